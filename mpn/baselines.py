@@ -1,0 +1,126 @@
+"""Scores that know nothing of what is seen: what a figure must beat before it says anything (PROTOCOL, 3).
+
+All are float64 (T,), higher = more anomalous, without smoothing or normalisation: those are the
+protocol's, and applied to baselines and models alike. `frame_difference` and `flow_speed` compare a frame
+with the one before it; the first frame has none and takes the score of the second (0 in a clip of one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from mpn.errors import SizeError
+
+BLUR = 9  # side of the box that the flow's magnitude is averaged over, pixels
+CELLS = (24, 36)  # (height, width) of the grid the magnitude is reduced to
+LARGEST = 5  # so many cells make the speed
+
+
+def frame_number(length: int) -> np.ndarray:
+    """The frame's number, float64 (length,): later is more anomalous."""
+    return np.arange(length, dtype=np.float64)
+
+
+def nearness_to_middle(length: int) -> np.ndarray:
+    """Minus the distance in frames to the clip's middle, float64 (length,): 0 there, -(length - 1) / 2 at the ends."""
+    return -np.abs(np.arange(length, dtype=np.float64) - (length - 1) / 2)
+
+
+def uniform_noise(length: int, seed: int) -> np.ndarray:
+    """Noise from the generator of `seed`, float64 (length,), uniform in [0, 1)."""
+    return np.random.default_rng(seed).random(length)
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    """A frame uint8 (H, W, 3) BGR or (H, W, 1) as grey uint8 (H, W)."""
+    return frame[..., 0] if frame.shape[2] == 1 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+
+
+def _difference(before: np.ndarray, after: np.ndarray) -> float:
+    """Mean absolute difference of two uint8 frames of one shape, grey levels in [0, 255]."""
+    return float(cv2.absdiff(before, after).mean())
+
+
+def _speed(flow: cv2.DISOpticalFlow, before: np.ndarray, after: np.ndarray) -> float:
+    """Speed alone between two frames, pixels a frame."""
+    motion = flow.calc(_grey(before), _grey(after), None)
+    magnitude = cv2.blur(np.hypot(motion[..., 0], motion[..., 1]), (BLUR, BLUR))
+    cells = cv2.resize(magnitude, CELLS[::-1], interpolation=cv2.INTER_AREA)
+    return float(np.sort(cells, axis=None)[-LARGEST:].mean())
+
+
+def _flow() -> cv2.DISOpticalFlow:
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+
+def _fill_first(scores: list) -> np.ndarray:
+    """Scores of frames 1, 2, ... as float64 (T, ...), the first frame's taken from the second's."""
+    return np.array([scores[0], *scores], dtype=np.float64)
+
+
+def frame_difference(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean absolute difference to the frame before, float64 (T,), grey levels in [0, 255].
+
+    frames: uint8 (H, W, C) of one shape. The first frame's score is the second's. Raises SizeError where there
+    is no frame.
+    """
+    return _both(frames, lambda before, after: (_difference(before, after),))[:, 0]
+
+
+def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Speed alone, float64 (T,), pixels a frame.
+
+    OpenCV's DIS optical flow (Kroeger et al., ECCV 2016; medium preset) from the frame before, in grey at full
+    resolution; its magnitude is blurred 9x9, area-averaged to 24x36 cells, and the five largest are averaged.
+
+    frames: uint8 (H, W, C), C = 3 (BGR) or 1, of one shape, at least 24x36. The first frame's score is the
+    second's. Raises SizeError where there is no frame.
+    """
+    flow = _flow()
+    return _both(frames, lambda before, after: (_speed(flow, before, after),))[:, 0]
+
+
+def _both(
+    frames: Iterable[np.ndarray], compare: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
+) -> np.ndarray:
+    """`compare` of each frame with the one before, float64 (T, K)."""
+    count, scores = 0, []
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
+        for frame in frames:
+            count += 1
+            yield frame
+
+    for before, after in pairwise(counted()):
+        scores.append(compare(before, after))
+    if count == 0:
+        raise SizeError("a video without frames has no scores; at least one frame is needed")
+    if count == 1:
+        return np.zeros((1, 2))
+    return _fill_first(scores)
+
+
+def content_free(
+    frames_factory: Callable[[], Iterable[np.ndarray]], length: int, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """All baselines of one video, each float64 (length,), in one pass over its frames.
+
+    frames_factory: gives the video's frames, uint8 (H, W, C), e.g. `source.frames`; called once. seed: of the
+    noise; give each video another. Raises SizeError where the frames are not `length`.
+    """
+    flow = _flow()
+    scores = _both(frames_factory(), lambda a, b: (_difference(a, b), _speed(flow, a, b)))
+    if len(scores) != length:
+        raise SizeError(f"{len(scores)} frames were read where {length} were expected; count the frames again")
+    return {
+        "frame_number": frame_number(length),
+        "nearness_to_middle": nearness_to_middle(length),
+        "uniform_noise": uniform_noise(length, seed),
+        "frame_difference": scores[:, 0],
+        "flow_speed": scores[:, 1],
+    }

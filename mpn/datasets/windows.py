@@ -1,0 +1,259 @@
+"""Windows of frames for training: decoded once, kept as uint8, drawn in a seeded order.
+
+A clip's frames are one uint8 array (T, H, W, C), in memory where all clips fit there and else in a file on
+disk that is mapped in (workers then read it while the network trains). Both give the same samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from mpn.datasets.layouts import Video
+from mpn.datasets.pseudo import PseudoAnomalies, PseudoOptions
+from mpn.errors import DataError, FrameError
+from mpn.video import BadFrame, FrameSource, open_source
+
+log = logging.getLogger(__name__)
+
+# Frames are kept in memory up to this share of what the machine has.
+MEMORY_SHARE = 0.4
+
+
+@dataclass
+class Clip:
+    """The frames of one video as the network takes them.
+
+    Attributes:
+        name: the video's name. scene: its camera.
+        frames: uint8 (T, H, W, C), in memory or mapped from disk.
+        fps: frames per second, or None where unknown.
+        bad: frames that could not be read and hold their neighbour instead; no window has one.
+    """
+
+    name: str
+    scene: str
+    frames: np.ndarray
+    fps: float | None = None
+    bad: list[BadFrame] = field(default_factory=list)
+
+
+class Sample(NamedTuple):
+    """One sample of a `WindowDataset`: T input frames and the target, uint8 (T + 1, C, H, W); and where the
+    input was tampered with, bool (H, W)."""
+
+    frames: Tensor
+    tampered: Tensor
+
+
+def load_clips(
+    videos: Sequence[Video],
+    size: tuple[int, int],
+    grey: bool,
+    *,
+    skip_bad: bool = False,
+    memory_limit: int | None = None,
+    cache: str | Path | None = None,
+) -> list[Clip]:
+    """Decodes videos once, resized by area to `size` (height, width).
+
+    Args:
+        skip_bad: go on without frames and videos that cannot be read (they are logged); else stop at the first.
+        memory_limit: bytes; what needs more goes to a file in `cache` (default: the system's temporary
+            folder) that is deleted with the process. Default: 40 % of the machine's memory.
+
+    Raises:
+        FrameError, DataError: naming what cannot be read; or nothing could be.
+    """
+    sources = _open_all(videos, skip_bad)
+    limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
+    frame_bytes = size[0] * size[1] * (1 if grey else 3)
+    needed = sum((source.length or 0) for _, source in sources) * frame_bytes
+    on_disk = needed > limit
+    if on_disk:
+        log.info("%.1f GB of frames: more than %.1f GB of memory, kept on disk", needed / 1e9, limit / 1e9)
+    clips = []
+    for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
+        try:
+            frames = _decode(source, size, grey, cache if on_disk else None, on_disk)
+        except FrameError as error:
+            if not skip_bad:
+                raise
+            log.warning("left out: %s", error)
+            continue
+        for bad in source.bad:
+            log.warning("%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason)
+        fps = float(source.fps) if source.fps else None
+        clips.append(Clip(video.name, video.scene, frames, fps, list(source.bad)))
+    if not clips:
+        raise DataError("none of the videos could be read")
+    return clips
+
+
+def _open_all(videos: Sequence[Video], skip_bad: bool) -> list[tuple[Video, FrameSource]]:
+    sources = []
+    for video in videos:
+        try:
+            sources.append((video, open_source(video.path, skip_bad=skip_bad)))
+        except DataError as error:
+            if not skip_bad:
+                raise
+            log.warning("left out: %s", error)
+    return sources
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _decode(
+    source: FrameSource, size: tuple[int, int], grey: bool, cache: str | Path | None, on_disk: bool
+) -> np.ndarray:
+    if not on_disk:
+        return np.stack(list(source.frames(size, grey)))
+    # Deleted once opened: the mapping keeps it alive, and nothing is left behind however the process ends.
+    with tempfile.TemporaryFile(dir=cache, suffix=".frames") as file:
+        count, shape = 0, ()
+        for frame in source.frames(size, grey):
+            file.write(frame.tobytes())
+            count, shape = count + 1, frame.shape
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=(count, *shape))
+
+
+def held_out(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:
+    """Splits normal footage into clips to train on and clips for calibration, scene by scene.
+
+    With four clips or more in a scene, whole clips are held out, evenly spread; with fewer, the end of each.
+
+    Returns:
+        (training clips, held-out clips).
+    """
+    training: list[Clip] = []
+    calibration: list[Clip] = []
+    for scene in dict.fromkeys(clip.scene for clip in clips):
+        own = [clip for clip in clips if clip.scene == scene]
+        if len(own) >= 4:
+            every = round(len(own) / max(1, round(len(own) * share)))
+            chosen = set(range(every - 1, len(own), every))
+            training += [clip for i, clip in enumerate(own) if i not in chosen]
+            calibration += [clip for i, clip in enumerate(own) if i in chosen]
+            continue
+        for clip in own:
+            cut = round(len(clip.frames) * (1 - share))
+            training.append(_part(clip, 0, cut))
+            calibration.append(_part(clip, cut, len(clip.frames)))
+    return training, calibration
+
+
+def _part(clip: Clip, start: int, stop: int) -> Clip:
+    bad = [entry._replace(index=entry.index - start) for entry in clip.bad if start <= entry.index < stop]
+    return Clip(f"{clip.name}[{start}:{stop}]", clip.scene, clip.frames[start:stop], clip.fps, bad)
+
+
+class WindowDataset(Dataset):
+    """Every window of T frames with the frame after it.
+
+    Args:
+        clips: from `load_clips`. Clips without a window are left out.
+        window: T.
+        seed: of the pseudo-anomalies; with `epoch` and the sample's index it fixes every draw, whichever
+            worker makes it.
+        pseudo: how windows are tampered with, or None to leave them alone.
+        transform: called with each sample's frames, a uint8 tensor (N, C, H, W) - the window, the target and,
+            with `pseudo`, up to 9 frames before them - and gives a tensor of the same type and length.
+
+    Raises:
+        DataError: no clip has a window.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        window: int,
+        *,
+        seed: int = 0,
+        pseudo: PseudoOptions | None = None,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.clips = list(clips)
+        self.window = window
+        self.seed = seed
+        self.epoch = 0
+        self.transform = transform
+        self.pseudo = PseudoAnomalies(self._any_frame, pseudo) if pseudo else None
+        # (clip, target frame, first frame that may be looked back on)
+        self.index = [entry for number, clip in enumerate(self.clips) for entry in _windows(number, clip, window)]
+        if not self.index:
+            longest = max((len(clip.frames) for clip in clips), default=0)
+            raise DataError(
+                f"no window to train on: it takes {window + 1} frames in a row, the longest of {len(clips)} "
+                f"clip(s) has {longest}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> Sample:
+        clip, target, first = self.index[number]
+        back = self.pseudo.history(self.window) if self.pseudo else self.window
+        frames = self.clips[clip].frames[max(first, target - back) : target + 1]
+        if self.transform is not None:
+            changed = self.transform(torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))))
+            frames = changed.numpy().transpose(0, 2, 3, 1)
+        if self.pseudo:
+            generator = np.random.default_rng((self.seed, self.epoch, number))
+            inputs, tampered = self.pseudo(frames[:-1], self.window, generator)
+            frames = np.concatenate([inputs, frames[-1:]])
+        else:
+            tampered = np.zeros(frames.shape[1:3], bool)
+        frames = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+        return Sample(torch.from_numpy(frames), torch.from_numpy(tampered))
+
+    def _any_frame(self, generator: np.random.Generator) -> np.ndarray:
+        clip = self.clips[generator.integers(len(self.clips))]
+        return clip.frames[generator.integers(len(clip.frames))]
+
+
+def _windows(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int, int]]:
+    bad = {entry.index for entry in clip.bad}
+    first = 0
+    for target in range(len(clip.frames)):
+        if target in bad:
+            first = target + 1
+        elif target - first >= window:
+            yield number, target, first
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on; an incomplete last one is left
+    out unless it is the only one."""
+
+    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
+        self.samples, self.batch_size, self.seed = samples, min(batch_size, samples), seed
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self.samples // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.samples).tolist()
+        for batch in range(self.start, len(self)):
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+def to_float(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """uint8 (B, T + 1, C, H, W) -> window float32 (B, T * C, H, W) and target (B, C, H, W), in [-1, 1]."""
+    scaled = frames.float() / 127.5 - 1
+    return scaled[:, :-1].flatten(1, 2), scaled[:, -1]

@@ -1,0 +1,162 @@
+"""A video of the frames with their scores drawn in: heat map, box, score curve, time."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mpn.errors import DataError
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+USUAL_RATE = Fraction(25)  # played at this rate where the footage's own is unknown
+SMALLEST_WIDTH = 320  # narrower frames are enlarged so that the text can be read
+GREEN, RED, WHITE, DARK = (90, 200, 90), (60, 60, 235), (235, 235, 235), (28, 28, 28)
+
+
+class OverlayWriter:
+    """Writes an overlay video (.mp4 or .avi), one `write` a frame; memory doesn't grow with its length.
+
+    path: where to; the file appears under this name when `close` has finished it (also at the end of a
+    `with` block that raised nothing), until then it is `.NAME.part.SUFFIX` beside it. fps: frames/s, None
+    plays at 25. size: (height, width) of the frames to come.
+    Raises DataError where the file cannot be written or has another suffix.
+    """
+
+    def __init__(self, path: str | Path, *, fps: Fraction | float | None, size: tuple[int, int]) -> None:
+        self.path = Path(path)
+        self.size = size
+        self.fps = Fraction(fps).limit_denominator(1001) if fps else None
+        suffix = self.path.suffix.lower()
+        if suffix not in CODECS:
+            raise DataError(f"{self.path}: an overlay video cannot have the suffix '{self.path.suffix}'; expected "
+                            f"{' or '.join(CODECS)}")
+        self._scale = max(1, math.ceil(SMALLEST_WIDTH / size[1]))
+        # Video codecs want even sides.
+        self._height, self._width = (side * self._scale + side * self._scale % 2 for side in size)
+        self._strip = max(64, self._height // 6 // 2 * 2)
+        self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
+        self._recent: deque[tuple[float, float]] = deque(maxlen=self._width)  # (score, threshold), one a column
+        self._count = 0
+        self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*CODECS[suffix]),
+                                       float(self.fps or USUAL_RATE), (self._width, self._height + self._strip))
+        if not self._writer.isOpened():
+            raise DataError(f"{self.path}: cannot be written; expected an existing folder that may be written to, "
+                            f"{self.path.parent} {'exists' if self.path.parent.is_dir() else 'does not exist'}")
+
+    def write(self, frame: np.ndarray, score: float, threshold: float | None = None,
+              heat: np.ndarray | None = None, region: tuple[int, int, int, int] | None = None) -> None:
+        """Add a frame.
+
+        frame: uint8 (H, W, 3) BGR or (H, W, 1). score: higher = more anomalous, NaN = none. threshold: on
+        the same scale, None or NaN if there is none. heat: float (h, w) in [0, 1], of any size. region:
+        (y, x, height, width) in frame coordinates, boxed while score > threshold.
+        """
+        if frame.shape[:2] != tuple(self.size):
+            raise DataError(f"{self.path}: frame {self._count} is {frame.shape[1]}x{frame.shape[0]}; expected "
+                            f"{self.size[1]}x{self.size[0]} (width x height), as said at the start")
+        threshold = math.nan if threshold is None else float(threshold)
+        picture = frame if frame.shape[2] == 3 else cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+        if heat is not None:
+            picture = _heated(picture, heat)
+        picture = cv2.resize(picture, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_LINEAR) \
+            if self._scale > 1 else picture.copy()
+        alarm = score > threshold
+        if region is not None and alarm:
+            y, x, height, width = (int(round(side * self._scale)) for side in region)
+            cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), RED, 2)
+        self._caption(picture, score)
+        self._recent.append((float(score), threshold))
+        canvas = np.zeros((self._height + self._strip, self._width, 3), np.uint8)
+        canvas[: picture.shape[0], : picture.shape[1]] = picture
+        self._curve(canvas[self._height :])
+        self._writer.write(canvas)
+        self._count += 1
+
+    def _caption(self, picture: np.ndarray, score: float) -> None:
+        """Frame number, time and score in the upper left corner, readable on any ground."""
+        text = f"frame {self._count}"
+        if self.fps:
+            seconds = float(self._count / self.fps)
+            text += f"  {int(seconds // 60)}:{seconds % 60:04.1f}"
+        text += "  no score yet" if math.isnan(score) else f"  score {score:.4g}"
+        for colour, thickness in ((DARK, 3), (WHITE, 1)):
+            cv2.putText(picture, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
+
+    def _curve(self, strip: np.ndarray) -> None:
+        """The latest scores as a curve that scrolls, newest right, with the threshold as a line.
+
+        Scaled to what is visible and the threshold, so a curve says where, not how much, above its line.
+        """
+        strip[:] = DARK
+        scores = np.array(self._recent, np.float64)
+        seen = scores[np.isfinite(scores)]
+        if not seen.size:
+            return
+        low, high = float(seen.min()), float(seen.max())
+        room = strip.shape[0] - 13  # 6 free rows above and below
+
+        def row(values: np.ndarray) -> np.ndarray:
+            share = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
+            return 6 + room - share * room
+
+        columns = np.arange(len(scores)) + (strip.shape[1] - len(scores))
+        good = np.isfinite(scores)
+        limits = np.where(good[:, 1], scores[:, 1], np.inf)
+        for k in np.flatnonzero(good[:, 0]):
+            colour = RED if scores[k, 0] > limits[k] else GREEN
+            top = int(row(scores[k : k + 1, 0])[0])
+            strip[top + 1 :, columns[k]] = np.array(colour) // 3
+            before = int(row(scores[k - 1 : k, 0])[0]) if k and good[k - 1, 0] else top
+            strip[min(top, before) : max(top, before) + 2, columns[k]] = colour
+        for k in np.flatnonzero(good[:, 1]):
+            if columns[k] % 6 < 4:  # dashed
+                strip[int(row(scores[k : k + 1, 1])[0]), columns[k]] = WHITE
+
+    def close(self) -> None:
+        """Finish the file and give it its name. Raises DataError where it could not be written whole."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        # OpenCV does not say that a write failed (a full disk, say): ask the file.
+        check = cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG)
+        written = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
+        check.release()
+        if written < self._count or not self._count:
+            self._discard()
+            raise DataError(f"{self.path}: {written} of {self._count} frames could be written; expected all of "
+                            "them, at least one, and room on the disk")
+        self._part.replace(self.path)
+
+    def _discard(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> OverlayWriter:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        # Interrupted runs keep what they have; only an empty or broken file is dropped.
+        if kind is None or (issubclass(kind, KeyboardInterrupt) and self._count):
+            self.close()
+        else:
+            self._discard()
+
+
+def _heated(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Heat laid over a picture, the more opaque the hotter: cold places stay as they are."""
+    height, width = picture.shape[:2]
+    heat = np.clip(np.nan_to_num(np.asarray(heat, np.float32)), 0, 1)
+    heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    opacity = 0.65 * heat[:, :, None]
+    return np.rint(picture * (1 - opacity) + colours * opacity).astype(np.uint8)

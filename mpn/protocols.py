@@ -1,0 +1,182 @@
+"""Named smoothings and normalisations of score series (PROTOCOL section 1). No torch.
+
+A series is float64 (T,), one number a frame of one video. NaN at the start means "no score yet" (the
+first frames of a video): it stays NaN, and everything works on the finite rest. NaN or infinity later in
+a series is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from mpn.errors import DataError
+
+PROTOCOLS = ("absolute", "causal", "paper")
+
+CAUSAL_WEIGHT = 0.3
+CAUSAL_DELAY = (1.0 - CAUSAL_WEIGHT) / CAUSAL_WEIGHT  # frames, 2.33: mean lag of the exponential filter
+PAPER_SIGMA = 2.0  # frames
+PAPER_RADIUS = 7  # frames on either side: 15 taps, so 7 frames of the future
+
+DESCRIPTIONS: dict[str, dict[str, str | float | bool]] = {
+    "absolute": {
+        "normalisation": "none",
+        "smoothing": "none",
+        "causal": True,
+        "delay_frames": 0.0,
+        "lookahead_frames": 0,
+    },
+    "causal": {
+        "normalisation": "none (constants from normal footage at most)",
+        "smoothing": f"exponential, weight {CAUSAL_WEIGHT} on the newest frame, past and present only",
+        "causal": True,
+        "delay_frames": CAUSAL_DELAY,
+        "lookahead_frames": 0,
+    },
+    "paper": {
+        "normalisation": "per-video min-max over the whole test video (no camera can know it)",
+        "smoothing": "Gaussian of sigma 2, 15 taps, ends held, looks 7 frames ahead",
+        "causal": False,
+        "delay_frames": 0.0,
+        "lookahead_frames": PAPER_RADIUS,
+    },
+}
+
+_FLAT = 1e-12  # a spread below this share of the values is rounding, not signal
+_SMALLEST_COMPACTNESS = 1e-20  # 200 dB; keeps an exact match from dividing by zero
+
+
+class Exponential:
+    """The causal filter, one value at a time: s_t = weight * x_t + (1 - weight) * s_(t-1), s_0 = x_0.
+
+    A step in the input is followed with a mean lag of (1 - weight) / weight frames. Gives bit for bit
+    what `exponential` gives for the whole series.
+    """
+
+    def __init__(self, weight: float = CAUSAL_WEIGHT) -> None:
+        if not 0.0 < weight <= 1.0:
+            raise ValueError(f"weight {weight}, expected above 0 and at most 1")
+        self.weight = weight
+        self.state: float | None = None
+
+    def update(self, value: float) -> float:
+        """The smoothed value of the next frame; NaN as long as only NaN came.
+
+        Raises DataError for NaN or infinity once a score has been seen.
+        """
+        value = float(value)
+        if not np.isfinite(value):
+            if self.state is None and np.isnan(value):
+                return value
+            raise DataError(f"score {value} after the first score: expected a finite number for every frame")
+        if self.state is None:
+            self.state = value
+        else:
+            self.state = self.weight * value + (1.0 - self.weight) * self.state
+        return self.state
+
+    def reset(self) -> None:
+        """Forget the past: the next value begins a new video."""
+        self.state = None
+
+
+def exponential(x: np.ndarray, weight: float = CAUSAL_WEIGHT) -> np.ndarray:
+    """Causal exponential smoothing of one video, float64 (T,); see `Exponential`.
+
+    Raises DataError for a series that is not (T,) or has gaps after its first score.
+    """
+    tail, result = _split(x)
+    smoother = Exponential(weight)
+    result[len(result) - len(tail) :] = [smoother.update(value) for value in tail.tolist()]
+    return result
+
+
+def paper_filter(x: np.ndarray) -> np.ndarray:
+    """The paper's centred smoothing of one video, float64 (T,): 15-tap Gaussian of sigma 2, ends held.
+
+    After `utils.py` of the published MPN code, with the kernel's sum made 1 (0.99985 there). It looks 7
+    frames ahead. Raises DataError as `exponential` does.
+    """
+    tail, result = _split(x)
+    if len(tail):
+        result[len(result) - len(tail) :] = gaussian_filter1d(
+            tail, sigma=PAPER_SIGMA, radius=PAPER_RADIUS, mode="nearest"
+        )
+    return result
+
+
+def min_max(x: np.ndarray) -> np.ndarray:
+    """One video stretched to [0, 1] by its own extremes, float64 (T,); a constant series gives zeros.
+
+    A spread below 1e-12 of the values counts as constant: smoothing leaves rounding errors on a constant
+    series, which must not become scores. Raises DataError as `exponential` does.
+    """
+    tail, result = _split(x)
+    if len(tail):
+        low, high = tail.min(), tail.max()
+        flat = high - low <= _FLAT * max(abs(low), abs(high))
+        result[len(result) - len(tail) :] = 0.0 if flat else (tail - low) / (high - low)
+    return result
+
+
+def paper_pair(psnr_db: np.ndarray, compactness: np.ndarray, a: float = 0.5) -> np.ndarray:
+    """The paper's anomaly score of one video from its two series, float64 (T,), higher = more anomalous.
+
+    1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), each series first smoothed by
+    `paper_filter`, N = per-video min-max: the published plain (not few-shot) script, with a = 0.5.
+
+    `psnr_db` (T,) in dB, higher = more normal; `compactness` (T,) >= 0. Raises DataError when they differ
+    in length or in where they start, or for negative compactness.
+    """
+    if not 0.0 <= a <= 1.0:
+        raise ValueError(f"a is {a}, expected 0 to 1")
+    error = np.asarray(compactness, dtype=np.float64)
+    psnr_db = np.asarray(psnr_db, dtype=np.float64)
+    if error.shape != psnr_db.shape or not np.array_equal(np.isnan(error), np.isnan(psnr_db)):
+        raise DataError(
+            f"PSNR {psnr_db.shape} and compactness {error.shape} must have scores for the same frames"
+        )
+    if (error < 0).any():
+        raise DataError(f"compactness {np.nanmin(error)} is negative, expected squared distances")
+    decibel = -10.0 * np.log10(np.maximum(error, _SMALLEST_COMPACTNESS))
+    normal = a * min_max(paper_filter(psnr_db)) + (1.0 - a) * min_max(paper_filter(decibel))
+    return 1.0 - normal
+
+
+def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every video of one score column (name -> float64 (T,), higher = more anomalous) under a protocol.
+
+    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": `paper_filter`, then per-video
+    `min_max`. Raises DataError, naming the video, for a series with gaps; ValueError for another protocol.
+    """
+    steps = {"absolute": _copy, "causal": exponential, "paper": lambda x: min_max(paper_filter(x))}
+    if protocol not in steps:
+        raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    result = {}
+    for name, values in series.items():
+        try:
+            result[name] = steps[protocol](values)
+        except DataError as error:
+            raise DataError(f"video {name!r}: {error}") from None
+    return result
+
+
+def _copy(x: np.ndarray) -> np.ndarray:
+    return _split(x)[1]
+
+
+def _split(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The finite rest of a series, and a copy of all of it to be overwritten there."""
+    result = np.array(x, dtype=np.float64)
+    if result.ndim != 1:
+        raise DataError(f"a score series of shape {result.shape}, expected one number a frame (T,)")
+    scored = np.flatnonzero(~np.isnan(result))
+    tail = result[scored[0] :] if len(scored) else result[:0]
+    bad = np.flatnonzero(~np.isfinite(tail))
+    if len(bad):
+        frame = len(result) - len(tail) + bad[0]
+        raise DataError(f"the score of frame {frame} is {result[frame]}, expected a finite number")
+    return tail.copy(), result

@@ -1,0 +1,141 @@
+"""Score curves as pictures: one PNG a video, labelled intervals shaded. No torch.
+
+Figures are drawn on matplotlib's Agg canvas without pyplot, so nothing global is changed and no display
+is needed. Colours are from Okabe and Ito's set, which readers with any colour vision can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mpn.errors import DataError
+from mpn.files import write_atomically
+
+SCORE_COLOUR = "#0072B2"  # blue
+THRESHOLD_COLOUR = "#000000"
+LABEL_COLOUR = "#E69F00"  # orange, the shading of labelled intervals
+PART_STYLES = (  # told apart by dashes too
+    ("#D55E00", "-"), ("#009E73", "--"), ("#CC79A7", "-."), ("#56B4E9", ":"), ("#000000", (0, (5, 1))),
+)  # fmt: skip
+_SIZE = (10.0, 3.2)  # inches; the parts' panel adds half of its height
+_DPI = 110
+
+
+def intervals(labels: np.ndarray) -> list[tuple[int, int]]:
+    """Runs of True in labels bool (T,) as (start, end), end exclusive."""
+    edges = np.diff(np.concatenate([[0], np.asarray(labels, bool).astype(np.int8), [0]]))
+    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()))
+
+
+def plot_scores(
+    path: str | Path,
+    scores: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    threshold: float | None = None,
+    fps: float | Fraction | None = None,
+    title: str,
+    parts: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """One video's score curve as PNG, written whole or not at all.
+
+    scores (T,), NaN where there is none (drawn as a gap); labels bool (T,), shaded where True; threshold
+    as a dashed line; fps adds an axis in seconds; parts: name -> (T,), thin lines in a panel below.
+    Raises DataError where lengths differ, MpnError where the file cannot be written.
+    """
+    others = {"labels": labels, **(parts or {})}
+    for name, values in others.items():
+        if values is not None and len(values) != len(scores):
+            raise DataError(f"{title}: {len(scores)} scores but {len(values)} of {name}")
+    figure = _figure(np.asarray(scores, np.float64), labels, threshold, fps, title, parts or {})
+    picture = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    write_atomically(path, picture.getvalue())
+
+
+def plot_all(
+    folder: str | Path,
+    series: Mapping[str, Mapping[str, np.ndarray]],
+    labels: Mapping[str, np.ndarray] | None = None,
+    *,
+    threshold: float | None = None,
+    fps: Mapping[str, float | Fraction | None] | float | Fraction | None = None,
+    score: str = "score",
+    parts: tuple[str, ...] = ("error", "pseudo"),
+) -> list[Path]:
+    """`plot_scores` for every video, as FOLDER/VIDEO.png; the paths written.
+
+    series: video -> column -> (T,); score: the column of the curve; parts: columns of the panel below,
+    where present; fps: one for all, or video -> fps. Raises as `plot_scores` does.
+    """
+    written = []
+    for name, columns in series.items():
+        path = Path(folder) / f"{name}.png"
+        plot_scores(
+            path,
+            columns[score],
+            None if labels is None else labels[name],
+            threshold=threshold,
+            fps=fps.get(name) if isinstance(fps, Mapping) else fps,
+            title=name,
+            parts={part: columns[part] for part in parts if part in columns},
+        )
+        written.append(path)
+    return written
+
+
+def _figure(
+    scores: np.ndarray,
+    labels: np.ndarray | None,
+    threshold: float | None,
+    fps: float | Fraction | None,
+    title: str,
+    parts: Mapping[str, np.ndarray],
+) -> Figure:
+    ratios = [2, 1] if parts else [1]
+    height = _SIZE[1] * (1.5 if parts else 1.0)
+    figure = Figure(figsize=(_SIZE[0], height), dpi=_DPI, layout="constrained")
+    panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    frame = np.arange(len(scores))
+    panels[0].plot(frame, scores, color=SCORE_COLOUR, linewidth=1.6, label="score")
+    if threshold is not None:
+        panels[0].axhline(
+            threshold, color=THRESHOLD_COLOUR, linestyle="--", linewidth=1.1, label=f"threshold {threshold:.3g}"
+        )
+    panels[0].set_ylabel("score")
+    for k, (name, values) in enumerate(parts.items()):
+        colour, dashes = PART_STYLES[k % len(PART_STYLES)]
+        panels[1].plot(frame, values, color=colour, linestyle=dashes, linewidth=0.9, label=name)
+    if parts:
+        panels[1].set_ylabel("parts")
+    for panel in panels:
+        _dress(panel, labels, len(scores))
+    panels[-1].set_xlabel("frame")
+    if fps:
+        rate = float(fps)
+        seconds = panels[0].secondary_xaxis("top", functions=(lambda x: x / rate, lambda x: x * rate))
+        seconds.set_xlabel("seconds")
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def _dress(panel: Axes, labels: np.ndarray | None, length: int) -> None:
+    for k, (start, end) in enumerate(intervals(labels) if labels is not None else []):
+        # A frame's value stands at its number: half a frame on either side belongs to it.
+        panel.axvspan(
+            start - 0.5, end - 0.5, color=LABEL_COLOUR, alpha=0.28, linewidth=0,
+            label="labelled anomalous" if k == 0 else None,
+        )  # fmt: skip
+    panel.set_xlim(-0.5, max(length, 1) - 0.5)
+    panel.grid(alpha=0.3, linewidth=0.6)
+    panel.spines[["right"]].set_visible(False)
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")

@@ -1,0 +1,240 @@
+"""Thresholds from normal footage: counted by hand where it shows the rate, known tails beyond."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import genpareto
+
+from mpn import calibration
+from mpn.calibration import Calibration, calibrate, events, part_statistics
+from mpn.errors import CheckpointError, DataError
+
+
+def bumps(*heights: float, fps: int = 10, apart: int = 50) -> np.ndarray:
+    """One-frame peaks of these heights on small noise (0 to 0.1)."""
+    x = np.random.default_rng(0).uniform(0, 0.1, apart * (len(heights) + 1))
+    x[apart * np.arange(1, len(heights) + 1)] = heights
+    return x
+
+
+def of(*videos: np.ndarray, fps: float = 10) -> Calibration:
+    smoothed = {f"v{k}": x for k, x in enumerate(videos)}
+    return calibrate({name: {"error": x} for name, x in smoothed.items()}, smoothed, fps)
+
+
+@pytest.fixture(scope="module")
+def hours() -> tuple[Calibration, list[np.ndarray]]:
+    """Five hours at 2 frames a second, every peak exponential: P(peak > x) = exp(-x)."""
+    rng = np.random.default_rng(7)
+    videos = []
+    for _ in range(2):
+        x = rng.uniform(-0.5, 0.0, 18000)
+        x[::10] = rng.exponential(size=1800)  # 720 peaks an hour
+        videos.append(x)
+    return of(*videos, fps=2), videos
+
+
+def test_parts_in_units_of_normal_frames() -> None:
+    nan = float("nan")
+    parts = {
+        "a": {"error": np.array([nan, 1.0, 3.0]), "flat": np.full(3, 2.0)},
+        "b": {"error": np.array([nan, 5.0, 7.0]), "flat": np.full(3, 2.0)},
+    }
+    statistics = part_statistics(parts)
+    assert statistics["error"] == pytest.approx((4.0, math.sqrt(5.0)))
+    assert statistics["flat"] == (2.0, 1.0)
+    made = calibrate(parts, {"a": np.arange(3.0)}, 10)
+    assert made.units("error", np.array([4.0, 4.0 + math.sqrt(5.0)])) == pytest.approx([0.0, 1.0])
+    with pytest.raises(DataError, match="no calibration of 'pseudo', only of error, flat"):
+        made.units("pseudo", 1.0)
+
+
+def test_threshold_where_the_footage_shows_the_rate_by_hand() -> None:
+    made = of(bumps(1, 2, 3, 4, 5, 6))  # 350 frames = 35 s; one bump is 102.9 an hour
+    one = 1 / made.hours
+    assert made.hours == pytest.approx(35 / 3600)
+    assert made.frames == 350
+    for allowed, value in ((1, 5.0), (2, 4.0), (2.9, 4.0), (3, 3.0)):
+        found = made.threshold(allowed * one * 1.000001)
+        assert (found.value, found.extrapolated) == (value, False)
+
+
+@pytest.mark.parametrize("rate", [3, 20, 100, 400])
+def test_threshold_keeps_its_promise_on_the_footage_itself(rate: float, hours) -> None:
+    made, videos = hours
+    found = made.threshold(rate)
+    raised = sum(len(events(x, found.value, 2, min_frames=1)) for x in videos)
+    assert not found.extrapolated
+    assert raised <= rate * made.hours
+    assert raised >= 0.8 * rate * made.hours - 2  # and does not give away more than the table's steps
+    assert found.interval[0] <= found.value <= found.interval[1]
+
+
+@pytest.mark.parametrize("rate", [300, 10, 1, 0.1, 0.01])
+def test_known_tail_lies_in_the_interval(rate: float, hours) -> None:
+    made, _ = hours
+    true = math.log(720 / rate)  # 720 exp(-x) = rate
+    found = made.threshold(rate)
+    assert found.interval[0] <= true <= found.interval[1]
+    assert found.hours == pytest.approx(5.0)
+    assert found.extrapolated == (rate * 5 < 1)
+    assert found.tail == "gpd"
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(2)
+    for peaks, kind in ((20, "exponential"), (300, "gpd")):
+        covered, above = 0, 0
+        for _ in range(60):
+            x = rng.uniform(-0.01, 0.0, 50 * peaks)
+            x[::50] = rng.exponential(size=peaks)
+            found = of(x, fps=10).threshold(1.0)  # 1 peak in 5 s is 720 an hour
+            assert found.tail == kind
+            covered += found.interval[0] <= math.log(720) <= found.interval[1]
+            above += found.value >= math.log(720)
+        assert covered >= 49  # 95 % of 60 is 57, less four deviations
+        assert 10 <= above <= 55  # neither always short nor always far off
+
+
+def test_the_shape_of_a_heavy_tail_is_found_as_maximum_likelihood_does() -> None:
+    excess = genpareto.rvs(0.3, scale=2.0, size=4000, random_state=6)
+    scale, shape = calibration._scale_and_shape(excess, "gpd")
+    oracle_shape, _, oracle_scale = genpareto.fit(excess, floc=0.0)
+    assert (scale, shape) == pytest.approx((oracle_scale, oracle_shape), rel=0.1)
+    tail = calibration.Tail(5.0, 2.0, 0.3, 100.0)
+    # 100 peaks, 0.5 expected above: the level that one peak in 200 passes
+    assert tail.level(0.5) == pytest.approx(5.0 + genpareto.isf(1 / 200, 0.3, scale=2.0))
+    assert tail._replace(shape=0.0).level(0.5) == pytest.approx(5.0 + 2.0 * math.log(200))
+
+
+def test_a_bounded_tail_is_not_believed() -> None:
+    scale, shape = calibration._scale_and_shape(np.random.default_rng(0).uniform(size=500), "gpd")
+    assert shape == 0.0
+    assert scale == pytest.approx(0.5, abs=0.05)
+
+
+def test_thirty_seconds_of_footage_stay_sane_and_say_so() -> None:
+    rng = np.random.default_rng(3)
+    x = np.concatenate([np.full(4, np.nan), rng.normal(size=300)])
+    made = of(x, fps=10)
+    found = made.threshold(1.0)
+    assert found.extrapolated
+    assert found.tail == "exponential"
+    assert found.hours == pytest.approx(300 / 36000)
+    assert np.nanmax(x) <= found.value < np.nanmax(x) + 10 * np.nanstd(x)
+    assert found.interval[0] < found.value < found.interval[1]
+
+
+def test_never_below_the_highest_normal_score_where_the_rate_cannot_be_shown() -> None:
+    outlier = bumps(*([1.0] * 40), 50.0)  # the tail fit alone would forget the outlier or not
+    flat = np.linspace(0, 1, 100)
+    for x in (outlier, flat, np.full(60, 2.0), np.array([1.0])):
+        made = of(x)
+        for rate in (0.001, 0.1, 0.999 / made.hours):
+            found = made.threshold(rate)
+            assert found.extrapolated
+            assert found.value >= x.max()
+            assert math.isfinite(found.interval[1])
+
+
+def test_threshold_falls_as_more_alarms_are_allowed(hours) -> None:
+    for made in (hours[0], of(bumps(3, 1, 2)), of(np.random.default_rng(4).normal(size=300))):
+        rates = np.geomspace(0.001, 1e5, 60)
+        values = [made.threshold(rate).value for rate in rates]
+        assert all(a >= b for a, b in zip(values, values[1:]))
+        assert values[0] > values[-1]
+
+
+def test_more_alarms_than_there_are_episodes_do_not_give_one_long_alarm() -> None:
+    x = bumps(1, 2, 3)
+    found = of(x).threshold(1e6)
+    assert len(events(x, found.value, 10, min_frames=1)) > 1
+
+
+def test_rarity_by_hand() -> None:
+    made = of(np.arange(100.0))
+    assert made.rarity(99.0) == (101 / 2, False)
+    assert made.rarity(98.5) == (101 / 3, False)  # the lower row: never too strong
+    assert made.rarity(99.5) == (101.0, True)
+    assert made.rarity(1e9) == (101.0, True)
+    assert made.rarity(-5.0) == (1.0, False)
+    assert math.isnan(made.rarity(float("nan")).one_in)
+
+
+def test_rarity_never_claims_more_than_the_count(hours) -> None:
+    made, videos = hours
+    together = np.concatenate(videos)
+    claims = []
+    for score in np.linspace(-1, together.max() + 1, 200):
+        claim = made.rarity(score).one_in
+        true = (len(together) + 1) / ((together >= score).sum() + 1)
+        assert 0.5 * true <= claim <= true + 1e-9
+        claims.append(claim)
+    assert claims == sorted(claims)
+
+
+def test_stored_size_does_not_grow_with_the_footage(hours) -> None:
+    short, long = of(np.random.default_rng(5).normal(size=300)), hours[0]
+    for made in (short, long):
+        assert len(made.levels) <= calibration.LEVELS
+        assert len(json.dumps(made.to_dict())) < 30_000
+
+
+def test_json_round_trip_gives_the_same_thresholds(hours) -> None:
+    made = hours[0]
+    text = json.dumps(made.to_dict(), allow_nan=False)
+    back = Calibration.from_dict(json.loads(text))
+    assert back == made
+    assert back.threshold(0.1) == made.threshold(0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("levels"), "'levels' is missing"),
+        (lambda d: d.update(levels=[]), "1 to 256 rows"),
+        (lambda d: d.update(levels=d["levels"][::-1]), "falling scores"),
+        (lambda d: d["levels"].__setitem__(0, [99.0, 10**9, 0]), "counts of 1 to"),
+        (lambda d: d["levels"][0].pop(), "malformed"),
+        (lambda d: d.update(fps=0), "above 0"),
+        (lambda d: d.update(hours="long"), "'long' where a finite number"),
+        (lambda d: d.update(hours=float("nan")), "nan where a finite number"),
+        (lambda d: d.update(parts={"error": [0.0, 0.0]}), "standard deviation"),
+        (lambda d: d.update(parts=[1]), "malformed"),
+        (lambda d: d.update(tail=[1.0]), "malformed"),
+        (lambda d: d["tail"].__setitem__(1, -1.0), "negative scale"),
+        (lambda d: d.update(replicates=[]), "replicates: 0"),
+        (lambda d: d.update(tail_kind="guess"), "tail_kind: 'guess'"),
+    ],
+)
+def test_malformed_calibration_is_refused(change, message: str) -> None:
+    content = json.loads(json.dumps(of(bumps(1, 2, 3, 4)).to_dict()))
+    Calibration.from_dict(content)
+    change(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        Calibration.from_dict(content)
+    assert "calibrate again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, [], "text", 3])
+def test_something_else_is_no_calibration(content: object) -> None:
+    with pytest.raises(CheckpointError, match="expected a JSON object"):
+        Calibration.from_dict(content)
+
+
+def test_footage_that_cannot_be_used() -> None:
+    with pytest.raises(DataError, match="no finite score"):
+        calibrate({}, {"v": np.full(4, np.nan)}, 10)
+    with pytest.raises(DataError, match="no finite score"):
+        calibrate({}, {}, 10)
+    with pytest.raises(DataError, match="frame rate None"):
+        calibrate({}, {"v": np.ones(4)}, None)
+    with pytest.raises(DataError, match="no finite 'error'"):
+        calibrate({"v": {"error": np.full(4, np.nan)}}, {"v": np.ones(4)}, 10)
+    with pytest.raises(ValueError, match="above 0"):
+        of(np.arange(9.0)).threshold(0)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mpn.errors import DataError
+from mpn.overlay import OverlayWriter
+from mpn.video import open_source
+
+SIZE = (240, 320)
+GREY = np.full((*SIZE, 3), 128, np.uint8)
+
+
+def overlay(path, writes, size=SIZE, fps=10):
+    with OverlayWriter(path, fps=fps, size=size) as writer:
+        for arguments in writes:
+            writer.write(**{"frame": GREY, "score": 0.0, "threshold": 1.0} | arguments)
+    return [frame.astype(int) for frame in open_source(path).frames()]
+
+
+def reddest(frame):
+    return frame[..., 2] - frame[..., :2].max(axis=2)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_frame_for_every_frame_with_a_strip_below(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    frames = overlay(path, [{}] * 7, fps=Fraction(25, 2))
+    assert len(frames) == 7 and open_source(path).fps == Fraction(25, 2)
+    assert frames[0].shape[1] == 320 and frames[0].shape[0] >= 240 + 64
+    assert np.abs(frames[6][60:230] - 128).max() < 12  # the picture itself is left alone
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_region_is_boxed_only_above_the_threshold(tmp_path):
+    region = (100, 150, 40, 60)
+    below, above = overlay(tmp_path / "out.avi", [{"score": 0.5, "region": region}, {"score": 2.0, "region": region}])
+    assert reddest(below[:240]).max() < 30
+    marked = np.argwhere(reddest(above[:240]) > 60)
+    assert np.abs(marked.min(0) - (100, 150)).max() <= 2  # y, x of the box, as given
+    assert np.abs(marked.max(0) - (139, 209)).max() <= 2
+
+
+def test_heat_colours_its_place_only(tmp_path):
+    heat = np.zeros((6, 8))
+    heat[4, 6] = 1.0  # rows 160-199, columns 240-279 of the frame
+    frame = overlay(tmp_path / "out.avi", [{"heat": heat}])[0]
+    assert np.abs(frame[180, 260] - 128).max() > 40
+    assert np.abs(frame[60:100, 20:200] - 128).max() < 12
+
+
+def test_the_curve_rises_with_the_score_and_turns_red_above_the_threshold(tmp_path):
+    frame = overlay(tmp_path / "out.avi", [{"score": s} for s in np.linspace(0, 2, 300)])[-1]
+    strip = frame[240:]
+    coloured = strip.max(axis=2) - strip.min(axis=2) > 25  # curve and fill; the threshold's line is white
+    tops = [int(np.flatnonzero(coloured[:, x])[0]) for x in (60, 120, 300)]
+    assert tops[0] > tops[1] > tops[2]
+    early, late = strip[:, 40:120].reshape(-1, 3), strip[:, 290:].reshape(-1, 3)
+    assert (early[:, 1] - early[:, 2]).max() > 60 and (late[:, 2] - late[:, 1]).max() > 60
+    assert (early[:, 2] - early[:, 1]).max() < 60
+
+
+def test_no_score_draws_no_curve(tmp_path):
+    frame = overlay(tmp_path / "out.avi", [{"score": math.nan, "threshold": None}] * 3)[-1]
+    assert frame[244:].max() < 60
+
+
+def test_small_odd_grey_frames_are_enlarged(tmp_path):
+    writes = [{"frame": np.full((65, 97, 1), 90, np.uint8), "score": 2.0, "region": (10, 20, 30, 40)}] * 3
+    frame = overlay(tmp_path / "out.mp4", writes, size=(65, 97), fps=None)[-1]
+    assert frame.shape[1] == 388  # 97 * 4, the first width not below 320
+    assert open_source(tmp_path / "out.mp4").fps == 25
+    marked = np.argwhere(reddest(frame[:260]) > 60)
+    assert np.abs(marked.min(0) - (40, 80)).max() <= 3 and np.abs(marked.max(0) - (159, 239)).max() <= 3
+
+
+def test_a_failed_run_leaves_neither_a_broken_nor_a_lost_file(tmp_path):
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"earlier")
+    with pytest.raises(RuntimeError), OverlayWriter(path, fps=10, size=SIZE) as writer:
+        writer.write(GREY, 0.0, 1.0)
+        raise RuntimeError
+    assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_run_keeps_what_it_has(tmp_path):
+    path = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt), OverlayWriter(path, fps=10, size=SIZE) as writer:
+        for _ in range(5):
+            writer.write(GREY, 0.0, 1.0)
+        raise KeyboardInterrupt
+    assert len(list(open_source(path).frames())) == 5
+
+
+def test_wrong_use_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"cannot have the suffix '\.gif'; expected \.mp4 or \.avi"):
+        OverlayWriter(tmp_path / "out.gif", fps=10, size=SIZE)
+    with pytest.raises(DataError, match="cannot be written.*none does not exist"):
+        OverlayWriter(tmp_path / "none" / "out.mp4", fps=10, size=SIZE)
+    with pytest.raises(DataError, match="frame 0 is 10x10; expected 320x240"), \
+            OverlayWriter(tmp_path / "out.mp4", fps=10, size=SIZE) as writer:
+        writer.write(GREY[:10, :10], 0.0, 1.0)
+    with pytest.raises(DataError, match="0 of 0 frames"), OverlayWriter(tmp_path / "out.mp4", fps=10, size=SIZE):
+        pass
+    assert list(tmp_path.iterdir()) == []

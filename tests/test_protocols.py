@@ -1,0 +1,159 @@
+"""Smoothing and normalisation against sums written out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpn import protocols
+from mpn.errors import DataError
+
+NAN = float("nan")
+
+
+def gaussian_by_hand(x: np.ndarray) -> np.ndarray:
+    taps = np.exp(-(np.arange(-7, 8) ** 2) / (2 * 2.0**2))
+    taps /= taps.sum()
+    held = np.concatenate([np.full(7, x[0]), x, np.full(7, x[-1])])
+    return np.array([float((held[t : t + 15] * taps).sum()) for t in range(len(x))])
+
+
+def test_exponential_by_hand() -> None:
+    assert protocols.exponential(np.array([1.0, 2.0, 0.0])) == pytest.approx([1.0, 1.3, 0.91])
+
+
+def test_exponential_impulse_and_its_stated_delay() -> None:
+    impulse = np.zeros(200)
+    impulse[1] = 1.0
+    answer = protocols.exponential(impulse)[1:]
+    lag = np.arange(199)
+    assert answer == pytest.approx(0.3 * 0.7**lag)
+    assert float((lag * answer).sum()) == pytest.approx(protocols.CAUSAL_DELAY)
+    assert protocols.DESCRIPTIONS["causal"]["delay_frames"] == pytest.approx(7 / 3)
+
+
+def test_streaming_gives_the_same_bits_and_starts_anew_after_reset() -> None:
+    x = np.random.default_rng(0).normal(size=500)
+    x[:4] = NAN
+    smoother = protocols.Exponential(0.3)
+    for _ in range(2):
+        streamed = np.array([smoother.update(value) for value in x])
+        np.testing.assert_array_equal(streamed, protocols.exponential(x, 0.3))
+        smoother.reset()
+
+
+def test_causal_protocol_does_not_see_the_future_and_the_paper_filter_does() -> None:
+    x = np.random.default_rng(1).normal(size=40)
+    changed = x.copy()
+    changed[25:] += 5.0
+    for protocol, first in (("absolute", 25), ("causal", 25)):
+        a, b = (protocols.apply(protocol, {"v": s})["v"] for s in (x, changed))
+        np.testing.assert_array_equal(a[:first], b[:first])
+        assert a[first] != b[first]
+    a, b = protocols.paper_filter(x), protocols.paper_filter(changed)
+    differs = np.flatnonzero(~np.isclose(a, b))
+    assert differs[0] == 25 - protocols.DESCRIPTIONS["paper"]["lookahead_frames"] == 18
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 7, 8, 40])
+def test_paper_filter_is_the_gaussian_with_ends_held(length: int) -> None:
+    x = np.random.default_rng(length).normal(size=length)
+    assert protocols.paper_filter(x) == pytest.approx(gaussian_by_hand(x), abs=1e-12)
+
+
+def test_paper_filter_keeps_a_constant() -> None:
+    assert protocols.paper_filter(np.full(30, 3.7)) == pytest.approx(np.full(30, 3.7), abs=1e-12)
+
+
+def test_min_max_by_hand_and_constant() -> None:
+    assert protocols.min_max(np.array([2.0, 4.0, 3.0])).tolist() == [0.0, 1.0, 0.5]
+    assert protocols.min_max(np.full(5, -2.5)).tolist() == [0.0] * 5
+
+
+def test_rounding_left_by_smoothing_does_not_become_a_score() -> None:
+    smoothed = protocols.paper_filter(np.full(50, 0.1))
+    assert protocols.min_max(smoothed).tolist() == [0.0] * 50
+    wobble = 0.1 + np.random.default_rng(0).integers(-1, 2, 50) * 1e-16
+    assert protocols.min_max(wobble).tolist() == [0.0] * 50
+    small = np.array([0.0, 1e-9])  # small numbers are not rounding of nothing
+    assert protocols.min_max(small).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
+def test_leading_nan_stays_and_the_rest_is_as_without(protocol: str) -> None:
+    x = np.random.default_rng(2).normal(size=30)
+    late = np.concatenate([np.full(4, NAN), x])
+    found = protocols.apply(protocol, {"late": late, "x": x, "empty": np.full(3, NAN)})
+    assert np.isnan(found["late"][:4]).all()
+    np.testing.assert_array_equal(found["late"][4:], found["x"])
+    assert np.isnan(found["empty"]).all()
+    assert np.isnan(late[:4]).all()  # the input is not written to
+    np.testing.assert_array_equal(late[4:], x)
+
+
+def test_paper_protocol_is_filter_then_min_max_per_video() -> None:
+    rng = np.random.default_rng(3)
+    series = {"a": rng.normal(size=25), "b": 100 + rng.normal(size=30)}
+    for name, found in protocols.apply("paper", series).items():
+        smooth = gaussian_by_hand(series[name])
+        assert found == pytest.approx((smooth - smooth.min()) / (smooth.max() - smooth.min()), abs=1e-9)
+
+
+@pytest.mark.parametrize("a", [0.5, 0.0, 0.6])
+def test_paper_pair_by_hand(a: float) -> None:
+    rng = np.random.default_rng(4)
+    psnr_db, compactness = rng.uniform(20, 40, 50), rng.uniform(1e-3, 1e-1, 50)
+    parts = []
+    for x in (psnr_db, 10 * np.log10(1 / compactness)):
+        smooth = gaussian_by_hand(x)
+        parts.append((smooth - smooth.min()) / (smooth.max() - smooth.min()))
+    expected = 1 - (a * parts[0] + (1 - a) * parts[1])
+    head = np.full(4, NAN)
+    found = protocols.paper_pair(np.r_[head, psnr_db], np.r_[head, compactness], a=a)
+    assert np.isnan(found[:4]).all()
+    assert found[4:] == pytest.approx(expected, abs=1e-9)
+
+
+def test_paper_pair_rises_where_the_planted_anomaly_is() -> None:
+    psnr_db, compactness = np.full(60, 35.0), np.full(60, 0.01)
+    psnr_db[30:40] = 25.0
+    compactness[30:40] = 0.05
+    found = protocols.paper_pair(psnr_db, compactness)
+    assert 30 <= int(found.argmax()) < 40
+    assert found[0] == pytest.approx(0.0)
+    assert np.isfinite(protocols.paper_pair(psnr_db, np.zeros(60))).all()
+
+
+@pytest.mark.parametrize("function", [protocols.exponential, protocols.paper_filter, protocols.min_max])
+def test_gaps_are_refused(function) -> None:
+    with pytest.raises(DataError, match="frame 2 is nan"):
+        function(np.array([NAN, 1.0, NAN, 2.0]))
+    with pytest.raises(DataError, match="frame 1 is inf"):
+        function(np.array([1.0, np.inf]))
+    with pytest.raises(DataError, match="one number a frame"):
+        function(np.zeros((2, 2)))
+
+
+def test_streaming_refuses_gaps_too() -> None:
+    smoother = protocols.Exponential()
+    assert np.isnan(smoother.update(NAN))
+    smoother.update(1.0)
+    with pytest.raises(DataError, match="finite number"):
+        smoother.update(NAN)
+    with pytest.raises(DataError, match="finite number"):
+        protocols.Exponential().update(np.inf)
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(ValueError, match="expected one of absolute, causal, paper"):
+        protocols.apply("live", {})
+    with pytest.raises(DataError, match="video 'v': .*frame 1"):
+        protocols.apply("causal", {"v": np.array([0.0, NAN])})
+    with pytest.raises(ValueError, match="above 0"):
+        protocols.Exponential(0.0)
+    with pytest.raises(ValueError, match="0 to 1"):
+        protocols.paper_pair(np.ones(3), np.ones(3), a=1.5)
+    with pytest.raises(DataError, match="same frames"):
+        protocols.paper_pair(np.ones(3), np.array([NAN, 1.0, 1.0]))
+    with pytest.raises(DataError, match="negative"):
+        protocols.paper_pair(np.ones(3), -np.ones(3))

@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import tracemalloc
+from fractions import Fraction
+from itertools import product
+
+import cv2
+import numpy as np
+import pytest
+
+from mpn.errors import DataError, FrameError
+from mpn.video import (
+    find_sources,
+    fit_frame,
+    frame_rate,
+    natural_key,
+    open_source,
+    read_image,
+)
+from tests import trees
+
+INDICES = list(range(8))
+
+
+def indices(source, **kwargs):
+    return [trees.index_of(frame) for frame in source.frames(**kwargs)]
+
+
+# Natural order ---------------------------------------------------------------------------------------
+
+
+def test_numbers_sort_as_numbers():
+    names = ["clip10", "clip2", "Clip1", "clip02", "clip", "a1b10", "a1b9", "10", "9"]
+    ordered = ["9", "10", "a1b9", "a1b10", "clip", "Clip1", "clip02", "clip2", "clip10"]
+    assert sorted(names, key=natural_key) == ordered
+
+
+def test_natural_order_is_numeric_order_for_any_zero_filling():
+    rng = np.random.default_rng(3)
+    numbers = rng.permutation(2000)[:300]
+    names = [f"f_{n:0{rng.integers(1, 7)}d}.jpg" for n in numbers]
+    assert [int(name[2:-4]) for name in sorted(names, key=natural_key)] == sorted(numbers.tolist())
+
+
+def test_natural_key_compares_names_of_any_shape():
+    names = ["".join(parts) for parts in product(["", "a", "1", "01", "²"], repeat=3)]
+    keys = sorted(map(natural_key, names))
+    assert len(keys) == 125 and keys[0] == natural_key("")
+
+
+# Pictures --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".jpg", ".JPG", ".TIFF"])
+def test_a_grey_picture_is_read_as_bgr(tmp_path, suffix):
+    picture = np.full((16, 24), 77, np.uint8)
+    cv2.imwrite(str(tmp_path / f"x{suffix}"), picture)
+    read = read_image(tmp_path / f"x{suffix}")
+    assert read.shape == (16, 24, 3) and read.dtype == np.uint8
+    assert np.array_equal(read, np.repeat(picture[:, :, None], 3, 2))
+
+
+def test_colours_are_bgr(tmp_path):
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[..., 0] = 200  # blue
+    cv2.imwrite(str(tmp_path / "blue.png"), picture)
+    assert read_image(tmp_path / "blue.png")[0, 0].tolist() == [200, 0, 0]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_a_truncated_picture_is_refused(tmp_path, suffix, share):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(FrameError, match=rf"cut\{suffix}: is (cut short|no picture)"):
+        read_image(path)
+
+
+def test_a_thumbnail_does_not_hide_that_a_jpeg_is_truncated(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    inner = cv2.imencode(".jpg", noise[:8, :8])[1].tobytes()
+    segment = b"\xff\xe5" + (len(inner) + 2).to_bytes(2, "big") + inner
+    whole = data[:2] + segment + data[2:]
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    assert read_image(tmp_path / "whole.jpg").shape == (64, 64, 3)
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(FrameError, match="cut short"):
+        read_image(tmp_path / "cut.jpg")
+
+
+def test_what_is_no_picture_is_named(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("not a picture")
+    with pytest.raises(FrameError, match=r"empty\.jpg: is empty \(0 bytes\)"):
+        read_image(tmp_path / "empty.jpg")
+    with pytest.raises(FrameError, match=r"text\.jpg: is no picture"):
+        read_image(tmp_path / "text.jpg")
+    with pytest.raises(FrameError, match=r"none\.jpg: cannot be opened \(No such file"):
+        read_image(tmp_path / "none.jpg")
+
+
+# Fitting ---------------------------------------------------------------------------------------------
+
+
+def test_grey_weights_are_those_of_bt601():
+    frame = np.zeros((1, 3, 3), np.uint8)
+    frame[0, 0, 0] = frame[0, 1, 1] = frame[0, 2, 2] = 255  # blue, green, red
+    assert fit_frame(frame, grey=True)[0, :, 0].tolist() == [29, 150, 76]  # 0.114, 0.587, 0.299 of 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shrinking_by_two_averages_four_pixels(channels):
+    frame = np.random.default_rng(1).integers(0, 255, (8, 12, channels), dtype=np.uint8)
+    small = fit_frame(frame, (4, 6))
+    mean = frame.reshape(4, 2, 6, 2, channels).astype(float).mean((1, 3))
+    assert small.shape == (4, 6, channels) and small.dtype == np.uint8
+    assert np.abs(small - mean).max() <= 0.5
+
+
+def test_a_fitting_frame_is_left_alone():
+    frame = np.random.default_rng(1).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    assert np.array_equal(fit_frame(frame, (8, 12)), frame)
+
+
+@pytest.mark.parametrize("value, rate", [
+    (25, Fraction(25)), (29.97002997002997, Fraction(30000, 1001)), (12.5, Fraction(25, 2)),
+    ("30000/1001", Fraction(30000, 1001)), (60.00024000279398, Fraction(60)),
+    (0, None), (-1, None), (float("nan"), None), (float("inf"), None), (90000, None), ("fast", None), (None, None),
+])
+def test_frame_rates(value, rate):
+    assert frame_rate(value) == rate
+
+
+# Frame folders ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [
+    {"start": 0}, {"start": 1}, {"start": 98, "digits": 1}, {"prefix": "frame_"}, {"suffix": ".jpg"},
+    {"suffix": ".tif"}, {"start": 0, "step": 5}, {"start": 8, "digits": 1},
+])
+def test_a_folder_gives_its_frames_in_order(tmp_path, options):
+    source = open_source(trees.write_frames(tmp_path / "clip", 8, **options))
+    assert indices(source) == INDICES and source.length == 8 and source.bad == []
+    assert source.size == trees.SIZE and source.name == "clip" and source.fps is None
+    assert indices(source) == INDICES  # again from the start
+
+
+def test_frames_are_fitted(tmp_path):
+    source = open_source(trees.write_frames(tmp_path / "clip", 3), fps=12.5)
+    shapes = {frame.shape for frame in source.frames(size=(10, 20), grey=True)}
+    assert shapes == {(10, 20, 1)} and source.fps == Fraction(25, 2)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_random_access_is_the_sequence(tmp_path, skip_bad):
+    folder = trees.write_frames(tmp_path / "clip", 9)
+    if skip_bad:
+        for name in ("000.png", "004.png", "005.png"):
+            (folder / name).write_bytes(b"")
+    source = open_source(folder, skip_bad=skip_bad)
+    sequence = list(source.frames(size=(20, 30), grey=True))
+    for index in np.random.default_rng(0).permutation(9):
+        assert np.array_equal(source.read(int(index), size=(20, 30), grey=True), sequence[index])
+    with pytest.raises(IndexError):
+        source.read(9)
+    with pytest.raises(IndexError):
+        source.read(-1)
+
+
+def test_hidden_and_foreign_files_are_ignored(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 8)
+    for name in ("._000.png", ".DS_Store", "Thumbs.db", "notes.txt", "labels.csv", ".hidden.jpg"):
+        (folder / name).write_bytes(b"x")
+    (folder / "sub.png").mkdir()
+    assert indices(open_source(folder)) == INDICES
+
+
+@pytest.mark.parametrize("content", ["zero", "half", "text"])
+def test_a_bad_frame_in_the_middle_stops_or_is_replaced(tmp_path, content):
+    folder = trees.write_frames(tmp_path / "clip", 8, suffix=".jpg")
+    data = (folder / "003.jpg").read_bytes()
+    bad = {"zero": b"", "half": data[: len(data) // 2], "text": b"hello"}[content]
+    (folder / "003.jpg").write_bytes(bad)
+    with pytest.raises(FrameError, match=r"clip: frame 3 \(003\.jpg\) is .*--skip-bad"):
+        list(open_source(folder).frames())
+    source = open_source(folder, skip_bad=True)
+    assert indices(source) == [0, 1, 2, 2, 4, 5, 6, 7]
+    assert indices(source) == [0, 1, 2, 2, 4, 5, 6, 7]  # not listed twice
+    assert [(bad.index, bad.name) for bad in source.bad] == [(3, "003.jpg")]
+
+
+def test_bad_frames_at_the_start_are_replaced_by_the_one_after(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 5)
+    for name in ("000.png", "001.png"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(FrameError, match=r"frame 0 \(000\.png\) is empty \(0 bytes\)"):
+        open_source(folder)
+    source = open_source(folder, skip_bad=True)
+    assert indices(source) == [2, 2, 2, 3, 4] and [bad.index for bad in source.bad] == [0, 1]
+
+
+def test_a_missing_number_is_a_bad_frame(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 8)
+    (folder / "002.png").unlink()
+    (folder / "005.png").unlink()
+    with pytest.raises(FrameError, match=r"frame 2 \(002\.png\) is missing"):
+        open_source(folder)
+    source = open_source(folder, skip_bad=True)
+    assert source.length == 8 and indices(source) == [0, 1, 1, 3, 4, 4, 6, 7]
+    assert [tuple(bad) for bad in source.bad] == [(2, "002.png", "is missing"), (5, "005.png", "is missing")]
+
+
+def test_a_missing_number_is_seen_where_numbers_go_in_steps(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 8, prefix="img_", start=5, step=5, digits=1)
+    (folder / "img_15.png").unlink()
+    with pytest.raises(FrameError, match=r"frame 2 \(img_15\.png\) is missing"):
+        open_source(folder)
+
+
+def test_timestamps_are_no_numbering(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 4)
+    for index, stamp in enumerate((1700000000, 1700000013, 1700000040, 1700000041)):
+        (folder / f"{index:03d}.png").rename(folder / f"{stamp}.png")
+    assert indices(open_source(folder)) == [0, 1, 2, 3]
+
+
+def test_a_huge_jump_in_the_numbering_is_refused_not_filled(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 8)
+    (folder / "007.png").rename(folder / "900000000.png")
+    with pytest.raises(FrameError, match=r"jumps from 006\.png to 900000000\.png"):
+        open_source(folder, skip_bad=True)
+
+
+def test_two_pictures_of_one_number_are_refused(tmp_path):
+    trees.write_frames(tmp_path / "clip", 3)
+    trees.write_frames(tmp_path / "clip", 3, suffix=".jpg")
+    with pytest.raises(FrameError, match=r"000\.jpg and 000\.png have one number"):
+        open_source(tmp_path / "clip")
+
+
+def test_a_frame_of_another_size_stops_or_is_replaced(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 6)
+    cv2.imwrite(str(folder / "004.png"), trees.frame(4, (24, 32)))
+    with pytest.raises(FrameError, match=r"frame 4 \(004\.png\) is 32x24 where the first frame is 64x48"):
+        list(open_source(folder).frames(size=(24, 32)))
+    source = open_source(folder, skip_bad=True)
+    assert indices(source) == [0, 1, 2, 3, 3, 5] and source.bad[0].index == 4
+
+
+def test_a_folder_of_nothing_but_bad_frames(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 3)
+    for file in folder.iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(FrameError, match=r"none of its 3 frames can be read.*000\.png\) is empty"):
+        open_source(folder, skip_bad=True)
+
+
+# Video files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_a_video_file_gives_its_frames_in_order(tmp_path, suffix):
+    source = open_source(trees.write_video(tmp_path / f"clip{suffix}", 8, fps=12.5))
+    assert indices(source) == INDICES and indices(source) == INDICES
+    assert source.fps == Fraction(25, 2) and source.size == trees.SIZE and source.name == "clip"
+    assert source.length == 8 and source.bad == []
+    assert {frame.shape for frame in source.frames(size=(8, 16), grey=True)} == {(8, 16, 1)}
+
+
+def test_ntsc_rate_is_exact(tmp_path):
+    path = trees.write_video(tmp_path / "clip.avi", 4)
+    trees.set_avi_rate(path, 1001, 30000)
+    assert open_source(path).fps == Fraction(30000, 1001)
+    assert open_source(path, fps=15).fps == 15
+
+
+def test_an_absurd_rate_in_the_header_is_unknown(tmp_path):
+    path = trees.write_video(tmp_path / "clip.avi", 5)
+    trees.set_avi_rate(path, 1, 90000)
+    assert open_source(path).fps is None
+    assert open_source(path, fps=10).fps == 10
+
+
+def test_an_absurd_rate_given_is_refused(tmp_path):
+    with pytest.raises(DataError, match="frame rate 0 given"):
+        open_source(trees.write_video(tmp_path / "clip.avi", 5), fps=0)
+
+
+def test_a_text_file_called_mp4(tmp_path, capfd):
+    (tmp_path / "clip.mp4").write_text("this is not a video\n" * 50)
+    with pytest.raises(FrameError, match=r"clip\.mp4: is no video that OpenCV can decode \(1,000 bytes of text\)"):
+        open_source(tmp_path / "clip.mp4")
+    assert capfd.readouterr().err == ""  # nothing of FFmpeg's own
+
+
+def test_a_digit_in_its_name_does_not_make_it_a_pattern_of_pictures(tmp_path):
+    for file in trees.write_frames(tmp_path / "clips", 3, prefix="clip").iterdir():
+        file.rename(file.with_suffix(".avi"))  # OpenCV's pattern reader would play all three as one video
+    (tmp_path / "clips" / "clip000.avi").write_text("x")
+    with pytest.raises(FrameError, match="is no video"):
+        open_source(tmp_path / "clips" / "clip000.avi")
+
+
+def test_empty_files_and_cut_headers(tmp_path):
+    (tmp_path / "zero.mp4").touch()
+    with pytest.raises(FrameError, match=r"zero\.mp4: is empty \(0 bytes\)"):
+        open_source(tmp_path / "zero.mp4")
+    path = trees.write_video(tmp_path / "cut.mp4", 20)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # its index is at the end
+    with pytest.raises(FrameError, match=r"cut\.mp4: is no video.*cut short"):
+        open_source(path)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_a_truncated_video_stops_or_ends_early(tmp_path, suffix):
+    path = trees.write_video(tmp_path / f"cut{suffix}", 40)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * 0.6)])
+    seen = []
+    with pytest.raises(FrameError, match=r"the video is truncated, its header says 40 frames and \d+ can be"):
+        for frame in open_source(path).frames():
+            seen.append(trees.index_of(frame))
+    source = open_source(path, skip_bad=True)
+    assert indices(source) == seen == list(range(len(seen))) and 10 < len(seen) < 38
+    assert [bad.index for bad in source.bad] == [len(seen)]
+
+
+def test_a_single_picture_is_no_video(tmp_path):
+    trees.write_frames(tmp_path, 1)
+    with pytest.raises(FrameError, match="is a single picture"):
+        open_source(tmp_path / "000.png")
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    peaks = []
+    for count in (10, 40):
+        path = trees.write_video(tmp_path / f"{count}.avi", count, size=(240, 320))
+        source = open_source(path)
+        tracemalloc.start()
+        for _ in source.frames():
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    frame = 240 * 320 * 3
+    assert peaks[0] >= frame / 2  # numpy's frames are seen by tracemalloc
+    assert peaks[1] < peaks[0] + frame / 2
+
+
+# Finding ---------------------------------------------------------------------------------------------
+
+
+def test_a_missing_path_names_the_nearest_parent(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_text("x")
+    for call in (open_source, find_sources):
+        with pytest.raises(DataError, match=rf"does not exist; the nearest folder that does is {tmp_path}/videos, "
+                                            r"which holds 1 file \(\.mp4\)"):
+            call(tmp_path / "videos" / "2024" / "b.mp4")
+
+
+def test_sources_of_a_path(tmp_path):
+    clips = [trees.write_frames(tmp_path / name, 2) for name in ("1", "2", "10")]
+    trees.write_frames(tmp_path / "1_gt", 2)  # UCSD's masks
+    video = trees.write_video(tmp_path / "3.avi", 2)
+    assert find_sources(tmp_path) == [clips[0], clips[1], video, clips[2]]
+    assert find_sources(clips[0]) == [clips[0]]
+    assert find_sources(video) == [video]
+
+
+def test_wrong_folders_say_what_they_hold(tmp_path):
+    with pytest.raises(DataError, match="no frames or videos found, it holds nothing; expected"):
+        find_sources(tmp_path)
+    with pytest.raises(FrameError, match="no frames found, it holds nothing; expected pictures"):
+        open_source(tmp_path)
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "b.txt").touch()
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(DataError, match=r"it holds 2 files \(\.txt\), 1 folder \(notes\)"):
+        find_sources(tmp_path)
+    with pytest.raises(FrameError, match=r"it holds 2 files \(\.txt\), 1 folder \(notes\)"):
+        open_source(tmp_path)
+
+
+def test_pictures_and_videos_in_one_folder_are_ambiguous(tmp_path):
+    trees.write_frames(tmp_path, 3)
+    trees.write_video(tmp_path / "a.avi", 2)
+    with pytest.raises(DataError, match="holds 3 pictures and 1 videos"):
+        find_sources(tmp_path)
