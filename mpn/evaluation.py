@@ -146,14 +146,14 @@ def _facts(
     """What was evaluated and how, in numbers and words."""
     dropped = sum(start.values()) + sum(len(labels[name]) for name in left_out)
     each = sorted(set(start.values()))
-    words = ", ".join(str(count) for count in each)
+    words = f"the first {' or '.join(map(str, each))} frames of a video, which have no score, and their labels"
     return {
         "frames": sum(len(y) for y in truth.values()),
         "anomalous": int(sum(np.asarray(y).sum() for y in truth.values())),
         "videos": len(truth),
         "videos_with_both_classes": sum(bool(y.any() and not y.all()) for y in truth.values()),
         "dropped_frames": dropped,
-        "dropped": f"the first {words} frames of a video, which have no score, and their labels",
+        "dropped": words if dropped else "none",
         "videos_without_scores": left_out,
         "main": MAIN,
         "turned": dict.fromkeys(TURNED, "minus this is evaluated (higher = more normal)"),
@@ -199,8 +199,9 @@ def format_table(result: Mapping[str, Any]) -> str:
         for title, cells in rows
     ]
     lines.insert(1, "-" * max(len(line) for line in lines))
-    lines += ["", f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos;"]
-    lines[-1] += f" left out: {result['dropped_frames']} ({result['dropped']})"
+    counts = f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
+    left_out = f"left out: {result['dropped_frames']} frames ({result['dropped']})"
+    lines += ["", f"{counts}; {left_out}" if result["dropped_frames"] else counts]
     for protocol, words in result["protocols"].items():
         lines.append(
             f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing {words['smoothing']}; "

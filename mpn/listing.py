@@ -30,6 +30,11 @@ def visible(folder: Path) -> list[Path]:
     return sorted((item for item in found if item.name != "Thumbs.db"), key=lambda item: natural_key(item.name))
 
 
+def folder_name(path: Path) -> str:
+    """A folder's name as the user sees it: a link's own name, but the real one for "." and ".."."""
+    return path.name if path.name not in ("", "..") else path.resolve().name
+
+
 def images_in(folder: Path) -> list[Path]:
     """The pictures directly in a folder (by suffix, any case), in natural order."""
     return [item for item in visible(folder) if item.suffix.lower() in IMAGE_SUFFIXES and not item.is_dir()]

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_curve
 
 from mpn.errors import LabelError
 
@@ -49,7 +50,7 @@ def frame_auc(labels: Arrays, scores: Arrays) -> float:
     NaN when all frames are of one class. Raises LabelError where labels and scores don't fit.
     """
     y, s = _joined(labels, scores)
-    return float(roc_auc_score(y, s)) if _both(y) else float("nan")
+    return _auc(y, s) if _both(y) else float("nan")
 
 
 def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
@@ -58,7 +59,7 @@ def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
     Raises LabelError where labels and scores don't fit.
     """
     pairs = _pairs(labels, scores)
-    values = [roc_auc_score(y, s) for y, s in pairs if _both(y)]
+    values = [_auc(y, s) for y, s in pairs if _both(y)]
     return MacroAuc(float(np.mean(values)) if values else float("nan"), len(values), len(pairs))
 
 
@@ -73,7 +74,7 @@ def padded_macro_auc(labels: Arrays, scores: Arrays) -> float:
     values = []
     for y, s in _pairs(labels, scores):
         padded = np.concatenate([[False], y, [True]])
-        values.append(roc_auc_score(padded, np.concatenate([[s.min()], s, [s.max()]])))
+        values.append(_auc(padded, np.concatenate([[s.min()], s, [s.max()]])))
     return float(np.mean(values))
 
 
@@ -136,6 +137,16 @@ def paired_bootstrap(
     picks = _picks(len(first), draws, seed)
     values = _resampled(first, metric, picks) - _resampled(second, metric, picks)
     return _interval(_of(first, metric) - _of(second, metric), values, len(first))
+
+
+def _auc(y: np.ndarray, s: np.ndarray) -> float:
+    """Area under the ROC curve from the ranks (Mann and Whitney 1947), ties a half; both classes needed.
+
+    The same as scikit-learn's, whose checks of every call would make the per-video means slow.
+    """
+    anomalous = int(y.sum())
+    rank_sum = float(rankdata(s)[y].sum())
+    return (rank_sum - anomalous * (anomalous + 1) / 2) / (anomalous * (len(y) - anomalous))
 
 
 def _picks(videos: int, draws: int, seed: int) -> np.ndarray:

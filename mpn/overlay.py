@@ -95,28 +95,24 @@ class OverlayWriter:
         """
         strip[:] = DARK
         scores = np.array(self._recent, np.float64)
+        scores[~np.isfinite(scores)] = np.nan
         seen = scores[np.isfinite(scores)]
         if not seen.size:
             return
         low, high = float(seen.min()), float(seen.max())
-        room = strip.shape[0] - 13  # 6 free rows above and below
-
-        def row(values: np.ndarray) -> np.ndarray:
-            share = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
-            return 6 + room - share * room
-
-        columns = np.arange(len(scores)) + (strip.shape[1] - len(scores))
-        good = np.isfinite(scores)
-        limits = np.where(good[:, 1], scores[:, 1], np.inf)
-        for k in np.flatnonzero(good[:, 0]):
-            colour = RED if scores[k, 0] > limits[k] else GREEN
-            top = int(row(scores[k : k + 1, 0])[0])
-            strip[top + 1 :, columns[k]] = np.array(colour) // 3
-            before = int(row(scores[k - 1 : k, 0])[0]) if k and good[k - 1, 0] else top
-            strip[min(top, before) : max(top, before) + 2, columns[k]] = colour
-        for k in np.flatnonzero(good[:, 1]):
-            if columns[k] % 6 < 4:  # dashed
-                strip[int(row(scores[k : k + 1, 1])[0]), columns[k]] = WHITE
+        rows = _rows(scores, low, high, strip.shape[0])
+        before = np.vstack([rows[:1, :1], rows[:-1, :1]]).ravel()  # joins each column to the one before
+        top = rows[:, 0]
+        before = np.where(np.isfinite(before), before, top)
+        above = scores[:, 0] > scores[:, 1]
+        colours = np.where(above[:, None], RED, GREEN).astype(np.uint8)
+        at = np.arange(strip.shape[0])[:, None]  # comparisons with NaN are false: no score, nothing drawn
+        canvas = strip[:, strip.shape[1] - len(scores) :]
+        canvas[:] = np.where((at > top)[:, :, None], colours // 3, canvas)
+        line = (at >= np.minimum(top, before)) & (at < np.maximum(top, before) + 2)
+        canvas[:] = np.where(line[:, :, None], colours, canvas)
+        dashes = np.arange(canvas.shape[1])[None] % 6 < 4
+        canvas[(at == rows[:, 1]) & dashes] = WHITE
 
     def close(self) -> None:
         """Finish the file and give it its name. Raises DataError where it could not be written whole."""
@@ -150,6 +146,12 @@ class OverlayWriter:
             self.close()
         else:
             self._discard()
+
+
+def _rows(values: np.ndarray, low: float, high: float, height: int) -> np.ndarray:
+    """The rows of a strip at which values stand, whole numbers or NaN: `high` near its top, `low` near its foot."""
+    share = (values - low) / (high - low) if high > low else values - low + 0.5
+    return np.floor(6 + (1 - share) * (height - 13))
 
 
 def _heated(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:

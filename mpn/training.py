@@ -61,7 +61,7 @@ class TrainingOptions:
     epochs: int | None = None
     seed: int = 0
     batch_size: int = 8
-    learning_rate: float = 4e-4
+    learning_rate: float = 1e-3
     warmup: int = 100
     clip_norm: float = 1.0
     precision: str = "bfloat16"
@@ -313,6 +313,24 @@ class Training:
         path = self.folder / MODEL
         save_checkpoint(path, checkpoint)
         return path
+
+
+def train(
+    clips: Sequence[Clip],
+    preset: Preset,
+    options: TrainingOptions,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    observe: Callable[[dict[str, Any]], None] | None = None,
+) -> Path:
+    """Trains a network on normal footage; the path of its model. A finished run that is resumed is left alone.
+
+    See `Training` for the arguments and what it raises.
+    """
+    training = Training(clips, preset, options, folder, resume=resume, device=device)
+    return training.run(observe)
 
 
 def normal_parts(network: Network, clips: Sequence[Clip], *, bfloat16: bool = False) -> dict[str, list[np.ndarray]]:

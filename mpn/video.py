@@ -30,6 +30,7 @@ from mpn.listing import (
     VIDEO_SUFFIXES,
     contents,
     find_sources,
+    folder_name,
     images_in,
     natural_key,
     require_path,
@@ -82,7 +83,7 @@ def _quiet() -> Iterator[None]:
 def _cut_short(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end marker: decoders may give back such a picture half grey."""
     if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-64:]
+        return b"IEND\xaeB`\x82" not in data
     if not data.startswith(b"\xff\xd8"):
         return False
     at = 2  # walk the header segments, so that an embedded thumbnail's end marker does not count
@@ -204,7 +205,7 @@ class FrameFolder(FrameSource):
     """A folder of pictures in natural order; a number missing between two others is a bad frame."""
 
     def __init__(self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None) -> None:
-        super().__init__(path, path.resolve().name, skip_bad, fps)
+        super().__init__(path, folder_name(path), skip_bad, fps)
         files = images_in(path)
         if not files:
             raise FrameError(f"{path}: no frames found, it holds {contents(path)}; expected pictures "
@@ -302,7 +303,11 @@ def _next(capture: cv2.VideoCapture) -> np.ndarray | None:
 
 
 class VideoFile(FrameSource):
-    """A video file, decoded by OpenCV (FFmpeg) from start to end."""
+    """A video file, decoded by OpenCV (FFmpeg) from start to end.
+
+    What FFmpeg cannot decode it leaves out without a word, so lost frames are only counted, at the end
+    against the header (a bad frame after the last one); after damage in the middle indices are too low.
+    """
 
     def __init__(self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None) -> None:
         super().__init__(path, path.stem, skip_bad, fps)
@@ -332,8 +337,11 @@ class VideoFile(FrameSource):
 
     def _kind(self) -> str:
         """What the file's beginning looks like, for the error message."""
-        with self.path.open("rb") as file:
-            start = file.read(256)
+        try:
+            with self.path.open("rb") as file:
+                start = file.read(256)
+        except OSError as error:
+            return f"it cannot be opened: {error.strerror}"
         size = f"{self.path.stat().st_size:,} bytes"
         if all(32 <= byte < 127 or byte in (9, 10, 13) for byte in start):
             return f"{size} of text"
@@ -352,7 +360,7 @@ class VideoFile(FrameSource):
                 count += 1
                 yield frame
         if self.length is not None and count < self.length - HEADER_SLACK:
-            self._refuse(count, self.path.name, f"is not there: the video is truncated, its header says "
+            self._refuse(count, self.path.name, f"is not there: the video is truncated or damaged, its header says "
                                                 f"{self.length:,} frames and {count:,} can be decoded")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from mpn import metrics
 from mpn.errors import LabelError
@@ -46,8 +47,9 @@ def random_videos(seed: int, count: int = 5, levels: int = 6) -> tuple[list[np.n
 @pytest.mark.parametrize("seed", range(5))
 def test_micro_auc_is_the_pair_count_over_all_videos(seed: int) -> None:
     labels, scores = random_videos(seed)
-    expected = pair_count(np.concatenate(labels), np.concatenate(scores))
-    assert metrics.frame_auc(labels, scores) == pytest.approx(expected, abs=1e-12)
+    y, s = np.concatenate(labels), np.concatenate(scores)
+    assert metrics.frame_auc(labels, scores) == pytest.approx(pair_count(y, s), abs=1e-12)
+    assert metrics.frame_auc(labels, scores) == pytest.approx(roc_auc_score(y, s), abs=1e-12)
 
 
 def test_auc_by_hand_with_a_tie() -> None:

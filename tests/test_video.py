@@ -91,6 +91,13 @@ def test_a_thumbnail_does_not_hide_that_a_jpeg_is_truncated(tmp_path):
         read_image(tmp_path / "cut.jpg")
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_bytes_after_the_end_do_no_harm(tmp_path, suffix):
+    data = cv2.imencode(suffix, trees.frame(5))[1].tobytes()
+    (tmp_path / f"x{suffix}").write_bytes(data + bytes(200))
+    assert trees.index_of(read_image(tmp_path / f"x{suffix}")) == 5
+
+
 def test_what_is_no_picture_is_named(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not a picture")
@@ -168,6 +175,14 @@ def test_random_access_is_the_sequence(tmp_path, skip_bad):
         source.read(9)
     with pytest.raises(IndexError):
         source.read(-1)
+
+
+def test_a_source_is_called_by_the_name_that_the_user_sees(tmp_path, monkeypatch):
+    folder = trees.write_frames(tmp_path / "clip.v1.2", 2)
+    (tmp_path / "01").symlink_to(folder)
+    assert open_source(tmp_path / "01").name == "01" and open_source(folder).name == "clip.v1.2"
+    monkeypatch.chdir(folder)
+    assert open_source(".").name == "clip.v1.2"
 
 
 def test_hidden_and_foreign_files_are_ignored(tmp_path):
@@ -320,12 +335,22 @@ def test_a_truncated_video_stops_or_ends_early(tmp_path, suffix):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * 0.6)])
     seen = []
-    with pytest.raises(FrameError, match=r"the video is truncated, its header says 40 frames and \d+ can be"):
+    with pytest.raises(FrameError, match=r"truncated or damaged, its header says 40 frames and \d+ can be"):
         for frame in open_source(path).frames():
             seen.append(trees.index_of(frame))
     source = open_source(path, skip_bad=True)
     assert indices(source) == seen == list(range(len(seen))) and 10 < len(seen) < 38
     assert [bad.index for bad in source.bad] == [len(seen)]
+
+
+def test_damage_in_the_middle_of_a_video_does_not_pass(tmp_path):
+    path = trees.write_video(tmp_path / "damaged.avi", 40)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(data)
+    with pytest.raises(FrameError, match="truncated or damaged"):
+        list(open_source(path).frames())
 
 
 def test_a_single_picture_is_no_video(tmp_path):

@@ -24,6 +24,7 @@ from mpn.listing import (
     VIDEO_SUFFIXES,
     contents,
     find_sources,
+    folder_name,
     holds_images,
     natural_key,
     require_path,
@@ -115,7 +116,7 @@ def _by_prefix(tree: DatasetTree) -> DatasetTree:
 
 
 def _scene_name(root: Path) -> str:
-    return root.resolve().stem or "scene"
+    return (folder_name(root) if root.is_dir() else root.stem) or "scene"
 
 
 def _ucsd(root: Path) -> DatasetTree:

@@ -63,6 +63,7 @@ def load_clips(
     grey: bool,
     *,
     skip_bad: bool = False,
+    fps: float | None = None,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> list[Clip]:
@@ -70,13 +71,14 @@ def load_clips(
 
     Args:
         skip_bad: go on without frames and videos that cannot be read (they are logged); else stop at the first.
+        fps: frame rate of sources that don't say theirs.
         memory_limit: bytes; what needs more goes to a file in `cache` (default: the system's temporary
             folder) that is deleted with the process. Default: 40 % of the machine's memory.
 
     Raises:
         FrameError, DataError: naming what cannot be read; or nothing could be.
     """
-    sources = _open_all(videos, skip_bad)
+    sources = _open_all(videos, skip_bad, fps)
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
     frame_bytes = size[0] * size[1] * (1 if grey else 3)
     needed = sum((source.length or 0) for _, source in sources) * frame_bytes
@@ -101,11 +103,11 @@ def load_clips(
     return clips
 
 
-def _open_all(videos: Sequence[Video], skip_bad: bool) -> list[tuple[Video, FrameSource]]:
+def _open_all(videos: Sequence[Video], skip_bad: bool, fps: float | None) -> list[tuple[Video, FrameSource]]:
     sources = []
     for video in videos:
         try:
-            sources.append((video, open_source(video.path, skip_bad=skip_bad)))
+            sources.append((video, open_source(video.path, skip_bad=skip_bad, fps=fps)))
         except DataError as error:
             if not skip_bad:
                 raise

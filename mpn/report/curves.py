@@ -44,18 +44,20 @@ def plot_scores(
     fps: float | Fraction | None = None,
     title: str,
     parts: Mapping[str, np.ndarray] | None = None,
+    parts_label: str = "parts",
 ) -> None:
     """One video's score curve as PNG, written whole or not at all.
 
     scores (T,), NaN where there is none (drawn as a gap); labels bool (T,), shaded where True; threshold
-    as a dashed line; fps adds an axis in seconds; parts: name -> (T,), thin lines in a panel below.
+    as a dashed line; fps adds an axis in seconds; parts: name -> (T,), thin lines in a panel below, on one
+    scale, which parts_label names.
     Raises DataError where lengths differ, MpnError where the file cannot be written.
     """
     others = {"labels": labels, **(parts or {})}
     for name, values in others.items():
         if values is not None and len(values) != len(scores):
             raise DataError(f"{title}: {len(scores)} scores but {len(values)} of {name}")
-    figure = _figure(np.asarray(scores, np.float64), labels, threshold, fps, title, parts or {})
+    figure = _figure(np.asarray(scores, np.float64), labels, threshold, fps, title, parts or {}, parts_label)
     picture = BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
     write_atomically(path, picture.getvalue())
@@ -70,13 +72,16 @@ def plot_all(
     fps: Mapping[str, float | Fraction | None] | float | Fraction | None = None,
     score: str = "score",
     parts: tuple[str, ...] = ("error", "pseudo"),
+    units: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[Path]:
     """`plot_scores` for every video, as FOLDER/VIDEO.png; the paths written.
 
     series: video -> column -> (T,); score: the column of the curve; parts: columns of the panel below,
-    where present; fps: one for all, or video -> fps. Raises as `plot_scores` does.
+    where present; units: part -> (mean, standard deviation) on normal frames (`Calibration.parts`), which
+    puts the parts on one scale; fps: one for all, or video -> fps. Raises as `plot_scores` does.
     """
     written = []
+    label = "parts" if units is None else "parts (units of\nnormal frames)"
     for name, columns in series.items():
         path = Path(folder) / f"{name}.png"
         plot_scores(
@@ -86,10 +91,18 @@ def plot_all(
             threshold=threshold,
             fps=fps.get(name) if isinstance(fps, Mapping) else fps,
             title=name,
-            parts={part: columns[part] for part in parts if part in columns},
+            parts={part: _in_units(columns[part], part, units) for part in parts if part in columns},
+            parts_label=label,
         )
         written.append(path)
     return written
+
+
+def _in_units(
+    values: np.ndarray, part: str, units: Mapping[str, tuple[float, float]] | None
+) -> np.ndarray:
+    mean, deviation = (units or {}).get(part, (0.0, 1.0))
+    return (np.asarray(values, np.float64) - mean) / deviation
 
 
 def _figure(
@@ -99,6 +112,7 @@ def _figure(
     fps: float | Fraction | None,
     title: str,
     parts: Mapping[str, np.ndarray],
+    parts_label: str,
 ) -> Figure:
     ratios = [2, 1] if parts else [1]
     height = _SIZE[1] * (1.5 if parts else 1.0)
@@ -115,9 +129,9 @@ def _figure(
         colour, dashes = PART_STYLES[k % len(PART_STYLES)]
         panels[1].plot(frame, values, color=colour, linestyle=dashes, linewidth=0.9, label=name)
     if parts:
-        panels[1].set_ylabel("parts")
-    for panel in panels:
-        _dress(panel, labels, len(scores))
+        panels[1].set_ylabel(parts_label)
+    for k, panel in enumerate(panels):
+        _dress(panel, labels, len(scores), named=k == 0)
     panels[-1].set_xlabel("frame")
     if fps:
         rate = float(fps)
@@ -127,12 +141,12 @@ def _figure(
     return figure
 
 
-def _dress(panel: Axes, labels: np.ndarray | None, length: int) -> None:
+def _dress(panel: Axes, labels: np.ndarray | None, length: int, *, named: bool) -> None:
     for k, (start, end) in enumerate(intervals(labels) if labels is not None else []):
         # A frame's value stands at its number: half a frame on either side belongs to it.
         panel.axvspan(
             start - 0.5, end - 0.5, color=LABEL_COLOUR, alpha=0.28, linewidth=0,
-            label="labelled anomalous" if k == 0 else None,
+            label="labelled anomalous" if named and k == 0 else None,
         )  # fmt: skip
     panel.set_xlim(-0.5, max(length, 1) - 0.5)
     panel.grid(alpha=0.3, linewidth=0.6)

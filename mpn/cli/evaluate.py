@@ -1,0 +1,143 @@
+"""mpn evaluate: a model and a labelled test set in, figures by every protocol out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mpn.baselines import content_free
+from mpn.checkpoint import library_versions
+from mpn.cli import new_parser
+from mpn.cli.data import add_data, data_name, open_data
+from mpn.cli.model import add_model, open_detector
+from mpn.datasets.labels import Labels, load_labels
+from mpn.datasets.layouts import DatasetTree
+from mpn.detector import Detector
+from mpn.errors import LabelError
+from mpn.evaluation import evaluate, format_table, read_scores, write_metrics, write_scores
+from mpn.report.curves import plot_all
+from mpn.video import FrameSource, open_source
+
+EXAMPLES = """  python evaluate.py                                              the demo set, the released model
+  python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors
+  python evaluate.py data/ped2 --scores their_scores              anyone's scores: VIDEO.csv, .npy or .txt"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verb's arguments."""
+    own = new_parser(
+        "evaluate",
+        "Frame AUC and its kin by the absolute, the causal and the paper's protocol, beside content-free baselines.",
+        EXAMPLES,
+    )
+    add_data(own)
+    add_model(own)
+    own.add_argument("--labels", type=Path, help="label file or folder (default: found in DATA)")
+    own.add_argument("--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's")
+    own.add_argument("--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)")
+    own.add_argument("--no-baselines", action="store_true", help="leave the content-free baselines out (quicker)")
+    own.add_argument("--seed", type=int, default=0, help="of the bootstrap and the noise baseline")
+    own.add_argument("--json", action="store_true", help="print metrics.json instead of the table")
+    return own
+
+
+def main(options: argparse.Namespace) -> None:
+    """Runs the verb."""
+    tree = open_data(options)
+    if not tree.testing:
+        raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
+    detector = None if options.scores else open_detector(options)
+    out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
+    sources = {video.name: open_source(video.path, skip_bad=options.skip_bad) for video in tree.testing}
+    lengths = {name: _length(source) for name, source in sources.items()}
+    labels = load_labels(tree, lengths, options.labels)
+    for note in labels.notes:
+        print(note, file=sys.stderr)
+    rates = {name: Fraction(options.fps) if options.fps else source.fps for name, source in sources.items()}
+    if detector:
+        series = score_all(detector, sources)
+        for name, columns in series.items():
+            write_scores(out / "scores" / f"{name}.csv", columns, rates[name])
+    else:
+        series = read_scores(options.scores, lengths)
+    baselines = None if options.no_baselines else baselines_of(sources, lengths, options.seed)
+    result = evaluate(labels.frames, series, baselines, seed=options.seed)
+    write_metrics(out / "metrics.json", result, _facts(options, tree, labels, detector))
+    plot_all(out / "curves", series, labels.frames, fps=rates)
+    if options.json:
+        print((out / "metrics.json").read_text(), end="")
+        return
+    print(format_table(result), end="")
+    print(f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
+    print(f"results: {out}/metrics.json, scores/, curves/")
+
+
+def score_all(detector: Detector, sources: dict[str, FrameSource]) -> dict[str, dict[str, np.ndarray]]:
+    """Raw score columns of every video, float64 (T,), NaN for the first frames: video -> column -> scores."""
+    series = {}
+    total = sum(source.length or 0 for source in sources.values())
+    with tqdm(total=total, desc="scoring", unit="frame", disable=None) as bar:
+        for name, source in sources.items():
+            results = []
+            for result in detector.score(source):
+                results.append((result.raw, result.parts))
+                bar.update()
+            columns = results[-1][1]
+            series[name] = {"score": np.array([raw for raw, _ in results])} | {
+                column: np.array([parts.get(column, np.nan) for _, parts in results]) for column in columns
+            }
+    return series
+
+
+def baselines_of(
+    sources: dict[str, FrameSource], lengths: dict[str, int], seed: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """The content-free baselines: baseline -> video -> float64 (T,)."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for number, (name, source) in enumerate(tqdm(sources.items(), desc="baselines", unit="video", disable=None)):
+        for baseline, scores in content_free(source.frames, lengths[name], seed + number).items():
+            found.setdefault(baseline, {})[name] = scores
+    return found
+
+
+def _length(source: FrameSource) -> int:
+    """Frames as they are decoded: a video file's header only estimates them."""
+    if source.path.is_dir():
+        return source.length
+    return sum(1 for _ in source.frames())
+
+
+def _facts(
+    options: argparse.Namespace, tree: DatasetTree, labels: Labels, detector: Detector | None
+) -> dict[str, Any]:
+    """What the figures depend on."""
+    import torch
+
+    facts: dict[str, Any] = {
+        "data": {"root": str(tree.root), "layout": tree.layout},
+        "labels": {
+            "kind": labels.kind,
+            "source": str(labels.source),
+            "sha256": labels.sha256,
+            "frames": labels.total,
+            "anomalous": labels.anomalous,
+        },
+        "seed": options.seed,
+        "versions": library_versions(),
+        "threads": torch.get_num_threads(),
+    }
+    if detector is None:
+        return facts | {"scores_from": str(options.scores)}
+    return facts | {
+        "checkpoint": {"path": str(options.checkpoint), "sha256": detector.checkpoint.sha256},
+        "recipe": asdict(detector.recipe),
+        "precision": "bfloat16" if detector.bfloat16 else "float32",
+        "training": {k: v for k, v in detector.checkpoint.training.items() if k != "clips"},
+    }
