@@ -10,6 +10,7 @@ matrix products (Lv et al., CVPR 2021; DESIGN section 2). Run by itself it check
 from __future__ import annotations
 
 import argparse
+import json
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +97,12 @@ def check_agreement(size: int = 64) -> dict[str, float]:
 
 def main() -> None:
     """Prints how far the two forms differ."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", help='{"size": 64}: another size; prints JSON (used by unit_speed)')
+    case = json.loads(parser.parse_args().case or "null")
+    if case:
+        print(json.dumps(check_agreement(case["size"])))
+        return
     for precision, worst in check_agreement().items():
         print(f"{precision}: largest relative difference {worst:.1e}")
 

@@ -53,12 +53,12 @@ def test_heat_colours_its_place_only(tmp_path):
 
 
 def test_the_curve_rises_with_the_score_and_turns_red_above_the_threshold(tmp_path):
-    frame = overlay(tmp_path / "out.avi", [{"score": s} for s in np.linspace(0, 2, 300)])[-1]
+    frame = overlay(tmp_path / "out.avi", [{"score": s} for s in np.linspace(0, 2, 120)])[-1]
     strip = frame[240:]
     coloured = strip.max(axis=2) - strip.min(axis=2) > 25  # curve and fill; the threshold's line is white
-    tops = [int(np.flatnonzero(coloured[:, x])[0]) for x in (60, 120, 300)]
+    tops = [int(np.flatnonzero(coloured[:, x])[0]) for x in (215, 250, 315)]
     assert tops[0] > tops[1] > tops[2]
-    early, late = strip[:, 40:120].reshape(-1, 3), strip[:, 290:].reshape(-1, 3)
+    early, late = strip[:, 202:250].reshape(-1, 3), strip[:, 270:].reshape(-1, 3)
     assert (early[:, 1] - early[:, 2]).max() > 60 and (late[:, 2] - late[:, 1]).max() > 60
     assert (early[:, 2] - early[:, 1]).max() < 60
 

@@ -1,0 +1,28 @@
+"""What several test modules share: a network of a few thousand numbers, and where reference values lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from mpn.network import Network, build_model
+
+
+@pytest.fixture
+def tiny() -> Network:
+    """The small preset at 32x48 with 4 channels, in evaluation mode, its weights seeded."""
+    torch.manual_seed(5)
+    return build_model("small", channels=4, height=32, width=48).eval()
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of the published network's values, which is not part of the repository."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "reference"
+    folder = Path(os.environ.get("MPN_REFERENCE", beside))
+    if not (folder / "parameters.csv").is_file():
+        pytest.skip(f"the published network's reference values are not there: no {folder} ($MPN_REFERENCE)")
+    return folder
