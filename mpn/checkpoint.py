@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from mpn.errors import CheckpointError, SizeError
+from mpn.errors import CheckpointError, MpnError
 from mpn.files import write_atomically
 from mpn.network import Network, build_model
 from mpn.presets import Preset
@@ -117,7 +117,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     try:
         network = build_model(Preset.from_dict(document["preset"]))
-    except (KeyError, TypeError, SizeError, CheckpointError) as error:
+    except (KeyError, TypeError, AttributeError, MpnError) as error:
         raise CheckpointError(f"{path} does not describe its network: {error}") from error
     normal = _normal_parts(path, tensors, document.get("normal_lengths") or [])
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -169,6 +169,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _normal_parts(path: Path, tensors: dict[str, Tensor], lengths: list[int]) -> dict[str, list[np.ndarray]]:
     """Takes the normal footage's scores out of `tensors`."""
     parts = {}
+    if not isinstance(lengths, list) or not all(isinstance(one, int) and one >= 0 for one in lengths):
+        raise CheckpointError(f"{path}: its normal_lengths are {lengths!r}, a list of counts was expected")
     for name in [name for name in tensors if name.startswith(NORMAL_PREFIX)]:
         values = tensors.pop(name).float()
         if values.ndim != 1 or sum(lengths) != len(values):

@@ -65,24 +65,23 @@ class Detector:
     ) -> None:
         self.checkpoint = checkpoint
         self.preset = checkpoint.preset
-        self.network = checkpoint.network.to(device, memory_format=torch.channels_last)
+        self.network = checkpoint.network.to(checked_device(device), memory_format=torch.channels_last)
         self.bfloat16 = use_bfloat16(precision, device)
         self.recipe = recipe or recipe_of(checkpoint)
         self.weights = self.recipe.weights(part_names(self.network))
         if not any(self.weights.values()):
             raise MpnError("this model has no pseudo-anomaly head, and the weight of the error is 0: nothing to score")
         # Without normal footage the parts stay in their own units, and there is no threshold.
-        self.normal = dict.fromkeys(self.weights, (0.0, 1.0))
-        if checkpoint.normal:
-            self.normal = part_statistics(_by_clip(checkpoint.normal, self.weights))
+        self._normal_clips = _by_clip(checkpoint.normal, self.weights) if checkpoint.normal else {}
+        self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
         """Thresholds from the held-out normal footage of the training, at a frame rate; None without any."""
-        return self._calibration(Fraction(fps)) if self.checkpoint.normal else None
+        return self._calibration(Fraction(fps)) if self._normal_clips else None
 
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
     def _calibration(self, fps: Fraction) -> Calibration:
-        parts = _by_clip(self.checkpoint.normal, self.weights)
+        parts = self._normal_clips
         smoothed = {
             clip: exponential(combine(own, self.weights, self.normal), self.recipe.smoothing)
             for clip, own in parts.items()
@@ -106,7 +105,8 @@ class Detector:
             images: give the source's frames back in the results.
 
         Raises:
-            FrameError, DataError: naming what cannot be read. SizeError: frames too small for the network.
+            FrameError, DataError: naming what cannot be read; of the whole source at the call, of a frame when its
+                turn comes. SizeError, at the call: frames too small for the network.
         """
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
@@ -116,6 +116,9 @@ class Detector:
                 f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are smaller than the "
                 f"network needs, {least}x{least} at the least"
             )
+        return self._score(source, images, batch_size)
+
+    def _score(self, source: FrameSource, images: bool, batch_size: int) -> Iterator[Result]:
         waiting: deque[np.ndarray | None] = deque()
 
         def fitted() -> Iterator[np.ndarray]:
@@ -174,6 +177,16 @@ def load(
         CheckpointError: the file is missing, broken, or not one of mpn's.
     """
     return Detector(load_checkpoint(path), recipe=recipe, device=device, precision=precision)
+
+
+def checked_device(device: str) -> str:
+    """`device`, if this machine has it. Raises MpnError."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, with many lines of advice
+        has = "cpu and cuda" if torch.cuda.is_available() else "only cpu"
+        raise MpnError(f"device {device!r} cannot be used; this machine's PyTorch has {has}") from error
+    return device
 
 
 def use_bfloat16(precision: str, device: str = "cpu") -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,6 +33,20 @@ def diversity_loss(prototypes: Tensor) -> Tensor:
     first, second = torch.triu_indices(m, m, offset=1, device=unit.device)
     squared = (unit[:, first] - unit[:, second]).square().sum(dim=2)
     return (1 - squared).clamp_min(0).mean()
+
+
+def usage_loss(assignment: Tensor) -> Tensor:
+    """How unevenly prototypes are used: 1 - entropy of the assignment averaged over positions / log M, in [0, 1].
+
+    Ours. Without it half of all positions, the still background, share one prototype, and most of the others
+    are assigned nowhere (benchmarks/results/small_choices.md).
+
+    Args:
+        assignment: (B, N, M), sums to 1 over M.
+    """
+    usage = assignment.mean(dim=1)
+    entropy = -torch.special.xlogy(usage, usage).sum(dim=1)
+    return (1 - entropy / math.log(usage.shape[1])).mean()
 
 
 def consistency_loss(prototypes: Tensor) -> Tensor:
@@ -66,6 +82,7 @@ def loss_terms(output: Output, target: Tensor, tampered: Tensor | None = None) -
         "frame": frame_loss(output.prediction, target),
         "compactness": compactness_loss(output),
         "diversity": diversity_loss(output.prototypes),
+        "usage": usage_loss(output.assignment),
     }
     if output.pseudo_logits is not None and tampered is not None:
         terms["pseudo"] = pseudo_loss(output.pseudo_logits, tampered)
@@ -78,6 +95,7 @@ def total_loss(terms: dict[str, Tensor], preset: Preset) -> Tensor:
         "frame": 1.0,
         "compactness": preset.compactness_weight,
         "diversity": preset.diversity_weight,
+        "usage": preset.usage_weight,
         "pseudo": preset.pseudo_weight,
     }
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -26,7 +27,11 @@ class Preset:
         learned_scales: heads are L2-normalised, and attention and assignment have a learned scale
             (DESIGN "Collapse"); without it, as published.
         pseudo_head: the head that finds where a window was tampered with.
-        compactness_weight, diversity_weight, pseudo_weight: weights of the loss terms beside the frame loss.
+        compactness_weight, diversity_weight, usage_weight, pseudo_weight: weights of the loss terms beside the
+            frame loss.
+
+    Raises:
+        MpnError: a count below 1, or a weight below 0.
     """
 
     name: str
@@ -43,7 +48,16 @@ class Preset:
     pseudo_head: bool = False
     compactness_weight: float = 1.0
     diversity_weight: float = 1e-4
+    usage_weight: float = 0.0
     pseudo_weight: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "window", "channels", "unshuffle", "prototypes"):
+            if getattr(self, name) < 1:
+                raise MpnError(f"preset option {name} is {getattr(self, name)}: a number from 1 up was expected")
+        for name in ("compactness_weight", "diversity_weight", "pseudo_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise MpnError(f"preset option {name} is {getattr(self, name)}: a weight from 0 up was expected")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -98,6 +112,7 @@ PRESETS: dict[str, Preset] = {
         learned_scales=True,
         pseudo_head=True,
         diversity_weight=0.01,
+        usage_weight=0.01,
     ),
 }
 

@@ -38,7 +38,7 @@ DESCRIPTIONS: dict[str, dict[str, str | float | bool]] = {
     },
     "paper": {
         "normalisation": "per-video min-max over the whole test video (no camera can know it)",
-        "smoothing": "Gaussian of sigma 2, 15 taps, ends held, looks 7 frames ahead",
+        "smoothing": "after it, Gaussian of sigma 2, 15 taps, its first and last values held, looks 7 frames ahead",
         "causal": False,
         "delay_frames": 0.0,
         "lookahead_frames": PAPER_RADIUS,
@@ -97,14 +97,18 @@ def exponential(x: np.ndarray, weight: float = CAUSAL_WEIGHT) -> np.ndarray:
 def paper_filter(x: np.ndarray) -> np.ndarray:
     """The paper's centred smoothing of one video, float64 (T,): 15-tap Gaussian of sigma 2, ends held.
 
-    After `utils.py` of the published MPN code, with the kernel's sum made 1 (0.99985 there). It looks 7
-    frames ahead. Raises DataError as `exponential` does.
+    After `utils.py` of the published MPN code, with the kernel's sum made 1 (0.99985 there): the first and last
+    7 frames take the first and last value that the whole kernel gives. It looks 7 frames ahead. A video of fewer
+    than 15 frames (there, an error or zeros) is lengthened by its own first and last score instead. Raises
+    DataError as `exponential` does.
     """
     tail, result = _split(x)
     if len(tail):
-        result[len(result) - len(tail) :] = gaussian_filter1d(
-            tail, sigma=PAPER_SIGMA, radius=PAPER_RADIUS, mode="nearest"
-        )
+        smooth = gaussian_filter1d(tail, sigma=PAPER_SIGMA, radius=PAPER_RADIUS, mode="nearest")
+        if len(tail) > 2 * PAPER_RADIUS:
+            smooth[:PAPER_RADIUS] = smooth[PAPER_RADIUS]
+            smooth[-PAPER_RADIUS:] = smooth[-PAPER_RADIUS - 1]
+        result[len(result) - len(tail) :] = smooth
     return result
 
 
@@ -125,8 +129,8 @@ def min_max(x: np.ndarray) -> np.ndarray:
 def paper_pair(psnr_db: np.ndarray, compactness: np.ndarray, a: float = 0.5) -> np.ndarray:
     """The paper's anomaly score of one video from its two series, float64 (T,), higher = more anomalous.
 
-    1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), each series first smoothed by
-    `paper_filter`, N = per-video min-max: the published plain (not few-shot) script, with a = 0.5.
+    1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), N = per-video min-max, then `paper_filter`, as
+    `Test.py` of the published code (the plain, not the few-shot script) does them, with a = 0.5.
 
     `psnr_db` (T,) in dB, higher = more normal; `compactness` (T,) >= 0. Raises DataError when they differ
     in length or in where they start, or for negative compactness.
@@ -142,17 +146,17 @@ def paper_pair(psnr_db: np.ndarray, compactness: np.ndarray, a: float = 0.5) -> 
     if (error < 0).any():
         raise DataError(f"compactness {np.nanmin(error)} is negative, expected squared distances")
     decibel = -10.0 * np.log10(np.maximum(error, _SMALLEST_COMPACTNESS))
-    normal = a * min_max(paper_filter(psnr_db)) + (1.0 - a) * min_max(paper_filter(decibel))
+    normal = a * paper_filter(min_max(psnr_db)) + (1.0 - a) * paper_filter(min_max(decibel))
     return 1.0 - normal
 
 
 def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Every video of one score column (name -> float64 (T,), higher = more anomalous) under a protocol.
 
-    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": `paper_filter`, then per-video
-    `min_max`. Raises DataError, naming the video, for a series with gaps; ValueError for another protocol.
+    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": per-video `min_max`,
+    then `paper_filter`, in the published order. Raises DataError, naming the video, for a series with gaps; ValueError for another protocol.
     """
-    steps = {"absolute": _copy, "causal": exponential, "paper": lambda x: min_max(paper_filter(x))}
+    steps = {"absolute": _copy, "causal": exponential, "paper": lambda x: paper_filter(min_max(x))}
     if protocol not in steps:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     result = {}

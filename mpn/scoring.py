@@ -152,8 +152,9 @@ def region(
     starts = [at * (all_ - own) / max(n - 1, 1) for at, n, all_, own in zip(position, grid.shape, size, sides)]
     factors = [there / here for there, here in zip(source, size)]
     top, left = (round(start * factor) for start, factor in zip(starts, factors))
-    height, width = (round(side * factor) for side, factor in zip(sides, factors))
-    return top, left, height, width
+    # From the rounded ends: a region at the edge then stays inside.
+    bottom, right = (round((start + side) * factor) for start, side, factor in zip(starts, sides, factors))
+    return top, left, bottom - top, right - left
 
 
 def combine(

@@ -121,6 +121,11 @@ class Training:
             self._load()
         elif (self.folder / STATE).exists() or (self.folder / MODEL).exists():
             raise TrainingError(f"{self.folder} holds a run already: give --resume to go on, or another --out")
+        else:
+            # Of a run that was killed before it saved anything.
+            (self.folder / LOG).unlink(missing_ok=True)
+        for part in self.folder.glob(".*.part"):  # a killed writer cannot tidy up
+            part.unlink(missing_ok=True)
         self._save_config()
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -180,6 +185,8 @@ class Training:
         bar = tqdm(total=self.total, initial=self.step, desc="training", unit="step", disable=None)
         durations: list[float] = []
         batches = self._batches()
+        if self.step == 0:  # killed at any moment, it can be resumed
+            self.save()
         try:
             while self.total is None or self.step < self.total:
                 began = time.monotonic()
@@ -216,7 +223,8 @@ class Training:
 
     def _plan(self, durations: list[float]) -> None:
         """Fixes the number of steps of a run by minutes, once its speed is known."""
-        if self.total is None and self.step >= PLAN_AT:
+        # A run resumed before its plan has to measure anew.
+        if self.total is None and self.step >= PLAN_AT and len(durations) > PLAN_FROM:
             seconds = float(np.median(durations[PLAN_FROM:]))
             left = self.options.minutes * 60 - self.seconds
             self.total = self.step + max(1, int(left / seconds))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import math
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from mpn.errors import MpnError
@@ -17,7 +20,13 @@ VERBS = {
     "evaluate": "figures on a labelled test set",
     "score": "score videos: when, where and how sure",
 }
-DONE, FAILED, INTERRUPTED = 0, 1, 130
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+# Generators take seeds of up to 64 bits.
+HIGHEST_SEED = 2**63 - 1
+
+
+class UsageError(Exception):
+    """Options that contradict each other, where argparse can't see it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     verbs = "\n".join(f"  {verb:10} {text}" for verb, text in VERBS.items())
     parser = argparse.ArgumentParser(
-        prog="mpn",
+        prog="python -m mpn",
         usage="python -m mpn VERB [options]   (python -m mpn VERB --help for each)",
         description="Video anomaly detection with the Meta Prototype Network.",
         epilog=f"verbs:\n{verbs}\n\nexample:\n  python -m mpn score video.mp4",
@@ -44,54 +53,82 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f"mpn.cli.{verb}")
     parser: argparse.ArgumentParser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
-    parser.add_argument("--threads", type=positive, help="processor threads (default: all)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    return guarded(module.main, options, parser)
+    return guarded(module.main, options, f"mpn {verb}")
 
 
-def guarded(action: Callable[..., None], options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Runs a verb; what it raises becomes a line on stderr and an exit code."""
+def guarded(action: Callable[..., None], options: argparse.Namespace, name: str) -> int:
+    """Runs a verb; what it raises becomes a line on stderr, which begins with `name`, and an exit code."""
     try:
         if options.threads:
             import torch
 
             torch.set_num_threads(options.threads)
         action(options)
+        sys.stdout.flush()
         return DONE
     except KeyboardInterrupt:
         print("\ninterrupted; what was written so far is kept", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone, as with `| head`
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of stdout has gone, as with `| head`; the interpreter flushes once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except MpnError as error:
+    except UsageError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return WRONG_USE
+    except (MpnError, OSError, MemoryError) as error:
         if options.debug:
-            raise
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+            traceback.print_exc()
+        else:
+            print(f"{name}: {_line(error)}", file=sys.stderr)
         return FAILED
+
+
+def _line(error: Exception) -> str:
+    """What happened, in one line. The system's own errors come without a word on what to do."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror} (--debug shows where it happened)"
+    text = " ".join(str(error).split("\n")).strip()
+    return text or f"{type(error).__name__} (--debug shows where it happened)"
 
 
 def positive(text: str) -> int:
     """A whole number above 0, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: a whole number above 0 was expected")
-    return value
+    return _checked(text, int, "a whole number above 0", lambda value: value > 0)
+
+
+def from_zero(text: str) -> int:
+    """A whole number from 0 up, such as a seed, for argparse."""
+    return _checked(text, int, "a whole number from 0 up", lambda value: 0 <= value <= HIGHEST_SEED)
 
 
 def above_zero(text: str) -> float:
     """A number above 0, for argparse."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0 was expected")
+    return _checked(text, float, "a number above 0", lambda value: value > 0)
+
+
+def number(text: str) -> float:
+    """A finite number, for argparse."""
+    return _checked(text, float, "a number", lambda value: True)
+
+
+def _checked(text: str, kind: type, expected: str, fits: Callable[[float], bool]) -> int | float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: {expected} was expected")
     return value
 
 
 def new_parser(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
     """A verb's parser: description, examples below the options."""
     return argparse.ArgumentParser(
-        prog=f"mpn {verb}",
+        prog=f"python -m mpn {verb}",
         description=description,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mpn.cli import UsageError, above_zero
 from mpn.datasets.layouts import LAYOUTS, DatasetTree, recognise
 from mpn.datasets.synthetic import write_demo
 
@@ -18,7 +19,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default=DEMO, metavar="DATA", help="a data set's folder, or demo (default)")
     parser.add_argument("--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)")
     parser.add_argument("--skip-bad", action="store_true", help="go on without frames and videos that can't be read")
-    parser.add_argument("--fps", type=float, help="frames per second of DATA, where its files don't say")
+    parser.add_argument("--fps", type=above_zero, help="frames per second of DATA, instead of what its files say")
 
 
 def data_name(options: argparse.Namespace) -> str:
@@ -29,6 +30,8 @@ def data_name(options: argparse.Namespace) -> str:
 def open_data(options: argparse.Namespace) -> DatasetTree:
     """The data set's tree, generated first if it is the demo set; says on stderr what was recognised."""
     if options.data == DEMO and not Path(DEMO).is_dir():
+        if options.layout:
+            raise UsageError("--layout: the demo set has its own, frames; leave it out, or give the folder of DATA")
         tree = recognise(write_demo(DEMO_FOLDER))
         options.fps = options.fps or demo_rate(DEMO_FOLDER)
     else:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from mpn.cli import above_zero, evaluate, new_parser, score, train
+from mpn.cli import above_zero, evaluate, from_zero, new_parser, score, train
 from mpn.cli.data import DEMO, DEMO_FOLDER, open_data
 from mpn.training import MODEL, STATE
 
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--minutes", type=above_zero, default=8.0, help="of training (default: 8)")
     own.add_argument("--out", type=Path, default=Path("runs/demo"), help="results (default: runs/demo)")
-    own.add_argument("--seed", type=int, default=0)
+    own.add_argument("--seed", type=from_zero, default=0, help="of the training (default: 0)")
     return own
 
 
@@ -40,7 +40,9 @@ def main(options: argparse.Namespace) -> None:
     data = argparse.Namespace(data=DEMO, layout=None, fps=None)
     video = next(video for video in open_data(data).testing)
     arguments = [str(video.path), "--checkpoint", str(model), "--overlay", "--out", str(out / "score")]
-    _step("3/3 scoring one video", score, [*arguments, "--fps", str(data.fps)])
+    if data.fps:
+        arguments += ["--fps", str(data.fps)]
+    _step("3/3 scoring one video", score, arguments)
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes. Where to look:")
     print(f"  {out}/evaluate/curves/   a score curve a video, labelled anomalies shaded")
     print(f"  {out}/evaluate/metrics.json, scores/")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from tqdm import tqdm
 
 from mpn.baselines import content_free
 from mpn.checkpoint import library_versions
-from mpn.cli import new_parser
+from mpn.cli import UsageError, from_zero, new_parser
 from mpn.cli.data import add_data, data_name, open_data
-from mpn.cli.model import add_model, open_detector
+from mpn.cli.model import add_model, model_options, open_detector
 from mpn.datasets.labels import Labels, load_labels
 from mpn.datasets.layouts import DatasetTree
 from mpn.detector import Detector
 from mpn.errors import LabelError
 from mpn.evaluation import evaluate, format_table, read_scores, write_metrics, write_scores
 from mpn.report.curves import plot_all
-from mpn.video import FrameSource, open_source
+from mpn.scoring import part_names
+from mpn.video import FrameSource, frame_rate, open_source
 
 EXAMPLES = """  python evaluate.py                                              the demo set, the released model
   python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors
@@ -38,32 +39,35 @@ def parser() -> argparse.ArgumentParser:
         EXAMPLES,
     )
     add_data(own)
-    add_model(own)
+    model = add_model(own)
+    model.add_argument("--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's")
     own.add_argument("--labels", type=Path, help="label file or folder (default: found in DATA)")
-    own.add_argument("--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's")
     own.add_argument("--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)")
     own.add_argument("--no-baselines", action="store_true", help="leave the content-free baselines out (quicker)")
-    own.add_argument("--seed", type=int, default=0, help="of the bootstrap and the noise baseline")
+    own.add_argument("--seed", type=from_zero, default=0, help="of bootstrap and noise baseline (default: 0)")
     own.add_argument("--json", action="store_true", help="print metrics.json instead of the table")
     return own
 
 
 def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
+    if options.scores and model_options(options):
+        raise UsageError(f"--scores evaluates scores as they are: {', '.join(model_options(options))} has no effect")
+    detector = None if options.scores else open_detector(options)
     tree = open_data(options)
     if not tree.testing:
         raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
-    detector = None if options.scores else open_detector(options)
     out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
     sources = {video.name: open_source(video.path, skip_bad=options.skip_bad) for video in tree.testing}
     lengths = {name: _length(source) for name, source in sources.items()}
     labels = load_labels(tree, lengths, options.labels)
     for note in labels.notes:
         print(note, file=sys.stderr)
-    rates = {name: Fraction(options.fps) if options.fps else source.fps for name, source in sources.items()}
+    rates = {name: frame_rate(options.fps) or source.fps for name, source in sources.items()}
     if detector:
-        series = score_all(detector, sources)
-        for name, columns in series.items():
+        series = {}
+        for name, columns in score_all(detector, sources):
+            series[name] = columns
             write_scores(out / "scores" / f"{name}.csv", columns, rates[name])
     else:
         series = read_scores(options.scores, lengths)
@@ -76,12 +80,14 @@ def main(options: argparse.Namespace) -> None:
         return
     print(format_table(result), end="")
     print(f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
-    print(f"results: {out}/metrics.json, scores/, curves/")
+    print(f"results: {out}/metrics.json, {'scores/, ' if detector else ''}curves/")
 
 
-def score_all(detector: Detector, sources: dict[str, FrameSource]) -> dict[str, dict[str, np.ndarray]]:
-    """Raw score columns of every video, float64 (T,), NaN for the first frames: video -> column -> scores."""
-    series = {}
+def score_all(
+    detector: Detector, sources: dict[str, FrameSource]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Each video's raw score columns, as soon as it is scored: float64 (T,), NaN for the first frames."""
+    names = [*part_names(detector.network), "psnr_db", "compactness"]
     total = sum(source.length or 0 for source in sources.values())
     with tqdm(total=total, desc="scoring", unit="frame", disable=None) as bar:
         for name, source in sources.items():
@@ -89,11 +95,8 @@ def score_all(detector: Detector, sources: dict[str, FrameSource]) -> dict[str, 
             for result in detector.score(source):
                 results.append((result.raw, result.parts))
                 bar.update()
-            columns = results[-1][1]
-            series[name] = {"score": np.array([raw for raw, _ in results])} | {
-                column: np.array([parts.get(column, np.nan) for _, parts in results]) for column in columns
-            }
-    return series
+            columns = {column: np.array([parts.get(column, np.nan) for _, parts in results]) for column in names}
+            yield name, {"score": np.array([raw for raw, _ in results])} | columns
 
 
 def baselines_of(

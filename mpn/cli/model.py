@@ -9,28 +9,43 @@ from pathlib import Path
 
 import mpn
 from mpn.checkpoint import load_checkpoint
+from mpn.cli import number, positive
 from mpn.detector import Detector, recipe_of
 from mpn.errors import CheckpointError
+from mpn.presets import PRESETS
 
 # Released models lie beside the package, in the repository.
 RELEASED = Path(mpn.__file__).resolve().parent.parent / "checkpoints"
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """--checkpoint, the weights of the score's parts, device and precision."""
-    parser.add_argument("--checkpoint", type=Path, help="a .safetensors model (default: checkpoints/demo.safetensors)")
-    parser.add_argument("--preset", help="stop unless the checkpoint is of this preset")
-    parser.add_argument("--error-weight", type=float, help="weight of the prediction error in the score (default: 1)")
-    parser.add_argument("--pseudo-weight", type=float, help="weight of the pseudo-anomaly head (default: 1)")
-    parser.add_argument("--patch", type=int, help="side of the largest patch, pixels of the network's frame")
-    parser.add_argument("--smoothing", type=float, help="weight of the newest frame in the causal mean (default: 0.3)")
+def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """--checkpoint, the weights of the score's parts, device and precision; the group for what excludes a model."""
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="a .safetensors model (default: checkpoints/demo.safetensors)"
+    )
+    parser.add_argument("--preset", choices=PRESETS, help="stop unless the checkpoint is of this preset")
+    own = parser.add_argument_group("the score (default: as the checkpoint says)")
+    own.add_argument("--error-weight", type=number, metavar="W", help="weight of the prediction error")
+    own.add_argument("--pseudo-weight", type=number, metavar="W", help="weight of the pseudo-anomaly head")
+    own.add_argument("--patch", type=positive, metavar="N", help="side of the patch, pixels of the network's frame")
+    own.add_argument("--smoothing", type=number, metavar="W", help="weight of the newest frame, 1 for no smoothing")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    return model
+
+
+def model_options(options: argparse.Namespace) -> list[str]:
+    """Which of the options that only a model has a use for were given, as they are written."""
+    names = ("checkpoint", "preset", "error_weight", "pseudo_weight", "patch", "smoothing")
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
 def open_detector(options: argparse.Namespace) -> Detector:
     """The detector of --checkpoint with the score's options; says on stderr which model it is."""
     path = options.checkpoint or RELEASED / "demo.safetensors"
+    if options.checkpoint is None and not path.exists():
+        raise CheckpointError(f"there is no released model {path}: give --checkpoint FILE, as train.py writes it")
     checkpoint = load_checkpoint(path)
     if options.preset and options.preset != checkpoint.preset.name:
         raise CheckpointError(

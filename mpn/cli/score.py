@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
 
 from mpn.calibration import Threshold
-from mpn.cli import above_zero, new_parser
+from mpn.cli import above_zero, new_parser, number
 from mpn.cli.model import add_model, open_detector
 from mpn.detector import Detector, Result
 from mpn.errors import DataError, MpnError
@@ -41,8 +42,11 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("source", nargs="+", type=Path, metavar="SOURCE", help="video, folder of frames, or of those")
     add_model(own)
     own.add_argument("--out", type=Path, default=Path("runs/score"), help="results (default: runs/score)")
-    own.add_argument("--false-alarms-per-hour", type=above_zero, default=1.0, help="sets the threshold (default: 1)")
-    own.add_argument("--threshold", type=float, help="a threshold of your own instead")
+    alarm = own.add_mutually_exclusive_group()
+    alarm.add_argument(
+        "--false-alarms-per-hour", type=above_zero, default=1.0, metavar="RATE", help="sets the threshold (default: 1)"
+    )
+    alarm.add_argument("--threshold", type=number, metavar="SCORE", help="a threshold of your own instead")
     own.add_argument("--overlay", action="store_true", help="write overlay.mp4: curve, heat and box on the video")
     own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the source says")
     own.add_argument("--skip-bad", action="store_true", help="go on without frames and videos that can't be read")
@@ -72,8 +76,8 @@ def _folders(out: Path, paths: list[Path]) -> list[Path]:
     names: list[str] = []
     for path in paths:
         name = path.resolve().name if path.is_dir() else path.stem
-        number = sum(used == name or used.startswith(f"{name}-") for used in names)
-        names.append(f"{name}-{number + 1}" if name in names else name)
+        numbered = (f"{name}-{again}" for again in range(2, len(paths) + 2))
+        names.append(next(free for free in chain([name], numbered) if free not in names))
     return [out / name for name in names]
 
 
@@ -86,20 +90,21 @@ def score_source(detector: Detector, path: Path, folder: Path, options: argparse
     finder = None if threshold is None else EventFinder(threshold.value, source.fps)
     events: list[Event] = []
     count, highest, complete = 0, (float("-inf"), 0), False
+    results = detector.score(source, images=options.overlay)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MpnError(f"cannot make the folder {folder}: {error.strerror}; give another --out") from error
     with ExitStack() as stack:
-        table = stack.enter_context((folder / "scores.csv").open("w"))
+        table = stack.enter_context(_Table(folder / "scores.csv", detector))
         bar = stack.enter_context(tqdm(total=source.length, desc=path.name, unit="frame", disable=None))
         overlay = None
         if options.overlay:
             overlay = OverlayWriter(folder / "overlay.mp4", fps=source.fps, size=source.size)
             stack.enter_context(overlay)
         try:
-            for result in detector.score(source, images=options.overlay):
-                _write_row(table, result, detector)
+            for result in results:
+                table.write(result)
                 if overlay:
                     _draw(overlay, result, threshold)
                 if finder and not np.isnan(result.score):
@@ -136,15 +141,39 @@ def _threshold(detector: Detector, source: FrameSource, options: argparse.Namesp
     return calibration.threshold(options.false_alarms_per_hour)
 
 
-def _write_row(table: TextIO, result: Result, detector: Detector) -> None:
-    columns = ("error", "pseudo", "psnr_db", "compactness")
-    names = [name for name in columns if name != "pseudo" or "pseudo" in detector.weights]
-    if result.frame == 0:
-        table.write(",".join(["frame", "time", "score", "raw", *names, "top", "left", "height", "width"]) + "\n")
-    values = [result.time, result.score, result.raw, *(result.parts.get(name, float("nan")) for name in names)]
-    place = result.region or ("", "", "", "")
-    table.write(",".join([str(result.frame), *(f"{value:.6g}" for value in values), *map(str, place)]) + "\n")
-    table.flush()
+class _Table:
+    """scores.csv, a row a frame, each on its way to the disk before the next; a full disk is an MpnError."""
+
+    def __init__(self, path: Path, detector: Detector) -> None:
+        self.path = path
+        columns = ("error", "pseudo", "psnr_db", "compactness")
+        self.names = [name for name in columns if name != "pseudo" or "pseudo" in detector.weights]
+        try:
+            self.file = path.open("w")
+        except OSError as error:
+            raise MpnError(f"cannot write {path}: {error.strerror}; give another --out") from error
+        self._line("frame", "time", "score", "raw", *self.names, "top", "left", "height", "width")
+
+    def write(self, result: Result) -> None:
+        """A frame's row."""
+        values = [result.score, result.raw, *(result.parts.get(name, float("nan")) for name in self.names)]
+        place = result.region or ("", "", "", "")
+        self._line(str(result.frame), f"{result.time:.3f}", *(f"{value:.6g}" for value in values), *map(str, place))
+
+    def _line(self, *fields: str) -> None:
+        try:
+            self.file.write(",".join(fields) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise MpnError(f"cannot write {self.path}: {error.strerror}; the rows before are kept") from error
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Every row was flushed; what a failed flush left over would only fail once more.
+        with contextlib.suppress(OSError):
+            self.file.close()
 
 
 def _draw(overlay: OverlayWriter, result: Result, threshold: Threshold | None) -> None:

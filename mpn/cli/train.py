@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mpn.cli import above_zero, new_parser, positive
+from mpn.cli import above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data
 from mpn.datasets.windows import load_clips
-from mpn.detector import use_bfloat16
+from mpn.detector import checked_device, use_bfloat16
 from mpn.errors import MpnError, TrainingError
 from mpn.network import check_size
 from mpn.presets import PRESETS, Preset
@@ -18,7 +19,7 @@ from mpn.training import TrainingOptions, train
 
 EXAMPLES = """  python train.py                                    the demo set
   python train.py data/avenue --minutes 50           an hour on two cores
-  python train.py data/avenue --out runs/a --resume  go on where it stopped"""
+  python train.py data/avenue --minutes 50 --resume  go on where it stopped"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     own = new_parser("train", "Train on a folder of normal footage (the training videos of a data set).", EXAMPLES)
     add_data(own)
     own.add_argument("--preset", choices=PRESETS, default="small", help="network (default: small)")
-    own.add_argument("--size", metavar="HxW", help="frame size, such as 128x192 (default: the preset's)")
+    own.add_argument("--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)")
     own.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
     own.add_argument("--channels", type=positive, help="width of the first block (default: the preset's)")
     own.add_argument("--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head")
@@ -34,26 +35,32 @@ def parser() -> argparse.ArgumentParser:
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
     length.add_argument("--epochs", type=positive, help="how often every window is seen, instead of minutes")
     own.add_argument("--out", type=Path, help="run folder (default: runs/NAME-PRESET-SEED)")
-    own.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    own.add_argument("--seed", type=int, default=0)
-    own.add_argument("--batch-size", type=positive, default=TrainingOptions.batch_size)
-    own.add_argument("--learning-rate", type=above_zero, default=TrainingOptions.learning_rate)
+    own.add_argument("--resume", action="store_true", help="go on with the run in --out, given the same options")
+    own.add_argument("--seed", type=from_zero, default=0, help="of weights, order and pseudo-anomalies (default: 0)")
+    batch, rate = TrainingOptions.batch_size, TrainingOptions.learning_rate
+    own.add_argument("--batch-size", type=positive, default=batch, help=f"default: {batch}")
+    own.add_argument("--learning-rate", type=above_zero, default=rate, help=f"default: {rate:g}")
     own.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    own.add_argument("--workers", type=int, default=0, help="processes that make samples (default: none)")
+    own.add_argument("--workers", type=from_zero, default=0, help="processes that make samples (default: none)")
     own.add_argument("--device", default="cpu", help="cpu or cuda")
     own.add_argument("--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)")
     own.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files (if installed)")
     return own
 
 
+def frame_size(text: str) -> tuple[int, int]:
+    """(height, width) of text such as 128x192, for argparse."""
+    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: HEIGHTxWIDTH in pixels was expected, such as 128x192")
+    return int(found[1]), int(found[2])
+
+
 def chosen_preset(options: argparse.Namespace) -> Preset:
-    """The preset with what the options change. Raises SizeError, MpnError."""
+    """The preset with what the options change. Raises SizeError."""
     chosen = PRESETS[options.preset]
     if options.size:
-        sides = options.size.lower().split("x")
-        if len(sides) != 2 or not all(side.isdigit() for side in sides):
-            raise MpnError(f"--size {options.size}: HEIGHTxWIDTH was expected, such as 128x192")
-        chosen = replace(chosen, height=int(sides[0]), width=int(sides[1]))
+        chosen = replace(chosen, height=options.size[0], width=options.size[1])
     if options.colour:
         chosen = replace(chosen, grey=options.colour == "grey")
     if options.channels:
@@ -68,7 +75,7 @@ def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
     preset = chosen_preset(options)
     minutes = options.minutes or (None if options.epochs else 50.0)
-    bfloat16 = use_bfloat16(options.precision, options.device)
+    bfloat16 = use_bfloat16(options.precision, checked_device(options.device))
     settings = TrainingOptions(
         minutes=minutes,
         epochs=options.epochs,

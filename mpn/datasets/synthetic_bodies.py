@@ -185,12 +185,13 @@ def van(stand: Stand, paint: Colour) -> Body:
     stripe = [face for face in stripe if len({point[1] for point in face.points}) == 1]  # sides only
     parts = hold + stripe + pane
     parts = (nose + parts) if stand.away else (parts + nose)
-    return stand.body(_wheels(stand, 1.2, 0.78, 0.32)[:2] + parts + _wheels(stand, 1.2, 0.78, 0.32)[2:])
+    wheels = _wheels(stand, 1.2, 0.55, 0.32)
+    return stand.body(wheels[:2] + parts + wheels[2:])
 
 
 def cart(look: Figure, stand: Stand, paint: Colour) -> Body:
     """An open service cart, 2.2 m long, with a roof and a driver."""
-    parts = _wheels(stand, 0.75, 0.48, 0.22)
+    parts = _wheels(stand, 0.75, 0.38, 0.22)
     parts += stand.box((0, 0, 0.22), (2.2, 1.1, 0.4), paint)
     parts += stand.box((-0.75, 0, 0.62), (0.6, 1.05, 0.35), shade(paint, 0.7))
     parts += [

@@ -212,7 +212,8 @@ class WindowDataset(Dataset):
         back = self.pseudo.history(self.window) if self.pseudo else self.window
         frames = self.clips[clip].frames[max(first, target - back) : target + 1]
         if self.transform is not None:
-            changed = self.transform(torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))))
+            # A copy: a transform may work in place, and the clip must not change.
+            changed = self.transform(torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()))
             frames = changed.numpy().transpose(0, 2, 3, 1)
         if self.pseudo:
             generator = np.random.default_rng((self.seed, self.epoch, number))
@@ -220,7 +221,7 @@ class WindowDataset(Dataset):
             frames = np.concatenate([inputs, frames[-1:]])
         else:
             tampered = np.zeros(frames.shape[1:3], bool)
-        frames = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+        frames = frames.transpose(0, 3, 1, 2).copy()
         return Sample(torch.from_numpy(frames), torch.from_numpy(tampered))
 
     def _any_frame(self, generator: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,174 @@
+"""Exit codes, what goes where, and help."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import mpn.cli
+from mpn.cli import VERBS, main
+from mpn.errors import DataError
+from tests.cli.conftest import Cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def raising(error: BaseException):
+    def action(options: object) -> None:
+        raise error
+
+    return action
+
+
+def verb_that(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """`score` parses as ever, then raises."""
+    monkeypatch.setattr("mpn.cli.score.main", raising(error))
+
+
+def test_without_a_verb_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {verb} " in shown for verb in VERBS)
+
+
+def test_a_misspelt_verb_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["trian"])
+    assert stopped.value.code == 2
+    assert "trian" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(cli: Cli, verb: str) -> None:
+    shown = cli(verb, "--help")
+    assert shown.code == 0
+    examples = shown.out.partition("examples:\n")[2].splitlines()
+    assert examples and all("python " in line for line in examples)
+    assert f"usage: python -m mpn {verb}" in shown.out
+
+
+def test_main_hands_the_rest_to_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr("mpn.cli.score.main", lambda options: given.append(options.source))
+    assert main(["score", "a.mp4", "b.mp4"]) == 0
+    assert given == [[Path("a.mp4"), Path("b.mp4")]]
+
+
+def test_options_may_stand_before_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr("mpn.cli.train.main", given.append)
+    assert main(["train", "--epochs", "2", "--skip-bad", "data/x"]) == 0
+    assert given[0].data == "data/x" and given[0].epochs == 2
+
+
+def test_an_error_of_ours_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb_that(monkeypatch, DataError("a.mp4: is no video\nat all"))
+    result = cli("score", "a.mp4")
+    assert result.error() == "mpn score: a.mp4: is no video at all"
+    assert result.out == ""
+
+
+def test_debug_adds_a_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb_that(monkeypatch, DataError("a.mp4: is no video"))
+    result = cli("score", "a.mp4", "--debug")
+    assert result.code == 1
+    assert "Traceback" in result.err and "in action" in result.err
+    assert result.err.strip().endswith("a.mp4: is no video")
+
+
+def test_an_error_of_the_system_is_one_line_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb_that(monkeypatch, PermissionError(13, "Permission denied", "a.mp4"))
+    assert "a.mp4: Permission denied" in cli("score", "a.mp4").error()
+    verb_that(monkeypatch, MemoryError())
+    assert "MemoryError" in cli("score", "a.mp4").error()
+
+
+def test_a_fault_of_the_program_is_not_hidden(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb_that(monkeypatch, ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        cli("score", "a.mp4")
+
+
+def test_an_interrupt_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb_that(monkeypatch, KeyboardInterrupt())
+    result = cli("score", "a.mp4")
+    assert result.code == 130
+    assert "Traceback" not in result.err and "interrupted" in result.err
+
+
+def test_a_reader_that_left_is_no_error(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaced = []
+    monkeypatch.setattr(mpn.cli.os, "dup2", lambda *pair: replaced.append(pair))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(fileno=lambda: 1, flush=lambda: None, write=lambda text: None))
+    verb_that(monkeypatch, BrokenPipeError())
+    assert cli("score", "a.mp4").code == 0
+    assert replaced[0][1] == 1
+
+
+def test_threads_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", counts.append)
+    monkeypatch.setattr("mpn.cli.score.main", lambda options: None)
+    assert cli("score", "a.mp4", "--threads", 3).code == 0
+    assert counts == [3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train --epoch 3",  # no abbreviations: --epoch could mean anything
+        "train --epochs 3 --minutes 2",
+        "train --epochs 0",
+        "train --epochs three",
+        "train --minutes nan",
+        "train --seed -1",
+        "train --seed 9223372036854775808",
+        "train --workers -1",
+        "train --size 128",
+        "train --size 128x-192",
+        "train --preset smal",
+        "train --fps 0",
+        "train --layout ucsd demo",
+        "train a b",
+        "evaluate --scores a --checkpoint b",
+        "evaluate --scores a --smoothing 0.5",
+        "evaluate --labels",
+        "score",
+        "score a.mp4 --threshold inf",
+        "score a.mp4 --threshold 1 --false-alarms-per-hour 2",
+        "score a.mp4 --false-alarms-per-hour 0",
+        "score a.mp4 --error-weight nan",
+        "score a.mp4 --preset bigger",
+        "demo --minutes -1",
+        "demo data/ped2",
+    ],
+)
+def test_wrong_use_is_2_and_writes_nothing(cli: Cli, tmp_path: Path, arguments: str) -> None:
+    verb, *rest = arguments.split()
+    result = cli(verb, *rest)
+    assert result.code == 2
+    assert f"mpn {verb}: " in result.err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script, verb", [("train.py", "train"), ("evaluate.py", "evaluate")])
+def test_the_scripts_are_the_verbs(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli, capfd: pytest.CaptureFixture[str], script: str, verb: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert stopped.value.code == 0
+    assert capfd.readouterr().out == cli(verb, "--help").out
+
+
+def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["mpn"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("mpn", run_name="__main__")
+    assert stopped.value.code == 0
+    assert "verbs:" in capsys.readouterr().out
