@@ -31,6 +31,7 @@ from mpn import training
 from mpn.checkpoint import load_checkpoint, load_state
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
+from mpn.errors import CheckpointError
 from mpn.presets import preset
 
 SAVE_SECONDS = 0.2
@@ -96,23 +97,27 @@ def check_ended(process: subprocess.Popen, task: dict[str, Any]) -> None:
 
 
 def inspect(task: dict[str, Any]) -> dict[str, Any]:
-    """What a kill left behind. Raises CheckpointError for a broken file."""
+    """What a kill left behind; `broken` says why a file cannot be read, None where all can."""
     folder = Path(task["run"])
     state, model = folder / training.STATE, folder / training.MODEL
     unfinished = list(folder.glob(".*.part")) if folder.exists() else []
     for part in unfinished:  # a killed writer cannot tidy up; twenty of them would fill the disk
         part.unlink()
-    if model.exists():
-        load_checkpoint(model)
-    step = load_state(state)["step"] if state.exists() else None
+    step, broken = None, None
+    try:
+        if model.exists():
+            load_checkpoint(model)
+        step = load_state(state)["step"] if state.exists() else None
+    except CheckpointError as error:
+        broken = str(error)
     said = READY in (folder.parent / "said.txt").read_text()
     if model.exists():
         moment = "after the model was written"
-    elif step is None:
+    elif not state.exists():
         moment = "in training, before the first save" if said else "at start-up, before the first save"
     else:
         moment = "in training" if said else "at start-up of a resumed run"
-    return {"moment": moment, "step_saved": step, "unfinished_files": len(unfinished)}
+    return {"moment": moment, "step_saved": step, "unfinished_files": len(unfinished), "broken": broken}
 
 
 def contents(run: Path) -> tuple[dict[str, torch.Tensor], list[Any]]:
@@ -152,6 +157,8 @@ def kill_runs(base: dict[str, Any], folder: Path, kills: int, times: tuple[float
                 process.wait()
                 found.append({"after_seconds": round(delay, 3)} | inspect(task))
                 print(f"kill {len(found):2d} after {delay:5.2f} s, {found[-1]['moment']}", flush=True)
+                if found[-1]["broken"]:
+                    return found, compared
                 continue
         process.wait()
         check_ended(process, task)
@@ -181,17 +188,20 @@ def main() -> None:
         steps = load_state(folder / "whole" / "run" / training.STATE)["step"]
         print(f"uninterrupted: {steps} steps, {times[0]:.1f} s of start-up, {times[1] - times[0]:.1f} s of training")
         found, compared = kill_runs(base, folder, kills, times, args.seed)
-    same = all(all(one.values()) for one in compared)
+    broken = [kill["broken"] for kill in found if kill["broken"]]
+    same = bool(compared) and not broken and all(all(one.values()) for one in compared)
     moments = dict(Counter(kill["moment"] for kill in found))
     torn = sum(kill["unfinished_files"] for kill in found)
     print(f"\n{len(found)} kills in {len(compared)} runs:")
     for moment, count in sorted(moments.items()):
         print(f"  {count:2d}  {moment}")
     print(f"  {torn} of them in the middle of writing a file")
-    print("no broken checkpoint; final weights and log "
-          + ("equal to the uninterrupted run's, bit for bit" if same else f"DIFFER: {compared}"))
+    if same:
+        print("no broken checkpoint; final weights and log equal to the uninterrupted run's, bit for bit")
+    else:
+        print(f"FAILED: broken {broken or 'none'}; compared {compared}")
     result = {"kills": len(found), "runs": len(compared), "moments": moments, "while_writing": torn,
-              "broken_checkpoints": 0, "steps": steps, "startup_seconds": times[0],
+              "broken_checkpoints": len(broken), "steps": steps, "startup_seconds": times[0],
               "training_seconds": times[1] - times[0], "same": same, "comparisons": compared, "each": found}
     write_result("kill_resume", args, result | {"load_average_before": machine()["load_average_before"]},
                  threads=torch.get_num_threads())

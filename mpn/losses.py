@@ -44,7 +44,8 @@ def usage_loss(assignment: Tensor) -> Tensor:
     Args:
         assignment: (B, N, M), sums to 1 over M.
     """
-    usage = assignment.mean(dim=1)
+    # Above 0: at a prototype that is assigned nowhere the logarithm has no finite derivative.
+    usage = assignment.mean(dim=1).clamp_min(torch.finfo(assignment.dtype).tiny)
     entropy = -torch.special.xlogy(usage, usage).sum(dim=1)
     return (1 - entropy / math.log(usage.shape[1])).mean()
 

@@ -31,7 +31,7 @@ class Preset:
             frame loss.
 
     Raises:
-        MpnError: a count below 1, or a weight below 0.
+        MpnError: a count below 1 (2 of prototypes), or a weight below 0.
     """
 
     name: str
@@ -52,10 +52,11 @@ class Preset:
     pseudo_weight: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "window", "channels", "unshuffle", "prototypes"):
-            if getattr(self, name) < 1:
-                raise MpnError(f"preset option {name} is {getattr(self, name)}: a number from 1 up was expected")
-        for name in ("compactness_weight", "diversity_weight", "pseudo_weight"):
+        least = {"height": 1, "width": 1, "window": 1, "channels": 1, "unshuffle": 1, "prototypes": 2}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise MpnError(f"preset option {name} is {getattr(self, name)}: a number from {low} up was expected")
+        for name in ("compactness_weight", "diversity_weight", "usage_weight", "pseudo_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise MpnError(f"preset option {name} is {getattr(self, name)}: a weight from 0 up was expected")
 

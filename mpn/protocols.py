@@ -153,8 +153,9 @@ def paper_pair(psnr_db: np.ndarray, compactness: np.ndarray, a: float = 0.5) -> 
 def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Every video of one score column (name -> float64 (T,), higher = more anomalous) under a protocol.
 
-    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": per-video `min_max`,
-    then `paper_filter`, in the published order. Raises DataError, naming the video, for a series with gaps; ValueError for another protocol.
+    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": per-video `min_max`, then
+    `paper_filter`, in the published order. Raises DataError, naming the video, for a series with gaps;
+    ValueError for another protocol.
     """
     steps = {"absolute": _copy, "causal": exponential, "paper": lambda x: paper_filter(min_max(x))}
     if protocol not in steps:

@@ -148,7 +148,7 @@ def region(
         source: (height, width) of the frames that were resized to `size`.
     """
     position = np.unravel_index(int(grid.argmax()), grid.shape)
-    sides = [min(patch, side) for side in size]
+    sides = [min(patch, *size)] * 2  # as patch_means has them
     starts = [at * (all_ - own) / max(n - 1, 1) for at, n, all_, own in zip(position, grid.shape, size, sides)]
     factors = [there / here for there, here in zip(source, size)]
     top, left = (round(start * factor) for start, factor in zip(starts, factors))

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mpn import training
 from mpn.network import Network, build_model
+from tests import training_runs
 
 
 @pytest.fixture
@@ -25,4 +27,14 @@ def reference() -> Path:
     folder = Path(os.environ.get("MPN_REFERENCE", beside))
     if not (folder / "parameters.csv").is_file():
         pytest.skip(f"the published network's reference values are not there: no {folder} ($MPN_REFERENCE)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a training left alone, every step logged; not to be written to."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "LOG_EVERY", 1)
+        training.train(training_runs.walkers(), training_runs.PRESET, training_runs.OPTIONS, folder)
     return folder

@@ -55,7 +55,7 @@ def test_every_column_and_protocol_against_scikit_learn(data) -> None:
     for name, sign in (("score", 1), ("error", 1), ("psnr_db", -1), ("compactness", 1), ("mine", 1)):
         plain = {video: sign * values for video, values in column(series, name).items()}
         smooth = {video: protocols.exponential(values) for video, values in plain.items()}
-        paper = {video: protocols.min_max(protocols.paper_filter(values)) for video, values in plain.items()}
+        paper = {video: protocols.paper_filter(protocols.min_max(values)) for video, values in plain.items()}
         for protocol, scores in (("absolute", plain), ("causal", smooth), ("paper", paper)):
             found = result["scores"][name][protocol]["micro_auc"]
             assert found == pytest.approx(roc_auc_score(y, joined(scores)), abs=1e-12), (name, protocol)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from mpn.losses import (
@@ -15,12 +16,13 @@ from mpn.losses import (
     loss_terms,
     pseudo_loss,
     total_loss,
+    usage_loss,
 )
 from mpn.network import Output
 from mpn.presets import preset
 
 
-def output_with(*, prediction=None, features=4, distance=None, prototypes=None, logits=None):
+def output_with(*, prediction=None, features=4, distance=None, prototypes=None, assignment=None, logits=None):
     """An Output of which only the parts that losses look at are set; `features` is D."""
     nothing = torch.zeros(1)
     return Output(
@@ -29,7 +31,7 @@ def output_with(*, prediction=None, features=4, distance=None, prototypes=None, 
         torch.zeros(1, features, 1, 1),
         nothing,
         nothing if prototypes is None else prototypes,
-        nothing,
+        nothing if assignment is None else assignment,
         nothing,
         nothing if distance is None else distance,
         logits,
@@ -70,6 +72,29 @@ def test_diversity_is_the_mean_over_samples():
     assert diversity_loss(prototypes).item() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("positions", "wanted"),
+    [([0, 1, 2, 3], 0.0), ([2, 2, 2, 2], 1.0), ([0, 0, 1, 1], 0.5)],  # log 2 is half of log 4
+)
+def test_usage_of_known_assignments(positions, wanted):
+    assignment = torch.eye(4)[positions].unsqueeze(0)
+    assert usage_loss(assignment).item() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_usage_is_the_entropy_that_scipy_has_and_a_mean_over_samples():
+    assignment = np.random.default_rng(2).dirichlet([0.3] * 6, (3, 7))
+    wanted = 1 - entropy(assignment.mean(axis=1), base=6, axis=1).mean()
+    assert usage_loss(torch.from_numpy(assignment)).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_prototype_that_is_assigned_nowhere_leaves_the_gradient_finite():
+    logits = torch.tensor([[[200.0, 0.0, 0.0], [199.0, 200.0, 0.0]]], requires_grad=True)
+    assignment = logits.softmax(dim=2)
+    assert (assignment[..., 2] == 0).all()
+    usage_loss(assignment).backward()
+    assert logits.grad.isfinite().all() and logits.grad.abs().max() > 0
+
+
 def test_consistency_is_the_squared_distance_between_neighbours_in_the_batch():
     # The same direction at another length, then a quarter turn of one of the two prototypes.
     prototypes = torch.tensor([[[2.0, 0], [0, 1]], [[1, 0], [0, 3]], [[0, 1], [0, 1]]])
@@ -95,29 +120,31 @@ def test_loss_terms_are_those_that_there_are():
         "prediction": prediction,
         "distance": torch.full((1, 2, 2), 2.0),
         "prototypes": torch.ones(1, 3, 4),
+        "assignment": torch.eye(4)[[0, 0, 1, 1]].unsqueeze(0),
     }
     plain = loss_terms(output_with(**options), target, mask)
     assert {name: term.item() for name, term in plain.items()} == pytest.approx(
-        {"frame": 0.25, "compactness": 0.5, "diversity": 1.0}
+        {"frame": 0.25, "compactness": 0.5, "diversity": 1.0, "usage": 0.5}
     )
     logits = torch.zeros(1, 2, 2)
     headed = loss_terms(output_with(**options, logits=logits), target, mask)
-    assert list(headed) == ["frame", "compactness", "diversity", "pseudo"]
+    assert list(headed) == ["frame", "compactness", "diversity", "usage", "pseudo"]
     assert headed["pseudo"].item() == pytest.approx(math.log(2))
     assert "pseudo" not in loss_terms(output_with(**options, logits=logits), target)
 
 
 def test_the_total_weighs_each_term_by_its_preset():
-    chosen = preset("small", compactness_weight=3.0, diversity_weight=5.0, pseudo_weight=7.0)
-    terms = {name: torch.tensor(value) for name, value in
-             {"frame": 1.0, "compactness": 10.0, "diversity": 100.0, "pseudo": 1000.0}.items()}
-    assert total_loss(terms, chosen).item() == pytest.approx(1 + 30 + 500 + 7000)
+    chosen = preset("small", compactness_weight=3.0, diversity_weight=5.0, usage_weight=2.0, pseudo_weight=7.0)
+    values = {"frame": 1.0, "compactness": 10.0, "diversity": 100.0, "usage": 1e3, "pseudo": 1e4}
+    terms = {name: torch.tensor(value) for name, value in values.items()}
+    assert total_loss(terms, chosen).item() == pytest.approx(1 + 30 + 500 + 2000 + 70000)
     del terms["pseudo"]
-    assert total_loss(terms, chosen).item() == pytest.approx(531)
+    assert total_loss(terms, chosen).item() == pytest.approx(2531)
 
 
 def test_base_has_the_published_weights():
-    terms = {"frame": torch.tensor(2.0), "compactness": torch.tensor(3.0), "diversity": torch.tensor(1e4)}
+    values = {"frame": 2.0, "compactness": 3.0, "diversity": 1e4, "usage": 1e9}
+    terms = {name: torch.tensor(value) for name, value in values.items()}
     assert total_loss(terms, preset("base")).item() == pytest.approx(2 + 3 + 1)
 
 

@@ -12,7 +12,7 @@ from mpn.presets import PRESETS, Preset, preset
 def test_base_is_the_papers_network():
     base = preset("base")
     assert (base.size, base.grey, base.window, base.channels, base.prototypes) == ((256, 256), False, 4, 64, 10)
-    assert (base.compactness_weight, base.diversity_weight) == (1.0, 1e-4)
+    assert (base.compactness_weight, base.diversity_weight, base.usage_weight) == (1.0, 1e-4, 0.0)
     assert not (base.residual or base.projection or base.learned_scales or base.pseudo_head) and base.unshuffle == 1
 
 
@@ -62,6 +62,22 @@ def test_unknown_names_and_options_say_what_there_is():
 def test_options_of_a_checkpoint_are_checked(change, message):
     with pytest.raises(CheckpointError, match=message):
         Preset.from_dict(preset("small").to_dict() | change)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("channels", 0, "1"),
+        ("unshuffle", -1, "1"),
+        ("prototypes", 1, "2"),
+        ("usage_weight", -0.1, "weight from 0"),
+        ("pseudo_weight", float("nan"), "weight from 0"),
+        ("diversity_weight", float("inf"), "weight from 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(option, value, expected):
+    with pytest.raises(MpnError, match=f"preset option {option} is {value}: .*{expected}"):
+        preset("small", **{option: value})
 
 
 def test_whole_numbers_may_stand_for_weights():

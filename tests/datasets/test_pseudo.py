@@ -50,7 +50,9 @@ def test_a_whole_frame_speed_up_takes_frames_two_to_four_apart():
     assert seen == {2, 3, 4}
 
 
-@pytest.mark.parametrize(("count", "steps"), [(13, {2, 3, 4}), (12, {2, 3}), (10, {2, 3}), (7, {2}), (6, {1}), (4, {1})])
+@pytest.mark.parametrize(
+    ("count", "steps"), [(13, {2, 3, 4}), (12, {2, 3}), (10, {2, 3}), (7, {2}), (6, {1}), (4, {1})]
+)
 def test_a_short_history_slows_the_speed_up_down(count, steps):
     found = set()
     for window, _ in draws(maker(**SPEED, whole_frame_probability=1), counting(count), 40):

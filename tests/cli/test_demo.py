@@ -1,0 +1,74 @@
+"""mpn demo: training, evaluation and scoring in one go, on a demo set and a network of a thousandth the size."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mpn.checkpoint import load_checkpoint
+from mpn.datasets.synthetic import write_demo
+from mpn.presets import PRESETS
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One camera, 20 frames a clip; a network of 4 channels for frames of 32x48."""
+    made = functools.partial(
+        write_demo, scenes=1, training=2, validation=0, testing=2, length=44, test_length=24, size=(80, 120)
+    )
+    monkeypatch.setattr("mpn.cli.data.write_demo", made)
+    monkeypatch.setitem(PRESETS, "small", replace(PRESETS["small"], height=32, width=48, channels=4))
+
+
+@pytest.mark.usefixtures("small")
+def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
+    first = cli("demo", "--minutes", 0.001)
+    assert first.code == 0, first.err
+    out = tmp_path / "runs" / "demo"
+    video = json.loads((out / "score" / "01_01" / "events.json").read_text())
+    assert (video["frames"], video["fps"], video["complete"]) == (24, 10, True)
+    assert (out / "score" / "01_01" / "overlay.mp4").stat().st_size > 0
+    assert json.loads((out / "evaluate" / "metrics.json").read_text())["videos"] == 2
+    assert "score (region score)" in first.out  # the table
+    for place in ("runs/demo/evaluate/curves/", "runs/demo/train/model.safetensors", "data/demo/"):
+        assert place in first.out and (tmp_path / place).exists()
+    weights = load_checkpoint(out / "train" / "model.safetensors")
+    assert weights.fps == 10
+
+    again = cli("demo", "--minutes", 0.001)
+    assert again.code == 0, again.err
+    assert "going on with the training" in again.err
+    assert load_checkpoint(out / "train" / "model.safetensors").training["steps"] == weights.training["steps"]
+
+
+@pytest.mark.usefixtures("small")
+def test_another_length_of_training_is_another_run(cli: Cli, tmp_path: Path) -> None:
+    assert cli("demo", "--minutes", 0.001).code == 0
+    model = tmp_path / "runs" / "demo" / "train" / "model.safetensors"
+    before = model.read_bytes()
+    error = cli("demo", "--minutes", 0.002).error()
+    assert "minutes 0.001, here 0.002" in error and "another --out" in error
+    assert model.read_bytes() == before
+
+
+@pytest.mark.usefixtures("small")
+def test_train_and_evaluate_take_the_demo_set_by_default(cli: Cli, tmp_path: Path) -> None:
+    trained = cli("train", "--epochs", 1, "--precision", "float32")
+    assert trained.out == "runs/demo-small-0/model.safetensors\n"
+    assert "data/demo: frames layout, 2 training and 2 test videos" in trained.err
+    evaluated = cli("evaluate", "--checkpoint", "runs/demo-small-0/model.safetensors", "--no-baselines")
+    assert evaluated.code == 0, evaluated.err
+    rows = (tmp_path / "runs" / "evaluate-demo" / "scores" / "01_01.csv").read_text().splitlines()
+    assert rows[11].startswith("10,1.0,")  # its 10 frames a second are known
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_called_demo_is_the_users(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    assert "demo: is empty" in cli("train", "demo").error()
+    assert not (tmp_path / "data").exists()

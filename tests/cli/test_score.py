@@ -1,0 +1,193 @@
+"""mpn score: tables, events and overlays of files, folders and folders of both."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mpn.detector import Detector, Result
+from tests.cli.conftest import Cli, Outcome
+from tests.small_model import footage, write_film, write_footage, write_model
+
+COLUMNS = ["frame", "time", "score", "raw", "error", "pseudo", "psnr_db", "compactness"]
+PLACE = ["top", "left", "height", "width"]
+PLAIN = ("--precision", "float32", "--fps", "10")
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "scores.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def events(folder: Path) -> dict:
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is not JSON")
+
+    return json.loads((folder / "events.json").read_text(), parse_constant=refuse)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """60 frames in a folder, an intruder in frames 20-31 and 50-53."""
+    frames = footage(60, intruder=(20, 32))
+    frames[50:54] = footage(54, intruder=(50, 54))[50:54]
+    return write_footage(tmp_path / "clip", frames)
+
+
+@pytest.fixture
+def scored(cli: Cli, still: Path, clip: Path) -> Outcome:
+    """The clip scored into out/clip."""
+    result = cli("score", clip, "--checkpoint", still, "--out", "out", "--pseudo-weight", 0, *PLAIN)
+    assert result.code == 0, result.err
+    return result
+
+
+def test_the_table_has_a_row_a_frame(scored: Outcome, tmp_path: Path) -> None:
+    rows = table(tmp_path / "out" / "clip")
+    assert list(rows[0]) == COLUMNS + PLACE
+    assert [int(row["frame"]) for row in rows] == list(range(60))
+    assert [float(row["time"]) for row in rows] == [frame / 10 for frame in range(60)]
+    for row in rows[:4]:
+        assert all(row[name] == "nan" for name in COLUMNS[2:]) and all(row[name] == "" for name in PLACE)
+    for row in rows[4:]:
+        assert np.isfinite([float(row[name]) for name in COLUMNS + PLACE]).all()
+        assert int(row["top"]) + int(row["height"]) <= 64 and int(row["left"]) + int(row["width"]) <= 96
+
+
+def test_the_intruder_is_found_where_and_when_it_is(scored: Outcome, tmp_path: Path) -> None:
+    found = events(tmp_path / "out" / "clip")
+    assert found["complete"] is True and found["frames"] == 60 and found["fps"] == 10
+    assert found["source"].endswith("clip") and found["bad_frames"] == []
+    assert [event["start"] for event in found["events"]] == [20, 50]
+    for event, last in zip(found["events"], (32, 54)):
+        # It jumps into frame `start` and out of frame `last`, and smoothing makes the score fall slowly.
+        assert last <= event["end"] <= last + 12
+        assert event["start_seconds"] == event["start"] / 10 and event["end_seconds"] == event["end"] / 10
+        top, left, height, width = event["region"]
+        assert top < 48 and top + height > 32 and left < 80 and left + width > 56
+        assert event["beyond_normal_footage"] is True
+
+
+def test_events_are_the_stretches_of_the_table_above_the_threshold(scored: Outcome, tmp_path: Path) -> None:
+    found = events(tmp_path / "out" / "clip")
+    scores = [float(row["score"]) for row in table(tmp_path / "out" / "clip")]
+    above = [frame for frame, score in enumerate(scores) if score > found["threshold"]["value"]]
+    stretches: list[list[int]] = []
+    for frame in above:
+        if stretches and frame - stretches[-1][-1] <= 10:  # gaps of less than a second are closed
+            stretches[-1].append(frame)
+        else:
+            stretches.append([frame])
+    stretches = [stretch for stretch in stretches if stretch[-1] - stretch[0] >= 2]
+    assert [(event["start"], event["end"]) for event in found["events"]] == [(s[0], s[-1] + 1) for s in stretches]
+    for event, stretch in zip(found["events"], stretches):
+        peak = max(stretch, key=lambda frame: scores[frame])
+        assert event["peak_frame"] == peak and event["peak_score"] == pytest.approx(scores[peak], rel=1e-5)
+
+
+def test_the_summary_says_when_and_how_sure(scored: Outcome, tmp_path: Path) -> None:
+    threshold = events(tmp_path / "out" / "clip")["threshold"]
+    assert f"threshold {threshold['value']:.2f}" in scored.out and "2 events" in scored.out
+    assert threshold["extrapolated"] is True and "extrapolated from 0.2 minutes of normal footage" in scored.out
+    assert "2.0 -" in scored.out  # the first event's start
+
+
+def test_a_threshold_of_ones_own(cli: Cli, still: Path, clip: Path, tmp_path: Path) -> None:
+    result = cli("score", clip, "--checkpoint", still, "--threshold", 1e9, *PLAIN)
+    assert result.code == 0 and "0 events" in result.out
+    found = events(tmp_path / "runs" / "score" / "clip")
+    assert found["threshold"]["value"] == 1e9 and found["events"] == []
+    assert found["threshold"]["false_alarms_per_hour"] is None
+
+
+def test_fewer_false_alarms_mean_a_higher_threshold(cli: Cli, still: Path, clip: Path, tmp_path: Path) -> None:
+    for rate in (100, 1, 0.01):
+        arguments = ("--out", f"at{rate}", "--false-alarms-per-hour", rate)
+        assert cli("score", clip, "--checkpoint", still, *arguments, *PLAIN).code == 0
+    values = [events(tmp_path / f"at{rate}" / "clip")["threshold"]["value"] for rate in (100, 1, 0.01)]
+    assert values == sorted(values) and values[0] < values[2]
+
+
+def test_a_video_file_with_an_overlay(cli: Cli, still: Path, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "day.mp4", footage(30, intruder=(15, 25)))
+    result = cli("score", film, "--checkpoint", still, "--overlay", "--out", "out", "--precision", "float32")
+    assert result.code == 0, result.err
+    assert len(table(tmp_path / "out" / "day")) == 30 and events(tmp_path / "out" / "day")["fps"] == 10
+    overlay = cv2.VideoCapture(str(tmp_path / "out" / "day" / "overlay.mp4"))
+    frames = 0
+    while overlay.read()[0]:
+        frames += 1
+    assert frames == 30 and overlay.get(cv2.CAP_PROP_FPS) == 10
+
+
+def test_a_folder_of_both(cli: Cli, still: Path, tmp_path: Path) -> None:
+    write_film(tmp_path / "all" / "b.avi", footage(12))
+    write_footage(tmp_path / "all" / "a", footage(9))
+    result = cli("score", "all", "--checkpoint", still, "--out", "out", "--json", *PLAIN)
+    assert result.code == 0, result.err
+    lines = [json.loads(line) for line in result.out.splitlines()]
+    assert [(line["source"], line["frames"]) for line in lines] == [("all/a", 9), ("all/b.avi", 12)]
+    assert len(table(tmp_path / "out" / "a")) == 9 and len(table(tmp_path / "out" / "b")) == 12
+
+
+def test_sources_of_one_name_do_not_overwrite_each_other(cli: Cli, still: Path, tmp_path: Path) -> None:
+    for number, place in enumerate(("x/a", "y/a", "y/a-2")):
+        write_footage(tmp_path / place, footage(6 + number))
+    assert cli("score", "x/a", "y/a-2", "y/a", "--checkpoint", still, "--out", "out", *PLAIN).code == 0
+    lengths = {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir()}
+    assert lengths == {"a": 6, "a-2": 8, "a-3": 7}
+
+
+def test_a_frame_rate_that_nobody_knows_is_said(cli: Cli, clip: Path, still: Path, tmp_path: Path) -> None:
+    result = cli("score", clip, "--checkpoint", still, "--precision", "float32")
+    assert "10 frames/s assumed (as the model's training footage)" in result.err
+    assert events(tmp_path / "runs" / "score" / "clip")["fps"] == 10
+
+
+def test_a_model_without_normal_scores_has_no_events(cli: Cli, clip: Path, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors", normal=False, pseudo_head=False)
+    result = cli("score", clip, "--checkpoint", model, *PLAIN)
+    assert result.code == 0 and "no events" in result.err
+    found = events(tmp_path / "runs" / "score" / "clip")
+    assert found["threshold"] is None and found["events"] == []
+    assert list(table(tmp_path / "runs" / "score" / "clip")[0]) == [c for c in COLUMNS if c != "pseudo"] + PLACE
+
+
+def test_a_clip_shorter_than_a_window_says_so(cli: Cli, still: Path, tmp_path: Path) -> None:
+    write_footage(tmp_path / "short", footage(3))
+    result = cli("score", "short", "--checkpoint", still, *PLAIN)
+    assert result.code == 0 and "3 frames are too few" in result.err
+    assert len(table(tmp_path / "runs" / "score" / "short")) == 3
+
+
+def test_interrupted_it_keeps_what_it_has(
+    cli: Cli, still: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = Detector.score
+
+    def interrupted(self: Detector, source, **options) -> Iterator[Result]:
+        for result in score(self, source, **options):
+            if result.frame == 30:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(Detector, "score", interrupted)
+    out = cli("score", clip, "--checkpoint", still, "--overlay", "--pseudo-weight", 0, *PLAIN)
+    assert out.code == 130 and "Traceback" not in out.err
+    folder = tmp_path / "runs" / "score" / "clip"
+    assert [int(row["frame"]) for row in table(folder)] == list(range(30))
+    found = events(folder)
+    assert found["complete"] is False and found["frames"] == 30
+    assert [(event["start"], event["end"]) for event in found["events"]] == [(20, 30)]
+    assert cv2.VideoCapture(str(folder / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 30
+
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert cli("score", clip, "--checkpoint", still, *PLAIN).code == 0  # again, to the same place
+    assert len(table(folder)) == 60 and events(folder)["complete"] is True

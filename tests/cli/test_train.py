@@ -1,0 +1,132 @@
+"""mpn train, from a folder to a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mpn
+from mpn.checkpoint import load_checkpoint, load_state
+from mpn.cli.train import chosen_preset, parser
+from tests.cli.conftest import Cli
+from tests.small_model import footage, write_footage
+
+TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
+
+
+def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    result = cli("train", tree, *TINY, "--out", "run", "--seed", 3, "--fps", 10)
+    assert result.code == 0, result.err
+    assert result.out == "run/model.safetensors\n"
+    found = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert found.preset == mpn.preset("small", height=32, width=48, channels=4)
+    assert found.fps == 10
+    # Four clips of 14 frames: one is held out, its last 10 frames have scores; three have 10 windows each.
+    assert {name: [len(part) for part in parts] for name, parts in found.normal.items()} == {
+        "error": [10],
+        "pseudo": [10],
+    }
+    assert found.training["windows"] == 30 and found.training["steps"] == 30 // 8
+    assert found.training["options"]["seed"] == 3
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 3 and all(np.isfinite(list(lines[-1]["losses"].values())))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["preset"]["channels"] == 4
+    assert not list((tmp_path / "run").glob(".*"))  # nothing temporary is left
+
+
+def test_what_was_recognised_is_said(cli: Cli, tree: Path) -> None:
+    said = cli("train", tree, *TINY, "--out", "run").err
+    assert f"{tree}: frames layout, 4 training and 3 test videos, 1 scene" in said
+    assert "56 frames; the run is kept in run" in said
+
+
+def test_without_out_the_run_is_named_after_data_preset_and_seed(cli: Cli, tree: Path) -> None:
+    assert cli("train", tree, *TINY, "--seed", 2).out == "runs/street-small-2/model.safetensors\n"
+
+
+def test_one_seed_gives_one_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert cli("train", tree, *TINY, "--out", name, "--seed", seed).code == 0
+    a, b, c = (load_checkpoint(tmp_path / name / "model.safetensors").network.state_dict() for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_run_is_not_overwritten(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    assert cli("train", tree, *TINY, "--out", "run").code == 0
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    error = cli("train", tree, *TINY, "--out", "run").error()
+    assert "run holds a run already" in error and "--resume" in error
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_that_is_resumed_ends_with_the_same_weights(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    model = tmp_path / "run" / "model.safetensors"
+    assert cli("train", tree, *TINY, "--out", "run").code == 0
+    before = load_checkpoint(model).network.state_dict()
+    assert cli("train", tree, *TINY, "--out", "run", "--resume").code == 0
+    after = load_checkpoint(model).network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(
+    cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mpn.training import Training
+
+    assert cli("train", tree, *TINY, "--out", "alone").code == 0
+    step = Training.train_step
+
+    def interrupted(self: Training, sample: object) -> dict[str, float]:
+        if self.step == 2:
+            raise KeyboardInterrupt
+        return step(self, sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "train_step", interrupted)
+        result = cli("train", tree, *TINY, "--out", "run")
+    assert result.code == 130 and "Traceback" not in result.err
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == 2
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert cli("train", tree, *TINY, "--out", "run", "--resume").code == 0
+    alone, resumed = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("alone", "run"))
+    assert all(torch.equal(a, b) for a, b in zip(alone.state_dict().values(), resumed.state_dict().values()))
+
+
+def test_footage_too_short_to_hold_any_out_gives_a_model_without_thresholds(cli: Cli, tmp_path: Path) -> None:
+    write_footage(tmp_path / "plain", footage(12))  # an eighth of it, 2 frames, is held out: no window
+    assert cli("train", "plain", *TINY, "--out", "run").code == 0
+    detector = mpn.load(tmp_path / "run" / "model.safetensors", precision="float32")
+    assert detector.calibration(10) is None
+    assert np.isfinite([result.score for result in detector.score(tmp_path / "plain")][4:]).all()
+    scored = cli("score", "plain", "--checkpoint", "run/model.safetensors", "--precision", "float32")
+    assert scored.code == 0 and "no normal scores for a threshold" in scored.err
+
+
+def test_options_of_the_network() -> None:
+    given = ["--size", "64X48", "--colour", "bgr", "--no-pseudo-head"]
+    found = chosen_preset(parser().parse_args(given))
+    assert (found.height, found.width, found.grey, found.pseudo_head) == (64, 48, False, False)
+    assert found.channels == mpn.preset("small").channels
+
+
+def test_a_size_that_does_not_divide_names_the_nearest(cli: Cli, tree: Path) -> None:
+    error = cli("train", tree, "--size", "100x160").error()
+    assert "96x160 and 112x160" in error
+
+
+def test_a_device_that_is_not_there(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    assert "device 'abacus'" in cli("train", tree, *TINY, "--device", "abacus").error()
+    if not torch.cuda.is_available():
+        assert "only cpu" in cli("train", tree, *TINY, "--device", "cuda").error()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_tree_without_training_videos(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree / "testing", tmp_path / "set" / "testing")
+    assert "no training videos" in cli("train", "set", *TINY).error()
