@@ -74,7 +74,8 @@ def main(options: argparse.Namespace) -> None:
     baselines = None if options.no_baselines else baselines_of(sources, lengths, options.seed)
     result = evaluate(labels.frames, series, baselines, seed=options.seed)
     write_metrics(out / "metrics.json", result, _facts(options, tree, labels, detector))
-    plot_all(out / "curves", series, labels.frames, fps=rates)
+    units = detector.normal if detector else None
+    plot_all(out / "curves", series, labels.frames, fps=rates, units=units)
     if options.json:
         print((out / "metrics.json").read_text(), end="")
         return
