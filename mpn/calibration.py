@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2, genpareto
 
-from mpn.errors import CheckpointError, DataError
+from mpn.errors import DataError
 from mpn.events import Event, EventFinder, checked_rate, events, gap_frames
 
 __all__ = [
@@ -98,13 +98,12 @@ class Rarity(NamedTuple):
 class Calibration:
     """What normal footage of one camera looks like; plain numbers, of one size for any hours of footage.
 
-    parts: mean and standard deviation of each raw score part on normal frames; frames, hours, fps: the
-    footage behind it (frames with a smoothed score); levels: the table, scores falling; tail: the fit;
+    frames, hours, fps: the footage behind it (frames with a smoothed score); levels: the table, scores
+    falling; tail: the fit;
     tail_kind: "gpd" (generalised Pareto), "exponential" (too few peaks for a shape) or "spread" (too few
     peaks for anything: the spread of all scores as scale); replicates: the fit on data drawn from it.
     """
 
-    parts: dict[str, tuple[float, float]]
     frames: int
     hours: float
     fps: float
@@ -112,13 +111,6 @@ class Calibration:
     tail: Tail
     tail_kind: str
     replicates: tuple[Tail, ...]
-
-    def units(self, part: str, values: np.ndarray | float) -> np.ndarray | float:
-        """A raw score part in units of normal frames: (value - mean) / standard deviation."""
-        if part not in self.parts:
-            raise DataError(f"no calibration of {part!r}, only of {', '.join(self.parts) or 'nothing'}")
-        mean, deviation = self.parts[part]
-        return (values - mean) / deviation
 
     def threshold(self, false_alarms_per_hour: float) -> Threshold:
         """The smoothed score that normal footage passes in at most so many episodes an hour.
@@ -193,59 +185,6 @@ class Calibration:
         upper = self.levels[max(rows[0] - 1, 0)].score
         return lower, max(upper, float(high)) if rows[0] == 0 else upper
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists, dicts, numbers and text, ready for JSON."""
-        content = asdict(self)
-        content["parts"] = {name: list(pair) for name, pair in self.parts.items()}
-        content["levels"] = [list(level) for level in self.levels]
-        content["tail"] = list(self.tail)
-        content["replicates"] = [list(tail) for tail in self.replicates]
-        return content
-
-    @classmethod
-    def from_dict(cls, content: object) -> Calibration:
-        """The reverse of `to_dict`. Raises CheckpointError, naming the entry, for anything else."""
-        try:
-            calibration = _read(cls, content)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            raise CheckpointError(
-                f"the calibration in this file is malformed ({reason}); calibrate again"
-            ) from None
-        return calibration
-
-
-def _read(cls: type[Calibration], content: Any) -> Calibration:
-    if not isinstance(content, Mapping):
-        raise TypeError(f"found {type(content).__name__}, expected a JSON object")
-    parts = {str(name): (_number(pair[0]), _number(pair[1])) for name, pair in content["parts"].items()}
-    levels = tuple(Level(_number(x[0]), int(x[1]), int(x[2])) for x in content["levels"])
-    tail = Tail(*map(_number, content["tail"]))
-    replicates = tuple(Tail(*map(_number, x)) for x in content["replicates"])
-    frames, hours, fps = int(content["frames"]), _number(content["hours"]), _number(content["fps"])
-    scores = [level.score for level in levels]
-    if any(deviation <= 0 for _, deviation in parts.values()):
-        raise ValueError("parts: a standard deviation is not above 0")
-    if not 0 < len(levels) <= LEVELS or any(a <= b for a, b in zip(scores, scores[1:])):
-        raise ValueError(f"levels: expected 1 to {LEVELS} rows with falling scores")
-    if any(not 0 < x.frames <= frames or x.episodes < 0 for x in levels):
-        raise ValueError(f"levels: expected counts of 1 to {frames} frames")
-    if not (hours > 0 and fps > 0):
-        raise ValueError(f"hours {hours} and fps {fps} must be above 0")
-    if any(x.scale < 0 or x.peaks <= 0 for x in (tail, *replicates)):
-        raise ValueError("tail: a negative scale, or no peaks")
-    if not 0 < len(replicates) <= LEVELS:
-        raise ValueError(f"replicates: {len(replicates)}, expected 1 to {LEVELS}")
-    if content["tail_kind"] not in ("gpd", "exponential", "spread"):
-        raise ValueError(f"tail_kind: {content['tail_kind']!r}")
-    return cls(parts, frames, hours, fps, levels, tail, content["tail_kind"], replicates)
-
-
-def _number(x: object) -> float:
-    if isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x):
-        raise ValueError(f"{x!r} where a finite number was expected")
-    return float(x)
-
 
 def part_statistics(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation of each raw part over the normal frames of all videos.
@@ -264,16 +203,11 @@ def part_statistics(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, 
     return result
 
 
-def calibrate(
-    parts: Mapping[str, Mapping[str, np.ndarray]],
-    smoothed: Mapping[str, np.ndarray],
-    fps: float | Fraction,
-) -> Calibration:
+def calibrate(smoothed: Mapping[str, np.ndarray], fps: float | Fraction) -> Calibration:
     """Fit everything on normal, held-out footage of one camera.
 
-    parts: video -> part -> raw scores (T,); smoothed: video -> smoothed combined score (T,), as it will be
-    compared with the threshold; fps: frames per second. NaN is left out. Raises DataError where there is
-    no finite score or no frame rate.
+    smoothed: video -> smoothed combined score (T,), as it will be compared with the threshold; fps: frames
+    per second. NaN is left out. Raises DataError where there is no finite score or no frame rate.
     """
     rate = checked_rate(fps)
     videos = [np.asarray(x, np.float64) for x in smoothed.values()]
@@ -290,7 +224,7 @@ def calibrate(
         counts.append(Level(score, int((together >= score).sum()), most))
     kind, tail, replicates = _fit_tail(videos, together, rate)
     return Calibration(
-        part_statistics(parts), len(together), float(len(together) / rate / 3600), float(rate),
+        len(together), float(len(together) / rate / 3600), float(rate),
         tuple(counts), tail, kind, replicates,
     )  # fmt: skip
 

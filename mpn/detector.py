@@ -81,12 +81,11 @@ class Detector:
 
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
     def _calibration(self, fps: Fraction) -> Calibration:
-        parts = self._normal_clips
         smoothed = {
             clip: exponential(combine(own, self.weights, self.normal), self.recipe.smoothing)
-            for clip, own in parts.items()
+            for clip, own in self._normal_clips.items()
         }
-        return calibrate(parts, smoothed, fps)
+        return calibrate(smoothed, fps)
 
     def score(
         self,
