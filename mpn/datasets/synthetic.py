@@ -200,9 +200,9 @@ def write_demo(
     Raises DataError where `root` holds anything else, or cannot be written.
     """
     root = Path(root)
+    options = {"training": training, "validation": validation, "testing": testing}
     settings = {
-        "name": "demo", "version": VERSION, "seed": seed, "scenes": scenes, "fps": 10,
-        "clips": {"training": training, "validation": validation, "testing": testing},
+        "name": "demo", "version": VERSION, "seed": seed, "scenes": scenes, "fps": 10, "clips": options,
         "frames": {"training": length, "validation": length, "testing": test_length},
         "size": list(size), "kinds": list(KINDS),
     }
@@ -223,7 +223,6 @@ def write_demo(
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        options = {"training": training, "validation": validation, "testing": testing}
         made = [scene_clips(seed, i, **options, length=length, test_length=test_length, size=size)
                 for i in range(scenes)]
         for split in ("training", "validation", "testing"):
