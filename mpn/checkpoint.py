@@ -116,7 +116,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{path} has format {document.get('format')!r}, this mpn reads {FORMAT_VERSION}: update mpn"
         )
     try:
-        network = build_model(Preset.from_dict(document["preset"]))
+        # Without memory until the tensors are known to fit: the file is not to be trusted with sizes.
+        with torch.device("meta"):
+            network = build_model(Preset.from_dict(document["preset"]))
     except (KeyError, TypeError, AttributeError, MpnError) as error:
         raise CheckpointError(f"{path} does not describe its network: {error}") from error
     normal = _normal_parts(path, tensors, document.get("normal_lengths") or [])
@@ -128,7 +130,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{path} does not fit preset {network.preset.name!r}: {len({name for name, _ in wrong})} tensors are "
             f"missing, unknown or of another shape, the first is {wrong[0][0]}"
         )
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Checkpoint(
         network.eval(),

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ class TrainingOptions:
             raise TrainingError(f"a training of {self.minutes or self.epochs}: a number above 0 was expected")
         if self.precision not in ("float32", "bfloat16"):
             raise TrainingError(f"precision {self.precision!r}: float32 or bfloat16 was expected")
-        if self.batch_size < 1 or not 0 < self.held_out < 1 or self.learning_rate <= 0:
+        if self.batch_size < 1 or not 0 < self.held_out <= 0.5 or self.learning_rate <= 0:
             raise TrainingError(f"{self}: batch size, held-out share or learning rate is out of range")
 
 
@@ -130,7 +131,11 @@ class Training:
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must agree for a resumed run to be the same run."""
-        frames = [[clip.name, len(clip.frames)] for clip in self.dataset.clips]
+        # Name, length, and what the first and the last frame show.
+        frames = [
+            [clip.name, len(clip.frames), *(zlib.crc32(np.ascontiguousarray(clip.frames[i])) for i in (0, -1))]
+            for clip in self.dataset.clips
+        ]
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
         return {"preset": self.preset.to_dict(), "options": options, "clips": frames}
 

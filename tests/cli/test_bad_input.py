@@ -323,7 +323,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_small_disk_while_training(cli: Cli, tree: Path, small_disk: Path) -> None:
     error = cli("train", tree, *TINY, "--out", small_disk / "run").error()
     assert "state.pt" in error and "the disk is full" in error
-    assert sorted(path.name for path in (small_disk / "run").iterdir()) == ["config.json", "log.jsonl"]
+    assert {path.name for path in (small_disk / "run").iterdir()} <= {"config.json", "log.jsonl"}  # nothing half done
 
 
 def test_a_limit_on_file_sizes_while_training(cli: Cli, tree: Path, tmp_path: Path) -> None:
@@ -334,4 +334,4 @@ def test_a_limit_on_file_sizes_while_training(cli: Cli, tree: Path, tmp_path: Pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "cannot write run/state.pt" in error
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "log.jsonl"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"config.json", "log.jsonl"}  # nothing half done

@@ -17,9 +17,9 @@ from tests.cli.conftest import Cli
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One camera, 20 frames a clip; a network of 4 channels for frames of 32x48."""
+    """One camera, a few dozen frames a clip; a network of 4 channels for frames of 32x48."""
     made = functools.partial(
-        write_demo, scenes=1, training=2, validation=0, testing=2, length=44, test_length=24, size=(80, 120)
+        write_demo, scenes=1, training=2, validation=1, testing=2, length=44, test_length=24, size=(80, 120)
     )
     monkeypatch.setattr("mpn.cli.data.write_demo", made)
     monkeypatch.setitem(PRESETS, "small", replace(PRESETS["small"], height=32, width=48, channels=4))
