@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import platform
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,9 @@ def load_state(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"nothing to resume: there is no {path}; start without --resume")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file; all mean the same here
         raise CheckpointError(f"{path} is not a whole training state of mpn ({type(error).__name__})") from error
     if not isinstance(state, dict):

@@ -118,10 +118,9 @@ class Training:
         self.total = options.epochs * len(self.batches) if options.epochs else None
         self.seconds = 0.0
         self.rate = 0.0
+        check_folder(self.folder, resume)
         if resume:
             self._load()
-        elif (self.folder / STATE).exists() or (self.folder / MODEL).exists():
-            raise TrainingError(f"{self.folder} holds a run already: give --resume to go on, or another --out")
         else:
             # Of a run that was killed before it saved anything.
             (self.folder / LOG).unlink(missing_ok=True)
@@ -326,6 +325,15 @@ class Training:
         path = self.folder / MODEL
         save_checkpoint(path, checkpoint)
         return path
+
+
+def check_folder(folder: str | Path, resume: bool) -> None:
+    """Raises TrainingError where a new run would overwrite one, CheckpointError where there is none to resume."""
+    folder = Path(folder)
+    if resume and not (folder / STATE).exists():
+        raise CheckpointError(f"nothing to resume: there is no {folder / STATE}; start without --resume")
+    if not resume and ((folder / STATE).exists() or (folder / MODEL).exists()):
+        raise TrainingError(f"{folder} holds a run already: give --resume to go on, or another --out")
 
 
 def train(

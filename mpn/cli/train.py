@@ -15,7 +15,7 @@ from mpn.detector import checked_device, use_bfloat16
 from mpn.errors import MpnError, TrainingError
 from mpn.network import check_size
 from mpn.presets import PRESETS, Preset
-from mpn.training import TrainingOptions, train
+from mpn.training import TrainingOptions, check_folder, train
 
 EXAMPLES = """  python train.py                                    the demo set
   python train.py data/avenue --minutes 50           an hour on two cores
@@ -89,6 +89,7 @@ def main(options: argparse.Namespace) -> None:
     if not tree.training:
         raise TrainingError(f"{tree.root}: no training videos; expected normal footage to learn from")
     out = options.out or Path("runs") / f"{data_name(options)}-{preset.name}-{options.seed}"
+    check_folder(out, options.resume)  # before the footage is decoded, which takes its time
     clips = load_clips(
         tree.training, preset.size, preset.grey, skip_bad=options.skip_bad, cache=options.cache, fps=options.fps
     )

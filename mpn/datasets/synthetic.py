@@ -140,6 +140,7 @@ def _write_clip(clip: Clip, folder: Path, labelled: bool, step: Callable[[], Non
 def _write_split(clips: list[Clip], folder: Path, labelled: bool, step: Callable[[], None]) -> None:
     """Write the clips of one split, with labels, masks and tracks where `labelled`."""
     stretches, tracks = [], []
+    folder.mkdir()
     for clip in clips:
         labels, rows = _write_clip(clip, folder, labelled, step)
         if labelled:
