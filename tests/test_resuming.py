@@ -141,6 +141,13 @@ def test_another_run_cannot_be_resumed(stopped, clips, chosen, options, message)
     assert (stopped / "state.pt").read_bytes() == before
 
 
+def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):
+    clips = walkers()
+    clips[1].frames[0] = 255 - clips[1].frames[0]
+    with pytest.raises(CheckpointError, match="trained on other footage"):
+        Training(clips, PRESET, OPTIONS, stopped, resume=True)
+
+
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(CheckpointError, match="nothing to resume: there is no .*state.pt; start without --resume"):
         Training(walkers(), PRESET, OPTIONS, tmp_path, resume=True)

@@ -41,7 +41,7 @@ def test_the_run_folder_tells_everything(finished):
     config = json.loads((finished / "config.json").read_text())
     assert config["preset"] == PRESET.to_dict()
     assert config["options"]["seed"] == 3 and config["options"]["epochs"] == 3
-    assert config["clips"] == [[f"walk{i}", 14] for i in range(3)]
+    assert [clip[:2] for clip in config["clips"]] == [[f"walk{i}", 14] for i in range(3)]
     log = lines(finished)
     assert [line["step"] for line in log] == list(range(1, STEPS + 1))
     assert [line["epoch"] for line in log] == pytest.approx([step / 7 for step in range(1, STEPS + 1)])

@@ -113,7 +113,8 @@ def test_a_zero_byte_jpg_is_trained_around_on_request(cli: Cli, holed: Path, tmp
     result = cli("train", "holed", *TINY, "--out", "run", "--skip-bad")
     assert result.code == 0 and "frame 15 (015.jpg) is left out" in result.err
     # 30 frames, 4 of them held out: targets 4-14 and, after the bad frame 15, 20-25.
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["clips"] == [["holed[0:26]", 26]]
+    clips = json.loads((tmp_path / "run" / "config.json").read_text())["clips"]
+    assert [clip[:2] for clip in clips] == [["holed[0:26]", 26]]
     from mpn.checkpoint import load_checkpoint
 
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").training["windows"] == 11 + 6
