@@ -200,19 +200,18 @@ def write_demo(
 
     Raises DataError where `root` holds anything else, or cannot be written.
     """
-    root = Path(root)
+    root, written = Path(root), 0
     options = {"training": training, "validation": validation, "testing": testing}
     settings = {
         "name": "demo", "version": VERSION, "seed": seed, "scenes": scenes, "fps": 10, "clips": options,
-        "frames": {"training": length, "validation": length, "testing": test_length},
-        "size": list(size), "kinds": list(KINDS),
+        "frames": {"training": length, "validation": length, "testing": test_length}, "size": list(size),
+        "kinds": list(KINDS),
     }
     if _is_there(root, settings):
         return root
     total = scenes * ((training + validation) * length + testing * test_length)
     part = root.with_name(f".{root.name}.{os.getpid()}.part")
     bar = tqdm(total=total, desc="making the demo set", unit="frame", disable=None if progress is None else True)
-    written = 0
 
     def step() -> None:
         nonlocal written
@@ -224,8 +223,8 @@ def write_demo(
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        made = [scene_clips(seed, i, **options, length=length, test_length=test_length, size=size)
-                for i in range(scenes)]
+        lengths = {"length": length, "test_length": test_length}
+        made = [scene_clips(seed, i, **options, **lengths, size=size) for i in range(scenes)]
         for split in ("training", "validation", "testing"):
             clips = [clip for scene in made for clip in getattr(scene, split)]
             _write_split(clips, part / split, split != "training", step)
@@ -233,8 +232,8 @@ def write_demo(
         os.replace(part, root)
     except OSError as error:
         if not _is_there(root, settings):  # made by another process in the meantime: use that one
-            raise DataError(f"{root}: the demo set cannot be written: {error}; free space or name another folder"
-                            ) from error
+            told = f"{root}: the demo set cannot be written: {error}; free space or name another folder"
+            raise DataError(told) from error
     finally:
         bar.close()
         shutil.rmtree(part, ignore_errors=True)
