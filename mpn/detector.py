@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ import torch
 from mpn.calibration import Calibration, calibrate, part_statistics
 from mpn.checkpoint import Checkpoint, load_checkpoint
 from mpn.errors import CheckpointError, MpnError, SizeError
+from mpn.presets import Preset
 from mpn.protocols import Exponential, exponential
 from mpn.scoring import FrameScores, Recipe, combine, part_names, region, score_frames
 from mpn.video import FrameSource, fit_frame, open_source
@@ -109,13 +111,52 @@ class Detector:
         """
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
-        least = self.preset.stride
-        if min(source.size) < least:
-            raise SizeError(
-                f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are smaller than the "
-                f"network needs, {least}x{least} at the least"
-            )
+        check_size_of(source, self.preset)
         return self._score(source, images, batch_size)
+
+    def adapt(
+        self,
+        source: str | Path,
+        shots: int = 10,
+        steps: int | None = None,
+        *,
+        method: str | None = None,
+        **options: Any,
+    ) -> Detector:
+        """This detector adapted to a camera, and calibrated on it; itself it is left as it is.
+
+        Args:
+            source: normal footage of the camera: a video, a folder of frames, or a folder of several of either.
+            shots: K, windows to adapt on, spread over the footage; the rest of it is for thresholds.
+            steps: gradient steps; default: as many as the model was meta-trained with, or 100 of Adam.
+            method: "meta" (learned step sizes) or "adam"; default: "meta" with a model that has them.
+            options: see `mpn.camera.adapt_camera` and `mpn.camera.CameraOptions`.
+
+        Returns:
+            A detector whose `checkpoint.camera["adapted_on"]` says what was done and what came of it.
+
+        Raises:
+            DataError: footage that cannot be read, or too little of it. AdaptationError: it made the model worse.
+        """
+        from mpn.adaptation import Adaptation
+        from mpn.camera import CameraOptions, adapt_camera
+
+        own = {name: options.pop(name) for name in ("fps", "skip_bad") if name in options}
+        method = method or ("meta" if self.checkpoint.meta else "adam")
+        chosen = CameraOptions(shots=shots, adaptation=Adaptation(method, steps), **options)
+        return self.sibling(adapt_camera(self, source, chosen, **own)[0])
+
+    def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
+        """Writes an adapted detector as a camera file, or as a whole model; see `mpn.camera_files.write_camera`."""
+        from mpn.camera_files import write_camera
+
+        return write_camera(path, self.checkpoint, standalone=standalone)
+
+    def sibling(self, checkpoint: Checkpoint) -> Detector:
+        """A detector of another checkpoint with this one's recipe, device and precision."""
+        device = str(next(self.network.parameters()).device)
+        precision = "bfloat16" if self.bfloat16 else "float32"
+        return Detector(checkpoint, recipe=self.recipe, device=device, precision=precision)
 
     def _score(self, source: FrameSource, images: bool, batch_size: int) -> Iterator[Result]:
         waiting: deque[np.ndarray | None] = deque()
@@ -163,17 +204,27 @@ class Detector:
         )
 
 
+def check_size_of(source: FrameSource, preset: Preset) -> None:
+    """Raises SizeError for frames that are smaller than the network needs."""
+    least = preset.stride
+    if min(source.size) < least:
+        raise SizeError(
+            f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are smaller than the "
+            f"network needs, {least}x{least} at the least"
+        )
+
+
 def load(
     path: str | Path, *, recipe: Recipe | None = None, device: str = "cpu", precision: str = "auto"
 ) -> Detector:
     """A detector from a model file.
 
     Args:
-        path: a .safetensors checkpoint of mpn.
+        path: a .safetensors checkpoint of mpn, or a camera file.
         recipe, device, precision: see `Detector`.
 
     Raises:
-        CheckpointError: the file is missing, broken, or not one of mpn's.
+        CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base is.
     """
     return Detector(load_checkpoint(path), recipe=recipe, device=device, precision=precision)
 

@@ -31,5 +31,9 @@ class TrainingError(MpnError):
     """Training cannot start or go on."""
 
 
+class AdaptationError(MpnError):
+    """Adapting to a camera has made the model worse, or was about to on too little."""
+
+
 class SizeError(MpnError):
     """A frame size that the network's strides don't divide, or a clip too short for a window."""

@@ -216,29 +216,37 @@ class Network(nn.Module):
         self.head = _three_convolutions(2 * c, c, preset.colours * r * r)
         self.pseudo_head = _three_convolutions(2 * c, c, 1) if preset.pseudo_head else None
 
-    def forward(self, window: Tensor) -> Output:
+    def decode(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes before the prototype unit: (B, T * C, H, W) -> encoding (B, 8c, h/8, w/8) and the decoder's
+        features (B, 2c, h, w). Raises SizeError as `forward` does."""
+        check_window(self.preset, window)
+        r = self.preset.unshuffle
+        first, second, third, encoding = self.encoder(F.pixel_unshuffle(window, r) if r > 1 else window)
+        return encoding, self.decoder(first, second, third, encoding)
+
+    def forward(self, window: Tensor, decoded: tuple[Tensor, Tensor] | None = None) -> Output:
         """A window to a predicted frame and all that scores and losses are made of.
 
         Args:
             window: (B, T * C, H, W) float in [-1, 1], oldest frame first; H and W multiples of the preset's
                 stride.
+            decoded: `decode(window)`, where it is known already: encoder and decoder are then not run (where
+                neither is adapted, once is enough for all steps of an adaptation).
 
         Raises:
             SizeError: a wrong number of channels, or a size that the strides don't divide.
         """
         check_window(self.preset, window)
         colours, r = self.preset.colours, self.preset.unshuffle
-        x = F.pixel_unshuffle(window, r) if r > 1 else window
-        first, second, third, encoding = self.encoder(x)
-        decoded = self.decoder(first, second, third, encoding)
-        features, inverse_norm, prototypes, assignment, aggregation, distance = self.prototype(decoded)
+        encoding, decoder_features = self.decode(window) if decoded is None else decoded
+        features, inverse_norm, prototypes, assignment, aggregation, distance = self.prototype(decoder_features)
         out = self.head(aggregation)
         out = F.pixel_shuffle(out, r) if r > 1 else out
         if self.preset.residual:
             prediction = window[:, -colours:] + out.to(window.dtype)
         else:
             prediction = torch.tanh(out)
-        logits = None if self.pseudo_head is None else self.pseudo_head(decoded).squeeze(1)
+        logits = None if self.pseudo_head is None else self.pseudo_head(decoder_features).squeeze(1)
         return Output(
             prediction, encoding, features, inverse_norm, prototypes, assignment, aggregation, distance, logits
         )

@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,18 +23,18 @@ from tqdm import tqdm
 
 from mpn.checkpoint import Checkpoint, load_state, save_checkpoint, save_state
 from mpn.datasets.pseudo import PseudoOptions
-from mpn.datasets.windows import Clip, EpochBatches, Sample, WindowDataset, held_out, to_float
+from mpn.datasets.windows import Clip, EpochBatches, Sample, WindowDataset, held_out, mirrored, to_float
 from mpn.diagnostics import collapse
 from mpn.errors import CheckpointError, MpnError, TrainingError
 from mpn.files import write_atomically
 from mpn.losses import loss_terms, total_loss
 from mpn.network import Network, build_model
 from mpn.presets import Preset
+from mpn.runs import CONFIG, LOG, MODEL, STATE, check_folder, difference, footprint, log_lines
 from mpn.scoring import Recipe, part_names, score_frames
 
 log = logging.getLogger(__name__)
 
-STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 # With --minutes the number of steps is fixed once, from the time that these steps took.
 PLAN_FROM, PLAN_AT = 5, 25
 LOG_EVERY = 25
@@ -56,6 +55,8 @@ class TrainingOptions:
         clip_norm: the gradient's largest norm.
         precision: "float32" or "bfloat16" (autocast; on CPUs with AVX-512 or AMX about twice as fast).
         held_out: share of the normal footage kept for calibration.
+        mirror: also learn from mirror images, as if of as many further cameras; for models of many cameras only,
+            since with one it hides which way things normally go.
     """
 
     minutes: float | None = None
@@ -68,6 +69,7 @@ class TrainingOptions:
     precision: str = "bfloat16"
     held_out: float = 0.125
     workers: int = 0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.epochs is None):
@@ -111,6 +113,8 @@ class Training:
         self.network = build_model(preset).to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         train, self.calibration_clips = held_out(clips, options.held_out)
+        if options.mirror:
+            train = [*train, *mirrored(train)]
         pseudo = PseudoOptions() if preset.pseudo_head else None
         self.dataset = WindowDataset(train, preset.window, seed=options.seed, pseudo=pseudo)
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
@@ -130,13 +134,8 @@ class Training:
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must agree for a resumed run to be the same run."""
-        # Name, length, and what the first and the last frame show.
-        frames = [
-            [clip.name, len(clip.frames), *(zlib.crc32(np.ascontiguousarray(clip.frames[i])) for i in (0, -1))]
-            for clip in self.dataset.clips
-        ]
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
-        return {"preset": self.preset.to_dict(), "options": options, "clips": frames}
+        return {"preset": self.preset.to_dict(), "options": options, "clips": footprint(self.dataset.clips)}
 
     def _save_config(self) -> None:
         config = self._fingerprint() | {"threads": torch.get_num_threads(), "device": str(self.device)}
@@ -150,14 +149,14 @@ class Training:
             ours = json.loads(json.dumps(self._fingerprint()))
             for part, value in ours.items():
                 if theirs[part] != value:
-                    raise CheckpointError(_difference(path, part, theirs[part], value))
+                    raise CheckpointError(difference(path, part, theirs[part], value))
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path} is not a training state of this mpn: {error}") from error
         # Lines written after the state was saved will be written again.
-        lines = [line for line in _log_lines(self.folder / LOG) if line["step"] <= self.step]
+        lines = [line for line in log_lines(self.folder / LOG) if line["step"] <= self.step]
         write_atomically(self.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
 
     def save(self) -> None:
@@ -327,15 +326,6 @@ class Training:
         return path
 
 
-def check_folder(folder: str | Path, resume: bool) -> None:
-    """Raises TrainingError where a new run would overwrite one, CheckpointError where there is none to resume."""
-    folder = Path(folder)
-    if resume and not (folder / STATE).exists():
-        raise CheckpointError(f"nothing to resume: there is no {folder / STATE}; start without --resume")
-    if not resume and ((folder / STATE).exists() or (folder / MODEL).exists()):
-        raise TrainingError(f"{folder} holds a run already: give --resume to go on, or another --out")
-
-
 def train(
     clips: Sequence[Clip],
     preset: Preset,
@@ -367,22 +357,3 @@ def normal_parts(network: Network, clips: Sequence[Clip], *, bfloat16: bool = Fa
         if left <= 0:
             break
     return found
-
-
-def _difference(path: Path, part: str, theirs: Any, ours: Any) -> str:
-    if part == "clips":
-        return f"{path} was trained on other footage ({len(theirs)} clips, here {len(ours)}); resume on the same data"
-    names = [name for name in ours if theirs.get(name) != ours[name]]
-    changes = ", ".join(f"{name} {theirs.get(name)!r}, here {ours[name]!r}" for name in names)
-    return f"{path} is of a run with other {part}: {changes}; give the same, or start anew with another --out"
-
-
-def _log_lines(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of a log; one cut short by a kill is left out."""
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines

@@ -19,6 +19,7 @@ VERBS = {
     "train": "train on a folder of normal footage",
     "evaluate": "figures on a labelled test set",
     "score": "score videos: when, where and how sure",
+    "adapt": "adapt a model to a new camera from a handful of its frames",
 }
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 # Generators take seeds of up to 64 bits.

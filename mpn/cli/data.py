@@ -1,30 +1,43 @@
-"""The DATA argument, the same for every verb that takes one."""
+"""The DATA argument, the same for every verb that takes one; `train` takes several."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mpn.cli import UsageError, above_zero
-from mpn.datasets.layouts import LAYOUTS, DatasetTree, recognise
+from mpn.datasets.layouts import LAYOUTS, DatasetTree, Video, recognise
 from mpn.datasets.synthetic import write_demo
+from mpn.errors import DataError
 
 DEMO = "demo"
 DEMO_FOLDER = Path("data/demo")
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """DATA and how to read it."""
-    parser.add_argument("data", nargs="?", default=DEMO, metavar="DATA", help="a data set's folder, or demo (default)")
+def add_data(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """DATA and how to read it; with `several` any number of them, read by `open_data_list`."""
+    if several:
+        text = "data sets' folders, demo among them or not (default: demo)"
+        parser.add_argument("data", nargs="*", default=(DEMO,), metavar="DATA", help=text)
+    else:
+        text = "a data set's folder, or demo (default)"
+        parser.add_argument("data", nargs="?", default=DEMO, metavar="DATA", help=text)
     parser.add_argument("--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)")
     parser.add_argument("--skip-bad", action="store_true", help="go on without frames and videos that can't be read")
     parser.add_argument("--fps", type=above_zero, help="frames per second of DATA, instead of what its files say")
 
 
+def _given(options: argparse.Namespace) -> list[str]:
+    return [options.data] if isinstance(options.data, str) else list(options.data)
+
+
 def data_name(options: argparse.Namespace) -> str:
-    """A short name of the data set, for run folders."""
-    return DEMO if options.data == DEMO else Path(options.data).resolve().name
+    """A short name of the data set, for run folders; of several the names joined by "+"."""
+    return "+".join(DEMO if data == DEMO else Path(data).resolve().name for data in _given(options))
 
 
 def open_data(options: argparse.Namespace) -> DatasetTree:
@@ -38,6 +51,64 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
         tree = recognise(options.data, options.layout)
     print(tree.describe(), file=sys.stderr)
     return tree
+
+
+def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
+    """The trees of all DATA, as `open_data` opens each.
+
+    The demo set's frame rate becomes that of the options only where it is alone: it is not that of other footage.
+
+    Raises:
+        UsageError: the same folder twice. DataError: see `recognise`.
+    """
+    given = _given(options)
+    trees, roots = [], set()
+    for data in given:
+        own = argparse.Namespace(data=data, layout=options.layout, fps=options.fps)
+        trees.append(open_data(own))
+        if len(given) == 1:
+            options.fps = own.fps
+        root = trees[-1].root.resolve()
+        if root in roots:
+            raise UsageError(f"{data}: this data set is given twice")
+        roots.add(root)
+    return trees
+
+
+def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
+    """The training videos of all trees, in order, cameras and videos of different trees told apart.
+
+    A scene or video name that two trees have is given the name of the tree's folder in front, TREE-NAME; where two
+    folders have one name too, the second is TREE-2.
+
+    Raises:
+        DataError: two trees have the same name all the same.
+    """
+    seen: Counter[str] = Counter()
+    labels = []
+    for tree in trees:
+        name = tree.root.resolve().name
+        seen[name] += 1
+        labels.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    scenes = _told_apart(labels, [[video.scene for video in tree.training] for tree in trees], "scene")
+    names = _told_apart(labels, [[video.name for video in tree.training] for tree in trees], "video")
+    return [
+        replace(video, scene=scene, name=name)
+        for tree, own_scenes, own_names in zip(trees, scenes, names)
+        for video, scene, name in zip(tree.training, own_scenes, own_names)
+    ]
+
+
+def _told_apart(labels: Sequence[str], names: Sequence[Sequence[str]], kind: str) -> list[list[str]]:
+    """Each tree's names, those that another tree has too with the tree's label in front."""
+    trees_with = Counter(name for own in names for name in set(own))
+    found = [
+        [f"{label}-{name}" if trees_with[name] > 1 else name for name in own] for label, own in zip(labels, names)
+    ]
+    twice = [name for name, count in Counter(name for own in found for name in set(own)).items() if count > 1]
+    if twice:
+        raise DataError(f"a {kind} of two of the data sets would be called {twice[0]}; rename one of the folders")
+    return found
 
 
 def demo_rate(folder: Path) -> float:

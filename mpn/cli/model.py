@@ -41,9 +41,10 @@ def model_options(options: argparse.Namespace) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
-def open_detector(options: argparse.Namespace) -> Detector:
-    """The detector of --checkpoint with the score's options; says on stderr which model it is."""
-    path = options.checkpoint or RELEASED / "demo.safetensors"
+def open_detector(options: argparse.Namespace, default: str = "demo.safetensors") -> Detector:
+    """The detector of --checkpoint, or of the released model `default`, with the score's options; says on stderr
+    which model it is."""
+    path = options.checkpoint or RELEASED / default
     if options.checkpoint is None and not path.exists():
         raise CheckpointError(f"there is no released model {path}: give --checkpoint FILE, as train.py writes it")
     checkpoint = load_checkpoint(path)

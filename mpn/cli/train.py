@@ -1,4 +1,4 @@
-"""mpn train: a folder of normal footage in, a run folder with a model out."""
+"""mpn train: folders of normal footage in, a run folder with a model out; with --meta one that can be adapted."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mpn.cli import above_zero, from_zero, new_parser, positive
-from mpn.cli.data import add_data, data_name, open_data
-from mpn.datasets.windows import load_clips
+from mpn.adaptation import TARGETS, default_targets
+from mpn.checkpoint import Checkpoint, load_checkpoint
+from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
+from mpn.cli.data import add_data, data_name, open_data_list, training_videos
+from mpn.datasets.windows import Clip, load_clips
 from mpn.detector import checked_device, use_bfloat16
 from mpn.errors import MpnError, TrainingError
+from mpn.meta_training import ALGORITHMS, MetaOptions, MetaTraining
 from mpn.network import check_size
 from mpn.presets import PRESETS, Preset
-from mpn.training import TrainingOptions, check_folder, train
+from mpn.runs import STATE, check_folder
+from mpn.training import TrainingOptions, train
 
 EXAMPLES = """  python train.py                                    the demo set
   python train.py data/avenue --minutes 50           an hour on two cores
-  python train.py data/avenue --minutes 50 --resume  go on where it stopped"""
+  python train.py data/avenue --minutes 50 --resume  go on where it stopped
+  python train.py data/scenes demo --meta            learn to be adapted: pre-training, then meta-training"""
+# Folder of the pre-training within a run of meta-training.
+PRETRAINING = "pretraining"
 
 
 def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
-    own = new_parser("train", "Train on a folder of normal footage (the training videos of a data set).", EXAMPLES)
-    add_data(own)
+    own = new_parser("train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES)
+    add_data(own, several=True)
     own.add_argument("--preset", choices=PRESETS, default="small", help="network (default: small)")
     own.add_argument("--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)")
     own.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
@@ -45,7 +52,52 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--device", default="cpu", help="cpu or cuda")
     own.add_argument("--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)")
     own.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files (if installed)")
+    own.add_argument("--mirror", action="store_true", help="also learn from mirror images (with many cameras only)")
+    _add_meta(own)
     return own
+
+
+def _add_meta(own: argparse.ArgumentParser) -> None:
+    """Options of meta-training; None where it was not given, so that one without --meta is noticed."""
+    meta = own.add_argument_group("meta-training over scenes (a task is a scene)")
+    meta.add_argument("--meta", action="store_true", help="after pre-training, learn to be adapted to new cameras")
+    meta.add_argument("--checkpoint", type=Path, metavar="FILE", help="begin with this model, without pre-training")
+    length = meta.add_mutually_exclusive_group()
+    length.add_argument("--meta-minutes", type=above_zero, help="how long (default: 20)")
+    length.add_argument("--meta-steps", type=positive, help="steps of the outer optimiser, instead of minutes")
+    meta.add_argument("--algorithm", choices=ALGORITHMS, help="default: meta-sgd, a learned step size for each number")
+    meta.add_argument("--second-order", action="store_true", default=None, help="differentiate through inner gradients")
+    meta.add_argument(
+        "--targets", type=names, metavar="NAMES",
+        help=f"what is adapted: {', '.join(TARGETS)}, or beginnings of parameters' names (default: early)",
+    )  # fmt: skip
+    meta.add_argument("--shots", type=counts, metavar="K,K", help="support windows of a task (default: 1,5,10 in turn)")
+    meta.add_argument("--inner-steps", type=positive, help="steps on the support of a task (default: 5)")
+    meta.add_argument("--tasks", type=positive, help="tasks of an outer step (default: 2)")
+    meta.add_argument("--meta-rate", type=above_zero, help="learning rate of the outer optimiser (default: 2e-5)")
+    meta.add_argument("--only-targets", action="store_true", default=None, help="leave what is not adapted as it is")
+    meta.add_argument("--without", type=names, metavar="TERMS", help="loss terms to leave out, such as pseudo,usage")
+    meta.add_argument(
+        "--validation-scenes", type=names, metavar="NAMES",
+        help="scenes to keep out of all training, for the query loss after adaptation (default: one in eight)",
+    )  # fmt: skip
+
+
+META_OPTIONS = ("checkpoint", "meta_minutes", "meta_steps", "algorithm", "second_order", "targets", "shots",
+                "inner_steps", "tasks", "meta_rate", "only_targets", "without", "validation_scenes")  # fmt: skip
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Words separated by commas, for argparse."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: names separated by commas were expected")
+    return found
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Whole numbers above 0 separated by commas, for argparse."""
+    return tuple(positive(word) for word in names(text))
 
 
 def frame_size(text: str) -> tuple[int, int]:
@@ -73,30 +125,93 @@ def chosen_preset(options: argparse.Namespace) -> Preset:
 
 def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
-    preset = chosen_preset(options)
-    minutes = options.minutes or (None if options.epochs else 50.0)
-    bfloat16 = use_bfloat16(options.precision, checked_device(options.device))
-    settings = TrainingOptions(
-        minutes=minutes,
+    given = [f"--{name.replace('_', '-')}" for name in META_OPTIONS if getattr(options, name) is not None]
+    if given and not options.meta:
+        raise UsageError(f"{', '.join(given)}: only with --meta")
+    base = load_checkpoint(options.checkpoint) if options.checkpoint else None
+    preset = base.preset if base else chosen_preset(options)
+    precision = "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
+    trees = open_data_list(options)
+    videos = training_videos(trees)
+    if not videos:
+        raise TrainingError(f"{trees[0].root}: no training videos; expected normal footage to learn from")
+    meta = "-meta" * options.meta
+    out = options.out or Path("runs") / f"{data_name(options)}-{preset.name}{meta}-{options.seed}"
+    first = out / PRETRAINING if options.meta else out
+    # Before the footage is decoded, which takes its time.
+    if not options.resume:
+        check_folder(out, False)
+    check_folder(out if base else first, options.resume)
+    clips = load_clips(
+        videos, preset.size, preset.grey, skip_bad=options.skip_bad, cache=options.cache, fps=options.fps
+    )
+    print(f"{sum(len(clip.frames) for clip in clips)} frames; the run is kept in {out}", file=sys.stderr)
+    observe = _tensorboard(out) if options.tensorboard else None
+    validation = _validation_scenes(options, clips) if options.meta else ()
+    if base is None:
+        own = [clip for clip in clips if clip.scene not in validation]
+        model = train(
+            own, preset, _training_options(options, precision), first,
+            resume=options.resume, device=options.device, observe=observe,
+        )  # fmt: skip
+        base = load_checkpoint(model) if options.meta else None
+    if options.meta:
+        settings = _meta_options(options, base, validation, precision)
+        resume = options.resume and (out / STATE).exists()
+        model = MetaTraining(base, clips, settings, out, resume=resume, device=options.device).run(observe)
+    print(model)
+
+
+def _training_options(options: argparse.Namespace, precision: str) -> TrainingOptions:
+    return TrainingOptions(
+        minutes=options.minutes or (None if options.epochs else 50.0),
         epochs=options.epochs,
         seed=options.seed,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
-        precision="bfloat16" if bfloat16 else "float32",
+        precision=precision,
         workers=options.workers,
+        mirror=options.mirror,
     )
-    tree = open_data(options)
-    if not tree.training:
-        raise TrainingError(f"{tree.root}: no training videos; expected normal footage to learn from")
-    out = options.out or Path("runs") / f"{data_name(options)}-{preset.name}-{options.seed}"
-    check_folder(out, options.resume)  # before the footage is decoded, which takes its time
-    clips = load_clips(
-        tree.training, preset.size, preset.grey, skip_bad=options.skip_bad, cache=options.cache, fps=options.fps
+
+
+def _meta_options(
+    options: argparse.Namespace, base: Checkpoint, validation: tuple[str, ...], precision: str
+) -> MetaOptions:
+    targets = options.targets or default_targets(base.network)
+    if len(targets) == 1 and targets[0] in TARGETS:
+        targets = TARGETS[targets[0]]
+    given = {
+        "steps": options.meta_steps,
+        "minutes": options.meta_minutes or (None if options.meta_steps else 20.0),
+        "algorithm": options.algorithm,
+        "second_order": options.second_order,
+        "shots": options.shots,
+        "inner_steps": options.inner_steps,
+        "tasks": options.tasks,
+        "learning_rate": options.meta_rate,
+        "whole": None if options.only_targets is None else False,
+        "without": options.without,
+    }
+    return MetaOptions(
+        targets,
+        **{name: value for name, value in given.items() if value is not None},
+        validation=validation,
+        mirror=options.mirror,
+        precision=precision,
+        seed=options.seed,
     )
-    print(f"{sum(len(clip.frames) for clip in clips)} frames; the run is kept in {out}", file=sys.stderr)
-    observe = _tensorboard(out) if options.tensorboard else None
-    model = train(clips, preset, settings, out, resume=options.resume, device=options.device, observe=observe)
-    print(model)
+
+
+def _validation_scenes(options: argparse.Namespace, clips: list[Clip]) -> tuple[str, ...]:
+    """Those that were named, or every eighth; none of fewer than eight scenes."""
+    scenes = list(dict.fromkeys(clip.scene for clip in clips))
+    if options.validation_scenes is None:
+        return tuple(scenes[7::8])
+    unknown = sorted(set(options.validation_scenes) - set(scenes))
+    if unknown:
+        raise TrainingError(f"--validation-scenes: no scene is called {unknown[0]}; there are {', '.join(scenes)}")
+    return options.validation_scenes
 
 
 def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log)
@@ -107,10 +222,11 @@ def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log
     writer = SummaryWriter(str(folder))
 
     def observe(line: dict) -> None:
-        for name, value in line["losses"].items():
+        for name, value in line.get("losses", {}).items():
             writer.add_scalar(f"losses/{name}", value, line["step"])
-        for name in ("samples_per_second", "learning_rate", "gradient_norm"):
-            writer.add_scalar(name, line[name], line["step"])
+        for name in ("samples_per_second", "learning_rate", "gradient_norm", "before", "after"):
+            if name in line:
+                writer.add_scalar(name, line[name], line["step"])
         for name, value in line.get("collapse", {}).items():
             writer.add_scalar(f"collapse/{name}", value, line["step"])
 

@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,6 +164,19 @@ def _part(clip: Clip, start: int, stop: int) -> Clip:
     return Clip(f"{clip.name}[{start}:{stop}]", clip.scene, clip.frames[start:stop], clip.fps, bad)
 
 
+def mirrored(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips with left and right exchanged, each of a scene of its own (named SCENE-mirrored); copies."""
+    return [
+        replace(
+            clip,
+            name=f"{clip.name}-mirrored",
+            scene=f"{clip.scene}-mirrored",
+            frames=np.ascontiguousarray(clip.frames[:, :, ::-1]),
+        )
+        for clip in clips
+    ]
+
+
 class WindowDataset(Dataset):
     """Every window of T frames with the frame after it.
 
@@ -196,7 +209,7 @@ class WindowDataset(Dataset):
         self.transform = transform
         self.pseudo = PseudoAnomalies(self._any_frame, pseudo) if pseudo else None
         # (clip, target frame, first frame that may be looked back on)
-        self.index = [entry for number, clip in enumerate(self.clips) for entry in _windows(number, clip, window)]
+        self.index = [entry for number, clip in enumerate(self.clips) for entry in windows_of(number, clip, window)]
         if not self.index:
             longest = max((len(clip.frames) for clip in clips), default=0)
             raise DataError(
@@ -229,7 +242,9 @@ class WindowDataset(Dataset):
         return clip.frames[generator.integers(len(clip.frames))]
 
 
-def _windows(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int, int]]:
+def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int, int]]:
+    """Every window of clip number `number` without a bad frame: (number, target frame, first frame that may be
+    looked back on)."""
     bad = {entry.index for entry in clip.bad}
     first = 0
     for target in range(len(clip.frames)):

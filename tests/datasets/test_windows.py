@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from mpn.datasets.layouts import Video
 from mpn.datasets.pseudo import PseudoOptions
-from mpn.datasets.windows import Clip, EpochBatches, WindowDataset, held_out, load_clips, to_float
+from mpn.datasets.windows import Clip, EpochBatches, WindowDataset, held_out, load_clips, mirrored, to_float
 from mpn.errors import DataError, FrameError
 from mpn.video import BadFrame
 from tests import trees
@@ -287,3 +287,34 @@ def test_a_transform_that_works_in_place_leaves_the_clip_alone(channels):
     assert numbers(WindowDataset([clip], 4, transform=lambda frames: frames.add_(100))[0]) == list(range(100, 105))
     WindowDataset([clip], 4)[0].frames.zero_()
     assert np.array_equal(clip.frames, before)
+
+
+# Mirror images ---------------------------------------------------------------------------------------
+
+
+def test_mirror_images_are_exchanged_left_and_right_and_scenes_of_their_own():
+    frames = np.random.default_rng(0).integers(0, 256, (9, 24, 32, 3), np.uint8)
+    clip = Clip("walk", "yard", frames, 12.5, [BadFrame(3, "3.png", "unreadable")])
+    kept = frames.copy()
+    (image,) = mirrored([clip])
+    for left in (0, 1, 15, 31):
+        assert np.array_equal(image.frames[:, :, left], frames[:, :, 31 - left])
+    assert image.frames.shape == frames.shape and image.frames.dtype == np.uint8
+    assert (image.name, image.scene, image.fps, image.bad) == ("walk-mirrored", "yard-mirrored", 12.5, clip.bad)
+    assert not np.shares_memory(image.frames, frames) and np.array_equal(frames, kept)
+    assert clip.scene == "yard"
+
+
+def test_clips_of_one_scene_have_mirror_images_of_one_scene():
+    clips = [numbered(7, name="a"), numbered(6, name="b"), numbered(6, name="c", scene="hall")]
+    images = mirrored(clips)
+    assert [image.scene for image in images] == ["yard-mirrored", "yard-mirrored", "hall-mirrored"]
+    assert [image.name for image in images] == ["a-mirrored", "b-mirrored", "c-mirrored"]
+    assert mirrored([]) == []
+
+
+def test_windows_of_mirror_images_are_mirror_images_of_windows():
+    clip = noisy(9)
+    plain, image = WindowDataset([clip], 4), WindowDataset(mirrored([clip]), 4)
+    assert len(plain) == len(image) == 5
+    assert all(torch.equal(plain[i].frames.flip(-1), image[i].frames) for i in range(5))

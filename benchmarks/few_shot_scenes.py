@@ -1,0 +1,153 @@
+"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of kinds that it was not trained on.
+
+    python -m benchmarks.few_shot_scenes data/scenes --work FOLDER \\
+        --fold a=runs/fold-a/model.safetensors:campus,plaza,road --fold b=...
+
+A fold is a model and the scenes that were kept from it, pre-training and meta-training both. The first half of a
+held-out scene's clip is what is adapted on; the rest, a second later, is judged: PSNR as it is, and frame AUC (region
+score, causal) with what `benchmarks.made_anomalies` makes into it, for all kinds and for each (an event's kind against
+all normal frames of its scene). For K = 0, 1, 5, 10 and five draws, meta-adapted and fine-tuned, paired by scene and
+draw. It says how long it will take; what is done is kept in --work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.common import print_table
+from benchmarks.few_shot_common import (
+    FIGURE_PSNR,
+    causal,
+    checked,
+    collect,
+    few_shot_parser,
+    finish,
+    mean_psnr,
+    open_model,
+    records,
+)
+from benchmarks.made_anomalies import KINDS, Choice, choice_set
+from mpn.datasets.layouts import recognise
+from mpn.datasets.windows import load_clips
+from mpn.few_shot import FewShotRow
+from mpn.few_shot_table import FIGURES, Figure, Record, record_of
+from mpn.metrics import frame_auc
+
+SHOWN = {
+    **{name: FIGURES[name] for name in ("score", "error", "pseudo")},
+    **{f"kind_{kind}": Figure(f"frame AUC, region score, causal, {kind}, %") for kind in KINDS},
+    "psnr_normal": FIGURE_PSNR,
+}
+
+
+class Fold(NamedTuple):
+    """A model and the scenes that it has not seen."""
+
+    name: str
+    checkpoint: Path
+    scenes: tuple[str, ...]
+
+
+def fold(text: str) -> Fold:
+    """NAME=CHECKPOINT:SCENE,SCENE, for argparse."""
+    name, separator, rest = text.partition("=")
+    path, colon, scenes = rest.rpartition(":")
+    chosen = tuple(scene for scene in scenes.split(",") if scene)
+    if not (separator and colon and name and path and chosen):
+        raise argparse.ArgumentTypeError(f"{text!r}: NAME=CHECKPOINT:SCENE,SCENE was expected")
+    return Fold(name, Path(path), chosen)
+
+
+def figures_of(row: FewShotRow, choice: Choice, window: int) -> dict[str, float]:
+    """PSNR on the footage as it is; frame AUC on the same with anomalies, over all versions, and by kind."""
+    columns = {video: row.columns[video] for video in choice.truth}
+    labels = {video: made.labels for video, made in choice.truth.items()}
+    made = FewShotRow(*row.key, columns, 0.0)
+    normal = choice.normal.name
+    found = record_of(made, labels).figures
+    found["psnr_normal"] = mean_psnr(row.columns, {normal: np.isfinite(row.columns[normal]["psnr_db"])})
+    smooth = {video: causal(own)[window:] for video, own in columns.items()}
+    for kind in KINDS:
+        truth, kept = {}, {}
+        for video, one in choice.truth.items():
+            own = np.zeros(len(one.labels), bool)
+            for event in one.events:
+                own[event.start : event.end] |= event.kind == kind
+            own &= one.labels
+            judged = (own | ~one.labels)[window:]
+            if judged.any():
+                truth[video], kept[video] = own[window:][judged], smooth[video][judged]
+        found[f"kind_{kind}"] = frame_auc(truth, kept)
+    return found
+
+
+def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record], dict[str, Any]]:
+    """The records of one fold, and the facts on what was judged."""
+    detector = open_model(one.checkpoint, args)
+    videos = [video for video in recognise(args.data).training if video.scene in one.scenes]
+    missing = sorted(set(one.scenes) - {video.scene for video in videos})
+    if missing:
+        raise SystemExit(f"{args.data} has no scene {missing[0]}, which --fold {one.name} names")
+    clips = load_clips(videos, detector.preset.size, detector.preset.grey)
+    choices = {choice.scene: choice for choice in choice_set(clips, seed)}
+    print(f"\nfold {one.name}: {', '.join(choices)}")
+    training = [clip for choice in choices.values() for clip in choice.training]
+    testing = [clip for choice in choices.values() for clip in (choice.normal, *choice.made)]
+    rows = collect(f"few_shot_scenes-{one.name}", detector, training, testing, args)
+    found = records(rows, lambda row: figures_of(row, choices[row.scene], detector.preset.window))
+    facts = {
+        "checkpoint": {"path": str(one.checkpoint), "sha256": detector.checkpoint.sha256},
+        "scenes": {
+            scene: {
+                "training_frames": sum(len(clip.frames) for clip in choice.training),
+                "normal_frames": len(choice.normal.frames),
+                "events": {video: [list(event) for event in made.events] for video, made in choice.truth.items()},
+                "anomalous_frames": sum(int(made.labels.sum()) for made in choice.truth.values()),
+            }
+            for scene, choice in choices.items()
+        },
+    }
+    return found, facts
+
+
+def by_scene(found: list[Record]) -> None:
+    """Prints each scene's AUC and PSNR, the mean over its draws: unadapted, then every method and K."""
+    cases = list(dict.fromkeys((record.method, record.shots) for record in found))
+    rows = []
+    for scene in dict.fromkeys(record.scene for record in found):
+        cells = []
+        for case in cases:
+            own = [record.figures for record in found if (record.scene, record.method, record.shots) == (scene, *case)]
+            auc, psnr = (np.mean([figures[name] for figures in own]) for name in ("score", "psnr_normal"))
+            cells.append(f"{100 * auc:.1f} / {psnr:.2f}")
+        rows.append([scene, *cells])
+    print_table(["frame AUC, % / PSNR, dB", *(f"{method} {k}" for method, k in cases)], rows)
+
+
+def main() -> None:
+    """Judges every fold, prints the tables over all scenes and by scene, writes few_shot_scenes.json."""
+    arguments = few_shot_parser(__doc__)
+    arguments.add_argument("data", type=Path, metavar="SCENES", help="normal footage, a folder a camera")
+    arguments.add_argument("--fold", type=fold, action="append", required=True, metavar="NAME=CHECKPOINT:SCENE,SCENE")
+    arguments.add_argument("--seed", type=int, default=0, help="of the made anomalies (default: 0)")
+    args = checked(arguments.parse_args())
+    twice = [scene for scene, count in Counter(scene for one in args.fold for scene in one.scenes).items() if count > 1]
+    if twice:
+        raise SystemExit(f"scene {twice[0]} is held out by two folds: it would count twice")
+    found: list[Record] = []
+    facts: dict[str, Any] = {"data": str(args.data), "seed": args.seed, "folds": {}}
+    for one in args.fold:
+        own, facts["folds"][one.name] = judge(args, one, args.seed)
+        found += own
+    print()
+    by_scene(found)
+    finish("few_shot_scenes", args, {"held-out scenes": found}, SHOWN, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""mpn adapt: normal footage of a new camera in, a camera file out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mpn.adaptation import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
+from mpn.camera import CameraOptions, Report, adapt_camera
+from mpn.camera_figures import Figures
+from mpn.camera_files import rollback, write_camera
+from mpn.checkpoint import CAMERA_SUFFIX, load_checkpoint
+from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
+from mpn.cli.model import RELEASED
+from mpn.detector import Detector
+from mpn.errors import CheckpointError
+from mpn.guard import LIMIT
+
+EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
+  python -m mpn adapt frames/01 --fps 10 --shots 20
+  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method adam
+  python -m mpn adapt --rollback --out lobby.camera.safetensors"""
+MODEL = "meta.safetensors"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verb's arguments."""
+    own = new_parser(
+        "adapt",
+        "Adapts a model to a new camera from a handful of windows of its normal footage, sets the camera's threshold "
+        "on the rest, and writes both as a camera file, which is given wherever a checkpoint is.",
+        EXAMPLES,
+    )
+    own.add_argument("source", nargs="?", type=Path, metavar="SOURCE", help="normal footage: a video, a frame folder")
+    own.add_argument("--shots", type=positive, metavar="K", help="windows to adapt on, spread over it (default: 10)")
+    own.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help=f"gradient steps (default: as the model was meta-trained with; {FINE_TUNING_STEPS} of adam)",
+    )
+    own.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help=f"the model to adapt (default: checkpoints/{MODEL})"
+    )
+    own.add_argument("--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder")
+    own.add_argument(
+        "--method", choices=("meta", "adam"), help="learned step sizes, or Adam (default: meta, if the model has them)"
+    )
+    own.add_argument(
+        "--learning-rate", type=above_zero, metavar="RATE", help=f"of adam (default: {FINE_TUNING_RATE:g})"
+    )
+    own.add_argument("--targets", choices=TARGETS, help="parameters to adapt, of adam (default: as the model says)")
+    own.add_argument("--seed", type=from_zero, help="of the made anomalies that it learns from (default: 0)")
+    own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the source says")
+    own.add_argument(
+        "--false-alarms-per-hour", type=above_zero, metavar="RATE", help="the threshold that is shown (default: 1)"
+    )
+    own.add_argument("--no-guard", action="store_true", help="take windows that look anomalous beside the rest, too")
+    own.add_argument("--force", action="store_true", help="write it even if held-out footage is predicted worse")
+    own.add_argument("--standalone", action="store_true", help="write a whole model, which needs no base beside it")
+    own.add_argument("--skip-bad", action="store_true", help="go on without frames that can't be read")
+    own.add_argument("--rollback", action="store_true", help="put the earlier version of --out back in its place")
+    own.add_argument("--device", default="cpu", help="cpu or cuda")
+    own.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    own.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    return own
+
+
+def main(options: argparse.Namespace) -> None:
+    """Runs the verb."""
+    out = _out(options)
+    if options.rollback:
+        _roll_back(out, options)
+        return
+    began = time.monotonic()
+    detector = _open(options)
+    method = options.method or ("meta" if detector.checkpoint.meta else "adam")
+    if method == "meta" and (options.learning_rate or options.targets):
+        raise UsageError("--learning-rate and --targets are of --method adam: the learned step sizes have their own")
+    if options.method is None and method == "adam":
+        print("this model has no learned step sizes: plain Adam is used", file=sys.stderr)
+    chosen = CameraOptions(
+        shots=options.shots or 10,
+        adaptation=Adaptation(
+            method,
+            options.steps,
+            options.learning_rate or FINE_TUNING_RATE,
+            seed=options.seed or 0,
+            targets=_targets(detector, options.targets),
+        ),
+        false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
+        guard=not options.no_guard,
+        force=options.force,
+        standalone=options.standalone,
+    )
+    adapted, report = adapt_camera(detector, options.source, chosen, fps=options.fps, skip_bad=options.skip_bad)
+    kept = write_camera(out, adapted, standalone=options.standalone)
+    seconds = time.monotonic() - began
+    if options.json:
+        facts = {"file": str(out), "bytes": out.stat().st_size, "earlier_version": str(kept) if kept else None}
+        print(json.dumps(_finite(report.to_dict() | facts | {"seconds": round(seconds, 2)})))
+        return
+    print(_text(report, seconds))
+    print(f"written: {out} ({out.stat().st_size / 1e6:.2f} MB)" + (f"; the earlier one is now {kept}" if kept else ""))
+    print(f"next: python -m mpn score VIDEO --checkpoint {out}")
+
+
+def _out(options: argparse.Namespace) -> Path:
+    """Where the result goes. Raises UsageError where that is not known, or cannot be a camera file or a model."""
+    if options.source is None and not (options.rollback and options.out):
+        missing = "--out FILE, what to put back" if options.rollback else "SOURCE, normal footage to adapt on"
+        raise UsageError(f"{missing}, is missing")
+    suffix = ".safetensors" if options.standalone else CAMERA_SUFFIX
+    if options.out is None:
+        source = options.source.resolve()
+        return Path((source.name if source.is_dir() else source.stem) + suffix)
+    if not options.rollback and not options.out.name.endswith(suffix):
+        kind = "model" if options.standalone else "camera file"
+        raise UsageError(f"--out {options.out}: the name of a {kind} ends in {suffix}")
+    return options.out
+
+
+def _roll_back(out: Path, options: argparse.Namespace) -> None:
+    useful = ("source", "out", "rollback", "standalone", "json", "debug", "threads", "device", "precision")
+    given = [name for name, value in vars(options).items() if name not in useful and value not in (None, False)]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"--rollback puts an earlier file back, it adapts nothing: {names} has no effect")
+    version, replaced = rollback(out)
+    if options.json:
+        print(json.dumps({"file": str(out), "restored": str(version), "kept": str(replaced) if replaced else None}))
+        return
+    print(f"{out} is what {version.name} was" + (f"; what was there is now {replaced}" if replaced else ""))
+
+
+def _open(options: argparse.Namespace) -> Detector:
+    path = options.checkpoint or RELEASED / MODEL
+    if options.checkpoint is None and not path.exists():
+        raise CheckpointError(f"there is no released model {path}: give --checkpoint FILE, as train.py writes it")
+    checkpoint = load_checkpoint(path)
+    height, width = checkpoint.preset.size
+    print(f"{path}: preset {checkpoint.preset.name}, frames of {height}x{width}", file=sys.stderr)
+    return Detector(checkpoint, device=options.device, precision=options.precision)
+
+
+def _targets(detector: Detector, name: str | None) -> tuple[str, ...] | None:
+    """The named set, without what this network does not have."""
+    if name is None:
+        return None
+    names = [own for own, _ in detector.network.named_parameters()]
+    return tuple(t for t in TARGETS[name] if t.startswith("*") or any(own.startswith(t) for own in names))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(own) for name, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(own) for own in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _text(report: Report, seconds: float) -> str:
+    """What was done, and before and after, for a person."""
+    used = report.options
+    several = len(report.clips) > 1
+
+    def at(clip: int, frame: int) -> str:
+        return f"{report.clips[clip]}:{frame}" if several else str(frame)
+
+    known = {"footage": "", "model": " (as the model's training footage; --fps says otherwise)",
+             "assumed": " (a usual rate; --fps says otherwise)"}[report.fps_from]  # fmt: skip
+    lines = [
+        f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
+        f"adapted by {used['method']} on {len(report.windows)} windows in {used['steps']} steps; "
+        f"{seconds:.1f} s in all; windows end at frames {', '.join(at(*window) for window in report.windows)}",
+    ]
+    if report.left_out:
+        lines.append(f"left out, since they stand out against the rest of the footage by more than {LIMIT:g}:")
+    for entry in report.left_out:
+        place = "nothing" if entry.instead is None else f"frame {at(entry.clip, entry.instead)}"
+        when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
+        lines.append(f"  {when} by {entry.deviation:.1f}; {place} instead")
+    if report.excluded:
+        stretches = ", ".join(f"{at(own.clip, own.start)} to {own.stop - 1}" for own in report.excluded)
+        lines.append(f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if that is normal)")
+    return "\n".join(lines + _table(report))
+
+
+def _table(report: Report) -> list[str]:
+    before, after, seconds = report.before, report.after, report.hours * 3600
+    rows = [
+        ("prediction error, PSNR in dB", f"{before.psnr_db:.2f}", f"{after.psnr_db:.2f}"),
+        ("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"),
+    ]
+    rate = report.options["false_alarms_per_hour"]
+    title = f"threshold, {rate:g} false alarm{'s' * (rate != 1)} an hour"
+    titles = (title, "false alarms per hour (seen)", "time above the threshold")
+    rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
+    lines = [f"on {report.held_out} frames ({seconds:.1f} s) that it was not adapted on:"]
+    lines += [f"  {title:38}{first:>16}{second:>16}" for title, first, second in [("", "before", "after"), *rows]]
+    lines.append("  (alarms after: in one half of these frames, at the threshold of the other half, both ways)")
+    if before.extrapolated or after.extrapolated:
+        lines.append("  (*: extrapolated, the footage is too short to show so low a rate; a rough guide)")
+    return lines
+
+
+def _alarms(side: Figures, hours: float) -> tuple[str, str, str]:
+    if side.threshold is None:
+        return "-", "-", "-"
+    alarms = f"{side.false_alarms / hours:.1f} ({side.false_alarms})"
+    return f"{side.threshold:.2f}{'*' * bool(side.extrapolated)}", alarms, f"{100 * side.above:.1f} %"

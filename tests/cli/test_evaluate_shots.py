@@ -1,0 +1,80 @@
+"""mpn evaluate --shots: a data set's cameras as new ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mpn.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_checkpoint
+from mpn.meta import target_names
+from tests.cli.conftest import Cli
+
+TARGETS = ("encoder.block1.", "pseudo_head.")
+
+
+@pytest.fixture(scope="module")
+def learned(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The still model with step sizes, as meta-training leaves them."""
+    base = load_checkpoint(still)
+    own = dict(base.network.named_parameters())
+    sizes = {name: torch.full_like(own[name], 1e-4) for name in target_names(base.network, TARGETS)}
+    path = tmp_path_factory.mktemp("model") / "learned.safetensors"
+    save_checkpoint(path, Checkpoint(base.network, fps=10.0, normal=base.normal, meta=MetaInfo(TARGETS, sizes, 2, 2)))
+    return path
+
+
+def shown(cli: Cli, *arguments: object) -> dict:
+    result = cli("evaluate", *arguments, "--precision", "float32", "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def test_every_k_draw_and_method_is_there(cli: Cli, tree: Path, learned: Path, tmp_path: Path) -> None:
+    given = ("--checkpoint", learned, "--shots", "2,0,1", "--draws", 2, "--out", "few")
+    found = shown(cli, tree, *given)
+    assert found == json.loads((tmp_path / "few" / "few_shot.json").read_text())
+    cases = {(record["method"], record["shots"], record["draw"]) for record in found["records"]}
+    adapted = {(method, k, draw) for method in ("meta", "fine-tuning") for k in (1, 2) for draw in (0, 1)}
+    assert cases == adapted | {("unadapted", 0, 0), ("unadapted, base units", 0, 0)}
+    assert found["summary"]["clean"]["shots"] == [0, 1, 2]
+    assert found["methods"]["meta"]["steps"] == 2 and found["methods"]["fine-tuning"]["steps"] == 100
+    assert found["labels"]["anomalous"] == 14
+    assert found["checkpoint"]["sha256"] == load_checkpoint(learned).sha256
+
+
+def test_unadapted_in_base_units_is_what_evaluate_gives(cli: Cli, tree: Path, learned: Path) -> None:
+    few = shown(cli, tree, "--checkpoint", learned, "--shots", "0", "--out", "few")
+    plain = shown(cli, tree, "--checkpoint", learned, "--no-baselines", "--out", "plain")
+    own = next(r["figures"] for r in few["records"] if r["method"] == "unadapted, base units")
+    assert own["score"] == pytest.approx(plain["scores"]["score"]["causal"]["micro_auc"])
+    assert own["psnr_db"] == pytest.approx(plain["scores"]["psnr_db"]["paper"]["micro_auc"])
+
+
+def test_the_table_names_protocol_and_methods(cli: Cli, tree: Path, learned: Path) -> None:
+    given = ("--shots", "0,1", "--draws", 1, "--few-shot-protocol", "both", "--no-fine-tuning")
+    result = cli("evaluate", tree, "--checkpoint", learned, *given, "--precision", "float32")
+    assert result.code == 0, result.err
+    assert "clean protocol" in result.out and "paper protocol" in result.out
+    assert "meta - unadapted" in result.out and "fine-tuning" not in result.out
+    assert result.out.endswith("results: runs/few-shot-street/few_shot.json\n")
+
+
+def test_a_model_that_was_not_meta_trained_is_fine_tuned(cli: Cli, tree: Path, still: Path) -> None:
+    found = shown(cli, tree, "--checkpoint", still, "--shots", "1", "--draws", 1)
+    assert {record["method"] for record in found["records"]} == {"fine-tuning"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [(("--draws", 3), "--draws: only with --shots"), (("--shots", "-1"), "from 0 up")]
+)
+def test_wrong_use(cli: Cli, tree: Path, given: tuple, words: str) -> None:
+    result = cli("evaluate", tree, *given)
+    assert result.code == 2 and words in result.err
+
+
+def test_more_shots_than_windows_is_one_line(cli: Cli, tree: Path, learned: Path) -> None:
+    error = cli("evaluate", tree, "--checkpoint", learned, "--shots", "90").error()
+    assert "90 windows" in error
