@@ -177,7 +177,9 @@ def adapt_network(
     sizes = {name: size.to(loss.device) for name, size in checkpoint.meta.step_sizes.items()}
     with torch.no_grad():  # nothing is learned from this: no graph over the steps
         for batch in batches:
-            params = adapt(loss, params, batch, step_sizes=sizes, second_order=False)
+            params = adapt(
+                loss, params, batch, step_sizes=sizes, second_order=False, clip_norm=checkpoint.meta.clip_norm
+            )
     return params
 
 

@@ -266,6 +266,23 @@ def _room(detector: Detector, settings: Adaptation, options: CameraOptions) -> i
     return min(left, NORMAL_FRAMES)
 
 
+def _deviations(detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+    """By how much each frame stands out (`guard.deviations`).
+
+    Parts are in units of their deviation within clips of the model's normal footage: between the scenes that it was
+    trained on they differ by more than any anomaly does. Without such footage, of their deviation in this one.
+    """
+    weights, normal = detector.weights, detector.checkpoint.normal
+    clips = zip(*(normal.get(name, []) for name in weights))
+    known = [dict(zip(weights, own)) for own in clips if len(own[0]) > 1]
+    units = {}
+    for name in weights:
+        variances = [np.nanvar(own[name]) for own in known or parts if np.isfinite(own[name]).any()]
+        units[name] = (0.0, float(np.sqrt(np.mean(variances))) or 1.0)
+    scores, ordinary = ([combine(own, weights, units) for own in footage] for footage in (parts, known))
+    return guard.deviations(scores, ordinary or None)
+
+
 def _plan(
     source: str | Path,
     clips: Sequence[Clip],
@@ -280,9 +297,7 @@ def _plan(
     left_out: list[guard.LeftOut] = []
     excluded: list[guard.Stretch] = []
     if options.guard:
-        scores = [combine(own, detector.weights, detector.normal) for own in parts]
-        known = bool(detector.checkpoint.normal)  # else the parts are in units of their own
-        far = guard.deviations(scores, least_spread=guard.LEAST_SPREAD if known else 0.0)
+        far = _deviations(detector, parts)
         windows, left_out = guard.choose(windows, far, window)
         excluded = guard.standing_out(far)
     if not windows:

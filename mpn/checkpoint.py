@@ -46,12 +46,14 @@ class MetaInfo:
         targets: the parameters that are adapted, as `mpn.meta.target_names` takes them.
         step_sizes: of each of these parameters, float32: a scalar, or one number an element.
         steps: gradient steps of an adaptation. batch: support windows of a step.
+        clip_norm: what longer gradients are shortened to, see `mpn.meta.adapt`; None for no limit.
     """
 
     targets: tuple[str, ...]
     step_sizes: dict[str, Tensor]
     steps: int
     batch: int
+    clip_norm: float | None = None
 
 
 @dataclass
@@ -127,7 +129,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
         for name, size in checkpoint.meta.step_sizes.items():
             tensors[STEP_SIZE_PREFIX + name] = size.detach().float().contiguous()
         own = checkpoint.meta
-        document["meta"] = {"targets": list(own.targets), "steps": own.steps, "batch": own.batch}
+        counts = {"steps": own.steps, "batch": own.batch, "clip_norm": own.clip_norm}
+        document["meta"] = {"targets": list(own.targets), **counts}
     document |= {"fps": checkpoint.fps, "recipe": checkpoint.recipe, "versions": library_versions()}
     write_atomically(path, to_safetensors(tensors, metadata={METADATA_KEY: json.dumps(document)}))
 
@@ -318,8 +321,9 @@ def _meta_info(path: Path, network: Network, described: object, tensors: dict[st
     if described is None and not sizes:
         return None
     try:
-        meta = MetaInfo(tuple(described["targets"]), sizes, described["steps"], described["batch"])  # type: ignore
-    except (TypeError, KeyError):
+        counts = (described["steps"], described["batch"], described.get("clip_norm"))  # type: ignore
+        meta = MetaInfo(tuple(described["targets"]), sizes, *counts)  # type: ignore
+    except (TypeError, KeyError, AttributeError):
         raise CheckpointError(f"{path} does not describe its meta-training: {described!r}") from None
     _check_meta(path, network, meta)
     return meta
@@ -330,6 +334,8 @@ def _check_meta(path: str | Path, network: Network, meta: MetaInfo) -> None:
     counts = (meta.steps, meta.batch)
     if not all(type(count) is int and count > 0 for count in counts):
         raise CheckpointError(f"{path}: its meta-training has {counts} steps and batch, counts from 1 up were expected")
+    if meta.clip_norm is not None and not (type(meta.clip_norm) in (int, float) and 0 < meta.clip_norm < math.inf):
+        raise CheckpointError(f"{path}: its meta-training clips at {meta.clip_norm!r}, a number above 0 was expected")
     try:
         names = target_names(network, meta.targets)
     except (MpnError, TypeError, AttributeError) as error:

@@ -68,8 +68,8 @@ def functional_loss(
     Args:
         module: is never changed; its own parameters and buffers are not used, only those that are given.
         loss: called as loss(output, *batch[1:]).
-        frozen: what `params` leaves out, by name, buffers too. A module that writes to its buffers (batch
-            normalisation in training) writes to these.
+        frozen: what `params` leaves out, by name, buffers too (a name in both is taken from `params`). A module that
+            writes to its buffers (batch normalisation in training) writes to these.
     """
     rest = dict(frozen or {})
 
@@ -88,6 +88,7 @@ def adapt(
     step_sizes: Mapping[str, Tensor] | Tensor | float,
     steps: int = 1,
     second_order: bool = True,
+    clip_norm: float | None = None,
 ) -> Params:
     """Gradient steps on a task's support: p <- p - step size * gradient (Lv et al. 2021, eq. 12; Li et al. 2017).
 
@@ -101,6 +102,8 @@ def adapt(
         steps: how many.
         second_order: what comes out can be differentiated through the steps' gradients. Without it the
             gradients are constants (first-order MAML); by `params` and `step_sizes` themselves it still can.
+        clip_norm: a gradient longer than this, over all parameters together, is shortened to it (by a factor that
+            counts as constant): a task unlike all others cannot take a step unlike all others.
 
     Returns:
         The adapted parameters, by the names of `params`.
@@ -115,6 +118,10 @@ def adapt(
     for batch in batches:
         current = {name: p if p.requires_grad else p.detach().requires_grad_() for name, p in adapted.items()}
         gradients = _gradients(loss_fn, current, batch, create_graph)
+        if clip_norm is not None:
+            norm = torch.stack([gradient.detach().norm() for gradient in gradients]).norm()
+            shorter = clip_norm / norm.clamp_min(clip_norm)
+            gradients = [gradient * shorter.to(gradient.dtype) for gradient in gradients]
         adapted = {name: p - sizes[name] * g for (name, p), g in zip(current.items(), gradients, strict=True)}
     return adapted
 
@@ -163,6 +170,7 @@ def accumulate(
     step_sizes: Mapping[str, Tensor] | Tensor | float,
     steps: int = 1,
     second_order: bool = True,
+    clip_norm: float | None = None,
     count: int | None = None,
     watch: bool = False,
 ) -> list[TaskLosses]:
@@ -173,7 +181,7 @@ def accumulate(
     over processes, clipped and given to any optimiser.
 
     Args:
-        tasks: (support, query) pairs; support as in `adapt`.
+        tasks: (support, query) pairs; support, and what says how to adapt on it, as in `adapt`.
         count: number of tasks, where `tasks` has no length.
         watch: also find the query loss before adaptation (two more forwards).
 
@@ -188,7 +196,7 @@ def accumulate(
     number = count if count is not None else len(tasks) if isinstance(tasks, Sized) else 0
     if number < 1:
         raise MpnError(f"{number} tasks: from 1 up; their number is given as count where tasks have no length")
-    how = {"step_sizes": step_sizes, "steps": steps, "second_order": second_order}
+    how = {"step_sizes": step_sizes, "steps": steps, "second_order": second_order, "clip_norm": clip_norm}
     found = [_accumulate_one(loss_fn, params, *task, how, 1 / number, watch) for task in tasks]
     if len(found) != number:
         raise MpnError(f"{len(found)} tasks came where {number} were expected: the gradients are not their mean")

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,18 @@ from tqdm import tqdm
 
 from mpn.adaptation import SceneBatch, SceneLoss
 from mpn.checkpoint import Checkpoint, MetaInfo, load_state, save_checkpoint, save_state
+from mpn.datasets.cameras import MadeCamera, slower
 from mpn.datasets.episodes import SceneEpisodes
-from mpn.datasets.windows import Clip, held_out, mirrored
+from mpn.datasets.windows import Clip, held_out
 from mpn.errors import CheckpointError, TrainingError
 from mpn.files import write_atomically
 from mpn.meta import TaskLosses, accumulate, adapt, reptile_gradients, target_names
+from mpn.meta_options import MetaOptions
 from mpn.runs import CONFIG, LOG, MODEL, STATE, check_folder, difference, footprint, log_lines
 from mpn.training import normal_parts
 
 log = logging.getLogger(__name__)
 
-ALGORITHMS = ("meta-sgd", "maml", "reptile")
 # With minutes the number of steps is fixed once, from the time that these steps took.
 PLAN_FROM, PLAN_AT = 2, 12
 LOG_EVERY, VALIDATE_EVERY = 5, 50
@@ -42,70 +43,6 @@ SAVE_SECONDS = 60.0
 VALIDATION_TASKS = 8
 # Tasks whose gradients the first step sizes are made of.
 TASKS_FOR_SIZES = 24
-
-
-@dataclass(frozen=True)
-class MetaOptions:
-    """Everything that decides the weights, beside the model it starts from and the data.
-
-    Attributes:
-        targets: the parameters that are adapted, by name, see `mpn.meta.target_names`.
-        minutes, steps: how long, in minutes or steps of the outer optimiser; exactly one is given.
-        algorithm: "meta-sgd" (a learned step size for every number), "maml" (step sizes as they begin), "reptile".
-        second_order: differentiate through the inner gradients.
-        inner_steps: steps on the support of a task.
-        shots: support windows of a task, one of these numbers drawn for each.
-        batch: windows of an inner step, with pseudo-anomalies of their own draw: the support windows in turn.
-        queries: query windows of a task.
-        tasks: of an outer step.
-        learning_rate: of Adam, for initial parameters; falls to 1 % along a cosine.
-        size_rate: of Adam, for the logarithms of the step sizes.
-        first_change: the step sizes begin such that a step changes every number by about so much.
-        whole: the outer loop also trains what is not adapted.
-        without: loss terms that inner and outer loss leave out.
-        pseudo_weight: of that term, from now on, in the model's preset; None for what it was pre-trained with. As it
-            was, the prediction of tampered windows outweighs it, and adaptation finds anomalies worse than before
-            (benchmarks/results/adaptation_choices.md).
-        validation: names of scenes that are kept out, to validate on.
-        mirror: mirror images of the scenes are tasks too.
-        clip_norm, precision, seed, held_out: see `mpn.training.TrainingOptions`.
-    """
-
-    targets: tuple[str, ...]
-    minutes: float | None = None
-    steps: int | None = None
-    algorithm: str = "meta-sgd"
-    second_order: bool = False
-    inner_steps: int = 5
-    shots: tuple[int, ...] = (1, 5, 10)
-    batch: int = 4
-    queries: int = 8
-    tasks: int = 2
-    learning_rate: float = 2e-5
-    size_rate: float = 5e-2
-    first_change: float = 5e-4
-    whole: bool = True
-    without: tuple[str, ...] = ()
-    pseudo_weight: float | None = 0.1
-    validation: tuple[str, ...] = ()
-    mirror: bool = False
-    clip_norm: float = 1.0
-    precision: str = "bfloat16"
-    seed: int = 0
-    held_out: float = 0.125
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None) or (self.minutes or self.steps or 0) <= 0:
-            raise TrainingError("give either minutes or steps of meta-training, a number above 0")
-        if self.algorithm not in ALGORITHMS:
-            raise TrainingError(f"algorithm {self.algorithm!r}: {', '.join(ALGORITHMS)} were expected")
-        if self.precision not in ("float32", "bfloat16"):
-            raise TrainingError(f"precision {self.precision!r}: float32 or bfloat16 was expected")
-        counts = (self.inner_steps, self.batch, self.queries, self.tasks, *self.shots)
-        if min(counts) < 1 or not self.shots:
-            raise TrainingError(f"inner steps, batch, queries, tasks, shots are {counts}: expected numbers from 1 up")
-        if min(self.learning_rate, self.size_rate, self.first_change) <= 0 or not 0 < self.held_out <= 0.5:
-            raise TrainingError(f"{self}: a learning rate, the first change or the held-out share is out of range")
 
 
 class MetaTraining:
@@ -149,6 +86,7 @@ class MetaTraining:
         self.params = {name: p for name, p in self.network.named_parameters() if name in set(self.names)}
         self.step, self.total, self.seconds = 0, options.steps, 0.0
         self.log_sizes: dict[str, nn.Parameter] = {}
+        self.inner_clip = math.inf
         if resume:
             self._load()
         else:
@@ -166,7 +104,8 @@ class MetaTraining:
         train, self.calibration_clips = held_out(clips, options.held_out)
         learned = [clip for clip in train if clip.scene not in options.validation]
         kept_out = [clip for clip in train if clip.scene in options.validation]
-        self.clips = [*learned, *mirrored(learned)] if options.mirror else learned
+        least = max(options.shots) + options.queries + 10 * self.network.preset.window
+        self.clips = [*learned, *(clip for every in options.slower for clip in slower(learned, every, least))]
         if not self.clips:
             raise TrainingError("every scene is kept out for validation: none is left to learn from")
         window = self.network.preset.window
@@ -183,23 +122,34 @@ class MetaTraining:
         options, pseudo = self.options, self._pseudo
         episode = (self.validation if validation else self.episodes).task(number)
         generator = np.random.default_rng((options.seed, number, int(validation)))
+        shown, asked = episode.support, episode.query
+        if options.made_cameras and not validation:
+            camera = MadeCamera(generator, self.network.preset.size)
+            shown, asked = (replace(own, stacks=[camera(stack) for stack in own.stacks]) for own in (shown, asked))
         support = [
-            self.loss.prepare(episode.support.draw(options.batch, generator, pseudo=pseudo))
-            for _ in range(options.inner_steps)
+            self.loss.prepare(shown.draw(options.batch, generator, pseudo=pseudo)) for _ in range(options.inner_steps)
         ]
-        return support, self.loss.prepare(episode.query.draw(options.queries, generator, pseudo=pseudo))
+        return support, self.loss.prepare(asked.draw(options.queries, generator, pseudo=pseudo))
 
     def _first_sizes(self) -> dict[str, Tensor]:
-        """Step sizes from the gradients of some tasks, see `first_sizes`."""
-        squares = {name: torch.zeros_like(tensor) for name, tensor in self.params.items()}
+        """Step sizes, and the length that longer gradients are shortened to, from the gradients of some tasks."""
+        gradients = []
         for number in range(TASKS_FOR_SIZES):
             support, _ = self.task(number)
             loss = self.loss(self.params, support[0])
-            gradients = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
-            for name, gradient in zip(self.names, gradients, strict=True):
+            own = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
+            for name, gradient in zip(self.names, own, strict=True):
                 if gradient is None:
                     raise TrainingError(f"the loss does not depend on {name}: leave it out of the targets")
-                squares[name] += gradient.square() / TASKS_FOR_SIZES
+            gradients.append(dict(zip(self.names, own, strict=True)))
+        # Every other task takes the longest step there is; the few that are far beyond would break the network.
+        norms = torch.stack([torch.stack([g.norm() for g in own.values()]).norm() for own in gradients])
+        self.inner_clip = float(norms.median())
+        shortened = [
+            {name: g * (self.inner_clip / norm.clamp_min(self.inner_clip)) for name, g in own.items()}
+            for own, norm in zip(gradients, norms)
+        ]
+        squares = {name: torch.stack([own[name].square() for own in shortened]).mean(0) for name in self.names}
         return first_sizes(squares, self.options.first_change)
 
     def _start(self, sizes: Mapping[str, Tensor]) -> None:
@@ -235,6 +185,7 @@ class MetaTraining:
             for name, size in state["log_sizes"].items():  # bit for bit
                 self.log_sizes[name].data.copy_(size)
             self.optimizer.load_state_dict(state["optimizer"])
+            self.inner_clip = state["inner_clip"]
             self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{path} is not a state of meta-training of this mpn: {error}") from error
@@ -246,6 +197,7 @@ class MetaTraining:
         state = {
             "fingerprint": json.dumps(self._fingerprint()),
             "network": self.network.state_dict(),
+            "inner_clip": self.inner_clip,
             "log_sizes": {name: size.detach() for name, size in self.log_sizes.items()},
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -306,7 +258,7 @@ class MetaTraining:
         else:
             losses = accumulate(
                 self.loss, self.params, tasks, step_sizes=sizes, steps=options.inner_steps,
-                second_order=options.second_order, count=options.tasks, watch=watch,
+                second_order=options.second_order, clip_norm=self.inner_clip, count=options.tasks, watch=watch,
             )  # fmt: skip
         if options.algorithm == "meta-sgd":
             for name, size in sizes.items():
@@ -320,12 +272,14 @@ class MetaTraining:
         with torch.no_grad():
             for support, query in tasks:
                 before = float(self.loss(self.params, query))
-                adapted.append(
-                    adapt(self.loss, self.params, support, step_sizes=sizes, steps=len(support), second_order=False)
-                )
+                adapted.append(self._adapted(support, sizes))
                 losses.append(TaskLosses(before, float(self.loss(adapted[-1], query)), float("nan")))
         reptile_gradients(self.params, adapted)
         return losses
+
+    def _adapted(self, support: list[SceneBatch], sizes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        how = {"steps": len(support), "second_order": False, "clip_norm": self.inner_clip}
+        return adapt(self.loss, self.params, support, step_sizes=sizes, **how)
 
     def _apply(self, losses: Sequence[TaskLosses]) -> None:
         found = [one.after for one in losses]
@@ -350,10 +304,8 @@ class MetaTraining:
             for number in range(VALIDATION_TASKS):
                 support, query = self.task(number, validation=True)
                 before = float(self.loss(self.params, query))
-                adapted = adapt(
-                    self.loss, self.params, support, step_sizes=sizes, steps=len(support), second_order=False
-                )
-                losses.append(TaskLosses(before, float(self.loss(adapted, query)), float("nan")))
+                after = float(self.loss(self._adapted(support, sizes), query))
+                losses.append(TaskLosses(before, after, float("nan")))
         self._write({"step": self.step, "seconds": round(self.seconds, 1), "validation": _means(losses)}, observe)
 
     def _write(self, line: dict[str, Any], observe: Callable[[dict[str, Any]], None] | None) -> None:
@@ -374,7 +326,8 @@ class MetaTraining:
         }
         training["meta"].pop("clips")
         sizes = {name: size.detach().exp().cpu() for name, size in self.log_sizes.items()}
-        meta = MetaInfo(tuple(self.options.targets), sizes, self.options.inner_steps, self.options.batch)
+        counts = (self.options.inner_steps, self.options.batch, self.inner_clip)
+        meta = MetaInfo(tuple(self.options.targets), sizes, *counts)
         path = self.folder / MODEL
         checkpoint = Checkpoint(
             self.network.eval(), fps=self.base.fps, recipe=self.base.recipe, normal=normal, training=training, meta=meta

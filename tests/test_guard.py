@@ -24,45 +24,57 @@ def test_deviations_by_hand():
     assert far[[50, 150, 250, 350]] == pytest.approx([-1, 0, 1, 5])
 
 
-def test_small_spreads_count_as_one_normal_frame():
+def test_small_spreads_count_as_a_part_of_the_model_s_own_normal_footage():
     values = np.repeat([0.0, 0.1, 1.0], [60, 100, 140])
-    assert deviations([values])[0][250] == pytest.approx((1.0 - 0.1) / LEAST_SPREAD)
-    assert deviations([values], least_spread=0.0)[0][250] == pytest.approx((1.0 - 0.1) / 0.1)
-    assert np.isfinite(deviations([np.zeros(50)], least_spread=0.0)[0]).all()
+    assert deviations([values])[0][250] == pytest.approx((1.0 - 0.1) / 0.1)
+    assert deviations([values], [np.zeros(50)])[0][250] == pytest.approx((1.0 - 0.1) / LEAST_SPREAD)
+    assert np.isfinite(deviations([np.zeros(50)])[0]).all()
+
+
+def test_what_is_ordinary_for_the_model_does_not_stand_out():
+    values = np.repeat([0.0, 4.0, 20.0], [200, 60, 60])
+    # Up to the quantile 0.8 of these, which is 5.
+    ordinary = [np.repeat([0.0, 5.0, 30.0], [150, 30, 20]), np.full(200, 2.0)]
+    far = deviations([values], ordinary[:1])[0]
+    assert far[230] == 0.0 and far[290] == pytest.approx(20 / LEAST_SPREAD)
+    assert far[:190] == pytest.approx(0)
+    assert deviations([values], ordinary)[0][230] == pytest.approx(4 / LEAST_SPREAD)  # of both it is 2
 
 
 def test_all_clips_of_a_camera_share_one_measure():
-    far = deviations([np.zeros(200), np.full(60, 50.0)])
-    assert far[0] == pytest.approx(0) and far[1] == pytest.approx(50)
+    far = deviations([np.zeros(200), np.full(60, 50.0)], [np.zeros(20)])
+    assert far[0] == pytest.approx(0) and far[1] == pytest.approx(50 / LEAST_SPREAD)
 
 
 def test_gaps_stay_gaps_and_nothing_leaks_over_them():
     values = np.zeros(120)
     values[:4] = values[50:55] = np.nan
     values[55:] = 9.0
-    far = deviations([values])[0]
+    far = deviations([values], [np.zeros(20)])[0]
     assert np.isnan(far).tolist() == np.isnan(values).tolist()
-    assert far[4:50] == pytest.approx(0) and far[55:] == pytest.approx(9)
+    assert far[4:50] == pytest.approx(0) and far[55:] == pytest.approx(9 / LEAST_SPREAD)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_third_of_the_footage_may_be_anomalous(seed):
     values = quiet(600, seed)
     values[200:400] += 15
-    far = window_deviations(deviations([values])[0], WINDOW)
+    far = window_deviations(deviations([values], [quiet(500, seed + 50)])[0], WINDOW)
     assert (far[208:392] > LIMIT).all()
     assert not (far[WINDOW:190] > LIMIT).any() and not (far[415:] > LIMIT).any()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_busy_moments_are_normal(seed):
-    # An empty room, and somebody walks through it now and then: a hundred times as much as nothing, two normal
-    # frames' worth all the same.
+    # An empty room, and somebody walks through it now and then: a hundred times as much as nothing, and no more
+    # than what the model knows from elsewhere.
     values = 0.02 * quiet(600, seed)
     for start in range(50, 600, 110):
         values[start : start + 40] += 2.0
-    assert standing_out(deviations([values])) == []
-    assert choose([(0, 70), (0, 300)], deviations([values]), WINDOW) == ([(0, 70), (0, 300)], [])
+    far = deviations([values], [3.0 + quiet(500, seed + 50)])
+    assert standing_out(far) == []
+    assert choose([(0, 70), (0, 300)], far, WINDOW) == ([(0, 70), (0, 300)], [])
+    assert len(standing_out(deviations([values]))) == 5  # without knowing that
 
 
 def test_a_window_stands_out_by_the_most_of_what_it_shows():

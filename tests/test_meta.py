@@ -229,3 +229,16 @@ def test_a_mean_over_an_unknown_number_of_tasks_is_refused():
         meta.accumulate(quadratic, p, iter([task]), step_sizes=SIZE, count=2)
     with torch.no_grad(), pytest.raises(MpnError, match="no_grad"):
         meta.accumulate(quadratic, p, [task], step_sizes=SIZE)
+
+
+def test_a_long_gradient_is_shortened_over_all_parameters_together():
+    # Gradients 3 and 4, together 5: to 2.5 they are 1.5 and 2; to 6 they stay.
+    params = {"a": torch.tensor(3.0, dtype=torch.float64), "b": torch.tensor(4.0, dtype=torch.float64)}
+
+    def loss(values, batch):
+        return (values["a"] ** 2 + values["b"] ** 2) / 2
+
+    shortened = meta.adapt(loss, params, (), step_sizes=0.1, clip_norm=2.5)
+    assert shortened["a"].item() == pytest.approx(3 - 0.15) and shortened["b"].item() == pytest.approx(4 - 0.2)
+    whole = meta.adapt(loss, params, (), step_sizes=0.1, clip_norm=6.0)
+    assert whole["a"].item() == pytest.approx(3 - 0.3) and whole["b"].item() == pytest.approx(4 - 0.4)

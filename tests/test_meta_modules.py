@@ -109,6 +109,9 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
     loss_fn, tasks = meta.functional_loss(module, F.mse_loss, body), tasks_of(support, query)
     adapted = meta.adapt(loss_fn, head, tasks[0][0], step_sizes=0.3)
     assert set(adapted) == set(head) and not any(torch.equal(adapted[name], head[name]) for name in head)
+    # Where both have a name, what is adapted counts.
+    other = meta.functional_loss(module, F.mse_loss, {**body, **{name: p + 1 for name, p in head.items()}})
+    assert torch.equal(other(adapted, tasks[0][1]), loss_fn(adapted, tasks[0][1]))
     # By finite differences: a change of the body along a random direction.
     meta.accumulate(loss_fn, head, tasks, step_sizes=0.3)
     assert all(float(p.grad.abs().max()) > 0 for p in params.values())

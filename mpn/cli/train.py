@@ -15,7 +15,8 @@ from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.datasets.windows import Clip, load_clips
 from mpn.detector import checked_device, use_bfloat16
 from mpn.errors import MpnError, TrainingError
-from mpn.meta_training import ALGORITHMS, MetaOptions, MetaTraining
+from mpn.meta_options import ALGORITHMS, MetaOptions
+from mpn.meta_training import MetaTraining
 from mpn.network import check_size
 from mpn.presets import PRESETS, Preset
 from mpn.runs import STATE, check_folder
@@ -197,7 +198,6 @@ def _meta_options(
         targets,
         **{name: value for name, value in given.items() if value is not None},
         validation=validation,
-        mirror=options.mirror,
         precision=precision,
         seed=options.seed,
     )

@@ -33,7 +33,7 @@ def test_folders_become_a_model_that_can_be_adapted(cli: Cli, cameras: Path, tre
     found = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert found.meta.targets == ("encoder.block1.", "encoder.block2.", "pseudo_head.")
     assert found.meta.steps == 2
-    assert found.training["meta"]["scenes"] == ["gate", "yard"]
+    assert found.training["meta"]["scenes"] == ["gate", "yard"]  # too short to be seen at a lower rate too
     # The scene that is validated on was not pre-trained on either.
     first = load_checkpoint(tmp_path / "run" / "pretraining" / "model.safetensors")
     assert first.meta is None and len(first.training["clips"]) == 2
