@@ -47,10 +47,10 @@ class MetaOptions:
     batch: int = 4
     queries: int = 8
     tasks: int = 2
-    learning_rate: float = 2e-5
-    size_rate: float = 5e-2
-    first_change: float = 1e-3
-    whole: bool = True
+    learning_rate: float = 1e-5
+    size_rate: float = 0.1
+    first_change: float = 2e-3
+    whole: bool = False
     without: tuple[str, ...] = ()
     pseudo_weight: float | None = 0.1
     validation: tuple[str, ...] = ()

@@ -94,16 +94,16 @@ def test_a_task_sees_its_scene_through_one_camera_of_its_own(tmp_path):
 @pytest.mark.parametrize("second_order", [False, True])
 def test_meta_sgd_trains_initial_parameters_step_sizes_and_the_rest(tmp_path, second_order):
     before = {name: p.clone() for name, p in base().network.named_parameters()}
-    training, _ = run(tmp_path / "run", second_order=second_order, steps=2)
+    training, _ = run(tmp_path / "run", second_order=second_order, steps=2, whole=True)
     changed = {name for name, p in training.network.named_parameters() if not torch.equal(p, before[name])}
     assert {"encoder.block1.0.weight", "decoder.block4.0.weight", "head.0.weight"} <= changed
     fresh = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "other")
     assert any(not torch.equal(size, fresh.log_sizes[name]) for name, size in training.log_sizes.items())
 
 
-def test_only_what_is_adapted_is_trained_if_so_asked(tmp_path):
+def test_only_what_is_adapted_is_trained_unless_so_asked(tmp_path):
     before = {name: p.clone() for name, p in base().network.named_parameters()}
-    training, _ = run(tmp_path / "run", whole=False, steps=2)
+    training, _ = run(tmp_path / "run", steps=2)
     for name, p in training.network.named_parameters():
         assert torch.equal(p, before[name]) != name.startswith(EARLY), name
 

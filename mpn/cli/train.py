@@ -75,8 +75,8 @@ def _add_meta(own: argparse.ArgumentParser) -> None:
     meta.add_argument("--shots", type=counts, metavar="K,K", help="support windows of a task (default: 1,5,10 in turn)")
     meta.add_argument("--inner-steps", type=positive, help="steps on the support of a task (default: 5)")
     meta.add_argument("--tasks", type=positive, help="tasks of an outer step (default: 2)")
-    meta.add_argument("--meta-rate", type=above_zero, help="learning rate of the outer optimiser (default: 2e-5)")
-    meta.add_argument("--only-targets", action="store_true", default=None, help="leave what is not adapted as it is")
+    meta.add_argument("--meta-rate", type=above_zero, help="learning rate of the outer optimiser (default: 1e-5)")
+    meta.add_argument("--whole", action="store_true", default=None, help="also train what is not adapted")
     meta.add_argument("--without", type=names, metavar="TERMS", help="loss terms to leave out, such as pseudo,usage")
     meta.add_argument(
         "--validation-scenes", type=names, metavar="NAMES",
@@ -85,7 +85,7 @@ def _add_meta(own: argparse.ArgumentParser) -> None:
 
 
 META_OPTIONS = ("checkpoint", "meta_minutes", "meta_steps", "algorithm", "second_order", "targets", "shots",
-                "inner_steps", "tasks", "meta_rate", "only_targets", "without", "validation_scenes")  # fmt: skip
+                "inner_steps", "tasks", "meta_rate", "whole", "without", "validation_scenes")  # fmt: skip
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ def _meta_options(
         "inner_steps": options.inner_steps,
         "tasks": options.tasks,
         "learning_rate": options.meta_rate,
-        "whole": None if options.only_targets is None else False,
+        "whole": options.whole,
         "without": options.without,
     }
     return MetaOptions(

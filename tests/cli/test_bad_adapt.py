@@ -217,7 +217,7 @@ def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path
         (("lobby", "--out", "a.safetensors"), "the name of a camera file ends in .camera.safetensors"),
         (("lobby", "--out", "a.pt", "--standalone"), "the name of a model ends in .safetensors"),
         (("--rollback", "--out", "a.camera.safetensors", "--shots", "3"), "--shots has no effect"),
-        (("--rollback", "--out", "a.camera.safetensors", "--no-guard", "--fps", "3"), "--fps, --no-guard has no effect"),
+        (("--rollback", "--out", "a.camera.safetensors", "--no-guard", "--fps", "3"), "--no-guard has no effect"),
         (("lobby", "--shots", "0"), "a whole number above 0"),
         (("lobby", "--steps", "-1"), "a whole number above 0"),
         (("lobby", "--learning-rate", "nan"), "a number above 0"),
