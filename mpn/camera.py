@@ -34,6 +34,11 @@ from mpn.video import find_sources, open_source
 
 # Where neither the footage nor the model knows its frame rate; the report says when.
 USUAL_RATE = 25.0
+# Steps with learned step sizes, where none are asked for: more than the five that they were learned with, since an
+# operator has ten seconds. On Ped2's training clips, never seen before, K = 10, the loss on held-out frames fell from
+# 0.0119 to 0.0113 in 5 steps and to 0.0078 in 50 (100 steps of Adam: 0.0075); see also
+# benchmarks/results/adaptation_choices.md.
+META_STEPS = 50
 # Held-out frames with a score; fewer say nothing of what is normal.
 FEWEST_HELD_OUT = 50
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside `RESERVED_BYTES`.
@@ -146,22 +151,17 @@ def adapt_camera(
         raise MpnError(
             f"{base.path or 'this model'} is adapted to a camera already: adapt its base, {base.camera['base']['path']}"
         )
-    settings = options.adaptation.filled(base)
+    wanted = options.adaptation
+    if wanted.method == "meta" and wanted.steps is None:
+        wanted = replace(wanted, steps=META_STEPS)
+    settings = wanted.filled(base)
     room = _room(detector, settings, options)
     clips = read_footage(detector, source, fps, skip_bad)
-    try:  # before the work begins
-        chosen = spread(clips, options.shots, window)
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from error
+    chosen = _spread(source, clips, options.shots, window)  # finds too little footage before the work begins
     rate, rate_from = _frame_rate(clips, base)
     parts = score_clips(detector, clips, "scoring")
     plan = _plan(source, clips, parts, chosen, detector, options, room)
-    tensors = adapt_network(base, plan.shots, settings, bfloat16=detector.bfloat16)
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise AdaptationError(
-            f"{source}: adaptation gave numbers that are not finite, so nothing is kept: take fewer steps (--steps) or "
-            "a lower --learning-rate"
-        )
+    tensors = _adapted(source, detector, plan.shots, settings)
     adapted, before, after = _judged(detector, tensors, clips, parts, plan, settings, rate, options)
     report = Report(
         source=str(source),
@@ -176,7 +176,7 @@ def adapt_camera(
         before=before,
         after=after,
         options=asdict(settings)
-        | {"shots": options.shots, "guard": options.guard, "false_alarms_per_hour": options.false_alarms_per_hour},
+        | {name: getattr(options, name) for name in ("shots", "guard", "false_alarms_per_hour")},
     )
     if report.worse and not options.force:
         raise AdaptationError(
@@ -189,6 +189,23 @@ def adapt_camera(
         "adapted_on": report.to_dict(),
     }
     return adapted, report
+
+
+def _spread(source: str | Path, clips: Sequence[Clip], shots: int, window: int) -> list[tuple[int, int]]:
+    try:
+        return spread(clips, shots, window)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _adapted(source: str | Path, detector: Detector, shots: Shots, settings: Adaptation) -> Params:
+    tensors = adapt_network(detector.checkpoint, shots, settings, bfloat16=detector.bfloat16)
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise AdaptationError(
+            f"{source}: adaptation gave numbers that are not finite, so nothing is kept: take fewer steps (--steps) or "
+            "a lower --learning-rate"
+        )
+    return tensors
 
 
 def _judged(

@@ -233,9 +233,8 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
     own = dict(base.network.named_parameters())
     for name, tensor in tensors.items():
         if name not in own or own[name].shape != tensor.shape or not torch.isfinite(tensor.float()).all():
-            raise CheckpointError(
-                f"{path} does not fit its base {base_path}: {name} is unknown, of another shape, or not finite"
-            )
+            wrong = f"{name} is unknown, of another shape, or not finite"
+            raise CheckpointError(f"{path} does not fit its base {base_path}: {wrong}")
         own[name].data.copy_(tensor.float())
     return replace(
         base,
@@ -244,11 +243,8 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
         normal=normal,
         versions=document.get("versions") or {},
         sha256=_digest(path),
-        camera={
-            "base": {"path": str(base_path), "sha256": base.sha256},
-            "tensors": sorted(tensors),
-            "adapted_on": document.get("adapted_on") or {},
-        },
+        camera={"base": {"path": str(base_path), "sha256": base.sha256}, "tensors": sorted(tensors)}
+        | {"adapted_on": document.get("adapted_on") or {}},
         path=path,
     )
 
@@ -308,8 +304,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path} has format {document.get('format')!r}{kind}, this mpn reads {FORMAT_VERSION}: update mpn"
         )
     fps = document.get("fps")
-    known = isinstance(fps, (int, float)) and not isinstance(fps, bool) and math.isfinite(fps) and fps > 0
-    if fps is not None and not known:
+    if fps is not None and not (type(fps) in (int, float) and 0 < fps < math.inf):
         raise CheckpointError(f"{path}: its frame rate is {fps!r}, frames per second above 0 were expected")
     return document, tensors
 

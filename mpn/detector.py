@@ -128,7 +128,7 @@ class Detector:
         Args:
             source: normal footage of the camera: a video, a folder of frames, or a folder of several of either.
             shots: K, windows to adapt on, spread over the footage; the rest of it is for thresholds.
-            steps: gradient steps; default: as many as the model was meta-trained with, or 100 of Adam.
+            steps: gradient steps; default: 50, or 100 of Adam.
             method: "meta" (learned step sizes) or "adam"; default: "meta" with a model that has them.
             options: see `mpn.camera.adapt_camera` and `mpn.camera.CameraOptions`.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mpn.adaptation import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
-from mpn.camera import CameraOptions, Report, adapt_camera
+from mpn.camera import META_STEPS, CameraOptions, Report, adapt_camera
 from mpn.camera_figures import Figures
 from mpn.camera_files import rollback, write_camera
 from mpn.checkpoint import CAMERA_SUFFIX, load_checkpoint
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         "--steps",
         type=positive,
         metavar="N",
-        help=f"gradient steps (default: as the model was meta-trained with; {FINE_TUNING_STEPS} of adam)",
+        help=f"gradient steps (default: {META_STEPS}; {FINE_TUNING_STEPS} of adam)",
     )
     own.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help=f"the model to adapt (default: checkpoints/{MODEL})"

@@ -47,7 +47,7 @@ def test_a_camera_file_is_written_and_scored_with(cli: Cli, learned: Path, lobby
     assert files(tmp_path) == ["lobby.camera.safetensors"]
     assert (tmp_path / "lobby.camera.safetensors").stat().st_size < 1_000_000
     lines = result.out.splitlines()
-    assert "120 frames at 10 frames/s" in lines[0] and "by meta on 3 windows in 2 steps" in lines[1]
+    assert "120 frames at 10 frames/s" in lines[0] and "by meta on 3 windows in 50 steps" in lines[1]
     assert "windows end at frames 23, 62, 100" in lines[1]
     assert any(line.split()[:2] == ["before", "after"] for line in lines)
     assert [line.split()[0] for line in lines if line.startswith("  ")][1:6] == [
@@ -96,11 +96,10 @@ def test_evaluate_takes_a_camera_file(cli: Cli, learned: Path, lobby: Path, tmp_
 
 def test_poisoned_windows_are_named_with_what_took_their_place(cli: Cli, learned: Path, tmp_path: Path) -> None:
     write_footage(tmp_path / "lobby", footage(180, intruder=(60, 120), seed=5))
-    result = cli("adapt", "lobby", "--checkpoint", learned, *FEW, "--json")
-    assert result.code == 0, result.err
-    (entry,) = json.loads(result.out)["left_out"]
-    assert entry["frame"] == 92
     result = cli("adapt", "lobby", "--checkpoint", learned, *FEW)
+    assert result.code == 0, result.err
+    (entry,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").camera["adapted_on"]["left_out"]
+    assert entry["frame"] == 92
     assert f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['instead']} instead" in result.out
     assert "kept out of the threshold's footage, too: frames 4" in result.out
     alone = cli("adapt", "lobby", "--checkpoint", learned, *FEW, "--no-guard", "--force")
