@@ -3,8 +3,9 @@
     python -m benchmarks.adaptation_choices CHECKPOINT data/scenes --scenes highway,pavement,meeting_room \\
         --case adam,steps=100 --case sgd,change=0.0003,steps=5 --case meta
 
-A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd` (step sizes such that a
-step changes each number by about `change`, from its gradients over some support batches, as meta-training begins) - with options of `mpn.adaptation.Adaptation`, `targets` (a name of `TARGETS`) and
+A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd` (step sizes such that
+a step changes each number by about `change`, from its gradients over some support batches, as meta-training begins) -
+with options of `mpn.adaptation.Adaptation`, `targets` (a name of `TARGETS`), `without` (loss terms, joined by +) and
 `pseudo_weight`. K windows (--shots) of the first half of each scene; frame AUC of the score, the error and the
 pseudo-anomaly head's map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and PSNR.
 """
@@ -22,9 +23,9 @@ import torch
 from benchmarks.common import parser, print_table
 from benchmarks.few_shot_scenes import figures_of
 from benchmarks.made_anomalies import choice_set
-from mpn.adaptation import TARGETS, Adaptation, SceneLoss, adapt_network, default_targets, support_batches
+from mpn.adaptation import TARGETS, Adaptation, SceneLoss, default_targets, support_batches
 from mpn.checkpoint import Checkpoint, MetaInfo, load_checkpoint
-from mpn.datasets.episodes import Shots
+from mpn.datasets.episodes import Shots, shots_of, spread
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.detector import Detector
@@ -91,19 +92,19 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
     one.pop("text")
     if "targets" in one:
         one["targets"] = TARGETS[one["targets"]]
+    if "without" in one:
+        one["without"] = tuple(one["without"].split("+"))
     figures = []
     for choice in choice_set(clips, 0):
         own = checkpoint
         if method == "sgd":
-            from mpn.datasets.episodes import shots_of, spread
-
             window = checkpoint.preset.window
             chosen = spread(choice.training, args.shots, window)
             own = with_first_sizes(checkpoint, shots_of(choice.training, chosen, window), change, bfloat16=True)
         methods = {} if method == "none" else {"case": Adaptation("adam" if method == "adam" else "meta", **one)}
         rows = few_shot(
-            Detector(own), choice.training, [choice.normal, *choice.made],
-            shots=(0,) if method == "none" else (args.shots,), draws=args.draws, methods=methods or {"case": Adaptation("adam")},
+            Detector(own), choice.training, [choice.normal, *choice.made], draws=args.draws,
+            shots=(0,) if method == "none" else (args.shots,), methods=methods or {"case": Adaptation("adam")},
         )  # fmt: skip
         found = [figures_of(row, choice, checkpoint.preset.window) for row in rows]
         figures.append([np.mean([row[name] for row in found]) for name in COLUMNS])

@@ -62,7 +62,7 @@ def test_options_may_stand_before_the_data(monkeypatch: pytest.MonkeyPatch) -> N
     given = []
     monkeypatch.setattr("mpn.cli.train.main", given.append)
     assert main(["train", "--epochs", "2", "--skip-bad", "data/x"]) == 0
-    assert given[0].data == "data/x" and given[0].epochs == 2
+    assert given[0].data == ["data/x"] and given[0].epochs == 2
 
 
 def test_an_error_of_ours_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_threads_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         "train --preset smal",
         "train --fps 0",
         "train --layout ucsd demo",
-        "train a b",
+        "evaluate a b",
         "evaluate --scores a --checkpoint b",
         "evaluate --scores a --smoothing 0.5",
         "evaluate --labels",
