@@ -22,8 +22,9 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
     """--checkpoint, the weights of the score's parts, device and precision; the group for what excludes a model."""
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="a .safetensors model (default: checkpoints/demo.safetensors)"
-    )
+        "--checkpoint", type=Path, metavar="FILE",
+        help="a .safetensors model or camera file (default: checkpoints/demo.safetensors)",
+    )  # fmt: skip
     parser.add_argument("--preset", choices=PRESETS, help="stop unless the checkpoint is of this preset")
     own = parser.add_argument_group("the score (default: as the checkpoint says)")
     own.add_argument("--error-weight", type=number, metavar="W", help="weight of the prediction error")
