@@ -124,7 +124,7 @@ def one_case(detector: Detector, scene: Scene, kind: str, args: argparse.Namespa
         "test_anomalous_share": float(np.concatenate(labels).mean()),
         "unadapted": detection(detector, clips, labels, args.rate),
     }  # fmt: skip
-    settings = Adaptation("meta" if detector.checkpoint.meta else "adam", 2 if args.quick else None)
+    settings = Adaptation("adam", 2 if args.quick else None)  # as `mpn adapt` does
     with tempfile.TemporaryDirectory(prefix="mpn-poisoned-") as folder:
         sources = {"clean": clean, "guard": frames, "no guard": frames}
         for name, own in sources.items():

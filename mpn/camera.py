@@ -34,11 +34,6 @@ from mpn.video import find_sources, open_source
 
 # Where neither the footage nor the model knows its frame rate; the report says when.
 USUAL_RATE = 25.0
-# Steps with learned step sizes, where none are asked for: more than the five that they were learned with, since an
-# operator has ten seconds. On Ped2's training clips, never seen before, K = 10, the loss on held-out frames fell from
-# 0.0119 to 0.0113 in 5 steps and to 0.0078 in 50 (100 steps of Adam: 0.0075); see also
-# benchmarks/results/adaptation_choices.md.
-META_STEPS = 50
 # Held-out frames with a score; fewer say nothing of what is normal.
 FEWEST_HELD_OUT = 50
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside `RESERVED_BYTES`.
@@ -59,7 +54,8 @@ class CameraOptions:
     """
 
     shots: int = 10
-    adaptation: Adaptation = field(default_factory=Adaptation)
+    # Adam finds more than the released model's learned step sizes on all footage looked at (README).
+    adaptation: Adaptation = field(default_factory=lambda: Adaptation("adam"))
     false_alarms_per_hour: float = 1.0
     guard: bool = True
     force: bool = False
@@ -151,10 +147,7 @@ def adapt_camera(
         raise MpnError(
             f"{base.path or 'this model'} is adapted to a camera already: adapt its base, {base.camera['base']['path']}"
         )
-    wanted = options.adaptation
-    if wanted.method == "meta" and wanted.steps is None:
-        wanted = replace(wanted, steps=META_STEPS)
-    settings = wanted.filled(base)
+    settings = options.adaptation.filled(base)
     room = _room(detector, settings, options)
     clips = read_footage(detector, source, fps, skip_bad)
     chosen = _spread(source, clips, options.shots, window)  # finds too little footage before the work begins

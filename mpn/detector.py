@@ -120,7 +120,7 @@ class Detector:
         shots: int = 10,
         steps: int | None = None,
         *,
-        method: str | None = None,
+        method: str = "adam",
         **options: Any,
     ) -> Detector:
         """This detector adapted to a camera, and calibrated on it; itself it is left as it is.
@@ -128,8 +128,8 @@ class Detector:
         Args:
             source: normal footage of the camera: a video, a folder of frames, or a folder of several of either.
             shots: K, windows to adapt on, spread over the footage; the rest of it is for thresholds.
-            steps: gradient steps; default: 50, or 100 of Adam.
-            method: "meta" (learned step sizes) or "adam"; default: "meta" with a model that has them.
+            steps: gradient steps; default: 100, or as many as the model was meta-trained with.
+            method: "adam", or "meta" (learned step sizes of a meta-trained model: quicker, and finds less).
             options: see `mpn.camera.adapt_camera` and `mpn.camera.CameraOptions`.
 
         Returns:
@@ -142,7 +142,6 @@ class Detector:
         from mpn.camera import CameraOptions, adapt_camera
 
         own = {name: options.pop(name) for name in ("fps", "skip_bad") if name in options}
-        method = method or ("meta" if self.checkpoint.meta else "adam")
         chosen = CameraOptions(shots=shots, adaptation=Adaptation(method, steps), **options)
         return self.sibling(adapt_camera(self, source, chosen, **own)[0])
 

@@ -19,6 +19,7 @@ from mpn.meta import target_names
 from tests.small_model import FPS, footage, write_film, write_footage, write_model
 
 LENGTH, SHOTS, WINDOW = 120, 3, 4
+META = Adaptation()  # the two steps of the tiny model, quicker than the hundred of Adam
 POISONED, POISON = 180, (60, 120)  # frames of the poisoned clip, and the third of them that an intruder is in
 
 
@@ -50,7 +51,7 @@ def detector_of(path: Path) -> Detector:
 
 
 def adapted_on(base: Path, clip: Path, **options):
-    return adapt_camera(detector_of(base), clip, CameraOptions(**{"shots": SHOTS} | options))
+    return adapt_camera(detector_of(base), clip, CameraOptions(**{"shots": SHOTS, "adaptation": META} | options))
 
 
 def held_out(windows: list[tuple[int, int]], length: int = LENGTH, without: set[int] = frozenset()) -> list[int]:
@@ -202,11 +203,11 @@ def test_a_video_file_knows_its_frame_rate_and_a_folder_takes_the_model_s(base, 
     _, report = adapted_on(base, film)
     assert (report.fps, report.fps_from, report.clips) == (20, "footage", ["day.avi"])
     assert (result[1].fps, result[1].fps_from) == (FPS, "model")
-    given, report = adapt_camera(detector_of(base), clip, CameraOptions(shots=SHOTS), fps=5)
+    given, report = adapt_camera(detector_of(base), clip, CameraOptions(SHOTS, META), fps=5)
     assert (report.fps, report.fps_from, given.fps) == (5, "footage", 5)
     nobody = detector_of(base)
     nobody.checkpoint.fps = None
-    assert adapt_camera(nobody, clip, CameraOptions(shots=SHOTS))[1].fps_from == "assumed"
+    assert adapt_camera(nobody, clip, CameraOptions(SHOTS, META))[1].fps_from == "assumed"
 
 
 def test_several_clips_of_a_camera(base, tmp_path):
@@ -225,8 +226,8 @@ def test_unreadable_frames_are_nowhere_in_it(base, clip, tmp_path):
     for bad in (22, 60):
         (folder / f"{bad:03d}.png").write_bytes(b"")
     with pytest.raises(DataError, match="frame 22 .022.png. is empty"):
-        adapt_camera(detector_of(base), folder, CameraOptions(shots=SHOTS))
-    adapted, report = adapt_camera(detector_of(base), folder, CameraOptions(shots=SHOTS), skip_bad=True)
+        adapt_camera(detector_of(base), folder, CameraOptions(SHOTS, META))
+    adapted, report = adapt_camera(detector_of(base), folder, CameraOptions(SHOTS, META), skip_bad=True)
     for _, target in report.windows:
         assert not {22, 60} & set(range(target - WINDOW, target + 1))
     assert report.held_out == len(held_out(report.windows, without={22, 60}))
@@ -275,7 +276,7 @@ def test_a_model_without_a_head_for_made_anomalies_and_without_normal_scores(cli
 def test_a_camera_s_model_is_not_adapted_again(base, clip, result):
     again = Detector(result[0], precision="float32")
     with pytest.raises(MpnError, match="is adapted to a camera already: adapt its base, .*base.safetensors"):
-        adapt_camera(again, clip, CameraOptions(shots=SHOTS))
+        adapt_camera(again, clip, CameraOptions(SHOTS, META))
 
 
 def test_more_numbers_than_a_camera_file_takes_are_found_before_the_work(base, clip, monkeypatch):
@@ -299,7 +300,7 @@ def test_long_footage_is_kept_in_parts_of_every_stretch(base, clip, result, monk
 
 def test_a_detector_adapts_saves_and_is_loaded_again(base, clip, result, tmp_path):
     detector = detector_of(base)
-    own = detector.adapt(clip, shots=SHOTS)
+    own = detector.adapt(clip, shots=SHOTS, method="meta")
     assert own is not detector and own.checkpoint.camera["adapted_on"] == result[1].to_dict()
     assert own.save(tmp_path / "lobby.camera.safetensors") is None
     assert (tmp_path / "lobby.camera.safetensors").stat().st_size < 1_000_000

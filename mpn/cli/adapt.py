@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mpn.adaptation import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
-from mpn.camera import META_STEPS, CameraOptions, Report, adapt_camera
+from mpn.camera import CameraOptions, Report, adapt_camera
 from mpn.camera_figures import Figures
 from mpn.camera_files import rollback, write_camera
 from mpn.checkpoint import CAMERA_SUFFIX, load_checkpoint
@@ -22,7 +22,7 @@ from mpn.guard import LIMIT
 
 EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   python -m mpn adapt frames/01 --fps 10 --shots 20
-  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method adam
+  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta --steps 50
   python -m mpn adapt --rollback --out lobby.camera.safetensors"""
 MODEL = "meta.safetensors"
 
@@ -41,14 +41,15 @@ def parser() -> argparse.ArgumentParser:
         "--steps",
         type=positive,
         metavar="N",
-        help=f"gradient steps (default: {META_STEPS}; {FINE_TUNING_STEPS} of adam)",
+        help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was meta-trained with)",
     )
     own.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help=f"the model to adapt (default: checkpoints/{MODEL})"
     )
     own.add_argument("--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder")
     own.add_argument(
-        "--method", choices=("meta", "adam"), help="learned step sizes, or Adam (default: meta, if the model has them)"
+        "--method", choices=("meta", "adam"),
+        help="adam: finds more (default); meta: the learned step sizes of a meta-trained model, in half a second",
     )
     own.add_argument(
         "--learning-rate", type=above_zero, metavar="RATE", help=f"of adam (default: {FINE_TUNING_RATE:g})"
@@ -78,11 +79,9 @@ def main(options: argparse.Namespace) -> None:
         return
     began = time.monotonic()
     detector = _open(options)
-    method = options.method or ("meta" if detector.checkpoint.meta else "adam")
+    method = options.method or "adam"
     if method == "meta" and (options.learning_rate or options.targets):
         raise UsageError("--learning-rate and --targets are of --method adam: the learned step sizes have their own")
-    if options.method is None and method == "adam":
-        print("this model has no learned step sizes: plain Adam is used", file=sys.stderr)
     chosen = CameraOptions(
         shots=options.shots or 10,
         adaptation=Adaptation(
