@@ -105,7 +105,8 @@ def write_result(name: str, args: argparse.Namespace, result: Mapping[str, Any],
     folder = args.results or (Path(tempfile.mkdtemp(prefix="mpn-quick-")) if args.quick else RESULTS)
     folder.mkdir(parents=True, exist_ok=True)
     document = {
-        "command": shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        # A label may stand behind the module's name.
+        "command": shlex.join(["python", "-m", f"benchmarks.{name.partition('-')[0]}", *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "quick": args.quick,
