@@ -133,8 +133,7 @@ def adapt_camera(
         skip_bad: go on without frames that cannot be read.
 
     Returns:
-        The adapted model with the camera's calibration, for `mpn.camera_files.write_camera`, and
-        the report.
+        The adapted model with the camera's calibration, for `mpn.camera_files.write_camera`, and the report.
 
     Raises:
         DataError: footage that cannot be read, or too little of it, with numbers. AdaptationError: the loss on
@@ -171,17 +170,23 @@ def adapt_camera(
         options=asdict(settings)
         | {name: getattr(options, name) for name in ("shots", "guard", "false_alarms_per_hour")},
     )
-    if report.worse and not options.force:
-        raise AdaptationError(
-            f"{source}: on its held-out frames the loss is {after.loss:.5f} after adaptation and was {before.loss:.5f} "
-            "before, so nothing is kept: give more shots or other footage, or keep it all the same (--force)"
-        )
+    if not options.force:
+        _refuse_worse(report)
     adapted.camera = {
         "base": {"path": str(base.path or ""), "sha256": base.sha256},
         "tensors": sorted(tensors),
         "adapted_on": report.to_dict(),
     }
     return adapted, report
+
+
+def _refuse_worse(report: Report) -> None:
+    if report.worse:
+        raise AdaptationError(
+            f"{report.source}: on its held-out frames the loss is {report.after.loss:.5f} after adaptation and was "
+            f"{report.before.loss:.5f} before, so nothing is kept: give more shots or other footage, or keep it all "
+            "the same (--force)"
+        )
 
 
 def _spread(source: str | Path, clips: Sequence[Clip], shots: int, window: int) -> list[tuple[int, int]]:
