@@ -232,7 +232,7 @@ def write_demo(
         os.replace(part, root)
     except OSError as error:
         if not _is_there(root, settings):  # made by another process in the meantime: use that one
-            raise DataError(f"{root}: the demo set cannot be written: {error}; free space or use another folder") from error
+            raise DataError(f"{root}: the demo set cannot be written: {error}; free space or name another") from error
     finally:
         bar.close()
         shutil.rmtree(part, ignore_errors=True)
