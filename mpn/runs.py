@@ -34,6 +34,7 @@ def footprint(clips: Sequence[Clip]) -> list[list[Any]]:
 
 
 def difference(path: Path, part: str, theirs: Any, ours: Any) -> str:
+    """Why the state at `path` is not of this run, in a line: `part` of its fingerprint is `theirs`, here `ours`."""
     if part == "clips":
         return f"{path} was trained on other footage ({len(theirs)} clips, here {len(ours)}); resume on the same data"
     names = [name for name in ours if theirs.get(name) != ours[name]]
