@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mpn.checkpoint import Checkpoint, load_state, save_checkpoint, save_state
-from mpn.datasets.cameras import SomeCameras, slower
 from mpn.datasets.pseudo import PseudoOptions
 from mpn.datasets.windows import Clip, EpochBatches, Sample, WindowDataset, held_out, mirrored, to_float
 from mpn.diagnostics import collapse
@@ -58,8 +57,6 @@ class TrainingOptions:
         held_out: share of the normal footage kept for calibration.
         mirror: also learn from mirror images, as if of as many further cameras; for models of many cameras only,
             since with one it hides which way things normally go.
-        made_cameras: samples are seen through cameras of their own (`mpn.datasets.cameras`), and clips with every
-            second and third frame only are learned from too; for models that are to be adapted to new cameras.
     """
 
     minutes: float | None = None
@@ -73,7 +70,6 @@ class TrainingOptions:
     held_out: float = 0.125
     workers: int = 0
     mirror: bool = False
-    made_cameras: bool = False
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.epochs is None):
@@ -119,11 +115,8 @@ class Training:
         train, self.calibration_clips = held_out(clips, options.held_out)
         if options.mirror:
             train = [*train, *mirrored(train)]
-        if options.made_cameras:
-            train = [*train, *(clip for every in (2, 3) for clip in slower(train, every, 10 * preset.window))]
         pseudo = PseudoOptions() if preset.pseudo_head else None
-        camera = SomeCameras(preset.size) if options.made_cameras else None
-        self.dataset = WindowDataset(train, preset.window, seed=options.seed, pseudo=pseudo, camera=camera)
+        self.dataset = WindowDataset(train, preset.window, seed=options.seed, pseudo=pseudo)
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
         self.step = 0
         self.total = options.epochs * len(self.batches) if options.epochs else None

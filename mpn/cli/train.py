@@ -54,10 +54,6 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)")
     own.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files (if installed)")
     own.add_argument("--mirror", action="store_true", help="also learn from mirror images (with many cameras only)")
-    own.add_argument(
-        "--made-cameras", action="store_true",
-        help="see every sample through a camera of its own: for models that will meet new cameras",
-    )  # fmt: skip
     _add_meta(own)
     return own
 
@@ -177,7 +173,6 @@ def _training_options(options: argparse.Namespace, precision: str) -> TrainingOp
         precision=precision,
         workers=options.workers,
         mirror=options.mirror,
-        made_cameras=options.made_cameras,
     )
 
 

@@ -8,7 +8,7 @@ noise, and fewer frames a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -70,22 +70,9 @@ class MadeCamera:
                 part = cv2.GaussianBlur(part, (0, 0), self.blur).reshape(frame.shape)
             values = self.levels[part]
             if self.noise:
-                values = values + self.noise * self.generator.standard_normal(frame.shape, np.float32)
+                values = values + self.generator.normal(0, self.noise, frame.shape)
             seen[number] = np.clip(np.round(values), 0, 255)
         return seen
-
-
-@dataclass(frozen=True)
-class SomeCameras:
-    """Called with a generator, draws a `MadeCamera`, or in a share of 1 - `made` of all draws the camera that shows
-    things as they are."""
-
-    size: tuple[int, int]
-    made: float = 0.75
-
-    def __call__(self, generator: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-        """What a sample's frames are seen through."""
-        return MadeCamera(generator, self.size) if generator.random() < self.made else np.copy
 
 
 def slower(clips: Sequence[Clip], every: int, least: int) -> list[Clip]:

@@ -177,9 +177,6 @@ def mirrored(clips: Sequence[Clip]) -> list[Clip]:
     ]
 
 
-Camera = Callable[[np.ndarray], np.ndarray]
-
-
 class WindowDataset(Dataset):
     """Every window of T frames with the frame after it.
 
@@ -191,8 +188,6 @@ class WindowDataset(Dataset):
         pseudo: how windows are tampered with, or None to leave them alone.
         transform: called with each sample's frames, a uint8 tensor (N, C, H, W) - the window, the target and,
             with `pseudo`, up to 9 frames before them - and gives a tensor of the same type and length.
-        camera: called with a sample's generator, gives what its frames and what is pasted into them are seen
-            through: a function of uint8 (N, H, W, C) to the same, such as `mpn.datasets.cameras.MadeCamera`.
 
     Raises:
         DataError: no clip has a window.
@@ -206,13 +201,13 @@ class WindowDataset(Dataset):
         seed: int = 0,
         pseudo: PseudoOptions | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
-        camera: Callable[[np.random.Generator], Camera] | None = None,
     ) -> None:
         self.clips = list(clips)
         self.window = window
         self.seed = seed
         self.epoch = 0
-        self.transform, self.camera, self.options = transform, camera, pseudo
+        self.transform = transform
+        self.pseudo = PseudoAnomalies(self._any_frame, pseudo) if pseudo else None
         # (clip, target frame, first frame that may be looked back on)
         self.index = [entry for number, clip in enumerate(self.clips) for entry in windows_of(number, clip, window)]
         if not self.index:
@@ -227,18 +222,15 @@ class WindowDataset(Dataset):
 
     def __getitem__(self, number: int) -> Sample:
         clip, target, first = self.index[number]
-        back = PseudoAnomalies.history(self.window) if self.options else self.window
+        back = self.pseudo.history(self.window) if self.pseudo else self.window
         frames = self.clips[clip].frames[max(first, target - back) : target + 1]
         if self.transform is not None:
             # A copy: a transform may work in place, and the clip must not change.
             changed = self.transform(torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()))
             frames = changed.numpy().transpose(0, 2, 3, 1)
-        generator = np.random.default_rng((self.seed, self.epoch, number))
-        camera = self.camera(generator) if self.camera else _unchanged
-        frames = camera(frames)
-        if self.options:
-            anomalies = PseudoAnomalies(lambda drawing: camera(self._any_frame(drawing)[None])[0], self.options)
-            inputs, tampered = anomalies(frames[:-1], self.window, generator)
+        if self.pseudo:
+            generator = np.random.default_rng((self.seed, self.epoch, number))
+            inputs, tampered = self.pseudo(frames[:-1], self.window, generator)
             frames = np.concatenate([inputs, frames[-1:]])
         else:
             tampered = np.zeros(frames.shape[1:3], bool)
@@ -248,10 +240,6 @@ class WindowDataset(Dataset):
     def _any_frame(self, generator: np.random.Generator) -> np.ndarray:
         clip = self.clips[generator.integers(len(self.clips))]
         return clip.frames[generator.integers(len(clip.frames))]
-
-
-def _unchanged(frames: np.ndarray) -> np.ndarray:
-    return frames
 
 
 def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int, int]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mpn.datasets.cameras import CameraOptions, MadeCamera, SomeCameras, slower
+from mpn.datasets.cameras import CameraOptions, MadeCamera, slower
 from mpn.datasets.windows import Clip
 from mpn.video import BadFrame
 
@@ -84,12 +84,3 @@ def test_clips_too_short_or_with_unreadable_frames_are_left_out():
     broken = Clip("walk", "yard", frames(31), None, [BadFrame(3, "3", "broken")])
     assert slower([clip], 3, 11) == [] and slower([broken], 2, 1) == []
     assert slower([clip], 3, 10)[0].fps is None
-
-
-def test_a_share_of_all_cameras_shows_things_as_they_are():
-    shown = frames()
-    some = SomeCameras(SIZE, made=0.75)
-    plain = [np.array_equal(some(np.random.default_rng(seed))(shown), shown) for seed in range(200)]
-    assert 30 <= sum(plain) <= 70  # a quarter of 200, five deviations either way
-    copied = SomeCameras(SIZE, made=0.0)(np.random.default_rng(0))(shown)
-    assert np.array_equal(copied, shown) and not np.shares_memory(copied, shown)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mpn.datasets.cameras import SomeCameras
 from mpn.datasets.layouts import Video
 from mpn.datasets.pseudo import PseudoOptions
 from mpn.datasets.windows import Clip, EpochBatches, WindowDataset, held_out, load_clips, mirrored, to_float
@@ -319,51 +318,3 @@ def test_windows_of_mirror_images_are_mirror_images_of_windows():
     plain, image = WindowDataset([clip], 4), WindowDataset(mirrored([clip]), 4)
     assert len(plain) == len(image) == 5
     assert all(torch.equal(plain[i].frames.flip(-1), image[i].frames) for i in range(5))
-
-
-# Cameras ---------------------------------------------------------------------------------------------
-
-
-class Brighter:
-    """A camera that adds a number drawn once to all it shows."""
-
-    def __init__(self, generator):
-        self.by = int(generator.integers(1, 50))
-
-    def __call__(self, frames):
-        return frames + np.uint8(self.by)
-
-
-def test_a_sample_is_seen_through_one_camera_and_another_sample_through_another():
-    dataset = WindowDataset([numbered(30)], 4, camera=Brighter)
-    shifts = []
-    for i in range(len(dataset)):
-        seen = numbers(dataset[i])
-        shifts.append(seen[0] - i)
-        assert seen == [i + shifts[-1] + k for k in range(5)]
-    assert min(shifts) >= 1 and len(set(shifts)) > 10
-    assert [numbers(dataset[i]) for i in range(3)] == [numbers(dataset[i]) for i in range(3)]
-    dataset.epoch = 1
-    assert [numbers(dataset[i])[0] - i for i in range(26)] != shifts
-
-
-def test_what_is_pasted_in_is_seen_through_the_same_camera():
-    class White:
-        def __init__(self, generator):
-            pass
-
-        def __call__(self, frames):
-            return np.full_like(frames, 200)
-
-    only_objects = PseudoOptions(
-        speed_probability=0, object_probability=1, object_size=(4, 10), brightness=(0.0, 0.0), visible_change=0
-    )
-    dataset = WindowDataset([noisy(30)], 4, pseudo=only_objects, camera=White)
-    assert all(bool((dataset[i].frames == 200).all()) and not dataset[i].tampered.any() for i in range(26))
-
-
-def test_the_clips_stay_as_they_are_behind_a_camera():
-    clip = noisy(20)
-    before = clip.frames.copy()
-    samples(WindowDataset([clip], 4, pseudo=ALWAYS, camera=SomeCameras((24, 32), made=0.5)))
-    assert np.array_equal(clip.frames, before)
