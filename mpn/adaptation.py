@@ -21,7 +21,7 @@ from mpn.checkpoint import Checkpoint
 from mpn.datasets.episodes import Shots
 from mpn.datasets.windows import Sample, to_float
 from mpn.errors import MpnError
-from mpn.losses import loss_terms, total_loss
+from mpn.losses import loss_terms, ranking_loss, total_loss
 from mpn.meta import Params, adapt, fine_tune, target_names
 from mpn.network import Network
 
@@ -42,12 +42,14 @@ FINE_TUNING_STEPS, FINE_TUNING_RATE = 100, 5e-4
 
 
 class SceneBatch(NamedTuple):
-    """A `Sample` on the network's device as it takes it; `decoded` where encoder and decoder need not run again."""
+    """A `Sample` on the network's device as it takes it; `decoded` where encoder and decoder need not run again;
+    `ranking` is the weight of `mpn.losses.ranking_loss` on it."""
 
     window: Tensor
     target: Tensor
     tampered: Tensor
     decoded: tuple[Tensor, Tensor] | None
+    ranking: float = 0.0
 
 
 class SceneLoss:
@@ -84,16 +86,20 @@ class SceneLoss:
     def __call__(self, params: Mapping[str, Tensor], batch: SceneBatch) -> Tensor:
         """The weighted sum of the loss terms, a scalar."""
         terms = self.terms(params, batch)
-        kept = {name: term for name, term in terms.items() if name not in self.without}
-        return total_loss(kept, self.network.preset)
+        kept = {name: term for name, term in terms.items() if name not in (*self.without, "ranking")}
+        total = total_loss(kept, self.network.preset)
+        return total + batch.ranking * terms["ranking"] if "ranking" in terms else total
 
     def terms(self, params: Mapping[str, Tensor], batch: SceneBatch) -> dict[str, Tensor]:
-        """Every loss term by name, unweighted."""
+        """Every loss term by name, unweighted; "ranking" where the batch gives it a weight."""
         with self._precision():
             output = functional_call(
                 self.network, {**self.frozen, **params}, (batch.window,), {"decoded": batch.decoded}, strict=True
             )
-        return loss_terms(output, batch.target, batch.tampered)
+        terms = loss_terms(output, batch.target, batch.tampered)
+        if batch.ranking and "pseudo" in terms:
+            terms["ranking"] = ranking_loss(output.pseudo_logits, batch.tampered)
+        return terms
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

@@ -22,13 +22,15 @@ from mpn.protocols import Exponential, exponential
 from mpn.scoring import FrameScores, Recipe, combine, part_names, region, score_frames
 from mpn.video import FrameSource, fit_frame, open_source
 
+BATCH_SIZE = 4
+
 
 @dataclass
 class Result:
     """One frame's verdict.
 
     Attributes:
-        frame: index from 0. time: seconds, NaN where the frame rate is unknown.
+        frame: index in the video, from 0. time: seconds since its beginning, NaN where the frame rate is unknown.
         score: the smoothed score, higher = more anomalous, in units of normal frames; NaN for the first T.
         raw: the same before smoothing.
         parts: what it is made of: "error", "pseudo", "compactness" (higher = more anomalous), "psnr_db" (lower).
@@ -96,7 +98,9 @@ class Detector:
         fps: float | Fraction | None = None,
         skip_bad: bool = False,
         images: bool = False,
-        batch_size: int = 4,
+        batch_size: int = BATCH_SIZE,
+        first: int = 0,
+        smoothed: float | None = None,
     ) -> Iterator[Result]:
         """Scores a video file or a folder of frames, one result a frame, in order; memory does not grow.
 
@@ -104,6 +108,8 @@ class Detector:
             fps: frame rate where the source has none of its own, for `time`.
             skip_bad: go on past frames that cannot be read.
             images: give the source's frames back in the results.
+            first, smoothed: to go on where an earlier scoring stopped: how many results it gave, the last one's score.
+                The same to the bit as without the stop where a batch ended there (`ends_a_batch`).
 
         Raises:
             FrameError, DataError: naming what cannot be read; of the whole source at the call, of a frame when its
@@ -112,7 +118,11 @@ class Detector:
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
         check_size_of(source, self.preset)
-        return self._score(source, images, batch_size)
+        return self._score(source, images, batch_size, first, smoothed)
+
+    def ends_a_batch(self, count: int, batch_size: int = BATCH_SIZE) -> bool:
+        """Whether after `count` results the network's next batch begins."""
+        return count >= self.preset.window and (count - self.preset.window) % batch_size == 0
 
     def adapt(
         self,
@@ -157,43 +167,53 @@ class Detector:
         precision = "bfloat16" if self.bfloat16 else "float32"
         return Detector(checkpoint, recipe=self.recipe, device=device, precision=precision)
 
-    def _score(self, source: FrameSource, images: bool, batch_size: int) -> Iterator[Result]:
-        waiting: deque[np.ndarray | None] = deque()
+    def _score(
+        self, source: FrameSource, images: bool, batch_size: int, first: int, smoothed: float | None
+    ) -> Iterator[Result]:
+        waiting: deque[tuple[int, float, np.ndarray | None]] = deque()
+        # A first result that is scored needs the window before it, and the frames before that only to be counted.
+        skipped = max(0, first - self.preset.window)
 
         def fitted() -> Iterator[np.ndarray]:
-            for frame in source.frames():
-                waiting.append(frame if images else None)
-                yield fit_frame(frame, self.preset.size, self.preset.grey)
+            for count, frame in enumerate(source.frames()):
+                if count >= skipped:
+                    waiting.append((*_position(source, count), frame if images else None))
+                    yield fit_frame(frame, self.preset.size, self.preset.grey)
 
         smoother = Exponential(self.recipe.smoothing)
-        rate = source.fps
+        smoother.state = smoothed
         scored = score_frames(
             self.network, fitted(), patch=self.recipe.patch, batch_size=batch_size, bfloat16=self.bfloat16
         )
-        index = 0
+        count = skipped
         for frame in scored:
-            while index < frame.frame:  # the first T have no score
-                yield _unscored(index, rate, waiting.popleft())
-                index += 1
-            yield self._result(frame, smoother, rate, source.size, waiting.popleft())
-            index += 1
+            while count < skipped + frame.frame:  # the first T have no score
+                place = waiting.popleft()
+                if count >= first:
+                    yield _unscored(*place)
+                count += 1
+            yield self._result(frame, smoother, source.size, *waiting.popleft())
+            count += 1
         while waiting:  # a source shorter than a window
-            yield _unscored(index, rate, waiting.popleft())
-            index += 1
+            place = waiting.popleft()
+            if count >= first:
+                yield _unscored(*place)
+            count += 1
 
     def _result(
         self,
         scored: FrameScores,
         smoother: Exponential,
-        fps: Fraction | None,
         size: tuple[int, int],
+        frame: int,
+        time: float,
         image: np.ndarray | None,
     ) -> Result:
         raw = float(combine(scored.parts, self.weights, self.normal))
         grid = combine(_same_grid(scored.maps), self.weights, self.normal).astype(np.float32)
         return Result(
-            scored.frame,
-            _time(scored.frame, fps),
+            frame,
+            time,
             smoother.update(raw),
             raw,
             scored.parts,
@@ -278,9 +298,13 @@ def _same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: grid[:height, :width] for name, grid in maps.items()}
 
 
-def _time(frame: int, fps: Fraction | None) -> float:
-    return float(frame / fps) if fps else math.nan
+def _position(source: FrameSource, count: int) -> tuple[int, float]:
+    """Index in the video and seconds of the frame that the source gave last, the count-th from 0."""
+    frame, time = source.position
+    if math.isnan(time) and source.fps:
+        time = float(count / source.fps)
+    return frame, time
 
 
-def _unscored(frame: int, fps: Fraction | None, image: np.ndarray | None) -> Result:
-    return Result(frame, _time(frame, fps), math.nan, math.nan, {}, image=image)
+def _unscored(frame: int, time: float, image: np.ndarray | None) -> Result:
+    return Result(frame, time, math.nan, math.nan, {}, image=image)

@@ -19,7 +19,7 @@ import numpy as np
 
 from mpn import metrics, protocols
 from mpn.errors import DataError, LabelError
-from mpn.files import write_atomically
+from mpn.files import read_npy, write_atomically
 
 MAIN = "score"  # the column that gets intervals and stands first in every table
 PAIR = "paper_pair"  # made here of psnr_db and compactness, under the paper's protocol only
@@ -310,12 +310,9 @@ def _read_video(folder: Path, name: str, length: int | None) -> dict[str, np.nda
 
 
 def _read_npy(path: Path, _length: int | None) -> dict[str, np.ndarray]:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not a .npy file of numbers ({error})") from None
-    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iuf":
-        raise DataError(f"{path}: expected one number a frame (T,)")
+    values = read_npy(path)
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise DataError(f"{path}: expected one number a frame (T,), found {values.dtype} {values.shape}")
     values = values.astype(np.float64)
     if np.isinf(values).any():
         raise DataError(f"{path}: the score of frame {np.flatnonzero(np.isinf(values))[0]} is infinite")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -50,12 +50,19 @@ class Event:
         """Plain numbers and lists, ready for JSON."""
         return asdict(self) | {"region": None if self.region is None else list(self.region)}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Event:
+        """What `to_dict` gave, further entries left out."""
+        own = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**own | {"region": None if own["region"] is None else tuple(own["region"])})
+
 
 class EventFinder:
     """Finds events while frames arrive; what it keeps does not grow with the stream.
 
     A frame is above when score > threshold. A gap of fewer than gap_seconds * fps frames is closed, so an
-    event is known to be over only that much later. Raises DataError for an unknown frame rate.
+    event is known to be over only that much later. Where only every `step`-th frame of a video is scored, fps is the
+    rate of those, and a frame stands for the `step` from it on. Raises DataError for an unknown frame rate.
     """
 
     def __init__(
@@ -65,19 +72,22 @@ class EventFinder:
         *,
         gap_seconds: float = GAP_SECONDS,
         min_frames: int = MIN_EVENT_FRAMES,
+        step: int = 1,
     ) -> None:
         self.threshold = float(threshold)
         self.fps = checked_rate(fps)
-        self.gap = gap_frames(self.fps, gap_seconds)
-        self.min_frames = min_frames
-        self._open: Event | None = None
+        self.gap = gap_frames(self.fps, gap_seconds) * step
+        self.min_frames = min_frames * step
+        self.step = step
+        self.open: Event | None = None  # what may still become longer
         self._next = 0
 
     def update(
-        self, frame: int, score: float, region: Sequence[int] | None = None
+        self, frame: int, score: float, region: Sequence[int] | None = None, seconds: float | None = None
     ) -> list[Event]:
         """Take the next frame (numbers rise; left-out frames count as not above); events now over.
 
+        seconds: the frame's time, where it is not frame / (fps * step), as in videos of a varying frame rate.
         Raises DataError for a frame number that does not rise.
         """
         if frame < self._next:
@@ -85,28 +95,32 @@ class EventFinder:
         self._next = frame + 1
         finished = []
         is_above = score > self.threshold
-        if self._open is not None and frame - self._open.end + (not is_above) >= self.gap:
+        if self.open is not None and frame - self.open.end + self.step * (not is_above) >= self.gap:
             finished = self.finish()
         if is_above:
-            self._extend(frame, float(score), region)
+            self._extend(frame, float(score), region, seconds)
         return finished
 
     def finish(self) -> list[Event]:
         """The event still open, if it is long enough; the finder is ready for what follows."""
-        event, self._open = self._open, None
+        event, self.open = self.open, None
         return [event] if event is not None and event.frames >= self.min_frames else []
 
-    def _extend(self, frame: int, score: float, region: Sequence[int] | None) -> None:
-        end, end_seconds = frame + 1, float((frame + 1) / self.fps)
+    def _extend(self, frame: int, score: float, region: Sequence[int] | None, seconds: float | None) -> None:
+        # Exact where the rate is all there is: frame / fps, not the frame before's time and a rounded interval.
+        times = [Fraction(at, self.step) / self.fps for at in (frame, frame + self.step)]
+        if seconds is not None:
+            times = [seconds, round(seconds + float(1 / self.fps), 6)]  # not 3.3000000000000003
+        end, end_seconds = frame + self.step, float(times[1])
         place = None if region is None else tuple(int(x) for x in region)
-        if self._open is None:
-            self._open = Event(frame, end, float(frame / self.fps), end_seconds, frame, score, place)
-        elif score > self._open.peak_score:
-            self._open = replace(
-                self._open, end=end, end_seconds=end_seconds, peak_frame=frame, peak_score=score, region=place
+        if self.open is None:
+            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, place)
+        elif score > self.open.peak_score:
+            self.open = replace(
+                self.open, end=end, end_seconds=end_seconds, peak_frame=frame, peak_score=score, region=place
             )
         else:
-            self._open = replace(self._open, end=end, end_seconds=end_seconds)
+            self.open = replace(self.open, end=end, end_seconds=end_seconds)
 
 
 def events(

@@ -1,13 +1,17 @@
-"""Writing files so that nothing already there is lost: temporary file beside it, flush to disk, rename."""
+"""Writing files so that nothing already there is lost: temporary file beside it, flush to disk, rename; and reading
+arrays so that no file can do harm."""
 
 from __future__ import annotations
 
 import errno
 import os
 import tempfile
+import tokenize
 from pathlib import Path
 
-from mpn.errors import MpnError
+import numpy as np
+
+from mpn.errors import DataError, MpnError
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
@@ -40,3 +44,27 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """An array of numbers from a .npy file, memory-mapped, so that a header that lies about its size costs nothing.
+
+    Raises DataError: pickled objects (never loaded: they can run code), an archive, a damaged file, no numbers.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, KeyError, RecursionError,
+            tokenize.TokenError, MemoryError) as error:  # fmt: skip (numpy reads the header as Python's literals)
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if "pickle" in reason.lower() or "object" in reason.lower():
+            raise DataError(
+                f"{path}: holds pickled Python objects, which are never loaded (they can run code); expected a plain "
+                "array of numbers"
+            ) from error
+        raise DataError(f"{path}: cannot be read as .npy ({reason}); expected a plain array of numbers") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise DataError(f"{path}: is an archive of arrays; expected one plain array (.npy)")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise DataError(f"{path}: holds {array.dtype}; expected an array of numbers")
+    return array

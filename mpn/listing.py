@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import Counter
 from pathlib import Path
 
-from mpn.errors import DataError
+from mpn.errors import DataError, FrameError
 
 VIDEO_SUFFIXES = {".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".ts"}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"}
@@ -50,6 +51,39 @@ def holds_images(folder: Path) -> bool:
     return folder.is_dir() and bool(images_in(folder))
 
 
+def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
+    """(name, file) per frame, with (name, None) where the numbering leaves one out.
+
+    Numbering may start anywhere and go in equal steps (0, 5, 10). Names that share no prefix, or whose
+    numbers follow no step (timestamps), are taken as they come.
+    """
+    plain = [(file.name, file) for file in files]
+    matches = [re.match(r"(.*?)(\d+)(\D*)$", file.stem) for file in files]
+    if not all(matches) or len({(m[1].lower(), m[3]) for m in matches}) > 1:
+        return plain
+    numbers = [int(m[2]) for m in matches]
+    steps = [after - before for before, after in zip(numbers, numbers[1:])]
+    if 0 in steps:
+        twice = steps.index(0)
+        raise FrameError(f"{folder}: {files[twice].name} and {files[twice + 1].name} have one number; "
+                         "expected one picture a frame (are two recordings or masks mixed?)")
+    step = Counter(steps).most_common(1)[0][0] if steps else 1
+    if steps.count(step) * 2 <= len(steps) or any(s % step for s in steps):
+        return plain
+    absent = sum(s // step - 1 for s in steps)
+    if absent > len(files):  # stand-ins for most of the video would be made up
+        jump = max(range(len(steps)), key=steps.__getitem__)
+        raise FrameError(f"{folder}: the numbering jumps from {files[jump].name} to {files[jump + 1].name}, "
+                         f"{absent:,} of {absent + len(files):,} frames are missing; expected one recording")
+    entries: list[tuple[str, Path | None]] = plain[:1]
+    for match, number, entry, gap in zip(matches, numbers, plain[1:], steps):
+        for missing in range(number + step, number + gap, step):
+            digits = str(missing).zfill(len(match[2]))
+            entries.append((f"{match[1]}{digits}{match[3]}{entry[1].suffix}", None))
+        entries.append(entry)
+    return entries
+
+
 def contents(folder: Path) -> str:
     """What a folder holds, in words for an error message: "nothing", or counts by suffix and some names."""
     items = visible(folder)
@@ -74,27 +108,59 @@ def require_path(path: str | Path) -> Path:
                     f"{contents(parent) if parent.is_dir() else 'no files: it is a file itself'}")
 
 
-def find_sources(path: str | Path) -> list[Path]:
+def find_sources(path: str | Path, *, deep: bool = False) -> list[Path]:
     """The videos that a path stands for, in natural order.
 
     A file is itself; a folder of frames is itself; otherwise the folder's video files and frame folders
-    (without `NAME_gt` beside `NAME`, UCSD's masks). Raises DataError where there is none, or where
-    pictures and videos lie in one folder.
+    (without `NAME_gt` beside `NAME`, UCSD's masks). A path that does not exist but has one of * ? [ in it is a
+    pattern: the videos and folders that it matches, and what these stand for.
+    deep: look into folders below too, of whatever is no video by itself (recordings/monday/*.mp4).
+    Raises DataError where there is none, or where pictures and videos lie in one folder.
     """
+    if not Path(path).exists() and re.search("[*?[]", str(path)):
+        return _matches(str(path), deep)
     path = require_path(path)
     if not path.is_dir():
         return [path]
-    images, videos = images_in(path), videos_in(path)
-    if images and videos:
-        raise DataError(f"{path}: holds {len(images)} pictures and {len(videos)} videos; expected the frames "
-                        "of one video or video files, give one of them by name")
-    if images:
-        return [path]
-    folders = [item for item in visible(path) if holds_images(item)]
-    names = {item.name for item in folders}
-    folders = [item for item in folders if not (item.name.endswith("_gt") and item.name[:-3] in names)]
-    found = sorted(videos + folders, key=lambda item: natural_key(item.name))
+    found = _in_folder(path, deep, set())
     if not found:
         raise DataError(f"{path}: no frames or videos found, it holds {contents(path)}; expected video files "
                         f"({', '.join(sorted(VIDEO_SUFFIXES))}), pictures, or folders of pictures")
+    return found
+
+
+def _matches(pattern: str, deep: bool) -> list[Path]:
+    """What a pattern with * ? [ stands for. Pictures and files of other suffixes are left out of it."""
+    matched = sorted(map(Path, glob.glob(pattern, recursive=True)), key=lambda item: natural_key(str(item)))
+    found = [
+        source
+        for item in matched
+        for source in (_in_folder(item, deep, set()) if item.is_dir() else [item])
+        if source.is_dir() or source.suffix.lower() in VIDEO_SUFFIXES
+    ]
+    if not found:
+        what = f"matches {len(matched)} files and folders, none of them a video" if matched else "matches nothing"
+        raise DataError(f"{pattern}: {what}; expected a pattern of video files ({', '.join(sorted(VIDEO_SUFFIXES))}) "
+                        "or of folders of frames")
+    return list(dict.fromkeys(found))  # "**" finds a folder and what is in it
+
+
+def _in_folder(folder: Path, deep: bool, seen: set[Path]) -> list[Path]:
+    """The folder itself if it holds frames, or its videos and frame folders; `seen` stops at links that go round."""
+    seen.add(folder.resolve())
+    images, videos = images_in(folder), videos_in(folder)
+    if images and videos:
+        raise DataError(f"{folder}: holds {len(images)} pictures and {len(videos)} videos; expected the frames "
+                        "of one video or video files, give one of them by name")
+    if images:
+        return [folder]
+    folders = [item for item in visible(folder) if item.is_dir() and (deep and not videos or holds_images(item))]
+    names = {item.name for item in folders}
+    folders = [item for item in folders if not (item.name.endswith("_gt") and item.name[:-3] in names)]
+    found = []
+    for item in sorted(videos + folders, key=lambda item: natural_key(item.name)):
+        if not deep or item in videos:
+            found.append(item)
+        elif item.resolve() not in seen:
+            found += _in_folder(item, deep, seen)
     return found

@@ -74,6 +74,29 @@ def pseudo_loss(logits: Tensor, tampered: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), wanted)
 
 
+def ranking_loss(logits: Tensor, tampered: Tensor, *, hardest: int = 64, positions: int = 512) -> Tensor:
+    """How far tampered positions are from standing above the highest of the others, over all windows of the batch.
+
+    The mean of log(1 + exp(other - tampered)) over pairs of logits: a smooth count of wrongly ordered pairs, which
+    unlike the cross-entropy does not change with the level that a camera's logits lie at. A frame's score is its
+    highest place, so of each window only the `hardest` other positions count. 0 where nothing was tampered with.
+
+    Args:
+        logits: (B, h, w). tampered: (B, H, W), see `pseudo_loss`.
+        positions: of the tampered ones at most so many, evenly spread.
+    """
+    factor = tampered.shape[1] // logits.shape[1]
+    wanted = F.max_pool2d(tampered.float().unsqueeze(1), factor).flatten(1) > 0
+    values = logits.float().flatten(1)
+    found = values[wanted]
+    if not len(found):
+        return values.sum() * 0
+    found = found[:: max(1, len(found) // positions)]
+    others = values.masked_fill(wanted, -torch.inf).topk(min(hardest, values.shape[1]), dim=1).values
+    others = others[torch.isfinite(others)]
+    return F.softplus(others[None] - found[:, None]).mean() if len(others) else values.sum() * 0
+
+
 def loss_terms(output: Output, target: Tensor, tampered: Tensor | None = None) -> dict[str, Tensor]:
     """Every term that the network can be trained with, by name, unweighted scalars.
 

@@ -31,6 +31,9 @@ class MetaOptions:
         pseudo_weight: of that term, from now on, in the model's preset; None for what it was pre-trained with. As it
             was, the prediction of tampered windows outweighs it, and adaptation finds anomalies worse than before
             (benchmarks/results/adaptation_choices.md).
+        ranking: weight of `mpn.losses.ranking_loss` on the query windows. The cross-entropy there falls as soon as the
+            camera's logits are at the right level, which no ranking of frames is the better for
+            (benchmarks/results/adaptation_choices.md).
         validation: names of scenes that are kept out, to validate on.
         made_cameras: every task sees its scene through a made camera of its own, see `mpn.datasets.cameras`.
         slower: scenes with every n-th frame only are tasks too, where they are long enough.
@@ -53,6 +56,7 @@ class MetaOptions:
     whole: bool = False
     without: tuple[str, ...] = ()
     pseudo_weight: float | None = 0.1
+    ranking: float = 0.0
     validation: tuple[str, ...] = ()
     made_cameras: bool = True
     slower: tuple[int, ...] = (2, 3)
@@ -71,5 +75,6 @@ class MetaOptions:
         counts = (self.inner_steps, self.batch, self.queries, self.tasks, *self.shots)
         if min(counts) < 1 or not self.shots:
             raise TrainingError(f"inner steps, batch, queries, tasks, shots are {counts}: expected numbers from 1 up")
-        if min(self.learning_rate, self.size_rate, self.first_change) <= 0 or not 0 < self.held_out <= 0.5:
-            raise TrainingError(f"{self}: a learning rate, the first change or the held-out share is out of range")
+        rates = (self.learning_rate, self.size_rate, self.first_change)
+        if min(rates) <= 0 or self.ranking < 0 or not 0 < self.held_out <= 0.5:
+            raise TrainingError(f"{self}: a rate, the ranking's weight or the held-out share is out of range")

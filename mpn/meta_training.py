@@ -129,7 +129,8 @@ class MetaTraining:
         support = [
             self.loss.prepare(shown.draw(options.batch, generator, pseudo=pseudo)) for _ in range(options.inner_steps)
         ]
-        return support, self.loss.prepare(asked.draw(options.queries, generator, pseudo=pseudo))
+        query = self.loss.prepare(asked.draw(options.queries, generator, pseudo=pseudo))
+        return support, query._replace(ranking=options.ranking)
 
     def _first_sizes(self) -> dict[str, Tensor]:
         """Step sizes, and the length that longer gradients are shortened to, from the gradients of some tasks."""

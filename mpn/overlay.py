@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import sys
 from collections import deque
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,14 +16,16 @@ import numpy as np
 
 from mpn.errors import DataError
 
-CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+# VP8 in .webm is what browsers play; OpenCV's wheels cannot write H.264, and VP9 takes seven times as long.
+CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 USUAL_RATE = Fraction(25)  # played at this rate where the footage's own is unknown
 SMALLEST_WIDTH = 320  # narrower frames are enlarged so that the text can be read
+LARGEST_SIDE = 854  # larger ones are made smaller: writing 1080p takes far longer than scoring it
 GREEN, RED, WHITE, DARK = (90, 200, 90), (60, 60, 235), (235, 235, 235), (28, 28, 28)
 
 
 class OverlayWriter:
-    """Writes an overlay video (.mp4 or .avi), one `write` a frame; memory doesn't grow with its length.
+    """Writes an overlay video (.webm, .mp4 or .avi), one `write` a frame; memory doesn't grow with its length.
 
     path: where to; the file appears under this name when `close` has finished it (also at the end of a
     `with` block that raised nothing), until then it is `.NAME.part.SUFFIX` beside it. fps: frames/s, None
@@ -36,41 +41,43 @@ class OverlayWriter:
         if suffix not in CODECS:
             raise DataError(f"{self.path}: an overlay video cannot have the suffix '{self.path.suffix}'; expected "
                             f"{' or '.join(CODECS)}")
-        self._scale = max(1, math.ceil(SMALLEST_WIDTH / size[1]))
+        self._scale = drawn_scale(size)
         # Video codecs want even sides.
-        self._height, self._width = (side * self._scale + side * self._scale % 2 for side in size)
+        self._height, self._width = (side + side % 2 for side in drawn_size(size))
         self._strip = max(64, self._height // 6 // 2 * 2)
         self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
         self._recent: deque[tuple[float, float]] = deque(maxlen=self._width)  # (score, threshold), one a column
         self._count = 0
-        self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*CODECS[suffix]),
-                                       float(self.fps or USUAL_RATE), (self._width, self._height + self._strip))
+        with _silent():
+            self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*CODECS[suffix]),
+                                           float(self.fps or USUAL_RATE), (self._width, self._height + self._strip))
         if not self._writer.isOpened():
             raise DataError(f"{self.path}: cannot be written; expected an existing folder that may be written to, "
                             f"{self.path.parent} {'exists' if self.path.parent.is_dir() else 'does not exist'}")
 
     def write(self, frame: np.ndarray, score: float, threshold: float | None = None,
-              heat: np.ndarray | None = None, region: tuple[int, int, int, int] | None = None) -> None:
+              heat: np.ndarray | None = None, boxes: Sequence[tuple[int, int, int, int]] = (),
+              seconds: float | None = None) -> None:
         """Add a frame.
 
-        frame: uint8 (H, W, 3) BGR or (H, W, 1). score: higher = more anomalous, NaN = none. threshold: on
-        the same scale, None or NaN if there is none. heat: float (h, w) in [0, 1], of any size. region:
-        (y, x, height, width) in frame coordinates, boxed while score > threshold.
+        frame: uint8 (H, W, 3) BGR or (H, W, 1), or already of `drawn_size`. score: higher = more anomalous, NaN =
+        none. threshold: on the same scale, None or NaN if there is none. heat: float (h, w) in [0, 1], of any size.
+        boxes: (y, x, height, width) in frame coordinates, drawn while score > threshold. seconds: the frame's time,
+        by default counted from the first `write`.
         """
-        if frame.shape[:2] != tuple(self.size):
+        if frame.shape[:2] not in (tuple(self.size), drawn_size(self.size)):
             raise DataError(f"{self.path}: frame {self._count} is {frame.shape[1]}x{frame.shape[0]}; expected "
                             f"{self.size[1]}x{self.size[0]} (width x height), as said at the start")
         threshold = math.nan if threshold is None else float(threshold)
         picture = frame if frame.shape[2] == 3 else cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
         if heat is not None:
             picture = _heated(picture, heat)
-        picture = cv2.resize(picture, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_LINEAR) \
-            if self._scale > 1 else picture.copy()
+        picture = drawn(picture, self.size).copy()
         alarm = score > threshold
-        if region is not None and alarm:
-            y, x, height, width = (int(round(side * self._scale)) for side in region)
+        for box in boxes if alarm else ():
+            y, x, height, width = (int(round(side * self._scale)) for side in box)
             cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), RED, 2)
-        self._caption(picture, score)
+        self._caption(picture, score, seconds)
         self._recent.append((float(score), threshold))
         canvas = np.zeros((self._height + self._strip, self._width, 3), np.uint8)
         canvas[: picture.shape[0], : picture.shape[1]] = picture
@@ -78,12 +85,11 @@ class OverlayWriter:
         self._writer.write(canvas)
         self._count += 1
 
-    def _caption(self, picture: np.ndarray, score: float) -> None:
-        """Frame number, time and score in the upper left corner, readable on any ground."""
-        text = f"frame {self._count}"
-        if self.fps:
-            seconds = float(self._count / self.fps)
-            text += f"  {int(seconds // 60)}:{seconds % 60:04.1f}"
+    def _caption(self, picture: np.ndarray, score: float, seconds: float | None) -> None:
+        """Time (where there is none, frame number) and score in the upper left corner, readable on any ground."""
+        if seconds is None or math.isnan(seconds):
+            seconds = float(self._count / self.fps) if self.fps else None
+        text = f"frame {self._count}" if seconds is None else clock(seconds)
         text += "  no score yet" if math.isnan(score) else f"  score {score:.4g}"
         for colour, thickness in ((DARK, 3), (WHITE, 1)):
             cv2.putText(picture, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
@@ -146,6 +152,51 @@ class OverlayWriter:
             self.close()
         else:
             self._discard()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Standard error off, also for libraries: OpenCV prints, past its own log, that .webm has no tag for VP8, and
+    writes it all the same."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def clock(seconds: float) -> str:
+    """A time such as 0:07.5 or 2:03:07.5."""
+    tenths = round(seconds * 10)
+    hours, minutes = divmod(tenths // 600, 60)
+    rest = f"{tenths % 600 / 10:04.1f}"
+    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
+
+
+def drawn_scale(size: tuple[int, int]) -> float:
+    """How much larger a frame of `size` (height, width) is drawn: whole numbers from 1 up, or below 1."""
+    if max(size) > LARGEST_SIDE:
+        return LARGEST_SIDE / max(size)
+    return max(1, math.ceil(SMALLEST_WIDTH / size[1]))
+
+
+def drawn_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) that a frame of `size` is drawn in, before sides are made even."""
+    return tuple(max(1, round(side * drawn_scale(size))) for side in size)
+
+
+def drawn(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A frame of `size` (height, width), or one that is so already, in the size that it is drawn in."""
+    height, width = drawn_size(size)
+    if frame.shape[:2] == (height, width):
+        return frame
+    how = cv2.INTER_LINEAR if drawn_scale(size) > 1 else cv2.INTER_AREA
+    resized = cv2.resize(frame, (width, height), interpolation=how)
+    return resized.reshape(height, width, -1)
 
 
 def _rows(values: np.ndarray, low: float, high: float, height: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -155,6 +156,32 @@ def region(
     # From the rounded ends: a region at the edge then stays inside.
     bottom, right = (round((start + side) * factor) for start, side, factor in zip(starts, sides, factors))
     return top, left, bottom - top, right - left
+
+
+def regions(
+    grid: np.ndarray, level: float, patch: int, size: tuple[int, int], source: tuple[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """Where a patch grid stands out: boxes round its connected parts above a level, the strongest first.
+
+    A part is what is above the level, by half as much as its peak at least: a patch that only touches an object
+    is above the level too, and would make the box larger by a patch on every side.
+
+    Args:
+        grid, patch, size, source: as for `region`.
+
+    Returns:
+        (top, left, height, width) in pixels of the source.
+    """
+    count, parts = cv2.connectedComponents((grid > level).astype(np.uint8), connectivity=8)
+    found = []
+    for part in range(1, count):
+        peak = float(grid[parts == part].max())
+        rows, columns = np.nonzero((parts == part) & (grid >= level + 0.5 * (peak - level)))
+        corners = [np.zeros_like(grid) for _ in range(2)]
+        corners[0][rows.min(), columns.min()] = corners[1][rows.max(), columns.max()] = 1
+        first, last = (region(corner, patch, size, source) for corner in corners)
+        found.append((peak, (*first[:2], last[0] + last[2] - first[0], last[1] + last[3] - first[1])))
+    return [box for _, box in sorted(found, reverse=True)]
 
 
 def combine(

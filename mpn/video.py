@@ -7,19 +7,13 @@ chooses between stopping there and going on (`skip_bad`).
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
-
-# FFmpeg writes its own complaints to stderr; ours are one line each. OpenCV reads this once, at the
-# first video it opens, and a user's own setting stands.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
@@ -34,27 +28,17 @@ from mpn.listing import (
     images_in,
     natural_key,
     require_path,
+    with_gaps,
 )
+from mpn.video_files import HIGHEST_RATE, WHOLE, Span, Step, VideoStream, frame_rate, quiet
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "VIDEO_SUFFIXES",
-    "BadFrame",
-    "FrameFolder",
-    "FrameSource",
-    "VideoFile",
-    "find_sources",
-    "fit_frame",
-    "frame_rate",
-    "natural_key",
-    "open_source",
-    "read_image",
+    "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "BadFrame", "FrameFolder", "FrameSource", "VideoFile", "find_sources",
+    "fit_frame", "frame_rate", "natural_key", "open_source", "read_image",
 ]
 
-HIGHEST_RATE = 1000  # frames/s; headers that say more are wrong
-# Headers may count a frame or two that no decoder gives back; more than that is a file cut short.
-HEADER_SLACK = 2
-SKIP_HINT = "repair it, or go on without it (skip_bad, --skip-bad)"
+RATE_NEEDED = "its frame rate is unknown, so start and end (seconds) cannot be found; give the rate (fps, --fps)"
+SKIP_HINT = "repair it, or go on without it (skip_bad, --skip-bad; mpn score: no --strict)"
 
 
 class BadFrame(NamedTuple):
@@ -63,21 +47,6 @@ class BadFrame(NamedTuple):
     index: int
     name: str
     reason: str
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """OpenCV's own log lines off while it tries something that may fail."""
-    log = getattr(getattr(cv2, "utils", None), "logging", None)
-    if log is None:  # builds without the logging module
-        yield
-        return
-    before = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        log.setLogLevel(before)
 
 
 def _cut_short(data: bytes) -> bool:
@@ -94,6 +63,21 @@ def _cut_short(data: bytes) -> bool:
     return True
 
 
+def _to_8_bit(data: bytes) -> np.ndarray | None:
+    """IMREAD_COLOR, and what it gets wrong: it scales 16 bits to 8, but refuses packed 10 and 12 bits (.tif), and
+    does not look at the highest value that a .pgm or .ppm names."""
+    buffer = np.frombuffer(data, np.uint8)
+    named = re.match(rb"P[56]\s(?:\s*#.*\n)*\s*\d+\s+\d+\s+(\d+)\s", data)
+    if named and int(named[1]) not in (0, 255, 65535):
+        deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        return None if deep is None else cv2.convertScaleAbs(deep, alpha=255 / int(named[1]))
+    frame = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    if frame is not None:
+        return frame
+    deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # these it scales to 16 bits
+    return (deep >> 8).astype(np.uint8) if deep is not None and deep.dtype == np.uint16 else None
+
+
 def _decode(path: Path) -> np.ndarray:
     """The picture as uint8 (H, W, 3); ValueError with the bare reason where it cannot be read."""
     try:
@@ -105,13 +89,28 @@ def _decode(path: Path) -> np.ndarray:
     if _cut_short(data):
         raise ValueError(f"is cut short ({len(data):,} bytes, no end marker)")
     try:
-        with _quiet():
-            frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        with quiet():
+            frame = _to_8_bit(data)
     except cv2.error as error:
         raise ValueError(f"is no picture that OpenCV can read ({error.err})") from error
     if frame is None:
         raise ValueError(f"is no picture that OpenCV can read, or a damaged one ({len(data):,} bytes)")
     return frame
+
+
+def _dark(path: Path) -> str | None:
+    """A note where a 16-bit picture uses so little of its range that 8 bits keep next to nothing of it."""
+    try:
+        with quiet():
+            if _decode(path).max() >= 16:
+                return None
+            deep = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (ValueError, cv2.error):  # told when its turn comes
+        return None
+    if deep is None or deep.dtype != np.uint16 or deep.max() < 256:
+        return None
+    return (f"its pictures have 16 bits but {path.name} holds no value above {deep.max():,}, as 10- and 12-bit cameras "
+            "write them: they come out nearly black; convert them to 8 bits first")
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -141,49 +140,66 @@ def fit_frame(frame: np.ndarray, size: tuple[int, int] | None = None, grey: bool
     return frame
 
 
-def frame_rate(value: object) -> Fraction | None:
-    """A frame rate as a Fraction, or None where the figure is absurd (0, negative, nan, above 1000).
-
-    Headers hold rounded decimals: 29.97002997 becomes 30000/1001.
-    """
-    try:
-        rate = Fraction(value).limit_denominator(1001)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
-        return None
-    return rate if 0 < rate <= HIGHEST_RATE else None
-
-
 class FrameSource:
     """A video, whatever it is stored as. Use `open_source`.
 
-    name: folder name or file stem. path. fps: frames/s or None if unknown. size: (height, width) of the
-    first good frame. length: number of frames; exact for folders, the header's figure or None for files.
-    bad: what was found unusable so far, filled while reading.
+    name: folder name or file stem. path. size: (height, width) of the first good frame. fps: frames/s of what is
+    given, the source's own divided by `every`, or None if unknown. length: number of frames to come; exact for
+    folders, from the header's figure or None for files. bad: what was found unusable so far, with indices as in
+    `position`, filled while reading. notes: a line for each thing that the source says wrongly of itself.
     """
 
     length: int | None
     size: tuple[int, int]  # set by the subclass, from the first good frame
 
-    def __init__(self, path: Path, name: str, skip_bad: bool, fps: Fraction | None) -> None:
+    def __init__(self, path: Path, name: str, skip_bad: bool, fps: Fraction | None, span: Span) -> None:
         self.path = path
         self.name = name
-        self.fps = fps
+        self.fps = None if fps is None else fps / span.every
         self.skip_bad = skip_bad
         self.bad: list[BadFrame] = []
+        self.notes: list[str] = []
         self._noted: set[int] = set()
+        self._span = span
+        self._at = -1, math.nan
+
+    @property
+    def position(self) -> tuple[int, float]:
+        """Of the frame that `frames` gave last: its index in the whole source, from 0, bad ones counted, and its
+        time in seconds from the first frame, which never decreases.
+
+        The time is the stream's own where it has times and no rate was given, else index / rate, nan if unknown.
+        (-1, nan) before the first frame.
+        """
+        index, time = self._at
+        if math.isnan(time) and self.fps and index >= 0:
+            time = float(index / (self.fps * self._span.every))
+        return index, time
 
     def frames(self, size: tuple[int, int] | None = None, grey: bool = False) -> Iterator[np.ndarray]:
-        """Every frame in order as uint8 (h, w, C), see `fit_frame`; may be called again.
+        """Every frame asked for, in order, as uint8 (h, w, C), see `fit_frame`; may be called again.
 
         A bad frame (unreadable, missing, or of another size than the first) raises FrameError with its
         index and name; with `skip_bad` the good frame before it stands in (at the start: the one after),
         so that indices keep their meaning, and it is listed in `bad`.
         """
-        for frame in self._decoded():
+        for number, frame in enumerate(self._decoded()):
+            self._at = self._place(number)
             yield fit_frame(frame, size, grey)
 
     def _decoded(self) -> Iterator[np.ndarray]:
         raise NotImplementedError
+
+    def _place(self, number: int) -> tuple[int, float]:
+        """`position` of the frame that `_decoded` gave as its `number`-th."""
+        raise NotImplementedError
+
+    def _nothing(self, seconds: float) -> DataError:
+        """The error for a span without a frame."""
+        start, end, _ = self._span
+        until = "" if end == math.inf else f" and before {end:g} s"
+        return DataError(f"{self.path}: has no frame from {start:g} s on{until}, it is {float(seconds):.1f} s long; "
+                         "give another start or end")
 
     def _refuse(self, index: int, name: str, reason: str) -> None:
         """Raise for a bad frame, or with `skip_bad` note it once."""
@@ -204,23 +220,31 @@ class FrameSource:
 class FrameFolder(FrameSource):
     """A folder of pictures in natural order; a number missing between two others is a bad frame."""
 
-    def __init__(self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None) -> None:
-        super().__init__(path, folder_name(path), skip_bad, fps)
+    def __init__(self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None, span: Span = WHOLE) -> None:
+        super().__init__(path, folder_name(path), skip_bad, fps, span)
         files = images_in(path)
         if not files:
             raise FrameError(f"{path}: no frames found, it holds {contents(path)}; expected pictures "
                              f"({', '.join(sorted(IMAGE_SUFFIXES))})")
-        self._entries = _with_gaps(path, files)
-        self.length = len(self._entries)
-        for index, (name, file) in enumerate(self._entries):
+        self._entries = with_gaps(path, files)
+        if note := _dark(files[0]):
+            self.notes.append(note)
+        if not span.whole and fps is None:
+            raise DataError(f"{path}: {RATE_NEEDED}")
+        self._shown = span.indices(len(self._entries), fps)
+        self.length = len(self._shown)
+        if not self.length:
+            raise self._nothing(len(self._entries) / fps)
+        for index in self._shown:
+            name, file = self._entries[index]
             if file is None:
                 self._refuse(index, name, "is missing")
         self._first = self._first_good()
 
     def _first_good(self) -> int:
-        for index in range(self.length):
+        for number, index in enumerate(self._shown):
             if self._load(index) is not None:
-                return index
+                return number
         raise FrameError(f"{self.path}: none of its {self.length} frames can be read, the first one "
                          f"({self.bad[0].name}) {self.bad[0].reason}; expected a folder of whole pictures")
 
@@ -249,134 +273,122 @@ class FrameFolder(FrameSource):
         """
         if not 0 <= index < self.length:
             raise IndexError(f"{self.path}: frame {index} of {self.length}")
-        for at in range(index, self._first - 1, -1):
-            frame = self._load(at)
+        for number in range(index, self._first - 1, -1):
+            frame = self._load(self._shown[number])
             if frame is not None:
                 return fit_frame(frame, size, grey)
-        return fit_frame(self._load(self._first), size, grey)
+        return fit_frame(self._load(self._shown[self._first]), size, grey)
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        last = self._load(self._first)
-        for index in range(self.length):
+        last = self._load(self._shown[self._first])
+        for index in self._shown:
             frame = self._load(index)
             last = last if frame is None else frame
             yield last
 
-
-def _with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
-    """(name, file) per frame, with (name, None) where the numbering leaves one out.
-
-    Numbering may start anywhere and go in equal steps (0, 5, 10). Names that share no prefix, or whose
-    numbers follow no step (timestamps), are taken as they come.
-    """
-    plain = [(file.name, file) for file in files]
-    matches = [re.match(r"(.*?)(\d+)(\D*)$", file.stem) for file in files]
-    if not all(matches) or len({(m[1].lower(), m[3]) for m in matches}) > 1:
-        return plain
-    numbers = [int(m[2]) for m in matches]
-    steps = [after - before for before, after in zip(numbers, numbers[1:])]
-    if 0 in steps:
-        twice = steps.index(0)
-        raise FrameError(f"{folder}: {files[twice].name} and {files[twice + 1].name} have one number; "
-                         "expected one picture a frame (are two recordings or masks mixed?)")
-    step = Counter(steps).most_common(1)[0][0] if steps else 1
-    if steps.count(step) * 2 <= len(steps) or any(s % step for s in steps):
-        return plain
-    absent = sum(s // step - 1 for s in steps)
-    if absent > len(files):  # stand-ins for most of the video would be made up
-        jump = max(range(len(steps)), key=steps.__getitem__)
-        raise FrameError(f"{folder}: the numbering jumps from {files[jump].name} to {files[jump + 1].name}, "
-                         f"{absent:,} of {absent + len(files):,} frames are missing; expected one recording")
-    entries: list[tuple[str, Path | None]] = plain[:1]
-    for match, number, entry, gap in zip(matches, numbers, plain[1:], steps):
-        for missing in range(number + step, number + gap, step):
-            digits = str(missing).zfill(len(match[2]))
-            entries.append((f"{match[1]}{digits}{match[3]}{entry[1].suffix}", None))
-        entries.append(entry)
-    return entries
-
-
-def _next(capture: cv2.VideoCapture) -> np.ndarray | None:
-    """The next frame, None at the end."""
-    with _quiet():
-        return capture.read()[1]
+    def _place(self, number: int) -> tuple[int, float]:
+        return self._shown.start + number * self._shown.step, math.nan
 
 
 class VideoFile(FrameSource):
-    """A video file, decoded by OpenCV (FFmpeg) from start to end.
+    """A video file, decoded from start to end; see `mpn.video_files` for what a stream tells of itself.
 
-    What FFmpeg cannot decode it leaves out without a word, so lost frames are only counted, at the end
-    against the header (a bad frame after the last one); after damage in the middle indices are too low.
+    Frames that are lost inside are found by failed reads and, in streams of constant rate, by gaps in the times;
+    an end before the header's count is a bad frame after the last one.
     """
 
-    def __init__(self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None) -> None:
-        super().__init__(path, path.stem, skip_bad, fps)
-        if path.stat().st_size == 0:
-            raise FrameError(f"{path}: is empty (0 bytes); expected a video file")
-        with self._capture() as capture:
-            count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            self.length = int(count) if math.isfinite(count) and 0 < count < 2**40 else None
-            self.fps = fps or frame_rate(capture.get(cv2.CAP_PROP_FPS))
-            frame = _next(capture)
-        if frame is None:
-            raise FrameError(f"{path}: not one frame can be decoded; expected a whole video file")
-        self.size = frame.shape[:2]
-
-    @contextlib.contextmanager
-    def _capture(self) -> Iterator[cv2.VideoCapture]:
-        # FFmpeg by name: other backends would take "clip01.avi" for a pattern of picture names.
-        with _quiet():
-            capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
-        try:
-            if not capture.isOpened():
-                raise FrameError(f"{self.path}: is no video that OpenCV can decode ({self._kind()}); expected a "
-                                 "whole video file, try converting it to H.264 .mp4")
-            yield capture
-        finally:
-            capture.release()
-
-    def _kind(self) -> str:
-        """What the file's beginning looks like, for the error message."""
-        try:
-            with self.path.open("rb") as file:
-                start = file.read(256)
-        except OSError as error:
-            return f"it cannot be opened: {error.strerror}"
-        size = f"{self.path.stat().st_size:,} bytes"
-        if all(32 <= byte < 127 or byte in (9, 10, 13) for byte in start):
-            return f"{size} of text"
-        return f"{size}; a file cut short, or of an unknown format"
+    def __init__(self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None, span: Span = WHOLE) -> None:
+        self._stream = stream = VideoStream(path, fps)
+        super().__init__(path, path.stem, skip_bad, stream.rate, span)
+        self.size, self.notes = stream.size, stream.notes
+        if not span.whole and stream.rate is None:
+            raise DataError(f"{path}: {RATE_NEEDED}")
+        self.length = None if stream.length is None else len(span.indices(stream.length, stream.rate))
+        if stream.length and stream.steady and not self.length:  # else the header's count may be far off
+            raise self._nothing(stream.length / stream.rate)
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        count = 0
-        last = None
-        with self._capture() as capture:
-            while (frame := _next(capture)) is not None:
-                reason = self._unlike(frame)
-                if reason is not None:
-                    self._refuse(count, self.path.name, reason)
-                    frame = last
-                last = frame
-                count += 1
-                yield frame
-        if self.length is not None and count < self.length - HEADER_SLACK:
-            self._refuse(count, self.path.name, f"is not there: the video is truncated or damaged, its header says "
-                                                f"{self.length:,} frames and {count:,} can be decoded")
+        span = self._span
+        waiting: list[Step] = []  # bad ones before the first good one, which stands in
+        first = last = None
+        seconds = 0.0
+        for step in self._stream.walk(self.skip_bad):
+            if span.over(step.time):
+                seconds = max(seconds, self._stream.seconds)
+                break
+            if step.ended:
+                self._refuse(step.index, self.path.name, step.fault)
+                break
+            seconds = step.time
+            if not span.begun(step.time):
+                continue
+            first = step.index if first is None else first
+            if (step.index - first) % span.every:
+                continue
+            frame = self._picture(step)
+            last = last if frame is None else frame
+            waiting.append(step)
+            if last is None:
+                continue
+            for waited in waiting:
+                self._now = waited.index, waited.time
+                yield last
+            waiting = []
+        if first is None:
+            raise self._nothing(seconds)
+
+    def _place(self, number: int) -> tuple[int, float]:
+        return self._now
+
+    def _picture(self, step: Step) -> np.ndarray | None:
+        """A frame, or None where it is bad and that is no error."""
+        frame = step.picture()
+        reason = step.fault or ("cannot be decoded" if frame is None else self._unlike(frame))
+        if reason is None:
+            return frame
+        self._refuse(step.index, self.path.name, reason)
+        return None
 
 
-def open_source(path: str | Path, *, skip_bad: bool = False, fps: object = None) -> FrameSource:
+def open_source(
+    path: str | Path,
+    *,
+    skip_bad: bool = False,
+    repeat_broken: bool = False,
+    fps: object = None,
+    start: float | None = None,
+    end: float | None = None,
+    every: int = 1,
+) -> FrameSource:
     """Open a folder of frames or a video file.
 
+    skip_bad: see `FrameSource.frames`. repeat_broken: the same for video files only: what is lost inside them and an
+    end that comes early are reported in `bad`.
     fps: frames/s to take instead of the header's (a number, a Fraction or text like "30000/1001");
-    folders have none of their own. skip_bad: see `FrameSource.frames`.
-    Raises DataError for a missing path or an absurd `fps`, FrameError for what cannot be read as video.
+    folders have none of their own. start, end: seconds; only the frames at start <= time < end are given.
+    every: of these only every n-th.
+    Raises DataError for a missing path, an absurd figure or a start beyond the end, FrameError for what cannot be
+    read as video.
     """
     path = require_path(path)
     rate = None if fps is None else frame_rate(fps)
     if fps is not None and rate is None:
         raise DataError(f"{path}: frame rate {fps!r} given; expected frames per second in (0, {HIGHEST_RATE}]")
+    span = _span(path, start, end, every)
     if path.is_dir():
-        return FrameFolder(path, skip_bad=skip_bad, fps=rate)
+        return FrameFolder(path, skip_bad=skip_bad, fps=rate, span=span)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise FrameError(f"{path}: is a single picture; expected a video file or the folder of its frames")
-    return VideoFile(path, skip_bad=skip_bad, fps=rate)
+    return VideoFile(path, skip_bad=skip_bad or repeat_broken, fps=rate, span=span)
+
+
+def _span(path: Path, start: float | None, end: float | None, every: int) -> Span:
+    """The span asked for; DataError where its figures make no sense."""
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not 0 <= value < math.inf:
+            raise DataError(f"{path}: {name} {value!r} given; expected seconds from 0 up")
+    if end is not None and end <= (start or 0):
+        raise DataError(f"{path}: end {end:g} s is not after start {start or 0:g} s; expected start < end")
+    if not isinstance(every, Integral) or every < 1:
+        raise DataError(f"{path}: every {every!r} given; expected a whole number from 1 up")
+    return Span(float(start or 0), math.inf if end is None else float(end), every)

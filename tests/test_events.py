@@ -121,3 +121,40 @@ def test_wrong_use() -> None:
         finder.update(3, 0.0)
     with pytest.raises(DataError, match="2 scores but 1 regions"):
         events(np.zeros(2), 1.0, 5, regions=[None])
+
+
+def test_every_third_frame_of_a_video_stands_for_three() -> None:
+    # At 30 frames/s every third: 10 a second, so that nine of these without a score above are a gap that is closed.
+    finder = EventFinder(1.0, 10, step=3)
+    found = []
+    for frame in range(0, 300, 3):
+        found += finder.update(frame, 2.0 if frame in (30, 33, 36, 66, 120, 150, 153, 156) else 0.0)
+    found += finder.finish()
+    # 36 to 66: frames 39 to 63, nine scored ones; 66 to 120: more; 120 alone, joined to 150 by nine (123 to 147).
+    assert spans(found) == [(30, 69), (120, 159)]
+    assert [(event.start_seconds, event.end_seconds) for event in found] == [(1.0, 2.3), (4.0, 5.3)]
+
+
+def test_events_have_the_times_of_their_frames() -> None:
+    finder = EventFinder(1.0, 10)
+    times = [0.0, 0.1, 0.25, 0.3, 0.9, 1.0]
+    for frame, seconds in enumerate(times):
+        finder.update(frame, 2.0 if 1 <= frame <= 4 else 0.0, None, seconds)
+    (event,) = finder.finish()
+    assert (event.start, event.end, event.start_seconds, event.end_seconds) == (1, 5, 0.1, 1.0)
+
+
+def test_an_event_through_a_dictionary() -> None:
+    for region in (None, (1, 2, 3, 4)):
+        event = Event(3, 7, 0.3, 0.7, 5, 5.5, region)
+        assert Event.from_dict(event.to_dict() | {"further": 1}) == event
+
+
+def test_an_open_event_can_be_given_to_another_finder() -> None:
+    scores = [0, 2, 3, 2, 0, 2, 2, 0, *[0] * 20]
+    for stop in range(len(scores)):
+        first, second = EventFinder(1.0, 10), EventFinder(1.0, 10)
+        found = [event for frame in range(stop) for event in first.update(frame, scores[frame])]
+        second.open = first.open
+        found += [event for frame in range(stop, len(scores)) for event in second.update(frame, scores[frame])]
+        assert found + second.finish() == events(np.array(scores, float), 1.0, 10)

@@ -5,10 +5,11 @@ import os
 import stat
 import subprocess
 
+import numpy as np
 import pytest
 
-from mpn.errors import MpnError
-from mpn.files import write_atomically
+from mpn.errors import DataError, MpnError
+from mpn.files import read_npy, write_atomically
 
 
 def test_text_and_bytes_arrive_whole_in_new_folders(tmp_path):
@@ -119,3 +120,30 @@ def test_a_disk_that_is_full_keeps_the_earlier_file(small_disk):
     assert os.listdir(small_disk) == ["model"]
     write_atomically(small_disk / "model", b"c" * 20_000)  # and there is room again for what fits
     assert (small_disk / "model").read_bytes() == b"c" * 20_000
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (3,",  # never ends
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (10**12,), }",
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999999999,), }",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (-3,), }",
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+        b"__import__('os').system('false')",
+        b"",
+    ],
+)
+def test_array_files_with_headers_that_lie_are_refused(tmp_path, header):
+    body = header.ljust(118) + b"\n"
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body + b"\0\0\0")
+    with pytest.raises(DataError, match="a.npy") as caught:
+        read_npy(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_array_of_numbers_is_mapped(tmp_path):
+    for values in (np.arange(5.0), np.zeros((2, 3), bool), np.arange(4, dtype=np.int8)):
+        np.save(tmp_path / "a.npy", values)
+        assert np.array_equal(read_npy(tmp_path / "a.npy"), values)

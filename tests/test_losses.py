@@ -15,6 +15,7 @@ from mpn.losses import (
     frame_loss,
     loss_terms,
     pseudo_loss,
+    ranking_loss,
     total_loss,
     usage_loss,
 )
@@ -153,3 +154,39 @@ def test_prototypes_that_nearly_coincide_are_pushed_apart():
     diversity_loss(prototypes).backward()
     moved = (prototypes - 0.1 * prototypes.grad).detach()
     assert torch.cosine_similarity(*moved[0], dim=0) < torch.cosine_similarity(*prototypes.detach()[0], dim=0)
+
+
+# Ranking ----------------------------------------------------------------------------------------------
+
+
+def test_ranking_by_hand():
+    # One window of 2x2 positions, one of them tampered with: pairs (3, 1), (3, 2) with the two hardest others.
+    logits = torch.tensor([[[3.0, 1.0], [2.0, -5.0]]])
+    tampered = torch.zeros(1, 4, 4, dtype=torch.bool)
+    tampered[0, 1, 0] = True  # within position (0, 0)
+    expected = (math.log1p(math.exp(-2.0)) + math.log1p(math.exp(-1.0))) / 2
+    assert ranking_loss(logits, tampered, hardest=2).item() == pytest.approx(expected, rel=1e-6)
+    # Another window without anything tampered with gives two more others.
+    both = torch.cat([logits, torch.full((1, 2, 2), 4.0)])
+    more = torch.cat([tampered, torch.zeros_like(tampered)])
+    expected = (expected * 2 + 2 * math.log1p(math.exp(1.0))) / 4
+    assert ranking_loss(both, more, hardest=2).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_ranking_does_not_change_with_the_level_and_falls_with_order():
+    generator = torch.Generator().manual_seed(0)
+    logits, tampered = torch.randn(3, 8, 8, generator=generator), torch.zeros(3, 16, 16, dtype=torch.bool)
+    tampered[:2, 4:10, 4:10] = True
+    first = ranking_loss(logits, tampered)
+    assert ranking_loss(logits + 7, tampered).item() == pytest.approx(first.item(), rel=1e-5)
+    better = logits.clone()
+    better[:2, 2:5, 2:5] += 1
+    assert ranking_loss(better, tampered) < first < math.log1p(math.e**6)
+
+
+def test_ranking_of_nothing_is_nothing():
+    logits = torch.randn(2, 4, 4, requires_grad=True)
+    for tampered in (torch.zeros(2, 8, 8, dtype=torch.bool), torch.ones(2, 8, 8, dtype=torch.bool)):
+        loss = ranking_loss(logits, tampered)
+        loss.backward()
+        assert loss.item() == 0 and torch.isfinite(logits.grad).all()

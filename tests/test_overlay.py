@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import DataError
-from mpn.overlay import OverlayWriter
+from mpn.overlay import OverlayWriter, clock, drawn
 from mpn.video import open_source
 
 SIZE = (240, 320)
@@ -25,7 +25,7 @@ def reddest(frame):
     return frame[..., 2] - frame[..., :2].max(axis=2)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+@pytest.mark.parametrize("suffix", [".webm", ".mp4", ".avi"])
 def test_a_frame_for_every_frame_with_a_strip_below(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     frames = overlay(path, [{}] * 7, fps=Fraction(25, 2))
@@ -35,9 +35,9 @@ def test_a_frame_for_every_frame_with_a_strip_below(tmp_path, suffix):
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_region_is_boxed_only_above_the_threshold(tmp_path):
-    region = (100, 150, 40, 60)
-    below, above = overlay(tmp_path / "out.avi", [{"score": 0.5, "region": region}, {"score": 2.0, "region": region}])
+def test_boxes_are_drawn_only_above_the_threshold(tmp_path):
+    boxes = [(100, 150, 40, 60)]
+    below, above = overlay(tmp_path / "out.avi", [{"score": 0.5, "boxes": boxes}, {"score": 2.0, "boxes": boxes}])
     assert reddest(below[:240]).max() < 30
     marked = np.argwhere(reddest(above[:240]) > 60)
     assert np.abs(marked.min(0) - (100, 150)).max() <= 2  # y, x of the box, as given
@@ -69,7 +69,7 @@ def test_no_score_draws_no_curve(tmp_path):
 
 
 def test_small_odd_grey_frames_are_enlarged(tmp_path):
-    writes = [{"frame": np.full((65, 97, 1), 90, np.uint8), "score": 2.0, "region": (10, 20, 30, 40)}] * 3
+    writes = [{"frame": np.full((65, 97, 1), 90, np.uint8), "score": 2.0, "boxes": [(10, 20, 30, 40)]}] * 3
     frame = overlay(tmp_path / "out.mp4", writes, size=(65, 97), fps=None)[-1]
     assert frame.shape[1] == 388  # 97 * 4, the first width not below 320
     assert open_source(tmp_path / "out.mp4").fps == 25
@@ -96,7 +96,7 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path):
 
 
 def test_wrong_use_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"cannot have the suffix '\.gif'; expected \.mp4 or \.avi"):
+    with pytest.raises(DataError, match=r"cannot have the suffix '\.gif'; expected \.webm or \.mp4 or \.avi"):
         OverlayWriter(tmp_path / "out.gif", fps=10, size=SIZE)
     with pytest.raises(DataError, match="cannot be written.*none does not exist"):
         OverlayWriter(tmp_path / "none" / "out.mp4", fps=10, size=SIZE)
@@ -106,3 +106,43 @@ def test_wrong_use_is_named(tmp_path):
     with pytest.raises(DataError, match="0 of 0 frames"), OverlayWriter(tmp_path / "out.mp4", fps=10, size=SIZE):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_box_is_drawn(tmp_path):
+    boxes = [(40, 20, 30, 30), (150, 200, 50, 60)]
+    frame = overlay(tmp_path / "out.avi", [{"score": 2.0, "boxes": boxes}])[0]
+    red = reddest(frame[:240]) > 60
+    assert red[40, 20:50].mean() > 0.9 and red[150, 200:260].mean() > 0.9 and not red[80:140].any()
+
+
+def test_a_large_frame_is_drawn_smaller_and_its_boxes_with_it(tmp_path):
+    size = (960, 1708)  # twice the largest side
+    frame = np.full((*size, 3), 128, np.uint8)
+    boxes = [(400, 600, 200, 300)]
+    drawn_frame = overlay(tmp_path / "out.avi", [{"frame": frame, "score": 2.0, "boxes": boxes}], size=size)[0]
+    assert drawn_frame.shape[1] == 854
+    marked = np.argwhere(reddest(drawn_frame[:480]) > 60)
+    assert np.abs(marked.min(0) - (200, 300)).max() <= 2 and np.abs(marked.max(0) - (299, 449)).max() <= 2
+
+
+def test_a_frame_may_come_in_the_size_that_it_is_drawn_in(tmp_path):
+    size = (960, 1708)
+    small = drawn(np.full((*size, 3), 90, np.uint8), size)
+    assert small.shape == (480, 854, 3)
+    assert overlay(tmp_path / "out.avi", [{"frame": small}], size=size)[0].shape[1] == 854
+    assert drawn(small, size) is small
+    with pytest.raises(DataError, match="expected 1708x960"):
+        overlay(tmp_path / "bad.avi", [{"frame": small[:-1]}], size=size)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00.0"), (7.46, "0:07.5"), (59.97, "1:00.0"), (3599.96, "1:00:00.0"), (7387.5, "2:03:07.5")],
+)
+def test_times_for_people(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_nothing_is_said_beside_the_video(tmp_path, capfd):
+    overlay(tmp_path / "out.webm", [{}] * 3)
+    assert capfd.readouterr() == ("", "")

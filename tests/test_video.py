@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import tracemalloc
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import DataError, FrameError
-from mpn.video import fit_frame, frame_rate, open_source, read_image
+from mpn.video import fit_frame, open_source, read_image
 from tests import trees
 
 INDICES = list(range(8))
@@ -79,6 +80,84 @@ def test_what_is_no_picture_is_named(tmp_path):
         read_image(tmp_path / "none.jpg")
 
 
+def ramp():
+    return np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(16, 0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm", ".ppm"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix):
+    wide = ramp() if suffix == ".pgm" else np.dstack([ramp(), ramp()[:, ::-1], ramp() // 2])
+    assert cv2.imwrite(str(tmp_path / f"x{suffix}"), wide)
+    read = read_image(tmp_path / f"x{suffix}")
+    assert read.dtype == np.uint8 and read.shape == (16, 64, 3)
+    assert np.abs(read - wide.reshape(16, 64, -1) / 257).max() < 1
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_packed_bits_of_a_tiff_are_scaled(tmp_path, bits):
+    values = ramp() >> (16 - bits)
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
+    data = b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)  # 64 values fill whole bytes
+    tags = [(256, 64), (257, 16), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, len(data))]
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags)
+    directory = struct.pack(">H", len(tags)) + entries + bytes(4)
+    (tmp_path / "x.tif").write_bytes(b"MM\0*" + struct.pack(">I", 8 + len(data)) + data + directory)
+    assert np.abs(read_image(tmp_path / "x.tif") - ramp()[:, :, None] / 257).max() < 1
+
+
+@pytest.mark.parametrize("top", [100, 1023, 4095])
+def test_a_portable_map_says_what_its_white_is(tmp_path, top):
+    values = (ramp().astype(float) / 65535 * top).round()
+    kind = ">u2" if top > 255 else "u1"
+    (tmp_path / "x.pgm").write_bytes(b"P5\n# made\n64 16\n%d\n" % top + values.astype(kind).tobytes())
+    assert np.abs(read_image(tmp_path / "x.pgm") - values[:, :, None] / top * 255).max() <= 0.5
+
+
+def test_transparency_is_left_out(tmp_path):
+    colours = np.random.default_rng(4).integers(0, 256, (16, 24, 4), dtype=np.uint8)
+    for suffix, factor in ((".png", 1), (".tif", 1), (".webp", 1), (".png", 257)):
+        wide = colours.astype(np.uint16) * factor if factor > 1 else colours.copy()
+        wide[..., 3] = wide[..., 3] if suffix != ".webp" else 255  # it does not keep what cannot be seen
+        options = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []
+        cv2.imwrite(str(tmp_path / f"x{suffix}"), wide, options)
+        assert np.array_equal(read_image(tmp_path / f"x{suffix}"), colours[..., :3]), (suffix, factor)
+
+
+@pytest.mark.parametrize("mode, suffix, tolerance", [
+    ("P", ".png", 0), ("P", ".tif", 0), ("P", ".bmp", 0), ("1", ".png", 0), ("1", ".tif", 0), ("LA", ".png", 0),
+    ("CMYK", ".jpg", 4), ("CMYK", ".tif", 1),
+])
+def test_other_kinds_of_colour(tmp_path, mode, suffix, tolerance):
+    pillow = pytest.importorskip("PIL.Image")
+    squares = np.kron([[0, 90, 250], [255, 120, 30]], np.ones((16, 16))).astype(np.uint8)
+    colours = np.dstack([squares, squares[::-1], squares[:, ::-1]])
+    made = pillow.fromarray(colours)
+    made = made.quantize(16) if mode == "P" else made.convert(mode)
+    made.save(tmp_path / f"x{suffix}", **({"quality": 95} if suffix == ".jpg" else {}))
+    expected = np.asarray(made.convert("RGB"))[..., ::-1].astype(int)
+    assert np.abs(read_image(tmp_path / f"x{suffix}") - expected).max() <= tolerance
+
+
+def test_a_photograph_is_turned_as_it_says(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x112] = 6  # a quarter turn clockwise puts it upright
+    lying = np.zeros((32, 64, 3), np.uint8)
+    lying[:16, :16] = 255
+    pillow.fromarray(lying).save(tmp_path / "x.jpg", exif=exif, quality=95)
+    read = read_image(tmp_path / "x.jpg")
+    assert read.shape == (64, 32, 3) and np.abs(read.astype(int) - np.rot90(lying, -1)).max() < 10
+
+
+def test_ten_bits_in_sixteen_are_noted(tmp_path):
+    for name, values in (("dark", ramp() >> 6), ("wide", ramp()), ("black", ramp() * 0)):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), values)
+    assert "16 bits but 0.png holds no value above 1,023" in open_source(tmp_path / "dark").notes[0]
+    assert open_source(tmp_path / "wide").notes == [] and open_source(tmp_path / "black").notes == []
+
+
 # Fitting ---------------------------------------------------------------------------------------------
 
 
@@ -100,15 +179,6 @@ def test_shrinking_by_two_averages_four_pixels(channels):
 def test_a_fitting_frame_is_left_alone():
     frame = np.random.default_rng(1).integers(0, 255, (8, 12, 3), dtype=np.uint8)
     assert np.array_equal(fit_frame(frame, (8, 12)), frame)
-
-
-@pytest.mark.parametrize("value, rate", [
-    (25, Fraction(25)), (29.97002997002997, Fraction(30000, 1001)), (12.5, Fraction(25, 2)),
-    ("30000/1001", Fraction(30000, 1001)), (60.00024000279398, Fraction(60)),
-    (0, None), (-1, None), (float("nan"), None), (float("inf"), None), (90000, None), ("fast", None), (None, None),
-])
-def test_frame_rates(value, rate):
-    assert frame_rate(value) == rate
 
 
 # Frame folders ---------------------------------------------------------------------------------------
@@ -145,6 +215,46 @@ def test_random_access_is_the_sequence(tmp_path, skip_bad):
         source.read(9)
     with pytest.raises(IndexError):
         source.read(-1)
+
+
+@pytest.mark.parametrize("options, expected", [
+    ({"every": 3}, [0, 3, 6]), ({"start": 0.4, "fps": 10}, [4, 5, 6, 7, 8]),
+    ({"start": 0.1, "end": 0.8, "fps": 10, "every": 2}, [1, 3, 5, 7]),
+])
+def test_part_of_a_folder(tmp_path, options, expected):
+    source = open_source(trees.write_frames(tmp_path / "clip", 9), **options)
+    found = [(source.position, trees.index_of(frame)) for frame in source.frames()]
+    assert [number for _, number in found] == expected == [index for (index, _), _ in found]
+    assert [trees.index_of(source.read(k)) for k in range(source.length)] == expected
+    if "fps" in options:
+        assert [time for (_, time), _ in found] == [index / 10 for index in expected]
+        assert source.fps == Fraction(10, options.get("every", 1))
+
+
+def test_only_the_part_that_is_shown_need_be_whole(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 9)
+    (folder / "001.png").unlink()
+    for name in ("000.png", "005.png"):
+        (folder / name).write_bytes(b"")
+    assert indices(open_source(folder, fps=10, start=0.2, end=0.5)) == [2, 3, 4]
+    assert indices(open_source(folder, fps=1, start=3, every=3)) == [3, 6]
+    source = open_source(folder, fps=10, start=0.4, skip_bad=True)
+    assert indices(source) == [4, 4, 6, 7, 8] and [bad.index for bad in source.bad] == [5]
+    assert indices(open_source(folder, fps=10, start=0.5, skip_bad=True)) == [6, 6, 7, 8]
+    with pytest.raises(FrameError, match=r"frame 1 \(001\.png\) is missing"):
+        open_source(folder, fps=10, start=0.1)
+
+
+def test_part_of_a_folder_takes_a_rate_and_a_start_within_it(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 9)
+    with pytest.raises(DataError, match=r"clip: its frame rate is unknown, so start and end .*--fps"):
+        open_source(folder, start=1)
+    with pytest.raises(DataError, match=r"clip: has no frame from 3 s on, it is 0\.9 s long"):
+        open_source(folder, fps=10, start=3)
+    source = open_source(folder, every=2)
+    assert [source.position[0] for _ in source.frames()] == [0, 2, 4, 6, 8] and np.isnan(source.position[1])
+    source.fps = Fraction(5)  # of what is given, so 10 for the folder
+    assert source.position == (8, 0.8)
 
 
 def test_a_source_is_called_by_the_name_that_the_user_sees(tmp_path, monkeypatch):
@@ -187,45 +297,6 @@ def test_bad_frames_at_the_start_are_replaced_by_the_one_after(tmp_path):
     assert indices(source) == [2, 2, 2, 3, 4] and [bad.index for bad in source.bad] == [0, 1]
 
 
-def test_a_missing_number_is_a_bad_frame(tmp_path):
-    folder = trees.write_frames(tmp_path / "clip", 8)
-    (folder / "002.png").unlink()
-    (folder / "005.png").unlink()
-    with pytest.raises(FrameError, match=r"frame 2 \(002\.png\) is missing"):
-        open_source(folder)
-    source = open_source(folder, skip_bad=True)
-    assert source.length == 8 and indices(source) == [0, 1, 1, 3, 4, 4, 6, 7]
-    assert [tuple(bad) for bad in source.bad] == [(2, "002.png", "is missing"), (5, "005.png", "is missing")]
-
-
-def test_a_missing_number_is_seen_where_numbers_go_in_steps(tmp_path):
-    folder = trees.write_frames(tmp_path / "clip", 8, prefix="img_", start=5, step=5, digits=1)
-    (folder / "img_15.png").unlink()
-    with pytest.raises(FrameError, match=r"frame 2 \(img_15\.png\) is missing"):
-        open_source(folder)
-
-
-def test_timestamps_are_no_numbering(tmp_path):
-    folder = trees.write_frames(tmp_path / "clip", 4)
-    for index, stamp in enumerate((1700000000, 1700000013, 1700000040, 1700000041)):
-        (folder / f"{index:03d}.png").rename(folder / f"{stamp}.png")
-    assert indices(open_source(folder)) == [0, 1, 2, 3]
-
-
-def test_a_huge_jump_in_the_numbering_is_refused_not_filled(tmp_path):
-    folder = trees.write_frames(tmp_path / "clip", 8)
-    (folder / "007.png").rename(folder / "900000000.png")
-    with pytest.raises(FrameError, match=r"jumps from 006\.png to 900000000\.png"):
-        open_source(folder, skip_bad=True)
-
-
-def test_two_pictures_of_one_number_are_refused(tmp_path):
-    trees.write_frames(tmp_path / "clip", 3)
-    trees.write_frames(tmp_path / "clip", 3, suffix=".jpg")
-    with pytest.raises(FrameError, match=r"000\.jpg and 000\.png have one number"):
-        open_source(tmp_path / "clip")
-
-
 def test_a_frame_of_another_size_stops_or_is_replaced(tmp_path):
     folder = trees.write_frames(tmp_path / "clip", 6)
     cv2.imwrite(str(folder / "004.png"), trees.frame(4, (24, 32)))
@@ -262,13 +333,6 @@ def test_ntsc_rate_is_exact(tmp_path):
     assert open_source(path, fps=15).fps == 15
 
 
-def test_an_absurd_rate_in_the_header_is_unknown(tmp_path):
-    path = trees.write_video(tmp_path / "clip.avi", 5)
-    trees.set_avi_rate(path, 1, 90000)
-    assert open_source(path).fps is None
-    assert open_source(path, fps=10).fps == 10
-
-
 def test_an_absurd_rate_given_is_refused(tmp_path):
     with pytest.raises(DataError, match="frame rate 0 given"):
         open_source(trees.write_video(tmp_path / "clip.avi", 5), fps=0)
@@ -297,20 +361,6 @@ def test_empty_files_and_cut_headers(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # its index is at the end
     with pytest.raises(FrameError, match=r"cut\.mp4: is no video.*cut short"):
         open_source(path)
-
-
-@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
-def test_a_truncated_video_stops_or_ends_early(tmp_path, suffix):
-    path = trees.write_video(tmp_path / f"cut{suffix}", 40)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * 0.6)])
-    seen = []
-    with pytest.raises(FrameError, match=r"truncated or damaged, its header says 40 frames and \d+ can be"):
-        for frame in open_source(path).frames():
-            seen.append(trees.index_of(frame))
-    source = open_source(path, skip_bad=True)
-    assert indices(source) == seen == list(range(len(seen))) and 10 < len(seen) < 38
-    assert [bad.index for bad in source.bad] == [len(seen)]
 
 
 def test_damage_in_the_middle_of_a_video_does_not_pass(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import logging
 import math
 import os
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(verb: str, arguments: Sequence[str] | None = None) -> int:
     """One verb with its arguments; the exit code. Errors are one line on stderr, a traceback with --debug."""
-    module = importlib.import_module(f"mpn.cli.{verb}")
+    module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
     parser: argparse.ArgumentParser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all)")
@@ -109,6 +110,11 @@ def from_zero(text: str) -> int:
 def above_zero(text: str) -> float:
     """A number above 0, for argparse."""
     return _checked(text, float, "a number above 0", lambda value: value > 0)
+
+
+def from_zero_float(text: str) -> float:
+    """A number from 0 up, for argparse."""
+    return _checked(text, float, "a number from 0 up", lambda value: value >= 0)
 
 
 def number(text: str) -> float:

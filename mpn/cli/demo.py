@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> None:
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes. Where to look:")
     print(f"  {out}/evaluate/curves/   a score curve a video, labelled anomalies shaded")
     print(f"  {out}/evaluate/metrics.json, scores/")
-    print(f"  {out}/score/{video.path.name}/overlay.mp4, events.json, scores.csv")
+    print(f"  {out}/score/{video.path.name}/overlay.webm, events.json, scores.csv")
     print(f"  {model}   the model: python -m mpn score YOUR_VIDEO --checkpoint {model}")
     print(f"  {DEMO_FOLDER}/   the footage")
 

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
+import signal
 import sys
-from contextlib import ExitStack
-from dataclasses import asdict
-from itertools import chain
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from mpn.calibration import Threshold
-from mpn.cli import above_zero, new_parser, number
+from mpn.cli import UsageError, above_zero, from_zero_float, new_parser, number, positive
 from mpn.cli.model import add_model, open_detector
-from mpn.detector import Detector, Result
-from mpn.errors import DataError, MpnError
-from mpn.events import Event, EventFinder
+from mpn.detector import Detector
+from mpn.errors import DataError, SizeError
 from mpn.files import write_atomically
-from mpn.overlay import OverlayWriter
-from mpn.video import FrameSource, find_sources, open_source
+from mpn.jobs import OVERLAYS, JobOptions, Outcome, belongs_to, score_source
+from mpn.overlay import clock
+from mpn.video import find_sources
 
 EXAMPLES = """  python -m mpn score lobby.mp4
-  python -m mpn score recordings/ --checkpoint runs/a/model.safetensors --overlay
+  python -m mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
   python -m mpn score frames/01 --fps 10 --false-alarms-per-hour 0.5"""
-# Where neither the source nor the model knows its frame rate; said when used.
-USUAL_RATE = 25.0
+SUMMARY = "summary.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,10 +34,13 @@ def parser() -> argparse.ArgumentParser:
     own = new_parser(
         "score",
         "Scores video files, folders of frames, or folders of either, of any length; the best results come from a "
-        "model trained on the same camera.",
+        "model trained on the same camera, or adapted to it (python -m mpn adapt). The same command again goes on "
+        "where it was stopped, and leaves out what is finished.",
         EXAMPLES,
     )
-    own.add_argument("source", nargs="+", type=Path, metavar="SOURCE", help="video, folder of frames, or of those")
+    own.add_argument(
+        "source", nargs="+", type=Path, metavar="SOURCE", help="video, folder of frames, folder of those, or a pattern"
+    )
     add_model(own)
     own.add_argument("--out", type=Path, default=Path("runs/score"), help="results (default: runs/score)")
     alarm = own.add_mutually_exclusive_group()
@@ -47,179 +48,152 @@ def parser() -> argparse.ArgumentParser:
         "--false-alarms-per-hour", type=above_zero, default=1.0, metavar="RATE", help="sets the threshold (default: 1)"
     )
     alarm.add_argument("--threshold", type=number, metavar="SCORE", help="a threshold of your own instead")
-    own.add_argument("--overlay", action="store_true", help="write overlay.mp4: curve, heat and box on the video")
+    own.add_argument(
+        "--overlay", choices=OVERLAYS, nargs="?", const="all", default="off",
+        help="videos with curve, heat and boxes: a clip of every event, or overlay.webm of all (default: off)",
+    )  # fmt: skip
     own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the source says")
-    own.add_argument("--skip-bad", action="store_true", help="go on without frames and videos that can't be read")
+    own.add_argument("--start", type=from_zero_float, metavar="SECONDS", help="where to begin in each source")
+    own.add_argument("--end", type=above_zero, metavar="SECONDS", help="where to stop in each source")
+    own.add_argument("--every", type=positive, default=1, metavar="N", help="only every n-th frame")
+    own.add_argument(
+        "--strict", action="store_true",
+        help="stop at a frame or a source that can't be read, instead of going on and saying so",
+    )  # fmt: skip
     own.add_argument("--json", action="store_true", help="print a JSON line a source instead of the summary")
     return own
 
 
+@dataclass
+class _Entry:
+    """A source, and what came of it: an outcome, or why there is none."""
+
+    path: Path
+    folder: Path
+    outcome: Outcome | None = None
+    reason: str = ""
+
+
 def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
+    if options.start is not None and options.end is not None and options.end <= options.start:
+        raise UsageError(f"--end {options.end:g} is not after --start {options.start:g}")
     detector = open_detector(options)
-    paths = [path for source in options.source for path in find_sources(source)]
-    failed = []
-    for path, folder in zip(paths, _folders(options.out, paths)):
+    found, missing = _sources(options)
+    entries = [_Entry(path, folder) for path, folder in zip(found, _folders(options.out, options.source, found))]
+    if not entries:
+        raise DataError("; ".join(one.reason for one in missing))
+    with _stopped_by_sigterm():
+        for entry in tqdm(entries, desc="sources", unit="source", disable=None if len(entries) > 1 else True):
+            _score(detector, entry, options)
+            if entry.reason and len(entries + missing) > 1:
+                tqdm.write(f"left out: {entry.reason}", file=sys.stderr)
+    entries += missing
+    if len(entries) > 1:
+        write_atomically(options.out / SUMMARY, json.dumps([_line_of(entry) for entry in entries], indent=1) + "\n")
+        if not options.json:
+            print(_total(entries, options.out))
+    if all(entry.outcome is None for entry in entries):
+        raise DataError(entries[0].reason if len(entries) == 1 else f"none of the {len(entries)} sources could be read")
+
+
+def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
+    """What the arguments stand for, and the arguments that stand for nothing."""
+    found: list[Path] = []
+    missing = []
+    for source in options.source:
         try:
-            score_source(detector, path, folder, options)
+            found += [path for path in find_sources(source, deep=True) if path not in found]
         except DataError as error:
-            if not options.skip_bad:
+            if options.strict:
                 raise
-            print(f"left out: {error}", file=sys.stderr)
-            failed.append(path)
-    if len(failed) == len(paths):
-        raise DataError(f"none of the {len(paths)} sources could be read")
+            missing.append(_Entry(source, options.out, reason=str(error)))
+            if len(options.source) > 1:
+                print(f"left out: {error}", file=sys.stderr)
+    return found, missing
 
 
-def _folders(out: Path, paths: list[Path]) -> list[Path]:
-    """A folder for each source's results, named after it; equal names get a number."""
-    names: list[str] = []
+def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
+    """A folder for each source's results, named after it and its place below what was given; what would share one,
+    or find another source's results there, gets a number."""
+    taken: list[Path] = []
     for path in paths:
-        name = path.resolve().name if path.is_dir() else path.stem
-        numbered = (f"{name}-{again}" for again in range(2, len(paths) + 2))
-        names.append(next(free for free in chain([name], numbered) if free not in names))
-    return [out / name for name in names]
+        root = next((one for one in given if one in path.parents), path.parent)
+        place = path.relative_to(root)
+        name = place if path.is_dir() else place.with_suffix("")
+        if str(name) in ("", "."):  # "score ." in a folder of frames
+            name = Path(path.resolve().name)
+        free = (out / name if n == 1 else out / name.with_name(f"{name.name}-{n}") for n in range(1, 100_000))
+        taken.append(next(folder for folder in free if folder not in taken and belongs_to(folder, path)))
+    return taken
 
 
-def score_source(detector: Detector, path: Path, folder: Path, options: argparse.Namespace) -> None:
-    """Scores one source into its folder and prints its summary; interrupted, it keeps what it has."""
-    source = open_source(path, skip_bad=options.skip_bad, fps=options.fps)
-    if source.fps is None:
-        source.fps = _assumed_rate(detector, path)
-    threshold = _threshold(detector, source, options)
-    finder = None if threshold is None else EventFinder(threshold.value, source.fps)
-    events: list[Event] = []
-    count, highest, complete = 0, (float("-inf"), 0), False
-    results = detector.score(source, images=options.overlay)
+def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> None:
+    """Scores one source and prints what came of it; the others go on where it cannot be read."""
+    names = ("false_alarms_per_hour", "threshold", "overlay", "fps", "start", "end", "every", "strict")
+    wanted = JobOptions(**{name: getattr(options, name) for name in names})
+    shown: list[dict[str, Any]] = []
+
+    def tell(event: dict[str, Any]) -> None:
+        if not shown and not options.json:
+            tqdm.write(f"{entry.path}:")
+        shown.append(event)
+        if not options.json:
+            tqdm.write(event_line(len(shown), event))
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MpnError(f"cannot make the folder {folder}: {error.strerror}; give another --out") from error
-    with ExitStack() as stack:
-        table = stack.enter_context(_Table(folder / "scores.csv", detector))
-        bar = stack.enter_context(tqdm(total=source.length, desc=path.name, unit="frame", disable=None))
-        overlay = None
-        if options.overlay:
-            overlay = OverlayWriter(folder / "overlay.mp4", fps=source.fps, size=source.size)
-            stack.enter_context(overlay)
-        try:
-            for result in results:
-                table.write(result)
-                if overlay:
-                    _draw(overlay, result, threshold)
-                if finder and not np.isnan(result.score):
-                    events += finder.update(result.frame, result.score, result.region)
-                if result.score > highest[0]:
-                    highest = (result.score, result.frame)
-                count += 1
-                bar.update()
-            complete = True
-        finally:
-            events += finder.finish() if finder else []
-            summary = _summary(detector, source, threshold, events, count, complete)
-            write_atomically(folder / "events.json", json.dumps(summary, indent=1) + "\n")
-    if count <= detector.preset.window:
-        print(f"{path}: {count} frames are too few, a score takes {detector.preset.window} before it", file=sys.stderr)
-    print(json.dumps(summary) if options.json else _text(path, folder, summary, highest))
+        entry.outcome = score_source(detector, entry.path, entry.folder, wanted, tell)
+    except (DataError, SizeError) as error:
+        if options.strict:
+            raise
+        entry.reason = str(error)
+        return
+    for note in entry.outcome.notes:
+        tqdm.write(f"{entry.path}: {note}", file=sys.stderr)
+    tqdm.write(json.dumps(entry.outcome.summary) if options.json else _text(entry))
 
 
-def _assumed_rate(detector: Detector, path: Path) -> float:
-    rate = detector.checkpoint.fps or USUAL_RATE
-    origin = "as the model's training footage" if detector.checkpoint.fps else "a usual rate"
-    print(f"{path}: frame rate unknown, {rate:g} frames/s assumed ({origin}); --fps says otherwise", file=sys.stderr)
-    return rate
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does, with everything so far kept."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: whoever runs us there sees to signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _threshold(detector: Detector, source: FrameSource, options: argparse.Namespace) -> Threshold | None:
-    if options.threshold is not None:
-        value = options.threshold
-        return Threshold(value, False, (value, value), 0.0, float("nan"), "given")
-    calibration = detector.calibration(source.fps)
-    if calibration is None:
-        print("this model has no normal scores for a threshold: no events (--threshold sets one)", file=sys.stderr)
-        return None
-    return calibration.threshold(options.false_alarms_per_hour)
+def event_line(number: int, event: dict[str, Any]) -> str:
+    """An event for a person: when, how long, where, how high."""
+    text = (
+        f"  event {number}: {clock(event['start_seconds'])} - {clock(event['end_seconds'])} "
+        f"({event['end_seconds'] - event['start_seconds']:.1f} s), peak {event['peak_score']:.2f} "
+        f"at frame {event['peak_frame']}"
+    )
+    if event["region"]:
+        top, left, height, width = event["region"]
+        text += f", at x {left}-{left + width}, y {top}-{top + height}"
+    if "rarer_than_one_in" in event:
+        beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
+        text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} normal frames{beyond}"
+    return text
 
 
-class _Table:
-    """scores.csv, a row a frame, each on its way to the disk before the next; a full disk is an MpnError."""
-
-    def __init__(self, path: Path, detector: Detector) -> None:
-        self.path = path
-        columns = ("error", "pseudo", "psnr_db", "compactness")
-        self.names = [name for name in columns if name != "pseudo" or "pseudo" in detector.weights]
-        try:
-            self.file = path.open("w")
-        except OSError as error:
-            raise MpnError(f"cannot write {path}: {error.strerror}; give another --out") from error
-        self._line("frame", "time", "score", "raw", *self.names, "top", "left", "height", "width")
-
-    def write(self, result: Result) -> None:
-        """A frame's row."""
-        values = [result.score, result.raw, *(result.parts.get(name, float("nan")) for name in self.names)]
-        place = result.region or ("", "", "", "")
-        self._line(str(result.frame), f"{result.time:.3f}", *(f"{value:.6g}" for value in values), *map(str, place))
-
-    def _line(self, *fields: str) -> None:
-        try:
-            self.file.write(",".join(fields) + "\n")
-            self.file.flush()
-        except OSError as error:
-            raise MpnError(f"cannot write {self.path}: {error.strerror}; the rows before are kept") from error
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Every row was flushed; what a failed flush left over would only fail once more.
-        with contextlib.suppress(OSError):
-            self.file.close()
-
-
-def _draw(overlay: OverlayWriter, result: Result, threshold: Threshold | None) -> None:
-    heat = None
-    if result.map is not None and threshold is not None:
-        heat = np.clip(result.map / max(threshold.value, 1e-6), 0, 1)
-    overlay.write(result.image, result.score, threshold.value if threshold else None, heat, result.region)
-
-
-def _summary(
-    detector: Detector,
-    source: FrameSource,
-    threshold: Threshold | None,
-    events: list[Event],
-    count: int,
-    complete: bool,
-) -> dict:
-    """What events.json holds."""
-    calibration = detector.calibration(source.fps) if threshold else None
-    found = []
-    for event in events:
-        entry = event.to_dict()
-        if calibration is not None:
-            rarity = calibration.rarity(event.peak_score)
-            entry |= {"rarer_than_one_in": round(rarity.one_in, 1), "beyond_normal_footage": rarity.beyond}
-        found.append(entry)
-    return {
-        "source": str(source.path),
-        "complete": complete,
-        "frames": count,
-        "fps": float(source.fps),
-        "threshold": None if threshold is None else _finite(threshold._asdict()),
-        "events": found,
-        "bad_frames": [bad._asdict() for bad in source.bad],
-        "checkpoint_sha256": detector.checkpoint.sha256,
-        "recipe": asdict(detector.recipe),
-    }
-
-
-def _finite(values: dict) -> dict:
-    return {name: None if value != value else value for name, value in values.items()}
-
-
-def _text(path: Path, folder: Path, summary: dict, highest: tuple[float, int]) -> str:
+def _text(entry: _Entry) -> str:
     """A source's summary for a person."""
-    lines = [f"{path}: {summary['frames']} frames, {summary['frames'] / summary['fps']:.1f} s; results in {folder}"]
+    summary, done = entry.outcome.summary, entry.outcome.done_before
+    text = f"{entry.path}: {summary['frames']} frames, {clock(summary['frames'] / summary['fps'])} long"
+    if done:
+        text += ", scored before" if done == summary["frames"] else f", {done} of them scored before"
+    lines = [f"{text}; results in {entry.folder}"]
     threshold = summary["threshold"]
     if threshold:
         note = ""
@@ -227,14 +201,42 @@ def _text(path: Path, folder: Path, summary: dict, highest: tuple[float, int]) -
             minutes = threshold["hours"] * 60
             note = f" (extrapolated from {minutes:.1f} minutes of normal footage: take it as a rough guide)"
         lines.append(f"  threshold {threshold['value']:.2f}{note}; {len(summary['events'])} events")
-    if highest[0] > float("-inf"):
-        lines.append(f"  highest score {highest[0]:.2f} at frame {highest[1]}, {highest[1] / summary['fps']:.1f} s")
-    for event in summary["events"]:
-        rarity = ""
-        if "rarer_than_one_in" in event:
-            rarity = f", rarer than 1 in {event['rarer_than_one_in']:.0f} normal frames"
+    if entry.outcome.highest:
+        lines.append(f"  highest score {entry.outcome.highest[0]:.2f} at {clock(entry.outcome.highest[1])}")
+    ended = [bad for bad in summary["bad_frames"] if bad["index"] >= summary["frames"]]
+    if bad := [one for one in summary["bad_frames"] if one not in ended]:
         lines.append(
-            f"  {event['start_seconds']:8.1f} - {event['end_seconds']:.1f} s  peak {event['peak_score']:.2f} "
-            f"at frame {event['peak_frame']}{rarity}"
+            f"  {len(bad)} frames could not be used and were replaced by the one before, the first: frame "
+            f"{bad[0]['index']} ({bad[0]['name']}) {bad[0]['reason']}"
         )
+    lines += [f"  frame {one['index']} ({one['name']}) {one['reason']}" for one in ended]
+    return "\n".join(lines)
+
+
+def _line_of(entry: _Entry) -> dict[str, Any]:
+    """A source's entry in summary.json."""
+    if entry.outcome is None:
+        return {"source": str(entry.path), "scored": False, "reason": entry.reason}
+    summary = entry.outcome.summary
+    highest = entry.outcome.highest[0] if entry.outcome.highest else None
+    return {
+        "source": str(entry.path), "scored": True, "folder": str(entry.folder), "frames": summary["frames"],
+        "seconds": summary["frames"] / summary["fps"], "events": len(summary["events"]), "highest_score": highest,
+        "bad_frames": len(summary["bad_frames"]), "notes": summary["notes"],
+    }  # fmt: skip
+
+
+def _total(entries: list[_Entry], out: Path) -> str:
+    """All sources in a table, and what was left out and why."""
+    scored = [entry for entry in entries if entry.outcome]
+    width = max(len(str(entry.path)) for entry in entries)
+    lines = [f"\n{'source':{width}} {'frames':>8} {'length':>10} {'events':>7} {'highest':>8}"]
+    for entry in scored:
+        one = _line_of(entry)
+        highest = "-" if one["highest_score"] is None else f"{one['highest_score']:.2f}"
+        lines.append(
+            f"{entry.path!s:{width}} {one['frames']:>8} {clock(one['seconds']):>10} {one['events']:>7} {highest:>8}"
+        )
+    lines += [f"{entry.path!s:{width}} not scored: {entry.reason}" for entry in entries if not entry.outcome]
+    lines.append(f"{len(scored)} of {len(entries)} sources scored; {out / SUMMARY}")
     return "\n".join(lines)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from mpn.errors import FrameError, LabelError
+from mpn.errors import DataError, FrameError, LabelError
+from mpn.files import read_npy
 from mpn.listing import images_in
 from mpn.video import read_image
 
@@ -135,21 +136,11 @@ def m_intervals(path: Path) -> list[np.ndarray]:
 
 
 def load_npy(path: Path) -> np.ndarray:
-    """An array of numbers from a .npy file, memory-mapped; pickled objects and archives are refused."""
+    """An array of numbers from a .npy file, see `mpn.files.read_npy`."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise LabelError(f"{path}: holds pickled Python objects, which are never loaded (they can run code); "
-                             "expected a plain array of 0 and 1") from error
-        raise LabelError(f"{path}: cannot be read as .npy ({_line(error)}); expected a plain array of 0 and 1") \
-            from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise LabelError(f"{path}: is an archive of arrays; expected one plain array (.npy)")
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise LabelError(f"{path}: holds {array.dtype}; expected an array of 0 and 1")
-    return array
+        return read_npy(path)
+    except DataError as error:
+        raise LabelError(f"{error}, 0 (normal) and 1 (anomalous)") from error
 
 
 def npy_vector(path: Path) -> np.ndarray:

@@ -87,12 +87,24 @@ def test_a_text_file_called_mp4_is_left_out_on_request(cli: Cli, still: Path, tm
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "b.mp4").write_text("no video at all\n" * 50)
     write_film(tmp_path / "clips" / "a.avi", footage(30))
-    scored = cli("score", "clips", "--checkpoint", still, "--skip-bad")
-    assert scored.code == 0 and "left out: clips/b.mp4" in scored.err
-    assert [folder.name for folder in (tmp_path / "runs" / "score").iterdir()] == ["a"]
     trained = cli("train", "clips", *TINY, "--out", "run", "--skip-bad")
     assert trained.code == 0 and "left out: clips/b.mp4" in trained.err
-    assert "none of the 1 sources" in cli("score", "clips/b.mp4", "--checkpoint", still, "--skip-bad").error()
+
+
+def test_one_bad_video_does_not_stop_the_scoring_of_others(cli: Cli, still: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "b.mp4").write_text("no video at all\n" * 50)
+    (tmp_path / "clips" / "c.mp4").write_bytes(b"")
+    write_film(tmp_path / "clips" / "a.avi", footage(30))
+    scored = cli("score", "clips", "nowhere", "--checkpoint", still)
+    assert scored.code == 0 and "left out: clips/b.mp4" in scored.err
+    assert "1 of 4 sources scored" in scored.out and "clips/c.mp4 not scored: clips/c.mp4: is empty" in scored.out
+    summary = json.loads((tmp_path / "runs" / "score" / "summary.json").read_text())
+    assert [entry["scored"] for entry in summary] == [True, False, False, False]
+    assert "is no video" in summary[1]["reason"] and "does not exist" in summary[3]["reason"]
+    assert "is no video" in cli("score", "clips", "--checkpoint", still, "--strict").error()
+    (tmp_path / "clips" / "a.avi").unlink()
+    assert "none of the 3 sources could be read" in cli("score", "clips", "nowhere", "--checkpoint", still).error()
 
 
 @pytest.fixture
@@ -120,18 +132,19 @@ def test_a_zero_byte_jpg_is_trained_around_on_request(cli: Cli, holed: Path, tmp
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").training["windows"] == 11 + 6
 
 
-def test_a_zero_byte_jpg_stops_scoring_with_the_rows_before_it(
+def test_a_zero_byte_jpg_stops_strict_scoring_with_the_rows_before_it(
     cli: Cli, holed: Path, still: Path, tmp_path: Path
 ) -> None:
-    assert "frame 15 (015.jpg) is empty" in cli("score", "holed", "--checkpoint", still, *PLAIN).error()
+    assert "frame 15 (015.jpg) is empty" in cli("score", "holed", "--checkpoint", still, "--strict", *PLAIN).error()
     folder = tmp_path / "runs" / "score" / "holed"
     found = json.loads((folder / "events.json").read_text())
     rows = (folder / "scores.csv").read_text().splitlines()[1:]
     assert found["complete"] is False and 10 <= found["frames"] == len(rows) <= 15
 
 
-def test_a_zero_byte_jpg_is_scored_around_on_request(cli: Cli, holed: Path, still: Path, tmp_path: Path) -> None:
-    assert cli("score", "holed", "--checkpoint", still, "--skip-bad", *PLAIN).code == 0
+def test_a_zero_byte_jpg_is_scored_around_and_said(cli: Cli, holed: Path, still: Path, tmp_path: Path) -> None:
+    result = cli("score", "holed", "--checkpoint", still, *PLAIN)
+    assert result.code == 0 and "1 frames could not be used" in result.out and "frame 15 (015.jpg)" in result.out
     folder = tmp_path / "runs" / "score" / "holed"
     found = json.loads((folder / "events.json").read_text())
     assert found["complete"] is True and found["frames"] == 30
@@ -141,9 +154,13 @@ def test_a_zero_byte_jpg_is_scored_around_on_request(cli: Cli, holed: Path, stil
 def test_a_video_cut_short(cli: Cli, still: Path, tmp_path: Path) -> None:
     film = write_film(tmp_path / "day.avi", footage(40))
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    error = cli("score", film, "--checkpoint", still, "--precision", "float32").error()
+    error = cli("score", film, "--checkpoint", still, "--precision", "float32", "--strict").error()
     assert "day.avi" in error
     assert "truncated" in error or "cut short" in error or "can be decoded" in error
+    result = cli("score", film, "--checkpoint", still, "--precision", "float32")
+    assert result.code == 0 and "truncated" in result.out + result.err
+    found = json.loads((tmp_path / "runs" / "score" / "day" / "events.json").read_text())
+    assert 10 <= found["frames"] <= 30 and found["complete"] is True
 
 
 def test_frames_smaller_than_the_network_needs(cli: Cli, still: Path, tmp_path: Path) -> None:

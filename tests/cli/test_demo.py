@@ -32,7 +32,7 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "demo"
     video = json.loads((out / "score" / "01_01" / "events.json").read_text())
     assert (video["frames"], video["fps"], video["complete"]) == (24, 10, True)
-    assert (out / "score" / "01_01" / "overlay.mp4").stat().st_size > 0
+    assert (out / "score" / "01_01" / "overlay.webm").stat().st_size > 0
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["videos"] == 2
     assert "score (region score)" in first.out  # the table
     for place in ("runs/demo/evaluate/curves/", "runs/demo/train/model.safetensors", "data/demo/"):

@@ -98,7 +98,8 @@ def test_the_summary_says_when_and_how_sure(scored: Outcome, tmp_path: Path) -> 
     count = len(events(tmp_path / "out" / "clip")["events"])
     assert f"; {count} events" in scored.out and count > 0
     assert threshold["extrapolated"] is True and "extrapolated from 0.2 minutes of normal footage" in scored.out
-    assert "2.0 -" in scored.out  # the first event's start
+    assert "event 1: 0:02.0 - 0:" in scored.out and ", at x " in scored.out
+    assert "rarer than 1 in 117 normal frames (higher than any of them)" in scored.out  # 116 were scored
 
 
 def test_a_threshold_of_ones_own(cli: Cli, still: Path, clip: Path, tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_video_file_with_an_overlay(cli: Cli, still: Path, tmp_path: Path) -> 
     result = cli("score", film, "--checkpoint", still, "--overlay", "--out", "out", "--precision", "float32")
     assert result.code == 0, result.err
     assert len(table(tmp_path / "out" / "day")) == 30 and events(tmp_path / "out" / "day")["fps"] == 10
-    overlay = cv2.VideoCapture(str(tmp_path / "out" / "day" / "overlay.mp4"))
+    overlay = cv2.VideoCapture(str(tmp_path / "out" / "day" / "overlay.webm"))
     frames = 0
     while overlay.read()[0]:
         frames += 1
@@ -143,7 +144,7 @@ def test_sources_of_one_name_do_not_overwrite_each_other(cli: Cli, still: Path, 
     for number, place in enumerate(("x/a", "y/a", "y/a-2")):
         write_footage(tmp_path / place, footage(6 + number))
     assert cli("score", "x/a", "y/a-2", "y/a", "--checkpoint", still, "--out", "out", *PLAIN).code == 0
-    lengths = {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir()}
+    lengths = {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir() if folder.is_dir()}
     assert lengths == {"a": 6, "a-2": 8, "a-3": 7}
 
 
@@ -188,9 +189,46 @@ def test_interrupted_it_keeps_what_it_has(
     found = events(folder)
     assert found["complete"] is False and found["frames"] == 30
     assert [(event["start"], event["end"]) for event in found["events"]] == [(20, 30)]
-    assert cv2.VideoCapture(str(folder / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 30
+    assert cv2.VideoCapture(str(folder / "overlay.webm")).get(cv2.CAP_PROP_FRAME_COUNT) == 30
 
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert cli("score", clip, "--checkpoint", still, *PLAIN).code == 0  # again, to the same place
     assert len(table(folder)) == 60 and events(folder)["complete"] is True
+
+
+def test_again_it_scores_nothing_twice(cli: Cli, still: Path, clip: Path, tmp_path: Path) -> None:
+    first = cli("score", clip, "--checkpoint", still, "--pseudo-weight", 0, *PLAIN)
+    again = cli("score", clip, "--checkpoint", still, "--pseudo-weight", 0, *PLAIN)
+    assert "scored before" in again.out and "scored before" not in first.out
+    assert again.out.replace(", scored before", "") == first.out
+
+
+def test_results_of_a_folder_of_folders_keep_their_places(cli: Cli, still: Path, tmp_path: Path) -> None:
+    for number, place in enumerate(("recordings/monday/0800.avi", "recordings/tuesday/0800.avi")):
+        write_film(tmp_path / place, footage(6 + number))
+    result = cli("score", "recordings", "--checkpoint", still, "--out", "out", *PLAIN)
+    assert result.code == 0, result.err
+    assert [len(table(tmp_path / "out" / day / "0800")) for day in ("monday", "tuesday")] == [6, 7]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [entry["frames"] for entry in summary] == [6, 7] and "2 of 2 sources scored" in result.out
+
+
+def test_another_source_of_the_same_name_does_not_take_the_results_place(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
+    for number, place in enumerate(("x/day.avi", "y/day.avi")):
+        write_film(tmp_path / place, footage(6 + number))
+    for place in ("x/day.avi", "y/day.avi", "x/day.avi"):
+        assert cli("score", place, "--checkpoint", still, "--out", "out", *PLAIN).code == 0
+    assert {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir()} == {"day": 6, "day-2": 7}
+
+
+def test_a_stretch_of_a_video_and_only_some_of_its_frames(cli: Cli, still: Path, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "day.avi", footage(60))
+    result = cli("score", film, "--checkpoint", still, "--start", 1, "--end", 5, "--every", 2, "--out", "out")
+    assert result.code == 0, result.err
+    assert [int(row["frame"]) for row in table(tmp_path / "out" / "day")] == list(range(10, 50, 2))
+    assert cli("score", film, "--checkpoint", still, "--start", 5, "--end", 4).code == 2
+    for option, value in (("--every", 0), ("--start", -1), ("--end", 0), ("--overlay", "sometimes")):
+        assert cli("score", film, "--checkpoint", still, option, value).code == 2

@@ -1,0 +1,147 @@
+"""Overlay videos of a scoring job: one of everything, or a clip of every event.
+
+    overlay.webm        every frame; overlay-2.webm, ... from where a stopped job went on
+    event-001.webm      event 1 with the two seconds before it; event-001-2.webm after a stop in the midst of it
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mpn.detector import Detector, Result
+from mpn.events import Event
+from mpn.overlay import OverlayWriter, drawn
+from mpn.scoring import regions
+from mpn.video import FrameSource
+
+SECONDS_BEFORE = 2.0
+SUFFIX = ".webm"
+
+
+class _Drawer:
+    """Draws results into overlay videos: heat in units of the threshold, boxes round what is above it.
+
+    Args:
+        folder: of the results.
+        source: gives frame rate and size.
+        threshold: of the score; None without one: heat is then in units of the highest score so far.
+        detector: gives the patch and the network's frame size.
+        again: an earlier run has written overlays that are kept.
+    """
+
+    def __init__(
+        self, folder: Path, source: FrameSource, threshold: float | None, detector: Detector, *, again: bool = False
+    ) -> None:
+        self.folder, self.source, self.threshold, self.again = folder, source, threshold, again
+        self.patch, self.network_size = detector.recipe.patch, detector.preset.size
+        self.writer: OverlayWriter | None = None
+        self.highest = 1e-6
+
+    def __enter__(self) -> _Drawer:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if self.writer is not None:
+            self.writer.__exit__(kind, error, trace)
+            self.writer = None
+
+    def _open(self, name: str) -> OverlayWriter:
+        path = _free(self.folder, name) if self.again else self.folder / f"{name}{SUFFIX}"
+        return OverlayWriter(path, fps=self.source.fps, size=self.source.size)
+
+    def _draw(self, result: Result) -> None:
+        level = self.threshold if self.threshold is not None else self.highest
+        heat, boxes = None, []
+        if result.map is not None:
+            self.highest = max(self.highest, result.score)
+            heat = np.clip(result.map / max(level, 1e-6), 0, 1)
+            if self.threshold is not None:
+                size = self.source.size
+                boxes = regions(result.map, level, self.patch, self.network_size, size) or [result.region]
+        self.writer.write(result.image, result.score, self.threshold, heat, boxes, result.time)
+
+
+class OverlayVideo(_Drawer):
+    """overlay.webm: every frame."""
+
+    def write(self, result: Result, open_event: Event | None, number: int) -> None:
+        """Adds a frame; the event is not needed here."""
+        if self.writer is None:
+            self.writer = self._open("overlay")
+        self._draw(result)
+
+    def finish(self, number: int) -> None:
+        """Nothing is left to do at the end of a source."""
+
+
+class EventClips(_Drawer):
+    """event-NNN.webm: every event with what came before it; memory holds two seconds of small frames."""
+
+    def __init__(
+        self, folder: Path, source: FrameSource, threshold: float | None, detector: Detector, *, again: bool = False
+    ) -> None:
+        super().__init__(folder, source, threshold, detector, again=again)
+        self.before: deque[Result] = deque(maxlen=max(1, round(SECONDS_BEFORE * float(source.fps))))
+        self.number = 0
+
+    def write(self, result: Result, open_event: Event | None, number: int) -> None:
+        """Takes a frame.
+
+        Args:
+            result: with its image.
+            open_event: the event that may still become longer, if there is one.
+            number: events that are over.
+        """
+        result.image = drawn(result.image, self.source.size)
+        if self.writer is not None and (open_event is None or number >= self.number):
+            self._close(number)
+        if open_event is None:
+            self.before.append(result)
+            return
+        if self.writer is None:
+            self.number = number + 1
+            self.writer = self._open(f"event-{self.number:03}")
+            for earlier in self.before:
+                self._draw(earlier)
+            self.before.clear()
+        self._draw(result)
+
+    def finish(self, number: int) -> None:
+        """At the end of a source."""
+        if self.writer is not None:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        """Keeps the clip if its event was long enough to be one."""
+        writer, self.writer = self.writer, None
+        writer.close()
+        if number < self.number:
+            writer.path.unlink()
+
+
+def _free(folder: Path, name: str) -> Path:
+    """NAME.webm, or the first of NAME-2.webm, NAME-3.webm, ... that does not exist."""
+    names = [name, *(f"{name}-{again}" for again in range(2, 10_000))]
+    return next(path for path in (folder / f"{one}{SUFFIX}" for one in names) if not path.exists())
+
+
+def keep_parts(folder: Path) -> int:
+    """Gives their names to overlay videos that a killed job left unfinished, drops those that nothing can be read
+    from; how many were kept."""
+    kept = 0
+    for part in sorted(folder.glob(f".*.part{SUFFIX}")):
+        capture = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
+        whole = capture.isOpened() and capture.read()[0]
+        capture.release()
+        if whole:
+            part.rename(_free(folder, part.name[1 : -len(f".part{SUFFIX}")]))
+            kept += 1
+        else:
+            with contextlib.suppress(OSError):
+                part.unlink()
+    return kept

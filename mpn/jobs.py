@@ -1,0 +1,356 @@
+"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on with.
+
+    scores.csv     a row a frame
+    events.json    the events so far, the threshold, what was wrong with the source; `complete` once it is
+    state.json     to go on from: what was asked for, and where the last whole batch of the network ended
+    overlay.webm, event-NNN.webm   if wanted, see `mpn.overlay` and `mpn.event_clips`
+
+A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the same model,
+source and options ends with the scores.csv of one left alone, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mpn.calibration import Threshold
+from mpn.detector import Detector, Result, check_size_of
+from mpn.errors import MpnError
+from mpn.event_clips import EventClips, OverlayVideo, keep_parts
+from mpn.events import Event, EventFinder
+from mpn.files import write_atomically
+from mpn.score_table import ScoreTable
+from mpn.video import open_source
+
+SCORES, EVENTS, STATE = "scores.csv", "events.json", "state.json"
+OVERLAYS = ("off", "events", "all")
+SAVE_SECONDS = 2.0
+# Where neither the source nor the model knows its frame rate; said when used.
+USUAL_RATE = 25.0
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What is wanted of a source.
+
+    Attributes:
+        false_alarms_per_hour: sets the threshold, from normal footage; or `threshold` itself.
+        overlay: "off", "events" (a clip of each) or "all".
+        fps: frames/s instead of what the source says.
+        start, end: seconds, the stretch to score. every: only every n-th frame of it.
+        strict: stop at the first frame that cannot be read, instead of going on with the one before it.
+    """
+
+    false_alarms_per_hour: float = 1.0
+    threshold: float | None = None
+    overlay: str = "off"
+    fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+    every: int = 1
+    strict: bool = False
+
+
+@dataclass
+class Outcome:
+    """What came of a source.
+
+    Attributes:
+        summary: what events.json holds.
+        done_before: results that an earlier run had; all of them where it had finished.
+        highest: the highest score and its time in seconds, None without any.
+        notes: what was found odd, a line each.
+    """
+
+    summary: dict[str, Any]
+    done_before: int
+    highest: tuple[float, float] | None
+    notes: list[str]
+
+
+@dataclass
+class _State:
+    """Where a job stands after a whole batch: results, the table's size in bytes, the last score, events."""
+
+    count: int = 0
+    size: int = 0
+    smoothed: float | None = None
+    events: tuple[Event, ...] = ()
+    open: Event | None = None
+    highest: tuple[float, float] | None = None
+    complete: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        found = [event.to_dict() for event in self.events]
+        return {**vars(self), "events": found, "open": self.open.to_dict() if self.open else None}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> _State:
+        own = {name: values[name] for name in vars(cls())}
+        own["events"] = tuple(Event.from_dict(one) for one in own["events"])
+        own["open"] = Event.from_dict(own["open"]) if own["open"] else None
+        own["highest"] = tuple(own["highest"]) if own["highest"] else None
+        return cls(**own)
+
+
+class ScoreJob:
+    """One source and the folder of its results.
+
+    Args:
+        detector: the model.
+        path: a video file or a folder of frames.
+        folder: for the results; made where it is missing.
+        options: see `JobOptions`.
+        tell: called with every event as soon as it is over, and with those of an earlier run.
+
+    Raises:
+        DataError: the source cannot be read. SizeError: its frames are too small. MpnError: the folder cannot be
+            written.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        path: Path,
+        folder: Path,
+        options: JobOptions,
+        tell: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> None:
+        self.detector, self.path, self.folder, self.options, self.tell = detector, path, folder, options, tell
+        lenient = not options.strict
+        self.source = open_source(
+            path, skip_bad=lenient, repeat_broken=lenient, fps=options.fps,
+            start=options.start, end=options.end, every=options.every,
+        )  # fmt: skip
+        check_size_of(self.source, detector.preset)
+        self.notes: list[str] = []
+        if self.source.fps is None:
+            self.source.fps = self._assumed_rate()
+        self.rate = Fraction(self.source.fps)
+        self.threshold = self._threshold()
+        self.identity = self._identity()
+        self.state = self._earlier()
+
+    def run(self) -> Outcome:
+        """Scores what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
+        for event in self.state.events:
+            self.tell(self._described(event))
+        before = self.state.count
+        if self.state.complete:
+            return Outcome(self._read_summary(), before, self.state.highest, self.notes)
+        self._make_folder()
+        self._save(self.state, self.state)  # whose results these are, however soon it is killed
+        self._score()
+        if self.state.count <= self.detector.preset.window:
+            window = self.detector.preset.window
+            self.notes.append(f"{self.state.count} frames are too few, a score takes {window} before it")
+        return Outcome(self._summary(), before, self.state.highest, [*self.notes, *self.source.notes])
+
+    def _score(self) -> None:
+        state, options = self.state, self.options
+        finder = self._finder()
+        with ExitStack() as stack:
+            table = stack.enter_context(ScoreTable(self.folder / SCORES, "pseudo" in self.detector.weights, state.size))
+            bar = stack.enter_context(
+                tqdm(total=self.source.length, initial=state.count, desc=self.path.name, unit="frame", disable=None)
+            )
+            film = self._film(stack)
+            last_saved = time.monotonic()
+            results = self.detector.score(
+                self.source, images=options.overlay != "off", first=state.count, smoothed=state.smoothed
+            )
+            kept, latest = state, state
+            try:
+                for result in results:
+                    size = table.write(result)
+                    latest = self._after(latest, result, finder, size)
+                    if film:
+                        film.write(result, finder.open if finder else None, len(latest.events))
+                    bar.update()
+                    if self.detector.ends_a_batch(latest.count):
+                        kept = latest
+                        if time.monotonic() - last_saved > SAVE_SECONDS:
+                            self._save(kept, latest)
+                            last_saved = time.monotonic()
+                ended = self._told(latest, finder.finish() if finder else [])
+                if film:
+                    film.finish(len(ended.events))
+                latest = kept = replace(ended, open=None, complete=True)
+            finally:
+                self._save(kept, latest)
+                self.state = latest
+
+    def _after(self, state: _State, result: Result, finder: EventFinder | None, size: int) -> _State:
+        """The state after one more result; tells of events that are over."""
+        own = replace(state, count=state.count + 1, size=size)
+        if math.isnan(result.score):
+            return own
+        own.smoothed = result.score
+        if own.highest is None or result.score > own.highest[0]:
+            own.highest = (result.score, result.time)
+        if finder:
+            over = finder.update(result.frame, result.score, result.region, result.time)
+            own = self._told(own, over)
+            own.open = finder.open
+        return own
+
+    def _told(self, state: _State, over: list[Event]) -> _State:
+        for event in over:
+            self.tell(self._described(event))
+        return replace(state, events=(*state.events, *over)) if over else state
+
+    def _finder(self) -> EventFinder | None:
+        if self.threshold is None:
+            return None
+        finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
+        finder.open = self.state.open
+        return finder
+
+    def _film(self, stack: ExitStack) -> OverlayVideo | EventClips | None:
+        if self.options.overlay == "off":
+            return None
+        parts = keep_parts(self.folder) if self.state.count else 0
+        kind = OverlayVideo if self.options.overlay == "all" else EventClips
+        level = self.threshold.value if self.threshold else None
+        made = kind(self.folder, self.source, level, self.detector, again=bool(parts or self.state.count))
+        return stack.enter_context(made)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MpnError(f"cannot make the folder {self.folder}: {error.strerror}; give another --out") from error
+        if not self.state.count:  # of an earlier run with other options
+            for old in (STATE, EVENTS, "overlay*.webm", "event-*.webm", ".*.part.webm"):
+                for path in self.folder.glob(old):
+                    path.unlink()
+
+    # What was asked for, and where it stands -----------------------------------------------------------
+
+    def _assumed_rate(self) -> Fraction:
+        rate = self.detector.checkpoint.fps or USUAL_RATE
+        origin = "as the model's training footage" if self.detector.checkpoint.fps else "a usual rate"
+        self.notes.append(f"frame rate unknown, {rate:g} frames/s assumed ({origin}); --fps says otherwise")
+        return Fraction(rate).limit_denominator(1001) / self.options.every
+
+    def _threshold(self) -> Threshold | None:
+        if self.options.threshold is not None:
+            value = self.options.threshold
+            return Threshold(value, False, (value, value), 0.0, float("nan"), "given")
+        calibration = self.detector.calibration(self.rate)
+        if calibration is not None:
+            return calibration.threshold(self.options.false_alarms_per_hour)
+        self.notes.append(
+            "this model knows no normal scores of this camera, so there is no threshold and there are no events: "
+            "python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes them, or --threshold sets one"
+        )
+        return None
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree for results to be gone on with."""
+        stat = self.path.stat()
+        asked = {
+            "source": str(self.path.resolve()),
+            "bytes_or_frames": self.source.length if self.path.is_dir() else stat.st_size,
+            "modified": stat.st_mtime_ns,
+            "checkpoint": self.detector.checkpoint.sha256,
+            "recipe": asdict(self.detector.recipe),
+            "bfloat16": self.detector.bfloat16,
+            "fps": float(self.rate),
+            "threshold": self.threshold.value if self.threshold else None,
+            "options": asdict(self.options),
+        }
+        return json.loads(json.dumps(asked))
+
+    def _earlier(self) -> _State:
+        """Where an earlier run of the same job stopped, or the beginning."""
+        try:
+            found = json.loads((self.folder / STATE).read_text())
+            state = _State.from_dict(found["state"])
+            same = found["identity"] == self.identity
+            there = (self.folder / SCORES).stat().st_size >= state.size
+        except (OSError, ValueError, KeyError, TypeError):
+            return _State()
+        return state if same and there else _State()
+
+    def _save(self, kept: _State, latest: _State) -> None:
+        content = {"identity": self.identity, "state": kept.to_dict()}
+        summary = json.dumps(self._summary(latest), indent=1) + "\n"
+        write_atomically(self.folder / EVENTS, summary)
+        write_atomically(self.folder / STATE, json.dumps(content) + "\n")
+
+    # What is said of it --------------------------------------------------------------------------------
+
+    def _described(self, event: Event) -> dict[str, Any]:
+        """An event's entry in events.json."""
+        calibration = self.detector.calibration(self.rate)
+        if calibration is None:
+            return event.to_dict()
+        rarity = calibration.rarity(event.peak_score)
+        return event.to_dict() | {
+            "rarer_than_one_in": round(rarity.one_in, 1), "beyond_normal_footage": rarity.beyond,
+        }  # fmt: skip
+
+    def _summary(self, state: _State | None = None) -> dict[str, Any]:
+        """What events.json holds; an event that is not over counts as far as it goes."""
+        state = state or self.state
+        found = list(state.events)
+        if state.open is not None and self.threshold is not None:
+            finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
+            finder.open = state.open
+            found += finder.finish()
+        threshold = self.threshold
+        return {
+            "source": str(self.path),
+            "complete": state.complete,
+            "frames": state.count,
+            "fps": float(self.rate),
+            "frame_size": list(self.source.size),
+            "threshold": None if threshold is None else _plain(threshold),
+            "events": [self._described(event) for event in found],
+            "bad_frames": [bad._asdict() for bad in self.source.bad],
+            "notes": [*self.notes, *self.source.notes],
+            "checkpoint_sha256": self.detector.checkpoint.sha256,
+            "recipe": asdict(self.detector.recipe),
+        }
+
+    def _read_summary(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / EVENTS).read_text())
+        except (OSError, ValueError):
+            return self._summary()
+
+
+def score_source(
+    detector: Detector,
+    path: Path,
+    folder: Path,
+    options: JobOptions,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> Outcome:
+    """Scores one source into its folder, or goes on with it; see `ScoreJob`."""
+    return ScoreJob(detector, path, folder, options, tell).run()
+
+
+def belongs_to(folder: Path, path: Path) -> bool:
+    """Whether a folder may hold this source's results: there is nothing in it of another source."""
+    try:
+        return json.loads((folder / STATE).read_text())["identity"]["source"] == str(path.resolve())
+    except (OSError, ValueError, KeyError, TypeError):
+        return not (folder / SCORES).is_file()
+
+
+def _plain(threshold: Threshold) -> dict[str, Any]:
+    """As JSON will give it back; it has no NaN."""
+    values = {name: None if value != value else value for name, value in threshold._asdict().items()}
+    return values | {"interval": list(threshold.interval)}
