@@ -56,7 +56,7 @@ class MetaOptions:
     whole: bool = False
     without: tuple[str, ...] = ()
     pseudo_weight: float | None = 0.1
-    ranking: float = 0.0
+    ranking: float = 0.1
     validation: tuple[str, ...] = ()
     made_cameras: bool = True
     slower: tuple[int, ...] = (2, 3)
