@@ -35,6 +35,8 @@ from mpn.video import open_source
 SCORES, EVENTS, STATE = "scores.csv", "events.json", "state.json"
 OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
+# More of a video than this above a threshold that normal footage passes once an hour: the threshold is not its own.
+STRANGE_SHARE = 0.3
 # Where neither the source nor the model knows its frame rate; said when used.
 USUAL_RATE = 25.0
 
@@ -80,9 +82,11 @@ class Outcome:
 
 @dataclass
 class _State:
-    """Where a job stands after a whole batch: results, the table's size in bytes, the last score, events."""
+    """Where a job stands after a whole batch: results, those above the threshold, the table's size in bytes, the last
+    score, events."""
 
     count: int = 0
+    above: int = 0
     size: int = 0
     smoothed: float | None = None
     events: tuple[Event, ...] = ()
@@ -151,10 +155,22 @@ class ScoreJob:
         self._make_folder()
         self._save(self.state, self.state)  # whose results these are, however soon it is killed
         self._score()
-        if self.state.count <= self.detector.preset.window:
-            window = self.detector.preset.window
-            self.notes.append(f"{self.state.count} frames are too few, a score takes {window} before it")
+        self.notes += self._doubts()
         return Outcome(self._summary(), before, self.state.highest, [*self.notes, *self.source.notes])
+
+    def _doubts(self) -> list[str]:
+        """What speaks against the scores as a whole."""
+        count, window = self.state.count, self.detector.preset.window
+        if count <= window:
+            return [f"{count} frames are too few, a score takes {window} before it"]
+        share = self.state.above / count
+        if share <= STRANGE_SHARE or self.options.threshold is not None or count < 50:
+            return []
+        return [
+            f"{share:.0%} of the frames are above the threshold: either something is wrong most of the time, or this "
+            "is not a camera that the model knows; python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors "
+            "makes one that does"
+        ]
 
     def _score(self) -> None:
         state, options = self.state, self.options
@@ -199,6 +215,7 @@ class ScoreJob:
         if own.highest is None or result.score > own.highest[0]:
             own.highest = (result.score, result.time)
         if finder:
+            own.above += result.score > finder.threshold
             over = finder.update(result.frame, result.score, result.region, result.time)
             own = self._told(own, over)
             own.open = finder.open

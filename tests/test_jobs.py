@@ -171,6 +171,21 @@ def test_a_model_without_normal_scores_says_how_to_get_a_threshold(tmp_path, cli
     assert any("mpn adapt" in note and "--threshold" in note for note in outcome.notes)
 
 
+def test_a_camera_that_the_model_does_not_know_is_suspected(detector, tmp_path):
+    frames = footage(100)
+    frames[1::2] = 255 - frames[1::2]  # flickers all the time
+    strange = write_footage(tmp_path / "strange", frames)
+    asked = JobOptions(fps=10.0)
+    with pytest.raises(KeyboardInterrupt):  # it counts on across a stop
+        score_source(stopping(detector, 60), strange, tmp_path / "out", asked)
+    outcome = score_source(detector, strange, tmp_path / "out", asked)
+    assert any("96% of the frames are above the threshold" in note and "mpn adapt" in note for note in outcome.notes)
+    usual = score_source(detector, write_footage(tmp_path / "usual", footage(100)), tmp_path / "other", asked)
+    assert usual.notes == []
+    own = score_source(detector, strange, tmp_path / "own", replace(asked, threshold=0.5))
+    assert not any("above the threshold" in note for note in own.notes)
+
+
 def test_overlay_clips_of_events(sharp, clip, tmp_path):
     score_source(sharp, clip, tmp_path / "out", replace(OPTIONS, overlay="events"))
     clips = sorted(path.name for path in (tmp_path / "out").glob("*.webm"))
