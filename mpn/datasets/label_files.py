@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from mpn.datasets.mat_structure import check_variable
 from mpn.errors import DataError, FrameError, LabelError
 from mpn.files import read_npy
 from mpn.listing import images_in
@@ -31,10 +32,17 @@ def mat_variables(path: Path) -> set[str] | None:
 
 def _load_mat(path: Path, variable: str) -> np.ndarray:
     try:
-        found = scipy.io.loadmat(str(path))
-    except NotImplementedError as error:
-        raise LabelError(f"{path}: is a MATLAB v7.3 (HDF5) file; expected v7 or older, save it again in "
-                         "MATLAB with '-v7'") from error
+        with path.open("rb") as file:
+            header = file.read(128)
+        if header[124:126] in (b"\x00\x02", b"\x02\x00") or header.startswith(b"\x89HDF"):
+            raise LabelError(f"{path}: is a MATLAB v7.3 (HDF5) file; expected v7 or older, save it again in "
+                             "MATLAB with '-v7'")
+        check_variable(path, variable)
+        found = scipy.io.loadmat(str(path), variable_names=[variable])
+        if variable not in found:
+            found = dict.fromkeys(mat_variables(path) or ())
+    except LabelError:
+        raise
     except Exception as error:  # scipy raises a dozen kinds for damaged files
         raise LabelError(f"{path}: cannot be read as a .mat file ({type(error).__name__}: {_line(error)}); "
                          "expected a whole MATLAB v5-v7 file") from error
