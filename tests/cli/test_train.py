@@ -105,7 +105,7 @@ def test_footage_too_short_to_hold_any_out_gives_a_model_without_thresholds(cli:
     assert detector.calibration(10) is None
     assert np.isfinite([result.score for result in detector.score(tmp_path / "plain")][4:]).all()
     scored = cli("score", "plain", "--checkpoint", "run/model.safetensors", "--precision", "float32")
-    assert scored.code == 0 and "no normal scores for a threshold" in scored.err
+    assert scored.code == 0 and "knows no normal scores" in scored.err
 
 
 def test_options_of_the_network() -> None:
