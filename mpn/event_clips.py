@@ -130,18 +130,15 @@ def _free(folder: Path, name: str) -> Path:
     return next(path for path in (folder / f"{one}{SUFFIX}" for one in names) if not path.exists())
 
 
-def keep_parts(folder: Path) -> int:
+def keep_parts(folder: Path) -> None:
     """Gives their names to overlay videos that a killed job left unfinished, drops those that nothing can be read
-    from; how many were kept."""
-    kept = 0
+    from."""
     for part in sorted(folder.glob(f".*.part{SUFFIX}")):
         capture = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
         whole = capture.isOpened() and capture.read()[0]
         capture.release()
         if whole:
             part.rename(_free(folder, part.name[1 : -len(f".part{SUFFIX}")]))
-            kept += 1
         else:
             with contextlib.suppress(OSError):
                 part.unlink()
-    return kept

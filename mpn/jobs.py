@@ -236,10 +236,12 @@ class ScoreJob:
     def _film(self, stack: ExitStack) -> OverlayVideo | EventClips | None:
         if self.options.overlay == "off":
             return None
-        parts = keep_parts(self.folder) if self.state.count else 0
+        again = self.state.count > 0
+        if again:
+            keep_parts(self.folder)
         kind = OverlayVideo if self.options.overlay == "all" else EventClips
         level = self.threshold.value if self.threshold else None
-        made = kind(self.folder, self.source, level, self.detector, again=bool(parts or self.state.count))
+        made = kind(self.folder, self.source, level, self.detector, again=again)
         return stack.enter_context(made)
 
     def _make_folder(self) -> None:
