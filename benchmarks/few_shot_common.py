@@ -28,10 +28,9 @@ from mpn.checkpoint import load_checkpoint
 from mpn.cli import from_zero
 from mpn.cli.train import names
 from mpn.datasets.episodes import shots_of, spread
-from mpn.datasets.synthetic import intervals
 from mpn.datasets.windows import Clip
 from mpn.detector import Detector
-from mpn.events import events
+from mpn.events import events, intervals
 from mpn.few_shot import METHODS, FewShotRow, Key, few_shot
 from mpn.few_shot_table import Figure, Record, format_few_shot_table, summarise_records
 from mpn.files import write_atomically

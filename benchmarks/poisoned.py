@@ -30,11 +30,12 @@ from mpn.adaptation import Adaptation
 from mpn.camera import CameraOptions, Report, adapt_camera
 from mpn.camera_figures import score_clips
 from mpn.datasets.episodes import spread
-from mpn.datasets.synthetic import intervals, scene_clips
+from mpn.datasets.synthetic import scene_clips
 from mpn.datasets.synthetic_clips import KINDS, make_clip
 from mpn.datasets.synthetic_scene import Scene
 from mpn.datasets.windows import Clip
 from mpn.detector import Detector
+from mpn.events import intervals
 from mpn.few_shot_table import paired_difference
 from mpn.files import write_atomically
 from mpn.metrics import frame_auc

@@ -45,11 +45,21 @@ def _difference(before: np.ndarray, after: np.ndarray) -> float:
     return float(cv2.absdiff(before, after).mean())
 
 
-def _speed(flow: cv2.DISOpticalFlow, before: np.ndarray, after: np.ndarray) -> float:
-    """Speed alone between two frames, pixels a frame."""
+def _difference_map(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The same cell by cell, float32 CELLS."""
+    difference = cv2.absdiff(before, after).mean(axis=2, dtype=np.float32)
+    return cv2.resize(difference, CELLS[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _speed_map(flow: cv2.DISOpticalFlow, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Speed between two frames cell by cell, float32 CELLS, pixels a frame."""
     motion = flow.calc(_grey(before), _grey(after), None)
     magnitude = cv2.blur(np.hypot(motion[..., 0], motion[..., 1]), (BLUR, BLUR))
-    cells = cv2.resize(magnitude, CELLS[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(magnitude, CELLS[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _speed(cells: np.ndarray) -> float:
+    """Speed alone, of a speed map."""
     return float(np.sort(cells, axis=None)[-LARGEST:].mean())
 
 
@@ -81,7 +91,7 @@ def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
     second's. Raises SizeError where there is no frame.
     """
     flow = _flow()
-    return _both(frames, lambda before, after: (_speed(flow, before, after),))[:, 0]
+    return _both(frames, lambda before, after: (_speed(_speed_map(flow, before, after)),))[:, 0]
 
 
 def _both(
@@ -106,15 +116,28 @@ def _both(
 
 
 def content_free(
-    frames_factory: Callable[[], Iterable[np.ndarray]], length: int, seed: int = 0
+    frames_factory: Callable[[], Iterable[np.ndarray]],
+    length: int,
+    seed: int = 0,
+    maps: Callable[[int, dict[str, np.ndarray]], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """All baselines of one video, each float64 (length,), in one pass over its frames.
 
     frames_factory: gives the video's frames, uint8 (H, W, C), e.g. `source.frames`; called once. seed: of the
-    noise; give each video another. Raises SizeError where the frames are not `length`.
+    noise; give each video another. maps: called from the second frame on with its number and the maps of the two
+    baselines that have a place, float32 CELLS. Raises SizeError where the frames are not `length`.
     """
-    flow = _flow()
-    scores = _both(frames_factory(), lambda a, b: (_difference(a, b), _speed(flow, a, b)))
+    flow, count = _flow(), 0
+
+    def compare(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+        nonlocal count
+        count += 1
+        speed = _speed_map(flow, before, after)
+        if maps is not None:
+            maps(count, {"frame_difference": _difference_map(before, after), "flow_speed": speed})
+        return _difference(before, after), _speed(speed)
+
+    scores = _both(frames_factory(), compare)
     if len(scores) != length:
         raise SizeError(f"{len(scores)} frames were read where {length} were expected; count the frames again")
     return {

@@ -157,3 +157,9 @@ def checked_rate(fps: float | Fraction | None) -> Fraction:
 def gap_frames(fps: Fraction, gap_seconds: float = GAP_SECONDS) -> int:
     """The shortest gap, in frames, that is not closed: at least gap_seconds long, at least one frame."""
     return max(1, math.ceil(Fraction(gap_seconds) * fps))
+
+
+def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
+    """The runs of True in bool (T,), such as labels, as (start, end), end exclusive."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, bool).astype(np.int8), [0]])))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2])]

@@ -114,3 +114,23 @@ def test_one_frame_none_and_the_wrong_number() -> None:
             function([])
     with pytest.raises(SizeError, match="2 frames were read where 3 were expected"):
         content_free(lambda: [frame, frame], 3)
+
+
+def test_maps_have_the_motion_where_it_is(texture: np.ndarray) -> None:
+    frames = [colour(texture) for _ in range(3)]
+    height, width = texture.shape[:2]
+    for t in (1, 2):  # the lower right quarter is shifted by 3 pixels a frame
+        frames[t][height // 2 :, width // 2 :] = np.roll(frames[t - 1][height // 2 :, width // 2 :], 3, axis=1)
+    found: list[tuple[int, dict[str, np.ndarray]]] = []
+    with_maps = content_free(lambda: frames, 3, maps=lambda row, maps: found.append((row, maps)))
+    without = content_free(lambda: frames, 3)
+    assert all(np.array_equal(with_maps[name], without[name]) for name in without)
+    assert [row for row, _ in found] == [1, 2]
+    for row, maps in found:
+        assert set(maps) == {"frame_difference", "flow_speed"}
+        for name, cells in maps.items():
+            assert cells.shape == (24, 36)
+            assert cells[14:, 20:].mean() > 5 * cells[:10, :16].mean(), (row, name)
+        # The scores are what the maps say: a mean over all cells, and the mean of the five largest.
+        assert maps["frame_difference"].mean() == pytest.approx(with_maps["frame_difference"][row], rel=0.01)
+        assert np.sort(maps["flow_speed"].ravel())[-5:].mean() == pytest.approx(with_maps["flow_speed"][row])

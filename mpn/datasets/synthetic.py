@@ -30,6 +30,7 @@ from tqdm import tqdm
 from mpn.datasets.synthetic_clips import KINDS, Clip, Frame, make_clip
 from mpn.datasets.synthetic_scene import Scene, make_scene
 from mpn.errors import DataError
+from mpn.events import intervals
 
 VERSION = 1  # of the footage: raised whenever the same seed gives other frames
 JPEG_QUALITY = 92
@@ -93,12 +94,6 @@ def scene_clips(
             )
         )
     return SceneClips(scene, *splits)
-
-
-def intervals(labels: np.ndarray) -> list[tuple[int, int]]:
-    """The runs of True in bool (T,) as (start, end), end exclusive."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], labels.astype(np.int8), [0]])))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2])]
 
 
 def _track_rows(clip: Clip, number: int, frame: Frame) -> list[list]:

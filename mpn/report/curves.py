@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mpn.errors import DataError
+from mpn.events import intervals
 from mpn.files import write_atomically
 
 SCORE_COLOUR = "#0072B2"  # blue
@@ -27,12 +28,6 @@ PART_STYLES = (  # told apart by dashes too
 )  # fmt: skip
 _SIZE = (10.0, 3.2)  # inches; the parts' panel adds half of its height
 _DPI = 110
-
-
-def intervals(labels: np.ndarray) -> list[tuple[int, int]]:
-    """Runs of True in labels bool (T,) as (start, end), end exclusive."""
-    edges = np.diff(np.concatenate([[0], np.asarray(labels, bool).astype(np.int8), [0]]))
-    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()))
 
 
 def plot_scores(

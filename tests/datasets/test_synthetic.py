@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from mpn.baselines import frame_difference, frame_number, nearness_to_middle, uniform_noise
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
-from mpn.datasets.synthetic import KINDS, intervals, scene_clips, write_demo
+from mpn.datasets.synthetic import KINDS, scene_clips, write_demo
 from mpn.datasets.synthetic_actors import Thrown, Trip, Walker, Way
 from mpn.datasets.synthetic_bodies import make_figure, person
 from mpn.datasets.synthetic_drawing import Camera, Stand, draw
@@ -209,11 +209,6 @@ def test_not_trivial_for_the_cheap_baselines(demo: Path) -> None:
         scores["difference"].append(frame_difference(frames))
     for values in scores.values():
         assert roc_auc_score(np.concatenate(labels), np.concatenate(values)) < 0.8
-
-
-def test_intervals() -> None:
-    assert intervals(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
-    assert intervals(np.zeros(4, bool)) == []
 
 
 def test_one_way_means_one_way() -> None:

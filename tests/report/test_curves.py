@@ -45,12 +45,6 @@ def panel_columns(picture: np.ndarray) -> tuple[int, int]:
     return int(columns[0]), int(columns[-1])
 
 
-def test_runs_of_labels() -> None:
-    assert curves.intervals(LABELS) == [(40, 60), (90, 100)]
-    assert curves.intervals(np.zeros(5, bool)) == []
-    assert curves.intervals(np.ones(5, bool)) == [(0, 5)]
-
-
 def test_labelled_intervals_are_shaded_at_their_frames(tmp_path: Path) -> None:
     curves.plot_scores(tmp_path / "a.png", np.zeros(N), LABELS, title="a")
     picture = read(tmp_path / "a.png")
