@@ -174,10 +174,7 @@ class PrototypeUnit(nn.Module):
         wide = torch.promote_types(features.dtype, torch.float32)
         inverse_norm = InverseNorm.apply(y)
 
-        heads = self.heads.weight
-        if self.learned_scales:
-            heads = F.normalize(heads, dim=1) * self.log_attention_scale.exp()
-        attention = (F.linear(y, heads).to(wide) * inverse_norm).softmax(dim=1)
+        attention = self.attention(y, inverse_norm)
         prototypes = (attention * inverse_norm).to(y.dtype).transpose(1, 2) @ y
         unit_prototypes = F.normalize(prototypes.to(wide), dim=2)
 
@@ -195,6 +192,14 @@ class PrototypeUnit(nn.Module):
         )
         aggregation = aggregation.reshape(b, h, w, d).permute(0, 3, 1, 2)
         return features, inverse_norm, prototypes, assignment, aggregation, distance.reshape(b, h, w)
+
+    def attention(self, y: Tensor, inverse_norm: Tensor) -> Tensor:
+        """Which positions each prototype is made from: (B, N, M), a softmax over the N positions, of features
+        (B, N, D) before normalisation and their inverse norms (B, N, 1)."""
+        heads = self.heads.weight
+        if self.learned_scales:
+            heads = F.normalize(heads, dim=1) * self.log_attention_scale.exp()
+        return (F.linear(y, heads).to(inverse_norm.dtype) * inverse_norm).softmax(dim=1)
 
 
 class Network(nn.Module):
