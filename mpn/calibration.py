@@ -25,7 +25,7 @@ from mpn.events import Event, EventFinder, checked_rate, events, gap_frames
 
 __all__ = [
     "Calibration", "Event", "EventFinder", "Level", "Rarity", "Tail", "Threshold",
-    "calibrate", "events", "part_statistics",
+    "calibrate", "episode_peaks", "events", "part_statistics", "poisson_interval",
 ]  # fmt: skip
 
 LEVELS = 256  # rows of the table, whatever the hours of footage
@@ -171,19 +171,28 @@ class Calibration:
         if extrapolated:
             return float(low), float(high)
         # Where the episodes are seen: the scores whose true rate may be the wanted one by the exact
-        # Poisson interval of their number (Garwood 1936), to the next row of the table on either side.
-        # If even the highest score may have that rate, the interval goes on into the tail.
-        rows = [
-            k
-            for k, x in enumerate(self.levels)
-            if (x.episodes == 0 or chi2.ppf(0.025, 2 * x.episodes) / 2 <= expected)
-            and chi2.ppf(0.975, 2 * x.episodes + 2) / 2 >= expected
-        ]
-        if not rows:
+        # Poisson interval of their number, to the next row of the table on either side.
+        # If even the highest score may have that rate, the interval goes on into the tail; at the other end
+        # it stops where the number of episodes stops growing, as `_lowest` does.
+        counts = np.array([level.episodes for level in self.levels])
+        fewest, most = poisson_interval(counts)
+        rows = np.flatnonzero((fewest <= expected) & (expected <= most))
+        if not len(rows):
             return value, value
-        lower = self.levels[min(rows[-1] + 1, len(self.levels) - 1)].score
+        lower = self.levels[min(rows[-1] + 1, int(counts.argmax()))].score
         upper = self.levels[max(rows[0] - 1, 0)].score
         return lower, max(upper, float(high)) if rows[0] == 0 else upper
+
+
+def poisson_interval(count: int | np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """The exact two-sided interval of the mean of a Poisson variable that came out as `count` (Garwood 1936).
+
+    Of each count where they are several. It holds for episodes that come independently of each other; where they come
+    in bunches it is too narrow.
+    """
+    counts, outside = np.asarray(count, np.float64), (1.0 - level) / 2
+    low = np.where(counts > 0, chi2.ppf(outside, 2 * np.maximum(counts, 1)) / 2, 0.0)
+    return low, chi2.ppf(1.0 - outside, 2 * counts + 2) / 2
 
 
 def part_statistics(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, tuple[float, float]]:
@@ -220,7 +229,7 @@ def calibrate(smoothed: Mapping[str, np.ndarray], fps: float | Fraction) -> Cali
     counts: list[Level] = []
     most = 0
     for score in np.unique(together[ranks - 1])[::-1].tolist():
-        most = max(most, sum(len(_peaks(x, score, rate)) for x in videos))
+        most = max(most, sum(len(episode_peaks(x, score, rate)) for x in videos))
         counts.append(Level(score, int((together >= score).sum()), most))
     kind, tail, replicates = _fit_tail(videos, together, rate)
     return Calibration(
@@ -229,9 +238,9 @@ def calibrate(smoothed: Mapping[str, np.ndarray], fps: float | Fraction) -> Cali
     )  # fmt: skip
 
 
-def _peaks(x: np.ndarray, level: float, fps: Fraction) -> np.ndarray:
-    """The highest score of each episode of one video above a level."""
-    above = np.flatnonzero(x > level)  # NaN is not above
+def episode_peaks(x: np.ndarray, level: float, fps: Fraction) -> np.ndarray:
+    """The highest score of each episode above a level in the scores (T,) of one video; NaN is not above."""
+    above = np.flatnonzero(x > level)
     if not len(above):
         return np.empty(0)
     begins = np.flatnonzero(np.diff(above) - 1 >= gap_frames(fps)) + 1
@@ -243,7 +252,7 @@ def _fit_tail(
 ) -> tuple[str, Tail, tuple[Tail, ...]]:
     """Peaks over a high quantile and their distribution; scores falling in `together`."""
     starts = [float(np.quantile(together, q)) for q in _TAIL_QUANTILES]
-    found = [np.concatenate([_peaks(x, start, fps) for x in videos]) for start in starts]
+    found = [np.concatenate([episode_peaks(x, start, fps) for x in videos]) for start in starts]
     # As high as the peaks allow: lower down, everyday frames would stand for the tail.
     best = int(np.argmax([min(len(peaks), _PEAKS_FOR_TAIL) for peaks in found]))
     start, excess = starts[best], found[best] - starts[best]

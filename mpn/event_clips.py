@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,9 @@ import numpy as np
 
 from mpn.detector import Detector, Result
 from mpn.events import Event
+from mpn.frame_maps import map_on_frame
+from mpn.localisation import Tracked
 from mpn.overlay import OverlayWriter, drawn
-from mpn.scoring import regions
 from mpn.video import FrameSource
 
 SECONDS_BEFORE = 2.0
@@ -24,7 +26,7 @@ SUFFIX = ".webm"
 
 
 class _Drawer:
-    """Draws results into overlay videos: heat in units of the threshold, boxes round what is above it.
+    """Draws results into overlay videos: heat in units of the threshold, boxes with the numbers of their tracks.
 
     Args:
         folder: of the results.
@@ -54,26 +56,27 @@ class _Drawer:
         path = _free(self.folder, name) if self.again else self.folder / f"{name}{SUFFIX}"
         return OverlayWriter(path, fps=self.source.fps, size=self.source.size)
 
-    def _draw(self, result: Result) -> None:
+    def _draw(self, result: Result, regions: Sequence[Tracked]) -> None:
         level = self.threshold if self.threshold is not None else self.highest
-        heat, boxes = None, []
+        heat = None
         if result.map is not None:
             self.highest = max(self.highest, result.score)
-            heat = np.clip(result.map / max(level, 1e-6), 0, 1)
-            if self.threshold is not None:
-                size = self.source.size
-                boxes = regions(result.map, level, self.patch, self.network_size, size) or [result.region]
-        self.writer.write(result.image, result.score, self.threshold, heat, boxes, result.time)
+            size = self.network_size
+            heat = np.clip(map_on_frame(result.map, self.patch, size, size) / max(level, 1e-6), 0, 1)
+        self.writer.write(
+            result.image, result.score, self.threshold, heat, [one.box for one in regions], result.time,
+            names=[str(one.track) for one in regions],
+        )  # fmt: skip
 
 
 class OverlayVideo(_Drawer):
     """overlay.webm: every frame."""
 
-    def write(self, result: Result, open_event: Event | None, number: int) -> None:
+    def write(self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int) -> None:
         """Adds a frame; the event is not needed here."""
         if self.writer is None:
             self.writer = self._open("overlay")
-        self._draw(result)
+        self._draw(result, regions)
 
     def finish(self, number: int) -> None:
         """Nothing is left to do at the end of a source."""
@@ -86,14 +89,15 @@ class EventClips(_Drawer):
         self, folder: Path, source: FrameSource, threshold: float | None, detector: Detector, *, again: bool = False
     ) -> None:
         super().__init__(folder, source, threshold, detector, again=again)
-        self.before: deque[Result] = deque(maxlen=max(1, round(SECONDS_BEFORE * float(source.fps))))
+        frames = max(1, round(SECONDS_BEFORE * float(source.fps)))
+        self.before: deque[tuple[Result, Sequence[Tracked]]] = deque(maxlen=frames)
         self.number = 0
 
-    def write(self, result: Result, open_event: Event | None, number: int) -> None:
+    def write(self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int) -> None:
         """Takes a frame.
 
         Args:
-            result: with its image.
+            result: with its image. regions: in it.
             open_event: the event that may still become longer, if there is one.
             number: events that are over.
         """
@@ -101,15 +105,15 @@ class EventClips(_Drawer):
         if self.writer is not None and (open_event is None or number >= self.number):
             self._close(number)
         if open_event is None:
-            self.before.append(result)
+            self.before.append((result, regions))
             return
         if self.writer is None:
             self.number = number + 1
             self.writer = self._open(f"event-{self.number:03}")
             for earlier in self.before:
-                self._draw(earlier)
+                self._draw(*earlier)
             self.before.clear()
-        self._draw(result)
+        self._draw(result, regions)
 
     def finish(self, number: int) -> None:
         """At the end of a source."""

@@ -1,12 +1,15 @@
 """Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on with.
 
-    scores.csv     a row a frame
-    events.json    the events so far, the threshold, what was wrong with the source; `complete` once it is
-    state.json     to go on from: what was asked for, and where the last whole batch of the network ended
+    scores.csv        a row a frame
+    NAME_regions.csv  a row for every place that stands out, with its track; NAME is the source's
+    events.json       the events so far and the tracks in each, the threshold, what was wrong with the source;
+                      `complete` once it is
+    state.json        to go on from: what was asked for, and where the last whole batch of the network ended
+    heat.bin          small heat maps for a report, if wanted, see `mpn.heat`
     overlay.webm, event-NNN.webm   if wanted, see `mpn.overlay` and `mpn.event_clips`
 
 A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the same model,
-source and options ends with the scores.csv of one left alone, to the byte.
+source and options ends with the scores.csv, NAME_regions.csv and heat.bin of one left alone, to the byte.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -29,10 +32,14 @@ from mpn.errors import MpnError
 from mpn.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.events import Event, EventFinder
 from mpn.files import write_atomically
-from mpn.score_table import ScoreTable
+from mpn.job_files import JobFiles, heat_of
+from mpn.job_state import EVENTS, HEAT, STATE, FoundEvent, JobState, belongs_to, earlier_state, with_seen
+from mpn.localisation import Tracked
+from mpn.region_table import regions_name
 from mpn.video import open_source
 
-SCORES, EVENTS, STATE = "scores.csv", "events.json", "state.json"
+__all__ = ["OVERLAYS", "JobOptions", "Outcome", "ScoreJob", "belongs_to", "score_source"]
+
 OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
 # More of a video than this above a threshold that normal footage passes once an hour: the threshold is not its own.
@@ -51,6 +58,7 @@ class JobOptions:
         fps: frames/s instead of what the source says.
         start, end: seconds, the stretch to score. every: only every n-th frame of it.
         strict: stop at the first frame that cannot be read, instead of going on with the one before it.
+        report: keep heat maps for a report.
     """
 
     false_alarms_per_hour: float = 1.0
@@ -61,6 +69,7 @@ class JobOptions:
     end: float | None = None
     every: int = 1
     strict: bool = False
+    report: bool = False
 
 
 @dataclass
@@ -78,33 +87,6 @@ class Outcome:
     done_before: int
     highest: tuple[float, float] | None
     notes: list[str]
-
-
-@dataclass
-class _State:
-    """Where a job stands after a whole batch: results, those above the threshold, the table's size in bytes, the last
-    score, events."""
-
-    count: int = 0
-    above: int = 0
-    size: int = 0
-    smoothed: float | None = None
-    events: tuple[Event, ...] = ()
-    open: Event | None = None
-    highest: tuple[float, float] | None = None
-    complete: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        found = [event.to_dict() for event in self.events]
-        return {**vars(self), "events": found, "open": self.open.to_dict() if self.open else None}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> _State:
-        own = {name: values[name] for name in vars(cls())}
-        own["events"] = tuple(Event.from_dict(one) for one in own["events"])
-        own["open"] = Event.from_dict(own["open"]) if own["open"] else None
-        own["highest"] = tuple(own["highest"]) if own["highest"] else None
-        return cls(**own)
 
 
 class ScoreJob:
@@ -143,12 +125,12 @@ class ScoreJob:
         self.rate = Fraction(self.source.fps)
         self.threshold = self._threshold()
         self.identity = self._identity()
-        self.state = self._earlier()
+        self.state = earlier_state(folder, self.identity)
 
     def run(self) -> Outcome:
         """Scores what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
-        for event in self.state.events:
-            self.tell(self._described(event))
+        for found in self.state.events:
+            self.tell(self._described(found))
         before = self.state.count
         if self.state.complete:
             return Outcome(self._read_summary(), before, self.state.highest, self.notes)
@@ -176,7 +158,10 @@ class ScoreJob:
         state, options = self.state, self.options
         finder = self._finder()
         with ExitStack() as stack:
-            table = stack.enter_context(ScoreTable(self.folder / SCORES, "pseudo" in self.detector.weights, state.size))
+            files = stack.enter_context(
+                JobFiles(self.folder, self.source, self.detector, self._level, state,
+                         every=options.every, heat=options.report)
+            )  # fmt: skip
             bar = stack.enter_context(
                 tqdm(total=self.source.length, initial=state.count, desc=self.path.name, unit="frame", disable=None)
             )
@@ -188,10 +173,11 @@ class ScoreJob:
             kept, latest = state, state
             try:
                 for result in results:
-                    size = table.write(result)
-                    latest = self._after(latest, result, finder, size)
+                    tracked = files.write(result)
+                    latest = self._after(latest, result, finder, tracked)
+                    latest = replace(latest, sizes=dict(files.sizes), tracker=files.tracker.to_dict())
                     if film:
-                        film.write(result, finder.open if finder else None, len(latest.events))
+                        film.write(result, tracked, finder.open if finder else None, len(latest.events))
                     bar.update()
                     if self.detector.ends_a_batch(latest.count):
                         kept = latest
@@ -201,30 +187,38 @@ class ScoreJob:
                 ended = self._told(latest, finder.finish() if finder else [])
                 if film:
                     film.finish(len(ended.events))
-                latest = kept = replace(ended, open=None, complete=True)
+                latest = kept = replace(ended, open=None, seen=(), complete=True)
             finally:
                 self._save(kept, latest)
                 self.state = latest
 
-    def _after(self, state: _State, result: Result, finder: EventFinder | None, size: int) -> _State:
-        """The state after one more result; tells of events that are over."""
-        own = replace(state, count=state.count + 1, size=size)
+    def _after(
+        self, state: JobState, result: Result, finder: EventFinder | None, regions: Sequence[Tracked]
+    ) -> JobState:
+        """The state after one more result and its regions; tells of events that are over."""
+        own = replace(state, count=state.count + 1)
         if math.isnan(result.score):
             return own
         own.smoothed = result.score
         if own.highest is None or result.score > own.highest[0]:
             own.highest = (result.score, result.time)
-        if finder:
-            own.above += result.score > finder.threshold
-            over = finder.update(result.frame, result.score, result.region, result.time)
-            own = self._told(own, over)
-            own.open = finder.open
+        if finder is None:
+            return own
+        over = finder.update(result.frame, result.score, result.region, result.time)
+        own = self._told(own, over)
+        own.open = finder.open
+        if finder.open is None or finder.open.start == result.frame:
+            own.seen = ()
+        if result.score > finder.threshold:
+            own.above += 1
+            own.seen = with_seen(own.seen, result.frame, regions)
         return own
 
-    def _told(self, state: _State, over: list[Event]) -> _State:
-        for event in over:
-            self.tell(self._described(event))
-        return replace(state, events=(*state.events, *over)) if over else state
+    def _told(self, state: JobState, over: list[Event]) -> JobState:
+        found = [FoundEvent(event, state.seen) for event in over]
+        for one in found:
+            self.tell(self._described(one))
+        return replace(state, events=(*state.events, *found)) if found else state
 
     def _finder(self) -> EventFinder | None:
         if self.threshold is None:
@@ -240,8 +234,7 @@ class ScoreJob:
         if again:
             keep_parts(self.folder)
         kind = OverlayVideo if self.options.overlay == "all" else EventClips
-        level = self.threshold.value if self.threshold else None
-        made = kind(self.folder, self.source, level, self.detector, again=again)
+        made = kind(self.folder, self.source, self._level, self.detector, again=again)
         return stack.enter_context(made)
 
     def _make_folder(self) -> None:
@@ -250,7 +243,7 @@ class ScoreJob:
         except OSError as error:
             raise MpnError(f"cannot make the folder {self.folder}: {error.strerror}; give another --out") from error
         if not self.state.count:  # of an earlier run with other options
-            for old in (STATE, EVENTS, "overlay*.webm", "event-*.webm", ".*.part.webm"):
+            for old in (STATE, EVENTS, HEAT, "overlay*.webm", "event-*.webm", ".*.part.webm"):
                 for path in self.folder.glob(old):
                     path.unlink()
 
@@ -275,6 +268,10 @@ class ScoreJob:
         )
         return None
 
+    @property
+    def _level(self) -> float | None:
+        return self.threshold.value if self.threshold else None
+
     def _identity(self) -> dict[str, Any]:
         """What must agree for results to be gone on with."""
         stat = self.path.stat()
@@ -286,23 +283,12 @@ class ScoreJob:
             "recipe": asdict(self.detector.recipe),
             "bfloat16": self.detector.bfloat16,
             "fps": float(self.rate),
-            "threshold": self.threshold.value if self.threshold else None,
+            "threshold": self._level,
             "options": asdict(self.options),
         }
         return json.loads(json.dumps(asked))
 
-    def _earlier(self) -> _State:
-        """Where an earlier run of the same job stopped, or the beginning."""
-        try:
-            found = json.loads((self.folder / STATE).read_text())
-            state = _State.from_dict(found["state"])
-            same = found["identity"] == self.identity
-            there = (self.folder / SCORES).stat().st_size >= state.size
-        except (OSError, ValueError, KeyError, TypeError):
-            return _State()
-        return state if same and there else _State()
-
-    def _save(self, kept: _State, latest: _State) -> None:
+    def _save(self, kept: JobState, latest: JobState) -> None:
         content = {"identity": self.identity, "state": kept.to_dict()}
         summary = json.dumps(self._summary(latest), indent=1) + "\n"
         write_atomically(self.folder / EVENTS, summary)
@@ -310,24 +296,24 @@ class ScoreJob:
 
     # What is said of it --------------------------------------------------------------------------------
 
-    def _described(self, event: Event) -> dict[str, Any]:
+    def _described(self, found: FoundEvent) -> dict[str, Any]:
         """An event's entry in events.json."""
         calibration = self.detector.calibration(self.rate)
         if calibration is None:
-            return event.to_dict()
-        rarity = calibration.rarity(event.peak_score)
-        return event.to_dict() | {
+            return found.to_dict()
+        rarity = calibration.rarity(found.event.peak_score)
+        return found.to_dict() | {
             "rarer_than_one_in": round(rarity.one_in, 1), "beyond_normal_footage": rarity.beyond,
         }  # fmt: skip
 
-    def _summary(self, state: _State | None = None) -> dict[str, Any]:
+    def _summary(self, state: JobState | None = None) -> dict[str, Any]:
         """What events.json holds; an event that is not over counts as far as it goes."""
         state = state or self.state
         found = list(state.events)
         if state.open is not None and self.threshold is not None:
             finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
             finder.open = state.open
-            found += finder.finish()
+            found += [FoundEvent(event, state.seen) for event in finder.finish()]
         threshold = self.threshold
         return {
             "source": str(self.path),
@@ -336,7 +322,9 @@ class ScoreJob:
             "fps": float(self.rate),
             "frame_size": list(self.source.size),
             "threshold": None if threshold is None else _plain(threshold),
-            "events": [self._described(event) for event in found],
+            "events": [self._described(one) for one in found],
+            "regions": regions_name(self.path),
+            **({"heat": heat_of(self.source, self.detector, self._level)} if self.options.report else {}),
             "bad_frames": [bad._asdict() for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
@@ -359,14 +347,6 @@ def score_source(
 ) -> Outcome:
     """Scores one source into its folder, or goes on with it; see `ScoreJob`."""
     return ScoreJob(detector, path, folder, options, tell).run()
-
-
-def belongs_to(folder: Path, path: Path) -> bool:
-    """Whether a folder may hold this source's results: there is nothing in it of another source."""
-    try:
-        return json.loads((folder / STATE).read_text())["identity"]["source"] == str(path.resolve())
-    except (OSError, ValueError, KeyError, TypeError):
-        return not (folder / SCORES).is_file()
 
 
 def _plain(threshold: Threshold) -> dict[str, Any]:

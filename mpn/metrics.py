@@ -8,18 +8,23 @@ have no score, and their labels with them. Where one class is missing the figure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from mpn.errors import LabelError
+from mpn import intervals
+from mpn.intervals import LEVEL, Interval
+from mpn.metric_inputs import Arrays, Pairs, both_classes, joined, paired
+from mpn.operator_figures import OperatorFigures, operator_figures
 
-Arrays: TypeAlias = "np.ndarray | Sequence | Mapping[str, np.ndarray]"
-Pairs: TypeAlias = "list[tuple[np.ndarray, np.ndarray]]"
-LEVEL = 0.95  # of every interval
+__all__ = [
+    "LEVEL", "Curve", "Interval", "MacroAuc", "OperatorFigures", "average_precision", "bootstrap_interval",
+    "bootstrap_values", "constant_videos", "equal_error_rate", "frame_auc", "macro_auc", "operator_figures",
+    "padded_macro_auc", "paired_bootstrap", "precision_recall_points", "roc_points",
+]  # fmt: skip
 
 
 class MacroAuc(NamedTuple):
@@ -30,18 +35,15 @@ class MacroAuc(NamedTuple):
     total: int
 
 
-class Interval(NamedTuple):
-    """A figure and its 95 % bootstrap interval over videos.
+class Curve(NamedTuple):
+    """A curve by falling threshold: x, y and the threshold of each point, float64 (points,).
 
-    `draws` resamplings count; `skipped` more were left out because the figure is undefined there (one
-    class only). With a single video there is nothing to resample: low and high are NaN.
+    The first threshold is infinite: nothing is above it. Without points where the curve is undefined.
     """
 
-    value: float
-    low: float
-    high: float
-    draws: int
-    skipped: int
+    x: np.ndarray
+    y: np.ndarray
+    thresholds: np.ndarray
 
 
 def frame_auc(labels: Arrays, scores: Arrays) -> float:
@@ -49,8 +51,8 @@ def frame_auc(labels: Arrays, scores: Arrays) -> float:
 
     NaN when all frames are of one class. Raises LabelError where labels and scores don't fit.
     """
-    y, s = _joined(labels, scores)
-    return _auc(y, s) if _both(y) else float("nan")
+    y, s = joined(labels, scores)
+    return _auc(y, s) if both_classes(y) else float("nan")
 
 
 def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
@@ -58,9 +60,10 @@ def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
 
     Raises LabelError where labels and scores don't fit.
     """
-    pairs = _pairs(labels, scores)
-    values = [_auc(y, s) for y, s in pairs if _both(y)]
-    return MacroAuc(float(np.mean(values)) if values else float("nan"), len(values), len(pairs))
+    pairs = paired(labels, scores)
+    values = _video_aucs(pairs)
+    defined = values[~np.isnan(values)]
+    return MacroAuc(float(np.mean(defined)) if len(defined) else float("nan"), len(defined), len(pairs))
 
 
 def padded_macro_auc(labels: Arrays, scores: Arrays) -> float:
@@ -71,11 +74,7 @@ def padded_macro_auc(labels: Arrays, scores: Arrays) -> float:
     one class gets close to 1 whatever its scores are: flattering, for comparison only. Raises LabelError
     where labels and scores don't fit.
     """
-    values = []
-    for y, s in _pairs(labels, scores):
-        padded = np.concatenate([[False], y, [True]])
-        values.append(_auc(padded, np.concatenate([[s.min()], s, [s.max()]])))
-    return float(np.mean(values))
+    return float(np.mean(_padded_aucs(paired(labels, scores))))
 
 
 def equal_error_rate(labels: Arrays, scores: Arrays) -> float:
@@ -84,14 +83,11 @@ def equal_error_rate(labels: Arrays, scores: Arrays) -> float:
     Between two thresholds the ROC curve is taken as straight. NaN when all frames are of one class.
     Raises LabelError where labels and scores don't fit.
     """
-    y, s = _joined(labels, scores)
-    if not _both(y):
+    y, s = joined(labels, scores)
+    if not both_classes(y):
         return float("nan")
     false_rate, true_rate, _ = roc_curve(y, s, drop_intermediate=False)
-    excess = false_rate - (1.0 - true_rate)  # rises from -1 to 1
-    after = int(np.argmax(excess >= 0))
-    part = -excess[after - 1] / (excess[after] - excess[after - 1])
-    return float(false_rate[after - 1] + part * (false_rate[after] - false_rate[after - 1]))
+    return intervals.equal_rate(false_rate, true_rate)
 
 
 def average_precision(labels: Arrays, scores: Arrays) -> float:
@@ -100,32 +96,92 @@ def average_precision(labels: Arrays, scores: Arrays) -> float:
     Its chance level is the share of anomalous frames. NaN when all frames are of one class. Raises
     LabelError where labels and scores don't fit.
     """
-    y, s = _joined(labels, scores)
-    return float(average_precision_score(y, s)) if _both(y) else float("nan")
+    y, s = joined(labels, scores)
+    return float(average_precision_score(y, s)) if both_classes(y) else float("nan")
+
+
+def roc_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
+    """The ROC curve of all frames: x the rate of false alarms, y that of detections, both from 0 to 1.
+
+    Thinned to a grid of `most` by `most` cells, that is to 2 * most + 2 points at most, each left-out point within
+    1 / most of a kept one in x and in y. Straight between points. No points when all frames are of one class. Raises
+    LabelError where labels and scores don't fit.
+    """
+    y, s = joined(labels, scores)
+    if not both_classes(y):
+        return _no_curve()
+    return _thinned(Curve(*roc_curve(y, s)), most)
+
+
+def precision_recall_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
+    """Precision over recall of all frames: x the recall, rising, y the precision, both from 0 to 1.
+
+    The first point, recall 0 and precision 1, is a convention. Thinned as in `roc_points`; as precision goes up and
+    down there may be more points. Not straight between points: the precision of a point holds from the point before.
+    No points when all frames are of one class. Raises LabelError where labels and scores don't fit.
+    """
+    y, s = joined(labels, scores)
+    if not both_classes(y):
+        return _no_curve()
+    precision, recall, thresholds = precision_recall_curve(y, s)
+    return _thinned(Curve(recall[::-1], precision[::-1], np.append(thresholds, np.inf)[::-1]), most)
+
+
+def constant_videos(scores: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the videos with two or more scores that are all the same, NaN left out, in the mapping's order.
+
+    Such a video tells nothing about its own frames: its AUC is a half, per-video min-max is undefined on it, and
+    nearly always its scorer has failed.
+    """
+    found = []
+    for name, values in scores.items():
+        given = np.asarray(values, dtype=np.float64)
+        given = given[~np.isnan(given)]
+        if len(given) > 1 and (given == given[0]).all():
+            found.append(name)
+    return found
 
 
 def bootstrap_interval(
     labels: Arrays,
     scores: Arrays,
-    metric: Callable[[Arrays, Arrays], float] = frame_auc,
+    metric: Callable[[Arrays, Arrays], Any] = frame_auc,
     draws: int = 1000,
     seed: int = 0,
 ) -> Interval:
     """95 % percentile interval of `metric` by drawing videos with replacement, `draws` times.
 
     Videos, not frames: the frames of a video are far from independent. Draws in which the figure is
-    undefined are left out and counted. Raises LabelError where labels and scores don't fit.
+    undefined are left out and counted. The metrics of this module are fast (`mpn.intervals`), another callable is
+    called for every draw. Raises LabelError where labels and scores don't fit.
     """
-    pairs = _pairs(labels, scores)
-    values = _resampled(pairs, metric, _picks(len(pairs), draws, seed))
-    return _interval(_of(pairs, metric), values, len(pairs))
+    pairs = paired(labels, scores)
+    values = _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
+    return intervals.interval_of(_of(pairs, metric), values, len(pairs))
+
+
+def bootstrap_values(
+    labels: Arrays,
+    scores: Arrays,
+    metric: Callable[[Arrays, Arrays], Any] = frame_auc,
+    draws: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """The metric in each draw of `bootstrap_interval`, float64 (draws,), NaN where it is undefined.
+
+    The same number of videos, draws and seed give the same videos in each draw: the difference of two of these, given
+    to `mpn.intervals.interval_of`, is `paired_bootstrap`. For many differences each score is so drawn only once.
+    Raises LabelError where labels and scores don't fit.
+    """
+    pairs = paired(labels, scores)
+    return _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
 
 
 def paired_bootstrap(
     labels: Arrays,
     scores_a: Arrays,
     scores_b: Arrays,
-    metric: Callable[[Arrays, Arrays], float] = frame_auc,
+    metric: Callable[[Arrays, Arrays], Any] = frame_auc,
     draws: int = 1000,
     seed: int = 0,
 ) -> Interval:
@@ -133,10 +189,10 @@ def paired_bootstrap(
 
     "a is better than b" needs low > 0. Raises LabelError where labels and scores don't fit.
     """
-    first, second = _pairs(labels, scores_a), _pairs(labels, scores_b)
-    picks = _picks(len(first), draws, seed)
-    values = _resampled(first, metric, picks) - _resampled(second, metric, picks)
-    return _interval(_of(first, metric) - _of(second, metric), values, len(first))
+    first, second = paired(labels, scores_a), paired(labels, scores_b)
+    picks = intervals.draw_videos(len(first), draws, seed)
+    values = _drawn(first, metric, picks) - _drawn(second, metric, picks)
+    return intervals.interval_of(_of(first, metric) - _of(second, metric), values, len(first))
 
 
 def _auc(y: np.ndarray, s: np.ndarray) -> float:
@@ -149,107 +205,47 @@ def _auc(y: np.ndarray, s: np.ndarray) -> float:
     return (rank_sum - anomalous * (anomalous + 1) / 2) / (anomalous * (len(y) - anomalous))
 
 
-def _picks(videos: int, draws: int, seed: int) -> np.ndarray:
-    """Video numbers, int (draws, videos), of each resampling."""
-    return np.random.default_rng(seed).integers(0, videos, size=(draws, videos))
+def _video_aucs(pairs: Pairs) -> np.ndarray:
+    """AUC of each video, (videos,), NaN with one class."""
+    return np.array([_auc(y, s) if both_classes(y) else np.nan for y, s in pairs])
 
 
-def _of(pairs: Pairs, metric: Callable[[Arrays, Arrays], float]) -> float:
-    return float(metric([y for y, _ in pairs], [s for _, s in pairs]))
+def _padded_aucs(pairs: Pairs) -> np.ndarray:
+    """AUC of each video, (videos,), with the two frames of `padded_macro_auc` added."""
+    return np.array([
+        _auc(np.concatenate([[False], y, [True]]), np.concatenate([[s.min()], s, [s.max()]])) for y, s in pairs
+    ])  # fmt: skip
 
 
-def _resampled(pairs: Pairs, metric: Callable[[Arrays, Arrays], float], picks: np.ndarray) -> np.ndarray:
+def _of(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any]) -> float:
+    value = metric([y for y, _ in pairs], [s for _, s in pairs])
+    return float(value.value if isinstance(value, MacroAuc) else value)
+
+
+def _drawn(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any], picks: np.ndarray) -> np.ndarray:
     """The metric on each row of video numbers, float (draws,), NaN where undefined."""
-    if metric is not frame_auc:
+    fast = _FAST.get(metric)
+    if fast is None:
         return np.array([_of([pairs[k] for k in row], metric) for row in picks])
-    # The AUC is a count over (anomalous, normal) pairs, so it splits into counts over pairs of videos:
-    # they are made once, and a draw is a weighted sum of them. Same figures, a thousand times cheaper.
-    wins = _video_wins(pairs)
-    weights = np.stack([np.bincount(row, minlength=len(pairs)) for row in picks]).astype(np.float64)
-    anomalous = weights @ np.array([y.sum() for y, _ in pairs], dtype=np.float64)
-    normal = weights @ np.array([(~y).sum() for y, _ in pairs], dtype=np.float64)
-    count = np.einsum("di,ij,dj->d", weights, wins, weights, optimize=True)
-    possible = anomalous * normal
-    return np.divide(count, possible, out=np.full(len(picks), np.nan), where=possible > 0)
+    return fast(pairs, intervals.draw_weights(picks))
 
 
-def _video_wins(pairs: Pairs) -> np.ndarray:
-    """wins[i, j]: pairs in which an anomalous frame of i outscores a normal one of j; a tie is a half."""
-    wins = np.zeros((len(pairs), len(pairs)))
-    anomalous = [s[y] for y, s in pairs]
-    bounds = np.cumsum([len(s) for s in anomalous])[:-1]
-    together = np.concatenate(anomalous)
-    for j, (y, s) in enumerate(pairs):
-        normal = np.sort(s[~y])
-        below = np.searchsorted(normal, together, "left") + np.searchsorted(normal, together, "right")
-        wins[:, j] = [part.sum() / 2.0 for part in np.split(below, bounds)]
-    return wins
+_FAST: dict[Callable, Callable[[Pairs, np.ndarray], np.ndarray]] = {
+    frame_auc: intervals.drawn_auc,
+    macro_auc: lambda pairs, weights: intervals.drawn_means(_video_aucs(pairs), weights),
+    padded_macro_auc: lambda pairs, weights: intervals.drawn_means(_padded_aucs(pairs), weights),
+    equal_error_rate: intervals.drawn_equal_error_rate,
+    average_precision: intervals.drawn_average_precision,
+}
 
 
-def _interval(value: float, values: np.ndarray, videos: int) -> Interval:
-    defined = values[~np.isnan(values)]
-    skipped = len(values) - len(defined)
-    if videos < 2 or not len(defined):
-        return Interval(value, float("nan"), float("nan"), len(defined), skipped)
-    tail = (1.0 - LEVEL) / 2.0
-    low, high = np.quantile(defined, [tail, 1.0 - tail])
-    return Interval(value, float(low), float(high), len(defined), skipped)
+def _no_curve() -> Curve:
+    return Curve(*np.empty((3, 0)))
 
 
-def _both(y: np.ndarray) -> bool:
-    return bool(y.any()) and not bool(y.all())
-
-
-def _joined(labels: Arrays, scores: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    pairs = _pairs(labels, scores)
-    return np.concatenate([y for y, _ in pairs]), np.concatenate([s for _, s in pairs])
-
-
-def _pairs(labels: Arrays, scores: Arrays) -> Pairs:
-    """Checked (labels, scores) of each video: bool (T,) and float64 (T,)."""
-    if isinstance(labels, Mapping) != isinstance(scores, Mapping):
-        raise LabelError("labels and scores must both be mappings by video name, or neither")
-    if isinstance(labels, Mapping):
-        different = sorted(set(labels) ^ set(scores), key=str)
-        if different:
-            where = "scores" if different[0] in labels else "labels"
-            raise LabelError(f"video {different[0]!r} has no {where}: labels and scores need the same videos")
-        named = [(f"video {name!r}", labels[name], scores[name]) for name in labels]
-    else:
-        lists = [[x] if _is_one_array(x) else list(x) for x in (labels, scores)]
-        if len(lists[0]) != len(lists[1]):
-            raise LabelError(f"labels of {len(lists[0])} videos but scores of {len(lists[1])}")
-        named = [(f"video {k}", y, s) for k, (y, s) in enumerate(zip(*lists))]
-    if not named:
-        raise LabelError("no videos: labels and scores are empty")
-    return [_checked(where, y, s) for where, y, s in named]
-
-
-def _is_one_array(x: Arrays) -> bool:
-    if isinstance(x, np.ndarray):
-        return x.dtype != object  # an object array is a sequence of arrays of several lengths
-    return len(x) > 0 and all(np.ndim(item) == 0 for item in x)
-
-
-def _checked(where: str, labels: object, scores: object) -> tuple[np.ndarray, np.ndarray]:
-    y, s = np.asarray(labels), np.asarray(scores)
-    if y.ndim != 1 or s.ndim != 1:
-        raise LabelError(f"{where}: labels {y.shape} and scores {s.shape}, expected one number a frame (T,)")
-    if len(y) != len(s):
-        raise LabelError(f"{where}: {len(y)} labels but {len(s)} scores")
-    if not len(y):
-        raise LabelError(f"{where}: no frames")
-    if y.dtype != bool:
-        if y.dtype.kind not in "iuf" or not np.isin(y, (0, 1)).all():
-            raise LabelError(f"{where}: labels must be bool, or 0 and 1 only")
-        y = y.astype(bool)
-    if s.dtype.kind not in "iufb":
-        raise LabelError(f"{where}: scores of type {s.dtype}, expected numbers")
-    s = s.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(s))
-    if len(bad):
-        raise LabelError(
-            f"{where}: score of frame {bad[0]} is {s[bad[0]]} ({len(bad)} not finite); "
-            "cut frames without a score, and their labels, before"
-        )
-    return y, s
+def _thinned(curve: Curve, most: int) -> Curve:
+    """The points at which the curve enters another cell of a most x most grid, and the last."""
+    cells = np.floor(np.stack([curve.x, curve.y]) * most)
+    enters = np.append(True, (cells[:, 1:] != cells[:, :-1]).any(axis=0))
+    enters[-1] = True
+    return Curve(*(values[enters].astype(np.float64) for values in curve))

@@ -21,6 +21,7 @@ CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 USUAL_RATE = Fraction(25)  # played at this rate where the footage's own is unknown
 SMALLEST_WIDTH = 320  # narrower frames are enlarged so that the text can be read
 LARGEST_SIDE = 854  # larger ones are made smaller: writing 1080p takes far longer than scoring it
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 GREEN, RED, WHITE, DARK = (90, 200, 90), (60, 60, 235), (235, 235, 235), (28, 28, 28)
 
 
@@ -57,13 +58,13 @@ class OverlayWriter:
 
     def write(self, frame: np.ndarray, score: float, threshold: float | None = None,
               heat: np.ndarray | None = None, boxes: Sequence[tuple[int, int, int, int]] = (),
-              seconds: float | None = None) -> None:
+              seconds: float | None = None, names: Sequence[str] = ()) -> None:
         """Add a frame.
 
         frame: uint8 (H, W, 3) BGR or (H, W, 1), or already of `drawn_size`. score: higher = more anomalous, NaN =
         none. threshold: on the same scale, None or NaN if there is none. heat: float (h, w) in [0, 1], of any size.
         boxes: (y, x, height, width) in frame coordinates, drawn while score > threshold. seconds: the frame's time,
-        by default counted from the first `write`.
+        by default counted from the first `write`. names: a short word for each box, drawn beside it, or none.
         """
         if frame.shape[:2] not in (tuple(self.size), drawn_size(self.size)):
             raise DataError(f"{self.path}: frame {self._count} is {frame.shape[1]}x{frame.shape[0]}; expected "
@@ -73,10 +74,8 @@ class OverlayWriter:
         if heat is not None:
             picture = _heated(picture, heat)
         picture = drawn(picture, self.size).copy()
-        alarm = score > threshold
-        for box in boxes if alarm else ():
-            y, x, height, width = (int(round(side * self._scale)) for side in box)
-            cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), RED, 2)
+        if score > threshold:
+            self._mark(picture, boxes, names)
         self._caption(picture, score, seconds)
         self._recent.append((float(score), threshold))
         canvas = np.zeros((self._height + self._strip, self._width, 3), np.uint8)
@@ -85,6 +84,20 @@ class OverlayWriter:
         self._writer.write(canvas)
         self._count += 1
 
+    def _mark(self, picture: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], names: Sequence[str]) -> None:
+        """Boxes with their names above, or below where there is no room: within they would hide what stands out."""
+        drawn_boxes = [[int(round(side * self._scale)) for side in box] for box in boxes]
+        for y, x, height, width in drawn_boxes:
+            cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), RED, 2)
+        for name, (y, x, height, _) in zip(names, drawn_boxes):
+            (wide, tall), _ = cv2.getTextSize(name, FONT, 0.45, 1)
+            left = min(x, picture.shape[1] - wide - 4)
+            foot = y - 2
+            if foot - tall - 5 < 0:  # no room above
+                foot = min(y + height + tall + 6, picture.shape[0])
+            cv2.rectangle(picture, (left - 1, foot - tall - 5), (left + wide + 3, foot), RED, cv2.FILLED)
+            cv2.putText(picture, name, (left + 1, foot - 3), FONT, 0.45, WHITE, 1, cv2.LINE_AA)
+
     def _caption(self, picture: np.ndarray, score: float, seconds: float | None) -> None:
         """Time (where there is none, frame number) and score in the upper left corner, readable on any ground."""
         if seconds is None or math.isnan(seconds):
@@ -92,7 +105,7 @@ class OverlayWriter:
         text = f"frame {self._count}" if seconds is None else clock(seconds)
         text += "  no score yet" if math.isnan(score) else f"  score {score:.4g}"
         for colour, thickness in ((DARK, 3), (WHITE, 1)):
-            cv2.putText(picture, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
+            cv2.putText(picture, text, (6, 18), FONT, 0.45, colour, thickness, cv2.LINE_AA)
 
     def _curve(self, strip: np.ndarray) -> None:
         """The latest scores as a curve that scrolls, newest right, with the threshold as a line.

@@ -3,11 +3,15 @@
 A series is float64 (T,), one number a frame of one video. NaN at the start means "no score yet" (the
 first frames of a video): it stays NaN, and everything works on the finite rest. NaN or infinity later in
 a series is refused.
+
+Three protocols have names (`PROTOCOLS`, `apply`). They are cells of a matrix of score x normalisation x smoothing,
+of which `cell` describes one and `series_of` makes the series.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -15,6 +19,21 @@ from scipy.ndimage import gaussian_filter1d
 from mpn.errors import DataError
 
 PROTOCOLS = ("absolute", "causal", "paper")
+NORMALISATIONS = ("absolute", "min-max")
+SMOOTHINGS = ("off", "causal", "paper")
+CELLS: dict[str, tuple[str, str]] = {  # protocol -> its (normalisation, smoothing)
+    "absolute": ("absolute", "off"),
+    "causal": ("absolute", "causal"),
+    "paper": ("min-max", "paper"),
+}
+PAIR = "pair"  # the paper's pair, of the two columns below it
+PAIR_COLUMNS = ("psnr_db", "compactness")
+SCORES: dict[str, tuple[str, ...]] = {  # score of the matrix -> the columns it is made of
+    "region": ("score",),
+    PAIR: PAIR_COLUMNS,
+    "psnr": ("psnr_db",),
+}
+TURNED = ("psnr_db",)  # higher = more normal: minus these is a score
 
 CAUSAL_WEIGHT = 0.3
 CAUSAL_DELAY = (1.0 - CAUSAL_WEIGHT) / CAUSAL_WEIGHT  # frames, 2.33: mean lag of the exponential filter
@@ -126,15 +145,89 @@ def min_max(x: np.ndarray) -> np.ndarray:
     return result
 
 
-def paper_pair(psnr_db: np.ndarray, compactness: np.ndarray, a: float = 0.5) -> np.ndarray:
+class Cell(NamedTuple):
+    """What a normalisation and a smoothing ask for.
+
+    live: whether a camera could have had the score, if need be some frames late; why: in words. delay_frames: mean lag
+    of the series behind what happens. lookahead_frames: how many later frames a score waits for; None = all of the
+    video.
+    """
+
+    normalisation: str
+    smoothing: str
+    live: bool
+    why: str
+    delay_frames: float
+    lookahead_frames: int | None
+
+
+_WHY_LIVE = {
+    "off": "each frame's own score, at once",
+    "causal": f"past and present frames only; follows {CAUSAL_DELAY:.1f} frames late on average",
+    "paper": f"waits for {PAPER_RADIUS} later frames (the first score of a video for {2 * PAPER_RADIUS})",
+}
+
+
+def cell(normalisation: str, smoothing: str) -> Cell:
+    """The description of a cell of the matrix. Raises ValueError for one that does not exist."""
+    _check_cell(normalisation, smoothing)
+    delay = CAUSAL_DELAY if smoothing == "causal" else 0.0
+    if normalisation == "min-max":
+        why = "per-video min-max needs the lowest and highest score of the whole video, so its end"
+        return Cell(normalisation, smoothing, False, why, delay, None)
+    ahead = PAPER_RADIUS if smoothing == "paper" else 0
+    return Cell(normalisation, smoothing, True, _WHY_LIVE[smoothing], delay, ahead)
+
+
+def _check_cell(normalisation: str, smoothing: str) -> None:
+    if normalisation not in NORMALISATIONS:
+        raise ValueError(f"normalisation {normalisation!r}, expected one of {', '.join(NORMALISATIONS)}")
+    if smoothing not in SMOOTHINGS:
+        raise ValueError(f"smoothing {smoothing!r}, expected one of {', '.join(SMOOTHINGS)}")
+
+
+def series_of(score: str, columns: Mapping[str, np.ndarray], normalisation: str, smoothing: str) -> np.ndarray:
+    """One video's score in one cell of the matrix, float64 (T,), higher = more anomalous.
+
+    score: a key of `SCORES`, or the name of a column, which is turned if it is in `TURNED`. columns: name ->
+    float64 (T,). Min-max comes before the filter, as in the published code. The pair is `paper_pair` with the cell's
+    normalisation and smoothing: (min-max, paper) is the published one. Raises KeyError for a missing column,
+    ValueError for a cell that does not exist, DataError as `exponential` and `paper_pair` do.
+    """
+    if score == PAIR:
+        psnr_db, compactness = (columns[name] for name in PAIR_COLUMNS)
+        return paper_pair(psnr_db, compactness, normalisation=normalisation, smoothing=smoothing)
+    (column,) = SCORES.get(score, (score,))
+    values = np.asarray(columns[column], dtype=np.float64)
+    return _step(normalisation, smoothing)(-values if column in TURNED else values)
+
+
+def _step(normalisation: str, smoothing: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What a cell does with a series."""
+    _check_cell(normalisation, smoothing)
+    smooth = {"off": _copy, "causal": exponential, "paper": paper_filter}[smoothing]
+    return smooth if normalisation == "absolute" else lambda x: smooth(min_max(x))
+
+
+def paper_pair(
+    psnr_db: np.ndarray,
+    compactness: np.ndarray,
+    a: float = 0.5,
+    *,
+    normalisation: str = "min-max",
+    smoothing: str = "paper",
+) -> np.ndarray:
     """The paper's anomaly score of one video from its two series, float64 (T,), higher = more anomalous.
 
     1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), N = per-video min-max, then `paper_filter`, as
-    `Test.py` of the published code (the plain, not the few-shot script) does them, with a = 0.5.
+    `Test.py` of the published code (the plain, not the few-shot script) does them, with a = 0.5. With another
+    smoothing that one is put after N; with normalisation "absolute" it is minus the mean of the two in dB, weighted
+    by a and 1 - a.
 
     `psnr_db` (T,) in dB, higher = more normal; `compactness` (T,) >= 0. Raises DataError when they differ
-    in length or in where they start, or for negative compactness.
+    in length or in where they start, or for negative compactness; ValueError for another cell or a outside [0, 1].
     """
+    step = _step(normalisation, smoothing)
     if not 0.0 <= a <= 1.0:
         raise ValueError(f"a is {a}, expected 0 to 1")
     error = np.asarray(compactness, dtype=np.float64)
@@ -146,8 +239,8 @@ def paper_pair(psnr_db: np.ndarray, compactness: np.ndarray, a: float = 0.5) -> 
     if (error < 0).any():
         raise DataError(f"compactness {np.nanmin(error)} is negative, expected squared distances")
     decibel = -10.0 * np.log10(np.maximum(error, _SMALLEST_COMPACTNESS))
-    normal = a * paper_filter(min_max(psnr_db)) + (1.0 - a) * paper_filter(min_max(decibel))
-    return 1.0 - normal
+    normal = a * step(psnr_db) + (1.0 - a) * step(decibel)
+    return -normal if normalisation == "absolute" else 1.0 - normal
 
 
 def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -157,13 +250,13 @@ def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     `paper_filter`, in the published order. Raises DataError, naming the video, for a series with gaps;
     ValueError for another protocol.
     """
-    steps = {"absolute": _copy, "causal": exponential, "paper": lambda x: paper_filter(min_max(x))}
-    if protocol not in steps:
+    if protocol not in CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    step = _step(*CELLS[protocol])
     result = {}
     for name, values in series.items():
         try:
-            result[name] = steps[protocol](values)
+            result[name] = step(values)
         except DataError as error:
             raise DataError(f"video {name!r}: {error}") from None
     return result

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mpn.errors import MpnError
+from mpn.localisation import patches_box
 from mpn.network import Network, Output
 
 # Patches are compared on a grid of every second pixel.
@@ -149,39 +149,7 @@ def region(
         source: (height, width) of the frames that were resized to `size`.
     """
     position = np.unravel_index(int(grid.argmax()), grid.shape)
-    sides = [min(patch, *size)] * 2  # as patch_means has them
-    starts = [at * (all_ - own) / max(n - 1, 1) for at, n, all_, own in zip(position, grid.shape, size, sides)]
-    factors = [there / here for there, here in zip(source, size)]
-    top, left = (round(start * factor) for start, factor in zip(starts, factors))
-    # From the rounded ends: a region at the edge then stays inside.
-    bottom, right = (round((start + side) * factor) for start, side, factor in zip(starts, sides, factors))
-    return top, left, bottom - top, right - left
-
-
-def regions(
-    grid: np.ndarray, level: float, patch: int, size: tuple[int, int], source: tuple[int, int]
-) -> list[tuple[int, int, int, int]]:
-    """Where a patch grid stands out: boxes round its connected parts above a level, the strongest first.
-
-    A part is what is above the level, by half as much as its peak at least: a patch that only touches an object
-    is above the level too, and would make the box larger by a patch on every side.
-
-    Args:
-        grid, patch, size, source: as for `region`.
-
-    Returns:
-        (top, left, height, width) in pixels of the source.
-    """
-    count, parts = cv2.connectedComponents((grid > level).astype(np.uint8), connectivity=8)
-    found = []
-    for part in range(1, count):
-        peak = float(grid[parts == part].max())
-        rows, columns = np.nonzero((parts == part) & (grid >= level + 0.5 * (peak - level)))
-        corners = [np.zeros_like(grid) for _ in range(2)]
-        corners[0][rows.min(), columns.min()] = corners[1][rows.max(), columns.max()] = 1
-        first, last = (region(corner, patch, size, source) for corner in corners)
-        found.append((peak, (*first[:2], last[0] + last[2] - first[0], last[1] + last[3] - first[1])))
-    return [box for _, box in sorted(found, reverse=True)]
+    return patches_box(grid.shape, position, position, patch, size, source)
 
 
 def combine(

@@ -97,6 +97,51 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(peaks: int, kind: 
     assert 0.1 * trials <= higher <= 0.9 * trials  # neither always short nor always far off
 
 
+@pytest.mark.parametrize("rate", [60, 360])
+def test_intervals_of_rates_that_the_footage_shows_cover_the_truth(rate: float) -> None:
+    """Ten minutes, a peak every five seconds: of 60 an hour there are ten, of 360 sixty."""
+    rng = np.random.default_rng(8)
+    true, trials = math.log(720 / rate), 80
+    below, above, off = 0, 0, 0
+    for _ in range(trials):
+        x = rng.uniform(-0.01, 0.0, 6000)
+        x[::50] = rng.exponential(size=120)
+        found = of(x, fps=10).threshold(rate)
+        assert not found.extrapolated
+        below += true < found.interval[0]
+        above += true > found.interval[1]
+        off += abs(math.log(720 * math.exp(-found.value) / rate)) > math.log(2)
+    assert max(below, above) <= 0.05 * trials  # 2.5 % each is promised
+    assert off <= 0.1 * trials  # true rate within a factor of two of the promised one
+
+
+def test_an_interval_into_a_heavy_tail_covers_it() -> None:
+    """Peaks generalised Pareto of shape 0.2, three hundred of them, for a rate that one footage in four shows once."""
+    rng = np.random.default_rng(9)
+    true = genpareto.isf(0.25 / 300, 0.2)
+    below, above, trials = 0, 0, 60
+    for _ in range(trials):
+        x = rng.uniform(-0.01, 0.0, 15_000)
+        x[::50] = genpareto.rvs(0.2, size=300, random_state=rng)
+        made = of(x, fps=10)
+        found = made.threshold(0.25 / made.hours)
+        assert found.extrapolated
+        below += true < found.interval[0]
+        above += true > found.interval[1]
+    assert max(below, above) <= 0.1 * trials
+
+
+def test_rarity_holds_on_other_footage_of_the_same_kind() -> None:
+    """Of 200,000 new frames one in X or fewer is called rarer than 1 in X, and hardly fewer where that can be shown."""
+    rng = np.random.default_rng(10)
+    made = of(rng.normal(size=20_000))
+    scores = np.sort(rng.normal(size=200_000))
+    for one_in, chance in ((10, 0.05), (100, 0.2), (1000, 0.6)):  # 2,000, 200 and 20 frames stand behind these
+        highest = scores[-2 * len(scores) // one_in :: 10]  # twice as many as should be called so
+        share = 2 * np.mean([made.rarity(x).one_in >= one_in for x in highest])
+        assert 1 - chance <= share <= 1 + chance
+
+
 @pytest.mark.parametrize(("second", "episodes"), [(60, 1), (61, 2)])
 def test_episodes_merge_when_nearer_than_one_second(second: int, episodes: int) -> None:
     x = np.random.default_rng(0).uniform(0, 0.1, 200)
@@ -159,6 +204,15 @@ def test_more_alarms_than_there_are_episodes_do_not_give_one_long_alarm() -> Non
     x = bumps(1, 2, 3)
     found = of(x).threshold(1e6)
     assert len(events(x, found.value, 10, min_frames=1)) > 1
+
+
+def test_an_interval_stops_where_lower_thresholds_only_merge_alarms() -> None:
+    x = np.linspace(-1.0, 0.0, 400)  # below 0 one long alarm, ever longer
+    x[40::60] = [1, 2, 3, 4, 5, 6]
+    made = of(x)
+    found = made.threshold(5.5 / made.hours)  # 6 or 9 episodes are not out of the question
+    assert found.value == 1.0
+    assert -0.01 <= found.interval[0] <= 0.0
 
 
 def test_rarity_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Evaluation against metrics called by hand on cut series; score files there and back."""
+"""Evaluation against metrics called by hand on cut series."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mpn import protocols
 from mpn.errors import DataError, LabelError, MpnError
-from mpn.evaluation import evaluate, format_table, read_scores, write_metrics, write_scores
+from mpn.evaluation import evaluate, format_table, write_metrics
 
 NAN = float("nan")
 CUT = 4
@@ -116,6 +116,20 @@ def test_external_scores_without_gap_lose_no_frame() -> None:
     assert np.isnan(result["scores"]["score"]["absolute"]["interval"]["low"])  # one video: no interval
 
 
+def test_every_figure_of_the_score_has_its_interval(data) -> None:
+    labels, series, _ = data
+    causal = evaluate(labels, series, draws=200, seed=3)["scores"]["score"]["causal"]
+    assert causal["interval"] == causal["intervals"]["micro_auc"]
+    shown = {name: protocols.exponential(columns["score"][CUT:]) for name, columns in series.items()}
+    truth = {name: y[CUT:] for name, y in labels.items()}
+    for name in ("micro_auc", "macro_auc", "padded_macro_auc", "equal_error_rate", "average_precision"):
+        interval = causal["intervals"][name]
+        assert interval["value"] == pytest.approx(causal[name], abs=1e-12)
+        assert interval["low"] <= interval["value"] <= interval["high"] and interval["low"] < interval["high"], name
+    assert causal["average_precision"] == pytest.approx(average_precision_score(
+        np.concatenate(list(truth.values())), np.concatenate(list(shown.values()))))
+
+
 def test_videos_too_short_for_a_score_are_named(data) -> None:
     labels, series, _ = data
     labels["tiny"] = np.ones(3, bool)
@@ -158,8 +172,8 @@ def test_table_shows_the_figures_in_per_cent(data) -> None:
     ):
         expected = [f"{100 * entry[p][figure]:.1f}" for p in protocols.PROTOCOLS]
         assert lines[title][-3:] == expected
-    after = table[table.index("no learning:") :].splitlines()[1]
-    assert after.split()[:2] == ["frame", "number"]
+    shares = [f"{100 * result['baselines']['frame_number'][p]['micro_auc']:.1f}" for p in protocols.PROTOCOLS]
+    assert lines["no learning: frame number"][-3:] == shares
     causal = result["scores"]["score"]["causal"]
     interval = f"{100 * causal['interval']['low']:.1f} to {100 * causal['interval']['high']:.1f}"
     assert interval in next(line for line in table.splitlines() if "95 %" in line)
@@ -197,98 +211,3 @@ def test_metrics_file_holds_result_and_extra_and_replaces_whole(tmp_path: Path, 
     with pytest.raises(MpnError, match="cannot write"):
         write_metrics(path / "below" / "metrics.json", result)
     assert json.loads(path.read_text()) == stored
-
-
-def test_scores_come_back_bit_for_bit(tmp_path: Path, data) -> None:
-    labels, series, _ = data
-    for name, columns in series.items():
-        write_scores(tmp_path / f"{name}.csv", columns, Fraction(25))
-    back = read_scores(tmp_path, {name: len(y) for name, y in labels.items()})
-    assert list(back) == list(labels)
-    for name, columns in series.items():
-        assert list(back[name]) == list(columns)
-        for key, values in columns.items():
-            np.testing.assert_array_equal(back[name][key], values)
-    text = (tmp_path / "01.csv").read_text().splitlines()
-    assert text[0] == "frame,time,score,error,psnr_db,compactness,mine"
-    assert text[2].split(",")[:3] == ["1", "0.04", "nan"]
-    assert float(text[6].split(",")[2]) == series["01"]["score"][5]
-    write_scores(tmp_path / "x.csv", {"score": np.zeros(2)}, None)
-    assert (tmp_path / "x.csv").read_text().splitlines()[1] == "0,nan,0.0"
-    with pytest.raises(DataError, match="one length"):
-        write_scores(tmp_path / "y.csv", {"score": np.zeros(2), "error": np.zeros(3)}, 25)
-
-
-def test_all_three_kinds_of_file(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("frame,score\n2,0.5\n3,1e-3\n\n")
-    np.save(tmp_path / "b.npy", np.array([1, 2, 3], dtype=np.int32))
-    (tmp_path / "c.txt").write_text("nan\r\n0.25\r\n-1\r\n")
-    (tmp_path / "d.csv").write_text("score,psnr_db\n1,30\n2,\n")
-    (tmp_path / "notes.md").write_text("not scores")
-    series = read_scores(tmp_path)
-    assert list(series) == ["a", "b", "c", "d"]
-    np.testing.assert_array_equal(series["a"]["score"], [NAN, NAN, 0.5, 1e-3])
-    np.testing.assert_array_equal(series["b"]["score"], [1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(series["c"]["score"], [NAN, 0.25, -1.0])
-    np.testing.assert_array_equal(series["d"]["psnr_db"], [30.0, NAN])
-    assert list(read_scores(tmp_path, {"b": 3})) == ["b"]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("v.csv", "score\n1\nx\n", r"v\.csv, line 3: 'x' is not a number"),
-        ("v.csv", "score\n1\ninf\n", "line 3: infinite"),
-        ("v.csv", "error\n1\n", "first line is 'error', expected .*'score'"),
-        ("v.csv", "", "first line is ''"),
-        ("v.csv", "score,score\n1,2\n", "expected column names"),
-        ("v.csv", "score\n", "no scores below"),
-        ("v.csv", "frame,score\n0,1\n2,1\n", "line 3: frame 2, expected 1"),
-        ("v.csv", "frame,score\n-1,1\n", "line 2: frame -1, expected a whole number"),
-        ("v.csv", "frame,score\nnan,1\n", "line 2: frame nan, expected a whole number"),
-        ("v.csv", "frame,score\n0,1,2\n", "line 2: 3 values, expected 2"),
-        ("v.csv", "frame,score\n2,1\n3,1\n", "line 3: frame 3, but the video has 3 frames"),
-        ("v.csv", "score\n1\n2\n", "2 scores, but the video has 3 frames"),
-        ("v.txt", "1\n2\nthree\n", r"v\.txt, line 3: 'three'"),
-        ("v.txt", "1\n2\n", "2 scores, but the video has 3 frames; write nan"),
-        ("w.txt", "1\n2\n3\n", r"'v': found no file in .*v\.csv, v\.npy, v\.txt"),
-    ],
-)
-def test_score_files_that_do_not_fit(tmp_path: Path, name: str, text: str, message: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=message) as caught:
-        read_scores(tmp_path, {"v": 3})
-    assert "\n" not in str(caught.value)
-
-
-def test_npy_files_that_do_not_fit(tmp_path: Path) -> None:
-    path = tmp_path / "v.npy"
-    for values, message in (
-        (np.zeros((3, 2)), "one number a frame"),
-        (np.array(["a", "b"]), "holds <U1; expected an array of numbers"),
-        (np.array([0.0, np.inf]), "frame 1 is infinite"),
-    ):
-        np.save(path, values)
-        with pytest.raises(DataError, match=message):
-            read_scores(tmp_path)
-    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="pickled Python objects, which are never loaded"):
-        read_scores(tmp_path)
-    path.write_bytes(b"")
-    with pytest.raises(DataError, match="cannot be read as .npy"):
-        read_scores(tmp_path)
-
-
-def test_folders_that_do_not_serve(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a folder of score files"):
-        read_scores(tmp_path / "missing")
-    with pytest.raises(DataError, match="holds no score files"):
-        read_scores(tmp_path)
-    (tmp_path / "v.csv").write_text("score\n1\n")
-    (tmp_path / "v.txt").write_text("1\n")
-    with pytest.raises(DataError, match=r"found v\.csv and v\.txt"):
-        read_scores(tmp_path)
-    (tmp_path / "v.csv").unlink()
-    (tmp_path / "v.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="cannot be read as text"):
-        read_scores(tmp_path)

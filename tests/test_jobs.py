@@ -17,11 +17,14 @@ import pytest
 
 from mpn.detector import Detector, load
 from mpn.errors import DataError, MpnError
+from mpn.heat import read_heat
 from mpn.jobs import JobOptions, belongs_to, score_source
+from mpn.region_table import read_regions
 from mpn.scoring import Recipe
 from tests.small_model import footage, write_film, write_footage, write_model
 
 OPTIONS = JobOptions(threshold=100.0, fps=10.0)
+GROWING = ("scores.csv", "clip_regions.csv", "heat.bin")  # of a job with a report
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +76,17 @@ def summary(folder: Path) -> dict:
 
 @pytest.mark.parametrize("stops", [[1], [3], [4], [5], [30], [55], [88], [10, 23, 52, 60, 61]])
 def test_stopped_and_gone_on_with_it_ends_as_one_left_alone(detector, clip, tmp_path, stops):
-    whole = score_source(detector, clip, tmp_path / "whole", OPTIONS)
+    options = replace(OPTIONS, report=True)
+    whole = score_source(detector, clip, tmp_path / "whole", options)
     for at in stops:
         with pytest.raises(KeyboardInterrupt):
-            score_source(stopping(detector, at), clip, tmp_path / "again", OPTIONS)
+            score_source(stopping(detector, at), clip, tmp_path / "again", options)
         table = (tmp_path / "again" / "scores.csv").read_text().splitlines()
         assert len(table) == at + 1  # what was scored is there, heading included
         assert summary(tmp_path / "again")["complete"] is False
-    again = score_source(detector, clip, tmp_path / "again", OPTIONS)
-    assert (tmp_path / "again" / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()
+    again = score_source(detector, clip, tmp_path / "again", options)
+    for name in GROWING:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert again.summary == whole.summary and again.highest == whole.highest
     assert summary(tmp_path / "again") == whole.summary and len(whole.summary["events"]) == 2
 
@@ -90,6 +95,80 @@ def test_events_are_where_the_intruder_is(sharp, clip, tmp_path):
     found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
     assert [(event["start"], event["end"]) for event in found] == [(20, 33), (50, 63)]
     assert [(event["start_seconds"], event["end_seconds"]) for event in found] == [(2.0, 3.3), (5.0, 6.3)]
+
+
+def test_regions_are_where_the_intruder_is_and_its_events_name_their_tracks(sharp, clip, tmp_path):
+    found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary
+    rows = read_regions(tmp_path / "out" / found["regions"])
+    assert sorted({row.frame for row in rows}) == [*range(20, 33), *range(50, 63)]
+    for row in rows:
+        top, left, height, width = row.box
+        assert row.score > 100 and 0 <= top < 48 < top + height + 16 and top + height <= 64 and left + width <= 96
+        assert left < 80 and left + width > 56  # where it was or where it is now
+    for event in found["events"]:
+        own = [row for row in rows if event["start"] <= row.frame < event["end"]]
+        assert [track["track"] for track in event["tracks"]] == sorted({row.track for row in own})
+        for track in event["tracks"]:
+            seen = [row for row in own if row.track == track["track"]]
+            highest = max(seen, key=lambda row: row.score)
+            assert (track["first"], track["last"]) == (seen[0].frame, seen[-1].frame)
+            assert track["peak_score"] == pytest.approx(highest.score, rel=1e-5) and tuple(track["box"]) == highest.box
+    first, second = ({track["track"] for track in event["tracks"]} for event in found["events"])
+    assert first and second and not first & second  # more than half a second apart
+
+
+def test_the_place_of_an_alarm_is_named_even_where_no_place_alone_is_above(detector, clip, tmp_path):
+    # Smoothing keeps the score up when the intruder is gone.
+    found = score_source(detector, clip, tmp_path / "out", OPTIONS).summary
+    rows = read_regions(tmp_path / "out" / "clip_regions.csv")
+    scores = np.genfromtxt(tmp_path / "out" / "scores.csv", delimiter=",", names=True)["score"]
+    alarms = {int(frame) for frame in np.flatnonzero(scores > 100)}
+    assert alarms <= {row.frame for row in rows}
+    held = [row for row in rows if row.score <= 100]
+    assert held and all(row.frame in alarms for row in held)
+    assert len(held) == len({row.frame for row in held}) and found["events"]
+
+
+def test_without_a_threshold_the_highest_places_of_each_frame(tmp_path, clip):
+    path = write_model(tmp_path / "bare.safetensors", normal=False, pseudo_head=False)
+    bare = load(path, precision="float32", recipe=Recipe(patch=4))
+    score_source(bare, clip, tmp_path / "out", replace(OPTIONS, threshold=None))
+    rows = read_regions(tmp_path / "out" / "clip_regions.csv")
+    frames = [row.frame for row in rows]
+    assert set(frames) == set(range(4, 90)) and {frames.count(frame) for frame in frames} <= {1, 2, 3}
+    assert frames.count(10) == 3  # noise has many
+
+
+def test_heat_maps_for_a_report(sharp, clip, tmp_path):
+    found = score_source(sharp, clip, tmp_path / "out", replace(OPTIONS, report=True)).summary
+    assert found["heat"] == {"file": "heat.bin", "shape": [24, 36], "unit": 100.0}
+    heat = read_heat(tmp_path / "out" / "heat.bin", found["heat"]["shape"])
+    assert len(heat) == 90 and not heat[:4].any()
+    # It is at pixels 32-47 down and 56-79 across of 64x96: rows 12-18 and columns 21-30.
+    assert np.argwhere(heat[25] == 255).mean(axis=0) == pytest.approx((14.5, 25), abs=1.5)
+    assert heat[25, :4, :12].max() < 128 and heat[45].max() < 128
+    score_source(sharp, clip, tmp_path / "out", OPTIONS)
+    assert not (tmp_path / "out" / "heat.bin").exists() and "heat" not in summary(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", GROWING[1:])
+def test_any_file_that_was_cut_or_lost_is_begun_anew(detector, clip, tmp_path, name):
+    options = replace(OPTIONS, report=True)
+    score_source(detector, clip, tmp_path / "out", options)
+    path = tmp_path / "out" / name
+    before = path.read_bytes()
+    for damage in (lambda: path.write_bytes(before[:-1]), path.unlink):
+        damage()
+        assert score_source(detector, clip, tmp_path / "out", options).done_before == 0
+        assert path.read_bytes() == before
+
+
+def test_tracks_go_on_where_only_some_frames_are_scored(sharp, clip, tmp_path):
+    score_source(sharp, clip, tmp_path / "out", replace(OPTIONS, every=3, start=0.0))
+    rows = read_regions(tmp_path / "out" / "clip_regions.csv")
+    assert {row.frame for row in rows} <= set(range(0, 90, 3))
+    first = [row.track for row in rows if row.frame < 40]
+    assert len(first) >= 4 and max(first.count(track) for track in first) >= 4
 
 
 def test_what_is_finished_is_not_scored_again(detector, clip, tmp_path):
@@ -112,7 +191,8 @@ def test_it_goes_on_from_a_whole_batch_and_decodes_no_score_twice(detector, clip
 
 @pytest.mark.parametrize(
     "change",
-    [{"threshold": 50.0}, {"fps": 20.0}, {"every": 2}, {"start": 1.0}, {"end": 5.0}, {"overlay": "events"}],
+    [{"threshold": 50.0}, {"fps": 20.0}, {"every": 2}, {"start": 1.0}, {"end": 5.0}, {"overlay": "events"},
+     {"report": True}],
 )
 def test_with_other_options_it_begins_anew(detector, clip, tmp_path, change):
     with pytest.raises(KeyboardInterrupt):
@@ -264,4 +344,6 @@ def test_stopped_by_a_signal_and_started_again(model, tmp_path, number):
     assert resumed.returncode == 0, resumed.stderr
     if number == signal.SIGTERM:
         assert "of them scored before" in resumed.stdout
-    assert table.read_bytes() == (tmp_path / "whole" / "day" / "scores.csv").read_bytes()
+    for name in ("scores.csv", "day_regions.csv"):
+        assert (tmp_path / "again" / "day" / name).read_bytes() == (tmp_path / "whole" / "day" / name).read_bytes()
+    assert len(read_regions(tmp_path / "again" / "day" / "day_regions.csv")) >= 12 * 20  # in 20 of every 100 frames

@@ -115,6 +115,23 @@ def test_every_box_is_drawn(tmp_path):
     assert red[40, 20:50].mean() > 0.9 and red[150, 200:260].mean() > 0.9 and not red[80:140].any()
 
 
+def test_names_stand_beside_their_boxes(tmp_path):
+    boxes = [(100, 40, 30, 30), (0, 200, 50, 60), (200, 300, 40, 20)]
+    same = {"boxes": boxes, "seconds": 0.0}
+    writes = [{"score": score, "names": names, **same}
+              for score, names in [(2.0, []), (2.0, ["1", "27", "308"]), (0.5, ["1", "27", "308"])]]
+    plain, named, quiet = overlay(tmp_path / "out.avi", writes)
+    changed = np.abs(named - plain)[:240].max(axis=2) > 60
+    # Above their boxes; below where there is no room; and never beyond the picture.
+    for top, bottom, left, right in [(78, 102, 36, 60), (48, 74, 196, 230), (178, 202, 280, 320)]:
+        assert changed[top:bottom, left:right].mean() > 0.15
+        white = named[top:bottom, left:right].min(axis=2) > 160
+        assert 4 <= white.sum() < 0.3 * white.size and reddest(named[top:bottom, left:right]).max() > 100
+        changed[top:bottom, left:right] = False
+    assert not changed.any()
+    assert reddest(quiet[:240]).max() < 30
+
+
 def test_a_large_frame_is_drawn_smaller_and_its_boxes_with_it(tmp_path):
     size = (960, 1708)  # twice the largest side
     frame = np.full((*size, 3), 128, np.uint8)

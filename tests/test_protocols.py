@@ -159,3 +159,89 @@ def test_wrong_use() -> None:
         protocols.paper_pair(np.ones(3), np.array([NAN, 1.0, 1.0]))
     with pytest.raises(DataError, match="negative"):
         protocols.paper_pair(np.ones(3), -np.ones(3))
+
+
+SERIES = {"score": np.array([NAN, 1.0, 3.0, 2.0]), "psnr_db": np.array([NAN, 30.0, 20.0, 25.0]),
+          "compactness": np.array([NAN, 0.01, 0.1, 0.01])}  # fmt: skip
+
+
+def test_named_protocols_are_cells_of_the_matrix() -> None:
+    series = {"v": np.random.default_rng(6).normal(size=60)}
+    for protocol, place in protocols.CELLS.items():
+        np.testing.assert_array_equal(
+            protocols.apply(protocol, series)["v"], protocols.series_of("score", {"score": series["v"]}, *place)
+        )
+
+
+def test_the_paper_s_cell_of_the_pair_is_the_paper_s_pair() -> None:
+    rng = np.random.default_rng(5)
+    columns = {"psnr_db": rng.uniform(20, 40, 50), "compactness": rng.uniform(1e-3, 1e-1, 50)}
+    parts = []
+    for x in (columns["psnr_db"], -10 * np.log10(columns["compactness"])):
+        parts.append(gaussian_by_hand((x - x.min()) / (x.max() - x.min())))
+    assert protocols.series_of("pair", columns, "min-max", "paper") == pytest.approx(1 - sum(parts) / 2, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("score", "normalisation", "smoothing", "expected"),
+    [
+        ("region", "absolute", "off", [NAN, 1, 3, 2]),
+        ("region", "absolute", "causal", [NAN, 1, 1.6, 1.72]),
+        ("region", "min-max", "off", [NAN, 0, 1, 0.5]),
+        ("region", "min-max", "causal", [NAN, 0, 0.3, 0.36]),  # min-max first: its own filter never reaches 1
+        ("psnr", "absolute", "off", [NAN, -30, -20, -25]),
+        ("psnr", "min-max", "off", [NAN, 0, 1, 0.5]),
+        ("psnr_db", "absolute", "causal", [NAN, -30, -27, -26.4]),
+        ("compactness", "absolute", "off", [NAN, 0.01, 0.1, 0.01]),
+        # dB: PSNR 30, 20, 25; of the compactness 20, 10, 20; minus the mean of the two
+        ("pair", "absolute", "off", [NAN, -25, -15, -22.5]),
+        ("pair", "absolute", "causal", [NAN, -25, -22, -22.15]),
+        ("pair", "min-max", "off", [NAN, 0, 1, 0.25]),
+    ],
+)
+def test_cells_by_hand(score: str, normalisation: str, smoothing: str, expected: list[float]) -> None:
+    found = protocols.series_of(score, SERIES, normalisation, smoothing)
+    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("normalisation", protocols.NORMALISATIONS)
+@pytest.mark.parametrize("smoothing", protocols.SMOOTHINGS)
+def test_a_cell_is_live_exactly_if_later_frames_beyond_its_lookahead_change_nothing(
+    normalisation: str, smoothing: str
+) -> None:
+    rng = np.random.default_rng(7)
+    columns = {"psnr_db": rng.uniform(20, 40, 80), "compactness": rng.uniform(0.01, 0.1, 80), "score": rng.random(80)}
+    later = {name: values.copy() for name, values in columns.items()}
+    for values in later.values():
+        values[50:] *= 5
+    described = protocols.cell(normalisation, smoothing)
+    for score in protocols.SCORES:
+        before, after = (protocols.series_of(score, x, normalisation, smoothing) for x in (columns, later))
+        changed = np.flatnonzero(~np.isclose(before, after, rtol=1e-12, atol=0))
+        assert described.live == (changed[0] > 20)
+        if described.live:
+            assert changed[0] == 50 - described.lookahead_frames
+        else:
+            assert described.lookahead_frames is None and "whole video" in described.why
+    assert described.delay_frames == pytest.approx(7 / 3 if smoothing == "causal" else 0)
+
+
+def test_the_first_score_of_the_paper_s_filter_waits_twice_as_long() -> None:
+    x = np.random.default_rng(8).normal(size=60)
+    for changed, same in ((14, False), (15, True)):
+        later = x.copy()
+        later[changed:] += 1
+        first = [protocols.series_of("score", {"score": y}, "absolute", "paper")[0] for y in (x, later)]
+        assert (first[0] == first[1]) == same
+    assert "for 14)" in protocols.cell("absolute", "paper").why
+
+
+def test_cells_that_do_not_exist() -> None:
+    for wrong in (("min_max", "off"), ("absolute", "gaussian")):
+        for call in (protocols.cell, lambda *cell: protocols.series_of("region", SERIES, *cell)):
+            with pytest.raises(ValueError, match="expected one of"):
+                call(*wrong)
+    with pytest.raises(KeyError, match="psnr_db"):
+        protocols.series_of("pair", {"score": np.ones(3)}, "absolute", "off")
+    with pytest.raises(DataError, match="frame 1 is nan"):
+        protocols.series_of("region", {"score": np.array([1.0, NAN])}, "absolute", "off")

@@ -8,7 +8,7 @@ import torch
 
 from mpn.errors import MpnError
 from mpn.network import build_model
-from mpn.scoring import Recipe, combine, part_names, patch_means, region, regions, score_frames
+from mpn.scoring import Recipe, combine, part_names, patch_means, region, score_frames
 
 
 def footage(count, size=(32, 48), channels=1, seed=0):
@@ -223,24 +223,3 @@ def test_recipes_out_of_range(options, message):
 def test_recipes_at_the_ends_of_their_ranges():
     Recipe(patch=2, error_weight=0, smoothing=1.0)
     Recipe(pseudo_weight=0)
-
-
-def test_regions_are_round_what_stands_out_the_strongest_first():
-    # A grid of every second pixel of a 64x96 frame, patches of 16: 25 x 41 positions; the source is twice as large.
-    values = torch.zeros(1, 64, 96)
-    values[0, 10:26, 20:36] = 1.0  # rows 10-25, columns 20-35
-    values[0, 40:56, 60:84] = 2.0
-    grid = patch_means(values, 16, 2)[0].numpy()
-    found = regions(grid, 0.5, 16, (64, 96), (128, 192))
-    assert len(found) == 2
-    # Patches that lie over an object by five eighths count: six pixels beyond it, twelve of the source.
-    for box, (top, left, height, width) in zip(found, [(80, 120, 32, 48), (20, 40, 32, 32)]):
-        assert abs(box[0] - top) <= 12 and abs(box[1] - left) <= 12
-        assert abs(box[0] + box[2] - top - height) <= 12 and abs(box[1] + box[3] - left - width) <= 12
-    assert [len(regions(grid, level, 16, (64, 96), (128, 192))) for level in (1.5, 2.5)] == [1, 0]
-
-
-def test_the_region_of_a_single_peak_is_its_patch():
-    grid = np.zeros((25, 41), np.float32)
-    grid[7, 9] = 3.0
-    assert regions(grid, 1.0, 16, (64, 96), (128, 192)) == [region(grid, 16, (64, 96), (128, 192))]

@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": "figures on a labelled test set",
     "score": "score videos: when, where and how sure",
     "adapt": "adapt a model to a new camera from a handful of its frames",
+    "compare": "is one system better than another? differences with 95 % intervals",
     "doctor": "look at a folder or video and say what is wrong with it, and how to mend it",
     "import": "turn weights that the paper's authors' code saved into a model of mpn, safely",
 }

@@ -1,37 +1,32 @@
-"""mpn evaluate: a model and a labelled test set in, figures by every protocol out."""
+"""mpn evaluate: a model, or anyone's scores, and a labelled test set in; figures by every protocol out."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from mpn.baselines import content_free
-from mpn.checkpoint import library_versions
-from mpn.cli import UsageError, from_zero, new_parser, positive
+from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data
+from mpn.cli.few_shots import few_shots
 from mpn.cli.model import add_model, model_options, open_detector
-from mpn.datasets.labels import Labels, load_labels
-from mpn.datasets.layouts import DatasetTree
-from mpn.datasets.windows import load_clips
 from mpn.detector import Detector
-from mpn.errors import LabelError
-from mpn.evaluation import evaluate, format_table, read_scores, write_metrics, write_scores
-from mpn.few_shot import DRAWS, METHODS, PROTOCOLS, few_shot
-from mpn.few_shot_table import format_few_shot_table, record_of, summarise_records
+from mpn.evaluation import format_table, write_metrics
+from mpn.few_shot import DRAWS, PROTOCOLS
+from mpn.matrix import format_matrix
+from mpn.places import Places, add_theirs, format_places
 from mpn.report.curves import plot_all
-from mpn.scoring import part_names
-from mpn.video import FrameSource, frame_rate, open_source
+from mpn.report.of_evaluation import report_evaluation
+from mpn.score_files import read_scores, write_scores
+from mpn.set_evaluation import Judged, LabelledSet, facts_of, format_alarms, judge, open_set, write_labels
+from mpn.set_scoring import ScoredVideo, score_set
+from mpn.true_regions import read_track_files
 
 EXAMPLES = """  python evaluate.py                                              the demo set, the released model
   python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors
   python evaluate.py data/ped2 --scores their_scores              anyone's scores: VIDEO.csv, .npy or .txt
+  python evaluate.py data/ped2 --scores A --maps B --regions C    ... with maps VIDEO.npy (T, h, w), found regions
   python evaluate.py data/ped2 --shots 0,1,5,10                   as a new camera: adapted on K windows"""
 
 
@@ -45,9 +40,26 @@ def parser() -> argparse.ArgumentParser:
     add_data(own)
     model = add_model(own)
     model.add_argument("--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's")
+    theirs = own.add_argument_group("with --scores: what was found where, for the pixel and region figures")
+    theirs.add_argument("--maps", type=Path, metavar="DIR", help="anomaly maps, VIDEO.npy: (T, h, w), of any size")
+    theirs.add_argument(
+        "--regions", type=Path, metavar="DIR",
+        help="VIDEO.txt (frame,x_min,y_min,x_max,y_max,score) or VIDEO_regions.csv, as this tool writes it",
+    )  # fmt: skip
     own.add_argument("--labels", type=Path, help="label file or folder (default: found in DATA)")
+    own.add_argument(
+        "--tracks", type=Path, metavar="DIR",
+        help="published regions for RBDC and TBDC: VIDEO.txt (track,frame,x_min,y_min,x_max,y_max); default: the "
+        "connected parts of the pixel masks",
+    )  # fmt: skip
     own.add_argument("--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)")
     own.add_argument("--no-baselines", action="store_true", help="leave the content-free baselines out (quicker)")
+    own.add_argument("--no-places", action="store_true", help="leave the pixel and region figures out (quicker)")
+    own.add_argument("--no-report", action="store_true", help="leave report.html out (quicker)")
+    own.add_argument(
+        "--false-alarms-per-hour", type=above_zero, default=1.0, metavar="RATE",
+        help="sets the threshold that the report shows (default: 1)",
+    )  # fmt: skip
     own.add_argument("--seed", type=from_zero, default=0, help="of bootstrap and noise baseline (default: 0)")
     own.add_argument("--json", action="store_true", help="print metrics.json (few_shot.json) instead of the table")
     few = own.add_argument_group("few shots: every camera of DATA as a new one (default model: meta.safetensors)")
@@ -76,134 +88,74 @@ def main(options: argparse.Namespace) -> None:
     given = [name for name in ("draws", "few_shot_protocol", "no_fine_tuning") if getattr(options, name) is not None]
     if given:
         raise UsageError(f"--{given[0].replace('_', '-')}: only with --shots")
+    if (options.maps or options.regions) and not options.scores:
+        raise UsageError("--maps and --regions belong to --scores: a model makes its own")
     detector = None if options.scores else open_detector(options)
     tree = open_data(options)
-    if not tree.testing:
-        raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
     out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
-    sources = {video.name: open_source(video.path, skip_bad=options.skip_bad) for video in tree.testing}
-    lengths = {name: _length(source) for name, source in sources.items()}
-    labels = load_labels(tree, lengths, options.labels)
-    for note in labels.notes:
-        print(note, file=sys.stderr)
-    rates = {name: frame_rate(options.fps) or source.fps for name, source in sources.items()}
+    tracks = read_track_files(options.tracks) if options.tracks else None
+    test = open_set(
+        tree, options.labels, fps=options.fps, skip_bad=options.skip_bad,
+        tracks=tracks, tracks_source=str(options.tracks),
+    )  # fmt: skip
+    notes = list(test.labels.notes)
+    places = Places(test.truth) if test.truth.known and not options.no_places else None
     if detector:
-        series = {}
-        for name, columns in score_all(detector, sources):
-            series[name] = columns
-            write_scores(out / "scores" / f"{name}.csv", columns, rates[name])
+        scored = _score(detector, test, places, out)
+        series = {name: video.columns for name, video in scored.items()}
     else:
-        series = read_scores(options.scores, lengths)
-    baselines = None if options.no_baselines else baselines_of(sources, lengths, options.seed)
-    result = evaluate(labels.frames, series, baselines, seed=options.seed)
-    write_metrics(out / "metrics.json", result, _facts(options, tree, labels, detector))
-    units = detector.normal if detector else None
-    plot_all(out / "curves", series, labels.frames, fps=rates, units=units)
+        scored, series = {}, read_scores(options.scores, test.lengths, notes)
+        places = add_theirs(places, series, options.maps, options.regions) if places else None
+    for note in notes:
+        print(note, file=sys.stderr)
+    rates = [rate for rate in test.rates.values() if rate]
+    calibration = detector.calibration(rates[0]) if detector and rates else None
+    smoothed = {name: video.smoothed for name, video in scored.items()}
+    judged = judge(
+        test, series, places, calibration, smoothed, baselines=not options.no_baselines, seed=options.seed
+    )
+    facts = _facts(options, test, detector)
+    write_metrics(out / "metrics.json", judged.result, facts)
+    write_metrics(out / "matrix.json", judged.matrix, facts)
+    write_labels(out / "labels.csv", test.labels)
+    plot_all(out / "curves", series, test.labels.frames, fps=test.rates, units=detector.normal if detector else None)
+    if not options.no_report:
+        threshold = calibration.threshold(options.false_alarms_per_hour) if calibration else None
+        report_evaluation(out, test, series, scored, judged, facts, notes, detector, threshold)
     if options.json:
         print((out / "metrics.json").read_text(), end="")
         return
+    _print(options, out, test, judged, bool(detector))
+
+
+def _score(
+    detector: Detector, test: LabelledSet, places: Places | None, out: Path
+) -> dict[str, ScoredVideo]:
+    """Every video; its files are written as soon as it is scored."""
+    scored = {}
+    for name, video in score_set(detector, test.sources, places, out / "regions"):
+        scored[name] = video
+        write_scores(out / "scores" / f"{name}.csv", video.columns, test.rates[name])
+    return scored
+
+
+def _facts(options: argparse.Namespace, test: LabelledSet, detector: Detector | None) -> dict[str, Any]:
+    facts = facts_of(test.tree, test.labels, detector, options.checkpoint) | {"seed": options.seed}
+    return facts if detector else facts | {"scores_from": str(options.scores)}
+
+
+def _print(options: argparse.Namespace, out: Path, test: LabelledSet, judged: Judged, scored: bool) -> None:
+    result = judged.result
+    labels = test.labels
     print(format_table(result), end="")
-    print(f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
-    print(f"results: {out}/metrics.json, {'scores/, ' if detector else ''}curves/")
-
-
-def few_shots(options: argparse.Namespace) -> None:
-    """K windows of every camera to adapt on, by meta-learning and by plain fine-tuning (PROTOCOL section 4)."""
-    if options.scores:
-        raise UsageError("--shots adapts a model: with --scores there is none")
-    detector = open_detector(options, default="meta.safetensors")
-    tree = open_data(options)
-    if not tree.testing:
-        raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
-    preset = detector.preset
-    training, testing = (
-        load_clips(videos, preset.size, preset.grey, skip_bad=options.skip_bad, fps=options.fps) if videos else []
-        for videos in (tree.training, tree.testing)
-    )
-    labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
-    for note in labels.notes:
-        print(note, file=sys.stderr)
-    methods = {"meta": METHODS["meta"]} if detector.checkpoint.meta else {}
-    if not options.no_fine_tuning or not methods:
-        methods["fine-tuning"] = METHODS["fine-tuning"]
-    chosen = options.few_shot_protocol or "clean"
-    how = {"shots": options.shots, "draws": options.draws or DRAWS, "methods": methods}
-    records = [
-        record_of(row, labels.frames)
-        for protocol in (PROTOCOLS if chosen == "both" else (chosen,))
-        for row in few_shot(detector, training, testing, protocol=protocol, **how)
-    ]
-    summary = summarise_records(records, seed=options.seed)
-    out = options.out or Path("runs") / f"few-shot-{data_name(options)}"
-    found = {"records": [record._asdict() for record in records], "summary": summary}
-    found["methods"] = {name: asdict(method.filled(detector.checkpoint)) for name, method in methods.items()}
-    write_metrics(out / "few_shot.json", found, _facts(options, tree, labels, detector))
-    if options.json:
-        print((out / "few_shot.json").read_text(), end="")
-        return
-    print(format_few_shot_table(summary), end="")
-    print(f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
-    print(f"results: {out}/few_shot.json")
-
-
-def score_all(
-    detector: Detector, sources: dict[str, FrameSource]
-) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Each video's raw score columns, as soon as it is scored: float64 (T,), NaN for the first frames."""
-    names = [*part_names(detector.network), "psnr_db", "compactness"]
-    total = sum(source.length or 0 for source in sources.values())
-    with tqdm(total=total, desc="scoring", unit="frame", disable=None) as bar:
-        for name, source in sources.items():
-            results = []
-            for result in detector.score(source):
-                results.append((result.raw, result.parts))
-                bar.update()
-            columns = {column: np.array([parts.get(column, np.nan) for _, parts in results]) for column in names}
-            yield name, {"score": np.array([raw for raw, _ in results])} | columns
-
-
-def baselines_of(
-    sources: dict[str, FrameSource], lengths: dict[str, int], seed: int
-) -> dict[str, dict[str, np.ndarray]]:
-    """The content-free baselines: baseline -> video -> float64 (T,)."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for number, (name, source) in enumerate(tqdm(sources.items(), desc="baselines", unit="video", disable=None)):
-        for baseline, scores in content_free(source.frames, lengths[name], seed + number).items():
-            found.setdefault(baseline, {})[name] = scores
-    return found
-
-
-def _length(source: FrameSource) -> int:
-    """Frames as they are decoded: a video file's header only estimates them."""
-    if source.path.is_dir():
-        return source.length
-    return sum(1 for _ in source.frames())
-
-
-def _facts(
-    options: argparse.Namespace, tree: DatasetTree, labels: Labels, detector: Detector | None
-) -> dict[str, Any]:
-    """What the figures depend on."""
-    import torch
-
-    facts: dict[str, Any] = {
-        "data": {"root": str(tree.root), "layout": tree.layout},
-        "labels": {
-            "kind": labels.kind,
-            "source": str(labels.source),
-            "sha256": labels.sha256,
-            "frames": labels.total,
-            "anomalous": labels.anomalous,
-        },
-        "seed": options.seed,
-        "versions": library_versions(),
-        "threads": torch.get_num_threads(),
-    }
-    if detector is None:
-        return facts | {"scores_from": str(options.scores)}
-    return facts | {
-        "checkpoint": {"path": str(options.checkpoint), "sha256": detector.checkpoint.sha256},
-        "recipe": asdict(detector.recipe),
-        "precision": "bfloat16" if detector.bfloat16 else "float32",
-        "training": {k: v for k, v in detector.checkpoint.training.items() if k != "clips"},
-    }
+    print(f"\n{format_matrix(judged.matrix)}", end="")
+    if "where" in result:
+        print(f"\n{format_places(result['where'])}", end="")
+    if result.get("alarms"):
+        print(f"\n{format_alarms(result['alarms'])}", end="")
+    print(f"\nlabels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
+    print(f"  sha256 {labels.sha256}")
+    written = ["metrics.json", "matrix.json", *(["scores/", "regions/"] if scored else []), "curves/", "labels.csv"]
+    print(f"results: {out}/{', '.join(written)}")
+    if not options.no_report:
+        print(f"look at: {out}/report.html")

@@ -75,6 +75,18 @@ def test_the_intruder_is_found_where_and_when_it_is(cli: Cli, still: Path, clip:
         assert event["beyond_normal_footage"] is True
 
 
+def test_every_place_above_the_threshold_has_a_row_and_a_track(scored: Outcome, tmp_path: Path) -> None:
+    found = events(tmp_path / "out" / "clip")
+    with (tmp_path / "out" / "clip" / found["regions"]).open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["frame", "time", "track", "score", *PLACE]
+    scores = {row["frame"]: row for row in table(tmp_path / "out" / "clip")}
+    above = [frame for frame, row in scores.items() if float(row["score"]) > found["threshold"]["value"]]
+    assert above and set(above) <= {row["frame"] for row in rows}
+    assert all(row["time"] == scores[row["frame"]]["time"] for row in rows)
+    assert all(event["tracks"] for event in found["events"])
+
+
 def test_events_are_the_stretches_of_the_table_above_the_threshold(scored: Outcome, tmp_path: Path) -> None:
     found = events(tmp_path / "out" / "clip")
     scores = [float(row["score"]) for row in table(tmp_path / "out" / "clip")]

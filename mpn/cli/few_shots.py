@@ -1,0 +1,59 @@
+"""evaluate.py --shots: every camera of a data set as a new one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from mpn.cli import UsageError
+from mpn.cli.data import data_name, open_data
+from mpn.cli.model import open_detector
+from mpn.datasets.labels import load_labels
+from mpn.datasets.windows import load_clips
+from mpn.errors import LabelError
+from mpn.evaluation import write_metrics
+from mpn.few_shot import DRAWS, METHODS, PROTOCOLS, few_shot
+from mpn.few_shot_table import format_few_shot_table, record_of, summarise_records
+from mpn.set_evaluation import facts_of
+
+
+def few_shots(options: argparse.Namespace) -> None:
+    """K windows of every camera to adapt on, by meta-learning and by plain fine-tuning (PROTOCOL section 4)."""
+    if options.scores:
+        raise UsageError("--shots adapts a model: with --scores there is none")
+    detector = open_detector(options, default="meta.safetensors")
+    tree = open_data(options)
+    if not tree.testing:
+        raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
+    preset = detector.preset
+    training, testing = (
+        load_clips(videos, preset.size, preset.grey, skip_bad=options.skip_bad, fps=options.fps) if videos else []
+        for videos in (tree.training, tree.testing)
+    )
+    labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
+    for note in labels.notes:
+        print(note, file=sys.stderr)
+    methods = {"meta": METHODS["meta"]} if detector.checkpoint.meta else {}
+    if not options.no_fine_tuning or not methods:
+        methods["fine-tuning"] = METHODS["fine-tuning"]
+    chosen = options.few_shot_protocol or "clean"
+    how = {"shots": options.shots, "draws": options.draws or DRAWS, "methods": methods}
+    records = [
+        record_of(row, labels.frames)
+        for protocol in (PROTOCOLS if chosen == "both" else (chosen,))
+        for row in few_shot(detector, training, testing, protocol=protocol, **how)
+    ]
+    summary = summarise_records(records, seed=options.seed)
+    out = options.out or Path("runs") / f"few-shot-{data_name(options)}"
+    found = {"records": [record._asdict() for record in records], "summary": summary}
+    found["methods"] = {name: asdict(method.filled(detector.checkpoint)) for name, method in methods.items()}
+    facts = facts_of(tree, labels, detector, options.checkpoint) | {"seed": options.seed}
+    write_metrics(out / "few_shot.json", found, facts)
+    if options.json:
+        print((out / "few_shot.json").read_text(), end="")
+        return
+    print(format_few_shot_table(summary), end="")
+    print(f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
+    print(f"results: {out}/few_shot.json")

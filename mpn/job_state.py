@@ -1,0 +1,123 @@
+"""What a scoring job remembers to go on with, as plain data for its state.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mpn.events import Event
+from mpn.localisation import Box, Tracked
+
+SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
+MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
+
+
+class SeenTrack(NamedTuple):
+    """A track in an event: the first and last frame (included) above the threshold that it was seen in, its highest
+    score, and where it was then."""
+
+    track: int
+    first: int
+    last: int
+    peak_score: float
+    box: Box
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SeenTrack:
+        """What `_asdict` gave and JSON brought back."""
+        return cls(**{**values, "box": tuple(values["box"])})
+
+
+class FoundEvent(NamedTuple):
+    """An event that is over, and the tracks that were seen in it."""
+
+    event: Event
+    tracks: tuple[SeenTrack, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, ready for JSON."""
+        return self.event.to_dict() | {"tracks": [one._asdict() | {"box": list(one.box)} for one in self.tracks]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FoundEvent:
+        """What `to_dict` gave, further entries left out."""
+        return cls(Event.from_dict(values), tuple(SeenTrack.from_dict(one) for one in values["tracks"]))
+
+
+@dataclass
+class JobState:
+    """Where a job stands after a whole batch of the network.
+
+    Attributes:
+        count: results. above: those above the threshold.
+        sizes: name -> bytes of each file that grows with the results.
+        smoothed: the last score.
+        events: those that are over. open: one that may go on. seen: the tracks in it.
+        tracker: see `mpn.localisation.Tracker.to_dict`; None before the first result.
+        highest: the highest score and its time in seconds.
+    """
+
+    count: int = 0
+    above: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    smoothed: float | None = None
+    events: tuple[FoundEvent, ...] = ()
+    open: Event | None = None
+    seen: tuple[SeenTrack, ...] = ()
+    tracker: dict[str, Any] | None = None
+    highest: tuple[float, float] | None = None
+    complete: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and names, ready for JSON."""
+        return {
+            **vars(self),
+            "events": [found.to_dict() for found in self.events],
+            "open": self.open.to_dict() if self.open else None,
+            "seen": [one._asdict() for one in self.seen],
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> JobState:
+        """What `to_dict` gave. Raises KeyError or TypeError for what is none of it."""
+        own = {name: values[name] for name in vars(cls())}
+        own["events"] = tuple(FoundEvent.from_dict(one) for one in own["events"])
+        own["open"] = Event.from_dict(own["open"]) if own["open"] else None
+        own["seen"] = tuple(SeenTrack.from_dict(one) for one in own["seen"])
+        own["highest"] = tuple(own["highest"]) if own["highest"] else None
+        return cls(**own)
+
+
+def with_seen(seen: Sequence[SeenTrack], frame: int, regions: Sequence[Tracked]) -> tuple[SeenTrack, ...]:
+    """The tracks of an event after one more of its frames, by number; the highest `MOST_TRACKS` of them."""
+    tracks = {one.track: one for one in seen}
+    for one in regions:
+        known = tracks.get(one.track, SeenTrack(one.track, frame, frame, one.score, one.box))
+        if one.score > known.peak_score:
+            known = known._replace(peak_score=one.score, box=one.box)
+        tracks[one.track] = known._replace(last=frame)
+    highest = sorted(tracks.values(), key=lambda one: -one.peak_score)[:MOST_TRACKS]
+    return tuple(sorted(highest))
+
+
+def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
+    """Where an earlier run of the same job stopped, or the beginning: `identity` says what makes it the same."""
+    try:
+        found = json.loads((folder / STATE).read_text())
+        state = JobState.from_dict(found["state"])
+        same = found["identity"] == identity
+        there = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return JobState()
+    return state if same and there else JobState()
+
+
+def belongs_to(folder: Path, path: Path) -> bool:
+    """Whether a folder may hold this source's results: there is nothing in it of another source."""
+    try:
+        return json.loads((folder / STATE).read_text())["identity"]["source"] == str(path.resolve())
+    except (OSError, ValueError, KeyError, TypeError):
+        return not (folder / SCORES).is_file()

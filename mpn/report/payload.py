@@ -1,0 +1,168 @@
+"""What the page's scripts read: numbers of a report as JSON, long series as base64 float32. No torch."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.metrics import auc
+
+from mpn.errors import DataError
+from mpn.report.content import Film, Report, Trace
+
+if TYPE_CHECKING:
+    from mpn.metrics import Curve
+
+REGION_COLUMNS = 7  # row, track, score, top, left, height, width
+
+
+def packed(values: Any) -> str:
+    """Numbers as base64 of little-endian float32, NaN kept; what is infinite becomes NaN, a gap in a curve."""
+    array = np.asarray(values, np.float64)
+    return base64.b64encode(np.where(np.isfinite(array), array, np.nan).astype("<f4").tobytes()).decode("ascii")
+
+
+def number(value: float | None) -> float | None:
+    """A number as JSON knows them: NaN and infinite are None."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def checked(trace: Trace) -> Trace:
+    """The trace itself. Raises DataError where its parts do not fit one another."""
+    count = len(trace.scores)
+    series = {"times": trace.times, **trace.other}
+    for name, values in series.items():
+        if values is not None and np.shape(values) != (count,):
+            raise DataError(f"report, video {trace.name!r}: {count} scores but {np.size(values)} values of {name!r}")
+    spans = [("label", start, end) for start, end in trace.labels or []]
+    spans += [("event", event.start, event.end) for event in trace.events]
+    for what, start, end in spans:
+        if not 0 <= start < end <= count:
+            raise DataError(f"report, video {trace.name!r}: {what} [{start}, {end}) is not within its {count} rows")
+    for start, step, runs in trace.film.rows if trace.film else []:
+        if min(start, step - 1, runs - 1) < 0 or start + step * (runs - 1) >= count:
+            raise DataError(f"report, video {trace.name!r}: its film shows rows {(start, step, runs)} (start, step, "
+                            f"count), which are not within its {count} rows")
+    return trace
+
+
+def seconds_of(trace: Trace, row: int) -> float | None:
+    """The time of a row in seconds, None where unknown; `row` may be the one after the last."""
+    if trace.times is not None and len(trace.times):
+        last = len(trace.times) - 1
+        after = (row - last) / trace.fps if row > last and trace.fps else 0.0
+        return float(trace.times[min(row, last)]) + after
+    return (trace.first / trace.step + row) / trace.fps if trace.fps else None
+
+
+def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
+    """One video for the scripts; film: as `film_data` gives it."""
+    events = [
+        {
+            "start": event.start, "end": event.end, "peak": event.peak, "score": number(event.score),
+            "oneIn": number(event.one_in), "beyond": bool(event.beyond),
+            "box": [int(side) for side in event.box] if event.box else None,
+            "from": number(seconds_of(trace, event.start) if event.start_seconds is None else event.start_seconds),
+            "to": number(seconds_of(trace, event.end) if event.end_seconds is None else event.end_seconds),
+        }
+        for event in trace.events
+    ]  # fmt: skip
+    regions = sorted((row, track, score, *box) for row, track, score, box in trace.regions)
+    return {
+        "name": trace.name,
+        "count": len(trace.scores),
+        "scores": packed(trace.scores),
+        "fps": number(float(trace.fps)) if trace.fps else None,
+        "first": trace.first,
+        "step": trace.step,
+        "times": None if trace.times is None else _times(trace.times),
+        "threshold": number(trace.threshold),
+        "labels": None if trace.labels is None else [[int(start), int(end)] for start, end in trace.labels],
+        "events": events,
+        "regions": packed(np.array(regions, np.float64).reshape(-1, REGION_COLUMNS)) if regions else None,
+        "size": [int(side) for side in trace.size] if trace.size else None,
+        "film": film,
+        "other": {name: packed(values) for name, values in trace.other.items()},
+    }
+
+
+def _times(times: np.ndarray) -> dict[str, Any]:
+    """Seconds in milliseconds from the first: float32 alone would round the times of a day to hundredths."""
+    array = np.asarray(times, np.float64)
+    if len(array) and not (np.isfinite(array).all() and (np.diff(array) >= 0).all()):
+        raise DataError("report: times of a video must be finite and rise")
+    steps = np.diff(array, prepend=array[:1]) * 1000
+    return {"first": float(array[0]) if len(array) else 0.0, "steps": packed(steps)}
+
+
+def film_data(film: Film, *, element: str | None = None, href: str | None = None) -> dict[str, Any]:
+    """Where the page finds a film, in an element of its own or beside it, and what it shows."""
+    return {
+        "element": element,
+        "href": href,
+        "fps": float(film.fps),
+        "size": [int(side) for side in film.size],
+        "rows": [[int(x) for x in run] for run in film.rows],
+    }
+
+
+def curve_data(name: str, curve: Curve, area: float | None = None) -> dict[str, Any]:
+    """A ROC or precision-recall curve with x rising, and the area to state."""
+    x, y, thresholds = (np.asarray(part, np.float64) for part in (curve.x, curve.y, curve.thresholds))
+    # A curve may have one point more than thresholds: its end, where nothing is an alarm.
+    thresholds = np.concatenate([thresholds, np.full(max(0, len(x) - len(thresholds)), np.nan)])[: len(x)]
+    if len(x) > 1 and x[0] > x[-1]:
+        x, y, thresholds = x[::-1], y[::-1], thresholds[::-1]
+    if area is None:
+        area = auc(x, y) if len(x) > 1 else math.nan
+    return {"name": name, "area": number(area), "x": packed(x), "y": packed(y), "thresholds": packed(thresholds)}
+
+
+def promises_data(report: Report) -> list[dict[str, Any]]:
+    """The reliability plot: false alarms an hour, promised and observed."""
+    return [
+        {
+            "rate": number(promise.rate), "threshold": number(promise.threshold),
+            "extrapolated": bool(promise.extrapolated), "observed": number(promise.observed),
+            "low": number(promise.observed_interval[0]), "high": number(promise.observed_interval[1]),
+            "episodes": int(promise.episodes), "hours": number(promise.hours),
+        }
+        for promise in report.reliability or []
+    ]  # fmt: skip
+
+
+def start_of(report: Report) -> dict[str, int]:
+    """Where the page begins: the peak of the strongest event, else the highest score of the first video."""
+    peaks = [
+        (event.score - (trace.threshold or 0.0), -index, event.peak)
+        for index, trace in enumerate(report.traces)
+        for event in trace.events
+        if math.isfinite(event.score)
+    ]
+    if peaks:
+        _, index, row = max(peaks)
+        return {"trace": -index, "row": row}
+    scores = np.asarray(report.traces[0].scores, np.float64) if report.traces else np.empty(0)
+    known = np.isfinite(scores)
+    return {"trace": 0, "row": int(np.argmax(np.where(known, scores, -np.inf))) if known.any() else 0}
+
+
+def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """All that the scripts read. films: one of each trace, as `film_data` gives them, or None."""
+    curves = {"roc": report.roc, "precisionRecall": report.precision_recall}
+    return {
+        "kind": report.kind,
+        "start": start_of(report),
+        "traces": [trace_data(checked(trace), film) for trace, film in zip(report.traces, films)],
+        **{name: [curve_data(*named) for named in group] for name, group in curves.items()},
+        "reliability": promises_data(report),
+        "insides": [{"trace": _index(report, inside.video), "row": int(inside.row)} for inside in report.insides],
+    }
+
+
+def _index(report: Report, name: str) -> int | None:
+    """Which trace a video's name means."""
+    return next((k for k, trace in enumerate(report.traces) if trace.name == name), None)
+

@@ -1,0 +1,98 @@
+"""Scores, regions and sources in; what a page shows of a video out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from mpn.calibration import Calibration
+from mpn.detector import Detector
+from mpn.events import Event, events
+from mpn.insides import frames_around_each, look_inside
+from mpn.localisation import Box
+from mpn.report.content import EventRow, Inside, Trace
+from mpn.report.film import BUDGET, film_of, rows_to_show
+from mpn.report.pictures import choose_rows, pictures_of
+from mpn.video import FrameSource
+
+MOST_INSIDES = 4  # frames whose insides a page shows
+FILM_FRAMES = 2 * BUDGET  # of all films of a page together
+LEAST_FRAMES = 60  # of each film
+
+
+def event_rows(
+    scores: np.ndarray,
+    threshold: float | None,
+    fps: Fraction | float | None,
+    calibration: Calibration | None = None,
+    boxes: Mapping[int, Box] | None = None,
+) -> list[EventRow]:
+    """The events of a video, (T,) scores; none where threshold or frame rate is unknown.
+
+    boxes: row -> the strongest region there.
+    """
+    if threshold is None or fps is None:
+        return []
+    places = None if boxes is None else [boxes.get(row) for row in range(len(scores))]
+    return [event_row(one, calibration) for one in events(scores, threshold, fps, regions=places)]
+
+
+def event_row(event: Event, calibration: Calibration | None) -> EventRow:
+    """An event whose frames are rows, with how rare it is where that is known."""
+    rarity = None if calibration is None else calibration.rarity(event.peak_score)
+    return EventRow(
+        event.start, event.end, event.peak_frame, event.peak_score,
+        None if rarity is None else rarity.one_in, rarity is not None and rarity.beyond,
+        event.region, event.start_seconds, event.end_seconds,
+    )  # fmt: skip
+
+
+def strongest(regions: Sequence[tuple[int, int, float, Box]]) -> dict[int, Box]:
+    """Row -> box of its highest region, of (row, track, score, box)."""
+    best: dict[int, tuple[float, Box]] = {}
+    for row, _, score, box in regions:
+        if row not in best or score > best[row][0]:
+            best[row] = (score, box)
+    return {row: box for row, (_, box) in best.items()}
+
+
+def add_films(
+    traces: Sequence[Trace],
+    sources: Mapping[str, FrameSource],
+    heat: Mapping[str, np.ndarray | None],
+    folder: Path,
+    frames: int = FILM_FRAMES,
+) -> None:
+    """Makes every trace's film, `frames` of all together; more rows than that are thinned away from events.
+
+    Args:
+        sources: by name, opened as they were for scoring. heat: uint8 (T, h, w) each, or None.
+        folder: for the files.
+    """
+    total = sum(len(trace.scores) for trace in traces)
+    for number, trace in enumerate(traces):
+        share = max(LEAST_FRAMES, int(frames * len(trace.scores) / max(total, 1)))
+        rows = rows_to_show(len(trace.scores), trace.events, share, trace.fps)
+        path = folder / f"film-{number + 1:03}.webm"
+        trace.film = film_of(sources[trace.name], path, rows, heat.get(trace.name))
+
+
+def look_into(
+    detector: Detector, traces: Sequence[Trace], sources: Mapping[str, FrameSource], most: int = MOST_INSIDES
+) -> list[Inside]:
+    """The unit's insides where they are worth a look: at the highest events, and at the quietest frame."""
+    window = detector.preset.window
+    scored = [trace for trace in traces if np.isfinite(trace.scores).any()]
+    scored.sort(key=lambda trace: -float(np.nanmax(trace.scores)))
+    found: list[Inside] = []
+    for number, trace in enumerate(scored[: most - 1]):
+        # The first video shows its quietest frame too, the others their highest.
+        left = most - len(found) if number == len(scored) - 1 else 2 if number == 0 else 1
+        chosen = [(row, why) for row, why in choose_rows(trace.scores, trace.events, left) if row >= window][:left]
+        windows = frames_around_each(sources[trace.name], [row for row, _ in chosen], window)
+        for row, why in chosen:
+            found.append(Inside(trace.name, row, why, pictures_of(look_inside(detector, windows[row]))))
+    return found
