@@ -102,6 +102,7 @@ class Calibration:
     falling; tail: the fit;
     tail_kind: "gpd" (generalised Pareto), "exponential" (too few peaks for a shape) or "spread" (too few
     peaks for anything: the spread of all scores as scale); replicates: the fit on data drawn from it.
+    episode_frames: of an episode of high scores, on average: neighbouring frames are alike, and so many stand for one.
     """
 
     frames: int
@@ -111,6 +112,7 @@ class Calibration:
     tail: Tail
     tail_kind: str
     replicates: tuple[Tail, ...]
+    episode_frames: float = 1.0
 
     def threshold(self, false_alarms_per_hour: float) -> Threshold:
         """The smoothed score that normal footage passes in at most so many episodes an hour.
@@ -132,16 +134,19 @@ class Calibration:
         return Threshold(value, extrapolated, interval, self.hours, rate, self.tail_kind)
 
     def rarity(self, score: float) -> Rarity:
-        """How rare a smoothed score is: (normal frames + 1) / (those at least as high + 1).
+        """How rare a smoothed score is: (normal frames + e) / (those at least as high + e), e = `episode_frames`.
 
-        Counting the new frame in (as conformal p-values do) caps the claim at what the footage can show;
-        between rows of the table the lower one is taken, so it is never too strong. NaN gives NaN.
+        The new frame and the episode that it comes with are counted in (as conformal p-values count the new
+        example), which caps the claim at what the footage can show. With e = 1, as if frames came one by one,
+        the highest claims held for one frame in X / 2.5, on average over such footage (benchmarks/calibration.py).
+        Between rows of the table the lower one is taken, so it is never too strong. NaN gives NaN.
         """
         if math.isnan(score):
             return Rarity(math.nan, False)
         below = next((level for level in self.levels if level.score <= score), None)
         as_high = self.frames if below is None else 0 if score > self.levels[0].score else below.frames
-        return Rarity((self.frames + 1) / (as_high + 1), score > self.levels[0].score)
+        own = self.episode_frames
+        return Rarity((self.frames + own) / (as_high + own), score > self.levels[0].score)
 
     def _lowest(self, allowed: Callable[[int], bool]) -> float:
         """The lowest score of the table down to which the number of episodes is allowed.
@@ -231,10 +236,13 @@ def calibrate(smoothed: Mapping[str, np.ndarray], fps: float | Fraction) -> Cali
     for score in np.unique(together[ranks - 1])[::-1].tolist():
         most = max(most, sum(len(episode_peaks(x, score, rate)) for x in videos))
         counts.append(Level(score, int((together >= score).sum()), most))
-    kind, tail, replicates = _fit_tail(videos, together, rate)
+    start, peaks = _tail_start(videos, together, rate)
+    kind, tail, replicates = _fit_tail(start, peaks, together)
+    # Scores that never rise have no episode: then all frames of a video are alike.
+    alike = (together > start).sum() / len(peaks) if len(peaks) else len(together) / len(videos)
     return Calibration(
         len(together), float(len(together) / rate / 3600), float(rate),
-        tuple(counts), tail, kind, replicates,
+        tuple(counts), tail, kind, replicates, float(max(alike, 1.0)),
     )  # fmt: skip
 
 
@@ -247,15 +255,18 @@ def episode_peaks(x: np.ndarray, level: float, fps: Fraction) -> np.ndarray:
     return np.maximum.reduceat(x[above], np.concatenate([[0], begins]))
 
 
-def _fit_tail(
-    videos: Sequence[np.ndarray], together: np.ndarray, fps: Fraction
-) -> tuple[str, Tail, tuple[Tail, ...]]:
-    """Peaks over a high quantile and their distribution; scores falling in `together`."""
+def _tail_start(videos: Sequence[np.ndarray], together: np.ndarray, fps: Fraction) -> tuple[float, np.ndarray]:
+    """A high quantile of all scores `together`, and the peaks of the episodes above it."""
     starts = [float(np.quantile(together, q)) for q in _TAIL_QUANTILES]
     found = [np.concatenate([episode_peaks(x, start, fps) for x in videos]) for start in starts]
     # As high as the peaks allow: lower down, everyday frames would stand for the tail.
     best = int(np.argmax([min(len(peaks), _PEAKS_FOR_TAIL) for peaks in found]))
-    start, excess = starts[best], found[best] - starts[best]
+    return starts[best], found[best]
+
+
+def _fit_tail(start: float, peaks: np.ndarray, together: np.ndarray) -> tuple[str, Tail, tuple[Tail, ...]]:
+    """The distribution of the peaks above `start`; scores falling in `together`."""
+    excess = peaks - start
     rng = np.random.default_rng(_SEED)
     # How many peaks such footage might have had: the Jeffreys posterior of a Poisson mean.
     counts = rng.gamma(len(excess) + 0.5, size=_REPLICATES)

@@ -5,7 +5,8 @@
     events.json       the events so far and the tracks in each, the threshold, what was wrong with the source;
                       `complete` once it is
     state.json        to go on from: what was asked for, and where the last whole batch of the network ended
-    heat.bin          small heat maps for a report, if wanted, see `mpn.heat`
+    heat.bin          small heat maps for the report, see `mpn.heat`
+    report.html       all of it to look at, once it is complete
     overlay.webm, event-NNN.webm   if wanted, see `mpn.overlay` and `mpn.event_clips`
 
 A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the same model,
@@ -36,7 +37,8 @@ from mpn.job_files import JobFiles, heat_of
 from mpn.job_state import EVENTS, HEAT, STATE, FoundEvent, JobState, belongs_to, earlier_state, with_seen
 from mpn.localisation import Tracked
 from mpn.region_table import regions_name
-from mpn.video import open_source
+from mpn.report.of_job import REPORT, report_job
+from mpn.video import FrameSource, open_source
 
 __all__ = ["OVERLAYS", "JobOptions", "Outcome", "ScoreJob", "belongs_to", "score_source"]
 
@@ -58,7 +60,7 @@ class JobOptions:
         fps: frames/s instead of what the source says.
         start, end: seconds, the stretch to score. every: only every n-th frame of it.
         strict: stop at the first frame that cannot be read, instead of going on with the one before it.
-        report: keep heat maps for a report.
+        report: keep heat maps, and make report.html of everything at the end.
     """
 
     false_alarms_per_hour: float = 1.0
@@ -113,19 +115,26 @@ class ScoreJob:
         tell: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
         self.detector, self.path, self.folder, self.options, self.tell = detector, path, folder, options, tell
-        lenient = not options.strict
-        self.source = open_source(
-            path, skip_bad=lenient, repeat_broken=lenient, fps=options.fps,
-            start=options.start, end=options.end, every=options.every,
-        )  # fmt: skip
-        check_size_of(self.source, detector.preset)
         self.notes: list[str] = []
-        if self.source.fps is None:
-            self.source.fps = self._assumed_rate()
-        self.rate = Fraction(self.source.fps)
+        self.rate: Fraction | None = None
+        self.source = self.open()
+        check_size_of(self.source, detector.preset)
+        self.rate = Fraction(self.source.fps or self._assumed_rate())
+        self.source.fps = self.rate
         self.threshold = self._threshold()
         self.identity = self._identity()
         self.state = earlier_state(folder, self.identity)
+
+    def open(self) -> FrameSource:
+        """The source as it is scored."""
+        options = self.options
+        lenient = not options.strict
+        source = open_source(
+            self.path, skip_bad=lenient, repeat_broken=lenient, fps=options.fps,
+            start=options.start, end=options.end, every=options.every,
+        )  # fmt: skip
+        source.fps = source.fps or self.rate
+        return source
 
     def run(self) -> Outcome:
         """Scores what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
@@ -138,6 +147,7 @@ class ScoreJob:
         self._save(self.state, self.state)  # whose results these are, however soon it is killed
         self._score()
         self.notes += self._doubts()
+        self._save(self.state, self.state)
         return Outcome(self._summary(), before, self.state.highest, [*self.notes, *self.source.notes])
 
     def _doubts(self) -> list[str]:
@@ -243,7 +253,7 @@ class ScoreJob:
         except OSError as error:
             raise MpnError(f"cannot make the folder {self.folder}: {error.strerror}; give another --out") from error
         if not self.state.count:  # of an earlier run with other options
-            for old in (STATE, EVENTS, HEAT, "overlay*.webm", "event-*.webm", ".*.part.webm"):
+            for old in (STATE, EVENTS, HEAT, REPORT, "overlay*.webm", "event-*.webm", ".*.part.webm"):
                 for path in self.folder.glob(old):
                     path.unlink()
 
@@ -345,8 +355,13 @@ def score_source(
     options: JobOptions,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Outcome:
-    """Scores one source into its folder, or goes on with it; see `ScoreJob`."""
-    return ScoreJob(detector, path, folder, options, tell).run()
+    """Scores one source into its folder, or goes on with it, and makes the report, if one is wanted and is not there
+    yet; see `ScoreJob`."""
+    job = ScoreJob(detector, path, folder, options, tell)
+    outcome = job.run()
+    if options.report and not (folder / REPORT).is_file():
+        report_job(folder, detector, job.open(), outcome.summary)
+    return outcome
 
 
 def _plain(threshold: Threshold) -> dict[str, Any]:

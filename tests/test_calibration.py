@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from scipy.stats import genpareto
 
 from mpn import calibration
-from mpn.calibration import Calibration, calibrate, events, part_statistics
+from mpn.calibration import Calibration, Level, calibrate, events, part_statistics
 from mpn.errors import DataError
 
 
@@ -215,14 +217,43 @@ def test_an_interval_stops_where_lower_thresholds_only_merge_alarms() -> None:
     assert -0.01 <= found.interval[0] <= 0.0
 
 
-def test_rarity_by_hand() -> None:
-    made = of(np.arange(100.0))
-    assert made.rarity(99.0) == (101 / 2, False)
-    assert made.rarity(98.5) == (101 / 3, False)  # the lower row: never too strong
-    assert made.rarity(99.5) == (101.0, True)
-    assert made.rarity(1e9) == (101.0, True)
+@pytest.mark.parametrize("own", [1.0, 4.0])
+def test_rarity_by_hand(own: float) -> None:
+    levels = tuple(Level(99.0 - k, k + 1, 0) for k in range(100))
+    made = Calibration(100, 0.1, 10.0, levels, calibration.Tail(0.0, 1.0, 0.0, 1.0), "gpd", (), own)
+    assert made.rarity(99.0) == ((100 + own) / (1 + own), False)
+    assert made.rarity(98.5) == ((100 + own) / (2 + own), False)  # the lower row: never too strong
+    assert made.rarity(99.5) == ((100 + own) / own, True)
+    assert made.rarity(1e9) == ((100 + own) / own, True)
     assert made.rarity(-5.0) == (1.0, False)
     assert math.isnan(made.rarity(float("nan")).one_in)
+
+
+def test_frames_of_an_episode_by_hand() -> None:
+    x = np.zeros(2000)
+    for k in range(12):
+        x[100 * k + 50 : 100 * k + 55] = k + 1.0
+    assert of(x).episode_frames == 5.0
+    x[[150, 152, 154]] = 0.0  # the gaps are closed, their frames are low all the same
+    assert of(x).episode_frames == pytest.approx(57 / 12)
+    assert of(np.full(60, 2.0), np.full(40, 2.0)).episode_frames == 50.0  # all are alike
+
+
+def test_rarity_is_honest_where_neighbouring_frames_are_alike() -> None:
+    """Five minutes of slowly changing scores: on average over many, at most 1 in X new frames is called so rare.
+
+    As if frames came one by one, the claim of 1 in 400 would hold for 1 in 280.
+    """
+    rng = np.random.default_rng(12)
+
+    def slow(frames: int) -> np.ndarray:
+        return lfilter([1.0], [1.0, -0.95], rng.normal(size=frames + 200))[200:]
+
+    new = np.sort(slow(400_000))
+    fitted = [of(slow(3000)) for _ in range(60)]
+    for one_in, least, most in ((20, 0.85, 1.15), (400, 0.5, 1.15)):
+        first = [bisect_left(new, one_in, key=lambda score: made.rarity(score).one_in) for made in fitted]  # noqa: B023
+        assert least <= one_in * np.mean([len(new) - k for k in first]) / len(new) <= most
 
 
 def test_rarity_never_claims_more_than_the_count(hours) -> None:

@@ -21,6 +21,7 @@ from mpn.errors import DataError, SizeError
 from mpn.files import write_atomically
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, belongs_to, score_source
 from mpn.overlay import clock
+from mpn.report.of_job import REPORT
 from mpn.video import find_sources
 
 EXAMPLES = """  python -m mpn score lobby.mp4
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--overlay", choices=OVERLAYS, nargs="?", const="all", default="off",
         help="videos with curve, heat and boxes: a clip of every event, or overlay.webm of all (default: off)",
     )  # fmt: skip
+    own.add_argument("--no-report", action="store_true", help="leave report.html out (quicker, and less disk)")
     own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the source says")
     own.add_argument("--start", type=from_zero_float, metavar="SECONDS", help="where to begin in each source")
     own.add_argument("--end", type=above_zero, metavar="SECONDS", help="where to stop in each source")
@@ -131,7 +133,7 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
 def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> None:
     """Scores one source and prints what came of it; the others go on where it cannot be read."""
     names = ("false_alarms_per_hour", "threshold", "overlay", "fps", "start", "end", "every", "strict")
-    wanted = JobOptions(**{name: getattr(options, name) for name in names})
+    wanted = JobOptions(**{name: getattr(options, name) for name in names}, report=not options.no_report)
     shown: list[dict[str, Any]] = []
 
     def tell(event: dict[str, Any]) -> None:
@@ -210,6 +212,8 @@ def _text(entry: _Entry) -> str:
             f"{bad[0]['index']} ({bad[0]['name']}) {bad[0]['reason']}"
         )
     lines += [f"  frame {one['index']} ({one['name']}) {one['reason']}" for one in ended]
+    if (entry.folder / REPORT).is_file():
+        lines.append(f"  look at: {entry.folder / REPORT}")
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ from mpn.report.traces import add_films, event_rows, look_into, strongest
 from mpn.set_evaluation import Judged, LabelledSet, alarm_rows, causal
 from mpn.set_scoring import ScoredVideo
 
-NAME = "report.html"
+REPORT = "report.html"
 CURVES = {"score": "score", "psnr_db": "PSNR", "pseudo": "pseudo-anomaly head"}
 
 
@@ -61,7 +61,7 @@ def report_evaluation(
         add_films(traces, test.sources, _heat(scored, detector, threshold), Path(folder))
         if detector is not None:
             report.insides = look_into(detector, traces, test.sources)
-        return write_report(out / NAME, report)
+        return write_report(out / REPORT, report)
 
 
 def _trace(

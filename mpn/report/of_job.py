@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import tempfile
 from fractions import Fraction
@@ -22,8 +21,7 @@ from mpn.report.page import write_report
 from mpn.report.traces import FILM_FRAMES, add_films, look_into
 from mpn.video import FrameSource
 
-NAME = "report.html"
-MOST_REGIONS = 10  # a row, that are drawn
+REPORT = "report.html"
 
 
 def report_job(folder: Path, detector: Detector, source: FrameSource, summary: dict[str, Any]) -> Path:
@@ -54,7 +52,7 @@ def report_job(folder: Path, detector: Detector, source: FrameSource, summary: d
         trace.name = source.name
         add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
         report.insides = look_into(detector, [trace], {source.name: source})
-        return write_report(folder / NAME, report)
+        return write_report(folder / REPORT, report)
 
 
 def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,12 +128,3 @@ def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
         words = "" if math.isnan(rarest) else f"rarer than 1 in {rarest:,.0f} normal frames"
         found.append(Highlight("Highest score", f"{scored.max():.3g}", words))
     return found
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """events.json of a job's folder. Raises DataError where it cannot be read."""
-    path = folder / "events.json"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); score the source again") from error
