@@ -31,8 +31,8 @@ from mpn.datasets import label_files
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.errors import MpnError
+from mpn.evaluation.score_files import read_scores
 from mpn.network import build_model
-from mpn.score_files import read_scores
 
 INPUTS = 1_500
 FRAMES = 12

@@ -30,7 +30,7 @@ import scipy.io
 from benchmarks.common import ROOT, log_reading, parser, print_table, write_result
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import Video, recognise
-from mpn.score_files import read_scores
+from mpn.evaluation.score_files import read_scores
 from mpn.video import fit_frame, open_source
 
 PROTOCOLS = ("absolute", "causal", "paper")

@@ -39,9 +39,9 @@ MASKED, MASK, MAP = 15_000, (240, 360), (57, 89)  # Avenue's number of test fram
 ANOMALOUS = 0.2  # share of the frames
 FPS = 25.0
 MODULES = {
-    "protocol matrix": "mpn.matrix",
-    "region metrics": "mpn.region_metrics",
-    "pixel metrics": "mpn.pixel_metrics",
+    "protocol matrix": "mpn.evaluation.matrix",
+    "region metrics": "mpn.metrics.regions",
+    "pixel metrics": "mpn.metrics.pixels",
 }
 Maps = dict[str, np.ndarray]
 Steps = Iterator[tuple[str, Callable[[], object]]]
@@ -112,7 +112,7 @@ def frame_steps(case: dict[str, Any]) -> Steps:
 
 def matrix_steps(case: dict[str, Any]) -> Steps:
     """The matrix of a region score and the paper's parts, beside one baseline."""
-    from mpn.matrix import protocol_matrix
+    from mpn.evaluation.matrix import protocol_matrix
 
     labels, scores = made(case["frames"], case["videos"])
     series = {name: {"score": s, "psnr_db": 30 - s, "compactness": np.exp(s)} for name, s in scores.items()}
@@ -122,7 +122,7 @@ def matrix_steps(case: dict[str, Any]) -> Steps:
 
 def region_steps(case: dict[str, Any]) -> Steps:
     """RBDC and TBDC with a found region a frame and a true one in every anomalous frame, a track a video."""
-    from mpn.region_metrics import Region, TrueRegion, criteria_intervals, region_and_track_criteria
+    from mpn.metrics.regions import Region, TrueRegion, criteria_intervals, region_and_track_criteria
 
     labels, scores = made(case["frames"], case["videos"])
     generator = np.random.default_rng(1)
@@ -138,7 +138,7 @@ def region_steps(case: dict[str, Any]) -> Steps:
 
 def pixel_steps(case: dict[str, Any]) -> Steps:
     """Pixel AUC and the UCSD criterion, maps and masks made as they are needed."""
-    from mpn.pixel_metrics import PixelFigures
+    from mpn.metrics.pixels import PixelFigures
 
     generator = np.random.default_rng(1)
     maps = generator.gamma(2.0, size=(64, *MAP)).astype(np.float32)

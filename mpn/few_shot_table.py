@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpn.evaluation import evaluate
+from mpn.evaluation.figures import evaluate
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
@@ -33,7 +33,7 @@ class FewShotRow:
     Attributes:
         scene, protocol, method, shots, draw: see `Key`.
         columns: video -> column ("score", its parts, "psnr_db", "compactness") -> float64 (T,), NaN for the first
-            frames, which have no score or are the support; a series of `mpn.evaluation`.
+            frames, which have no score or are the support; a series of `mpn.evaluation.figures`.
         seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos in the paper's protocol.
     """
 

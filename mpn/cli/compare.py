@@ -9,13 +9,13 @@ from pathlib import Path
 from mpn.checkpoint import library_versions
 from mpn.cli import UsageError, from_zero, new_parser
 from mpn.cli.data import open_data
-from mpn.comparison import compare, format_comparison
-from mpn.comparison_files import Truth, read_systems, scores_in, systems_of
 from mpn.datasets.layouts import LAYOUTS
-from mpn.evaluation import metrics_text, write_metrics
+from mpn.evaluation.comparison import compare, format_comparison
+from mpn.evaluation.comparison_files import Truth, read_systems, scores_in, systems_of
+from mpn.evaluation.figures import metrics_text, write_metrics
+from mpn.evaluation.labelled_set import open_set
+from mpn.evaluation.score_files import MAIN
 from mpn.protocols import PROTOCOLS
-from mpn.score_files import MAIN
-from mpn.set_evaluation import open_set
 
 EXAMPLES = """  python -m mpn compare runs/evaluate-mine runs/evaluate-theirs
   python -m mpn compare "runs/mine-*" their_scores --data data/ped2          several seeds; anyone's scores

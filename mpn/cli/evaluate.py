@@ -12,16 +12,16 @@ from mpn.cli.data import add_data, data_name, open_data
 from mpn.cli.few_shots import few_shots
 from mpn.cli.model import add_model, model_options, open_detector
 from mpn.detector import Detector
-from mpn.evaluation import format_table, write_metrics
+from mpn.evaluation.figures import format_table, write_metrics
+from mpn.evaluation.labelled_set import Judged, LabelledSet, facts_of, format_alarms, judge, open_set, write_labels
+from mpn.evaluation.matrix import format_matrix
+from mpn.evaluation.places import Places, add_theirs, format_places
+from mpn.evaluation.score_files import read_scores, write_scores
+from mpn.evaluation.set_scoring import ScoredVideo, score_set
 from mpn.few_shot import DRAWS, PROTOCOLS
-from mpn.matrix import format_matrix
-from mpn.places import Places, add_theirs, format_places
+from mpn.metrics.true_regions import read_track_files
 from mpn.report.curves import plot_all
 from mpn.report.of_evaluation import report_evaluation
-from mpn.score_files import read_scores, write_scores
-from mpn.set_evaluation import Judged, LabelledSet, facts_of, format_alarms, judge, open_set, write_labels
-from mpn.set_scoring import ScoredVideo, score_set
-from mpn.true_regions import read_track_files
 
 EXAMPLES = """  python evaluate.py                                              the demo set, the released model
   python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors

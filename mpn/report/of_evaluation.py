@@ -11,17 +11,17 @@ import numpy as np
 
 from mpn.calibration import Threshold
 from mpn.detector import Detector
-from mpn.evaluation import figure_rows
+from mpn.evaluation.figures import figure_rows
+from mpn.evaluation.labelled_set import Judged, LabelledSet, alarm_rows, causal
+from mpn.evaluation.places import place_rows
+from mpn.evaluation.set_scoring import ScoredVideo
 from mpn.events import intervals
 from mpn.heat import heat_levels, heat_unit
 from mpn.metrics import average_precision, frame_auc, precision_recall_points, roc_points
-from mpn.places import place_rows
 from mpn.reliability import RATES, Promise, reliability
 from mpn.report.content import Highlight, NamedCurve, Report, Table, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import add_films, event_rows, look_into, strongest
-from mpn.set_evaluation import Judged, LabelledSet, alarm_rows, causal
-from mpn.set_scoring import ScoredVideo
 
 REPORT = "report.html"
 CURVES = {"score": "score", "psnr_db": "PSNR", "pseudo": "pseudo-anomaly head"}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mpn.baselines import frame_difference, frame_number, nearness_to_middle, uniform_noise
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.datasets.synthetic import KINDS, scene_clips, write_demo
@@ -18,6 +17,7 @@ from mpn.datasets.synthetic_actors import Thrown, Trip, Walker, Way
 from mpn.datasets.synthetic_bodies import make_figure, person
 from mpn.datasets.synthetic_drawing import Camera, Stand, draw
 from mpn.errors import DataError
+from mpn.evaluation.baselines import frame_difference, frame_number, nearness_to_middle, uniform_noise
 
 SIZE = (96, 144)
 SMALL = {"scenes": 1, "training": 1, "validation": 1, "testing": 1, "length": 6, "test_length": 9, "size": SIZE}

@@ -34,7 +34,8 @@ function axis(label) {
 function rateCurves(name, curves, labels, areaName, diagonal) {
   const host = byId(name);
   if (!host || !curves.length) return;
-  const made = curves.map((curve) => ({ ...curve, x: unpacked(curve.x), y: unpacked(curve.y), thresholds: unpacked(curve.thresholds) }));
+  const made = curves.map((curve) => (
+    { ...curve, x: unpacked(curve.x), y: unpacked(curve.y), thresholds: unpacked(curve.thresholds) }));
   const reading = byId(`${name}-reading`);
   byId(`${name}-legend`).replaceChildren(...made.map((curve, k) => {
     const key = element("canvas", { width: 44, height: 12, class: "dash", "aria-hidden": "true" });
@@ -73,7 +74,8 @@ function rateCurves(name, curves, labels, areaName, diagonal) {
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1.005] } },
       axes: [axis(labels[0]), axis(labels[1])],
-      series: [{}, ...made.map((_, k) => ({ stroke: curveColour(k), width: 2, dash: DASHES[k % 6], spanGaps: true, points: { show: false } }))],
+      series: [{}, ...made.map((_, k) => (
+        { stroke: curveColour(k), width: 2, dash: DASHES[k % 6], spanGaps: true, points: { show: false } }))],
       hooks: { drawClear: diagonal ? [chance] : [], setCursor: [read] },
     }, merged(made), host);
   });
@@ -99,7 +101,8 @@ function reliability(promises) {
   const host = byId("promises");
   if (!host || !promises.length) return;
   const known = promises.flatMap((promise) => [promise.rate, promise.low, promise.high, promise.observed]).filter((x) => x > 0);
-  const low = 10 ** Math.floor(Math.log10(Math.min(...known)) - 0.15), high = 10 ** Math.ceil(Math.log10(Math.max(...known)) + 0.15);
+  const low = 10 ** Math.floor(Math.log10(Math.min(...known)) - 0.15);
+  const high = 10 ** Math.ceil(Math.log10(Math.max(...known)) + 0.15);
 
   function band(u) {
     const at = (x, y) => [u.valToPos(x, "x", true), u.valToPos(y, "y", true)];
@@ -146,7 +149,8 @@ function reliability(promises) {
     width: side, height: side, padding: [8, 24, 0, 0], legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false, distr: 3, range: [low, high] }, y: { distr: 3, range: [low, high] } },
     axes: ["promised false alarms an hour", "observed an hour"].map((label) => ({
-      ...axis(label), size: 48, values: (_, splits) => splits.map((x) => (Math.abs(Math.log10(x) % 1) < 1e-9 ? brief(x) : null)) })),
+      ...axis(label), size: 48,
+      values: (_, splits) => splits.map((x) => (Math.abs(Math.log10(x) % 1) < 1e-9 ? brief(x) : null)) })),
     series: [{}, { paths: () => null, points: { show: false } }],
     hooks: { drawClear: [band], draw: [bars] },
   }, [promises.map((promise) => promise.rate), promises.map((promise) => promise.observed || null)], host));

@@ -49,8 +49,10 @@ function makeListing(onGo) {
   function rarity(event) {
     if (!event || event.oneIn === null) return "-";
     const one = `1 in ${whole(Math.round(event.oneIn))}`;
+    if (!event.beyond) return one;
     // Higher than all normal footage: how much rarer, that footage cannot say.
-    return event.beyond ? element("span", { title: "higher than anything in the normal footage" }, `> ${one}`) : one;
+    return element("span", { title: "or more: it is higher than anything in the normal footage" }, one, "+",
+      element("span", { class: "hidden" }, " or more"));
   }
 
   function where(entry) {
@@ -72,7 +74,8 @@ function makeListing(onGo) {
     { key: "length", title: "Length", number: true, value: (e) => [e.end - e.start], text: lengthOf },
     { key: "score", title: "Peak", number: true, value: (e) => [e.score ?? -Infinity], text: (e) => brief(e.score) },
     ...(evaluates ? [{ key: "verdict", title: "Label", value: (e) => [e.verdict], text: verdict }] : []),
-    ...(listed().some((e) => e.event?.oneIn != null) ? [{ key: "rarity", title: "Rarer than", text: (e) => rarity(e.event) }] : []),
+    ...(listed().some((e) => e.event?.oneIn != null)
+      ? [{ key: "rarity", title: "Rarer than", text: (e) => rarity(e.event) }] : []),
     ...(listed().some((e) => e.event?.box) ? [{ key: "where", title: "Where", text: where }] : []),
   ];
 
@@ -85,7 +88,8 @@ function makeListing(onGo) {
     const own = sorted.by === column.key;
     const label = element("button", { type: "button", class: "sort", onclick: () => sort(column.key) }, column.title,
       element("span", { class: "arrow", "aria-hidden": "true" }, own ? (sorted.down ? "\u2193" : "\u2191") : "\u2195"));
-    return element("th", { scope: "col", class: column.number && "number", "aria-sort": own && (sorted.down ? "descending" : "ascending") }, label);
+    const order = own && (sorted.down ? "descending" : "ascending");
+    return element("th", { scope: "col", class: column.number && "number", "aria-sort": order }, label);
   }
 
   function sort(key) {
@@ -116,7 +120,8 @@ function makeListing(onGo) {
   }
 
   function line(entry, shown) {
-    const made = element("tr", { "data-start": entry.start, "data-trace": entry.trace, onclick: () => onGo(entry.trace, entry.row, entry) });
+    const go = () => onGo(entry.trace, entry.row, entry);
+    const made = element("tr", { "data-start": entry.start, "data-trace": entry.trace, onclick: go });
     for (const column of shown) {
       const content = column.text(entry);
       if (column.key !== "place") made.append(element("td", { class: column.number && "number" }, content));
@@ -138,13 +143,14 @@ function makeListing(onGo) {
     if (!evaluates) return `${many(events.length, "event")}.`;
     const found = events.filter((entry) => entry.verdict === "found").length;
     const wrong = events.filter((entry) => entry.verdict === "false alarm").length;
-    return `${many(events.length, "event")}: ${found} in a labelled interval, ${many(wrong, "false alarm")}; ${many(missed, "labelled interval")} missed.`;
+    return `${many(events.length, "event")}: ${found} in a labelled interval, ${many(wrong, "false alarm")}; ` +
+      `${many(missed, "labelled interval")} missed.`;
   }
 
   function mark(row) {
     for (const made of body.children) {
       const entry = made.dataset;
-      if (made.classList.contains("here") !== (Number(entry.trace) === current && inside(entry, row))) made.classList.toggle("here");
+      made.classList.toggle("here", Number(entry.trace) === current && inside(entry, row));
     }
   }
 

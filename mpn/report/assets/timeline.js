@@ -41,7 +41,8 @@ function makeTimeline() {
 
   function spoken() {
     const score = trace.scores[row];
-    const level = trace.threshold === null || Number.isNaN(score) ? "" : score > trace.threshold ? ", above the threshold" : ", below the threshold";
+    const known = trace.threshold !== null && !Number.isNaN(score);
+    const level = known ? `, ${score > trace.threshold ? "above" : "below"} the threshold` : "";
     return `${placeOf(trace, row)}, score ${Number.isNaN(score) ? "none" : brief(score)}${level}`;
   }
 
@@ -92,8 +93,15 @@ function makeTimeline() {
       const own = Number(made.dataset.trace) === index;
       made.classList.toggle("here", own);
       made.querySelector("button").setAttribute("aria-current", own);
+      if (own) bringIntoBox(made);
     }
     moveTo(row, "load");
+  }
+
+  // Scrolls the list, never the page.
+  function bringIntoBox(made) {
+    const box = made.closest(".scroll"), top = made.offsetTop - made.offsetHeight;
+    if (top < box.scrollTop || top + 2 * made.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = top;
   }
 
   function others() {
@@ -106,9 +114,13 @@ function makeTimeline() {
 
   function summary() {
     if (!trace.finite) return `${trace.name}: ${many(trace.count, "frame")}, none with a score.`;
-    const level = trace.threshold === null ? "No threshold." : `Threshold ${brief(trace.threshold)}, ${many(trace.events.length, "event")} above it.`;
+    const level = trace.threshold === null
+      ? "No threshold."
+      : `Threshold ${brief(trace.threshold)}, ${many(trace.events.length, "event")} above it.`;
     const labels = trace.labels ? ` ${many(trace.labels.length, "labelled interval")}.` : "";
-    return `${trace.name}: ${many(trace.count, "frame")}, highest score ${brief(trace.finite.high)} at ${placeOf(trace, trace.finite.peak)}. ${level}${labels}`;
+    const { high, peak } = trace.finite;
+    return `${trace.name}: ${many(trace.count, "frame")}, highest score ${brief(high)} at ${placeOf(trace, peak)}. ` +
+      `${level}${labels}`;
   }
 
   // Buttons ---------------------------------------------------------------------------------------------
@@ -186,5 +198,9 @@ function makeTimeline() {
     return traceAt(index).finite?.peak ?? 0;
   }
 
-  return { load, go, step, event, toggle, second, play: () => film.toggle(), edge: (last) => step(last ? trace.count : -trace.count) };
+  return {
+    load, go, step, event, toggle, second,
+    play: () => film.toggle(),
+    edge: (last) => step(last ? trace.count : -trace.count),
+  };
 }

@@ -1,0 +1,368 @@
+"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on with.
+
+    scores.csv        a row a frame
+    NAME_regions.csv  a row for every place that stands out, with its track; NAME is the source's
+    events.json       the events so far and the tracks in each, the threshold, what was wrong with the source;
+                      `complete` once it is
+    state.json        to go on from: what was asked for, and where the last whole batch of the network ended
+    heat.bin          small heat maps for the report, see `mpn.heat`
+    report.html       all of it to look at, once it is complete
+    overlay.webm, event-NNN.webm   if wanted, see `mpn.overlay` and `mpn.jobs.event_clips`
+
+A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the same model,
+source and options ends with the scores.csv, NAME_regions.csv and heat.bin of one left alone, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mpn.calibration import Threshold
+from mpn.detector import Detector, Result, check_size_of
+from mpn.errors import MpnError
+from mpn.events import Event, EventFinder
+from mpn.files import write_atomically
+from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
+from mpn.jobs.files import JobFiles, heat_of
+from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
+from mpn.localisation import Tracked
+from mpn.region_table import regions_name
+from mpn.report.of_job import REPORT, report_job
+from mpn.video import FrameSource, open_source
+
+OVERLAYS = ("off", "events", "all")
+SAVE_SECONDS = 2.0
+# More of a video than this above a threshold that normal footage passes once an hour: the threshold is not its own.
+STRANGE_SHARE = 0.3
+# Where neither the source nor the model knows its frame rate; said when used.
+USUAL_RATE = 25.0
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What is wanted of a source.
+
+    Attributes:
+        false_alarms_per_hour: sets the threshold, from normal footage; or `threshold` itself.
+        overlay: "off", "events" (a clip of each) or "all".
+        fps: frames/s instead of what the source says.
+        start, end: seconds, the stretch to score. every: only every n-th frame of it.
+        strict: stop at the first frame that cannot be read, instead of going on with the one before it.
+        report: keep heat maps, and make report.html of everything at the end.
+    """
+
+    false_alarms_per_hour: float = 1.0
+    threshold: float | None = None
+    overlay: str = "off"
+    fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+    every: int = 1
+    strict: bool = False
+    report: bool = False
+
+
+@dataclass
+class Outcome:
+    """What came of a source.
+
+    Attributes:
+        summary: what events.json holds.
+        done_before: results that an earlier run had; all of them where it had finished.
+        highest: the highest score and its time in seconds, None without any.
+        notes: what was found odd, a line each.
+    """
+
+    summary: dict[str, Any]
+    done_before: int
+    highest: tuple[float, float] | None
+    notes: list[str]
+
+
+class ScoreJob:
+    """One source and the folder of its results.
+
+    Args:
+        detector: the model.
+        path: a video file or a folder of frames.
+        folder: for the results; made where it is missing.
+        options: see `JobOptions`.
+        tell: called with every event as soon as it is over, and with those of an earlier run.
+
+    Raises:
+        DataError: the source cannot be read. SizeError: its frames are too small. MpnError: the folder cannot be
+            written.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        path: Path,
+        folder: Path,
+        options: JobOptions,
+        tell: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> None:
+        self.detector, self.path, self.folder, self.options, self.tell = detector, path, folder, options, tell
+        self.notes: list[str] = []
+        self.rate: Fraction | None = None
+        self.source = self.open()
+        check_size_of(self.source, detector.preset)
+        self.rate = Fraction(self.source.fps or self._assumed_rate())
+        self.source.fps = self.rate
+        self.threshold = self._threshold()
+        self.identity = self._identity()
+        self.state = earlier_state(folder, self.identity)
+
+    def open(self) -> FrameSource:
+        """The source as it is scored."""
+        options = self.options
+        lenient = not options.strict
+        source = open_source(
+            self.path, skip_bad=lenient, repeat_broken=lenient, fps=options.fps,
+            start=options.start, end=options.end, every=options.every,
+        )  # fmt: skip
+        source.fps = source.fps or self.rate
+        return source
+
+    def run(self) -> Outcome:
+        """Scores what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
+        for found in self.state.events:
+            self.tell(self._described(found))
+        before = self.state.count
+        if self.state.complete:
+            return Outcome(self._read_summary(), before, self.state.highest, self.notes)
+        self._make_folder()
+        self._save(self.state, self.state)  # whose results these are, however soon it is killed
+        self._score()
+        self.notes += self._doubts()
+        self._save(self.state, self.state)
+        return Outcome(self._summary(), before, self.state.highest, [*self.notes, *self.source.notes])
+
+    def _doubts(self) -> list[str]:
+        """What speaks against the scores as a whole."""
+        count, window = self.state.count, self.detector.preset.window
+        if count <= window:
+            return [f"{count} frames are too few, a score takes {window} before it"]
+        share = self.state.above / count
+        if share <= STRANGE_SHARE or self.options.threshold is not None or count < 50:
+            return []
+        return [
+            f"{share:.0%} of the frames are above the threshold: either something is wrong most of the time, or this "
+            "is not a camera that the model knows; python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors "
+            "makes one that does"
+        ]
+
+    def _score(self) -> None:
+        state, options = self.state, self.options
+        finder = self._finder()
+        with ExitStack() as stack:
+            files = stack.enter_context(
+                JobFiles(self.folder, self.source, self.detector, self._level, state,
+                         every=options.every, heat=options.report)
+            )  # fmt: skip
+            bar = stack.enter_context(
+                tqdm(total=self.source.length, initial=state.count, desc=self.path.name, unit="frame", disable=None)
+            )
+            film = self._film(stack)
+            last_saved = time.monotonic()
+            results = self.detector.score(
+                self.source, images=options.overlay != "off", first=state.count, smoothed=state.smoothed
+            )
+            kept, latest = state, state
+            try:
+                for result in results:
+                    tracked = files.write(result)
+                    latest = self._after(latest, result, finder, tracked)
+                    latest = replace(latest, sizes=dict(files.sizes), tracker=files.tracker.to_dict())
+                    if film:
+                        film.write(result, tracked, finder.open if finder else None, len(latest.events))
+                    bar.update()
+                    if self.detector.ends_a_batch(latest.count):
+                        kept = latest
+                        if time.monotonic() - last_saved > SAVE_SECONDS:
+                            self._save(kept, latest)
+                            last_saved = time.monotonic()
+                ended = self._told(latest, finder.finish() if finder else [])
+                if film:
+                    film.finish(len(ended.events))
+                latest = kept = replace(ended, open=None, seen=(), complete=True)
+            finally:
+                self._save(kept, latest)
+                self.state = latest
+
+    def _after(
+        self, state: JobState, result: Result, finder: EventFinder | None, regions: Sequence[Tracked]
+    ) -> JobState:
+        """The state after one more result and its regions; tells of events that are over."""
+        own = replace(state, count=state.count + 1)
+        if math.isnan(result.score):
+            return own
+        own.smoothed = result.score
+        if own.highest is None or result.score > own.highest[0]:
+            own.highest = (result.score, result.time)
+        if finder is None:
+            return own
+        over = finder.update(result.frame, result.score, result.region, result.time)
+        own = self._told(own, over)
+        own.open = finder.open
+        if finder.open is None or finder.open.start == result.frame:
+            own.seen = ()
+        if result.score > finder.threshold:
+            own.above += 1
+            own.seen = with_seen(own.seen, result.frame, regions)
+        return own
+
+    def _told(self, state: JobState, over: list[Event]) -> JobState:
+        found = [FoundEvent(event, state.seen) for event in over]
+        for one in found:
+            self.tell(self._described(one))
+        return replace(state, events=(*state.events, *found)) if found else state
+
+    def _finder(self) -> EventFinder | None:
+        if self.threshold is None:
+            return None
+        finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
+        finder.open = self.state.open
+        return finder
+
+    def _film(self, stack: ExitStack) -> OverlayVideo | EventClips | None:
+        if self.options.overlay == "off":
+            return None
+        again = self.state.count > 0
+        if again:
+            keep_parts(self.folder)
+        kind = OverlayVideo if self.options.overlay == "all" else EventClips
+        made = kind(self.folder, self.source, self._level, self.detector, again=again)
+        return stack.enter_context(made)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MpnError(f"cannot make the folder {self.folder}: {error.strerror}; give another --out") from error
+        if not self.state.count:  # of an earlier run with other options
+            for old in (STATE, EVENTS, HEAT, REPORT, "overlay*.webm", "event-*.webm", ".*.part.webm"):
+                for path in self.folder.glob(old):
+                    path.unlink()
+
+    # What was asked for, and where it stands -----------------------------------------------------------
+
+    def _assumed_rate(self) -> Fraction:
+        rate = self.detector.checkpoint.fps or USUAL_RATE
+        origin = "as the model's training footage" if self.detector.checkpoint.fps else "a usual rate"
+        self.notes.append(f"frame rate unknown, {rate:g} frames/s assumed ({origin}); --fps says otherwise")
+        return Fraction(rate).limit_denominator(1001) / self.options.every
+
+    def _threshold(self) -> Threshold | None:
+        if self.options.threshold is not None:
+            value = self.options.threshold
+            return Threshold(value, False, (value, value), 0.0, float("nan"), "given")
+        calibration = self.detector.calibration(self.rate)
+        if calibration is not None:
+            return calibration.threshold(self.options.false_alarms_per_hour)
+        self.notes.append(
+            "this model knows no normal scores of this camera, so there is no threshold and there are no events: "
+            "python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes them, or --threshold sets one"
+        )
+        return None
+
+    @property
+    def _level(self) -> float | None:
+        return self.threshold.value if self.threshold else None
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree for results to be gone on with."""
+        stat = self.path.stat()
+        asked = {
+            "source": str(self.path.resolve()),
+            "bytes_or_frames": self.source.length if self.path.is_dir() else stat.st_size,
+            "modified": stat.st_mtime_ns,
+            "checkpoint": self.detector.checkpoint.sha256,
+            "recipe": asdict(self.detector.recipe),
+            "bfloat16": self.detector.bfloat16,
+            "fps": float(self.rate),
+            "threshold": self._level,
+            "options": asdict(self.options),
+        }
+        return json.loads(json.dumps(asked))
+
+    def _save(self, kept: JobState, latest: JobState) -> None:
+        content = {"identity": self.identity, "state": kept.to_dict()}
+        summary = json.dumps(self._summary(latest), indent=1) + "\n"
+        write_atomically(self.folder / EVENTS, summary)
+        write_atomically(self.folder / STATE, json.dumps(content) + "\n")
+
+    # What is said of it --------------------------------------------------------------------------------
+
+    def _described(self, found: FoundEvent) -> dict[str, Any]:
+        """An event's entry in events.json."""
+        calibration = self.detector.calibration(self.rate)
+        if calibration is None:
+            return found.to_dict()
+        rarity = calibration.rarity(found.event.peak_score)
+        return found.to_dict() | {
+            "rarer_than_one_in": round(rarity.one_in, 1), "beyond_normal_footage": rarity.beyond,
+        }  # fmt: skip
+
+    def _summary(self, state: JobState | None = None) -> dict[str, Any]:
+        """What events.json holds; an event that is not over counts as far as it goes."""
+        state = state or self.state
+        found = list(state.events)
+        if state.open is not None and self.threshold is not None:
+            finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
+            finder.open = state.open
+            found += [FoundEvent(event, state.seen) for event in finder.finish()]
+        threshold = self.threshold
+        return {
+            "source": str(self.path),
+            "complete": state.complete,
+            "frames": state.count,
+            "fps": float(self.rate),
+            "frame_size": list(self.source.size),
+            "threshold": None if threshold is None else _plain(threshold),
+            "events": [self._described(one) for one in found],
+            "regions": regions_name(self.path),
+            **({"heat": heat_of(self.source, self.detector, self._level)} if self.options.report else {}),
+            "bad_frames": [bad._asdict() for bad in self.source.bad],
+            "notes": [*self.notes, *self.source.notes],
+            "checkpoint_sha256": self.detector.checkpoint.sha256,
+            "recipe": asdict(self.detector.recipe),
+        }
+
+    def _read_summary(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / EVENTS).read_text())
+        except (OSError, ValueError):
+            return self._summary()
+
+
+def score_source(
+    detector: Detector,
+    path: Path,
+    folder: Path,
+    options: JobOptions,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> Outcome:
+    """Scores one source into its folder, or goes on with it, and makes the report, if one is wanted and is not there
+    yet; see `ScoreJob`."""
+    job = ScoreJob(detector, path, folder, options, tell)
+    outcome = job.run()
+    if options.report and not (folder / REPORT).is_file():
+        report_job(folder, detector, job.open(), outcome.summary)
+    return outcome
+
+
+def _plain(threshold: Threshold) -> dict[str, Any]:
+    """As JSON will give it back; it has no NaN."""
+    values = {name: None if value != value else value for name, value in threshold._asdict().items()}
+    return values | {"interval": list(threshold.interval)}

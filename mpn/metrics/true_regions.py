@@ -1,0 +1,220 @@
+"""True and found regions, from pixel masks and from files, for RBDC and TBDC. No torch.
+
+Files, one a video, named after it; frames from 0, corners in pixels that belong to the box (a width is
+x_max - x_min + 1):
+
+    true regions     VIDEO.txt            track_id,frame_id,x_min,y_min,x_max,y_max (as published for ShanghaiTech)
+    found regions    VIDEO.txt            frame_id,x_min,y_min,x_max,y_max,score
+                     VIDEO_regions.csv    as `score` writes it (`mpn.region_table`)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from mpn.errors import LabelError
+from mpn.listing import visible
+from mpn.metrics.regions import Box, Region, TrueRegion
+from mpn.region_table import SUFFIX, read_regions
+
+# Parts of a mask smaller than so many pixels are leavings of whoever drew or compressed it.
+SPECK = 10
+# A track may be unseen for one frame and go on.
+GAP = 1
+TRACK_COLUMNS = "track_id,frame_id,x_min,y_min,x_max,y_max"
+REGION_COLUMNS = "frame_id,x_min,y_min,x_max,y_max,score"
+
+Item = TypeVar("Item")
+
+
+class _Part:
+    """A connected part of a mask: its box, and its pixels inside the box, bool (height, width)."""
+
+    def __init__(self, box: tuple[int, int, int, int], pixels: np.ndarray) -> None:
+        self.box = box
+        self.pixels = pixels
+
+    def overlap(self, other: _Part) -> float:
+        """Intersection over union of the pixels, in [0, 1]."""
+        (top, left, height, width), (top2, left2, height2, width2) = self.box, other.box
+        y0, y1 = max(top, top2), min(top + height, top2 + height2)
+        x0, x1 = max(left, left2), min(left + width, left2 + width2)
+        if y0 >= y1 or x0 >= x1:
+            return 0.0
+        mine = self.pixels[y0 - top : y1 - top, x0 - left : x1 - left]
+        theirs = other.pixels[y0 - top2 : y1 - top2, x0 - left2 : x1 - left2]
+        common = int(np.count_nonzero(mine & theirs))
+        return common / (np.count_nonzero(self.pixels) + np.count_nonzero(other.pixels) - common)
+
+
+def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion]:
+    """The connected parts of a video's pixel masks, linked to tracks.
+
+    Parts are 8-connected, of at least SPECK pixels. From frame to frame they are paired so that the overlaps add up
+    to the most; a track may miss GAP frame. These are not the published annotations of Ramachandra and Jones or of
+    Georgescu et al.: two anomalies that touch are one region, and of their two tracks one ends there and a new one
+    begins when they part.
+
+    Args:
+        video: its name. masks: bool (H, W) of each frame, in order, True = anomalous.
+
+    Returns:
+        Regions by frame; tracks from 0.
+
+    Raises:
+        LabelError: a mask is no picture.
+    """
+    found: list[TrueRegion] = []
+    alive: dict[int, tuple[int, _Part]] = {}  # track -> the frame it was last seen in, and how
+    tracks = 0
+    for frame, mask in enumerate(masks):
+        alive = {track: seen for track, seen in alive.items() if frame - seen[0] <= GAP + 1}
+        parts = _parts(video, frame, np.asarray(mask))
+        known = list(alive)
+        overlaps = np.array([[part.overlap(alive[track][1]) for track in known] for part in parts])
+        linked: dict[int, int] = {}
+        if overlaps.size:
+            rows, columns = linear_sum_assignment(overlaps, maximize=True)
+            linked = {int(row): known[column] for row, column in zip(rows, columns) if overlaps[row, column] > 0}
+        for number, part in enumerate(parts):
+            track = linked.get(number, tracks)
+            tracks += number not in linked
+            alive[track] = (frame, part)
+            found.append(TrueRegion(video, frame, track, part.box))
+    return found
+
+
+def _parts(video: str, frame: int, mask: np.ndarray) -> list[_Part]:
+    if mask.ndim != 2 or mask.dtype.kind not in "biu":
+        what = f"{mask.dtype} {mask.shape}"
+        raise LabelError(f"video {video!r}: the mask of frame {frame} is {what}; expected bool (H, W)")
+    if not mask.any():
+        return []
+    count, numbers, facts, _ = cv2.connectedComponentsWithStats((mask != 0).astype(np.uint8), connectivity=8)
+    parts = []
+    for part in range(1, count):
+        left, top, width, height, area = (int(value) for value in facts[part])
+        if area >= SPECK:
+            inside = numbers[top : top + height, left : left + width] == part
+            parts.append(_Part((top, left, height, width), inside))
+    return parts
+
+
+# Files ----------------------------------------------------------------------------------------------
+
+
+def read_track_files(folder: str | Path) -> list[TrueRegion]:
+    """The true regions of a folder of VIDEO.txt, rows TRACK_COLUMNS, without a header; see above.
+
+    A file without rows is a video without anomalies. Raises LabelError where there is no such file, or for a row that
+    is none, naming file and line.
+    """
+    folder = Path(folder)
+    files = [path for path in _files(folder) if path.suffix.lower() == ".txt"]
+    if not files:
+        raise LabelError(f"{folder}: holds no .txt file; expected one a video, VIDEO.txt, rows {TRACK_COLUMNS}")
+
+    def region(video: str, fields: list[str]) -> TrueRegion:
+        track, frame, *corners = map(_number, fields)
+        return TrueRegion(video, _whole(frame, "frame", 0), _whole(track, "track"), _box(*corners))
+
+    return [item for path in files for item in _rows(path, TRACK_COLUMNS, partial(region, path.stem))]
+
+
+def read_region_files(folder: str | Path) -> list[Region]:
+    """The found regions of a folder of VIDEO.txt or VIDEO_regions.csv, see above, in the order of the files' rows.
+
+    VIDEO/VIDEO_regions.csv, where `score` puts it, is found too. A file without rows is a video in which nothing was
+    found. Raises LabelError or DataError where there is no such file, where a video has two, or for a row that is
+    none, naming file and line.
+    """
+    folder = Path(folder)
+    files = _files(folder)
+    by_video: dict[str, Path] = {}
+    inside = [folder / item.name / f"{item.name}{SUFFIX}" for item in visible(folder) if item.is_dir()]
+    for path in files + [path for path in inside if path.is_file()]:
+        name = path.name.lower()
+        if not name.endswith((".txt", SUFFIX)):
+            continue
+        video = path.name[: -len(SUFFIX)] if name.endswith(SUFFIX) else path.stem
+        if video in by_video:
+            raise LabelError(f"{folder}: {by_video[video].name} and {path.name} are of one video; keep one of them")
+        by_video[video] = path
+    if not by_video:
+        raise LabelError(
+            f"{folder}: holds no regions; expected one file a video, VIDEO{SUFFIX} or VIDEO.txt with rows "
+            f"{REGION_COLUMNS}"
+        )
+
+    def region(video: str, fields: list[str]) -> Region:
+        frame, *corners, score = map(_number, fields)
+        return Region(video, _whole(frame, "frame", 0), _box(*corners), score)
+
+    found: list[Region] = []
+    for video, path in by_video.items():
+        if path.suffix.lower() == ".csv":
+            found += [Region(video, row.frame, row.box, row.score) for row in read_regions(path)]
+        else:
+            found += _rows(path, REGION_COLUMNS, partial(region, video))
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise LabelError(f"{folder}: is no folder; expected a folder with one file of regions a video")
+    return [path for path in visible(folder) if path.is_file()]
+
+
+def _rows(path: Path, columns: str, make: Callable[[list[str]], Item]) -> Iterator[Item]:
+    """One item a row of comma-separated values; empty lines are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise LabelError(f"{path}: cannot be read ({reason}); expected rows {columns}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        fields = line.split(",")
+        try:
+            if len(fields) != columns.count(",") + 1:
+                raise ValueError(f"has {len(fields)} {'value' if len(fields) == 1 else 'values'}")
+            yield make(fields)
+        except ValueError as error:
+            raise LabelError(f"{path}: line {number} {error}; expected {columns}") from error
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"has {text.strip()[:40]!r} where a number belongs")
+    return value
+
+
+def _whole(value: float, what: str, least: float = -math.inf) -> int:
+    if value != int(value) or value < least:
+        raise ValueError(f"has the {what} {value:g}, no whole number{' from 0' if least == 0 else ''}")
+    return int(value)
+
+
+def _box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
+    """(top, left, height, width) of corners that both belong to the box."""
+    if x_max < x_min or y_max < y_min:
+        raise ValueError(f"has a box that ends before it begins ({x_min:g},{y_min:g},{x_max:g},{y_max:g})")
+    return _short(y_min), _short(x_min), _short(y_max - y_min + 1), _short(x_max - x_min + 1)
+
+
+def _short(value: float) -> float:
+    """Whole numbers as int, so that boxes of files and of masks look alike."""
+    return int(value) if value == int(value) else value

@@ -1,0 +1,77 @@
+"""What a killed job leaves of its overlay videos: kept where it can be read, dropped where not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpn.detector import Result, load
+from mpn.events import Event
+from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
+from mpn.localisation import Tracked
+from mpn.overlay import OverlayWriter
+from mpn.video import open_source
+from tests.small_model import FOOTAGE, footage, write_footage, write_model
+
+SIZE = (240, 320)
+
+
+def write(path, count):
+    with OverlayWriter(path, fps=10, size=SIZE) as writer:
+        for _ in range(count):
+            writer.write(np.full((*SIZE, 3), 128, np.uint8), 0.0)
+    return path
+
+
+def results(count, alarms, box):
+    """Grey frames, a region above the threshold of 1 in some."""
+    for frame in range(count):
+        score = 2.0 if frame in alarms else 0.0
+        result = Result(frame, frame / 10, score, score, {}, np.zeros((9, 17), np.float32), box,
+                        np.full((*FOOTAGE, 3), 128, np.uint8))  # fmt: skip
+        yield result, [Tracked(12, 2.0, box)] if score else []
+
+
+def red(frame):
+    """Where, in the picture of `FOOTAGE`, which is drawn four times as large."""
+    frame = frame[: 4 * FOOTAGE[0]].astype(int)
+    return frame[..., 2] - frame[..., :2].max(axis=2) > 60
+
+
+def test_boxes_and_their_tracks_are_drawn_in_the_frames_that_they_are_of(tmp_path):
+    detector = load(write_model(tmp_path / "model.safetensors", pseudo_head=False), precision="float32")
+    source = open_source(write_footage(tmp_path / "clip", footage(30)), fps=10)
+    alarms, box = range(12, 18), (30, 40, 16, 24)
+    with OverlayVideo(tmp_path, source, 1.0, detector) as film:
+        for result, regions in results(30, alarms, box):
+            film.write(result, regions, None, 0)
+        film.finish(0)
+    with EventClips(tmp_path, source, 1.0, detector) as film:
+        event = Event(12, 18, 1.2, 1.8, 12, 2.0, box)
+        for result, regions in results(30, alarms, box):
+            film.write(result, regions, event if 12 <= result.frame < 28 else None, int(result.frame >= 28))
+        film.finish(1)
+    whole = list(open_source(tmp_path / "overlay.webm").frames())
+    clip = list(open_source(tmp_path / "event-001.webm").frames())
+    assert len(whole) == 30 and len(clip) == 28  # all before it, itself, and until it was known to be over
+    for number, frame in enumerate(whole):
+        assert red(frame).any() == (number in alarms)
+        if number in alarms:
+            rows, columns = np.nonzero(red(frame))
+            # The box from 120 to 184 down and 160 to 256 across; its number on a plate over its corner.
+            assert 95 <= rows.min() <= 112 and abs(rows.max() - 183) <= 3
+            assert abs(columns.min() - 160) <= 3 and abs(columns.max() - 255) <= 3
+    assert [red(frame).any() for frame in clip] == [number in alarms for number in range(28)]
+
+
+def frames_of(path):
+    return len(list(open_source(path, skip_bad=True).frames()))
+
+
+def test_what_a_killed_job_left_gets_its_name_and_never_another_ones(tmp_path):
+    write(tmp_path / "overlay.webm", 5)
+    write(tmp_path / "left.webm", 8).rename(tmp_path / ".overlay.part.webm")
+    write(tmp_path / "left.webm", 7).rename(tmp_path / ".event-003.part.webm")
+    (tmp_path / ".event-004.part.webm").write_bytes(b"\x1aE\xdf\xa3 cut off")
+    keep_parts(tmp_path)
+    found = {path.name: frames_of(path) for path in tmp_path.iterdir()}
+    assert found == {"overlay.webm": 5, "overlay-2.webm": 8, "event-003.webm": 7}

@@ -1,0 +1,45 @@
+"""What a job remembers: through JSON and back, and the tracks of an event."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mpn.events import Event
+from mpn.jobs.state import MOST_TRACKS, FoundEvent, JobState, SeenTrack, with_seen
+from mpn.localisation import Tracked
+
+TRACK = SeenTrack(3, 20, 31, 7.25, (1, 2, 3, 4))
+EVENT = Event(20, 33, 2.0, 3.3, 24, 9.5, (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        JobState(),
+        JobState(
+            90, 26, {"scores.csv": 900, "a_regions.csv": 70}, 1 / 3, (FoundEvent(EVENT, (TRACK,)),), EVENT, (TRACK,),
+            {"gap": 5, "next": 4, "tracks": [[3, 31, [1, 2, 3, 4]]]}, (9.5, 2.4),
+        ),
+    ],
+)  # fmt: skip
+def test_through_json_and_back(state: JobState) -> None:
+    assert JobState.from_dict(json.loads(json.dumps(state.to_dict()))) == state
+
+
+def test_the_tracks_of_an_event_by_hand() -> None:
+    here, there = (0, 0, 9, 9), (0, 5, 9, 9)
+    seen = with_seen((), 20, [Tracked(4, 2.0, here)])
+    seen = with_seen(seen, 21, [Tracked(7, 1.0, there), Tracked(4, 3.0, there)])
+    seen = with_seen(seen, 22, [])
+    seen = with_seen(seen, 25, [Tracked(4, 2.5, here)])
+    assert seen == (SeenTrack(4, 20, 25, 3.0, there), SeenTrack(7, 21, 21, 1.0, there))
+
+
+def test_the_highest_of_very_many_tracks_are_kept() -> None:
+    seen: tuple[SeenTrack, ...] = ()
+    for number in range(300):
+        seen = with_seen(seen, number, [Tracked(number, float(number * 7 % 300), (0, 0, 1, 1))])  # each score once
+    assert len(seen) == MOST_TRACKS
+    assert {one.peak_score for one in seen} == set(range(300 - MOST_TRACKS, 300))
