@@ -329,7 +329,7 @@ def test_stopped_by_a_signal_and_started_again(model, tmp_path, number):
     film = write_film(tmp_path / "day.avi", frames)
     command = [sys.executable, "-m", "mpn", "score", str(film), "--checkpoint", str(model), "--threads", "1",
                "--precision", "float32", "--threshold", "100"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     here = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     assert subprocess.run([*command, "--out", "whole"], **here).returncode == 0
     process = subprocess.Popen([*command, "--out", "again"], **here)
