@@ -44,9 +44,9 @@ def main(options: argparse.Namespace) -> None:
         arguments += ["--fps", str(data.fps)]
     _step("3/3 scoring one video", score, arguments)
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes. Where to look:")
-    print(f"  {out}/evaluate/curves/   a score curve a video, labelled anomalies shaded")
-    print(f"  {out}/evaluate/metrics.json, scores/")
-    print(f"  {out}/score/{video.path.name}/overlay.webm, events.json, scores.csv")
+    print(f"  {out}/evaluate/report.html   the figures, and every video beside its scores: open it in a browser")
+    print(f"  {out}/evaluate/metrics.json, matrix.json, scores/, regions/, curves/")
+    print(f"  {out}/score/{video.path.name}/report.html, overlay.webm, events.json, scores.csv")
     print(f"  {model}   the model: python -m mpn score YOUR_VIDEO --checkpoint {model}")
     print(f"  {DEMO_FOLDER}/   the footage")
 

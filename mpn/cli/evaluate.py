@@ -19,7 +19,6 @@ from mpn.evaluation.places import Places, add_theirs, format_places
 from mpn.evaluation.score_files import read_scores, write_scores
 from mpn.evaluation.set_scoring import ScoredVideo, score_set
 from mpn.few_shot import DRAWS, PROTOCOLS
-from mpn.metrics.true_regions import read_track_files
 from mpn.report.curves import plot_all
 from mpn.report.of_evaluation import report_evaluation
 
@@ -48,9 +47,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     own.add_argument("--labels", type=Path, help="label file or folder (default: found in DATA)")
     own.add_argument(
-        "--tracks", type=Path, metavar="DIR",
-        help="published regions for RBDC and TBDC: VIDEO.txt (track,frame,x_min,y_min,x_max,y_max); default: the "
-        "connected parts of the pixel masks",
+        "--tracks", type=Path, metavar="PATH",
+        help="published regions for RBDC and TBDC: a folder of VIDEO.txt (track,frame,x_min,y_min,x_max,y_max), or a "
+        "tracks.csv (video,frame,track,x,y,w,h); default: testing/tracks.csv, or the connected parts of the masks",
     )  # fmt: skip
     own.add_argument("--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)")
     own.add_argument("--no-baselines", action="store_true", help="leave the content-free baselines out (quicker)")
@@ -93,11 +92,7 @@ def main(options: argparse.Namespace) -> None:
     detector = None if options.scores else open_detector(options)
     tree = open_data(options)
     out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
-    tracks = read_track_files(options.tracks) if options.tracks else None
-    test = open_set(
-        tree, options.labels, fps=options.fps, skip_bad=options.skip_bad,
-        tracks=tracks, tracks_source=str(options.tracks),
-    )  # fmt: skip
+    test = open_set(tree, options.labels, fps=options.fps, skip_bad=options.skip_bad, tracks=options.tracks)
     notes = list(test.labels.notes)
     places = Places(test.truth) if test.truth.known and not options.no_places else None
     if detector:

@@ -26,7 +26,7 @@ from mpn.evaluation.set_scoring import WITH_PLACE, score_baselines
 from mpn.events import intervals
 from mpn.files import write_atomically
 from mpn.metrics.operators import operator_figures
-from mpn.metrics.regions import TrueRegion
+from mpn.metrics.true_regions import read_tracks
 from mpn.video import FrameSource, frame_rate, open_source
 
 RATES = (1.0, 6.0, 60.0, 360.0)  # false alarms an hour whose thresholds are tried out
@@ -55,14 +55,15 @@ def open_set(
     *,
     fps: float | None = None,
     skip_bad: bool = False,
-    tracks: list[TrueRegion] | None = None,
-    tracks_source: str = "",
+    tracks: Path | None = None,
 ) -> LabelledSet:
     """Opens a data set's test videos and reads their labels.
 
     Args:
         tree: from `mpn.datasets.layouts.recognise`. labels: a file or folder instead of what lies in the tree.
-        fps: frames per second, where the videos don't know. tracks: published true regions instead of the masks'.
+        fps: frames per second, where the videos don't know.
+        tracks: true regions, see `mpn.metrics.true_regions.read_tracks`; default: testing/tracks.csv, as the demo set
+            has it, else the connected parts of the masks.
 
     Raises:
         LabelError: no test videos, no labels, or labels that don't fit. FrameError, DataError: what cannot be read.
@@ -74,7 +75,10 @@ def open_set(
     found = load_labels(tree, lengths, labels)
     rates = {name: frame_rate(fps) or source.fps for name, source in sources.items()}
     sizes = {name: source.size for name, source in sources.items()}
-    return LabelledSet(tree, sources, lengths, rates, found, Truth(found, sizes, tracks, tracks_source))
+    table = tree.root / "testing" / "tracks.csv"
+    place = tracks or (table if table.is_file() else None)
+    truth = Truth(found, sizes) if place is None else Truth(found, sizes, read_tracks(place), str(place))
+    return LabelledSet(tree, sources, lengths, rates, found, truth)
 
 
 def _length(source: FrameSource) -> int:

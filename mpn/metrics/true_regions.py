@@ -4,6 +4,7 @@ Files, one a video, named after it; frames from 0, corners in pixels that belong
 x_max - x_min + 1):
 
     true regions     VIDEO.txt            track_id,frame_id,x_min,y_min,x_max,y_max (as published for ShanghaiTech)
+                     tracks.csv           video,frame,track,x,y,w,h with a header, of all videos (the demo set's)
     found regions    VIDEO.txt            frame_id,x_min,y_min,x_max,y_max,score
                      VIDEO_regions.csv    as `score` writes it (`mpn.region_table`)
 """
@@ -29,6 +30,7 @@ from mpn.region_table import SUFFIX, read_regions
 SPECK = 10
 # A track may be unseen for one frame and go on.
 GAP = 1
+TABLE_COLUMNS = ("video", "frame", "track", "x", "y", "w", "h")
 TRACK_COLUMNS = "track_id,frame_id,x_min,y_min,x_max,y_max"
 REGION_COLUMNS = "frame_id,x_min,y_min,x_max,y_max,score"
 
@@ -129,6 +131,30 @@ def read_track_files(folder: str | Path) -> list[TrueRegion]:
     return [item for path in files for item in _rows(path, TRACK_COLUMNS, partial(region, path.stem))]
 
 
+def read_tracks(path: str | Path) -> list[TrueRegion]:
+    """The true regions of a folder, see `read_track_files`, or of a table such as tracks.csv.
+
+    The table has a header with TABLE_COLUMNS among its columns, in any order: x and y of the upper left corner, width
+    and height. Raises LabelError for what is neither, or for a bad row, naming file and line.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return read_track_files(path)
+    header = [name.strip() for name in next(iter(_lines(path, ",".join(TABLE_COLUMNS))), "").split(",")]
+    absent = [name for name in TABLE_COLUMNS if name not in header]
+    if absent:
+        raise LabelError(f"{path}: its first line has no {absent[0]!r}; expected columns {','.join(TABLE_COLUMNS)}")
+    at = [header.index(name) for name in TABLE_COLUMNS]
+
+    def region(fields: list[str]) -> TrueRegion:
+        video, *numbers = (fields[k].strip() for k in at)
+        frame, track, x, y, width, height = map(_number, numbers)
+        box = _box(x, y, x + width - 1, y + height - 1)
+        return TrueRegion(video, _whole(frame, "frame", 0), _whole(track, "track"), box)
+
+    return list(_rows(path, ",".join(header), region, skipped=1))
+
+
 def read_region_files(folder: str | Path) -> list[Region]:
     """The found regions of a folder of VIDEO.txt or VIDEO_regions.csv, see above, in the order of the files' rows.
 
@@ -173,15 +199,18 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in visible(folder) if path.is_file()]
 
 
-def _rows(path: Path, columns: str, make: Callable[[list[str]], Item]) -> Iterator[Item]:
-    """One item a row of comma-separated values; empty lines are passed over."""
+def _lines(path: Path, columns: str) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise LabelError(f"{path}: cannot be read ({reason}); expected rows {columns}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+
+
+def _rows(path: Path, columns: str, make: Callable[[list[str]], Item], skipped: int = 0) -> Iterator[Item]:
+    """One item a row of comma-separated values; empty lines are passed over, and so many at the beginning."""
+    for number, line in enumerate(_lines(path, columns), 1):
+        if number <= skipped or not line.strip():
             continue
         fields = line.split(",")
         try:

@@ -35,7 +35,7 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     assert (out / "score" / "01_01" / "overlay.webm").stat().st_size > 0
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["videos"] == 2
     assert "score (region score)" in first.out  # the table
-    for place in ("runs/demo/evaluate/curves/", "runs/demo/train/model.safetensors", "data/demo/"):
+    for place in ("runs/demo/evaluate/report.html", "runs/demo/train/model.safetensors", "data/demo/"):
         assert place in first.out and (tmp_path / place).exists()
     weights = load_checkpoint(out / "train" / "model.safetensors")
     assert weights.fps == 10

@@ -9,7 +9,7 @@ import pytest
 
 from mpn.errors import DataError, LabelError
 from mpn.metrics.regions import Region, TrueRegion
-from mpn.metrics.true_regions import read_region_files, read_track_files, regions_of_masks
+from mpn.metrics.true_regions import read_region_files, read_track_files, read_tracks, regions_of_masks
 
 
 def masks(frames: list[list[tuple[int, int, int, int]]], shape: tuple[int, int] = (60, 100)) -> list[np.ndarray]:
@@ -175,3 +175,33 @@ def test_folders_without_regions_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a_regions.csv").write_text("")
     with pytest.raises(LabelError, match="a.txt and a_regions.csv are of one video"):
         read_region_files(tmp_path)
+
+
+def test_a_table_of_tracks(tmp_path: Path) -> None:
+    table = tmp_path / "tracks.csv"
+    table.write_text("video,frame,track,kind,x,y,w,h\n01_01,0,3,runner,94,87,12,28\n\n01_02,7,1,van,5,6,1,2\n")
+    assert read_tracks(table) == [
+        TrueRegion("01_01", 0, 3, (87, 94, 28, 12)), TrueRegion("01_02", 7, 1, (6, 5, 2, 1)),
+    ]  # fmt: skip
+    table.write_text("h,w,y,x,track,frame,video\n28,12,87,94,3,0,a\n")
+    assert read_tracks(table) == [TrueRegion("a", 0, 3, (87, 94, 28, 12))]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("3,0,94,87,105,114\n")
+    assert read_tracks(tmp_path / "folder") == read_tracks(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,frame,track,x,y,w\n", "its first line has no 'h'"),
+        ("", "its first line has no 'video'"),
+        ("video,frame,track,x,y,w,h\na,1,1,2,3,4\n", "line 2 has 6 values"),
+        ("video,frame,track,x,y,w,h\na,1,1,2,3,0,5\n", "line 2 has a box that ends before it begins"),
+        ("video,frame,track,x,y,w,h\na,-1,1,2,3,4,5\n", "line 2 has the frame -1"),
+    ],
+)
+def test_a_bad_table_of_tracks_is_named(tmp_path: Path, text: str, message: str) -> None:
+    table = tmp_path / "tracks.csv"
+    table.write_text(text)
+    with pytest.raises(LabelError, match=message):
+        read_tracks(table)

@@ -6,7 +6,7 @@ function makeFilm(onFrame, onState) {
   const context = canvas.getContext("2d");
   const shown = { heat: true, boxes: true };
   let trace = null, film = null, runs = [], total = 0, address = null;
-  let wanted = null, asked = null, current = 0, row = 0;
+  let wanted = null, asked = null, current = 0, row = 0, settling = false;
 
   // Rows of the scores and frames of the film -----------------------------------------------------
 
@@ -83,6 +83,7 @@ function makeFilm(onFrame, onState) {
 
   function show(at) {
     row = at;
+    settling = false;
     if (!film) return;
     wanted = frameOfRow(at);
     seek();
@@ -112,7 +113,7 @@ function makeFilm(onFrame, onState) {
   function played(mediaTime) {
     if (!film || video.seeking) return;
     current = clamp(Math.round(mediaTime * film.fps), 0, total - 1);
-    if (!video.paused) {
+    if (!video.paused || settling) {
       wanted = asked = current;
       row = rowOfFrame(current);
       onFrame(row);
@@ -136,7 +137,9 @@ function makeFilm(onFrame, onState) {
 
   function toggle() {
     if (!film) return;
-    if (!video.paused) return video.pause();
+    // A frame that was on its way may still come after the pause, and is then the position.
+    settling = !video.paused;
+    if (settling) return video.pause();
     if (current >= total - 1) (wanted = 0), seek();
     video.play().catch(() => onState());
   }
