@@ -5,10 +5,11 @@
 Footage: generated clips of the demo set's four cameras that are not in the demo set, of 150 frames like its own, at 10
 frames/s (`benchmarks.calibration_footage`); none has an anomaly. Two questions, and what was expected before scoring:
 
-(a) The checkpoint's own thresholds, at first from 584 normal frames, a minute. At 60 false alarms an hour it would have to show
-    0.97 episodes, so that threshold is extrapolated already, to about the highest of four clips: within a factor of
-    two about every other time. At 360 an hour it shows 5 or 6, uncertain by 40 % and more, since four clips are few:
-    within a factor of two about two times in three. 1 and 6 an hour: extrapolations, with wide intervals.
+(a) The checkpoint's own thresholds, at first from 584 normal frames, a minute. At 60 false alarms an hour it would
+    have to show 0.97 episodes, so that threshold is extrapolated already, to about the highest of four clips: within
+    a factor of two about every other time. At 360 an hour it shows 5 or 6, uncertain by 40 % and more, since four
+    clips are few: within a factor of two about two times in three. 1 and 6 an hour: extrapolations, with wide
+    intervals.
 (b) Thresholds from more of this footage, 5, 10 and 17 minutes of it, observed on all the other clips; twenty random
     splits, each camera with the same number of clips. At 60 an hour 17 minutes show 17 episodes (+-25 %), at 360 a
     hundred (+-10 %): within a factor of two in nearly all splits, and in all. From 5 minutes 60 an hour is 5 episodes:
@@ -19,8 +20,8 @@ made for; thresholds and their 95 % intervals where the clips to fit on are draw
 footage, which is then the truth (also one clip of each camera, as little as (a) has); and whether a score "rarer than
 1 in X frames" comes once in X. Clips that a checkpoint names as its own normal footage are left out.
 
-What came is in `results/calibration_before.json` (3.2 times as many as promised at 60 an hour, 1.05 times at 360). So the
-released model was given 17 minutes of this footage (`--recalibrated`): `results/calibration.json` is of that one.
+What came is in `results/calibration_before.json` (3.2 times as many as promised at 60 an hour, 1.05 times at 360). So
+the released model was given 17 minutes of this footage (`--recalibrated`): `results/calibration.json` is of that one.
 """
 
 from __future__ import annotations
