@@ -39,6 +39,8 @@ def report_job(folder: Path, detector: Detector, source: FrameSource, summary: d
     threshold = summary["threshold"]["value"] if summary["threshold"] else None
     trace = Trace(source.path.name, scores, summary["fps"], threshold=threshold, size=tuple(summary["frame_size"]))
     trace.first, trace.times = (int(frames[0]) if len(frames) else 0), times
+    steps = np.unique(np.diff(frames))
+    trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
     trace.events = [_event(one, rows) for one in summary["events"]]
     trace.regions = _regions(folder, source, rows, threshold)
     report = Report("score", source.path.name)

@@ -140,7 +140,7 @@ def test_the_film_plays_and_the_cursor_goes_with_it(view: View) -> None:
     head = "document.querySelector('.playhead').getBoundingClientRect().left"
     before = view.value(head)
     view.page.click("#play")
-    assert view.page.get_attribute("#play", "aria-label") == "Pause"
+    view.until("document.getElementById('play').getAttribute('aria-label') === 'Pause'")
     view.until("document.getElementById('film').currentTime > 0.3 && document.getElementById('position').value >= 7")
     view.page.click("#play")
     view.until("document.getElementById('film').paused")
