@@ -49,7 +49,7 @@ class OverlayWriter:
         self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
         self._recent: deque[tuple[float, float]] = deque(maxlen=self._width)  # (score, threshold), one a column
         self._count = 0
-        with _silent():
+        with silent():
             self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*CODECS[suffix]),
                                            float(self.fps or USUAL_RATE), (self._width, self._height + self._strip))
         if not self._writer.isOpened():
@@ -168,7 +168,7 @@ class OverlayWriter:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Standard error off, also for libraries: OpenCV prints, past its own log, that .webm has no tag for VP8, and
     writes it all the same."""
     sys.stderr.flush()

@@ -110,6 +110,11 @@ def from_zero(text: str) -> int:
     return _checked(text, int, "a whole number from 0 up", lambda value: 0 <= value <= HIGHEST_SEED)
 
 
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers from 0 up separated by commas, each once, in order, for argparse."""
+    return tuple(sorted({from_zero(word.strip()) for word in text.split(",")}))
+
+
 def above_zero(text: str) -> float:
     """A number above 0, for argparse."""
     return _checked(text, float, "a number above 0", lambda value: value > 0)

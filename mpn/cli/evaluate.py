@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
+from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive, whole_numbers
 from mpn.cli.data import add_data, data_name, open_data
 from mpn.cli.few_shots import few_shots
 from mpn.cli.model import add_model, model_options, open_detector
 from mpn.detector import Detector
+from mpn.errors import DataError, MpnError
 from mpn.evaluation.figures import format_table, write_metrics
 from mpn.evaluation.labelled_set import Judged, LabelledSet, facts_of, format_alarms, judge, open_set, write_labels
 from mpn.evaluation.matrix import format_matrix
@@ -20,7 +21,7 @@ from mpn.evaluation.score_files import read_scores, write_scores
 from mpn.evaluation.set_scoring import ScoredVideo, score_set
 from mpn.few_shot import DRAWS, PROTOCOLS
 from mpn.report.curves import plot_all
-from mpn.report.of_evaluation import report_evaluation
+from mpn.report.of_evaluation import REPORT, report_evaluation
 
 EXAMPLES = """  python evaluate.py                                              the demo set, the released model
   python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors
@@ -56,13 +57,17 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--no-places", action="store_true", help="leave the pixel and region figures out (quicker)")
     own.add_argument("--no-report", action="store_true", help="leave report.html out (quicker)")
     own.add_argument(
+        "--inside", type=frames_of_videos, metavar="VIDEO:FRAME,...",
+        help="frames whose insides the report shows, beside those that it chooses",
+    )  # fmt: skip
+    own.add_argument(
         "--false-alarms-per-hour", type=above_zero, default=1.0, metavar="RATE",
         help="sets the threshold that the report shows (default: 1)",
     )  # fmt: skip
     own.add_argument("--seed", type=from_zero, default=0, help="of bootstrap and noise baseline (default: 0)")
     own.add_argument("--json", action="store_true", help="print metrics.json (few_shot.json) instead of the table")
     few = own.add_argument_group("few shots: every camera of DATA as a new one (default model: meta.safetensors)")
-    few.add_argument("--shots", type=shot_counts, metavar="K,K", help="adapt on K windows, such as 0,1,5,10")
+    few.add_argument("--shots", type=whole_numbers, metavar="K,K", help="adapt on K windows, such as 0,1,5,10")
     few.add_argument("--draws", type=positive, help=f"how often windows are chosen (default: {DRAWS})")
     few.add_argument(
         "--few-shot-protocol", choices=(*PROTOCOLS, "both"),
@@ -72,9 +77,15 @@ def parser() -> argparse.ArgumentParser:
     return own
 
 
-def shot_counts(text: str) -> tuple[int, ...]:
-    """Whole numbers from 0 up separated by commas, in order, for argparse."""
-    return tuple(sorted({from_zero(word.strip()) for word in text.split(",")}))
+def frames_of_videos(text: str) -> dict[str, list[int]]:
+    """VIDEO:FRAME,VIDEO:FRAME as frames by video, for argparse."""
+    found: dict[str, list[int]] = {}
+    for word in text.split(","):
+        video, _, frame = word.strip().rpartition(":")
+        if not video:
+            raise argparse.ArgumentTypeError(f"{word.strip()!r}: VIDEO:FRAME was expected, such as 01:120")
+        found.setdefault(video, []).append(from_zero(frame))
+    return found
 
 
 def main(options: argparse.Namespace) -> None:
@@ -89,10 +100,13 @@ def main(options: argparse.Namespace) -> None:
         raise UsageError(f"--{given[0].replace('_', '-')}: only with --shots")
     if (options.maps or options.regions) and not options.scores:
         raise UsageError("--maps and --regions belong to --scores: a model makes its own")
+    if options.inside and (options.scores or options.no_report):
+        raise UsageError("--inside looks into a model, for the report: with --scores or --no-report there is none")
     detector = None if options.scores else open_detector(options)
     tree = open_data(options)
     out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
     test = open_set(tree, options.labels, fps=options.fps, skip_bad=options.skip_bad, tracks=options.tracks)
+    _check_inside(options, test, detector)
     notes = list(test.labels.notes)
     places = Places(test.truth) if test.truth.known and not options.no_places else None
     if detector:
@@ -116,11 +130,26 @@ def main(options: argparse.Namespace) -> None:
     plot_all(out / "curves", series, test.labels.frames, fps=test.rates, units=detector.normal if detector else None)
     if not options.no_report:
         threshold = calibration.threshold(options.false_alarms_per_hour) if calibration else None
-        report_evaluation(out, test, series, scored, judged, facts, notes, detector, threshold)
+        try:
+            report_evaluation(out, test, series, scored, judged, facts, notes, detector, threshold, options.inside)
+        except MpnError as error:  # the figures are there
+            print(f"{REPORT} could not be made: {error}", file=sys.stderr)
     if options.json:
         print((out / "metrics.json").read_text(), end="")
         return
     _print(options, out, test, judged, bool(detector))
+
+
+def _check_inside(options: argparse.Namespace, test: LabelledSet, detector: Detector | None) -> None:
+    """Raises DataError for a frame that has no insides, before an hour's work."""
+    for video, frames in (options.inside or {}).items():
+        if video not in test.lengths:
+            known = ", ".join(list(test.lengths)[:6])
+            raise DataError(f"--inside {video}: is no test video; expected one of {known}, ...")
+        first, length = detector.preset.window, test.lengths[video]
+        bad = [frame for frame in frames if not first <= frame < length]
+        if bad:
+            raise DataError(f"--inside {video}:{bad[0]}: expected a frame from {first} to {length - 1}")
 
 
 def _score(
@@ -152,5 +181,5 @@ def _print(options: argparse.Namespace, out: Path, test: LabelledSet, judged: Ju
     print(f"  sha256 {labels.sha256}")
     written = ["metrics.json", "matrix.json", *(["scores/", "regions/"] if scored else []), "curves/", "labels.csv"]
     print(f"results: {out}/{', '.join(written)}")
-    if not options.no_report:
-        print(f"look at: {out}/report.html")
+    if not options.no_report and (out / REPORT).is_file():
+        print(f"look at: {out / REPORT}")

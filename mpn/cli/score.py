@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mpn.cli import UsageError, above_zero, from_zero_float, new_parser, number, positive
+from mpn.cli import UsageError, above_zero, from_zero_float, new_parser, number, positive, whole_numbers
 from mpn.cli.model import add_model, open_detector
 from mpn.detector import Detector
 from mpn.errors import DataError, SizeError
@@ -54,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
         help="videos with curve, heat and boxes: a clip of every event, or overlay.webm of all (default: off)",
     )  # fmt: skip
     own.add_argument("--no-report", action="store_true", help="leave report.html out (quicker, and less disk)")
+    own.add_argument(
+        "--inside", type=whole_numbers, default=(), metavar="FRAME,...",
+        help="frames whose insides the report shows, beside those that it chooses",
+    )  # fmt: skip
     own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the source says")
     own.add_argument("--start", type=from_zero_float, metavar="SECONDS", help="where to begin in each source")
     own.add_argument("--end", type=above_zero, metavar="SECONDS", help="where to stop in each source")
@@ -132,7 +136,7 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
 
 def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> None:
     """Scores one source and prints what came of it; the others go on where it cannot be read."""
-    names = ("false_alarms_per_hour", "threshold", "overlay", "fps", "start", "end", "every", "strict")
+    names = ("false_alarms_per_hour", "threshold", "overlay", "fps", "start", "end", "every", "strict", "inside")
     wanted = JobOptions(**{name: getattr(options, name) for name in names}, report=not options.no_report)
     shown: list[dict[str, Any]] = []
 

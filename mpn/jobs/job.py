@@ -59,6 +59,7 @@ class JobOptions:
         start, end: seconds, the stretch to score. every: only every n-th frame of it.
         strict: stop at the first frame that cannot be read, instead of going on with the one before it.
         report: keep heat maps, and make report.html of everything at the end.
+        inside: frames whose insides the report shows, beside those that it chooses itself.
     """
 
     false_alarms_per_hour: float = 1.0
@@ -70,6 +71,7 @@ class JobOptions:
     every: int = 1
     strict: bool = False
     report: bool = False
+    inside: tuple[int, ...] = ()
 
 
 @dataclass
@@ -292,7 +294,7 @@ class ScoreJob:
             "bfloat16": self.detector.bfloat16,
             "fps": float(self.rate),
             "threshold": self._level,
-            "options": asdict(self.options),
+            "options": {name: value for name, value in asdict(self.options).items() if name != "inside"},
         }
         return json.loads(json.dumps(asked))
 
@@ -357,8 +359,11 @@ def score_source(
     yet; see `ScoreJob`."""
     job = ScoreJob(detector, path, folder, options, tell)
     outcome = job.run()
-    if options.report and not (folder / REPORT).is_file():
-        report_job(folder, detector, job.open(), outcome.summary)
+    if options.report and (options.inside or not (folder / REPORT).is_file()):
+        try:
+            report_job(folder, detector, job.open(), outcome.summary, options.inside)
+        except MpnError as error:  # the results themselves are there
+            outcome.notes.append(f"{REPORT} could not be made: {error}")
     return outcome
 
 

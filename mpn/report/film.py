@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mpn.errors import DataError
-from mpn.overlay import CODECS, USUAL_RATE, _silent
+from mpn.overlay import CODECS, USUAL_RATE, silent
 from mpn.report.content import EventRow, Film, Runs
 from mpn.video import FrameFolder, FrameSource, open_source
 from mpn.video_files import quiet
@@ -73,7 +73,7 @@ class FilmWriter:
         self._colours = heat_colours()
         self._part = self.path.with_name(f".{self.path.stem}.part{SUFFIX}")
         height, width = self.size
-        with _silent():
+        with silent():
             self._writer: cv2.VideoWriter | None = cv2.VideoWriter(
                 str(self._part), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*CODECS[SUFFIX]), self.fps,
                 (width, 2 * height), [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],

@@ -37,11 +37,13 @@ def report_evaluation(
     notes: Sequence[str],
     detector: Detector | None,
     threshold: Threshold | None,
+    inside: Mapping[str, Sequence[int]] | None = None,
 ) -> Path:
     """Writes OUT/report.html: every video with its scores, labels and events; the figures; a look inside.
 
     Args:
         series: what was judged. scored: by this detector, empty for another's scores. threshold: for the events.
+        inside: video -> frames whose insides are shown beside those that are chosen here.
 
     Raises:
         MpnError: it cannot be written.
@@ -60,7 +62,7 @@ def report_evaluation(
     with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
         add_films(traces, test.sources, _heat(scored, detector, threshold), Path(folder))
         if detector is not None:
-            report.insides = look_into(detector, traces, test.sources)
+            report.insides = look_into(detector, traces, test.sources, inside)
         return write_report(out / REPORT, report)
 
 

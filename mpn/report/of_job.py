@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from mpn.detector import Detector
 from mpn.errors import DataError
 from mpn.events import Event
 from mpn.heat import read_heat
-from mpn.region_table import read_regions
+from mpn.localisation import Box
+from mpn.region_table import read_regions, regions_name
 from mpn.report.content import EventRow, Highlight, Report, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import FILM_FRAMES, add_films, look_into
@@ -24,12 +26,14 @@ from mpn.video import FrameSource
 REPORT = "report.html"
 
 
-def report_job(folder: Path, detector: Detector, source: FrameSource, summary: dict[str, Any]) -> Path:
+def report_job(
+    folder: Path, detector: Detector, source: FrameSource, summary: dict[str, Any], inside: Sequence[int] = ()
+) -> Path:
     """Writes FOLDER/report.html from a finished job's files.
 
     Args:
         folder: with scores.csv, NAME_regions.csv and heat.bin. source: opened as it was for scoring.
-        summary: what events.json holds.
+        summary: what events.json holds. inside: frames whose insides are shown beside those that are chosen here.
 
     Raises:
         DataError: a file of the job is missing or broken. MpnError: the page cannot be written.
@@ -38,11 +42,14 @@ def report_job(folder: Path, detector: Detector, source: FrameSource, summary: d
     rows = {frame: row for row, frame in enumerate(frames.tolist())}
     threshold = summary["threshold"]["value"] if summary["threshold"] else None
     trace = Trace(source.path.name, scores, summary["fps"], threshold=threshold, size=tuple(summary["frame_size"]))
-    trace.first, trace.times = (int(frames[0]) if len(frames) else 0), times
+    trace.first = int(frames[0]) if len(frames) else 0
+    rises = np.isfinite(times).all() and (np.diff(times) >= 0).all()
+    trace.times = times if rises else None  # some containers count time backwards
     steps = np.unique(np.diff(frames))
     trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
-    trace.events = [_event(one, rows) for one in summary["events"]]
-    trace.regions = _regions(folder, source, rows, threshold)
+    known = [one for one in summary["events"] if {one["start"], one["peak_frame"]} <= set(rows)]
+    trace.events = [_event(one, rows) for one in known]
+    trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
     report = Report("score", source.path.name)
     report.traces, report.notes = [trace], list(summary["notes"])
     report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
@@ -53,7 +60,9 @@ def report_job(folder: Path, detector: Detector, source: FrameSource, summary: d
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
         trace.name = source.name
         add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
-        report.insides = look_into(detector, [trace], {source.name: source})
+        asked, missing = _asked(inside, rows, detector.preset.window)
+        report.notes += missing
+        report.insides = look_into(detector, [trace], {source.name: source}, {source.name: asked} if asked else None)
         return write_report(folder / REPORT, report)
 
 
@@ -72,6 +81,15 @@ def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.float64)
 
 
+def _asked(frames: Sequence[int], rows: dict[int, int], window: int) -> tuple[list[int], list[str]]:
+    """Frames as rows of the scores, and a note of those that have no insides to show."""
+    without = [frame for frame in frames if rows.get(frame, -1) < window]
+    notes = [
+        f"no look inside at frame {frame}: it was not scored, or has no {window} frames before it" for frame in without
+    ]
+    return [rows[frame] for frame in frames if frame not in without], notes
+
+
 def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
     """An event of events.json, its frames as rows of the scores."""
     event = Event.from_dict(values)
@@ -84,17 +102,13 @@ def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
     )  # fmt: skip
 
 
-def _regions(
-    folder: Path, source: FrameSource, rows: dict[int, int], threshold: float | None
-) -> list[tuple[int, int, float, tuple[int, int, int, int]]]:
-    path = folder / f"{source.path.stem}_regions.csv"
-    if not path.is_file():
-        return []
-    found = []
-    for one in read_regions(path):
-        if one.frame in rows and (threshold is None or one.score > threshold):
-            found.append((rows[one.frame], one.track, one.score, one.box))
-    return found
+def _regions(path: Path, rows: dict[int, int], threshold: float | None) -> list[tuple[int, int, float, Box]]:
+    """What the table of regions has above the threshold, frames as rows of the scores."""
+    return [
+        (rows[one.frame], one.track, one.score, one.box)
+        for one in (read_regions(path) if path.is_file() else [])
+        if one.frame in rows and (threshold is None or one.score > threshold)
+    ]
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

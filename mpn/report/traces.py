@@ -81,18 +81,29 @@ def add_films(
 
 
 def look_into(
-    detector: Detector, traces: Sequence[Trace], sources: Mapping[str, FrameSource], most: int = MOST_INSIDES
+    detector: Detector,
+    traces: Sequence[Trace],
+    sources: Mapping[str, FrameSource],
+    asked: Mapping[str, Sequence[int]] | None = None,
+    most: int = MOST_INSIDES,
 ) -> list[Inside]:
-    """The unit's insides where they are worth a look: at the highest events, and at the quietest frame."""
+    """The unit's insides where they are worth a look: at the highest events, and at the quietest frame.
+
+    asked: video -> rows that a user wants beside these, each with a window before it (`detector.preset.window`).
+    """
     window = detector.preset.window
+    wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}
     scored = [trace for trace in traces if np.isfinite(trace.scores).any()]
     scored.sort(key=lambda trace: -float(np.nanmax(trace.scores)))
-    found: list[Inside] = []
+    left = most
     for number, trace in enumerate(scored[: most - 1]):
         # The first video shows its quietest frame too, the others their highest.
-        left = most - len(found) if number == len(scored) - 1 else 2 if number == 0 else 1
-        chosen = [(row, why) for row, why in choose_rows(trace.scores, trace.events, left) if row >= window][:left]
-        windows = frames_around_each(sources[trace.name], [row for row, _ in chosen], window)
-        for row, why in chosen:
-            found.append(Inside(trace.name, row, why, pictures_of(look_inside(detector, windows[row]))))
+        share = left if number == len(scored) - 1 else 2 if number == 0 else 1
+        chosen = [(row, why) for row, why in choose_rows(trace.scores, trace.events, share) if row >= window]
+        wanted.setdefault(trace.name, []).extend(chosen[:share])
+        left -= len(chosen[:share])
+    found: list[Inside] = []
+    for name, rows in wanted.items():
+        windows = frames_around_each(sources[name], {row for row, _ in rows}, window)
+        found += [Inside(name, row, why, pictures_of(look_inside(detector, windows[row]))) for row, why in rows]
     return found
