@@ -141,9 +141,9 @@ def content_free(
     if len(scores) != length:
         raise SizeError(f"{len(scores)} frames were read where {length} were expected; count the frames again")
     return {
+        "flow_speed": scores[:, 1],
+        "frame_difference": scores[:, 0],
         "frame_number": frame_number(length),
         "nearness_to_middle": nearness_to_middle(length),
         "uniform_noise": uniform_noise(length, seed),
-        "frame_difference": scores[:, 0],
-        "flow_speed": scores[:, 1],
     }

@@ -19,7 +19,7 @@ from mpn.region_table import RegionTable
 from mpn.scoring import part_names
 from mpn.video import FrameSource
 
-WITH_PLACE = ("frame_difference", "flow_speed")  # the baselines that have maps
+WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
 
 
 @dataclass

@@ -18,7 +18,7 @@ from mpn.evaluation.set_scoring import ScoredVideo
 from mpn.events import intervals
 from mpn.heat import heat_levels, heat_unit
 from mpn.metrics import average_precision, frame_auc, precision_recall_points, roc_points
-from mpn.reliability import RATES, Promise, reliability
+from mpn.reliability import Promise, observed_rate
 from mpn.report.content import Highlight, NamedCurve, Report, Table, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import add_films, event_rows, look_into, strongest
@@ -56,7 +56,7 @@ def report_evaluation(
     report.facts = fact_rows(facts, judged.result)
     report.tables = _tables(judged)
     report.roc, report.precision_recall = _curves(test, series, judged)
-    report.reliability = _reliability(test, smoothed, detector)
+    report.reliability = _reliability(judged)
     files = ["metrics.json", "matrix.json", "labels.csv"]
     report.further = [(name, name) for name in files if (out / name).is_file()]
     with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
@@ -154,23 +154,19 @@ def _curves(
     return roc, precision
 
 
-def _reliability(
-    test: LabelledSet, smoothed: Mapping[str, np.ndarray], detector: Detector | None
-) -> list[Promise] | None:
+def _reliability(judged: Judged) -> list[Promise] | None:
     """Promised against observed false alarms on the normal frames of the test set."""
-    rates = set(test.rates.values())
-    rate = next(iter(rates))
-    calibration = detector.calibration(rate) if detector is not None and len(rates) == 1 and rate else None
-    if calibration is None:
+    found = judged.result.get("alarms")
+    if not found or not found[0]["normal_hours"]:
         return None
-    normal = {
-        name: np.where(test.labels.frames[name], np.nan, scores)
-        for name, scores in smoothed.items()
-        if not test.labels.frames[name].all()
-    }
-    if not any(np.isfinite(scores).any() for scores in normal.values()):
-        return None
-    return reliability(calibration, normal, RATES)
+    return [
+        Promise(
+            one["promised_per_hour"], one["threshold"], one["extrapolated"], tuple(one["threshold_interval"]),
+            one["hours_behind"], *observed_rate(one["false_alarms"], one["normal_hours"]), one["false_alarms"],
+            one["normal_hours"],
+        )
+        for one in found
+    ]  # fmt: skip
 
 
 def fact_rows(facts: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple[str, str]]:

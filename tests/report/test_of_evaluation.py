@@ -94,7 +94,10 @@ def test_figures_facts_and_matrix_stand_on_the_page(page: str, out: Path) -> Non
     live = {(cell["normalisation"], cell["smoothing"]): cell["live"] for cell in matrix["cells"]}
     assert live[("absolute", "causal")] and not live[("min-max", "paper")]
     assert "alarms" in metrics and len(metrics["alarms"]) == 4
-    assert len(data_of(page)["reliability"]) == 4
+    shown = data_of(page)["reliability"]
+    assert [(one["rate"], one["episodes"]) for one in shown] == [
+        (one["promised_per_hour"], one["false_alarms"]) for one in metrics["alarms"]
+    ]
 
 
 def test_a_look_inside_is_of_frames_that_have_a_window(page: str) -> None:
