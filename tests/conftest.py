@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ import torch
 from mpn import training
 from mpn.network import Network, build_model
 from tests import training_runs
+
+# Networks of these tests are too small for two threads, and the suite runs in two processes.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def floats_as_they_are() -> Iterator[None]:
+    """Trainings flush denormal numbers to zero for the whole process: other tests want theirs."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture
