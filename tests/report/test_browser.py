@@ -1,14 +1,9 @@
-"""The page in headless Chromium: film, curve and lists in step, keys, themes, widths, names; nothing is loaded."""
+"""The page in headless Chromium: film, curve and lists in step, keys; nothing is loaded."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,112 +11,9 @@ import pytest
 from mpn.report.content import Report, Trace
 from mpn.report.page import write_report
 from tests.report import pages
+from tests.report.browser import COUNT, DISC, WARMTH, View, needs_chromium
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-COUNT = 150
-
-
-@dataclass
-class View:
-    """A page that is open, with what it complained about and what it asked for."""
-
-    page: Any
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def row(self) -> int:
-        return int(self.page.input_value("#position"))
-
-    def until(self, expression: str, seconds: float = 8) -> None:
-        """Waits for it to be true; asked from outside, since the page's policy lets nobody evaluate text in it."""
-        last = time.monotonic() + seconds
-        while not self.value(expression):
-            assert time.monotonic() < last, f"still not so: {expression}"
-            self.page.wait_for_timeout(25)
-
-    def shows(self, row: int) -> None:
-        """Waits until slider and picture are both at a row: the disc in the picture is where that row has it."""
-        self.until(f"document.getElementById('position').value == '{row}'")
-        self.until(f"Math.abs(({DISC})() - {pages.disc(row)}) < 1.6")
-
-    def value(self, expression: str) -> Any:
-        return self.page.evaluate(expression)
-
-
-def complains(said: Any) -> bool:
-    """Errors and warnings, but for the one that these tests earn by reading the canvas."""
-    return said.type in ("error", "warning") and "willReadFrequently" not in said.text
-
-
-# Where the bright disc is in the picture that is drawn, in pixels of the footage; -1 where there is none. Heat is
-# redder than it is blue, the disc is neither.
-DISC = f"""() => {{
-  const canvas = document.getElementById('drawing');
-  if (!canvas.width) return -1;
-  const y = Math.floor(canvas.height * 0.5), pixels = canvas.getContext('2d').getImageData(0, y, canvas.width, 1).data;
-  let sum = 0, count = 0;
-  for (let x = 0; x < canvas.width; x++) if (pixels[4 * x + 2] > 190) (sum += x), count++;
-  return count ? (sum / count + 0.5) * {pages.SIZE[1]} / canvas.width : -1;
-}}"""
-WARMTH = """() => {
-  const canvas = document.getElementById('drawing');
-  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-  let warm = 0;
-  for (let k = 0; k < pixels.length; k += 4) warm += pixels[k] - pixels[k + 2] > 20;
-  return warm / (pixels.length / 4);
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as manager:
-        running = manager.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    return write_report(folder / "report.html", pages.evaluation(folder))
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., View]]:
-    contexts, views = [], []
-
-    def opened(path: Path, width: int = 1280, height: int = 860, theme: str = "light", **options: Any) -> View:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **options)
-        contexts.append(context)
-        view = View(context.new_page())
-        views.append(view)
-        view.page.on("console", lambda said: view.complaints.append(said.text) if complains(said) else None)
-        view.page.on("pageerror", lambda error: view.complaints.append(str(error)))
-        view.page.on("request", lambda request: view.requests.append(request.url))
-        view.page.goto(path.as_uri())
-        return view
-
-    yield opened
-    complaints = [complaint for view in views for complaint in view.complaints]
-    loaded = [url for view in views for url in view.requests if not url.startswith(("file:", "data:", "blob:"))]
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert loaded == []
-
-
-@pytest.fixture
-def view(report: Path, open_page: Callable[..., View]) -> View:
-    """The page with its film loaded and drawn, at the peak of its strongest event."""
-    opened = open_page(report)
-    opened.shows(opened.row())
-    return opened
+pytestmark = needs_chromium
 
 
 def test_it_asks_for_nothing_but_itself(view: View, report: Path) -> None:
@@ -266,103 +158,6 @@ def test_boxes_are_drawn_where_the_rows_have_them(view: View) -> None:
     view.page.keyboard.press("Home")  # no region there
     view.shows(0)
     assert with_boxes > 0.01 > 0.002 > view.value(WARMTH)
-
-
-@pytest.mark.parametrize("width", [360, 390])
-def test_a_phone_never_scrolls_sideways(report: Path, open_page: Callable[..., View], width: int) -> None:
-    view = open_page(report, width, 780, has_touch=True, is_mobile=True, device_scale_factor=2)
-    view.page.click("#help")
-    assert view.value("document.scrollingElement.scrollWidth <= innerWidth")
-    assert view.value("innerWidth") == width
-    view.shows(view.row())
-    picture, curve = (view.page.locator(name).bounding_box() for name in ("#screen", "#curve"))
-    assert curve["y"] >= picture["y"] + picture["height"]  # above each other
-    assert picture["width"] > 0.8 * width
-
-
-def test_a_finger_moves_along_the_curve(report: Path, open_page: Callable[..., View]) -> None:
-    view = open_page(report, 390, 780, has_touch=True, is_mobile=True, device_scale_factor=1)
-    view.page.locator("#curve").scroll_into_view_if_needed()
-    box = view.page.locator("#curve .u-over").bounding_box()
-    view.page.touchscreen.tap(box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2)
-    view.until(f"Math.abs(document.getElementById('position').value - {0.25 * COUNT}) < 2")
-
-
-# Every text on the page with its colour and the ground below it, both as they come out: layers are put over each
-# other by a canvas.
-CONTRASTS = r"""() => {
-  const pen = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-  const apart = '.hidden, .skip, .screen, svg, noscript, script, select, :disabled';
-  const mixed = (...layers) => {
-    for (const layer of layers) { pen.fillStyle = layer; pen.fillRect(0, 0, 1, 1); }
-    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const light = (rgb) => rgb.map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
-  const found = {};
-  for (const element of document.querySelectorAll('body *')) {
-    if (!element.checkVisibility() || element.closest(apart)) continue;
-    if (![...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
-    const grounds = [];
-    let solid = 1;
-    for (let at = element; at; at = at.parentElement) {
-      grounds.unshift(getComputedStyle(at).backgroundColor);
-      solid *= Number(getComputedStyle(at).opacity);
-    }
-    const ink = getComputedStyle(element).color;
-    pen.globalAlpha = 1;
-    const ground = mixed('#fff', ...grounds);
-    pen.globalAlpha = solid;
-    const text = mixed(ink);
-    pen.globalAlpha = 1;
-    const [high, low] = [light(text), light(ground)].sort((a, b) => b - a);
-    const ratio = (high + 0.05) / (low + 0.05);
-    const key = `${ink} on ${ground}`;
-    const where = `${element.tagName}.${element.className}: ${element.textContent.trim().slice(0, 40)}`;
-    if (!(key in found) || ratio < found[key][0]) found[key] = [ratio, where];
-  }
-  return Object.values(found);
-}"""
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_can_be_read_in_both_themes(report: Path, open_page: Callable[..., View], theme: str) -> None:
-    view = open_page(report, theme=theme)
-    view.page.click("#help")
-    found = view.value(CONTRASTS)
-    assert len(found) >= 8
-    assert [(round(ratio, 2), where) for ratio, where in found if ratio < 4.5] == []
-
-
-def test_dark_is_dark_and_the_button_turns_it(report: Path, open_page: Callable[..., View]) -> None:
-    view = open_page(report, theme="dark")
-
-    def ground() -> int:
-        return sum(map(int, re.findall(r"\d+", view.value("getComputedStyle(document.body).backgroundColor"))[:3]))
-
-    assert ground() < 150
-    view.page.click("#theme")
-    assert ground() > 600
-    view.page.emulate_media(color_scheme="light")
-    view.page.emulate_media(color_scheme="dark")  # the choice stands
-    assert ground() > 600
-
-
-def test_whatever_can_be_used_has_a_name(view: View) -> None:
-    nodes = view.page.context.new_cdp_session(view.page).send("Accessibility.getFullAXTree")["nodes"]
-    roles = {"button", "link", "combobox", "slider", "checkbox", "image", "region", "dialog", "table", "navigation"}
-    used = [node for node in nodes if not node["ignored"] and node["role"]["value"] in roles]
-    assert len(used) > 40
-    assert [node["role"]["value"] for node in used if not node.get("name", {}).get("value", "").strip()] == []
-
-
-def test_the_position_is_said(view: View) -> None:
-    view.page.keyboard.press("Home")
-    assert view.page.get_attribute("#position", "aria-valuetext") == "0:00.0, score none"
-    view.page.keyboard.press("n")
-    said = view.page.get_attribute("#position", "aria-valuetext")
-    assert re.fullmatch(r"0:0\d\.\d, score [45]\.\d+, above the threshold", said)
-    view.until(f"document.getElementById('live').textContent === '{said}'")
 
 
 def test_the_insides_enlarge_and_lead_back(view: View) -> None:

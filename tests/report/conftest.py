@@ -1,0 +1,62 @@
+"""A browser, and the page in it. What it takes is only imported when a test asks for it: it need not be installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpn.report.page import write_report
+from tests.report import pages
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from tests.report import browser as chromium
+
+    with chromium.playwright.sync_playwright() as manager:
+        running = manager.chromium.launch(executable_path=chromium.CHROMIUM, args=chromium.ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(folder / "report.html", pages.evaluation(folder))
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    from tests.report.browser import View, complains
+
+    contexts, views = [], []
+
+    def opened(path: Path, width: int = 1280, height: int = 860, theme: str = "light", **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **options)
+        contexts.append(context)
+        view = View(context.new_page())
+        views.append(view)
+        view.page.on("console", lambda said: view.complaints.append(said.text) if complains(said) else None)
+        view.page.on("pageerror", lambda error: view.complaints.append(str(error)))
+        view.page.on("request", lambda request: view.requests.append(request.url))
+        view.page.goto(path.as_uri())
+        return view
+
+    yield opened
+    complaints = [complaint for view in views for complaint in view.complaints]
+    loaded = [url for view in views for url in view.requests if not url.startswith(("file:", "data:", "blob:"))]
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert loaded == []
+
+
+@pytest.fixture
+def view(report: Path, open_page: Callable[..., Any]) -> Any:
+    """The page with its film loaded and drawn, at the peak of its strongest event."""
+    opened = open_page(report)
+    opened.shows(opened.row())
+    return opened
