@@ -15,7 +15,7 @@ from mpn.detector import Detector
 from mpn.errors import DataError, MpnError
 from mpn.evaluation.figures import format_table, write_metrics
 from mpn.evaluation.labelled_set import Judged, LabelledSet, facts_of, format_alarms, judge, open_set, write_labels
-from mpn.evaluation.matrix import format_matrix
+from mpn.evaluation.matrix import format_matrix, write_matrix
 from mpn.evaluation.places import Places, add_theirs, format_places
 from mpn.evaluation.score_files import read_scores, write_scores
 from mpn.evaluation.set_scoring import ScoredVideo, score_set
@@ -125,7 +125,7 @@ def main(options: argparse.Namespace) -> None:
     )
     facts = _facts(options, test, detector)
     write_metrics(out / "metrics.json", judged.result, facts)
-    write_metrics(out / "matrix.json", judged.matrix, facts)
+    write_matrix(out / "matrix.json", judged.matrix, facts)
     write_labels(out / "labels.csv", test.labels)
     plot_all(out / "curves", series, test.labels.frames, fps=test.rates, units=detector.normal if detector else None)
     if not options.no_report:

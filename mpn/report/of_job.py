@@ -47,7 +47,7 @@ def report_job(
     trace.times = times if rises else None  # some containers count time backwards
     steps = np.unique(np.diff(frames))
     trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
-    known = [one for one in summary["events"] if {one["start"], one["peak_frame"]} <= set(rows)]
+    known = [one for one in summary["events"] if one["start"] in rows and one["peak_frame"] in rows]
     trace.events = [_event(one, rows) for one in known]
     trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
     report = Report("score", source.path.name)
