@@ -1,6 +1,8 @@
-"""How long `mpn adapt` takes on a clip of 300 frames, as a user runs it: a fresh process, decoding included.
+"""How long `mpn adapt` takes on a clip of 300 frames, as a user runs it: a fresh process, decoding
+included.
 
-    python -m benchmarks.adapt_speed            (about two minutes on two cores, nothing else running)
+    python -m benchmarks.adapt_speed            (about two minutes on two cores, nothing else
+    running)
 """
 
 from __future__ import annotations
@@ -14,7 +16,16 @@ from pathlib import Path
 
 import cv2
 
-from benchmarks.common import ROOT, goal, parser, print_goals, print_table, shown, spread, write_result
+from benchmarks.common import (
+    ROOT,
+    goal,
+    parser,
+    print_goals,
+    print_table,
+    shown,
+    spread,
+    write_result,
+)
 from mpn.datasets.synthetic import scene_clips
 
 FRAMES, SECONDS = 300, 30.0
@@ -45,11 +56,19 @@ def main() -> None:
             for name, given in methods.items():
                 began = time.perf_counter()
                 command = [sys.executable, "-m", "mpn", "adapt", str(clip), *given, "--force"]
-                subprocess.run([*command, "--out", f"{folder}/a.camera.safetensors"], cwd=ROOT, check=True)
+                subprocess.run(
+                    [*command, "--out", f"{folder}/a.camera.safetensors"], cwd=ROOT, check=True
+                )
                 seconds[name].append(time.perf_counter() - began)
     rows = {name: spread(values) for name, values in seconds.items()}
-    print_table(["mpn adapt, 300 frames", "seconds"], [[name, shown(row, 1)] for name, row in rows.items()])
-    goals = {"seconds with the default steps": goal(next(iter(rows.values()))["median"], SECONDS, at_most=True)}
+    print_table(
+        ["mpn adapt, 300 frames", "seconds"], [[name, shown(row, 1)] for name, row in rows.items()]
+    )
+    goals = {
+        "seconds with the default steps": goal(
+            next(iter(rows.values()))["median"], SECONDS, at_most=True
+        )
+    }
     print_goals(goals)
     write_result("adapt_speed", args, {"frames": FRAMES, "seconds": rows, "goals": goals})
 

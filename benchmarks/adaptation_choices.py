@@ -1,13 +1,16 @@
-"""How to adapt, chosen on scenes that a model was not trained on and anomalies of kinds that it was not trained on.
+"""How to adapt, chosen on scenes that a model was not trained on and anomalies of kinds that it was
+not trained on.
 
-    python -m benchmarks.adaptation_choices CHECKPOINT data/scenes --scenes highway,pavement,meeting_room \\
+    python -m benchmarks.adaptation_choices CHECKPOINT data/scenes --scenes
+    highway,pavement,meeting_room \\
         --case adam,steps=100 --case sgd,change=0.0003,steps=5 --case meta
 
-A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd` (step sizes such that
-a step changes each number by about `change`, from its gradients over some support batches, as meta-training begins) -
-with options of `mpn.adaptation.Adaptation`, `targets` (a name of `TARGETS`), `without` (loss terms, joined by +) and
-`pseudo_weight`. K windows (--shots) of the first half of each scene; frame AUC of the score, the error and the
-pseudo-anomaly head's map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and PSNR.
+A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd`
+(step sizes such that a step changes each number by about `change`, from its gradients over some
+support batches, as meta-training begins) - with options of `mpn.adaptation.Adaptation`, `targets`
+(a name of `TARGETS`), `without` (loss terms, joined by +) and `pseudo_weight`. K windows (--shots)
+of the first half of each scene; frame AUC of the score, the error and the pseudo-anomaly head's
+map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and PSNR.
 """
 
 from __future__ import annotations
@@ -33,7 +36,13 @@ from mpn.few_shot import few_shot
 from mpn.meta import target_names
 from mpn.meta_training import first_sizes
 
-NUMBERS = {"steps": int, "batch": int, "learning_rate": float, "change": float, "pseudo_weight": float}
+NUMBERS = {
+    "steps": int,
+    "batch": int,
+    "learning_rate": float,
+    "change": float,
+    "pseudo_weight": float,
+}
 COLUMNS = ("score", "error", "pseudo", "psnr_normal")
 
 
@@ -41,11 +50,18 @@ def case(text: str) -> dict:
     """METHOD,name=value,... for argparse."""
     method, *given = text.split(",")
     options = dict(word.split("=", 1) for word in given)
-    return {"text": text, "method": method, **{k: NUMBERS.get(k, str)(v) for k, v in options.items()}}
+    return {
+        "text": text,
+        "method": method,
+        **{k: NUMBERS.get(k, str)(v) for k, v in options.items()},
+    }
 
 
-def with_first_sizes(checkpoint: Checkpoint, shots: Shots, change: float, bfloat16: bool) -> Checkpoint:
-    """The checkpoint with step sizes as meta-training begins with, from gradients on these windows."""
+def with_first_sizes(
+    checkpoint: Checkpoint, shots: Shots, change: float, bfloat16: bool
+) -> Checkpoint:
+    """The checkpoint with step sizes as meta-training begins with, from gradients on these
+    windows."""
     targets = default_targets(checkpoint.network)
     names = target_names(checkpoint.network, targets)
     loss = SceneLoss(checkpoint.network, names, bfloat16=bfloat16)
@@ -86,7 +102,9 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
     weight, change = one.pop("pseudo_weight", None), one.pop("change", None)
     if weight is not None:
         checkpoint.network.preset = replace(checkpoint.preset, pseudo_weight=weight)
-    videos = [video for video in recognise(args.data).training if video.scene in args.scenes.split(",")]
+    videos = [
+        video for video in recognise(args.data).training if video.scene in args.scenes.split(",")
+    ]
     clips = load_clips(videos, checkpoint.preset.size, checkpoint.preset.grey)
     method = one.pop("method")
     one.pop("text")
@@ -100,12 +118,22 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
         if method == "sgd":
             window = checkpoint.preset.window
             chosen = spread(choice.training, args.shots, window)
-            own = with_first_sizes(checkpoint, shots_of(choice.training, chosen, window), change, bfloat16=True)
-        methods = {} if method == "none" else {"case": Adaptation("adam" if method == "adam" else "meta", **one)}
+            own = with_first_sizes(
+                checkpoint, shots_of(choice.training, chosen, window), change, bfloat16=True
+            )
+        methods = (
+            {}
+            if method == "none"
+            else {"case": Adaptation("adam" if method == "adam" else "meta", **one)}
+        )
         rows = few_shot(
-            Detector(own), choice.training, [choice.normal, *choice.made], draws=args.draws,
-            shots=(0,) if method == "none" else (args.shots,), methods=methods or {"case": Adaptation("adam")},
-        )  # fmt: skip
+            Detector(own),
+            choice.training,
+            [choice.normal, *choice.made],
+            draws=args.draws,
+            shots=(0,) if method == "none" else (args.shots,),
+            methods=methods or {"case": Adaptation("adam")},
+        )
         found = [figures_of(row, choice, checkpoint.preset.window) for row in rows]
         figures.append([np.mean([row[name] for row in found]) for name in COLUMNS])
     means = np.mean(figures, axis=0)

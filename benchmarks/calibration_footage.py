@@ -1,8 +1,10 @@
-"""Normal footage of the demo set's cameras that the demo set does not hold, scored: for `benchmarks.calibration`.
+"""Normal footage of the demo set's cameras that the demo set does not hold, scored: for
+`benchmarks.calibration`.
 
-Drawn in memory from the generator of the demo set: same scenes, other clips. A clip's random numbers hang on the seed,
-the camera and its own number only. Numbers 0 to 4 of each camera are the demo set's training clips and are left out:
-the model has learned from four of them, and its own thresholds stand on the fifth.
+Drawn in memory from the generator of the demo set: same scenes, other clips. A clip's random
+numbers hang on the seed, the camera and its own number only. Numbers 0 to 4 of each camera are the
+demo set's training clips and are left out: the model has learned from four of them, and its own
+thresholds stand on the fifth.
 """
 
 from __future__ import annotations
@@ -33,9 +35,12 @@ Parts = dict[str, np.ndarray]  # part -> float32 (T,), from the first frame with
 
 
 def footage(clips: int, length: int, first: int = OWN) -> list[Clip]:
-    """Normal clips of `length` frames, numbers `first` to `first` + `clips` of each camera, the cameras in turn."""
+    """Normal clips of `length` frames, numbers `first` to `first` + `clips` of each camera, the
+    cameras in turn."""
     cameras = [
-        scene_clips(SEED, index, training=first + clips, validation=0, testing=0, length=length).training[first:]
+        scene_clips(
+            SEED, index, training=first + clips, validation=0, testing=0, length=length
+        ).training[first:]
         for index in range(CAMERAS)
     ]
     return [clip for turn in zip(*cameras) for clip in turn]
@@ -47,11 +52,14 @@ def camera_of(name: str) -> str:
 
 
 def decoded(clip: Clip) -> Iterator[np.ndarray]:
-    """The clip's frames as they would be read from the demo set's files: through JPEG; uint8 (H, W, 3) BGR."""
+    """The clip's frames as they would be read from the demo set's files: through JPEG; uint8 (H, W,
+    3) BGR."""
     for frame in clip.frames():
         done, data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
-            raise DataError(f"{clip.name}: OpenCV could not encode a frame of shape {frame.image.shape}")
+            raise DataError(
+                f"{clip.name}: OpenCV could not encode a frame of shape {frame.image.shape}"
+            )
         yield cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
@@ -59,13 +67,19 @@ def raw_parts(detector: Detector, clip: Clip) -> Parts:
     """The raw score parts of a clip, as `Checkpoint.normal` keeps them."""
     preset = detector.preset
     frames = (fit_frame(frame, preset.size, preset.grey) for frame in decoded(clip))
-    scored = score_frames(detector.network, frames, patch=detector.recipe.patch, bfloat16=detector.bfloat16)
+    scored = score_frames(
+        detector.network, frames, patch=detector.recipe.patch, bfloat16=detector.bfloat16
+    )
     parts = [frame.parts for frame in scored]
-    return {name: np.array([part[name] for part in parts], np.float32) for name in part_names(detector.network)}
+    return {
+        name: np.array([part[name] for part in parts], np.float32)
+        for name in part_names(detector.network)
+    }
 
 
 def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[str, Parts]:
-    """The raw parts of every clip, by its name. They are kept in `folder`, and what lies there is not scored again."""
+    """The raw parts of every clip, by its name. They are kept in `folder`, and what lies there is
+    not scored again."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for clip in tqdm(clips, desc="scoring", unit="clip", disable=None):
@@ -78,19 +92,26 @@ def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[s
             with np.load(path, allow_pickle=False) as stored:
                 found[clip.name] = {name: stored[name] for name in part_names(detector.network)}
         except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise DataError(f"{path} is not a clip's raw scores ({error}); remove it, it is then made again") from error
+            raise DataError(
+                f"{path} is not a clip's raw scores ({error}); remove it, it is then made again"
+            ) from error
     return found
 
 
 def fitted_on(detector: Detector, clips: Mapping[str, Parts]) -> Detector:
-    """This detector with the clips as its normal footage: units and thresholds are made of them, weights stay."""
-    normal = {name: [parts[name] for parts in clips.values()] for name in part_names(detector.network)}
+    """This detector with the clips as its normal footage: units and thresholds are made of them,
+    weights stay."""
+    normal = {
+        name: [parts[name] for parts in clips.values()] for name in part_names(detector.network)
+    }
     return detector.sibling(replace(detector.checkpoint, normal=normal))
 
 
 def smoothed(detector: Detector, clips: Mapping[str, Parts]) -> dict[str, np.ndarray]:
     """The scores that the detector compares with its threshold, float64 (T,) a clip."""
     return {
-        name: exponential(combine(parts, detector.weights, detector.normal), detector.recipe.smoothing)
+        name: exponential(
+            combine(parts, detector.weights, detector.normal), detector.recipe.smoothing
+        )
         for name, parts in clips.items()
     }

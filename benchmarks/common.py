@@ -1,5 +1,6 @@
-"""What every benchmark needs: the machine's description, repeated figures, tables, result files, the log of
-readings. Nothing here imports torch, so that a process which only starts others stays small."""
+"""What every benchmark needs: the machine's description, repeated figures, tables, result files,
+the log of readings. Nothing here imports torch, so that a process which only starts others stays
+small."""
 
 from __future__ import annotations
 
@@ -27,20 +28,36 @@ READINGS = RESULTS / "readings.csv"
 
 def parser(text: str | None) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks share; `text` is the module's docstring."""
-    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works; no figures to report")
-    made.add_argument("--results", type=Path, help="folder of the result file (default: benchmarks/results; "
-                      "with --quick a temporary one)")
+    made = argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny sizes, to see that it works; no figures to report",
+    )
+    made.add_argument(
+        "--results",
+        type=Path,
+        help="folder of the result file (default: "
+        "benchmarks/results; with --quick a temporary one)",
+    )
     return made
 
 
 def commit() -> str:
-    """The commit that is checked out, with '+' where tracked files differ from it; 'unknown' outside git."""
+    """The commit that is checked out, with '+' where tracked files differ from it; 'unknown'
+    outside git."""
+
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+        changed = git(
+            "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
+        )
         return git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -57,8 +74,15 @@ def machine(threads: int | None = None) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = {name: _version(name) for name in ("torch", "numpy", "opencv-python-headless")}
-    return {"cpu": cpu, "cores": cores, "threads": threads, "memory_gib": round(memory, 1),
-            "load_average_before": round(os.getloadavg()[0], 2), "python": platform.python_version(), **packages}
+    return {
+        "cpu": cpu,
+        "cores": cores,
+        "threads": threads,
+        "memory_gib": round(memory, 1),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **packages,
+    }
 
 
 def _version(package: str) -> str:
@@ -70,7 +94,12 @@ def _version(package: str) -> str:
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Median, lowest, highest and the number of repetitions."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
+    return {
+        "median": statistics.median(values),
+        "low": min(values),
+        "high": max(values),
+        "n": len(values),
+    }
 
 
 def shown(figure: Mapping[str, Any], digits: int = 2) -> str:
@@ -83,7 +112,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
     for number, line in enumerate(lines):
-        print("  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]).rstrip())
+        print(
+            "  ".join(
+                [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]
+            ).rstrip()
+        )
         if number == 0:
             print("-" * (sum(widths) + 2 * (len(widths) - 1)))
 
@@ -91,22 +124,36 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_goals(goals: Mapping[str, Any]) -> None:
     """Lines of name -> (figure, needed, reached)."""
     for name, goal in goals.items():
-        print(f"{'reached' if goal['reached'] else 'MISSED '}  {name}: {goal['figure']:.2f} (needed: {goal['needed']})")
+        print(
+            f"{'reached' if goal['reached'] else 'MISSED '}  {name}: {goal['figure']:.2f} "
+            f"(needed: {goal['needed']})"
+        )
 
 
 def goal(figure: float, needed: float, *, at_most: bool = False) -> dict[str, Any]:
     """One goal: its figure, what is needed and whether that is reached."""
     reached = figure <= needed if at_most else figure >= needed
-    return {"figure": figure, "needed": f"{'at most' if at_most else 'at least'} {needed:g}", "reached": bool(reached)}
+    return {
+        "figure": figure,
+        "needed": f"{'at most' if at_most else 'at least'} {needed:g}",
+        "reached": bool(reached),
+    }
 
 
-def write_result(name: str, args: argparse.Namespace, result: Mapping[str, Any], threads: int | None = None) -> Path:
-    """Writes NAME.json with the machine, date, commit and command beside the result; prints where it lies."""
-    folder = args.results or (Path(tempfile.mkdtemp(prefix="mpn-quick-")) if args.quick else RESULTS)
+def write_result(
+    name: str, args: argparse.Namespace, result: Mapping[str, Any], threads: int | None = None
+) -> Path:
+    """Writes NAME.json with the machine, date, commit and command beside the result; prints where
+    it lies."""
+    folder = args.results or (
+        Path(tempfile.mkdtemp(prefix="mpn-quick-")) if args.quick else RESULTS
+    )
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         # A label may stand behind the module's name.
-        "command": shlex.join(["python", "-m", f"benchmarks.{name.partition('-')[0]}", *sys.argv[1:]]),
+        "command": shlex.join(
+            ["python", "-m", f"benchmarks.{name.partition('-')[0]}", *sys.argv[1:]]
+        ),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "quick": args.quick,
@@ -120,7 +167,8 @@ def write_result(name: str, args: argparse.Namespace, result: Mapping[str, Any],
 
 
 def in_fresh_process(module: str, case: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs `python -m benchmarks.MODULE --case JSON`, which prints its result as one JSON line, the last."""
+    """Runs `python -m benchmarks.MODULE --case JSON`, which prints its result as one JSON line, the
+    last."""
     command = [sys.executable, "-m", f"benchmarks.{module}", "--case", json.dumps(case)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -138,8 +186,8 @@ def _status(field: str) -> int:
 def peak_memory() -> Iterator[dict[str, int]]:
     """Resident memory in bytes: `before`, `peak` in the block and their difference `extra`.
 
-    The kernel's own high-water mark of this process, reset at the start, and not getrusage: its ru_maxrss
-    is inherited from the process that started this one.
+    The kernel's own high-water mark of this process, reset at the start, and not getrusage: its
+    ru_maxrss is inherited from the process that started this one.
     """
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     found = {"before": _status("VmRSS")}

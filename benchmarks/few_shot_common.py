@@ -1,8 +1,9 @@
-"""What the few-shot benchmarks share: options, rows that survive an interruption, figures of normal footage and of
-alarms, and the closing table.
+"""What the few-shot benchmarks share: options, rows that survive an interruption, figures of normal
+footage and of alarms, and the closing table.
 
-Every row (camera, method, K, draw) is appended to --work/NAME.jsonl as soon as it is scored, with its columns, so
-that a run that was stopped goes on where it was and figures can be made anew without scoring again.
+Every row (camera, method, K, draw) is appended to --work/NAME.jsonl as soon as it is scored, with
+its columns, so that a run that was stopped goes on where it was and figures can be made anew
+without scoring again.
 """
 
 from __future__ import annotations
@@ -41,17 +42,40 @@ FIGURE_PSNR = Figure("PSNR on normal test frames, dB", 1.0, 2)
 def few_shot_parser(text: str | None, shots: str = "0,1,5,10") -> argparse.ArgumentParser:
     """A parser with what all few-shot benchmarks take."""
     made = parser(text)
-    made.add_argument("--shots", type=counts_from_zero, default=counts_from_zero(shots), metavar="K,K",
-                      help=f"default: {shots}")
+    made.add_argument(
+        "--shots",
+        type=counts_from_zero,
+        default=counts_from_zero(shots),
+        metavar="K,K",
+        help=f"default: {shots}",
+    )
     made.add_argument("--draws", type=int, default=5, help="default: 5")
     made.add_argument("--method", choices=("both", *METHODS), default="both", help="default: both")
-    made.add_argument("--steps", type=int, help="steps of the one --method (default: as meta-trained; 100 of Adam)")
-    made.add_argument("--learning-rate", type=float, default=FINE_TUNING_RATE, metavar="R",
-                      help=f"of fine-tuning (default: {FINE_TUNING_RATE:g})")
-    made.add_argument("--work", type=Path, metavar="FOLDER",
-                      help="where rows are kept while it runs, outside the repository (default: a temporary folder, "
-                      "which an interrupted run does not find again)")
-    made.add_argument("--label", default="", metavar="TEXT", help="added to the names of the result and of the rows")
+    made.add_argument(
+        "--steps",
+        type=int,
+        help="steps of the one --method (default: as meta-trained; 100 of Adam)",
+    )
+    made.add_argument(
+        "--learning-rate",
+        type=float,
+        default=FINE_TUNING_RATE,
+        metavar="R",
+        help=f"of fine-tuning (default: {FINE_TUNING_RATE:g})",
+    )
+    made.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="where rows are kept while it runs, outside the repository (default: a "
+        "temporary folder, which an interrupted run does not find again)",
+    )
+    made.add_argument(
+        "--label",
+        default="",
+        metavar="TEXT",
+        help="added to the names of the result and of the rows",
+    )
     made.add_argument("--device", default="cpu", help="cpu or cuda")
     made.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     return made
@@ -94,20 +118,28 @@ class RowFile:
 
     Args:
         path: of the file, which need not exist.
-        identity: JSON values: checkpoint, footage, options. SystemExit where the file is of another run.
+        identity: JSON values: checkpoint, footage, options. SystemExit where the file is of another
+            run.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path, self.rows = path, []
         wanted = json.loads(json.dumps(identity))
         lines = path.read_text().splitlines() if path.exists() else []
-        whole = [found for found in map(_json, lines) if found is not None]  # a killed writer leaves half a line
+        # a killed writer leaves half a line
+        whole = [found for found in map(_json, lines) if found is not None]
         if whole and whole[0] != wanted:
-            odd = next(name for name in {*wanted, *whole[0]} if wanted.get(name) != whole[0].get(name))
-            raise SystemExit(f"{path} holds rows of another run ({odd} differs): give another --work or --label")
+            odd = next(
+                name for name in {*wanted, *whole[0]} if wanted.get(name) != whole[0].get(name)
+            )
+            raise SystemExit(
+                f"{path} holds rows of another run ({odd} differs): give another --work or --label"
+            )
         self.rows = [_row(found) for found in whole[1:]]
         if len(whole) < max(1, len(lines)):
-            write_atomically(path, "".join(json.dumps(found) + "\n" for found in (whole or [wanted])))
+            write_atomically(
+                path, "".join(json.dumps(found) + "\n" for found in (whole or [wanted]))
+            )
 
     @property
     def done(self) -> set[Key]:
@@ -117,11 +149,19 @@ class RowFile:
     def add(self, row: FewShotRow) -> None:
         """Keeps a row."""
         columns = {
-            video: {name: [None if math.isnan(x) else x for x in values.tolist()] for name, values in own.items()}
+            video: {
+                name: [None if math.isnan(x) else x for x in values.tolist()]
+                for name, values in own.items()
+            }
             for video, own in row.columns.items()
         }
         with self.path.open("a") as file:
-            file.write(json.dumps({**row.key._asdict(), "columns": columns, "seconds": row.seconds_to_adapt}) + "\n")
+            file.write(
+                json.dumps(
+                    {**row.key._asdict(), "columns": columns, "seconds": row.seconds_to_adapt}
+                )
+                + "\n"
+            )
         self.rows.append(row)
 
 
@@ -133,8 +173,10 @@ def _json(line: str) -> dict[str, Any] | None:
 
 
 def _row(found: dict[str, Any]) -> FewShotRow:
-    columns = {video: {name: np.array(values, np.float64) for name, values in own.items()}
-               for video, own in found["columns"].items()}  # fmt: skip
+    columns = {
+        video: {name: np.array(values, np.float64) for name, values in own.items()}
+        for video, own in found["columns"].items()
+    }
     return FewShotRow(*(found[name] for name in Key._fields), columns, found["seconds"])
 
 
@@ -155,8 +197,8 @@ def collect(
     args: argparse.Namespace,
     seen: Callable[[FewShotRow], None] = lambda row: None,
 ) -> list[FewShotRow]:
-    """All rows of a model on footage, those kept in --work/NAME[-LABEL].jsonl included; `seen` is called with new
-    ones."""
+    """All rows of a model on footage, those kept in --work/NAME[-LABEL].jsonl included; `seen` is
+    called with new ones."""
     methods = methods_of(args)
     identity = {
         "checkpoint": detector.checkpoint.sha256,
@@ -169,7 +211,15 @@ def collect(
     file = RowFile(args.work / f"{labelled(name, args)}.jsonl", identity)
     if file.rows:
         print(f"{len(file.rows)} rows were there already: {file.path}")
-    rows = few_shot(detector, training, testing, shots=args.shots, draws=args.draws, methods=methods, done=file.done)
+    rows = few_shot(
+        detector,
+        training,
+        testing,
+        shots=args.shots,
+        draws=args.draws,
+        methods=methods,
+        done=file.done,
+    )
     print(expected(detector, training, testing, args, len(file.rows)), flush=True)
     for row in rows:
         file.add(row)
@@ -183,7 +233,11 @@ def labelled(name: str, args: argparse.Namespace) -> str:
 
 
 def expected(
-    detector: Detector, training: Sequence[Clip], testing: Sequence[Clip], args: argparse.Namespace, there: int
+    detector: Detector,
+    training: Sequence[Clip],
+    testing: Sequence[Clip],
+    args: argparse.Namespace,
+    there: int,
 ) -> str:
     """How long it will take, from a few frames and steps as they run now."""
     window, clip = detector.preset.window, testing[0]
@@ -202,13 +256,19 @@ def expected(
     for options in methods_of(args).values():
         filled = options.filled(detector.checkpoint)
         began = time.perf_counter()
-        adapt_network(detector.checkpoint, shots, replace(filled, steps=2), bfloat16=detector.bfloat16)
+        adapt_network(
+            detector.checkpoint, shots, replace(filled, steps=2), bfloat16=detector.bfloat16
+        )
         seconds += cameras * adapted * filled.steps * (time.perf_counter() - began) / 2
-    return (f"about {seconds / 60:.0f} minutes in all as fast as this machine is now ({1 / frame:.0f} frames/s); "
-            f"{there} rows are done")  # fmt: skip
+    return (
+        f"about {seconds / 60:.0f} minutes in all as fast as this machine is now "
+        f"({1 / frame:.0f} frames/s); {there} rows are done"
+    )
 
 
-def records(rows: Iterable[FewShotRow], figures: Callable[[FewShotRow], dict[str, float]]) -> list[Record]:
+def records(
+    rows: Iterable[FewShotRow], figures: Callable[[FewShotRow], dict[str, float]]
+) -> list[Record]:
     """A record a row, with the figures that the benchmark makes of it."""
     return [Record(*row.key, row.seconds_to_adapt, figures(row)) for row in rows]
 
@@ -219,7 +279,8 @@ def causal(columns: Mapping[str, np.ndarray], name: str = "score") -> np.ndarray
 
 
 def untouched(labels: np.ndarray, window: int) -> np.ndarray:
-    """bool (T,): normal frames whose whole window is normal; the first T, which have no score, are not among them."""
+    """bool (T,): normal frames whose whole window is normal; the first T, which have no score, are
+    not among them."""
     anomalous = np.asarray(labels, bool)
     near = anomalous.copy()
     for back in range(1, window + 1):
@@ -228,13 +289,17 @@ def untouched(labels: np.ndarray, window: int) -> np.ndarray:
     return ~near
 
 
-def mean_psnr(columns: Mapping[str, Mapping[str, np.ndarray]], normal: Mapping[str, np.ndarray]) -> float:
+def mean_psnr(
+    columns: Mapping[str, Mapping[str, np.ndarray]], normal: Mapping[str, np.ndarray]
+) -> float:
     """Mean PSNR in dB over the frames of all videos that `normal` (bool (T,)) marks."""
     values = np.concatenate([columns[video]["psnr_db"][normal[video]] for video in normal])
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def scored_parts(labels: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any, Any]]:
+def scored_parts(
+    labels: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, Any, Any]]:
     """(video, labels, scores) from the first frame with a score on."""
     for video, values in scores.items():
         scored = ~np.isnan(values)
@@ -242,17 +307,23 @@ def scored_parts(labels: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarr
 
 
 def false_alarms(
-    labels: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray], fps: float, share: float = 0.8
+    labels: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
+    fps: float,
+    share: float = 0.8,
 ) -> float:
-    """False alarms per hour of normal footage, at the highest threshold that finds this share of the events.
+    """False alarms per hour of normal footage, at the highest threshold that finds this share of
+    the events.
 
-    An event is a run of anomalous frames; it is found if the score of one of its frames reaches the threshold. A false
-    alarm is an episode above the threshold (stretches nearer than a second are one) in normal frames; those within a
-    second of an event are left out, an alarm there being the event's. As in `mpn.calibration` the most episodes at
-    this or any higher threshold count: further down they only merge.
+    An event is a run of anomalous frames; it is found if the score of one of its frames reaches the
+    threshold. A false alarm is an episode above the threshold (stretches nearer than a second are
+    one) in normal frames; those within a second of an event are left out, an alarm there being the
+    event's. As in `mpn.calibration` the most episodes at this or any higher threshold count:
+    further down they only merge.
 
     Args:
-        labels: video -> bool (T,). scores: video -> (T,), smoothed, higher = more anomalous, NaN where there is none.
+        labels: video -> bool (T,). scores: video -> (T,), smoothed, higher = more anomalous, NaN
+            where there is none.
 
     Returns:
         NaN without events or without normal footage.
@@ -271,8 +342,12 @@ def false_alarms(
     levels = np.unique(np.concatenate([values[values >= threshold] for values in quiet]))
     # At the threshold itself, and above it at every score there is (at most 200 of them, evenly).
     levels = levels[np.unique(np.linspace(0, len(levels) - 1, min(len(levels), 200)).astype(int))]
-    counted = [sum(len(events(values, np.nextafter(level, -np.inf), fps, min_frames=1)) for values in quiet)
-               for level in levels]  # fmt: skip
+    counted = [
+        sum(
+            len(events(values, np.nextafter(level, -np.inf), fps, min_frames=1)) for values in quiet
+        )
+        for level in levels
+    ]
     return max(counted, default=0) / hours
 
 
@@ -283,7 +358,8 @@ def finish(
     figures: Mapping[str, Figure],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Summarises, prints the tables and writes the result; `found` holds records by the title of their table."""
+    """Summarises, prints the tables and writes the result; `found` holds records by the title of
+    their table."""
     summaries = {title: summarise_records(own) for title, own in found.items()}
     for title, summary in summaries.items():
         print(f"\n{title}\n{format_few_shot_table(summary, figures)}", end="")

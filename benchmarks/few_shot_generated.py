@@ -1,12 +1,13 @@
-"""Generated scenes that the model has never seen: does a handful of windows of a camera help, and how much?
+"""Generated scenes that the model has never seen: does a handful of windows of a camera help, and
+how much?
 
     python -m benchmarks.few_shot_generated CHECKPOINT DATA --work FOLDER
 
-DATA is a demo set of eight scenes of another seed; where it is not there it is made (a few minutes). For K = 0, 1, 5,
-10 and five draws, meta-adapted and fine-tuned: frame AUC (region score, causal), PSNR on normal test frames, and false
-alarms per hour at the threshold that finds 80 % of the events, of each camera by itself and of all together with one
-threshold; differences paired by scene and draw with 95 % intervals. It says how long it will take; what is done is
-kept in --work.
+DATA is a demo set of eight scenes of another seed; where it is not there it is made (a few
+minutes). For K = 0, 1, 5, 10 and five draws, meta-adapted and fine-tuned: frame AUC (region score,
+causal), PSNR on normal test frames, and false alarms per hour at the threshold that finds 80 % of
+the events, of each camera by itself and of all together with one threshold; differences paired by
+scene and draw with 95 % intervals. It says how long it will take; what is done is kept in --work.
 """
 
 from __future__ import annotations
@@ -34,9 +35,25 @@ from mpn.datasets.windows import load_clips
 from mpn.few_shot import FewShotRow
 from mpn.few_shot_table import FIGURES, Figure, Record, record_of
 
-SETTINGS = {"seed": 2, "scenes": 8, "training": 3, "validation": 1, "testing": 2, "length": 100, "test_length": 175}
-QUICK = {"seed": 2, "scenes": 2, "training": 2, "validation": 0, "testing": 1, "length": 30, "test_length": 150,
-         "size": (64, 96)}  # fmt: skip
+SETTINGS = {
+    "seed": 2,
+    "scenes": 8,
+    "training": 3,
+    "validation": 1,
+    "testing": 2,
+    "length": 100,
+    "test_length": 175,
+}
+QUICK = {
+    "seed": 2,
+    "scenes": 2,
+    "training": 2,
+    "validation": 0,
+    "testing": 1,
+    "length": 30,
+    "test_length": 150,
+    "size": (64, 96),
+}
 SHOWN = {
     **{name: FIGURES[name] for name in ("score", "error", "pseudo")},
     "psnr_normal": FIGURE_PSNR,
@@ -46,13 +63,15 @@ EVERY = "all cameras"
 
 
 def together(rows: list[FewShotRow], scenes: int) -> list[FewShotRow]:
-    """The rows of all cameras as if of one: scores are in units of each camera's normal frames, and one threshold
-    serves them. Only where no camera is missing."""
+    """The rows of all cameras as if of one: scores are in units of each camera's normal frames, and
+    one threshold serves them. Only where no camera is missing."""
     joined: dict[tuple, list[FewShotRow]] = {}
     for row in rows:
         joined.setdefault(row.key._replace(scene=EVERY), []).append(row)
     return [
-        FewShotRow(*key, {video: columns for row in own for video, columns in row.columns.items()}, 0.0)
+        FewShotRow(
+            *key, {video: columns for row in own for video, columns in row.columns.items()}, 0.0
+        )
         for key, own in joined.items()
         if len(own) == scenes
     ]
@@ -62,20 +81,26 @@ def main() -> None:
     """Makes the data set if need be, scores, prints the tables, writes few_shot_generated.json."""
     arguments = few_shot_parser(__doc__)
     arguments.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    arguments.add_argument("data", type=Path, metavar="DATA", help="a demo set of unseen scenes, made if absent")
+    arguments.add_argument(
+        "data", type=Path, metavar="DATA", help="a demo set of unseen scenes, made if absent"
+    )
     args = checked(arguments.parse_args())
     detector = open_model(args.checkpoint, args)
     if not args.data.exists():
         write_demo(args.data, **(QUICK if args.quick else SETTINGS))
     tree, fps, window = recognise(args.data), demo_rate(args.data), detector.preset.window
     size, grey = detector.preset.size, detector.preset.grey
-    training, testing = (load_clips(videos, size, grey, fps=fps) for videos in (tree.training, tree.testing))
+    training, testing = (
+        load_clips(videos, size, grey, fps=fps) for videos in (tree.training, tree.testing)
+    )
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}).frames
     rows = collect("few_shot_generated", detector, training, testing, args)
 
     def alarms(row: FewShotRow) -> float:
         own = {video: labels[video] for video in row.columns}
-        return false_alarms(own, {video: causal(columns) for video, columns in row.columns.items()}, fps)
+        return false_alarms(
+            own, {video: causal(columns) for video, columns in row.columns.items()}, fps
+        )
 
     def figures(row: FewShotRow) -> dict[str, float]:
         normal = {video: untouched(labels[video], window) for video in row.columns}
@@ -85,14 +110,24 @@ def main() -> None:
     found: dict[str, list[Record]] = {
         "every camera by itself": records(rows, figures),
         "all cameras with one threshold": records(
-            together(rows, len({clip.scene for clip in testing})), lambda row: {"false_alarms": alarms(row)}
+            together(rows, len({clip.scene for clip in testing})),
+            lambda row: {"false_alarms": alarms(row)},
         ),
     }
-    finish("few_shot_generated", args, found, SHOWN, {
-        "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
-        "data": {"path": str(args.data), "made_with": QUICK if args.quick else SETTINGS,
-                 "test_frames": sum(len(clip.frames) for clip in testing)},
-    })  # fmt: skip
+    finish(
+        "few_shot_generated",
+        args,
+        found,
+        SHOWN,
+        {
+            "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
+            "data": {
+                "path": str(args.data),
+                "made_with": QUICK if args.quick else SETTINGS,
+                "test_frames": sum(len(clip.frames) for clip in testing),
+            },
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python -m benchmarks.few_shot_ped2 CHECKPOINT data/ped2 --work FOLDER
 
-Frame AUC of the region score (causal), of its parts, and of PSNR by the paper's protocol, five draws. With --method
-and --steps (and --learning-rate) one method with other numbers, under a --label of its own. It reads the test split:
-every reading is noted in results/readings.csv at once. It says how long it will take; what is done is kept in --work.
+Frame AUC of the region score (causal), of its parts, and of PSNR by the paper's protocol, five
+draws. With --method and --steps (and --learning-rate) one method with other numbers, under a
+--label of its own. It reads the test split: every reading is noted in results/readings.csv at once.
+It says how long it will take; what is done is kept in --work.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.common import log_reading
-from benchmarks.few_shot_common import checked, collect, few_shot_parser, finish, methods_of, open_model, records
+from benchmarks.few_shot_common import (
+    checked,
+    collect,
+    few_shot_parser,
+    finish,
+    methods_of,
+    open_model,
+    records,
+)
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
@@ -44,20 +53,32 @@ def main() -> None:
         steps = methods_of(args)[row.method].filled(detector.checkpoint).steps if row.shots else 0
         figures = record_of(row, labels.frames).figures
         log_reading(
-            f"few_shot_ped2 {args.checkpoint} sha256 {detector.checkpoint.sha256[:12]} {row.method} K = {row.shots} "
-            f"{steps} steps{f' ({args.label})' if args.label else ''}",
+            f"few_shot_ped2 {args.checkpoint} sha256 {detector.checkpoint.sha256[:12]} "
+            f"{row.method} K = {row.shots} {steps} steps{f' ({args.label})' if args.label else ''}",
             row.draw,
-            "frame AUC % " + "; ".join(f"{name} {100 * value:.2f}" for name, value in figures.items()),
+            "frame AUC % "
+            + "; ".join(f"{name} {100 * value:.2f}" for name, value in figures.items()),
         )
 
     rows = collect("few_shot_ped2", detector, training, testing, args, note)
     found = records(rows, lambda row: record_of(row, labels.frames).figures)
-    finish("few_shot_ped2", args, {"Ped2, never trained on": found}, FIGURES, {
-        "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
-        "data": str(args.data),
-        "labels": {"kind": labels.kind, "source": str(labels.source), "sha256": labels.sha256,
-                   "frames": labels.total, "anomalous": labels.anomalous},
-    })  # fmt: skip
+    finish(
+        "few_shot_ped2",
+        args,
+        {"Ped2, never trained on": found},
+        FIGURES,
+        {
+            "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
+            "data": str(args.data),
+            "labels": {
+                "kind": labels.kind,
+                "source": str(labels.source),
+                "sha256": labels.sha256,
+                "frames": labels.total,
+                "anomalous": labels.anomalous,
+            },
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of kinds that it was not trained on.
+"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of kinds that it was
+not trained on.
 
     python -m benchmarks.few_shot_scenes data/scenes --work FOLDER \\
         --fold a=runs/fold-a/model.safetensors:campus,plaza,road --fold b=...
 
-A fold is a model and the scenes that were kept from it, pre-training and meta-training both. The first half of a
-held-out scene's clip is what is adapted on; the rest, a second later, is judged: PSNR as it is, and frame AUC (region
-score, causal) with what `benchmarks.made_anomalies` makes into it, for all kinds and for each (an event's kind against
-all normal frames of its scene). For K = 0, 1, 5, 10 and five draws, meta-adapted and fine-tuned, paired by scene and
-draw. It says how long it will take; what is done is kept in --work.
+A fold is a model and the scenes that were kept from it, pre-training and meta-training both. The
+first half of a held-out scene's clip is what is adapted on; the rest, a second later, is judged:
+PSNR as it is, and frame AUC (region score, causal) with what `benchmarks.made_anomalies` makes into
+it, for all kinds and for each (an event's kind against all normal frames of its scene). For K = 0,
+1, 5, 10 and five draws, meta-adapted and fine-tuned, paired by scene and draw. It says how long it
+will take; what is done is kept in --work.
 """
 
 from __future__ import annotations
@@ -64,13 +66,16 @@ def fold(text: str) -> Fold:
 
 
 def figures_of(row: FewShotRow, choice: Choice, window: int) -> dict[str, float]:
-    """PSNR on the footage as it is; frame AUC on the same with anomalies, over all versions, and by kind."""
+    """PSNR on the footage as it is; frame AUC on the same with anomalies, over all versions, and by
+    kind."""
     columns = {video: row.columns[video] for video in choice.truth}
     labels = {video: made.labels for video, made in choice.truth.items()}
     made = FewShotRow(*row.key, columns, 0.0)
     normal = choice.normal.name
     found = record_of(made, labels).figures
-    found["psnr_normal"] = mean_psnr(row.columns, {normal: np.isfinite(row.columns[normal]["psnr_db"])})
+    found["psnr_normal"] = mean_psnr(
+        row.columns, {normal: np.isfinite(row.columns[normal]["psnr_db"])}
+    )
     smooth = {video: causal(own)[window:] for video, own in columns.items()}
     for kind in KINDS:
         truth, kept = {}, {}
@@ -106,7 +111,10 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
             scene: {
                 "training_frames": sum(len(clip.frames) for clip in choice.training),
                 "normal_frames": len(choice.normal.frames),
-                "events": {video: [list(event) for event in made.events] for video, made in choice.truth.items()},
+                "events": {
+                    video: [list(event) for event in made.events]
+                    for video, made in choice.truth.items()
+                },
                 "anomalous_frames": sum(int(made.labels.sum()) for made in choice.truth.values()),
             }
             for scene, choice in choices.items()
@@ -116,27 +124,43 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
 
 
 def by_scene(found: list[Record]) -> None:
-    """Prints each scene's AUC and PSNR, the mean over its draws: unadapted, then every method and K."""
+    """Prints each scene's AUC and PSNR, the mean over its draws: unadapted, then every method and
+    K."""
     cases = list(dict.fromkeys((record.method, record.shots) for record in found))
     rows = []
     for scene in dict.fromkeys(record.scene for record in found):
         cells = []
         for case in cases:
-            own = [record.figures for record in found if (record.scene, record.method, record.shots) == (scene, *case)]
-            auc, psnr = (np.mean([figures[name] for figures in own]) for name in ("score", "psnr_normal"))
+            own = [
+                record.figures
+                for record in found
+                if (record.scene, record.method, record.shots) == (scene, *case)
+            ]
+            auc, psnr = (
+                np.mean([figures[name] for figures in own]) for name in ("score", "psnr_normal")
+            )
             cells.append(f"{100 * auc:.1f} / {psnr:.2f}")
         rows.append([scene, *cells])
     print_table(["frame AUC, % / PSNR, dB", *(f"{method} {k}" for method, k in cases)], rows)
 
 
 def main() -> None:
-    """Judges every fold, prints the tables over all scenes and by scene, writes few_shot_scenes.json."""
+    """Judges every fold, prints the tables over all scenes and by scene, writes
+    few_shot_scenes.json."""
     arguments = few_shot_parser(__doc__)
-    arguments.add_argument("data", type=Path, metavar="SCENES", help="normal footage, a folder a camera")
-    arguments.add_argument("--fold", type=fold, action="append", required=True, metavar="NAME=CHECKPOINT:SCENE,SCENE")
+    arguments.add_argument(
+        "data", type=Path, metavar="SCENES", help="normal footage, a folder a camera"
+    )
+    arguments.add_argument(
+        "--fold", type=fold, action="append", required=True, metavar="NAME=CHECKPOINT:SCENE,SCENE"
+    )
     arguments.add_argument("--seed", type=int, default=0, help="of the made anomalies (default: 0)")
     args = checked(arguments.parse_args())
-    twice = [scene for scene, count in Counter(scene for one in args.fold for scene in one.scenes).items() if count > 1]
+    twice = [
+        scene
+        for scene, count in Counter(scene for one in args.fold for scene in one.scenes).items()
+        if count > 1
+    ]
     if twice:
         raise SystemExit(f"scene {twice[0]} is held out by two folds: it would count twice")
     found: list[Record] = []

@@ -1,12 +1,14 @@
-"""Files that nobody thought of: every reader gives a value or one of our own errors, never another exception.
+"""Files that nobody thought of: every reader gives a value or one of our own errors, never another
+exception.
 
     python -m benchmarks.fuzz             (18,000 inputs, about 10 minutes on one core)
     python -m benchmarks.fuzz --quick     (50 inputs a reader)
 
-Hypothesis draws random bytes, and valid files with bytes changed, cut out, doubled or put in, for: labels.csv, .mat,
-.m and .npy labels, pixel masks, the layout finder (trees of names that data sets use, with empty and wrong files in
-them), `--scores` files, checkpoints, camera files, training states and the authors' weights. A failure stops the run
-and is printed with the smallest input that shows it.
+Hypothesis draws random bytes, and valid files with bytes changed, cut out, doubled or put in, for:
+labels.csv, .mat, .m and .npy labels, pixel masks, the layout finder (trees of names that data sets
+use, with empty and wrong files in them), `--scores` files, checkpoints, camera files, training
+states and the authors' weights. A failure stops the run and is printed with the smallest input that
+shows it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ LENGTHS = {"01": FRAMES, "02": FRAMES}
 def edits() -> st.SearchStrategy[list[tuple]]:
     """Changes to a file: (what, where as a share of its length, bytes)."""
     one = st.tuples(
-        st.sampled_from(("set", "cut", "insert", "double", "end")), st.floats(0, 1), st.binary(min_size=1, max_size=8)
+        st.sampled_from(("set", "cut", "insert", "double", "end")),
+        st.floats(0, 1),
+        st.binary(min_size=1, max_size=8),
     )
     return st.lists(one, min_size=0, max_size=6)
 
@@ -71,7 +75,8 @@ def contents(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
     return st.one_of(changed, changed, changed, st.binary(max_size=400))
 
 
-# Readers of a file: (what, name of the file, how it is read, valid contents) ------------------------------
+# Readers of a file: (what, name of the file, how it is read, valid contents)
+# ------------------------------
 
 
 def of_mat(**variables: object) -> bytes:
@@ -106,18 +111,25 @@ def labels_at(tree: Path) -> Callable[[Path], object]:
 
 
 def models(folder: Path) -> tuple[bytes, bytes, bytes, bytes]:
-    """A model, a camera file of it, a training state and a file of the authors' format, all tiny."""
+    """A model, a camera file of it, a training state and a file of the authors' format, all
+    tiny."""
     torch.manual_seed(0)
     network = build_model("small", height=16, width=16, channels=1)
-    own = {name: p.detach() for name, p in network.named_parameters() if name.startswith("pseudo_head")}
+    own = {
+        name: p.detach() for name, p in network.named_parameters() if name.startswith("pseudo_head")
+    }
     save_checkpoint(folder / "model.safetensors", Checkpoint(network))
     base = load_checkpoint(folder / "model.safetensors")
     normal = {name: [np.linspace(1, 2, 9)] for name in ("error", "pseudo")}
     camera = folder / "a.camera.safetensors"
-    save_camera(camera, folder / "model.safetensors", base.sha256, own, normal, 10.0, {}, {"frames": 9})
+    save_camera(
+        camera, folder / "model.safetensors", base.sha256, own, normal, 10.0, {}, {"frames": 9}
+    )
     state, authors = io.BytesIO(), io.BytesIO()
     torch.save({"network": own, "step": 3, "fingerprint": "{}"}, state)
-    torch.save({"state_dict": own, "model": dict(own)}, authors, _use_new_zipfile_serialization=False)
+    torch.save(
+        {"state_dict": own, "model": dict(own)}, authors, _use_new_zipfile_serialization=False
+    )
     files = [(folder / name).read_bytes() for name in ("model.safetensors", camera.name)]
     return *files, state.getvalue(), authors.getvalue()
 
@@ -134,18 +146,46 @@ def readers(folder: Path) -> Iterator[tuple[str, str, Callable[[Path], object], 
     volume[0, :] = [np.zeros((4, 4), np.uint8)] * 3
     table = "video,start,end\n01,2,5\n02,0,12\n"
     yield "labels.csv", "labels.csv", labels, [table.encode(), table.encode("utf-16")]
-    yield "intervals .mat", "set.mat", labels, [of_mat(gt=cells), of_mat(gt=np.array([[1, 2], [3, 4]]))]
-    text = b"TestVideoFile = {};\nTestVideoFile{end+1}.gt_frame = [2:4, 6];\nTestVideoFile{end+1}.gt_frame = [1:12];\n"
+    yield (
+        "intervals .mat",
+        "set.mat",
+        labels,
+        [of_mat(gt=cells), of_mat(gt=np.array([[1, 2], [3, 4]]))],
+    )
+    text = (
+        b"TestVideoFile = {};\nTestVideoFile{end+1}.gt_frame = [2:4, 6];\n"
+        b"TestVideoFile{end+1}.gt_frame = [1:12];\n"
+    )
     yield "intervals .m", "set.m", labels, [text]
-    yield "vector .npy", "frame_labels_set.npy", labels, [of_npy(np.tile(vector, 2)), of_npy(np.zeros((1, 24)))]
+    yield (
+        "vector .npy",
+        "frame_labels_set.npy",
+        labels,
+        [of_npy(np.tile(vector, 2)), of_npy(np.zeros((1, 24)))],
+    )
     yield "mask .npy", "01.npy", label_files.npy_mask, [of_npy(np.zeros((3, 4, 5), np.uint8))]
     yield "mask .mat", "1_label.mat", label_files.mat_mask, [of_mat(volLabel=volume)]
     picture = cv2.imencode(".png", np.eye(8, dtype=np.uint8) * 255)[1].tobytes()
-    yield "mask picture", "001.png", label_files.read_mask, [picture, cv2.imencode(".bmp", np.eye(8))[1].tobytes()]
+    yield (
+        "mask picture",
+        "001.png",
+        label_files.read_mask,
+        [picture, cv2.imencode(".bmp", np.eye(8))[1].tobytes()],
+    )
     scores = b"frame,score\n" + b"".join(b"%d,0.5\n" % k for k in range(FRAMES))
     yield "scores .csv", "01.csv", lambda path: read_scores(path.parent, {"01": FRAMES}), [scores]
-    yield "scores .txt", "01.txt", lambda path: read_scores(path.parent, {"01": FRAMES}), [b"0.5\n" * FRAMES]
-    yield "scores .npy", "01.npy", lambda path: read_scores(path.parent, {"01": FRAMES}), [of_npy(vector / 2)]
+    yield (
+        "scores .txt",
+        "01.txt",
+        lambda path: read_scores(path.parent, {"01": FRAMES}),
+        [b"0.5\n" * FRAMES],
+    )
+    yield (
+        "scores .npy",
+        "01.npy",
+        lambda path: read_scores(path.parent, {"01": FRAMES}),
+        [of_npy(vector / 2)],
+    )
     place = folder / "models"
     place.mkdir()
     model, camera, state, authors = models(place)
@@ -155,11 +195,15 @@ def readers(folder: Path) -> Iterator[tuple[str, str, Callable[[Path], object], 
     yield "authors' weights", "authors.pth", import_weights, [authors, state]
 
 
-def check(read: Callable[[Path], object], path: Path, seeds: list[bytes], inputs: int) -> dict[str, int]:
+def check(
+    read: Callable[[Path], object], path: Path, seeds: list[bytes], inputs: int
+) -> dict[str, int]:
     """Reads `inputs` files; how many were refused and how many gave a value."""
     count = {"read": 0, "refused": 0}
 
-    @settings(max_examples=inputs, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=inputs, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(contents(seeds))
     def reads(data: bytes) -> None:
         path.write_bytes(data)
@@ -175,12 +219,45 @@ def check(read: Callable[[Path], object], path: Path, seeds: list[bytes], inputs
     return count
 
 
-# The layout finder -------------------------------------------------------------------------------------
+# The layout finder
+# -------------------------------------------------------------------------------------
 
-NAMES = ("Train", "Test", "training", "testing", "frames", "videos", "training_videos", "testing_videos", "01", "02_gt",
-         "02", "Test001", "Test001_gt", "a b", "\u00fc", ".hidden", "masks", "validation", "01_001")  # fmt: skip
-FILES = ("001.jpg", "1.tif", "2.tif", "10.tif", "01.avi", "video.mp4", "labels.csv", "x.mat", "notes.txt", "01_001.avi",
-         "001.png", ".DS_Store", "frame_labels_x.npy")  # fmt: skip
+NAMES = (
+    "Train",
+    "Test",
+    "training",
+    "testing",
+    "frames",
+    "videos",
+    "training_videos",
+    "testing_videos",
+    "01",
+    "02_gt",
+    "02",
+    "Test001",
+    "Test001_gt",
+    "a b",
+    "\u00fc",
+    ".hidden",
+    "masks",
+    "validation",
+    "01_001",
+)
+FILES = (
+    "001.jpg",
+    "1.tif",
+    "2.tif",
+    "10.tif",
+    "01.avi",
+    "video.mp4",
+    "labels.csv",
+    "x.mat",
+    "notes.txt",
+    "01_001.avi",
+    "001.png",
+    ".DS_Store",
+    "frame_labels_x.npy",
+)
 
 
 def check_layouts(folder: Path, inputs: int) -> dict[str, int]:
@@ -188,8 +265,13 @@ def check_layouts(folder: Path, inputs: int) -> dict[str, int]:
     count = {"read": 0, "refused": 0}
     paths = st.tuples(st.lists(st.sampled_from(NAMES), max_size=3), st.sampled_from((*FILES, None)))
 
-    @settings(max_examples=inputs, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(paths, max_size=12), st.sampled_from((None, "ucsd", "frames", "avenue", "shanghaitech", "scenes")))
+    @settings(
+        max_examples=inputs, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(
+        st.lists(paths, max_size=12),
+        st.sampled_from((None, "ucsd", "frames", "avenue", "shanghaitech", "scenes")),
+    )
     def finds(entries: list, layout: str | None) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as root:
             for folders, file in entries:

@@ -1,10 +1,12 @@
-"""Twenty SIGKILLs at random moments of a short training, resumed each time: the same weights, bit for bit?
+"""Twenty SIGKILLs at random moments of a short training, resumed each time: the same weights, bit
+for bit?
 
 A small frames-layout folder is generated and `small` (at a small frame size) is trained on it by
-`mpn.training.train`, saving its state every 0.2 s instead of every 30. First once without interruption; then the
-same run is started, killed at a random moment of its life (start-up, loading and saving included) and resumed,
-again and again; when it ends by itself, its model is compared and another run is begun, until all kills are
-spent. After every kill whatever `state.pt` and `model.safetensors` there is must load.
+`mpn.training.train`, saving its state every 0.2 s instead of every 30. First once without
+interruption; then the same run is started, killed at a random moment of its life (start-up, loading
+and saving included) and resumed, again and again; when it ends by itself, its model is compared and
+another run is begun, until all kills are spent. After every kill whatever `state.pt` and
+`model.safetensors` there is must load.
 
     python -m benchmarks.kill_resume            (about 5 minutes on two cores)
     python -m benchmarks.kill_resume --quick    (three kills)
@@ -66,11 +68,15 @@ def child(task: dict[str, Any]) -> None:
 
 
 def start(task: dict[str, Any]) -> subprocess.Popen:
-    """The child process; it writes what it says into said.txt and errors.txt beside the run folder."""
+    """The child process; it writes what it says into said.txt and errors.txt beside the run
+    folder."""
     folder = Path(task["run"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.kill_resume", "--child", json.dumps(task)]
-    with (folder.parent / "said.txt").open("w") as said, (folder.parent / "errors.txt").open("w") as errors:
+    with (
+        (folder.parent / "said.txt").open("w") as said,
+        (folder.parent / "errors.txt").open("w") as errors,
+    ):
         return subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=errors)
 
 
@@ -114,18 +120,28 @@ def inspect(task: dict[str, Any]) -> dict[str, Any]:
     if model.exists():
         moment = "after the model was written"
     elif not state.exists():
-        moment = "in training, before the first save" if said else "at start-up, before the first save"
+        moment = (
+            "in training, before the first save" if said else "at start-up, before the first save"
+        )
     else:
         moment = "in training" if said else "at start-up of a resumed run"
-    return {"moment": moment, "step_saved": step, "unfinished_files": len(unfinished), "broken": broken}
+    return {
+        "moment": moment,
+        "step_saved": step,
+        "unfinished_files": len(unfinished),
+        "broken": broken,
+    }
 
 
 def contents(run: Path) -> tuple[dict[str, torch.Tensor], list[Any]]:
     """Weights and held-out scores of a run's model, and the log without its times."""
     checkpoint = load_checkpoint(run / training.MODEL)
     tensors = dict(checkpoint.network.state_dict())
-    tensors |= {f"normal.{name}.{n}": torch.from_numpy(part)
-                for name, parts in checkpoint.normal.items() for n, part in enumerate(parts)}
+    tensors |= {
+        f"normal.{name}.{n}": torch.from_numpy(part)
+        for name, parts in checkpoint.normal.items()
+        for n, part in enumerate(parts)
+    }
     lines = [json.loads(line) for line in (run / training.LOG).read_text().splitlines()]
     return tensors, [(line["step"], line["losses"], line["gradient_norm"]) for line in lines]
 
@@ -133,13 +149,17 @@ def contents(run: Path) -> tuple[dict[str, torch.Tensor], list[Any]]:
 def compare(run: Path, reference: Path) -> dict[str, bool]:
     """Whether two finished runs hold the same, bit for bit."""
     (ours, our_log), (theirs, their_log) = contents(run), contents(reference)
-    weights = ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    weights = ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], theirs[name]) for name in ours
+    )
     return {"same_weights": weights, "same_log": our_log == their_log}
 
 
-def kill_runs(base: dict[str, Any], folder: Path, kills: int, times: tuple[float, float], seed: int
-              ) -> tuple[list[dict[str, Any]], list[dict[str, bool]]]:
-    """Kills and resumes until the kills are spent and the run at hand has ended: (kills, comparisons)."""
+def kill_runs(
+    base: dict[str, Any], folder: Path, kills: int, times: tuple[float, float], seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, bool]]]:
+    """Kills and resumes until the kills are spent and the run at hand has ended: (kills,
+    comparisons)."""
     generator = random.Random(seed)
     ready, whole = times
     # So that a run lives through several kills: on average one in a sixth of its training.
@@ -156,7 +176,9 @@ def kill_runs(base: dict[str, Any], folder: Path, kills: int, times: tuple[float
                 process.kill()
                 process.wait()
                 found.append({"after_seconds": round(delay, 3)} | inspect(task))
-                print(f"kill {len(found):2d} after {delay:5.2f} s, {found[-1]['moment']}", flush=True)
+                print(
+                    f"kill {len(found):2d} after {delay:5.2f} s, {found[-1]['moment']}", flush=True
+                )
                 if found[-1]["broken"]:
                     return found, compared
                 continue
@@ -168,7 +190,8 @@ def kill_runs(base: dict[str, Any], folder: Path, kills: int, times: tuple[float
 
 
 def main() -> None:
-    """Runs it all, prints, writes kill_resume.json; exit code 1 where weights differ or a file is broken."""
+    """Runs it all, prints, writes kill_resume.json; exit code 1 where weights differ or a file is
+    broken."""
     arguments = parser(__doc__)
     arguments.add_argument("--kills", type=int, help="how many (default 20; quick: 3)")
     arguments.add_argument("--epochs", type=int, help="of the training (default 12; quick: 2)")
@@ -183,10 +206,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mpn-kills-") as temporary:
         folder = Path(temporary)
         write_clips(folder / "data", 12 if args.quick else 44, size)
-        base = {"data": str(folder / "data"), "size": size, "epochs": args.epochs or (2 if args.quick else 12)}
+        base = {
+            "data": str(folder / "data"),
+            "size": size,
+            "epochs": args.epochs or (2 if args.quick else 12),
+        }
         times = run_to_end(base | {"run": str(folder / "whole" / "run")})
         steps = load_state(folder / "whole" / "run" / training.STATE)["step"]
-        print(f"uninterrupted: {steps} steps, {times[0]:.1f} s of start-up, {times[1] - times[0]:.1f} s of training")
+        print(
+            f"uninterrupted: {steps} steps, {times[0]:.1f} s of start-up, "
+            f"{times[1] - times[0]:.1f} s of training"
+        )
         found, compared = kill_runs(base, folder, kills, times, args.seed)
     broken = [kill["broken"] for kill in found if kill["broken"]]
     same = bool(compared) and not broken and all(all(one.values()) for one in compared)
@@ -197,14 +227,31 @@ def main() -> None:
         print(f"  {count:2d}  {moment}")
     print(f"  {torn} of them in the middle of writing a file")
     if same:
-        print("no broken checkpoint; final weights and log equal to the uninterrupted run's, bit for bit")
+        print(
+            "no broken checkpoint; final weights and log equal to the uninterrupted run's, bit "
+            "for bit"
+        )
     else:
         print(f"FAILED: broken {broken or 'none'}; compared {compared}")
-    result = {"kills": len(found), "runs": len(compared), "moments": moments, "while_writing": torn,
-              "broken_checkpoints": len(broken), "steps": steps, "startup_seconds": times[0],
-              "training_seconds": times[1] - times[0], "same": same, "comparisons": compared, "each": found}
-    write_result("kill_resume", args, result | {"load_average_before": machine()["load_average_before"]},
-                 threads=torch.get_num_threads())
+    result = {
+        "kills": len(found),
+        "runs": len(compared),
+        "moments": moments,
+        "while_writing": torn,
+        "broken_checkpoints": len(broken),
+        "steps": steps,
+        "startup_seconds": times[0],
+        "training_seconds": times[1] - times[0],
+        "same": same,
+        "comparisons": compared,
+        "each": found,
+    }
+    write_result(
+        "kill_resume",
+        args,
+        result | {"load_average_before": machine()["load_average_before"]},
+        threads=torch.get_num_threads(),
+    )
     sys.exit(0 if same else 1)
 
 

@@ -1,12 +1,12 @@
 """The same test footage through several layouts: do the figures agree?
 
 From a frames-layout data set it writes, in a temporary folder,
-  ucsd        Train/Train001/001.tif, Test/Test001/001.tif (lossless) and Test/Test001_gt/001.bmp masks
-  avenue      testing_videos/01.avi (FFV1, lossless) and testing_label_mask/1_label.mat (volLabel)
-  plain-mjpg  01.avi (MJPG, lossy) and labels.csv
+  ucsd        Train/Train001/001.tif, Test/Test001/001.tif (lossless) and Test/Test001_gt/001.bmp
+  masks avenue      testing_videos/01.avi (FFV1, lossless) and testing_label_mask/1_label.mat
+  (volLabel) plain-mjpg  01.avi (MJPG, lossy) and labels.csv
   plain-mp4v  01.mp4 (mp4v, lossy) and labels.csv
-checks how far the frames and labels that come back are from the originals, and evaluates one checkpoint on the
-data set and on each of them with evaluate.py, without the content-free baselines.
+checks how far the frames and labels that come back are from the originals, and evaluates one
+checkpoint on the data set and on each of them with evaluate.py, without the content-free baselines.
 
     python -m benchmarks.layouts_agree data/ped2 --checkpoint checkpoints/ped2.safetensors
     (about 10 minutes on two cores; reads the test split, so it notes that in results/readings.csv)
@@ -39,7 +39,8 @@ RATE = 10  # frames/s in the headers of the videos
 
 
 class Source:
-    """The test split that everything is made from: frames, labels, masks; cut to the first frames if asked."""
+    """The test split that everything is made from: frames, labels, masks; cut to the first frames
+    if asked."""
 
     def __init__(self, data: Path, cut: int | None, videos: int | None) -> None:
         self.tree = recognise(data, "frames")
@@ -63,7 +64,9 @@ class Source:
         """bool (T, H, W); where the data set has none, all of an anomalous frame."""
         masks = self.labels.pixel_mask(video.name)
         if masks is None:
-            return np.broadcast_to(self.truth(video)[:, None, None], (len(self.truth(video)), *size))
+            return np.broadcast_to(
+                self.truth(video)[:, None, None], (len(self.truth(video)), *size)
+            )
         return masks[: self.cut]
 
 
@@ -83,7 +86,9 @@ def save_video(path: Path, codec: str, frames: Iterator[np.ndarray]) -> None:
     for frame in frames:
         if writer is None:
             size = (frame.shape[1], frame.shape[0])
-            writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), RATE, size)
+            writer = cv2.VideoWriter(
+                str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), RATE, size
+            )
             if not writer.isOpened():
                 raise SystemExit(f"this build of OpenCV cannot write {codec}")
         writer.write(frame)
@@ -91,7 +96,8 @@ def save_video(path: Path, codec: str, frames: Iterator[np.ndarray]) -> None:
 
 
 def write_ucsd(source: Source, folder: Path) -> None:
-    """UCSD's tree: numbers from 1, a mask for every test frame. Of the training split one clip is enough."""
+    """UCSD's tree: numbers from 1, a mask for every test frame. Of the training split one clip is
+    enough."""
     for video in source.tree.training[:1]:
         for n, frame in enumerate(source.frames(video), 1):
             save(folder / "Train" / "Train001" / f"{n:03d}.tif", frame)
@@ -120,11 +126,14 @@ def write_avenue(source: Source, folder: Path) -> None:
 
 def write_plain(codec: str, suffix: str) -> Callable[[Source, Path], None]:
     """A writer of video files with a labels.csv: frames from 0, end exclusive."""
+
     def write(source: Source, folder: Path) -> None:
         rows = []
         for number, video in enumerate(source.testing, 1):
             save_video(folder / f"{number:02d}{suffix}", codec, source.frames(video))
-            edges = np.flatnonzero(np.diff(np.concatenate([[False], source.truth(video), [False]]).astype(int)))
+            edges = np.flatnonzero(
+                np.diff(np.concatenate([[False], source.truth(video), [False]]).astype(int))
+            )
             rows += [(f"{number:02d}", start, end) for start, end in edges.reshape(-1, 2).tolist()]
         with (folder / "labels.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("video", "start", "end"), *rows])
@@ -141,7 +150,8 @@ WRITERS: dict[str, Callable[[Source, Path], None]] = {
 
 
 def check(source: Source, folder: Path) -> dict[str, Any]:
-    """Reads a layout back through the library: mean and largest difference of grey levels, and the labels'."""
+    """Reads a layout back through the library: mean and largest difference of grey levels, and the
+    labels'."""
     tree = recognise(folder)
     differences, largest, lengths = [], 0, {}
     for ours, video in zip(tree.testing, source.testing):
@@ -153,14 +163,27 @@ def check(source: Source, folder: Path) -> dict[str, Any]:
             lengths[ours.name] += 1
     labels = load_labels(tree, lengths)
     pairs = zip(labels.frames.values(), (source.truth(video) for video in source.testing))
-    return {"layout": tree.layout, "videos": len(tree.testing), "labels": labels.kind,
-            "labels_equal": all(np.array_equal(a, b) for a, b in pairs),
-            "mean_grey_difference": float(np.mean(differences)), "largest_grey_difference": largest}
+    return {
+        "layout": tree.layout,
+        "videos": len(tree.testing),
+        "labels": labels.kind,
+        "labels_equal": all(np.array_equal(a, b) for a, b in pairs),
+        "mean_grey_difference": float(np.mean(differences)),
+        "largest_grey_difference": largest,
+    }
 
 
 def evaluate(data: Path, checkpoint: Path, out: Path) -> dict[str, Any]:
     """metrics.json of `python evaluate.py DATA --checkpoint FILE --out DIR`."""
-    command = [sys.executable, "evaluate.py", str(data), "--checkpoint", str(checkpoint), "--out", str(out)]
+    command = [
+        sys.executable,
+        "evaluate.py",
+        str(data),
+        "--checkpoint",
+        str(checkpoint),
+        "--out",
+        str(out),
+    ]
     subprocess.run([*command, "--no-baselines"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return json.loads((out / "metrics.json").read_text())
 
@@ -174,11 +197,17 @@ def score_difference(ours: Path, original: Path) -> float:
 def main() -> None:
     """Writes the layouts, evaluates, prints, writes layouts_agree.json."""
     arguments = parser(__doc__)
-    arguments.add_argument("data", type=Path, metavar="DATA", help="a data set in the frames layout, with labels")
-    arguments.add_argument("--checkpoint", type=Path, help="the model (without: only frames and labels are compared)")
+    arguments.add_argument(
+        "data", type=Path, metavar="DATA", help="a data set in the frames layout, with labels"
+    )
+    arguments.add_argument(
+        "--checkpoint", type=Path, help="the model (without: only frames and labels are compared)"
+    )
     args = arguments.parse_args()
     source = Source(args.data, 20 if args.quick else None, 2 if args.quick else None)
-    found: dict[str, dict[str, Any]] = {ORIGINAL: {"layout": ORIGINAL, "labels": source.labels.kind}}
+    found: dict[str, dict[str, Any]] = {
+        ORIGINAL: {"layout": ORIGINAL, "labels": source.labels.kind}
+    }
     with tempfile.TemporaryDirectory(prefix="mpn-layouts-") as temporary:
         folder = Path(temporary)
         for name, write in WRITERS.items():
@@ -186,17 +215,30 @@ def main() -> None:
             write(source, folder / name)
             found[name] = check(source, folder / name)
         # With --quick the data set itself has more frames than the copies: nothing to compare with.
-        for name in [] if args.checkpoint is None else [*WRITERS] if args.quick else [ORIGINAL, *WRITERS]:
+        for name in (
+            [] if args.checkpoint is None else [*WRITERS] if args.quick else [ORIGINAL, *WRITERS]
+        ):
             place = args.data.resolve() if name == ORIGINAL else folder / name
             metrics = evaluate(place, args.checkpoint.resolve(), folder / f"out-{name}")
-            found[name]["scores"] = {column: {protocol: percent(figures) for protocol, figures in entry.items()}
-                                     for column, entry in metrics["scores"].items()}
+            found[name]["scores"] = {
+                column: {protocol: percent(figures) for protocol, figures in entry.items()}
+                for column, entry in metrics["scores"].items()
+            }
             if not args.quick:
-                found[name]["largest_score_difference"] = score_difference(folder / f"out-{name}",
-                                                                           folder / f"out-{ORIGINAL}")
-                log_reading(f"layouts_agree {args.data.name} {name} {args.checkpoint}", "-", main_figures(found[name]))
+                found[name]["largest_score_difference"] = score_difference(
+                    folder / f"out-{name}", folder / f"out-{ORIGINAL}"
+                )
+                log_reading(
+                    f"layouts_agree {args.data.name} {name} {args.checkpoint}",
+                    "-",
+                    main_figures(found[name]),
+                )
     report(found)
-    write_result("layouts_agree", args, {"data": str(args.data), "checkpoint": str(args.checkpoint), "layouts": found})
+    write_result(
+        "layouts_agree",
+        args,
+        {"data": str(args.data), "checkpoint": str(args.checkpoint), "layouts": found},
+    )
 
 
 def percent(figures: dict[str, Any]) -> float:
@@ -206,14 +248,27 @@ def percent(figures: dict[str, Any]) -> float:
 
 def main_figures(entry: dict[str, Any]) -> str:
     """The main score's frame AUC in %, for the log of readings."""
-    return "frame AUC score " + " ".join(f"{name} {entry['scores']['score'][name]:.2f}" for name in PROTOCOLS)
+    return "frame AUC score " + " ".join(
+        f"{name} {entry['scores']['score'][name]:.2f}" for name in PROTOCOLS
+    )
 
 
 def report(found: dict[str, dict[str, Any]]) -> None:
-    """Prints how well frames and labels came back, and the figures with their differences from the original's."""
-    print_table(["layout", "grey levels, mean", "largest", "labels"],
-                [[name, f"{entry['mean_grey_difference']:.3f}", str(entry["largest_grey_difference"]),
-                  "equal" if entry["labels_equal"] else "DIFFER"] for name, entry in found.items() if name != ORIGINAL])
+    """Prints how well frames and labels came back, and the figures with their differences from the
+    original's."""
+    print_table(
+        ["layout", "grey levels, mean", "largest", "labels"],
+        [
+            [
+                name,
+                f"{entry['mean_grey_difference']:.3f}",
+                str(entry["largest_grey_difference"]),
+                "equal" if entry["labels_equal"] else "DIFFER",
+            ]
+            for name, entry in found.items()
+            if name != ORIGINAL
+        ],
+    )
     scored = {name: entry for name, entry in found.items() if "scores" in entry}
     if not scored:
         return
@@ -227,7 +282,9 @@ def report(found: dict[str, dict[str, Any]]) -> None:
     print("\nframe AUC (micro), %, and its difference from the first column")
     print_table(["score, protocol", *scored], rows)
     if ORIGINAL in scored:
-        differences = ", ".join(f"{n} {e['largest_score_difference']:.2g}" for n, e in scored.items() if n != ORIGINAL)
+        differences = ", ".join(
+            f"{n} {e['largest_score_difference']:.2g}" for n, e in scored.items() if n != ORIGINAL
+        )
         print(f"largest difference of any score: {differences}")
 
 

@@ -1,11 +1,12 @@
 """Speed and memory of one outer step of meta-training, ours beside the published way.
 
-The step: 4 tasks of 4 support and 4 query windows, one inner step of Meta-SGD with second-order gradients, then Adam;
-preset `base` at 128x128, prototype heads and head adapted (113,731 numbers), encoder and decoder frozen. Published:
-the written-out unit, one task at a time, the whole forward in the inner and in the outer loop. Ours: encoder and
-decoder once per task, outside the graph, then `mpn.meta.accumulate`; beside it bfloat16, and all tasks at once by
-vmap. Both are first checked to give the same gradients. Every case runs in fresh processes, the rounds take the
-cases in turn. Then resident memory over 1,000 outer steps, of a tiny network, and over fewer, of `small`.
+The step: 4 tasks of 4 support and 4 query windows, one inner step of Meta-SGD with second-order
+gradients, then Adam; preset `base` at 128x128, prototype heads and head adapted (113,731 numbers),
+encoder and decoder frozen. Published: the written-out unit, one task at a time, the whole forward
+in the inner and in the outer loop. Ours: encoder and decoder once per task, outside the graph, then
+`mpn.meta.accumulate`; beside it bfloat16, and all tasks at once by vmap. Both are first checked to
+give the same gradients. Every case runs in fresh processes, the rounds take the cases in turn. Then
+resident memory over 1,000 outer steps, of a tiny network, and over fewer, of `small`.
 
     python -m benchmarks.meta_speed            (about 12 minutes on two cores, nothing else running)
     python -m benchmarks.meta_speed --quick    (32x32, few steps: half a minute)
@@ -40,9 +41,11 @@ CASES = ((OURS, "float32"), (PUBLISHED, "float32"), (OURS, "bfloat16"), (TOGETHE
 TASKS, SHOTS, QUERIES = 4, 4, 4
 TARGETS = ("prototype.heads.", "head.")
 FASTER, OF_MEMORY, GROWTH = 3.0, 0.5, 1.02
-# Largest difference of a gradient, relative to the largest magnitude of its tensor (as for the parity tests).
+# Largest difference of a gradient, relative to the largest magnitude of its tensor (as for the
+# parity tests).
 ALLOWED = {"float64": 1e-9, "float32": 1e-3}
-# Heads as they are initialised make all prototypes alike, and a mistake in the unit would hardly show.
+# Heads as they are initialised make all prototypes alike, and a mistake in the unit would hardly
+# show.
 SHARPENED = 40.0
 
 
@@ -66,9 +69,17 @@ class Step:
         network = build_model("base", height=size, width=size).to(self.dtype).requires_grad_(False)
         network.prototype.heads.weight.mul_(SHARPENED)
         own = dict(network.named_parameters())
-        self.params = {name: own[name].clone().requires_grad_() for name in target_names(network, TARGETS)}
-        self.sizes = {name: torch.full_like(p, 0.01).requires_grad_() for name, p in self.params.items()}
-        self.network = write_out(network) if form == PUBLISHED else network.to(memory_format=torch.channels_last)
+        self.params = {
+            name: own[name].clone().requires_grad_() for name in target_names(network, TARGETS)
+        }
+        self.sizes = {
+            name: torch.full_like(p, 0.01).requires_grad_() for name, p in self.params.items()
+        }
+        self.network = (
+            write_out(network)
+            if form == PUBLISHED
+            else network.to(memory_format=torch.channels_last)
+        )
         self.optimizer = torch.optim.Adam([*self.params.values(), *self.sizes.values()], lr=1e-6)
 
     def tasks(self, seed: int = 1) -> list[tuple[Any, Any]]:
@@ -79,10 +90,19 @@ class Step:
         layout = torch.contiguous_format if self.form == PUBLISHED else torch.channels_last
 
         def frames(count: int, channels: int) -> torch.Tensor:
-            drawn = torch.rand(count, channels, self.size, self.size, generator=generator, dtype=self.dtype) * 2 - 1
+            drawn = (
+                torch.rand(
+                    count, channels, self.size, self.size, generator=generator, dtype=self.dtype
+                )
+                * 2
+                - 1
+            )
             return drawn.contiguous(memory_format=layout)
 
-        return [tuple((frames(count, 12), frames(count, 3)) for count in (SHOTS, QUERIES)) for _ in range(TASKS)]
+        return [
+            tuple((frames(count, 12), frames(count, 3)) for count in (SHOTS, QUERIES))
+            for _ in range(TASKS)
+        ]
 
     def run(self, tasks: list[tuple[Any, Any]]) -> None:
         """Everything but the optimiser's step."""
@@ -90,7 +110,8 @@ class Step:
         {OURS: self._ours, TOGETHER: self._together, PUBLISHED: self._published}[self.form](tasks)
 
     def loss(self, params: Params, batch: Any) -> torch.Tensor:
-        """Of (window, target), encoder and decoder included, or of (window, target, encoding, features)."""
+        """Of (window, target), encoder and decoder included, or of (window, target, encoding,
+        features)."""
         import torch
         from torch.func import functional_call
 
@@ -100,8 +121,13 @@ class Step:
         frozen = {name: p for name, p in self.network.named_parameters() if name not in params}
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             given = {"decoded": tuple(decoded)} if decoded else {}
-            output = functional_call(self.network, {**frozen, **params}, (window,), given, strict=True)
-        frame, compactness = losses.frame_loss(output.prediction, target), losses.compactness_loss(output)
+            output = functional_call(
+                self.network, {**frozen, **params}, (window,), given, strict=True
+            )
+        frame, compactness = (
+            losses.frame_loss(output.prediction, target),
+            losses.compactness_loss(output),
+        )
         return frame + compactness + 1e-4 * losses.diversity_loss(output.prototypes)
 
     def _decoded(self, support: Any, query: Any) -> tuple[Any, Any]:
@@ -111,7 +137,9 @@ class Step:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             decoded = self.network.decode(torch.cat([support[0], query[0]]))
         parts = [part.split([len(support[0]), len(query[0])]) for part in decoded]
-        return tuple((*batch, *(part[k] for part in parts)) for k, batch in enumerate((support, query)))
+        return tuple(
+            (*batch, *(part[k] for part in parts)) for k, batch in enumerate((support, query))
+        )
 
     def _ours(self, tasks: list[tuple[Any, Any]]) -> None:
         from mpn import meta
@@ -125,12 +153,14 @@ class Step:
         from mpn import meta
 
         ready = [self._decoded(*task) for task in tasks]
-        support, query = (tuple(map(torch.stack, zip(*(task[k] for task in ready)))) for k in range(2))
+        support, query = (
+            tuple(map(torch.stack, zip(*(task[k] for task in ready)))) for k in range(2)
+        )
         meta.accumulate_together(self.loss, self.params, support, query, step_sizes=self.sizes)
 
     def _published(self, tasks: list[tuple[Any, Any]]) -> None:
-        """Written as in the published training, but for one thing that it has slower: it goes back through the
-        query loss twice, for initial parameters and for step sizes."""
+        """Written as in the published training, but for one thing that it has slower: it goes back
+        through the query loss twice, for initial parameters and for step sizes."""
         import torch
 
         leaves = [*self.params.values(), *self.sizes.values()]
@@ -138,7 +168,10 @@ class Step:
         for support, query in tasks:
             loss = self.loss(self.params, support)
             gradients = torch.autograd.grad(loss, list(self.params.values()), create_graph=True)
-            adapted = {name: p - self.sizes[name] * g for (name, p), g in zip(self.params.items(), gradients)}
+            adapted = {
+                name: p - self.sizes[name] * g
+                for (name, p), g in zip(self.params.items(), gradients)
+            }
             every.append(torch.autograd.grad(self.loss(adapted, query), leaves))
             del loss, gradients, adapted
         for k, leaf in enumerate(leaves):
@@ -166,37 +199,52 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         step.run(tasks)
         step.optimizer.step()
         seconds.append(time.perf_counter() - began)
-    return {"seconds": seconds, "extra_bytes": memory["extra"], "peak_bytes": memory["peak"],
-            "threads": torch.get_num_threads()}  # fmt: skip
+    return {
+        "seconds": seconds,
+        "extra_bytes": memory["extra"],
+        "peak_bytes": memory["peak"],
+        "threads": torch.get_num_threads(),
+    }
 
 
 def agreement(size: int) -> dict[str, float]:
-    """The largest difference of any gradient from the published way's, relative to its tensor's largest magnitude.
+    """The largest difference of any gradient from the published way's, relative to its tensor's
+    largest magnitude.
 
     Raises SystemExit where float64 or float32 is beyond `ALLOWED`; bfloat16 is for information.
     """
+
     def gradients(form: str, precision: str) -> dict[str, torch.Tensor]:
         step = Step(form, precision, size)
         step.run(step.tasks())
-        return {f"{kind} {name}": leaf.grad.double() for kind, leaves in (("parameter", step.params), ("step size",
-                step.sizes)) for name, leaf in leaves.items()}  # fmt: skip
+        return {
+            f"{kind} {name}": leaf.grad.double()
+            for kind, leaves in (("parameter", step.params), ("step size", step.sizes))
+            for name, leaf in leaves.items()
+        }
 
     found = {}
     for precision in ("float64", "float32", "bfloat16"):
         wanted = gradients(PUBLISHED, "float64" if precision == "float64" else "float32")
         for form in (OURS,) if precision == "bfloat16" else (OURS, TOGETHER):
-            differences = {name: float((value - wanted[name]).abs().max() / wanted[name].abs().max())
-                           for name, value in gradients(form, precision).items()}  # fmt: skip
+            differences = {
+                name: float((value - wanted[name]).abs().max() / wanted[name].abs().max())
+                for name, value in gradients(form, precision).items()
+            }
             worst = max(differences, key=differences.get)
             if not differences[worst] <= ALLOWED.get(precision, float("inf")):
-                raise SystemExit(f"{form} in {precision}: the gradient by {worst} differs from the published way's by "
-                                 f"{differences[worst]:.1e}, {ALLOWED[precision]:.0e} allowed")  # fmt: skip
+                raise SystemExit(
+                    f"{form} in {precision}: the gradient by {worst} differs from the "
+                    f"published way's by {differences[worst]:.1e}, "
+                    f"{ALLOWED[precision]:.0e} allowed"
+                )
             found[f"{form}, {precision}"] = differences[worst]
     return found
 
 
 def resident(case: dict[str, Any]) -> dict[str, Any]:
-    """Resident MiB after some outer steps of `small`, first block and pseudo-anomaly head adapted, all trained."""
+    """Resident MiB after some outer steps of `small`, first block and pseudo-anomaly head adapted,
+    all trained."""
     import torch
 
     from mpn import meta
@@ -209,10 +257,14 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(0)
     network = build_model("small", **case["options"])
     preset, own = network.preset, dict(network.named_parameters())
-    params = {name: own[name] for name in meta.target_names(network, ("encoder.block1.", "pseudo_head."))}
+    params = {
+        name: own[name] for name in meta.target_names(network, ("encoder.block1.", "pseudo_head."))
+    }
     frozen = {name: p for name, p in own.items() if name not in params}
     sizes = {name: torch.full_like(p, 1e-3).requires_grad_() for name, p in params.items()}
-    loss_fn = meta.functional_loss(network, lambda *given: total_loss(loss_terms(*given), preset), frozen)
+    loss_fn = meta.functional_loss(
+        network, lambda *given: total_loss(loss_terms(*given), preset), frozen
+    )
     optimizer = torch.optim.Adam([*own.values(), *sizes.values()], lr=1e-5)
 
     def batch() -> tuple[torch.Tensor, ...]:
@@ -234,25 +286,51 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
 
 def report(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> None:
     """Prints both tables."""
-    print_table(["one outer step", "precision", "seconds", "extra MiB", "peak MiB"],
-                [[row["form"], row["precision"], shown(row["seconds"]), f"{row['extra_mib']['median']:.0f}",
-                  f"{row['peak_mib']['median']:.0f}"] for row in rows])  # fmt: skip
+    print_table(
+        ["one outer step", "precision", "seconds", "extra MiB", "peak MiB"],
+        [
+            [
+                row["form"],
+                row["precision"],
+                shown(row["seconds"]),
+                f"{row['extra_mib']['median']:.0f}",
+                f"{row['peak_mib']['median']:.0f}",
+            ]
+            for row in rows
+        ],
+    )
     print()
-    print_table(["resident memory", "MiB after so many outer steps"],
-                [[name, ", ".join(f"{size:.0f} ({step})" for step, size in sizes.items())]
-                 for name, sizes in grown.items()])  # fmt: skip
+    print_table(
+        ["resident memory", "MiB after so many outer steps"],
+        [
+            [name, ", ".join(f"{size:.0f} ({step})" for step, size in sizes.items())]
+            for name, sizes in grown.items()
+        ],
+    )
 
 
 def compare(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> dict[str, Any]:
     """The goals, and how much faster each of ours is than the published way."""
     published = next(row for row in rows if row["form"] == PUBLISHED)
-    faster = {f"{row['form']}, {row['precision']}": published["seconds"]["median"] / row["seconds"]["median"]
-              for row in rows if row is not published}  # fmt: skip
-    of_memory = {f"{row['form']}, {row['precision']}": row["extra_mib"]["median"] / published["extra_mib"]["median"]
-                 for row in rows if row is not published}  # fmt: skip
+    faster = {
+        f"{row['form']}, {row['precision']}": published["seconds"]["median"]
+        / row["seconds"]["median"]
+        for row in rows
+        if row is not published
+    }
+    of_memory = {
+        f"{row['form']}, {row['precision']}": row["extra_mib"]["median"]
+        / published["extra_mib"]["median"]
+        for row in rows
+        if row is not published
+    }
     ours = f"{OURS}, float32"
-    goals = {"float32: times faster than published": goal(faster[ours], FASTER),
-             "float32: part of the published way's extra memory": goal(of_memory[ours], OF_MEMORY, at_most=True)}
+    goals = {
+        "float32: times faster than published": goal(faster[ours], FASTER),
+        "float32: part of the published way's extra memory": goal(
+            of_memory[ours], OF_MEMORY, at_most=True
+        ),
+    }
     for name, sizes in grown.items():
         first, *_, last = sizes.values()
         goals[f"resident memory of {name}: last / first"] = goal(last / first, GROWTH, at_most=True)
@@ -262,14 +340,26 @@ def compare(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> d
 def main() -> None:
     """Measures, prints, writes meta_speed.json."""
     arguments = parser(__doc__)
-    arguments.add_argument("--rounds", type=int, help="times that every case is measured (default 3; quick: 2)")
-    arguments.add_argument("--steps", type=int, default=2, help="timed outer steps a case and round (default 2)")
-    arguments.add_argument("--threads", type=int, help="of torch (default: its own choice, the cores)")
-    arguments.add_argument("--case", help="one case as JSON, in this process; prints JSON (used by the script itself)")
+    arguments.add_argument(
+        "--rounds", type=int, help="times that every case is measured (default 3; quick: 2)"
+    )
+    arguments.add_argument(
+        "--steps", type=int, default=2, help="timed outer steps a case and round (default 2)"
+    )
+    arguments.add_argument(
+        "--threads", type=int, help="of torch (default: its own choice, the cores)"
+    )
+    arguments.add_argument(
+        "--case", help="one case as JSON, in this process; prints JSON (used by the script itself)"
+    )
     args = arguments.parse_args()
     if args.case:
         case = json.loads(args.case)
-        run = {"agreement": lambda one: agreement(one["size"]), "resident": resident, "step": measure}[case["kind"]]
+        run = {
+            "agreement": lambda one: agreement(one["size"]),
+            "resident": resident,
+            "step": measure,
+        }[case["kind"]]
         print(json.dumps(run(case)))
         return
     agreed = in_fresh_process("meta_speed", {"kind": "agreement", "size": 32})
@@ -282,21 +372,43 @@ def main() -> None:
             measured[number].append(in_fresh_process("meta_speed", case | {"kind": "step"}))
     rows = []
     for case, rounds in zip(cases, measured):
-        row = case | {"threads": rounds[0]["threads"], "seconds": spread([s for one in rounds for s in one["seconds"]])}
-        rows.append(row | {f"{name}_mib": spread([one[f"{name}_bytes"] / 2**20 for one in rounds])
-                           for name in ("extra", "peak")})  # fmt: skip
+        row = case | {
+            "threads": rounds[0]["threads"],
+            "seconds": spread([s for one in rounds for s in one["seconds"]]),
+        }
+        rows.append(
+            row
+            | {
+                f"{name}_mib": spread([one[f"{name}_bytes"] / 2**20 for one in rounds])
+                for name in ("extra", "peak")
+            }
+        )
     tiny = {"channels": 4, "height": 32, "width": 48}
-    runs = {"a tiny network": (tiny, [5, 20] if args.quick else [100, 550, 1000]),
-            "small": ({**tiny, "channels": 8} if args.quick else {}, [2, 4] if args.quick else [10, 25, 40])}
-    grown = {name: in_fresh_process("meta_speed", {"kind": "resident", "options": options, "at": at,
-                                                   "threads": args.threads})
-             for name, (options, at) in runs.items()}  # fmt: skip
+    runs = {
+        "a tiny network": (tiny, [5, 20] if args.quick else [100, 550, 1000]),
+        "small": (
+            {**tiny, "channels": 8} if args.quick else {},
+            [2, 4] if args.quick else [10, 25, 40],
+        ),
+    }
+    grown = {
+        name: in_fresh_process(
+            "meta_speed",
+            {"kind": "resident", "options": options, "at": at, "threads": args.threads},
+        )
+        for name, (options, at) in runs.items()
+    }
     report(rows, grown)
     compared = compare(rows, grown)
     print_goals(compared["goals"])
-    result = {"rounds": len(measured[0]), "load_average_before": state["load_average_before"],
-              "largest_relative_difference_of_gradients": agreed, **compared, "cases": rows,
-              "resident_mib_after_steps": grown}  # fmt: skip
+    result = {
+        "rounds": len(measured[0]),
+        "load_average_before": state["load_average_before"],
+        "largest_relative_difference_of_gradients": agreed,
+        **compared,
+        "cases": rows,
+        "resident_mib_after_steps": grown,
+    }
     write_result("meta_speed", args, result, threads=rows[0]["threads"])
 
 

@@ -4,9 +4,10 @@
     python -m benchmarks.metrics_scaling --quick      (2,000 frames, seconds)
     python -m benchmarks.metrics_scaling --only "frame_auc" "pixel metrics"
 
-Every case runs in a fresh process. Frame metrics: the figure by itself, then with its 95 % interval (1,000 draws of
-videos). Scores are normal deviates, so hardly any are tied; with "tied" they have two decimals. Memory is what was
-needed beyond the labels and scores, all of them together. A part of mpn that is not there is left out and named.
+Every case runs in a fresh process. Frame metrics: the figure by itself, then with its 95 % interval
+(1,000 draws of videos). Scores are normal deviates, so hardly any are tied; with "tied" they have
+two decimals. Memory is what was needed beyond the labels and scores, all of them together. A part
+of mpn that is not there is left out and named.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from benchmarks.common import (
 METRICS = ("frame_auc", "macro_auc", "padded_macro_auc", "equal_error_rate", "average_precision")
 CURVES = ("roc_points", "precision_recall_points")
 FRAMES, VIDEOS, DRAWS = (10_000, 100_000, 1_000_000), (20, 1000), 1000
-MASKED, MASK, MAP = 15_000, (240, 360), (57, 89)  # Avenue's number of test frames, Ped2's size of frame and of map
+# Avenue's number of test frames, Ped2's size of frame and of map
+MASKED, MASK, MAP = 15_000, (240, 360), (57, 89)
 ANOMALOUS = 0.2  # share of the frames
 FPS = 25.0
 MODULES = {
@@ -47,8 +49,11 @@ Maps = dict[str, np.ndarray]
 Steps = Iterator[tuple[str, Callable[[], object]]]
 
 
-def made(frames: int, videos: int, *, decimals: int | None = None, shift: float = 1.0) -> tuple[Maps, Maps]:
-    """Labels and scores of videos of one length; each has one stretch of anomalous frames, scored `shift` higher."""
+def made(
+    frames: int, videos: int, *, decimals: int | None = None, shift: float = 1.0
+) -> tuple[Maps, Maps]:
+    """Labels and scores of videos of one length; each has one stretch of anomalous frames, scored
+    `shift` higher."""
     generator = np.random.default_rng(0)
     length = frames // videos
     labels, scores = {}, {}
@@ -57,7 +62,10 @@ def made(frames: int, videos: int, *, decimals: int | None = None, shift: float 
         start = int(generator.integers(0, max(1, round(length * (1 - ANOMALOUS)))))
         y[start : start + max(1, round(length * ANOMALOUS))] = True
         s = generator.normal(size=length) + shift * y
-        labels[f"{number:04d}"], scores[f"{number:04d}"] = y, s if decimals is None else s.round(decimals)
+        labels[f"{number:04d}"], scores[f"{number:04d}"] = (
+            y,
+            s if decimals is None else s.round(decimals),
+        )
     return labels, scores
 
 
@@ -83,8 +91,13 @@ def missing(what: str) -> str | None:
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
-    """One case, in this process: seconds of each of its steps and the peak of memory over all of them."""
-    steps = {"protocol matrix": matrix_steps, "region metrics": region_steps, "pixel metrics": pixel_steps}
+    """One case, in this process: seconds of each of its steps and the peak of memory over all of
+    them."""
+    steps = {
+        "protocol matrix": matrix_steps,
+        "region metrics": region_steps,
+        "pixel metrics": pixel_steps,
+    }
     seconds = {}
     prepared = list(steps.get(case["what"], frame_steps)(case))
     with peak_memory() as memory:
@@ -107,7 +120,10 @@ def frame_steps(case: dict[str, Any]) -> Steps:
         return
     yield "figure", lambda: function(labels, scores)
     if name in METRICS:
-        yield "with interval", lambda: metrics.bootstrap_interval(labels, scores, function, draws=case["draws"])
+        yield (
+            "with interval",
+            lambda: metrics.bootstrap_interval(labels, scores, function, draws=case["draws"]),
+        )
 
 
 def matrix_steps(case: dict[str, Any]) -> Steps:
@@ -115,14 +131,23 @@ def matrix_steps(case: dict[str, Any]) -> Steps:
     from mpn.evaluation.matrix import protocol_matrix
 
     labels, scores = made(case["frames"], case["videos"])
-    series = {name: {"score": s, "psnr_db": 30 - s, "compactness": np.exp(s)} for name, s in scores.items()}
+    series = {
+        name: {"score": s, "psnr_db": 30 - s, "compactness": np.exp(s)}
+        for name, s in scores.items()
+    }
     _, other = made(case["frames"], case["videos"], shift=0.3)
     yield "figure", lambda: protocol_matrix(labels, series, {"baseline": other}, case["draws"], 0)
 
 
 def region_steps(case: dict[str, Any]) -> Steps:
-    """RBDC and TBDC with a found region a frame and a true one in every anomalous frame, a track a video."""
-    from mpn.metrics.regions import Region, TrueRegion, criteria_intervals, region_and_track_criteria
+    """RBDC and TBDC with a found region a frame and a true one in every anomalous frame, a track a
+    video."""
+    from mpn.metrics.regions import (
+        Region,
+        TrueRegion,
+        criteria_intervals,
+        region_and_track_criteria,
+    )
 
     labels, scores = made(case["frames"], case["videos"])
     generator = np.random.default_rng(1)
@@ -130,7 +155,10 @@ def region_steps(case: dict[str, Any]) -> Steps:
     for video, y in labels.items():
         left = generator.integers(0, 100, len(y)).tolist()
         truth += [TrueRegion(video, int(k), 1, (50, left[k], 40, 20)) for k in np.flatnonzero(y)]
-        found += [Region(video, k, (55, at + 5, 40, 20), float(scores[video][k])) for k, at in enumerate(left)]
+        found += [
+            Region(video, k, (55, at + 5, 40, 20), float(scores[video][k]))
+            for k, at in enumerate(left)
+        ]
     frames = {video: len(y) for video, y in labels.items()}
     yield "figure", lambda: region_and_track_criteria(truth, found, frames)
     yield "with interval", lambda: criteria_intervals(truth, found, frames, draws=case["draws"])
@@ -160,27 +188,41 @@ def pixel_steps(case: dict[str, Any]) -> Steps:
 def table_row(row: dict[str, Any]) -> list[str]:
     """One line of the table; the last step is named after what it does beside the figure."""
     seconds = row["seconds"]
-    return [row["what"], f"{row['frames']:,}", f"{row['videos']:,}", shown(seconds["figure"]),
-            shown(seconds["with interval"]) if "with interval" in seconds else "",
-            shown(row["extra_mib"], 0)]  # fmt: skip
+    return [
+        row["what"],
+        f"{row['frames']:,}",
+        f"{row['videos']:,}",
+        shown(seconds["figure"]),
+        shown(seconds["with interval"]) if "with interval" in seconds else "",
+        shown(row["extra_mib"], 0),
+    ]
 
 
 def goals(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """A million frames in seconds, an interval within half a minute, pixels within ten minutes; memory bounded."""
+    """A million frames in seconds, an interval within half a minute, pixels within ten minutes;
+    memory bounded."""
     frame = [row for row in rows if row["what"] not in MODULES and row["frames"] == FRAMES[-1]]
     found = {}
     if frame:
         found["frame metrics, 1,000,000 frames, s"] = goal(
             max(row["seconds"]["figure"]["median"] for row in frame), 10, at_most=True
         )
-        drawn = [row["seconds"]["with interval"]["median"] for row in frame if "with interval" in row["seconds"]]
+        drawn = [
+            row["seconds"]["with interval"]["median"]
+            for row in frame
+            if "with interval" in row["seconds"]
+        ]
         if drawn:
             found["with their intervals, s"] = goal(max(drawn), 30, at_most=True)
-        found["their memory, MiB"] = goal(max(row["extra_mib"]["median"] for row in frame), 2048, at_most=True)
+        found["their memory, MiB"] = goal(
+            max(row["extra_mib"]["median"] for row in frame), 2048, at_most=True
+        )
     for row in rows:
         if row["what"] == "pixel metrics" and row["frames"] == MASKED:
             minutes = sum(figure["median"] for figure in row["seconds"].values()) / 60
-            found[f"pixel metrics, {MASKED:,} masked frames, minutes"] = goal(minutes, 10, at_most=True)
+            found[f"pixel metrics, {MASKED:,} masked frames, minutes"] = goal(
+                minutes, 10, at_most=True
+            )
             found["their memory, MiB "] = goal(row["extra_mib"]["median"], 2048, at_most=True)
     return found
 
@@ -189,8 +231,12 @@ def main() -> None:
     """Measures every case, prints the table and writes the result."""
     arguments = parser(__doc__)
     arguments.add_argument("--only", nargs="+", metavar="NAME", help="only these metrics")
-    arguments.add_argument("--most", type=int, default=FRAMES[-1], metavar="FRAMES", help="no case of more frames")
-    arguments.add_argument("--rounds", type=int, default=1, help="how often each case is measured (default 1)")
+    arguments.add_argument(
+        "--most", type=int, default=FRAMES[-1], metavar="FRAMES", help="no case of more frames"
+    )
+    arguments.add_argument(
+        "--rounds", type=int, default=1, help="how often each case is measured (default 1)"
+    )
     arguments.add_argument("--case", help=argparse.SUPPRESS)
     args = arguments.parse_args()
     if args.case:
@@ -200,7 +246,9 @@ def main() -> None:
     chosen = cases(args.quick, args.most)
     unknown = sorted(set(args.only or ()) - {case["what"] for case in chosen})
     if unknown:
-        arguments.error(f"--only {unknown[0]!r}: one of {', '.join(sorted({case['what'] for case in chosen}))}")
+        arguments.error(
+            f"--only {unknown[0]!r}: one of {', '.join(sorted({case['what'] for case in chosen}))}"
+        )
     for case in chosen:
         if args.only and case["what"] not in args.only:
             continue
@@ -209,10 +257,21 @@ def main() -> None:
             left_out[case["what"]] = f"left out: there is no {absent}"
             continue
         measured = [in_fresh_process("metrics_scaling", case) for _ in range(args.rounds)]
-        seconds = {step: spread([one["seconds"][step] for one in measured]) for step in measured[0]["seconds"]}
-        rows.append(case | {"seconds": seconds, "extra_mib": spread([one["extra_bytes"] / 2**20 for one in measured])})
-    print_table(["metric", "frames", "videos", "figure, s", "with interval, s", "memory, MiB"],
-                [table_row(row) for row in rows])  # fmt: skip
+        seconds = {
+            step: spread([one["seconds"][step] for one in measured])
+            for step in measured[0]["seconds"]
+        }
+        rows.append(
+            case
+            | {
+                "seconds": seconds,
+                "extra_mib": spread([one["extra_bytes"] / 2**20 for one in measured]),
+            }
+        )
+    print_table(
+        ["metric", "frames", "videos", "figure, s", "with interval, s", "memory, MiB"],
+        [table_row(row) for row in rows],
+    )
     for what, why in left_out.items():
         print(f"{what}: {why}")
     reached = goals(rows)

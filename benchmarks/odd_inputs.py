@@ -1,11 +1,11 @@
 """Inputs as they come: odd ones of every kind are made, and `python -m mpn score` is run on each.
 
-Made with OpenCV, by changing the bytes of whole files, and, where `ffmpeg` is at hand, with that (what is not made is
-said). Each is four seconds of two squares that move, unless it says otherwise.
+Made with OpenCV, by changing the bytes of whole files, and, where `ffmpeg` is at hand, with that
+(what is not made is said). Each is four seconds of two squares that move, unless it says otherwise.
 
-    python -m benchmarks.odd_inputs FOLDER                     (some minutes: each input is a run of its own)
-    python -m benchmarks.odd_inputs FOLDER --only broken       (no table; those whose name has that in it)
-    python -m benchmarks.odd_inputs FOLDER --make-only
+    python -m benchmarks.odd_inputs FOLDER                     (some minutes: each input is a run of
+    its own) python -m benchmarks.odd_inputs FOLDER --only broken       (no table; those whose name
+    has that in it) python -m benchmarks.odd_inputs FOLDER --make-only
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ BROKEN = (12, 13, 27)
 
 
 class Input(NamedTuple):
-    """One input: the path or pattern to score, what it is, options, what it is made with (None: OpenCV)."""
+    """One input: the path or pattern to score, what it is, options, what it is made with (None:
+    OpenCV)."""
 
     path: str
     what: str
@@ -41,11 +42,13 @@ class Input(NamedTuple):
     ffmpeg: tuple[str, ...] | None = None
 
 
-# Footage ---------------------------------------------------------------------------------------------
+# Footage
+# ---------------------------------------------------------------------------------------------
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Frame `index` of the scene: uint8 (H, W, 3), a slope of grey with two squares on their way."""
+    """Frame `index` of the scene: uint8 (H, W, 3), a slope of grey with two squares on their
+    way."""
     height, width = size
     slope = np.linspace(60, 160, width)[None, :] + np.linspace(0, 40, height)[:, None]
     frame = np.repeat(slope.astype(np.uint8)[:, :, None], 3, 2)
@@ -77,10 +80,13 @@ def write_pictures(folder: Path, pictures: Sequence[np.ndarray], suffix: str = "
     return folder
 
 
-# Changes to the bytes of whole files -------------------------------------------------------------------
+# Changes to the bytes of whole files
+# -------------------------------------------------------------------
 
 
-def _mp4_box(data: bytes, path: Sequence[bytes], start: int = 0, end: int | None = None) -> list[int]:
+def _mp4_box(
+    data: bytes, path: Sequence[bytes], start: int = 0, end: int | None = None
+) -> list[int]:
     """Where the boxes of a path such as (moov, trak) begin, the outermost first."""
     at, end = start, len(data) if end is None else end
     while at < end:
@@ -103,7 +109,8 @@ def set_mp4_rotation(path: Path, degrees: int) -> None:
 def set_mp4_intervals(path: Path, intervals: Sequence[int]) -> None:
     """Gives an .mp4 (its index at the end, as OpenCV writes it) other intervals between frames.
 
-    intervals: for each frame, the last too, how long it is shown, in intervals of the file as it was.
+    intervals: for each frame, the last too, how long it is shown, in intervals of the file as it
+    was.
     """
     data = bytearray(path.read_bytes())
     boxes = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"))
@@ -113,7 +120,9 @@ def set_mp4_intervals(path: Path, intervals: Sequence[int]) -> None:
     table = b"".join(struct.pack(">II", 1, steps * tick) for steps in intervals)
     new = struct.pack(">I4sII", 16 + len(table), b"stts", 0, len(intervals)) + table
     for box in boxes[:-1]:
-        data[box : box + 4] = (int.from_bytes(data[box : box + 4], "big") + len(new) - size).to_bytes(4, "big")
+        data[box : box + 4] = (
+            int.from_bytes(data[box : box + 4], "big") + len(new) - size
+        ).to_bytes(4, "big")
     data[at : at + size] = new
     mdhd = _mp4_box(data, (b"moov", b"trak", b"mdia", b"mdhd"))[-1]
     data[mdhd + 24 : mdhd + 28] = (sum(intervals) * tick).to_bytes(4, "big")
@@ -161,7 +170,8 @@ def _mkv_blocks(data: bytes, at: int, end: int) -> Iterator[int]:
         bits = 8 - data[at + kind].bit_length() + 1
         size = int.from_bytes(data[at + kind : at + kind + bits], "big") - (1 << 7 * bits)
         body = at + kind + bits
-        if data[at : at + kind] in (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"):  # the segment, a cluster
+        # the segment, a cluster
+        if data[at : at + kind] in (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"):
             yield from _mkv_blocks(data, body, min(end, body + size))
         elif data[at] == 0xA3:
             yield at
@@ -169,7 +179,8 @@ def _mkv_blocks(data: bytes, at: int, end: int) -> Iterator[int]:
 
 
 def drop_mkv(path: Path, frames: Sequence[int]) -> None:
-    """Takes frames out of an .mkv, as a recorder does that did not get them: the file stays a whole one."""
+    """Takes frames out of an .mkv, as a recorder does that did not get them: the file stays a whole
+    one."""
     data = bytearray(path.read_bytes())
     blocks = list(_mkv_blocks(data, 0, len(data)))
     for frame in frames:
@@ -178,7 +189,8 @@ def drop_mkv(path: Path, frames: Sequence[int]) -> None:
 
 
 def set_avi_header(path: Path, *, count: int | None = None, rate: int | None = None) -> None:
-    """Lets the header of an .avi say another number of frames, or another frame rate: its times follow from that."""
+    """Lets the header of an .avi say another number of frames, or another frame rate: its times
+    follow from that."""
     data = bytearray(path.read_bytes())
     header = data.index(b"strh") + 8
     if rate is not None:
@@ -191,7 +203,8 @@ def set_avi_header(path: Path, *, count: int | None = None, rate: int | None = N
 def set_mkv_rate(path: Path, rate: float) -> None:
     """Lets the header of an .mkv say another frame rate; its times stay."""
     data = bytearray(path.read_bytes())
-    at = data.index(b"\x23\xe3\x83") + 3  # DefaultDuration, in nanoseconds, after one byte of length
+    # DefaultDuration, in nanoseconds, after one byte of length
+    at = data.index(b"\x23\xe3\x83") + 3
     length = data[at] & 0x0F
     data[at + 1 : at + 1 + length] = round(1e9 / rate).to_bytes(length, "big")
     path.write_bytes(data)
@@ -202,7 +215,8 @@ def cut(path: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
-# What is made ------------------------------------------------------------------------------------------
+# What is made
+# ------------------------------------------------------------------------------------------
 
 INPUTS = (
     Input("usual.mp4", "MPEG-4 in .mp4"),
@@ -240,19 +254,46 @@ INPUTS = (
     Input("tiny", "pictures of 4x4"),
     Input("usual.mp4", "every third frame", ("--every", "3")),
     Input("usual.mp4", "from 1 s to 3 s", ("--start", "1", "--end", "3")),
-    Input("usual.mp4", "from 1 s on, another rate, every second frame", ("--start", "1", "--fps", "5", "--every", "2")),
+    Input(
+        "usual.mp4",
+        "from 1 s on, another rate, every second frame",
+        ("--start", "1", "--fps", "5", "--every", "2"),
+    ),
     Input("usual.mp4", "from beyond its end", ("--start", "60")),
     Input("nothing*.mp4", "a pattern that matches nothing"),
-    Input("10_bit.mp4", "H.264 with 10 bits", ffmpeg=("-c:v", "libx264", "-pix_fmt", "yuv420p10le")),
-    Input("hevc_10_bit.mkv", "H.265 with 10 bits", ffmpeg=("-c:v", "libx265", "-pix_fmt", "yuv420p10le")),
-    Input("alpha.webm", "VP9 with transparency", ffmpeg=("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")),
-    Input("odd_size.mp4", "H.264 of 143x97", ffmpeg=("-vf", "scale=143:97", "-c:v", "libx264", "-pix_fmt", "yuv444p")),
-    Input("variable.webm", "variable frame rate, VP9",
-          ffmpeg=("-vf", "select='lt(n,20)+not(mod(n,3))'", "-vsync", "vfr", "-c:v", "libvpx-vp9")),
-    Input("b_frames.avi", "H.264 with B-frames in .avi", ffmpeg=("-c:v", "libx264", "-pix_fmt", "yuv420p")),
+    Input(
+        "10_bit.mp4", "H.264 with 10 bits", ffmpeg=("-c:v", "libx264", "-pix_fmt", "yuv420p10le")
+    ),
+    Input(
+        "hevc_10_bit.mkv",
+        "H.265 with 10 bits",
+        ffmpeg=("-c:v", "libx265", "-pix_fmt", "yuv420p10le"),
+    ),
+    Input(
+        "alpha.webm", "VP9 with transparency", ffmpeg=("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")
+    ),
+    Input(
+        "odd_size.mp4",
+        "H.264 of 143x97",
+        ffmpeg=("-vf", "scale=143:97", "-c:v", "libx264", "-pix_fmt", "yuv444p"),
+    ),
+    Input(
+        "variable.webm",
+        "variable frame rate, VP9",
+        ffmpeg=("-vf", "select='lt(n,20)+not(mod(n,3))'", "-vsync", "vfr", "-c:v", "libvpx-vp9"),
+    ),
+    Input(
+        "b_frames.avi",
+        "H.264 with B-frames in .avi",
+        ffmpeg=("-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    ),
     Input("transport.ts", "H.264 in .ts", ffmpeg=("-c:v", "libx264", "-pix_fmt", "yuv420p")),
     Input("usual.wmv", "Windows Media", ffmpeg=("-c:v", "wmv2")),
-    Input("late.mkv", "begins at 5 s", ffmpeg=("-output_ts_offset", "5", "-c:v", "libx264", "-pix_fmt", "yuv420p")),
+    Input(
+        "late.mkv",
+        "begins at 5 s",
+        ffmpeg=("-output_ts_offset", "5", "-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    ),
 )
 
 
@@ -267,13 +308,17 @@ def make_with_opencv(folder: Path) -> None:
     (folder / "text.mp4").write_text("this is not a video\n" * 50)
     (folder / "empty.mp4").touch()
 
-    def changed(name: str, change: Callable[..., None], *arguments: object, **named: object) -> None:
+    def changed(
+        name: str, change: Callable[..., None], *arguments: object, **named: object
+    ) -> None:
         made = folder / name
         shutil.copy(folder / f"usual{made.suffix}", made)
         change(made, *arguments, **named)
 
     changed("variable.mp4", set_mp4_intervals, [1] * 20 + [3] * (COUNT - 20))
-    write_video(folder / "rotated.mp4", [cv2.rotate(f, cv2.ROTATE_90_COUNTERCLOCKWISE) for f in frames])
+    write_video(
+        folder / "rotated.mp4", [cv2.rotate(f, cv2.ROTATE_90_COUNTERCLOCKWISE) for f in frames]
+    )
     set_mp4_rotation(folder / "rotated.mp4", 90)
     changed("broken.avi", break_avi, BROKEN)
     changed("broken.mp4", break_mp4, BROKEN)
@@ -293,17 +338,33 @@ def _make_folders(folder: Path, frames: list[np.ndarray]) -> None:
     write_pictures(folder / "odd_size", [picture(index, (97, 143)) for index in range(COUNT)])
     grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     write_pictures(folder / "grey_pictures", grey, ".jpg")
-    write_pictures(folder / "alpha_pictures", [np.dstack([frame, one]) for frame, one in zip(frames, grey)])
+    write_pictures(
+        folder / "alpha_pictures", [np.dstack([frame, one]) for frame, one in zip(frames, grey)]
+    )
     write_pictures(folder / "16_bit_pictures", [frame.astype(np.uint16) * 257 for frame in frames])
-    write_pictures(folder / "10_in_16_bit_pictures", [frame.astype(np.uint16) * 4 for frame in frames])
+    write_pictures(
+        folder / "10_in_16_bit_pictures", [frame.astype(np.uint16) * 4 for frame in frames]
+    )
     gap = write_pictures(folder / "missing_picture", frames, ".jpg")
     (gap / "012.jpg").unlink()
     cut(gap / "027.jpg", 0.5)
-    for name in ("pattern/cam1.mp4", "pattern/cam2.mp4", "pattern/other.mp4", "mixed/a.mp4", "mixed/b.avi",
-                 "recordings/monday/1.mp4", "recordings/monday/2.mp4", "recordings/tuesday/early/1.avi"):
+    for name in (
+        "pattern/cam1.mp4",
+        "pattern/cam2.mp4",
+        "pattern/other.mp4",
+        "mixed/a.mp4",
+        "mixed/b.avi",
+        "recordings/monday/1.mp4",
+        "recordings/monday/2.mp4",
+        "recordings/tuesday/early/1.avi",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / f"usual{Path(name).suffix}", folder / name)
-    for source, name in (("text.mp4", "c_text.mp4"), ("empty.mp4", "d_empty.mp4"), ("ends_early.avi", "e_early.avi")):
+    for source, name in (
+        ("text.mp4", "c_text.mp4"),
+        ("empty.mp4", "d_empty.mp4"),
+        ("ends_early.avi", "e_early.avi"),
+    ):
         shutil.copy(folder / source, folder / "mixed" / name)
 
 
@@ -311,12 +372,24 @@ def make_with_ffmpeg(folder: Path, one: Input) -> str | None:
     """Makes one input with ffmpeg from the folder of frames; why not, or None."""
     if shutil.which("ffmpeg") is None:
         return "not made: no ffmpeg"
-    command = ["ffmpeg", "-v", "error", "-y", "-framerate", str(RATE), "-i", str(folder / "frames" / "%03d.jpg")]
-    done = subprocess.run([*command, *one.ffmpeg, str(folder / one.path)], capture_output=True, text=True)
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-framerate",
+        str(RATE),
+        "-i",
+        str(folder / "frames" / "%03d.jpg"),
+    ]
+    done = subprocess.run(
+        [*command, *one.ffmpeg, str(folder / one.path)], capture_output=True, text=True
+    )
     return None if done.returncode == 0 else "not made: this ffmpeg cannot"
 
 
-# Scoring -----------------------------------------------------------------------------------------------
+# Scoring
+# -----------------------------------------------------------------------------------------------
 
 
 def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
@@ -332,7 +405,8 @@ def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
 
 # What the command prints of every source: not worth a place in the table.
 USUAL_LINES = re.compile(
-    r"results in|: preset \w+, frames of|^\s+(threshold|highest|event) |^.*:$|^source +frames|^\S+ +\d+ +[\d:.]+ +\d+ "
+    r"results in|: preset \w+, frames of|^\s+(threshold|highest|event) |^.*:$|^source +frames|^\S+ "
+    r"+\d+ +[\d:.]+ +\d+ "
 )
 
 
@@ -350,9 +424,10 @@ def report(rows: Sequence[Sequence[str]]) -> str:
     lines = [
         "# Inputs as they come",
         "",
-        f"`python -m benchmarks.odd_inputs FOLDER`, {datetime.date.today().isoformat()}, commit {commit()}, OpenCV "
-        f"{cv2.__version__}, torch {about['torch']}. Each input is {COUNT} frames at {RATE} frames/s unless it says "
-        "otherwise; `python -m mpn score INPUT` with the options in the second column. Exit code 0: scored, 1: not.",
+        f"`python -m benchmarks.odd_inputs FOLDER`, {datetime.date.today().isoformat()}, commit "
+        f"{commit()}, OpenCV {cv2.__version__}, torch {about['torch']}. Each input is {COUNT} "
+        f"frames at {RATE} frames/s unless it says otherwise; `python -m mpn score INPUT` with the "
+        "options in the second column. Exit code 0: scored, 1: not.",
         "",
         "| input | what it is | exit code | frames | frame rate | what was said |",
         "|---|---|---|---|---|---|",
@@ -363,10 +438,16 @@ def report(rows: Sequence[Sequence[str]]) -> str:
 
 def main() -> None:
     """Makes the inputs, scores each, writes the table."""
-    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    own.add_argument("folder", type=Path, help="where the inputs are made; must be empty or missing")
+    own = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    own.add_argument(
+        "folder", type=Path, help="where the inputs are made; must be empty or missing"
+    )
     own.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints" / "demo.safetensors")
-    own.add_argument("--only", default="", metavar="TEXT", help="score only inputs whose name has this in it")
+    own.add_argument(
+        "--only", default="", metavar="TEXT", help="score only inputs whose name has this in it"
+    )
     own.add_argument("--make-only", action="store_true", help="make the inputs and score none")
     own.add_argument("--results", type=Path, default=RESULTS, help="folder of odd_inputs.md")
     options = own.parse_args()
@@ -383,8 +464,11 @@ def main() -> None:
     for number, one in enumerate(one for one in INPUTS if options.only in one.path):
         what = one.what + (f" (`{' '.join(one.options)}`)" if one.options else "")
         reason = reasons.get(one.path)
-        found = ["-", "-", "-", reason] if reason else score(inputs, one, folder / "out" / str(number),
-                                                             options.checkpoint.resolve())
+        found = (
+            ["-", "-", "-", reason]
+            if reason
+            else score(inputs, one, folder / "out" / str(number), options.checkpoint.resolve())
+        )
         rows.append([f"`{one.path}`", what, *found])
         print(" | ".join(rows[-1]), flush=True)
     if options.only:

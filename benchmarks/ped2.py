@@ -1,12 +1,16 @@
-"""Ped2: trainings, evaluations and the table of the README, each step by itself, so that what is done is kept.
+"""Ped2: trainings, evaluations and the table of the README, each step by itself, so that what is
+done is kept.
 
-    python -m benchmarks.ped2 train data/ped2 --minutes 55      four trainings, one after the other: two seeds, with
+    python -m benchmarks.ped2 train data/ped2 --minutes 55      four trainings, one after the other:
+    two seeds, with
                                                                 and without the pseudo-anomaly head
-    python -m benchmarks.ped2 evaluate data/ped2                reads the test split once a run, and notes that
-    python -m benchmarks.ped2 table                             the table, from the runs' metrics.json
+    python -m benchmarks.ped2 evaluate data/ped2                reads the test split once a run, and
+    notes that python -m benchmarks.ped2 table                             the table, from the runs'
+    metrics.json
 
-The runs lie in --runs (default: runs/ped2), RECIPE-SEED each. A finished training or evaluation is not repeated,
-one that was interrupted goes on. Every reading of the test split is appended to results/readings.csv.
+The runs lie in --runs (default: runs/ped2), RECIPE-SEED each. A finished training or evaluation is
+not repeated, one that was interrupted goes on. Every reading of the test split is appended to
+results/readings.csv.
 """
 
 from __future__ import annotations
@@ -20,7 +24,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, goal, log_reading, parser, print_goals, print_table, write_result
+from benchmarks.common import (
+    ROOT,
+    goal,
+    log_reading,
+    parser,
+    print_goals,
+    print_table,
+    write_result,
+)
 
 PROTOCOLS = {"absolute": "absolute", "causal": "causal", "paper": "paper's protocol"}
 RECIPES = {"without-head": ["--no-pseudo-head"], "with-head": []}
@@ -64,7 +76,9 @@ def call(*words: str) -> None:
     print("$ python " + " ".join(words), flush=True)
     code = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
     if code:
-        raise SystemExit(f"it ended with exit code {code}; what is finished is kept, start again to go on")
+        raise SystemExit(
+            f"it ended with exit code {code}; what is finished is kept, start again to go on"
+        )
 
 
 def train(args: argparse.Namespace) -> None:
@@ -75,8 +89,21 @@ def train(args: argparse.Namespace) -> None:
             continue
         resume = ["--resume"] if (folder / STATE).exists() else []
         length = ["--epochs", "1"] if args.quick else ["--minutes", f"{args.minutes:g}"]
-        call("train.py", str(args.data.resolve()), "--preset", "small", *RECIPES[recipe], *RATE, *length, "--seed",
-             str(seed), "--out", str(folder.resolve()), *(["--size", "32x48"] if args.quick else []), *resume)
+        call(
+            "train.py",
+            str(args.data.resolve()),
+            "--preset",
+            "small",
+            *RECIPES[recipe],
+            *RATE,
+            *length,
+            "--seed",
+            str(seed),
+            "--out",
+            str(folder.resolve()),
+            *(["--size", "32x48"] if args.quick else []),
+            *resume,
+        )
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -87,8 +114,16 @@ def evaluate(args: argparse.Namespace) -> None:
         elif (folder / METRICS).exists():
             print(f"{folder}: evaluated already")
         else:
-            call("evaluate.py", str(args.data.resolve()), *RATE, "--checkpoint", str((folder / MODEL).resolve()),
-                 "--out", str((folder / METRICS).parent.resolve()), *(["--no-baselines"] if args.quick else []))
+            call(
+                "evaluate.py",
+                str(args.data.resolve()),
+                *RATE,
+                "--checkpoint",
+                str((folder / MODEL).resolve()),
+                "--out",
+                str((folder / METRICS).parent.resolve()),
+                *(["--no-baselines"] if args.quick else []),
+            )
             metrics = json.loads((folder / METRICS).read_text())
             if not args.quick:
                 log_reading(f"small {recipe}", seed, reading(metrics))
@@ -97,13 +132,15 @@ def evaluate(args: argparse.Namespace) -> None:
 def reading(metrics: dict[str, Any]) -> str:
     """All frame AUCs of a reading in one field."""
     return "frame AUC % " + "; ".join(
-        f"{column} " + " ".join(f"{protocol} {100 * entry[protocol]['micro_auc']:.2f}" for protocol in entry)
+        f"{column} "
+        + " ".join(f"{protocol} {100 * entry[protocol]['micro_auc']:.2f}" for protocol in entry)
         for column, entry in metrics["scores"].items()
     )
 
 
 def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Of every run that is evaluated: frame AUC in % by column and protocol, baselines, training, prototypes."""
+    """Of every run that is evaluated: frame AUC in % by column and protocol, baselines, training,
+    prototypes."""
     from mpn.checkpoint import load_checkpoint
 
     found: dict[str, dict[str, Any]] = {}
@@ -118,7 +155,10 @@ def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
             "seed": seed,
             "scores": _auc(metrics["scores"]),
             "baselines": _auc(metrics["baselines"]),
-            "training": {name: training[name] for name in ("steps", "seconds", "windows", "threads", "options")},
+            "training": {
+                name: training[name]
+                for name in ("steps", "seconds", "windows", "threads", "options")
+            },
             "prototypes": training["collapse"],
         }
     if not found:
@@ -127,8 +167,10 @@ def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _auc(entries: dict[str, Any]) -> dict[str, dict[str, float]]:
-    return {name: {protocol: 100 * figures["micro_auc"] for protocol, figures in entry.items()}
-            for name, entry in entries.items()}
+    return {
+        name: {protocol: 100 * figures["micro_auc"] for protocol, figures in entry.items()}
+        for name, entry in entries.items()
+    }
 
 
 def cell(values: list[float]) -> str:
@@ -140,16 +182,26 @@ def cell(values: list[float]) -> str:
 
 
 def table_rows(found: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """The table's cells: the baselines, which are the same for every run, then the columns of both recipes."""
+    """The table's cells: the baselines, which are the same for every run, then the columns of both
+    recipes."""
     every = list(found.values())
-    rows = [[f"no learning: {name.replace('_', ' ')}", *(cell([entry[p]]) for p in PROTOCOLS)]
-            for name, entry in every[0]["baselines"].items()]
+    rows = [
+        [f"no learning: {name.replace('_', ' ')}", *(cell([entry[p]]) for p in PROTOCOLS)]
+        for name, entry in every[0]["baselines"].items()
+    ]
     for recipe in RECIPES:
         own = [one["scores"] for one in every if one["recipe"] == recipe]
         for column, title in ROWS.items():
             if own and column in own[0] and column not in LEFT_OUT[recipe]:
-                rows.append([f"{recipe.replace('-', ' the ')}: {title}", *(
-                    cell([one[column][p] for one in own if p in one[column]]) for p in PROTOCOLS)])
+                rows.append(
+                    [
+                        f"{recipe.replace('-', ' the ')}: {title}",
+                        *(
+                            cell([one[column][p] for one in own if p in one[column]])
+                            for p in PROTOCOLS
+                        ),
+                    ]
+                )
     return rows
 
 
@@ -158,7 +210,10 @@ def table(args: argparse.Namespace) -> None:
     found = collect(args)
     rows = table_rows(found)
     seeds = sorted({one["seed"] for one in found.values()})
-    header = [f"frame AUC (micro), %, mean (range) over seeds {', '.join(map(str, seeds))}", *PROTOCOLS.values()]
+    header = [
+        f"frame AUC (micro), %, mean (range) over seeds {', '.join(map(str, seeds))}",
+        *PROTOCOLS.values(),
+    ]
     if args.markdown:
         for line in [header, ["---"] * len(header), *rows]:
             print("| " + " | ".join(line) + " |")
@@ -166,14 +221,18 @@ def table(args: argparse.Namespace) -> None:
         print_table(header, rows)
     goals = {}
     for (recipe, column, protocol), needed in GOALS.items():
-        values = [one["scores"][column][protocol] for one in found.values() if one["recipe"] == recipe]
+        values = [
+            one["scores"][column][protocol] for one in found.values() if one["recipe"] == recipe
+        ]
         if values:
             name = f"{recipe.replace('-', ' the ')}, {column} ({protocol})"
             goals[name] = goal(statistics.mean(values), needed)
     for name, (limit, at_most) in PROTOTYPES.items():
         # Of every run, not of their mean: the worst counts.
         values = [one["prototypes"][name] for one in found.values()]
-        goals[f"prototypes, {name}, worst run"] = goal((max if at_most else min)(values), limit, at_most=at_most)
+        goals[f"prototypes, {name}, worst run"] = goal(
+            (max if at_most else min)(values), limit, at_most=at_most
+        )
     print()
     print_goals(goals)
     write_result("ped2", args, {"goals": goals, "table": [header, *rows], "runs": found})
@@ -190,13 +249,21 @@ def main() -> None:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(run=function)
-        verb.add_argument("--runs", type=Path, help="folder of the runs (default: runs/ped2; quick: runs/ped2-quick)")
+        verb.add_argument(
+            "--runs",
+            type=Path,
+            help="folder of the runs (default: runs/ped2; quick: runs/ped2-quick)",
+        )
         verb.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="default: 0 1")
-        verb.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), help="default: both")
+        verb.add_argument(
+            "--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), help="default: both"
+        )
         if name != "table":
             verb.add_argument("data", type=Path, metavar="DATA", help="Ped2's folder")
         if name == "train":
-            verb.add_argument("--minutes", type=float, default=55.0, help="of each training (default: 55)")
+            verb.add_argument(
+                "--minutes", type=float, default=55.0, help="of each training (default: 55)"
+            )
         if name == "table":
             verb.add_argument("--markdown", action="store_true", help="for the README")
     args = arguments.parse_args()

@@ -2,12 +2,14 @@
 
     python -m benchmarks.poisoned CHECKPOINT --work FOLDER
 
-For generated scenes that the model has not seen, and a kind of anomaly each: a clip of 600 frames with events of this
-kind in about a third of them is what `mpn adapt` gets, with its guard and without it, and the same clip without the
-anomalous actors for comparison. Which support windows the guard names against the truth (a window is poisoned if it
-shows an anomalous frame), how many poisoned ones are adapted on, and whether the adapted model still detects that kind
-in other clips of the scene: frame AUC (region score, causal) and share of the events above the camera's own threshold
-for --rate false alarms an hour. About two minutes a case on two cores; what is done is kept in --work.
+For generated scenes that the model has not seen, and a kind of anomaly each: a clip of 600 frames
+with events of this kind in about a third of them is what `mpn adapt` gets, with its guard and
+without it, and the same clip without the anomalous actors for comparison. Which support windows the
+guard names against the truth (a window is poisoned if it shows an anomalous frame), how many
+poisoned ones are adapted on, and whether the adapted model still detects that kind in other clips
+of the scene: frame AUC (region score, causal) and share of the events above the camera's own
+threshold for --rate false alarms an hour. About two minutes a case on two cores; what is done is
+kept in --work.
 """
 
 from __future__ import annotations
@@ -47,18 +49,21 @@ SHARE = 1 / 3  # of the support clip that is to be anomalous
 CASES = ("clean", "guard", "no guard")  # beside unadapted
 
 
-def drawn(scene: Scene, key: int, length: int, events: Sequence[tuple[str, float]], *, clean: bool = False
-          ) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
-    """Frames uint8 (H, W, 3) of a generated clip and their labels bool (T,); `clean`: without the anomalous actors,
-    all else the same."""
+def drawn(
+    scene: Scene, key: int, length: int, events: Sequence[tuple[str, float]], *, clean: bool = False
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames uint8 (H, W, 3) of a generated clip and their labels bool (T,); `clean`: without the
+    anomalous actors, all else the same."""
     clip = make_clip(scene, f"clip{key}", key, length, tuple(events))
     frames = list(clip.frames(anomalies=not clean))
     return [frame.image for frame in frames], np.array([bool(frame.tracks) for frame in frames])
 
 
-def poisoned_clip(scene: Scene, kind: str, length: int, key: int = 40_000
-                  ) -> tuple[list[np.ndarray], np.ndarray, list[tuple[str, float]]]:  # fmt: skip
-    """A clip with so many events of a kind, evenly spread, that about a third of it shows one: frames, labels, events.
+def poisoned_clip(
+    scene: Scene, kind: str, length: int, key: int = 40_000
+) -> tuple[list[np.ndarray], np.ndarray, list[tuple[str, float]]]:
+    """A clip with so many events of a kind, evenly spread, that about a third of it shows one:
+    frames, labels, events.
 
     How long they last is seen when they are drawn, so their number is corrected twice.
     """
@@ -83,31 +88,51 @@ def save_frames(folder: Path, frames: Sequence[np.ndarray]) -> Path:
 
 
 def named(report: Report, truth: np.ndarray, shots: int, window: int) -> dict[str, int]:
-    """Counts of the windows that the spread chose: all, poisoned, named by the guard, both; and the poisoned ones
-    among those that were adapted on."""
+    """Counts of the windows that the spread chose: all, poisoned, named by the guard, both; and the
+    poisoned ones among those that were adapted on."""
     blank = Clip("support", "", np.empty((len(truth), 1, 1, 1), np.uint8))
     chosen = {target for _, target in spread([blank], shots, window)}
-    bad = {target for target in range(window, len(truth)) if truth[target - window : target + 1].any()}
+    bad = {
+        target for target in range(window, len(truth)) if truth[target - window : target + 1].any()
+    }
     told = {entry.frame for entry in report.left_out}
-    return {"windows": len(chosen), "poisoned": len(chosen & bad), "named": len(told), "both": len(told & bad),
-            "poisoned_adapted_on": len({target for _, target in report.windows} & bad)}  # fmt: skip
+    return {
+        "windows": len(chosen),
+        "poisoned": len(chosen & bad),
+        "named": len(told),
+        "both": len(told & bad),
+        "poisoned_adapted_on": len({target for _, target in report.windows} & bad),
+    }
 
 
-def detection(detector: Detector, clips: Sequence[Clip], labels: Sequence[np.ndarray], rate: float) -> dict[str, float]:
-    """Frame AUC (region score, causal) on other clips of the scene, and the share of events above the threshold."""
+def detection(
+    detector: Detector, clips: Sequence[Clip], labels: Sequence[np.ndarray], rate: float
+) -> dict[str, float]:
+    """Frame AUC (region score, causal) on other clips of the scene, and the share of events above
+    the threshold."""
     window = detector.preset.window
     level = detector.calibration(FPS).threshold(rate).value
     found, truth, scores = [], [], []
     for own, label in zip(score_clips(detector, clips, "scoring"), labels):
-        raw = combine({name: values.astype(np.float64) for name, values in own.items()}, detector.weights,
-                      detector.normal)  # fmt: skip
+        raw = combine(
+            {name: values.astype(np.float64) for name, values in own.items()},
+            detector.weights,
+            detector.normal,
+        )
         scores.append(protocols.exponential(raw)[window:])
         truth.append(label[window:])
-        found += [bool((scores[-1][start:end] > level).any()) for start, end in intervals(truth[-1])]
-    return {"auc": frame_auc(truth, scores), "events_found": float(np.mean(found)) if found else float("nan")}
+        found += [
+            bool((scores[-1][start:end] > level).any()) for start, end in intervals(truth[-1])
+        ]
+    return {
+        "auc": frame_auc(truth, scores),
+        "events_found": float(np.mean(found)) if found else float("nan"),
+    }
 
 
-def one_case(detector: Detector, scene: Scene, kind: str, args: argparse.Namespace) -> dict[str, Any]:
+def one_case(
+    detector: Detector, scene: Scene, kind: str, args: argparse.Namespace
+) -> dict[str, Any]:
     """Everything about one scene and one kind of anomaly."""
     preset = detector.preset
     length, test_length = (200, 150) if args.quick else (600, 175)
@@ -116,22 +141,28 @@ def one_case(detector: Detector, scene: Scene, kind: str, args: argparse.Namespa
     clips, labels = [], []
     for number in range(2):
         # Not where the support clip has them.
-        images, label = drawn(scene, 50_000 + number, test_length, [(kind, 0.1 + 0.2 * number), (kind, 0.6)])
+        images, label = drawn(
+            scene, 50_000 + number, test_length, [(kind, 0.1 + 0.2 * number), (kind, 0.6)]
+        )
         fitted = np.stack([fit_frame(image, preset.size, preset.grey) for image in images])
         clips.append(Clip(f"test{number}", "scene", fitted.reshape(*fitted.shape[:3], -1), FPS))
         labels.append(label)
     found: dict[str, Any] = {
-        "scene": scene.index, "kind": kind, "anomalous_share": float(truth.mean()),
+        "scene": scene.index,
+        "kind": kind,
+        "anomalous_share": float(truth.mean()),
         "test_anomalous_share": float(np.concatenate(labels).mean()),
         "unadapted": detection(detector, clips, labels, args.rate),
-    }  # fmt: skip
+    }
     settings = Adaptation("adam", 2 if args.quick else None)  # as `mpn adapt` does
     with tempfile.TemporaryDirectory(prefix="mpn-poisoned-") as folder:
         sources = {"clean": clean, "guard": frames, "no guard": frames}
         for name, own in sources.items():
             source = save_frames(Path(folder) / ("clean" if name == "clean" else "poisoned"), own)
             # Its loss on held-out frames is no concern here, what it detects is.
-            options = CameraOptions(args.shots, settings, args.rate, guard=name != "no guard", force=True)
+            options = CameraOptions(
+                args.shots, settings, args.rate, guard=name != "no guard", force=True
+            )
             adapted, report = adapt_camera(detector, source, options, fps=FPS)
             label = np.zeros(length, bool) if name == "clean" else truth
             found[name] = detection(detector.sibling(adapted), clips, labels, args.rate)
@@ -140,24 +171,36 @@ def one_case(detector: Detector, scene: Scene, kind: str, args: argparse.Namespa
 
 
 def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Over all cases: precision and recall of the guard, and means and paired differences of detection."""
-    told, right, bad = (sum(case["guard"]["support"][name] for case in cases) for name in ("named", "both", "poisoned"))
+    """Over all cases: precision and recall of the guard, and means and paired differences of
+    detection."""
+    told, right, bad = (
+        sum(case["guard"]["support"][name] for case in cases)
+        for name in ("named", "both", "poisoned")
+    )
     wrong = sum(case["clean"]["support"]["named"] for case in cases)
     every = sum(case["clean"]["support"]["windows"] for case in cases)
     result: dict[str, Any] = {
-        "precision": right / told if told else float("nan"), "recall": right / bad if bad else float("nan"),
+        "precision": right / told if told else float("nan"),
+        "recall": right / bad if bad else float("nan"),
         "named_of_clean_clips": wrong / every,
-        "poisoned_adapted_on": {name: sum(case[name]["support"]["poisoned_adapted_on"] for case in cases)
-                                for name in ("guard", "no guard")},
-    }  # fmt: skip
+        "poisoned_adapted_on": {
+            name: sum(case[name]["support"]["poisoned_adapted_on"] for case in cases)
+            for name in ("guard", "no guard")
+        },
+    }
     for figure in ("auc", "events_found"):
         defined = [case for case in cases if np.isfinite(case["unadapted"][figure])]
         if not defined:
             continue
-        table = {name: np.array([case[name][figure] for case in defined]) for name in ("unadapted", *CASES)}
+        table = {
+            name: np.array([case[name][figure] for case in defined])
+            for name in ("unadapted", *CASES)
+        }
         means = {name: float(values.mean()) for name, values in table.items()}
-        pairs = {f"guard - {other}": paired_difference((table["guard"] - table[other])[:, None])
-                 for other in ("no guard", "clean", "unadapted")}  # fmt: skip
+        pairs = {
+            f"guard - {other}": paired_difference((table["guard"] - table[other])[:, None])
+            for other in ("no guard", "clean", "unadapted")
+        }
         result[figure] = {"mean": means, "differences": pairs}
     return result
 
@@ -167,15 +210,28 @@ def show(cases: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
     rows = []
     for case in cases:
         support = case["guard"]["support"]
-        cells = [f"{100 * case[name]['auc']:.1f} / {100 * case[name]['events_found']:.0f}"
-                 for name in ("unadapted", *CASES)]  # fmt: skip
-        rows.append([f"{case['scene']} {case['kind']}", f"{100 * case['anomalous_share']:.0f}",
-                     f"{support['both']} of {support['poisoned']}, {support['named'] - support['both']} wrong",
-                     *cells])  # fmt: skip
-    print_table(["AUC, % / events found, %", "poisoned, %", "poisoned windows named", "unadapted", *CASES], rows)
-    print(f"\nprecision {total['precision']:.2f}, recall {total['recall']:.2f}; of clean clips' windows "
-          f"{100 * total['named_of_clean_clips']:.0f} % are named; poisoned windows adapted on: "
-          f"{total['poisoned_adapted_on']}")  # fmt: skip
+        cells = [
+            f"{100 * case[name]['auc']:.1f} / {100 * case[name]['events_found']:.0f}"
+            for name in ("unadapted", *CASES)
+        ]
+        rows.append(
+            [
+                f"{case['scene']} {case['kind']}",
+                f"{100 * case['anomalous_share']:.0f}",
+                f"{support['both']} of {support['poisoned']}, "
+                f"{support['named'] - support['both']} wrong",
+                *cells,
+            ]
+        )
+    print_table(
+        ["AUC, % / events found, %", "poisoned, %", "poisoned windows named", "unadapted", *CASES],
+        rows,
+    )
+    print(
+        f"\nprecision {total['precision']:.2f}, recall {total['recall']:.2f}; of clean clips' "
+        f"windows {100 * total['named_of_clean_clips']:.0f} % are named; poisoned windows "
+        f"adapted on: {total['poisoned_adapted_on']}"
+    )
     for figure in ("auc", "events_found"):
         for name, pair in total.get(figure, {"differences": {}})["differences"].items():
             mean, low, high = (f"{100 * pair[part]:+.1f}" for part in ("mean", "low", "high"))
@@ -186,12 +242,22 @@ def main() -> None:
     """Runs the cases that are not done yet, prints the table, writes poisoned.json."""
     arguments = parser(__doc__)
     arguments.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    arguments.add_argument("--scenes", type=int, default=6, help="generated scenes, a kind each (default: 6)")
-    arguments.add_argument("--seed", type=int, default=2, help="of the scenes: another than trained on (default: 2)")
+    arguments.add_argument(
+        "--scenes", type=int, default=6, help="generated scenes, a kind each (default: 6)"
+    )
+    arguments.add_argument(
+        "--seed", type=int, default=2, help="of the scenes: another than trained on (default: 2)"
+    )
     arguments.add_argument("--shots", type=int, default=10, help="default: 10")
-    arguments.add_argument("--rate", type=float, default=1.0, help="false alarms an hour (default: 1)")
-    arguments.add_argument("--work", type=Path, metavar="FOLDER", help="where finished cases are kept, outside the "
-                           "repository (default: a temporary folder)")
+    arguments.add_argument(
+        "--rate", type=float, default=1.0, help="false alarms an hour (default: 1)"
+    )
+    arguments.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="where finished cases are kept, outside the repository (default: a temporary folder)",
+    )
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     args = arguments.parse_args()
@@ -199,25 +265,47 @@ def main() -> None:
         args.scenes, args.shots = min(args.scenes, 2), min(args.shots, 3)
     args.work = args.work or Path(tempfile.mkdtemp(prefix="mpn-poisoned-"))
     detector = open_model(args.checkpoint, args)
-    options = {"seed": args.seed, "shots": args.shots, "rate": args.rate, "quick": args.quick,
-               "checkpoint": detector.checkpoint.sha256}  # fmt: skip
-    print(f"{args.scenes} cases, about two minutes each on two cores; kept in {args.work}", flush=True)
+    options = {
+        "seed": args.seed,
+        "shots": args.shots,
+        "rate": args.rate,
+        "quick": args.quick,
+        "checkpoint": detector.checkpoint.sha256,
+    }
+    print(
+        f"{args.scenes} cases, about two minutes each on two cores; kept in {args.work}", flush=True
+    )
     cases = []
     for index in range(args.scenes):
         path, kind = args.work / f"poisoned-{index}.json", KINDS[index % len(KINDS)]
         if path.exists() and (kept := json.loads(path.read_text()))["options"] == options:
             cases.append(kept["case"])
             continue
-        scene = scene_clips(args.seed, index, training=0, validation=0, testing=0,
-                            size=(64, 96) if args.quick else (160, 240)).scene  # fmt: skip
+        scene = scene_clips(
+            args.seed,
+            index,
+            training=0,
+            validation=0,
+            testing=0,
+            size=(64, 96) if args.quick else (160, 240),
+        ).scene
         cases.append(one_case(detector, scene, kind, args))
         write_atomically(path, json.dumps({"options": options, "case": cases[-1]}))
     total = summary(cases)
     show(cases, total)
-    write_result("poisoned", args, plain({
-        "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256}, "options": options,
-        "recipe": asdict(detector.recipe), "summary": total, "cases": cases,
-    }))  # fmt: skip
+    write_result(
+        "poisoned",
+        args,
+        plain(
+            {
+                "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
+                "options": options,
+                "recipe": asdict(detector.recipe),
+                "summary": total,
+                "cases": cases,
+            }
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""A picture of a dozen pseudo-anomalies: `python -m benchmarks.pseudo_samples [DATA] --out docs/pseudo_anomalies.png`.
+"""A picture of a dozen pseudo-anomalies:
+`python -m benchmarks.pseudo_samples [DATA] --out docs/pseudo_anomalies.png`.
 
-Each sample is a pair: the last input frame, and the four input frames' largest change from the true ones with the
-area that counts as tampered outlined.
+Each sample is a pair: the last input frame, and the four input frames' largest change from the true
+ones with the area that counts as tampered outlined.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ ROWS, COLUMNS = 4, 3
 
 def main() -> None:
     """Draws samples that were tampered with until the picture is full."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("docs/pseudo_anomalies.png"))
     parser.add_argument("--seed", type=int, default=0)
@@ -37,8 +40,16 @@ def main() -> None:
         if sample.tampered.sum() < 60:
             continue
         frames = sample.frames[:-1, 0].numpy()
-        change = np.abs(frames.astype(int) - true[number].frames[:-1, 0].numpy()).max(axis=0).clip(0, 255)
-        tiles.append(np.hstack([outlined(frames[-1], sample.tampered), outlined(change.astype(np.uint8), None)]))
+        change = (
+            np.abs(frames.astype(int) - true[number].frames[:-1, 0].numpy())
+            .max(axis=0)
+            .clip(0, 255)
+        )
+        tiles.append(
+            np.hstack(
+                [outlined(frames[-1], sample.tampered), outlined(change.astype(np.uint8), None)]
+            )
+        )
         if len(tiles) == ROWS * COLUMNS:
             break
     rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
@@ -51,7 +62,9 @@ def outlined(grey: np.ndarray, area: np.ndarray | None) -> np.ndarray:
     """A grey picture (H, W) as BGR with a border, and the outline of an area on it."""
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     if area is not None:
-        found, _ = cv2.findContours(area.numpy().astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        found, _ = cv2.findContours(
+            area.numpy().astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
         cv2.drawContours(picture, found, -1, (0, 140, 255), 1)
     return cv2.copyMakeBorder(picture, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 

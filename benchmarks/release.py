@@ -1,4 +1,5 @@
-"""Makes a released model of a run's: weights as float16. `python -m benchmarks.release RUN/model.safetensors OUT`."""
+"""Makes a released model of a run's: weights as float16.
+`python -m benchmarks.release RUN/model.safetensors OUT`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ def main() -> None:
     checkpoint = load_checkpoint(options.model)
     save_checkpoint(options.out, checkpoint, half=True)
     load_checkpoint(options.out)
-    print(f"{options.model.stat().st_size / 1e6:.1f} MB -> {options.out}, {options.out.stat().st_size / 1e6:.1f} MB")
+    print(
+        f"{options.model.stat().st_size / 1e6:.1f} MB -> {options.out}, "
+        f"{options.out.stat().st_size / 1e6:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

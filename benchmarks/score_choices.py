@@ -1,6 +1,8 @@
-"""What stands in the anomaly map, and over what patch: figures on a choice set, never on a test split.
+"""What stands in the anomaly map, and over what patch: figures on a choice set, never on a test
+split.
 
-`python -m benchmarks.score_choices MODEL data/demo/validation` (PROTOCOL section 5: the demo set's validation scenes).
+`python -m benchmarks.score_choices MODEL data/demo/validation` (PROTOCOL section 5: the demo set's
+validation scenes).
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ def columns(network: torch.nn.Module, frames: np.ndarray) -> dict[str, float]:
         maps["head, probability"] = (logits.sigmoid(), factor)
         maps["head, log of the odds"] = (logits, factor)
         maps["head, log(1 + odds)"] = (torch.nn.functional.softplus(logits), factor)
-    found = {"PSNR": -float(-10 * difference.square().mean().log10()), "compactness": float(output.compactness.mean())}
+    found = {
+        "PSNR": -float(-10 * difference.square().mean().log10()),
+        "compactness": float(output.compactness.mean()),
+    }
     for name, (values, factor) in maps.items():
         for patch in PATCHES:
             found[f"{name}, {patch}"] = float(patch_means(values, patch // factor, 1).max())
@@ -61,7 +66,10 @@ def main() -> None:
             series.setdefault(name, {})[clip.name] = np.array([row[name] for row in rows])
     truth = {name: values[preset.window :] for name, values in labels.items()}
     for name, scores in series.items():
-        figures = [100 * frame_auc(truth, protocols.apply(protocol, scores)) for protocol in ("absolute", "causal")]
+        figures = [
+            100 * frame_auc(truth, protocols.apply(protocol, scores))
+            for protocol in ("absolute", "causal")
+        ]
         print(f"{name:28} {figures[0]:6.1f} {figures[1]:6.1f}")
 
 

@@ -1,14 +1,17 @@
-"""Scoring as an operator does it: a hundred thousand frames with flat memory, and ten SIGKILLs that change nothing.
+"""Scoring as an operator does it: a hundred thousand frames with flat memory, and ten SIGKILLs that
+change nothing.
 
-    python -m benchmarks.score_jobs memory --work FOLDER     (some minutes; with --model checkpoints/demo.safetensors
+    python -m benchmarks.score_jobs memory --work FOLDER     (some minutes; with --model
+    checkpoints/demo.safetensors
                                                               half an hour on one core)
     python -m benchmarks.score_jobs kills --work FOLDER      (about 5 minutes)
 
-memory: one made clip again and again in a .mp4 of 100,000 frames; resident size of `python -m mpn score` while it runs,
-with a network of 32x48 pixels unless --model says otherwise (what a network needs does not depend on how many frames
-there are). Wanted: the mean over the last tenth of the frames within 5 % of that over the second tenth.
-kills: a video of 6,000 frames is scored once without a stop, then again with ten SIGKILLs at random moments
-(start-up included), each followed by the same command. Wanted: the same scores.csv, to the byte.
+memory: one made clip again and again in a .mp4 of 100,000 frames; resident size of
+`python -m mpn score` while it runs, with a network of 32x48 pixels unless --model says otherwise
+(what a network needs does not depend on how many frames there are). Wanted: the mean over the last
+tenth of the frames within 5 % of that over the second tenth. kills: a video of 6,000 frames is
+scored once without a stop, then again with ten SIGKILLs at random moments (start-up included), each
+followed by the same command. Wanted: the same scores.csv, to the byte.
 """
 
 from __future__ import annotations
@@ -58,15 +61,29 @@ def write_tiny_model(path: Path) -> Path:
     torch.manual_seed(0)
     network = build_model("small", height=32, width=48, channels=4)
     generator = np.random.default_rng(0)
-    normal = {name: [generator.normal(1, 0.1, 500)] for name in ("error", "pseudo", "psnr_db", "compactness")}
+    normal = {
+        name: [generator.normal(1, 0.1, 500)]
+        for name in ("error", "pseudo", "psnr_db", "compactness")
+    }
     save_checkpoint(path, Checkpoint(network, fps=RATE, normal=normal))
     return path
 
 
 def command(video: Path, out: Path, model: Path = MODEL) -> list[str]:
     """The job's command line."""
-    return [sys.executable, "-m", "mpn", "score", str(video), "--checkpoint", str(model), "--out", str(out),
-            "--threads", "1"]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "mpn",
+        "score",
+        str(video),
+        "--checkpoint",
+        str(model),
+        "--out",
+        str(out),
+        "--threads",
+        "1",
+    ]
 
 
 def rows(table: Path) -> int:
@@ -98,7 +115,9 @@ def memory(work: Path, frames: int, model: Path | None) -> dict:
     if process.wait() != 0:
         raise SystemExit(f"mpn score ended with exit code {process.returncode}")
     mean = {
-        tenth: float(np.mean([size for count, size in samples if tenth - 1 <= 10 * count / frames < tenth]))
+        tenth: float(
+            np.mean([size for count, size in samples if tenth - 1 <= 10 * count / frames < tenth])
+        )
         for tenth in (2, 10)
     }
     share = abs(mean[10] / mean[2] - 1)
@@ -130,7 +149,9 @@ def kills(work: Path, frames: int, count: int) -> dict:
         ended = process.poll() is not None
         process.kill()
         process.wait()
-        moments.append({"seconds": round(wait, 2), "rows_there": rows(table), "had_finished": ended})
+        moments.append(
+            {"seconds": round(wait, 2), "rows_there": rows(table), "had_finished": ended}
+        )
     subprocess.run(command(video, work / "killed"), check=True, **quiet)
     same = table.read_bytes() == (work / "whole" / "video" / "scores.csv").read_bytes()
     others = [path.name for path in (work / "killed").iterdir() if path.name != "video"]
@@ -141,7 +162,9 @@ def kills(work: Path, frames: int, count: int) -> dict:
         "left_behind": others,
         "goals": {
             "the same table, to the byte": goal(float(same), 1),
-            "kills in the midst of the job": goal(sum(not moment["had_finished"] for moment in moments), count),
+            "kills in the midst of the job": goal(
+                sum(not moment["had_finished"] for moment in moments), count
+            ),
         },
     }
 
@@ -151,7 +174,9 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("part", choices=("memory", "kills"))
     arguments.add_argument("--model", type=Path, help="of the memory (default: a tiny one)")
-    arguments.add_argument("--work", type=Path, help="for videos and results (default: a temporary folder)")
+    arguments.add_argument(
+        "--work", type=Path, help="for videos and results (default: a temporary folder)"
+    )
     args: argparse.Namespace = arguments.parse_args()
     work = args.work or Path(tempfile.mkdtemp(prefix="mpn-score-jobs-"))
     work.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,11 @@
-"""Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file, decoding included.
+"""Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file, decoding
+included.
 
-Training is a whole `mpn.training.Training` run on random uint8 clips: loader with pseudo-anomalies, forward,
-backward, clipping, Adam, logging, saving. Scoring is `score_frames` over `open_source(...).frames(...)` of an
-mp4v file that is made for it (moving figures on a textured ground, some noise). The time until the first line
-of the log, and a first short pass over the file, are not counted.
+Training is a whole `mpn.training.Training` run on random uint8 clips: loader with pseudo-anomalies,
+forward, backward, clipping, Adam, logging, saving. Scoring is `score_frames` over
+`open_source(...).frames(...)` of an mp4v file that is made for it (moving figures on a textured
+ground, some noise). The time until the first line of the log, and a first short pass over the file,
+are not counted.
 
     python -m benchmarks.small_speed            (about 8 minutes on two cores, nothing else running)
     python -m benchmarks.small_speed --quick
@@ -22,7 +24,16 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.common import goal, machine, parser, print_goals, print_table, shown, spread, write_result
+from benchmarks.common import (
+    goal,
+    machine,
+    parser,
+    print_goals,
+    print_table,
+    shown,
+    spread,
+    write_result,
+)
 from mpn.datasets.windows import Clip
 from mpn.detector import use_bfloat16
 from mpn.network import Network, build_model
@@ -43,23 +54,31 @@ def training_rates(steps: int, precision: str, size: tuple[int, int] | None) -> 
     windows = -(-(steps * options.batch_size) // (CLIPS - 1))
     generator = np.random.default_rng(0)
     shape = (windows + small.window, *small.size, small.colours)
-    clips = [Clip(f"{n:02d}", "scene", generator.integers(0, 256, shape, np.uint8)) for n in range(CLIPS)]
+    clips = [
+        Clip(f"{n:02d}", "scene", generator.integers(0, 256, shape, np.uint8)) for n in range(CLIPS)
+    ]
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         Training(clips, small, options, folder).run(lambda line: times.append(line["seconds"]))
     # A last line may close a shorter stretch.
     times = times[: steps // LOG_EVERY]
-    return [LOG_EVERY * options.batch_size / (after - before) for before, after in zip(times, times[1:])]
+    return [
+        LOG_EVERY * options.batch_size / (after - before) for before, after in zip(times, times[1:])
+    ]
 
 
 def write_video(path: Path, frames: int) -> None:
     """An mp4v file at 30 frames/s: figures that walk over a textured ground, with sensor noise."""
     generator = np.random.default_rng(0)
-    ground = cv2.GaussianBlur(generator.integers(60, 200, (VIDEO_HEIGHT, VIDEO_WIDTH, 3)).astype(np.uint8), (9, 9), 0)
+    ground = cv2.GaussianBlur(
+        generator.integers(60, 200, (VIDEO_HEIGHT, VIDEO_WIDTH, 3)).astype(np.uint8), (9, 9), 0
+    )
     starts = generator.uniform((0, 0), (VIDEO_WIDTH, VIDEO_HEIGHT), (12, 2))
     speeds = generator.uniform(-2, 2, (12, 2))
     noise = generator.normal(0, 3, (8, *ground.shape))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (VIDEO_WIDTH, VIDEO_HEIGHT))
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (VIDEO_WIDTH, VIDEO_HEIGHT)
+    )
     if not writer.isOpened():
         raise SystemExit("this build of OpenCV cannot write mp4v")
     for number in range(frames):
@@ -82,29 +101,42 @@ def scoring_rate(network: Network, path: Path, batch_size: int, bfloat16: bool) 
 def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
     """Every precision and batch size, taken in turn."""
     torch.manual_seed(0)
-    network = build_model("small").eval().to(memory_format=torch.channels_last)  # as mpn.Detector has it
+    # as mpn.Detector has it
+    network = build_model("small").eval().to(memory_format=torch.channels_last)
     settings = [(precision, batch) for precision in ("float32", "bfloat16") for batch in (1, 4, 8)]
     rates: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         write_video(path, frames)
         for precision, batch in settings:
-            warm_up = islice(open_source(path).frames(network.preset.size, network.preset.grey), 4 + 2 * batch)
+            warm_up = islice(
+                open_source(path).frames(network.preset.size, network.preset.grey), 4 + 2 * batch
+            )
             list(score_frames(network, warm_up, batch_size=batch, bfloat16=precision == "bfloat16"))
         for _ in range(repeats):
             for precision, batch in settings:
-                rates[precision, batch].append(scoring_rate(network, path, batch, precision == "bfloat16"))
-    return [{"what": "scoring", "precision": precision, "batch": batch, "per_second": spread(found)}
-            for (precision, batch), found in rates.items()]
+                rates[precision, batch].append(
+                    scoring_rate(network, path, batch, precision == "bfloat16")
+                )
+    return [
+        {"what": "scoring", "precision": precision, "batch": batch, "per_second": spread(found)}
+        for (precision, batch), found in rates.items()
+    ]
 
 
 def main() -> None:
     """Measures, prints, writes small_speed.json."""
     arguments = parser(__doc__)
     arguments.add_argument("--frames", type=int, help="of the video (default 600; quick: 24)")
-    arguments.add_argument("--repeats", type=int, help="passes over the video (default 5; quick: 2)")
-    arguments.add_argument("--steps", type=int, help=f"of each training, 3 x {LOG_EVERY} at least (default 200)")
-    arguments.add_argument("--threads", type=int, help="of torch (default: its own choice, the cores)")
+    arguments.add_argument(
+        "--repeats", type=int, help="passes over the video (default 5; quick: 2)"
+    )
+    arguments.add_argument(
+        "--steps", type=int, help=f"of each training, 3 x {LOG_EVERY} at least (default 200)"
+    )
+    arguments.add_argument(
+        "--threads", type=int, help="of torch (default: its own choice, the cores)"
+    )
     args = arguments.parse_args()
     logging.getLogger("mpn").setLevel(logging.ERROR)
     if args.threads:
@@ -114,23 +146,49 @@ def main() -> None:
     rows = []
     for precision in ("bfloat16", "float32"):
         rates = training_rates(steps, precision, (32, 48) if args.quick else None)
-        rows.append({"what": "training", "precision": precision, "batch": TrainingOptions(epochs=1).batch_size,
-                     "per_second": spread(rates)})
-    rows += measure_scoring(args.frames or (24 if args.quick else 600), args.repeats or (2 if args.quick else 5))
+        rows.append(
+            {
+                "what": "training",
+                "precision": precision,
+                "batch": TrainingOptions(epochs=1).batch_size,
+                "per_second": spread(rates),
+            }
+        )
+    rows += measure_scoring(
+        args.frames or (24 if args.quick else 600), args.repeats or (2 if args.quick else 5)
+    )
 
-    print_table(["small", "precision", "batch", "samples or frames/s"],
-                [[row["what"], row["precision"], str(row["batch"]), shown(row["per_second"], 1)] for row in rows])
+    print_table(
+        ["small", "precision", "batch", "samples or frames/s"],
+        [
+            [row["what"], row["precision"], str(row["batch"]), shown(row["per_second"], 1)]
+            for row in rows
+        ],
+    )
     print()
-    # Judged as it comes, not by the best of the rows: `--precision auto` and the default batch sizes.
+    # Judged as it comes, not by the best of the rows: `--precision auto` and the default batch
+    # sizes.
     precision = "bfloat16" if use_bfloat16("auto") else "float32"
     usual = {"training": TrainingOptions(epochs=1).batch_size, "scoring": 4}
-    own = {row["what"]: row["per_second"]["median"] for row in rows
-           if row["batch"] == usual[row["what"]] and row["precision"] == precision}
-    goals = {f"training, samples/s ({precision})": goal(own["training"], SAMPLES_PER_SECOND),
-             f"scoring, frames/s ({precision}, batch {usual['scoring']})": goal(own["scoring"], FRAMES_PER_SECOND)}
+    own = {
+        row["what"]: row["per_second"]["median"]
+        for row in rows
+        if row["batch"] == usual[row["what"]] and row["precision"] == precision
+    }
+    goals = {
+        f"training, samples/s ({precision})": goal(own["training"], SAMPLES_PER_SECOND),
+        f"scoring, frames/s ({precision}, batch {usual['scoring']})": goal(
+            own["scoring"], FRAMES_PER_SECOND
+        ),
+    }
     print_goals(goals)
-    result = {"steps": steps, "preset": preset("small").to_dict(), "goals": goals, "cases": rows,
-              "load_average_before": state["load_average_before"]}
+    result = {
+        "steps": steps,
+        "preset": preset("small").to_dict(),
+        "goals": goals,
+        "cases": rows,
+        "load_average_before": state["load_average_before"],
+    }
     write_result("small_speed", args, result, threads=torch.get_num_threads())
 
 

@@ -1,8 +1,9 @@
 """The prototype unit written out as it was published: the yardstick of `unit_speed`.
 
-The query is normalised as a full tensor, and prototypes and normalcy encoding are sums over products of shape
-(batch, positions, prototypes, features) - 335 MB a frame at 256x256 - where `mpn.network.PrototypeUnit` has
-matrix products (Lv et al., CVPR 2021; DESIGN section 2). Run by itself it checks that both agree:
+The query is normalised as a full tensor, and prototypes and normalcy encoding are sums over
+products of shape (batch, positions, prototypes, features) - 335 MB a frame at 256x256 - where
+`mpn.network.PrototypeUnit` has matrix products (Lv et al., CVPR 2021; DESIGN section 2). Run by
+itself it checks that both agree:
 
     python -m benchmarks.written_out
 """
@@ -18,9 +19,11 @@ from torch.nn import functional as F
 
 from mpn.network import Network, PrototypeUnit, build_model
 
-# Largest difference allowed, relative to the largest magnitude of each array (as for the parity tests).
+# Largest difference allowed, relative to the largest magnitude of each array (as for the parity
+# tests).
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-# Heads as they are initialised make all prototypes alike, and a mistake in attention or assignment would not show.
+# Heads as they are initialised make all prototypes alike, and a mistake in attention or assignment
+# would not show.
 SHARPENED = 40.0
 
 
@@ -40,11 +43,13 @@ class WrittenOutUnit(nn.Module):
         self.frame_by_frame = frame_by_frame
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Decoder features (B, D, h, w) -> what `PrototypeUnit.forward` gives, but for the first two: the
-        query itself in place of the features, and ones for its inverse norm."""
+        """Decoder features (B, D, h, w) -> what `PrototypeUnit.forward` gives, but for the first
+        two: the query itself in place of the features, and ones for its inverse norm."""
         if not self.frame_by_frame:
             return self._forward(features)
-        return tuple(torch.cat(parts) for parts in zip(*(self._forward(one[None]) for one in features)))
+        return tuple(
+            torch.cat(parts) for parts in zip(*(self._forward(one[None]) for one in features))
+        )
 
     def _forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         b, d, h, w = features.shape
@@ -60,7 +65,14 @@ class WrittenOutUnit(nn.Module):
         distance = (query - unit_prototypes.gather(1, nearest)).square().sum(dim=2)
         aggregation = aggregation.transpose(1, 2).reshape(b, d, h, w)
         inverse_norm = torch.ones((), device=query.device).expand(b, h * w, 1)
-        return normalised, inverse_norm, prototypes, assignment, aggregation, distance.reshape(b, h, w)
+        return (
+            normalised,
+            inverse_norm,
+            prototypes,
+            assignment,
+            aggregation,
+            distance.reshape(b, h, w),
+        )
 
 
 def write_out(network: Network, *, frame_by_frame: bool = False) -> Network:
@@ -70,8 +82,11 @@ def write_out(network: Network, *, frame_by_frame: bool = False) -> Network:
 
 
 @torch.inference_mode()
-def differences(dtype: torch.dtype, size: int = 64, *, frame_by_frame: bool = False) -> dict[str, float]:
-    """Largest difference of every output of `base` with either unit, relative to its largest magnitude."""
+def differences(
+    dtype: torch.dtype, size: int = 64, *, frame_by_frame: bool = False
+) -> dict[str, float]:
+    """Largest difference of every output of `base` with either unit, relative to its largest
+    magnitude."""
     torch.manual_seed(0)
     network = build_model("base", height=size, width=size).to(dtype).eval()
     network.prototype.heads.weight.mul_(SHARPENED)
@@ -84,21 +99,30 @@ def differences(dtype: torch.dtype, size: int = 64, *, frame_by_frame: bool = Fa
 
 
 def check_agreement(size: int = 64) -> dict[str, float]:
-    """The largest relative difference per precision. Raises SystemExit where the two forms disagree."""
+    """The largest relative difference per precision. Raises SystemExit where the two forms
+    disagree."""
     found = {}
     for dtype, allowed in TOLERANCE.items():
         both = [differences(dtype, size), differences(dtype, size, frame_by_frame=True)]
-        name, worst = max((item for each in both for item in each.items()), key=lambda item: item[1])
+        name, worst = max(
+            (item for each in both for item in each.items()), key=lambda item: item[1]
+        )
         if not worst <= allowed:
-            raise SystemExit(f"the two forms disagree in {dtype}: {name} by {worst:.1e}, {allowed:.0e} allowed")
+            raise SystemExit(
+                f"the two forms disagree in {dtype}: {name} by {worst:.1e}, {allowed:.0e} allowed"
+            )
         found[str(dtype).removeprefix("torch.")] = worst
     return found
 
 
 def main() -> None:
     """Prints how far the two forms differ."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", help='{"size": 64}: another size; prints JSON (used by unit_speed)')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--case", help='{"size": 64}: another size; prints JSON (used by unit_speed)'
+    )
     case = json.loads(parser.parse_args().case or "null")
     if case:
         print(json.dumps(check_agreement(case["size"])))

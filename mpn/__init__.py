@@ -1,9 +1,9 @@
 """mpn: video anomaly detection with the Meta Prototype Network.
 
-    import mpn
-    detector = mpn.load("checkpoints/demo.safetensors")
-    for result in detector.score("video.mp4"):
-        print(result.frame, result.score)
+import mpn
+detector = mpn.load("checkpoints/demo.safetensors")
+for result in detector.score("video.mp4"):
+    print(result.frame, result.score)
 """
 
 from __future__ import annotations
@@ -15,4 +15,14 @@ from mpn.detector import Detector, Result, load
 from mpn.network import Network, build_model
 from mpn.presets import PRESETS, Preset, preset
 
-__all__ = ["PRESETS", "Detector", "Network", "Preset", "Result", "build_model", "load", "metrics", "preset"]
+__all__ = [
+    "PRESETS",
+    "Detector",
+    "Network",
+    "Preset",
+    "Result",
+    "build_model",
+    "load",
+    "metrics",
+    "preset",
+]

@@ -1,8 +1,9 @@
 """Files of torch.save, in both its formats, read without running anything in them.
 
-Before torch 1.6 a file is a sequence of pickles (a magic number, a version, the machine it was written on, the object,
-the keys of its storages) with the bytes of the storages behind them; since then it is a zip archive without
-compression, with the object's pickle in `NAME/data.pkl` and each storage in `NAME/data/KEY`.
+Before torch 1.6 a file is a sequence of pickles (a magic number, a version, the machine it was
+written on, the object, the keys of its storages) with the bytes of the storages behind them; since
+then it is a zip archive without compression, with the object's pickle in `NAME/data.pkl` and each
+storage in `NAME/data/KEY`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,16 @@ PROTOCOL_VERSION = 1001
 MOST_BYTES, MOST_PICKLE_BYTES = 2**30, 2**24
 MOST_MEMBERS = 10_000
 # What zipfile raises for archives that are broken in one way or another.
-BROKEN = (zipfile.BadZipFile, struct.error, ValueError, LookupError, OverflowError, RuntimeError, EOFError, OSError)
+BROKEN = (
+    zipfile.BadZipFile,
+    struct.error,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    EOFError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)
@@ -56,16 +66,22 @@ class TorchFile:
             CheckpointError: its bytes are damaged, or it has no numbers.
         """
         if 0 in stored.shape:
-            raise CheckpointError(f"{self.path}: it has a tensor of shape {stored.shape}, without a number in it")
+            raise CheckpointError(
+                f"{self.path}: it has a tensor of shape {stored.shape}, without a number in it"
+            )
         try:
             data = self._read(stored.storage)
         except BROKEN as error:
             raise _broken(self.path, error) from None
         # A stride of a dimension of length 1 makes no difference and may be any number.
-        strides = [stride if length > 1 else 1 for length, stride in zip(stored.shape, stored.strides)]
+        strides = [
+            stride if length > 1 else 1 for length, stride in zip(stored.shape, stored.strides)
+        ]
         count = 1 + sum((length - 1) * stride for length, stride in zip(stored.shape, strides))
         dtype = stored.storage.dtype
-        span = bytearray(data[stored.offset * dtype.itemsize : (stored.offset + count) * dtype.itemsize])
+        span = bytearray(
+            data[stored.offset * dtype.itemsize : (stored.offset + count) * dtype.itemsize]
+        )
         values = torch.frombuffer(span, dtype=dtype).as_strided(stored.shape, strides)
         return values.clone(memory_format=torch.contiguous_format)
 
@@ -74,15 +90,17 @@ def read_torch_file(path: str | Path) -> TorchFile:
     """Reads a file that torch.save wrote; nothing in it is executed.
 
     Raises:
-        CheckpointError: missing, of another kind, cut short or damaged, or asking for anything that weights have no
-            use for.
+        CheckpointError: missing, of another kind, cut short or damaged, or asking for anything that
+            weights have no use for.
     """
     path = Path(path)
     if not path.is_file():
         kind = "is a folder, not a file that torch.save wrote" if path.is_dir() else "is not there"
         raise CheckpointError(f"{path} {kind}: give the .pth file that the authors' code saved")
     if (size := path.stat().st_size) > MOST_BYTES:
-        raise CheckpointError(f"{path} has {size / 1e6:,.0f} MB, which no file of the authors' network has")
+        raise CheckpointError(
+            f"{path} has {size / 1e6:,.0f} MB, which no file of the authors' network has"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -93,17 +111,23 @@ def read_torch_file(path: str | Path) -> TorchFile:
         elif data[:1] == b"\x80":
             layout, (root, read) = BEFORE, _sequence(data)
         else:
-            raise CheckpointError("it is not a file that torch.save wrote (neither a pickle nor a zip archive)")
+            raise CheckpointError(
+                "it is not a file that torch.save wrote (neither a pickle nor a zip archive)"
+            )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except BROKEN as error:
         raise _broken(path, error) from None
     # The storage read last is kept: all tensors of a file may be views of one.
-    return TorchFile(path, layout, hashlib.sha256(data).hexdigest(), root, lru_cache(maxsize=1)(read))
+    return TorchFile(
+        path, layout, hashlib.sha256(data).hexdigest(), root, lru_cache(maxsize=1)(read)
+    )
 
 
 def _broken(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is cut short or damaged ({shown(str(error))}): copy or download it again")
+    return CheckpointError(
+        f"{path} is cut short or damaged ({shown(str(error))}): copy or download it again"
+    )
 
 
 def _sequence(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
@@ -114,17 +138,26 @@ def _sequence(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
     system = machine.follow(stream)
     little = system.get("little_endian") if type(system) is dict else None
     if little is not (sys.byteorder == "little"):
-        raise CheckpointError("it was written on a machine of the other byte order: save it again on one like this")
+        raise CheckpointError(
+            "it was written on a machine of the other byte order: save it again on one like this"
+        )
     root, keys = machine.follow(stream), machine.follow(stream)
-    if type(keys) is not list or not all(type(key) is str for key in keys) or set(keys) != set(machine.storages):
+    if (
+        type(keys) is not list
+        or not all(type(key) is str for key in keys)
+        or set(keys) != set(machine.storages)
+    ):
         raise CheckpointError("its list of storages is not that of its tensors")
     places, place = {}, stream.tell()
     for key in keys:
         storage, place = machine.storages[key], place + 8
-        (count,) = struct.unpack("<q" if little else ">q", data[place - 8 : place].ljust(8, b"\xff"))
+        (count,) = struct.unpack(
+            "<q" if little else ">q", data[place - 8 : place].ljust(8, b"\xff")
+        )
         if count != storage.count or storage.size > len(data) - place:
             raise CheckpointError(
-                f"cut short or damaged: storage {shown(key)} of {storage.size:,} bytes is not where it should be"
+                f"cut short or damaged: storage {shown(key)} of {storage.size:,} bytes is not "
+                "where it should be"
             )
         places[key] = place
         place += storage.size
@@ -137,20 +170,28 @@ def _zip(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
     members = _members(archive, len(data))
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise CheckpointError(f"it is a zip archive with {len(pickles)} files NAME/data.pkl, torch.save writes one")
+        raise CheckpointError(
+            f"it is a zip archive with {len(pickles)} files NAME/data.pkl, torch.save writes one"
+        )
     folder = pickles[0].removesuffix("data.pkl")
     if members[pickles[0]].file_size > MOST_PICKLE_BYTES:
-        raise CheckpointError(f"its pickle has {members[pickles[0]].file_size:,} bytes, which no weights need")
+        raise CheckpointError(
+            f"its pickle has {members[pickles[0]].file_size:,} bytes, which no weights need"
+        )
     order = members.get(f"{folder}byteorder")
     if order is not None and archive.read(order) != sys.byteorder.encode():
-        raise CheckpointError("it was written on a machine of the other byte order: save it again on one like this")
+        raise CheckpointError(
+            "it was written on a machine of the other byte order: save it again on one like this"
+        )
     machine = Machine()
     root = machine.follow(io.BytesIO(archive.read(members[pickles[0]])))
     for key, storage in machine.storages.items():
         member = members.get(f"{folder}data/{key}")
         found = "missing" if member is None else f"{member.file_size:,} bytes long"
         if member is None or member.file_size != storage.size:
-            raise CheckpointError(f"its storage {shown(key)} of {storage.size:,} bytes is {found}: it is damaged")
+            raise CheckpointError(
+                f"its storage {shown(key)} of {storage.size:,} bytes is {found}: it is damaged"
+            )
     return root, lambda storage: archive.read(members[f"{folder}data/{storage.key}"])
 
 
@@ -162,9 +203,13 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     for member in members:
         name = member.orig_filename
         if name.startswith("/") or ".." in name.split("/") or set(name) & set("\\:\0"):
-            raise CheckpointError(f"refused: it is a zip archive with a path that leads out of it, {shown(name)}")
+            raise CheckpointError(
+                f"refused: it is a zip archive with a path that leads out of it, {shown(name)}"
+            )
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-            raise CheckpointError(f"refused: {shown(name)} in it is compressed or encrypted; torch.save does neither")
+            raise CheckpointError(
+                f"refused: {shown(name)} in it is compressed or encrypted; torch.save does neither"
+            )
     named = {member.filename: member for member in members}
     if len(named) != len(members):
         raise CheckpointError("refused: it is a zip archive with the same name twice")

@@ -1,9 +1,10 @@
 """Pickles of torch.save, read without running anything.
 
-A pickle is a program: it names functions of any module and calls them. Here it is only parsed (by `pickletools`, which
-looks nothing up) and followed on a stack of its own. No name is ever imported, no function of the file's choice called,
-no attribute set; what comes out is plain values, descriptions of tensors, and stand-ins for objects. Names that a file
-of weights has no use for are refused.
+A pickle is a program: it names functions of any module and calls them. Here it is only parsed (by
+`pickletools`, which looks nothing up) and followed on a stack of its own. No name is ever imported,
+no function of the file's choice called, no attribute set; what comes out is plain values,
+descriptions of tensors, and stand-ins for objects. Names that a file of weights has no use for are
+refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 
 from mpn.errors import CheckpointError
 
-# Far above what a file of weights needs, under 20,000 with the optimizer's state; followed in a second or two.
+# Far above what a file of weights needs, under 20,000 with the optimizer's state; followed in a
+# second or two.
 MOST_OPERATIONS = 200_000
 MOST_DIMENSIONS = 8
 HIGHEST = 2**63  # counts and places are below; numbers of any length would take forever to multiply
@@ -37,10 +39,12 @@ STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-# Objects of these are kept as stand-ins: the authors' own classes, torch's layers and what wraps them, and the
-# "backend" that every layer kept up to torch 1.2, which the authors used.
+# Objects of these are kept as stand-ins: the authors' own classes, torch's layers and what wraps
+# them, and the "backend" that every layer kept up to torch 1.2, which the authors used.
 STAND_IN_MODULES = ("model.", "torch.nn.modules.", "torch.nn.parallel.", "torch.nn.backends.")
-STAND_INS = {"builtins.set", "torch.Size", "torch.device"} | {str(dtype) for dtype in STORAGES.values()}
+STAND_INS = {"builtins.set", "torch.Size", "torch.device"} | {
+    str(dtype) for dtype in STORAGES.values()
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Named:
 
 @dataclass(eq=False)
 class StandIn:
-    """An object of the file: the name of its class, and its attributes where it is a module of torch."""
+    """An object of the file: the name of its class, and its attributes where it is a module of
+    torch."""
 
     kind: str
     state: dict[Any, Any] = field(default_factory=dict)
@@ -78,7 +83,8 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class StoredTensor:
-    """A tensor of the file, not read yet; it lies within its storage and has no more numbers than that."""
+    """A tensor of the file, not read yet; it lies within its storage and has no more numbers than
+    that."""
 
     storage: Storage
     offset: int
@@ -101,13 +107,14 @@ class Machine:
         """What one pickle describes; `stream` is then right behind it.
 
         Returns:
-            None, numbers and strings as they are; lists, tuples and dicts (keys are numbers and strings only);
-            `Named`, `StandIn`, `Storage` and `StoredTensor`. Lists, dicts and stand-ins may contain themselves.
+            None, numbers and strings as they are; lists, tuples and dicts (keys are numbers and
+            strings only); `Named`, `StandIn`, `Storage` and `StoredTensor`. Lists, dicts and
+            stand-ins may contain themselves.
 
         Raises:
-            CheckpointError: it asks for a name that weights have no use for, uses an operation that torch.save never
-                writes, describes an impossible tensor, or is cut short, broken or absurdly large. The message doesn't
-                name the file.
+            CheckpointError: it asks for a name that weights have no use for, uses an operation that
+                torch.save never writes, describes an impossible tensor, or is cut short, broken or
+                absurdly large. The message doesn't name the file.
         """
         self._stack: list[Any] = []
         self._marks: list[int] = []
@@ -122,8 +129,13 @@ class Machine:
             return self._pop()
         except CheckpointError as error:
             raise CheckpointError(f"{error} (byte {place:,})") from None
-        except (ValueError, OverflowError) as error:  # of the parser: cut short, or not of this language
-            raise CheckpointError(f"its pickle is cut short or broken ({shown(str(error))})") from None
+        except (
+            ValueError,
+            OverflowError,
+        ) as error:  # of the parser: cut short, or not of this language
+            raise CheckpointError(
+                f"its pickle is cut short or broken ({shown(str(error))})"
+            ) from None
 
     def _step(self, name: str, argument: Any) -> None:
         self._operations += 1
@@ -160,7 +172,9 @@ class Machine:
         value = self._pop()
         self._push(value)
         if type(value) is not kind:
-            raise CheckpointError(f"its pickle is broken: {doing} where a {kind.__name__} was expected")
+            raise CheckpointError(
+                f"its pickle is broken: {doing} where a {kind.__name__} was expected"
+            )
         return value
 
     def _append(self, values: list[Any]) -> None:
@@ -185,20 +199,26 @@ class Machine:
     def _stack_global(self, _: None) -> None:
         name, module = self._pop(), self._pop()
         if type(name) is not str or type(module) is not str:
-            raise CheckpointError("refused: it asks for a class or function by something that is no name")
+            raise CheckpointError(
+                "refused: it asks for a class or function by something that is no name"
+            )
         self._push(_allowed(module, name))
 
     def _reduce(self, _: None) -> None:
         arguments, function = self._pop(), self._pop()
         if type(function) is not Named or type(arguments) is not tuple:
-            raise CheckpointError("refused: it calls something that is not a known class or function")
+            raise CheckpointError(
+                "refused: it calls something that is not a known class or function"
+            )
         make = _MADE.get(str(function))
         self._push(StandIn(str(function)) if make is None else make(arguments))
 
     def _new_object(self, _: None) -> None:
         arguments, kind = self._pop(), self._pop()
         if type(kind) is not Named or type(arguments) is not tuple or str(kind) in _MADE:
-            raise CheckpointError("refused: it makes an object of something that is not a known class")
+            raise CheckpointError(
+                "refused: it makes an object of something that is not a known class"
+            )
         self._push(StandIn(str(kind)))
 
     def _build(self, _: None) -> None:
@@ -207,23 +227,46 @@ class Machine:
         self._push(made)
         if type(made) is StandIn and type(state) is dict:
             made.state.update(state)
-        elif type(made) not in (StandIn, dict, StoredTensor):  # of dicts and tensors, attributes say nothing of weights
-            raise CheckpointError("refused: it sets the attributes of something that is not an object of its own")
+        elif type(made) not in (
+            StandIn,
+            dict,
+            StoredTensor,
+        ):  # of dicts and tensors, attributes say nothing of weights
+            raise CheckpointError(
+                "refused: it sets the attributes of something that is not an object of its own"
+            )
 
     def _persistent(self, _: None) -> None:
         found = self._pop()
-        if type(found) is tuple and len(found) == 4 and found[0] == "module" and type(found[1]) is Named:
+        if (
+            type(found) is tuple
+            and len(found) == 4
+            and found[0] == "module"
+            and type(found[1]) is Named
+        ):
             self._push(found[1])  # a class with its source text, which is not looked at
             return
         self._push(self._storage(found))
 
     def _storage(self, described: Any) -> Storage:
-        if type(described) is not tuple or len(described) not in (5, 6) or described[0] != "storage":
-            raise CheckpointError("its pickle is broken: it speaks of something outside it that is not a storage")
+        if (
+            type(described) is not tuple
+            or len(described) not in (5, 6)
+            or described[0] != "storage"
+        ):
+            raise CheckpointError(
+                "its pickle is broken: it speaks of something outside it that is not a storage"
+            )
         kind, key, _, count, *view = described[1:]
-        dtype = STORAGES.get(kind.name) if type(kind) is Named and kind.module in STORAGE_MODULES else None
+        dtype = (
+            STORAGES.get(kind.name)
+            if type(kind) is Named and kind.module in STORAGE_MODULES
+            else None
+        )
         if dtype is None or type(key) is not str or not _natural(count) or view not in ([], [None]):
-            raise CheckpointError("it describes a storage (a run of numbers) in a way that torch.save does not")
+            raise CheckpointError(
+                "it describes a storage (a run of numbers) in a way that torch.save does not"
+            )
         storage = Storage(key, dtype, count)
         if self.storages.setdefault(key, storage) != storage:
             raise CheckpointError(f"it describes storage {shown(key)} twice, and differently")
@@ -243,8 +286,8 @@ def _allowed(module: str, name: str = "") -> Named:
     stands_in = f"{module}.".startswith(STAND_IN_MODULES) and name.isidentifier()
     if not (storage or stands_in or str(named) in _MADE or str(named) in STAND_INS):
         raise CheckpointError(
-            f"refused: the file asks for {shown(str(named))}; it is not a weights file of the authors, and nothing of "
-            "it was run"
+            f"refused: the file asks for {shown(str(named))}; it is not a weights file of the "
+            "authors, and nothing of it was run"
         )
     return named
 
@@ -266,8 +309,14 @@ def _ordered_dict(arguments: tuple) -> dict[Any, Any]:
     if not arguments:
         return {}
     (items, *more) = arguments
-    if more or type(items) is not list or not all(type(item) in (list, tuple) and len(item) == 2 for item in items):
-        raise CheckpointError("its pickle is broken: an OrderedDict is made of something that is not pairs")
+    if (
+        more
+        or type(items) is not list
+        or not all(type(item) in (list, tuple) and len(item) == 2 for item in items)
+    ):
+        raise CheckpointError(
+            "its pickle is broken: an OrderedDict is made of something that is not pairs"
+        )
     return _pairs([value for item in items for value in item])
 
 
@@ -276,12 +325,18 @@ def _tensor(arguments: tuple) -> StoredTensor:
     storage, offset, shape, strides = [*arguments[:4], *[None] * (4 - len(arguments[:4]))]
     if type(storage) is not Storage or type(shape) is not tuple or type(strides) is not tuple:
         raise CheckpointError("it describes a tensor in a way that torch.save does not")
-    if len(shape) != len(strides) or len(shape) > MOST_DIMENSIONS or not all(map(_natural, (offset, *shape, *strides))):
+    if (
+        len(shape) != len(strides)
+        or len(shape) > MOST_DIMENSIONS
+        or not all(map(_natural, (offset, *shape, *strides)))
+    ):
         raise CheckpointError("it describes a tensor of an impossible shape or place")
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides))
     numbers = math.prod(shape)
     if numbers > storage.count or (numbers and last >= storage.count):
-        raise CheckpointError(f"it describes a tensor that reaches beyond its storage {shown(storage.key)}")
+        raise CheckpointError(
+            f"it describes a tensor that reaches beyond its storage {shown(storage.key)}"
+        )
     return StoredTensor(storage, offset, shape, strides)
 
 
@@ -300,11 +355,15 @@ _MADE: dict[str, Callable[[tuple], Any]] = {
     "torch.nn.parameter.Parameter": _parameter,
 }
 
-# By their names in `pickletools`; all that torch.save writes in protocols 2 to 5, and nothing beside it.
+# By their names in `pickletools`; all that torch.save writes in protocols 2 to 5, and nothing
+# beside it.
 _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), Machine._nothing),
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"), Machine._push),
-    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"), Machine._push),
+    **dict.fromkeys(
+        ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
+        Machine._push,
+    ),
     "NONE": lambda machine, _: machine._push(None),
     "NEWTRUE": lambda machine, _: machine._push(True),
     "NEWFALSE": lambda machine, _: machine._push(False),
@@ -314,12 +373,16 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
     "EMPTY_TUPLE": lambda machine, _: machine._push(()),
     "TUPLE1": lambda machine, _: machine._push((machine._pop(),)),
     "TUPLE2": lambda machine, _: machine._push(tuple([machine._pop(), machine._pop()][::-1])),
-    "TUPLE3": lambda machine, _: machine._push(tuple([machine._pop(), machine._pop(), machine._pop()][::-1])),
+    "TUPLE3": lambda machine, _: machine._push(
+        tuple([machine._pop(), machine._pop(), machine._pop()][::-1])
+    ),
     "TUPLE": lambda machine, _: machine._push(tuple(machine._pop_to_mark())),
     "MARK": Machine._mark,
     "APPEND": lambda machine, _: machine._append([machine._pop()]),
     "APPENDS": lambda machine, _: machine._append(machine._pop_to_mark()),
-    "ADDITEMS": lambda machine, _: machine._pop_to_mark() and machine._last(StandIn, "items are added"),
+    "ADDITEMS": lambda machine, _: (
+        machine._pop_to_mark() and machine._last(StandIn, "items are added")
+    ),
     "SETITEM": lambda machine, _: machine._set_items([machine._pop(), machine._pop()][::-1]),
     "SETITEMS": lambda machine, _: machine._set_items(machine._pop_to_mark()),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), Machine._remember),

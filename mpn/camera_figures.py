@@ -31,10 +31,10 @@ Parts = Mapping[str, np.ndarray]
 class Figures(NamedTuple):
     """What a model makes of the held-out frames.
 
-    psnr_db: mean PSNR of the prediction. loss: that of the adaptation, with the same made anomalies for both models.
-    threshold: in units of the model's own normal frames; extrapolated: beyond what its normal footage can show;
-    false_alarms: episodes above it; above: share of frames above it. The last four are None for a model without
-    normal scores.
+    psnr_db: mean PSNR of the prediction. loss: that of the adaptation, with the same made anomalies
+    for both models. threshold: in units of the model's own normal frames; extrapolated: beyond what
+    its normal footage can show; false_alarms: episodes above it; above: share of frames above it.
+    The last four are None for a model without normal scores.
     """
 
     psnr_db: float
@@ -46,19 +46,26 @@ class Figures(NamedTuple):
 
 
 def runs(clip: Clip, without: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
-    """The stretches (start, stop) of a clip without its unreadable frames and without the stretches of `without`."""
+    """The stretches (start, stop) of a clip without its unreadable frames and without the stretches
+    of `without`."""
     free = np.ones(len(clip.frames) + 2, np.int8)
     free[[0, -1]] = 0
-    for start, stop in [*without, *((bad.index, bad.index + 1) for bad in clip.bad if bad.index < len(clip.frames))]:
+    for start, stop in [
+        *without,
+        *((bad.index, bad.index + 1) for bad in clip.bad if bad.index < len(clip.frames)),
+    ]:
         free[start + 1 : stop + 1] = 0
     edges = np.flatnonzero(np.diff(free))
     return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2])]
 
 
-def score_clips(detector: Detector, clips: Sequence[Clip], title: str) -> list[dict[str, np.ndarray]]:
+def score_clips(
+    detector: Detector, clips: Sequence[Clip], title: str
+) -> list[dict[str, np.ndarray]]:
     """The raw parts of every frame of every clip.
 
-    NaN where there is no score: for the first T frames, and where a window shows a frame that could not be read.
+    NaN where there is no score: for the first T frames, and where a window shows a frame that could
+    not be read.
     """
     found = []
     names = [*part_names(detector.network), "psnr_db", "compactness"]
@@ -68,7 +75,10 @@ def score_clips(detector: Detector, clips: Sequence[Clip], title: str) -> list[d
             own = {name: np.full(len(clip.frames), np.nan, np.float32) for name in names}
             for start, stop in runs(clip):
                 scored = score_frames(
-                    detector.network, clip.frames[start:stop], patch=detector.recipe.patch, bfloat16=detector.bfloat16
+                    detector.network,
+                    clip.frames[start:stop],
+                    patch=detector.recipe.patch,
+                    bfloat16=detector.bfloat16,
                 )
                 for frame in scored:
                     for name, value in frame.parts.items():
@@ -81,9 +91,11 @@ def score_clips(detector: Detector, clips: Sequence[Clip], title: str) -> list[d
 def held_out_losses(
     detector: Detector, tensors: Params, footage: Sequence[Clip], settings: Adaptation
 ) -> tuple[float, float]:
-    """The adaptation's loss on held-out footage by the detector's network, and by it with `tensors` in their place.
+    """The adaptation's loss on held-out footage by the detector's network, and by it with `tensors`
+    in their place.
 
-    Both on the same windows, evenly spread, with the same made anomalies, of nothing but these frames.
+    Both on the same windows, evenly spread, with the same made anomalies, of nothing but these
+    frames.
     """
     network, window = detector.network, detector.preset.window
     count = min(LOSS_WINDOWS, sum(len(clip.frames) - window for clip in footage))
@@ -102,8 +114,11 @@ def held_out_losses(
     return before, after
 
 
-def figures(detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float) -> Figures:
-    """What a detector, calibrated on other footage, makes of held-out stretches at `rate` false alarms an hour."""
+def figures(
+    detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
+) -> Figures:
+    """What a detector, calibrated on other footage, makes of held-out stretches at `rate` false
+    alarms an hour."""
     psnr = float(np.mean(np.concatenate([own["psnr_db"] for own in parts])))
     calibration = detector.calibration(fps)
     if calibration is None:
@@ -113,11 +128,13 @@ def figures(detector: Detector, parts: Sequence[Parts], loss: float, fps: float,
     return Figures(psnr, loss, threshold.value, threshold.extrapolated, episodes, above / count)
 
 
-def crossed_figures(detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float) -> Figures:
+def crossed_figures(
+    detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
+) -> Figures:
     """The same for a detector that is calibrated on these very stretches.
 
-    Its threshold is that of all of them; false alarms are counted in the later half with what the earlier half is
-    calibrated to, and the reverse.
+    Its threshold is that of all of them; false alarms are counted in the later half with what the
+    earlier half is calibrated to, and the reverse.
     """
     plain = figures(detector, parts, loss, fps, rate)
     halves = _halves(parts)
@@ -130,11 +147,15 @@ def crossed_figures(detector: Detector, parts: Sequence[Parts], loss: float, fps
     return plain._replace(false_alarms=episodes, above=above / count)
 
 
-def _alarms(detector: Detector, threshold: float, parts: Sequence[Parts], fps: float) -> tuple[int, int, int]:
+def _alarms(
+    detector: Detector, threshold: float, parts: Sequence[Parts], fps: float
+) -> tuple[int, int, int]:
     """Episodes (PROTOCOL section 2) and frames above a threshold, and frames in all."""
     episodes = above = count = 0
     for own in parts:
-        score = exponential(combine(own, detector.weights, detector.normal), detector.recipe.smoothing)
+        score = exponential(
+            combine(own, detector.weights, detector.normal), detector.recipe.smoothing
+        )
         episodes += len(events(score, threshold, fps, min_frames=1))
         above += int((score > threshold).sum())
         count += len(score)

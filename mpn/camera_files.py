@@ -1,4 +1,5 @@
-"""Camera files in their places: written, kept as versions when a newer one comes, and taken back."""
+"""Camera files in their places: written, kept as versions when a newer one comes, and taken
+back."""
 
 from __future__ import annotations
 
@@ -10,19 +11,23 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.files import write_atomically
 
 
-def write_camera(path: str | Path, checkpoint: Checkpoint, *, standalone: bool = False) -> Path | None:
-    """Writes what `adapt_camera` gave, or a camera file that was read; an earlier file there stays as a version.
+def write_camera(
+    path: str | Path, checkpoint: Checkpoint, *, standalone: bool = False
+) -> Path | None:
+    """Writes what `adapt_camera` gave, or a camera file that was read; an earlier file there stays
+    as a version.
 
     Args:
-        path: NAME.camera.safetensors; its versions are NAME.v1.camera.safetensors and on, the highest the newest.
+        path: NAME.camera.safetensors; its versions are NAME.v1.camera.safetensors and on, the
+            highest the newest.
         standalone: a whole model instead, which needs no base; any name ending in .safetensors.
 
     Returns:
         Where the earlier file is kept, or None if there was none.
 
     Raises:
-        MpnError: it cannot be written, has another name, is too large, or would take the base's place;
-            what was there is then there still.
+        MpnError: it cannot be written, has another name, is too large, or would take the base's
+            place; what was there is then there still.
     """
     path = Path(path)
     own = checkpoint.camera
@@ -30,10 +35,15 @@ def write_camera(path: str | Path, checkpoint: Checkpoint, *, standalone: bool =
         raise MpnError(f"{path} is not written: this model was not adapted to a camera")
     wanted = ".safetensors" if standalone else CAMERA_SUFFIX
     if not path.name.endswith(wanted) or path.name == wanted:
-        raise MpnError(f"{path}: the name of a {'model' if standalone else 'camera file'} ends in {wanted}")
+        raise MpnError(
+            f"{path}: the name of a {'model' if standalone else 'camera file'} ends in {wanted}"
+        )
     base = Path(own["base"]["path"])
     if not standalone and not own["base"]["path"]:
-        raise MpnError(f"{path} is not written: its model was not read from a file, which a camera file refers to")
+        raise MpnError(
+            f"{path} is not written: its model was not read from a file, which a camera "
+            "file refers to"
+        )
     if own["base"]["path"] and path.resolve() == base.resolve():
         raise MpnError(f"{path} is the model that was adapted: give the result another name")
     kept = _keep(path, "v") if path.is_file() else None
@@ -67,8 +77,8 @@ def rollback(path: str | Path) -> tuple[Path, Path | None]:
     What was there is kept beside it, as NAME.replaced1.camera.safetensors and on.
 
     Returns:
-        The version that was restored (its file is `path` now), and where the replaced file is kept (None if `path`
-        was missing).
+        The version that was restored (its file is `path` now), and where the replaced file is kept
+        (None if `path` was missing).
 
     Raises:
         MpnError: there is no version, or the newest is not whole; nothing is changed then.
@@ -76,12 +86,16 @@ def rollback(path: str | Path) -> tuple[Path, Path | None]:
     path = Path(path)
     versions = _numbered(path, "v")
     if not versions:
-        raise MpnError(f"{path} has no earlier version to go back to (it would be {_name(path, 'v', 1)})")
+        raise MpnError(
+            f"{path} has no earlier version to go back to (it would be {_name(path, 'v', 1)})"
+        )
     newest = versions[max(versions)]
     try:
         load_checkpoint(newest)
     except CheckpointError as error:
-        raise CheckpointError(f"{path} is left as it is, its version {newest.name} cannot be used: {error}") from error
+        raise CheckpointError(
+            f"{path} is left as it is, its version {newest.name} cannot be used: {error}"
+        ) from error
     replaced = _keep(path, "replaced") if path.is_file() else None
     try:
         newest.replace(path)

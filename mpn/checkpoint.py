@@ -1,8 +1,8 @@
 """Model files, camera files and training state.
 
-A model is a safetensors file: tensors, and one JSON document in its metadata (DESIGN section 4). A camera file is
-one too, with the few tensors that a camera changes in a model, its base. Training state is a `.pt` file, read with
-`weights_only=True`. Nothing in any of them is ever executed.
+A model is a safetensors file: tensors, and one JSON document in its metadata (DESIGN section 4). A
+camera file is one too, with the few tensors that a camera changes in a model, its base. Training
+state is a `.pt` file, read with `weights_only=True`. Nothing in any of them is ever executed.
 """
 
 from __future__ import annotations
@@ -64,14 +64,16 @@ class Checkpoint:
         network: in float32, in evaluation mode.
         fps: frames per second of what it was trained on, or None.
         recipe: how its parts make the score, by default (fields of `mpn.scoring.Recipe`).
-        normal: raw score parts on held-out normal footage, part -> one float32 array a clip. Thresholds are
-            made of them when a score is asked for, so that weights, smoothing and rate remain options.
+        normal: raw score parts on held-out normal footage, part -> one float32 array a clip.
+            Thresholds are made of them when a score is asked for, so that weights, smoothing and
+            rate remain options.
         training: summary of the training: data, steps, seed, figures; plain JSON values.
         versions: library versions that wrote the file.
         sha256: of the file it was read from ("" for one that wasn't).
         meta: what meta-training left, or None.
-        camera: of a model that was adapted to a camera: `base` (its `path` and `sha256`), `tensors` (names of
-            those that were adapted) and `adapted_on` (footage, windows and options; plain JSON values); else None.
+        camera: of a model that was adapted to a camera: `base` (its `path` and `sha256`), `tensors`
+            (names of those that were adapted) and `adapted_on` (footage, windows and options; plain
+            JSON values); else None.
         path: the file it was read from, or None.
     """
 
@@ -111,18 +113,23 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
     """Writes a model file, whole or not at all.
 
     Args:
-        half: weights as float16: half the size; every number keeps 11 significant bits. Step sizes and normal
-            scores are float32 all the same.
+        half: weights as float16: half the size; every number keeps 11 significant bits. Step sizes
+            and normal scores are float32 all the same.
 
     Raises:
-        MpnError: the file cannot be written; an earlier one is untouched. CheckpointError: `meta` doesn't fit the
-            network.
+        MpnError: the file cannot be written; an earlier one is untouched. CheckpointError: `meta`
+            doesn't fit the network.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {
-        name: tensor.detach().to(dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()
+        name: tensor.detach().to(dtype).contiguous()
+        for name, tensor in checkpoint.network.state_dict().items()
     }
-    document = {"format": FORMAT_VERSION, "preset": checkpoint.preset.to_dict(), "training": checkpoint.training}
+    document = {
+        "format": FORMAT_VERSION,
+        "preset": checkpoint.preset.to_dict(),
+        "training": checkpoint.training,
+    }
     document |= _pack_normal(tensors, checkpoint.normal, torch.float32)
     if checkpoint.meta is not None:
         _check_meta(path, checkpoint.network, checkpoint.meta)
@@ -147,54 +154,76 @@ def save_camera(
 ) -> None:
     """Writes a camera file, whole or not at all: what one camera changes in the model `base_path`.
 
-    The base is noted by its path from the camera file's folder, so that both can be moved together, and SHA-256.
+    The base is noted by its path from the camera file's folder, so that both can be moved together,
+    and SHA-256.
 
     Args:
         tensors: the adapted parameters by name; kept in float32.
-        normal: raw score parts of this camera's normal footage, as `Checkpoint.normal`; kept in float16, which
-            rounds by 0.05 % at the most.
-        fps, recipe: as `Checkpoint` has them. adapted_on: footage, windows, options; plain JSON values.
+        normal: raw score parts of this camera's normal footage, as `Checkpoint.normal`; kept in
+            float16, which rounds by 0.05 % at the most.
+        fps, recipe: as `Checkpoint` has them. adapted_on: footage, windows, options; plain JSON
+            values.
 
     Raises:
-        MpnError: the file cannot be written, or would reach `CAMERA_BYTES`; an earlier one is untouched.
+        MpnError: the file cannot be written, or would reach `CAMERA_BYTES`; an earlier one is
+            untouched.
     """
     path, base_path = Path(path), Path(base_path)
     if path.resolve() == base_path.resolve():
-        raise MpnError(f"{path} is the base itself, which the camera file needs: give the camera file another name")
+        raise MpnError(
+            f"{path} is the base itself, which the camera file needs: give the camera "
+            "file another name"
+        )
     kept = {name: tensor.detach().cpu().float().contiguous() for name, tensor in tensors.items()}
     adapted = sum(tensor.numel() for tensor in kept.values())
     try:
         relative = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
     except ValueError:  # on another drive
         relative = base_path.name
-    document = {"format": FORMAT_VERSION, "kind": "camera", "base": {"path": relative, "sha256": base_sha256}}
+    document = {
+        "format": FORMAT_VERSION,
+        "kind": "camera",
+        "base": {"path": relative, "sha256": base_sha256},
+    }
     document |= _pack_normal(kept, normal, torch.float16)
-    document |= {"fps": fps, "recipe": dict(recipe), "adapted_on": dict(adapted_on), "versions": library_versions()}
+    document |= {
+        "fps": fps,
+        "recipe": dict(recipe),
+        "adapted_on": dict(adapted_on),
+        "versions": library_versions(),
+    }
     data = to_safetensors(kept, metadata={METADATA_KEY: json.dumps(document)})
     if len(data) >= CAMERA_BYTES:
         raise MpnError(
-            f"{path} would have {len(data) / 1e6:.2f} MB and a camera file has less than {CAMERA_BYTES / 1e6:g}: "
-            f"{adapted:,} adapted numbers take {4 * adapted / 1e6:.2f} MB of it; adapt fewer parameters (such as "
-            "encoder.block1. and pseudo_head.), or write a whole model (--standalone)"
+            f"{path} would have {len(data) / 1e6:.2f} MB and a camera file has less than "
+            f"{CAMERA_BYTES / 1e6:g}: {adapted:,} adapted numbers take {4 * adapted / 1e6:.2f} MB "
+            "of it; adapt fewer parameters (such as encoder.block1. and pseudo_head.), or write a "
+            "whole model (--standalone)"
         )
     write_atomically(path, data)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a model file that `save_checkpoint` wrote, or a camera file with its base; on the CPU, in float32.
+    """Reads a model file that `save_checkpoint` wrote, or a camera file with its base; on the CPU,
+    in float32.
 
     Raises:
-        CheckpointError: missing, cut short, not a file of ours, or tensors that don't fit; for a camera file also
-            a base that is missing, another one, or a camera file itself.
+        CheckpointError: missing, cut short, not a file of ours, or tensors that don't fit; for a
+            camera file also a base that is missing, another one, or a camera file itself.
     """
     path = Path(path)
     document, tensors = _read(path)
-    return _camera(path, document, tensors) if document["kind"] == "camera" else _model(path, document, tensors)
+    return (
+        _camera(path, document, tensors)
+        if document["kind"] == "camera"
+        else _model(path, document, tensors)
+    )
 
 
 def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     try:
-        # Without memory until the tensors are known to fit: the file is not to be trusted with sizes.
+        # Without memory until the tensors are known to fit: the file is not to be trusted with
+        # sizes.
         with torch.device("meta"):
             network = build_model(Preset.from_dict(document["preset"]))
     except (KeyError, TypeError, AttributeError, MpnError) as error:
@@ -206,8 +235,9 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
     if wanted != found:
         wrong = sorted(set(wanted.items()) ^ set(found.items()))
         raise CheckpointError(
-            f"{path} does not fit preset {network.preset.name!r}: {len({name for name, _ in wrong})} tensors are "
-            f"missing, unknown or of another shape, the first is {wrong[0][0]}"
+            f"{path} does not fit preset {network.preset.name!r}: "
+            f"{len({name for name, _ in wrong})} tensors are missing, unknown or of another shape, "
+            f"the first is {wrong[0][0]}"
         )
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return Checkpoint(
@@ -227,12 +257,18 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
     base_path = _find_base(path, document.get("base"))
     base_document, base_tensors = _read(base_path)
     if base_document["kind"] == "camera":
-        raise CheckpointError(f"{path}: its base {base_path} is a camera file itself; adapt a whole model instead")
+        raise CheckpointError(
+            f"{path}: its base {base_path} is a camera file itself; adapt a whole model instead"
+        )
     base = _model(base_path, base_document, base_tensors)
     normal = _normal_parts(path, tensors, document.get("normal_lengths") or [])
     own = dict(base.network.named_parameters())
     for name, tensor in tensors.items():
-        if name not in own or own[name].shape != tensor.shape or not torch.isfinite(tensor.float()).all():
+        if (
+            name not in own
+            or own[name].shape != tensor.shape
+            or not torch.isfinite(tensor.float()).all()
+        ):
             wrong = f"{name} is unknown, of another shape, or not finite"
             raise CheckpointError(f"{path} does not fit its base {base_path}: {wrong}")
         own[name].data.copy_(tensor.float())
@@ -256,19 +292,21 @@ def _find_base(path: Path, described: object) -> Path:
         places = list(dict.fromkeys([path.parent / relative, path.parent / relative.name]))
         there = [place for place in places if place.is_file()]
     except (TypeError, KeyError, ValueError):
-        raise CheckpointError(f"{path} does not say which model it belongs to ({described!r}): adapt again") from None
+        raise CheckpointError(
+            f"{path} does not say which model it belongs to ({described!r}): adapt again"
+        ) from None
     if not there:
         raise CheckpointError(
-            f"{path}: its base is gone, there is no {' and no '.join(map(str, places))}; put the model with SHA-256 "
-            f"{str(sha256)[:16]}... at one of these places, or adapt again"
+            f"{path}: its base is gone, there is no {' and no '.join(map(str, places))}; put the "
+            f"model with SHA-256 {str(sha256)[:16]}... at one of these places, or adapt again"
         )
     digests = {place: _digest(place) for place in there}
     for place, digest in digests.items():
         if digest == sha256:
             return place
     raise CheckpointError(
-        f"{path}: its base {there[0]} is another model, with SHA-256 {digests[there[0]][:16]}... where "
-        f"{str(sha256)[:16]}... was adapted; put that one there, or adapt again"
+        f"{path}: its base {there[0]} is another model, with SHA-256 {digests[there[0]][:16]}... "
+        f"where {str(sha256)[:16]}... was adapted; put that one there, or adapt again"
     )
 
 
@@ -288,28 +326,39 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}); pickled files are never opened: "
-            "give a .safetensors checkpoint written by mpn (python -m mpn import makes one of the authors' weights)"
+            "give a .safetensors checkpoint written by mpn (python -m mpn import makes one of the "
+            "authors' weights)"
         ) from error
     if text is None:
-        raise CheckpointError(f"{path} is a safetensors file, but not one of mpn: its description is missing")
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not one of mpn: its description is missing"
+        )
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its description is not JSON ({error})") from error
     if not isinstance(document, dict):
         raise CheckpointError(f"{path}: its description is not a JSON object")
-    if document.get("format") != FORMAT_VERSION or document.setdefault("kind", "model") not in ("model", "camera"):
+    if document.get("format") != FORMAT_VERSION or document.setdefault("kind", "model") not in (
+        "model",
+        "camera",
+    ):
         kind = f" of kind {document['kind']!r}" if "kind" in document else ""
         raise CheckpointError(
-            f"{path} has format {document.get('format')!r}{kind}, this mpn reads {FORMAT_VERSION}: update mpn"
+            f"{path} has format {document.get('format')!r}{kind}, this mpn reads {FORMAT_VERSION}: "
+            "update mpn"
         )
     fps = document.get("fps")
     if fps is not None and not (type(fps) in (int, float) and 0 < fps < math.inf):
-        raise CheckpointError(f"{path}: its frame rate is {fps!r}, frames per second above 0 were expected")
+        raise CheckpointError(
+            f"{path}: its frame rate is {fps!r}, frames per second above 0 were expected"
+        )
     return document, tensors
 
 
-def _meta_info(path: Path, network: Network, described: object, tensors: dict[str, Tensor]) -> MetaInfo | None:
+def _meta_info(
+    path: Path, network: Network, described: object, tensors: dict[str, Tensor]
+) -> MetaInfo | None:
     """Takes the step sizes out of `tensors`; None where there are none."""
     names = [name for name in tensors if name.startswith(STEP_SIZE_PREFIX)]
     sizes = {name.removeprefix(STEP_SIZE_PREFIX): tensors.pop(name).float() for name in names}
@@ -319,7 +368,9 @@ def _meta_info(path: Path, network: Network, described: object, tensors: dict[st
         counts = (described["steps"], described["batch"], described.get("clip_norm"))  # type: ignore
         meta = MetaInfo(tuple(described["targets"]), sizes, *counts)  # type: ignore
     except (TypeError, KeyError, AttributeError):
-        raise CheckpointError(f"{path} does not describe its meta-training: {described!r}") from None
+        raise CheckpointError(
+            f"{path} does not describe its meta-training: {described!r}"
+        ) from None
     _check_meta(path, network, meta)
     return meta
 
@@ -328,22 +379,33 @@ def _check_meta(path: str | Path, network: Network, meta: MetaInfo) -> None:
     """Raises CheckpointError unless the step sizes are those of the network's target parameters."""
     counts = (meta.steps, meta.batch)
     if not all(type(count) is int and count > 0 for count in counts):
-        raise CheckpointError(f"{path}: its meta-training has {counts} steps and batch, counts from 1 up were expected")
-    if meta.clip_norm is not None and not (type(meta.clip_norm) in (int, float) and 0 < meta.clip_norm < math.inf):
-        raise CheckpointError(f"{path}: its meta-training clips at {meta.clip_norm!r}, a number above 0 was expected")
+        raise CheckpointError(
+            f"{path}: its meta-training has {counts} steps and batch, counts "
+            "from 1 up were expected"
+        )
+    if meta.clip_norm is not None and not (
+        type(meta.clip_norm) in (int, float) and 0 < meta.clip_norm < math.inf
+    ):
+        raise CheckpointError(
+            f"{path}: its meta-training clips at {meta.clip_norm!r}, a number above 0 was expected"
+        )
     try:
         names = target_names(network, meta.targets)
     except (MpnError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: the targets of its meta-training do not fit: {error}") from error
+        raise CheckpointError(
+            f"{path}: the targets of its meta-training do not fit: {error}"
+        ) from error
     odd = sorted(set(names) ^ set(meta.step_sizes))
     if odd:
-        raise CheckpointError(f"{path}: step sizes and targets differ in {len(odd)} names, the first is {odd[0]}")
+        raise CheckpointError(
+            f"{path}: step sizes and targets differ in {len(odd)} names, the first is {odd[0]}"
+        )
     own = dict(network.named_parameters())
     for name, size in meta.step_sizes.items():
         if size.ndim and size.shape != own[name].shape or not torch.isfinite(size).all():
             raise CheckpointError(
-                f"{path}: step size {name} of shape {tuple(size.shape)} is not finite, or not of its parameter's "
-                f"shape {tuple(own[name].shape)}"
+                f"{path}: step size {name} of shape {tuple(size.shape)} is not finite, or not of "
+                f"its parameter's shape {tuple(own[name].shape)}"
             )
 
 
@@ -354,19 +416,29 @@ def _pack_normal(
     lengths: list[int] = []
     for name, clips in normal.items():
         lengths = [len(clip) for clip in clips]
-        tensors[NORMAL_PREFIX + name] = torch.from_numpy(np.concatenate(clips).astype(np.float32)).to(dtype)
+        tensors[NORMAL_PREFIX + name] = torch.from_numpy(
+            np.concatenate(clips).astype(np.float32)
+        ).to(dtype)
     return {"normal_lengths": lengths}
 
 
-def _normal_parts(path: Path, tensors: dict[str, Tensor], lengths: list[int]) -> dict[str, list[np.ndarray]]:
+def _normal_parts(
+    path: Path, tensors: dict[str, Tensor], lengths: list[int]
+) -> dict[str, list[np.ndarray]]:
     """Takes the normal footage's scores out of `tensors`."""
     parts = {}
-    if not isinstance(lengths, list) or not all(isinstance(one, int) and one >= 0 for one in lengths):
-        raise CheckpointError(f"{path}: its normal_lengths are {lengths!r}, a list of counts was expected")
+    if not isinstance(lengths, list) or not all(
+        isinstance(one, int) and one >= 0 for one in lengths
+    ):
+        raise CheckpointError(
+            f"{path}: its normal_lengths are {lengths!r}, a list of counts was expected"
+        )
     for name in [name for name in tensors if name.startswith(NORMAL_PREFIX)]:
         values = tensors.pop(name).float()
         if values.ndim != 1 or sum(lengths) != len(values):
-            raise CheckpointError(f"{path}: {name} has shape {tuple(values.shape)}, {sum(lengths)} numbers expected")
+            raise CheckpointError(
+                f"{path}: {name} has shape {tuple(values.shape)}, {sum(lengths)} numbers expected"
+            )
         parts[name.removeprefix(NORMAL_PREFIX)] = [part.numpy() for part in values.split(lengths)]
     return parts
 
@@ -392,7 +464,9 @@ def load_state(path: str | Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # torch warns of what it then refuses
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file; all mean the same here
-        raise CheckpointError(f"{path} is not a whole training state of mpn ({type(error).__name__})") from error
+        raise CheckpointError(
+            f"{path} is not a whole training state of mpn ({type(error).__name__})"
+        ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is not a training state of mpn")
     return state

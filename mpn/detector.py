@@ -30,12 +30,17 @@ class Result:
     """One frame's verdict.
 
     Attributes:
-        frame: index in the video, from 0. time: seconds since its beginning, NaN where the frame rate is unknown.
-        score: the smoothed score, higher = more anomalous, in units of normal frames; NaN for the first T.
+        frame: index in the video, from 0. time: seconds since its beginning, NaN where the frame
+            rate is unknown.
+        score: the smoothed score, higher = more anomalous, in units of normal frames; NaN for the
+            first T.
         raw: the same before smoothing.
-        parts: what it is made of: "error", "pseudo", "compactness" (higher = more anomalous), "psnr_db" (lower).
-        map: (h, w) float32, the weighted sum of the parts' maps in units of normal frames; None for the first T.
-        region: (top, left, height, width) of the map's largest patch, in pixels of the source; None likewise.
+        parts: what it is made of: "error", "pseudo", "compactness" (higher = more anomalous),
+            "psnr_db" (lower).
+        map: (h, w) float32, the weighted sum of the parts' maps in units of normal frames; None for
+            the first T.
+        region: (top, left, height, width) of the map's largest patch, in pixels of the source; None
+            likewise.
         image: the source's frame, uint8 (H, W, C), where it was asked for.
     """
 
@@ -69,18 +74,24 @@ class Detector:
     ) -> None:
         self.checkpoint = checkpoint
         self.preset = checkpoint.preset
-        self.network = checkpoint.network.to(checked_device(device), memory_format=torch.channels_last)
+        self.network = checkpoint.network.to(
+            checked_device(device), memory_format=torch.channels_last
+        )
         self.bfloat16 = use_bfloat16(precision, device)
         self.recipe = recipe or recipe_of(checkpoint)
         self.weights = self.recipe.weights(part_names(self.network))
         if not any(self.weights.values()):
-            raise MpnError("this model has no pseudo-anomaly head, and the weight of the error is 0: nothing to score")
+            raise MpnError(
+                "this model has no pseudo-anomaly head, and the weight of the error is "
+                "0: nothing to score"
+            )
         # Without normal footage the parts stay in their own units, and there is no threshold.
         self._normal_clips = _by_clip(checkpoint.normal, self.weights) if checkpoint.normal else {}
         self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
-        """Thresholds from the held-out normal footage of the training, at a frame rate; None without any."""
+        """Thresholds from the held-out normal footage of the training, at a frame rate; None
+        without any."""
         return self._calibration(Fraction(fps)) if self._normal_clips else None
 
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
@@ -102,18 +113,20 @@ class Detector:
         first: int = 0,
         smoothed: float | None = None,
     ) -> Iterator[Result]:
-        """Scores a video file or a folder of frames, one result a frame, in order; memory does not grow.
+        """Scores a video file or a folder of frames, one result a frame, in order; memory does not
+        grow.
 
         Args:
             fps: frame rate where the source has none of its own, for `time`.
             skip_bad: go on past frames that cannot be read.
             images: give the source's frames back in the results.
-            first, smoothed: to go on where an earlier scoring stopped: how many results it gave, the last one's score.
-                The same to the bit as without the stop where a batch ended there (`ends_a_batch`).
+            first, smoothed: to go on where an earlier scoring stopped: how many results it gave,
+                the last one's score. The same to the bit as without the stop where a batch ended
+                there (`ends_a_batch`).
 
         Raises:
-            FrameError, DataError: naming what cannot be read; of the whole source at the call, of a frame when its
-                turn comes. SizeError, at the call: frames too small for the network.
+            FrameError, DataError: naming what cannot be read; of the whole source at the call, of a
+                frame when its turn comes. SizeError, at the call: frames too small for the network.
         """
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
@@ -136,17 +149,22 @@ class Detector:
         """This detector adapted to a camera, and calibrated on it; itself it is left as it is.
 
         Args:
-            source: normal footage of the camera: a video, a folder of frames, or a folder of several of either.
-            shots: K, windows to adapt on, spread over the footage; the rest of it is for thresholds.
+            source: normal footage of the camera: a video, a folder of frames, or a folder of
+                several of either.
+            shots: K, windows to adapt on, spread over the footage; the rest of it is for
+                thresholds.
             steps: gradient steps; default: 100, or as many as the model was meta-trained with.
-            method: "adam", or "meta" (learned step sizes of a meta-trained model: quicker, and finds less).
+            method: "adam", or "meta" (learned step sizes of a meta-trained model: quicker, and
+                finds less).
             options: see `mpn.camera.adapt_camera` and `mpn.camera.CameraOptions`.
 
         Returns:
-            A detector whose `checkpoint.camera["adapted_on"]` says what was done and what came of it.
+            A detector whose `checkpoint.camera["adapted_on"]` says what was done and what came of
+            it.
 
         Raises:
-            DataError: footage that cannot be read, or too little of it. AdaptationError: it made the model worse.
+            DataError: footage that cannot be read, or too little of it. AdaptationError: it made
+                the model worse.
         """
         from mpn.adaptation import Adaptation
         from mpn.camera import CameraOptions, adapt_camera
@@ -156,7 +174,8 @@ class Detector:
         return self.sibling(adapt_camera(self, source, chosen, **own)[0])
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
-        """Writes an adapted detector as a camera file, or as a whole model; see `mpn.camera_files.write_camera`."""
+        """Writes an adapted detector as a camera file, or as a whole model; see
+        `mpn.camera_files.write_camera`."""
         from mpn.camera_files import write_camera
 
         return write_camera(path, self.checkpoint, standalone=standalone)
@@ -171,7 +190,8 @@ class Detector:
         self, source: FrameSource, images: bool, batch_size: int, first: int, smoothed: float | None
     ) -> Iterator[Result]:
         waiting: deque[tuple[int, float, np.ndarray | None]] = deque()
-        # A first result that is scored needs the window before it, and the frames before that only to be counted.
+        # A first result that is scored needs the window before it, and the frames before that only
+        # to be counted.
         skipped = max(0, first - self.preset.window)
 
         def fitted() -> Iterator[np.ndarray]:
@@ -183,7 +203,11 @@ class Detector:
         smoother = Exponential(self.recipe.smoothing)
         smoother.state = smoothed
         scored = score_frames(
-            self.network, fitted(), patch=self.recipe.patch, batch_size=batch_size, bfloat16=self.bfloat16
+            self.network,
+            fitted(),
+            patch=self.recipe.patch,
+            batch_size=batch_size,
+            bfloat16=self.bfloat16,
         )
         count = skipped
         for frame in scored:
@@ -228,8 +252,8 @@ def check_size_of(source: FrameSource, preset: Preset) -> None:
     least = preset.stride
     if min(source.size) < least:
         raise SizeError(
-            f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are smaller than the "
-            f"network needs, {least}x{least} at the least"
+            f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are "
+            f"smaller than the network needs, {least}x{least} at the least"
         )
 
 
@@ -243,7 +267,8 @@ def load(
         recipe, device, precision: see `Detector`.
 
     Raises:
-        CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base is.
+        CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base
+            is.
     """
     return Detector(load_checkpoint(path), recipe=recipe, device=device, precision=precision)
 
@@ -252,9 +277,14 @@ def checked_device(device: str) -> str:
     """`device`, if this machine has it. Raises MpnError."""
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either, with many lines of advice
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # torch raises either, with many lines of advice
         has = "cpu and cuda" if torch.cuda.is_available() else "only cpu"
-        raise MpnError(f"device {device!r} cannot be used; this machine's PyTorch has {has}") from error
+        raise MpnError(
+            f"device {device!r} cannot be used; this machine's PyTorch has {has}"
+        ) from error
     return device
 
 
@@ -267,14 +297,20 @@ def use_bfloat16(precision: str, device: str = "cpu") -> bool:
     if not device.startswith("cpu"):
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     # Without these instructions bfloat16 is emulated, and slower than float32.
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(
+        getattr(torch.cpu, name, bool)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    """The recipe that a checkpoint was made for. Raises CheckpointError where it has none that is sound."""
+    """The recipe that a checkpoint was made for. Raises CheckpointError where it has none that is
+    sound."""
     known = {field.name for field in fields(Recipe)}
     if set(checkpoint.recipe) - known:
-        raise CheckpointError(f"the checkpoint's recipe has unknown entries {sorted(set(checkpoint.recipe) - known)}")
+        raise CheckpointError(
+            f"the checkpoint's recipe has unknown entries {sorted(set(checkpoint.recipe) - known)}"
+        )
     try:
         return replace(Recipe(), **checkpoint.recipe)
     except TypeError as error:
@@ -286,20 +322,26 @@ def _by_clip(
 ) -> dict[str, dict[str, np.ndarray]]:
     missing = set(names) - set(normal)
     if missing:
-        raise CheckpointError(f"the checkpoint has no normal scores of {sorted(missing)}; train it again")
+        raise CheckpointError(
+            f"the checkpoint has no normal scores of {sorted(missing)}; train it again"
+        )
     count = len(next(iter(normal.values())))
-    clips = {str(i): {name: normal[name][i].astype(np.float64) for name in names} for i in range(count)}
+    clips = {
+        str(i): {name: normal[name][i].astype(np.float64) for name in names} for i in range(count)
+    }
     return {clip: parts for clip, parts in clips.items() if len(next(iter(parts.values())))}
 
 
 def _same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Patch grids of parts differ by a row or column where the network is narrower inside: the common part."""
+    """Patch grids of parts differ by a row or column where the network is narrower inside: the
+    common part."""
     height, width = (min(grid.shape[axis] for grid in maps.values()) for axis in (0, 1))
     return {name: grid[:height, :width] for name, grid in maps.items()}
 
 
 def _position(source: FrameSource, count: int) -> tuple[int, float]:
-    """Index in the video and seconds of the frame that the source gave last, the count-th from 0."""
+    """Index in the video and seconds of the frame that the source gave last, the count-th from
+    0."""
     frame, time = source.position
     if math.isnan(time) and source.fps:
         time = float(count / source.fps)

@@ -15,15 +15,20 @@ def collapse(output: Output) -> dict[str, float]:
     """Figures of the prototypes and assignments of a batch, means over its samples.
 
     Returns:
-        prototype_cosine: mean cosine between different prototypes of a window (1: they are one vector).
+        prototype_cosine: mean cosine between different prototypes of a window (1: they are one
+            vector).
         query_to_mean: mean cosine of a query to its window's mean query (1: all queries are one).
-        assignment_entropy: entropy of the assignment at a position, of its maximum log M (1: undecided).
-        usage_entropy: entropy of the assignment averaged over positions, of log M (1: all equally used).
+        assignment_entropy: entropy of the assignment at a position, of its maximum log M (1:
+            undecided).
+        usage_entropy: entropy of the assignment averaged over positions, of log M (1: all equally
+            used).
     """
     unit = F.normalize(output.prototypes.float(), dim=2)
     count = unit.shape[1]
     gram = unit @ unit.transpose(1, 2)
-    off_diagonal = (gram.sum(dim=(1, 2)) - gram.diagonal(dim1=1, dim2=2).sum(dim=1)) / (count * (count - 1))
+    off_diagonal = (gram.sum(dim=(1, 2)) - gram.diagonal(dim1=1, dim2=2).sum(dim=1)) / (
+        count * (count - 1)
+    )
     query = output.query.float().flatten(2)
     mean_query = F.normalize(query.mean(dim=2), dim=1)
     assignment = output.assignment.float()

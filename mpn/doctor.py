@@ -1,11 +1,12 @@
-"""What a folder or video is, and what will go wrong with it in training, scoring and evaluation; how to mend it.
+"""What a folder or video is, and what will go wrong with it in training, scoring and evaluation;
+how to mend it.
 
     diagnosis = diagnose("recordings/")
     for finding in diagnosis.findings:
         print(finding.severity, finding.where, finding.what, finding.mend)
 
-`mpn.doctor_frames` reads the clips, each frame once; `mpn.doctor_checks`, `mpn.doctor_content` and `mpn.doctor_near`
-look for trouble.
+`mpn.doctor_frames` reads the clips, each frame once; `mpn.doctor_checks`, `mpn.doctor_content` and
+`mpn.doctor_near` look for trouble.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Diagnosis:
     complete: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain types, for JSON: frames are counted from 0, sizes are [height, width] in pixels."""
+        """All of it as plain types, for JSON: frames are counted from 0, sizes are [height, width]
+        in pixels."""
         labels = self.labels and {
             "source": str(self.labels.source),
             "kind": self.labels.kind,
@@ -91,15 +93,18 @@ def diagnose(
     fps: float | None = None,
     progress: bool = True,
 ) -> Diagnosis:
-    """Reads every frame of a data set, a folder of recordings or a video, and says what is wrong with it.
+    """Reads every frame of a data set, a folder of recordings or a video, and says what is wrong
+    with it.
 
     Args:
-        path: as `mpn.datasets.layouts.recognise` takes it. layout: instead of what would be recognised.
+        path: as `mpn.datasets.layouts.recognise` takes it. layout: instead of what would be
+            recognised.
         labels: a label file or folder instead of what lies in the data set.
         fps: frames/s instead of what the files say.
         progress: show a bar where stderr is a terminal.
 
-    Ctrl-C ends the reading, not the diagnosis: it is made of what was read, and `complete` is False.
+    Ctrl-C ends the reading, not the diagnosis: it is made of what was read, and `complete` is
+    False.
 
     Raises:
         DataError: nothing there, no layout fits, or not one of the videos can be read.
@@ -117,7 +122,9 @@ def diagnose(
         found += check(tree, usable)
     known, own = _labels(tree, clips, labels)
     found += own
-    return Diagnosis(tree, clips, sorted(found, key=lambda one: SEVERITIES.index(one.severity)), known, complete)
+    return Diagnosis(
+        tree, clips, sorted(found, key=lambda one: SEVERITIES.index(one.severity)), known, complete
+    )
 
 
 def _videos(tree: DatasetTree) -> Iterator[tuple[Any, str]]:
@@ -146,16 +153,24 @@ def _read(clips: list[Clip], fps: float | None, progress: bool) -> bool:
 
 
 def _unreadable(clip: Clip) -> Iterator[Finding]:
-    mend = f"copy or export it again, convert it to H.264 .mp4, or take it out of the folder ({SKIP} it)"
+    mend = (
+        f"copy or export it again, convert it to H.264 .mp4, or take it out of the folder ({SKIP} "
+        "it)"
+    )
     yield Finding("unreadable", "error", clip.name, str(clip.error), mend)
 
 
-def _labels(tree: DatasetTree, clips: list[Clip], path: str | Path | None) -> tuple[Labels | None, Iterable[Finding]]:
+def _labels(
+    tree: DatasetTree, clips: list[Clip], path: str | Path | None
+) -> tuple[Labels | None, Iterable[Finding]]:
     """The labels of the test videos, where there are any, and what is wrong with them."""
     tested = [clip for clip in clips if clip.split in ("testing", "both")]
     if not tested and path is None:
         return None, []
-    mend = "see data/README.md for the forms; a labels.csv (video,start,end; from 0, end exclusive) is the simplest"
+    mend = (
+        "see data/README.md for the forms; a labels.csv (video,start,end; from 0, end exclusive) "
+        "is the simplest"
+    )
     unread = [clip.name for clip in tested if clip.error or not clip.complete]
     if unread:
         what = f"labels were not looked at: the length of {some(unread)} is unknown"
@@ -164,9 +179,13 @@ def _labels(tree: DatasetTree, clips: list[Clip], path: str | Path | None) -> tu
         labels = load_labels(tree, {clip.video.name: clip.frames for clip in tested}, path)
     except DataError as error:
         where = str(path or tree.root)
-        return None, [Finding("labels", "error", where, str(error).removeprefix(f"{where}: "), mend)]
+        return None, [
+            Finding("labels", "error", where, str(error).removeprefix(f"{where}: "), mend)
+        ]
     mend = "remove the wrong one, or name the right one: --labels FILE"
-    differ = [Finding("labels-differ", "warning", str(labels.source), note, mend) for note in labels.notes]
+    differ = [
+        Finding("labels-differ", "warning", str(labels.source), note, mend) for note in labels.notes
+    ]
     return labels, differ + list(_classes(labels))
 
 
@@ -175,10 +194,22 @@ def _classes(labels: Labels) -> Iterator[Finding]:
     if labels.anomalous in (0, labels.total):
         kind = "normal" if labels.anomalous == 0 else "anomalous"
         mend = "look whether they are the right labels; with one class no AUC is defined"
-        yield Finding("one-class", "error", where, f"all {labels.total:,} test frames are labelled {kind}", mend)
+        yield Finding(
+            "one-class",
+            "error",
+            where,
+            f"all {labels.total:,} test frames are labelled {kind}",
+            mend,
+        )
         return
     alone = [name for name, own in per_video.items() if own.all() or not own.any()]
     if alone:
-        what = f"{plural(len(alone), 'test video')} of {len(per_video)} with one class only: {some(alone)}"
-        mend = "nothing; figures per video and their mean leave them out, the frame AUC over all has them"
+        what = (
+            f"{plural(len(alone), 'test video')} of {len(per_video)} with one class only: "
+            f"{some(alone)}"
+        )
+        mend = (
+            "nothing; figures per video and their mean leave them out, the frame AUC over all has "
+            "them"
+        )
         yield Finding("one-class-videos", "note", where, what, mend)

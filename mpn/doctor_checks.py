@@ -1,7 +1,7 @@
 """What `mpn.doctor` looks for in files and folders: names, counts, sizes, frame rates.
 
-Each check is a function of the data set's tree and of its clips that could be read, and yields findings. Checks of what
-the frames show are in `mpn.doctor_content`.
+Each check is a function of the data set's tree and of its clips that could be read, and yields
+findings. Checks of what the frames show are in `mpn.doctor_content`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,25 @@ USUAL_RATE = 25.0  # frames/s, where the footage says none
 ENOUGH_SECONDS = 600.0  # of normal footage, to set a threshold
 # Recordings that are named so are not looked for in folders.
 OTHER_VIDEOS = {
-    ".264", ".265", ".3gp", ".asf", ".dav", ".dv", ".gif", ".h264", ".h265", ".hevc", ".m2ts", ".mjpeg", ".mjpg",
-    ".mts", ".mxf", ".ogv", ".vob", ".y4m",
-}  # fmt: skip
+    ".264",
+    ".265",
+    ".3gp",
+    ".asf",
+    ".dav",
+    ".dv",
+    ".gif",
+    ".h264",
+    ".h265",
+    ".hevc",
+    ".m2ts",
+    ".mjpeg",
+    ".mjpg",
+    ".mts",
+    ".mxf",
+    ".ogv",
+    ".vob",
+    ".y4m",
+}
 SKIP = "--skip-bad goes on without"
 
 
@@ -38,8 +54,8 @@ class Finding:
 
     Attributes:
         kind: what, as a word for programs.
-        severity: "error" (mpn stops there, or figures would be wrong), "warning" (results suffer) or "note" (good to
-            know).
+        severity: "error" (mpn stops there, or figures would be wrong), "warning" (results suffer)
+            or "note" (good to know).
         where: the video or folder.
         what: what was found, in words.
         mend: what to do about it.
@@ -82,28 +98,49 @@ def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     where = str(tree.root)
     if tree.layout in ("scenes", "plain"):
         if tree.testing:
-            what = f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are training videos too"
-            mend = "train on another folder, of normal footage alone: else the figures are of what was trained on"
+            what = (
+                f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are "
+                "training videos too"
+            )
+            mend = (
+                "train on another folder, of normal footage alone: else the figures are of what "
+                "was trained on"
+            )
             yield Finding("same-videos", "warning", where, what, mend)
         return
     if not tree.training:
-        mend = "nothing, to evaluate or score; to train, add normal footage (data/README.md draws the tree)"
+        mend = (
+            "nothing, to evaluate or score; to train, add normal footage (data/README.md draws the "
+            "tree)"
+        )
         yield Finding("no-training", "note", where, "there are no training videos", mend)
     if not tree.testing:
-        mend = "nothing, to train; to evaluate, add labelled test footage (data/README.md draws the tree)"
+        mend = (
+            "nothing, to train; to evaluate, add labelled test footage (data/README.md draws the "
+            "tree)"
+        )
         yield Finding("no-testing", "note", where, "there are no test videos", mend)
 
 
 def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Names whose order as text is not that of their numbers."""
-    mend = "nothing in mpn, which sorts by number; for other tools give all numbers the same digits (002, 010)"
+    mend = (
+        "nothing in mpn, which sorts by number; for other tools give all numbers the same digits "
+        "(002, 010)"
+    )
     for folder in _parents(tree):
-        names = [item.name for item in visible(folder) if item.is_dir() or item.suffix.lower() not in IMAGE_SUFFIXES]
+        names = [
+            item.name
+            for item in visible(folder)
+            if item.is_dir() or item.suffix.lower() not in IMAGE_SUFFIXES
+        ]
         if swapped := _swapped(names):
             yield Finding("order", "note", str(folder), f"the order of the videos: {swapped}", mend)
     found = {}
     for clip in clips:
-        if not clip.is_file and (swapped := _swapped([file.name for file in images_in(clip.video.path)])):
+        if not clip.is_file and (
+            swapped := _swapped([file.name for file in images_in(clip.video.path)])
+        ):
             found[clip.name] = swapped
     if found:
         first = next(iter(found.values()))
@@ -122,7 +159,9 @@ def _parents(tree: DatasetTree) -> list[Path]:
     """The folders in which the videos lie."""
     if not tree.root.is_dir():
         return []
-    return list(dict.fromkeys(v.path.parent for v in tree.training + tree.testing if v.path != tree.root))
+    return list(
+        dict.fromkeys(v.path.parent for v in tree.training + tree.testing if v.path != tree.root)
+    )
 
 
 def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -132,11 +171,15 @@ def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         masks = [name for name in names if name.endswith("_gt") and name[:-3] in names]
         if masks:
             mend = "nothing in mpn, which leaves them out; other tools would take them for videos"
-            yield Finding("masks", "note", str(folder), f"masks beside the videos: {some(masks)}", mend)
+            yield Finding(
+                "masks", "note", str(folder), f"masks beside the videos: {some(masks)}", mend
+            )
     for clip in clips:
         if clip.video.name.lower().endswith("_gt"):
             mend = f"take it out of the folder, or put its video, {clip.video.name[:-3]}, beside it"
-            yield Finding("masks", "warning", clip.name, "is taken for a video, but is named like masks", mend)
+            yield Finding(
+                "masks", "warning", clip.name, "is taken for a video, but is named like masks", mend
+            )
 
 
 def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -144,15 +187,22 @@ def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     taken = {video.path for video in tree.training + tree.testing}
     for folder in _parents(tree):
         beside = [item for item in visible(folder) if item not in taken]
-        odd = [item.name for item in beside if item.suffix.lower() in OTHER_VIDEOS and item.is_file()]
+        odd = [
+            item.name for item in beside if item.suffix.lower() in OTHER_VIDEOS and item.is_file()
+        ]
         if odd:
-            mend = "convert them, to H.264 .mp4 for instance (ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4)"
+            mend = (
+                "convert them, to H.264 .mp4 for instance (ffmpeg -i IN -c:v libx264 -crf 18 "
+                "OUT.mp4)"
+            )
             what = f"not taken for videos, because of their suffix: {some(odd)}"
             yield Finding("unused", "warning", str(folder), what, mend)
         empty = [item.name for item in beside if item.is_dir() and not visible(item)]
         if empty:
             what = f"folders with nothing in them: {some(empty)}"
-            yield Finding("empty", "warning", str(folder), what, "copy their frames again, or remove them")
+            yield Finding(
+                "empty", "warning", str(folder), what, "copy their frames again, or remove them"
+            )
 
 
 TROUBLES = {
@@ -160,7 +210,10 @@ TROUBLES = {
         "missing in the numbering",
         f"copy them again, or make two clips of it ({SKIP} them: the frame before stands in)",
     ),
-    "sizes-in-clip": ("of another size than the first", "put every recording in a folder of its own, or resize them"),
+    "sizes-in-clip": (
+        "of another size than the first",
+        "put every recording in a folder of its own, or resize them",
+    ),
     "bad-frames": (
         "that cannot be read",
         f"copy or export them again ({SKIP} them: the frame before stands in)",
@@ -178,7 +231,10 @@ def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         for kind, (words, mend) in TROUBLES.items():
             if own := groups.get(kind):
                 index, name, reason = own[0]
-                what = f"{plural(len(own), 'frame')} {words}, the first: {at(clip, index)}, {name}, {reason}"
+                what = (
+                    f"{plural(len(own), 'frame')} {words}, the first: {at(clip, index)}, {name}, "
+                    f"{reason}"
+                )
                 yield Finding(kind, "error", clip.name, what, mend)
 
 
@@ -198,7 +254,9 @@ def _trouble(clip: Clip, name: str) -> str:
 
 def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Clips without a window."""
-    found = [f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST]
+    found = [
+        f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
+    ]
     if found:
         what = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
         mend = "take them out, or put the recording together again"
@@ -210,17 +268,28 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for clip in clips:
         early = [bad for bad in clip.bad if bad.index >= clip.frames]
         for bad in early:
-            mend = "copy or export it again; after damage in the middle, frame numbers and times may be too low"
-            yield Finding("cut-short", "error", clip.name, f"{at(clip, bad.index)} {bad.reason}", mend)
+            mend = (
+                "copy or export it again; after damage in the middle, frame numbers and times may "
+                "be too low"
+            )
+            yield Finding(
+                "cut-short", "error", clip.name, f"{at(clip, bad.index)} {bad.reason}", mend
+            )
         for note in clip.notes:
             if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
                 continue
-            mend = "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps" if clip.is_file else (
-                "convert the pictures to 8 bits over their whole range")
+            mend = (
+                "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
+                if clip.is_file
+                else ("convert the pictures to 8 bits over their whole range")
+            )
             yield Finding("stream", "warning", clip.name, note, mend)
         if not clip.is_file or not clip.complete:
             continue
-        mend = "nothing in mpn, which counts itself; labels and tools that trust the header are off by that"
+        mend = (
+            "nothing in mpn, which counts itself; labels and tools that trust the header are off "
+            "by that"
+        )
         if clip.header is None:
             what = f"its header says no number of frames; there are {clip.frames:,}"
             yield Finding("container-count", "note", clip.name, what, mend)
@@ -233,16 +302,27 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Frame rates that are absent, absurd or not the same."""
     files = [clip.name for clip in clips if clip.is_file and not clip.fps]
     folders = [clip.name for clip in clips if not clip.is_file and not clip.fps]
-    for kind, severity, silent in (("video file", "warning", files), ("folder of frames", "note", folders)):
+    for kind, severity, silent in (
+        ("video file", "warning", files),
+        ("folder of frames", "note", folders),
+    ):
         if silent:
-            what = f"no frame rate ({kind}): times and alarms an hour would be those of {USUAL_RATE:g} frames/s"
+            what = (
+                f"no frame rate ({kind}): times and alarms an hour would be those of "
+                f"{USUAL_RATE:g} frames/s"
+            )
             where = f"all {len(silent)} videos" if len(silent) == len(clips) > 1 else some(silent)
             yield Finding("no-rate", severity, where, what, "say it, as in --fps 10")
     for clip in clips:
         if clip.fps and not ODD_RATES[0] <= clip.fps <= ODD_RATES[1]:
             what = f"{clip.fps:g} frames/s, which hardly any camera records"
-            yield Finding("odd-rate", "warning", clip.name, what, "say the true rate, as in --fps 25")
-    mend = "bring them to one (ffmpeg -i IN -vf fps=10 OUT.mp4): a window is 4 frames, whatever time they span"
+            yield Finding(
+                "odd-rate", "warning", clip.name, what, "say the true rate, as in --fps 25"
+            )
+    mend = (
+        "bring them to one (ffmpeg -i IN -vf fps=10 OUT.mp4): a window is 4 frames, whatever time "
+        "they span"
+    )
     scenes = by_scene([clip for clip in clips if clip.fps])
     for scene, own in scenes.items():
         if ends := _ends(own, [clip.fps for clip in own], RATE_SLACK):
@@ -251,7 +331,9 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     heads = [own[0] for own in scenes.values()]
     if ends := _ends(heads, [clip.fps for clip in heads], RATE_SLACK):
         what = "cameras of several frame rates: " + _to(ends, _rate)
-        yield Finding("mixed-rates", "note", str(tree.root), what, f"to train one model of all, {mend}")
+        yield Finding(
+            "mixed-rates", "note", str(tree.root), what, f"to train one model of all, {mend}"
+        )
 
 
 def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -260,19 +342,28 @@ def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for scene, own in scenes.items():
         found = Counter(clip.size for clip in own).most_common()
         if len(found) > 1:
-            groups = [f"{w}x{h} ({some([c.name for c in own if c.size == (h, w)], 2)})" for (h, w), _ in found]
-            mend = "export all clips of a camera in one size and cut: else places don't agree from clip to clip"
+            groups = [
+                f"{w}x{h} ({some([c.name for c in own if c.size == (h, w)], 2)})"
+                for (h, w), _ in found
+            ]
+            mend = (
+                "export all clips of a camera in one size and cut: else places don't agree from "
+                "clip to clip"
+            )
             what = f"clips of {len(found)} sizes: {some(groups)}"
             yield Finding("mixed-sizes", "warning", _scene(tree, scene), what, mend)
     heads = [own[0] for own in scenes.values()]
     if ends := _ends(heads, [clip.size[1] / clip.size[0] for clip in heads], SHAPE_SLACK):
-        what = "cameras of several shapes: " + _to(ends, lambda clip: f"{clip.size[1]}x{clip.size[0]}")
+        what = "cameras of several shapes: " + _to(
+            ends, lambda clip: f"{clip.size[1]}x{clip.size[0]}"
+        )
         mend = "to train one model of all, crop them to one shape: else people are squeezed in some"
         yield Finding("mixed-shapes", "note", str(tree.root), what, mend)
 
 
 def _ends(clips: Sequence[Clip], values: Sequence[float], slack: float) -> tuple[Clip, Clip] | None:
-    """The clips with the lowest and the highest value, None where these are the same within the slack."""
+    """The clips with the lowest and the highest value, None where these are the same within the
+    slack."""
     if not values or max(values) <= min(values) * (1 + slack):
         return None
     return clips[values.index(min(values))], clips[values.index(max(values))]
@@ -303,9 +394,18 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         what = f"{minutes} of normal footage"
         if len(lengths) > 1:
             short = f"{len(little)} of {len(lengths)} cameras"
-            what = f"{short} have less than {enough} of normal footage, {least} the least: {minutes}"
-        guess = "" if all(clip.fps for clip in clips) else f" (at {USUAL_RATE:g} frames/s where none are known)"
-        mend = "record more before you trust a threshold: one false alarm an hour takes hours to be seen"
+            what = (
+                f"{short} have less than {enough} of normal footage, {least} the least: {minutes}"
+            )
+        guess = (
+            ""
+            if all(clip.fps for clip in clips)
+            else f" (at {USUAL_RATE:g} frames/s where none are known)"
+        )
+        mend = (
+            "record more before you trust a threshold: one false alarm an hour takes hours to be "
+            "seen"
+        )
         yield Finding("little-footage", "note", str(tree.root), what + guess, mend)
 
 

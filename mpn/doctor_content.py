@@ -1,6 +1,8 @@
-"""What `mpn.doctor` looks for in the frames: nothing to see, nothing new, a camera that moves, frames seen elsewhere.
+"""What `mpn.doctor` looks for in the frames: nothing to see, nothing new, a camera that moves,
+frames seen elsewhere.
 
-Each check is a function of the data set's tree and of its clips that could be read, and yields findings.
+Each check is a function of the data set's tree and of its clips that could be read, and yields
+findings.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from mpn.doctor_checks import Finding, at, plural
 from mpn.doctor_frames import LOOK_EVERY, Clip
 
 FROZEN_FRAMES, FROZEN_SECONDS = 10, 1.0  # the longer of the two
-REPEATED_SHARE = 0.2  # of frames that repeat the one before, from which the frame rate is not the true one
+# of frames that repeat the one before, from which the frame rate is not the true one
+REPEATED_SHARE = 0.2
 REPEATED_LEAST = 20  # frames that a clip needs for that to be said
 CUT_BELOW, CUT_BETWEEN = 0.1, 0.5  # share of the picture that stays: at a cut, before and after it
 FEW_MOVES = 3  # so often somebody touched the camera; more often it moves by itself
@@ -31,10 +34,22 @@ def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         flat = clip.flat & clip.good
         if flat.any():
             first, level = int(flat.argmax()), clip.level[flat]
-            colour = "black" if level.max() < DARK else "white" if level.min() > BRIGHT else "of a single colour"
-            what = f"{plural(int(flat.sum()), 'frame')} of {clip.frames:,} {'is' if flat.sum() == 1 else 'are'} "
+            colour = (
+                "black"
+                if level.max() < DARK
+                else "white"
+                if level.min() > BRIGHT
+                else "of a single colour"
+            )
+            what = (
+                f"{plural(int(flat.sum()), 'frame')} of {clip.frames:,} "
+                f"{'is' if flat.sum() == 1 else 'are'} "
+            )
             what += f"{colour}, the first: {at(clip, first)}"
-            mend = "cut them out (ffmpeg -ss FROM -to TO): to a model a black frame is an event, or, trained on, normal"
+            mend = (
+                "cut them out (ffmpeg -ss FROM -to TO): to a model a black frame is an event, or, "
+                "trained on, normal"
+            )
             yield Finding("black", "warning", clip.name, what, mend)
 
 
@@ -60,21 +75,34 @@ def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         runs = [(start - 1, end) for start, end in stretches(repeats) if end - start + 1 >= least]
         if runs:
             start, end = max(runs, key=lambda run: run[1] - run[0])
-            what = f"the picture stands still from {at(clip, start)} to {at(clip, end - 1)}, every pixel"
+            what = (
+                f"the picture stands still from {at(clip, start)} to {at(clip, end - 1)}, every "
+                "pixel"
+            )
             if len(runs) > 1:
-                what += f"; {len(runs)} such stretches, {sum(b - a for a, b in runs):,} frames together"
-            mend = "look whether the recorder hung there; if so cut it out: nothing can be found in it"
+                what += (
+                    f"; {len(runs)} such stretches, {sum(b - a for a, b in runs):,} frames together"
+                )
+            mend = (
+                "look whether the recorder hung there; if so cut it out: nothing can be found in it"
+            )
             yield Finding("frozen", "warning", clip.name, what, mend)
         short = repeats.copy()
         for start, end in runs:
             short[start:end] = False
         rest = clip.frames - sum(end - start for start, end in runs)
         if rest >= REPEATED_LEAST and short.sum() >= REPEATED_SHARE * rest:
-            what = f"{int(short.sum()):,} of {clip.frames:,} frames repeat the one before: the true frame rate is lower"
+            what = (
+                f"{int(short.sum()):,} of {clip.frames:,} frames repeat the one before: the true "
+                "frame rate is lower"
+            )
             true = (rest - int(short.sum())) / rest
             if clip.fps:
                 what += f", about {true * clip.fps:.3g} frames/s"
-            mend = "write it anew with the true rate (ffmpeg -i IN -vf fps=RATE OUT.mp4): repeated frames are too easy"
+            mend = (
+                "write it anew with the true rate (ffmpeg -i IN -vf fps=RATE OUT.mp4): repeated "
+                "frames are too easy"
+            )
             yield Finding("repeated-frames", "warning", clip.name, what, mend)
 
 
@@ -83,12 +111,22 @@ def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for clip in clips:
         if clip.moves:
             yield _moves(clip)
-        cuts = [cut for cut in _cuts(clip) if not any(0 <= move.frame - cut < LOOK_EVERY for move in clip.moves)]
+        cuts = [
+            cut
+            for cut in _cuts(clip)
+            if not any(0 <= move.frame - cut < LOOK_EVERY for move in clip.moves)
+        ]
         if cuts:
-            what = f"the whole picture changes at once, at {', '.join(at(clip, cut) for cut in cuts[:3])}"
+            what = (
+                "the whole picture changes at once, at "
+                f"{', '.join(at(clip, cut) for cut in cuts[:3])}"
+            )
             if len(cuts) > 3:
                 what += f" and {len(cuts) - 3} times more"
-            mend = "where another camera or another time begins, begin another clip: a window across it shows no motion"
+            mend = (
+                "where another camera or another time begins, begin another clip: a window across "
+                "it shows no motion"
+            )
             yield Finding("cut", "warning", clip.name, what, mend)
 
 
@@ -102,10 +140,13 @@ def _moves(clip: Clip) -> Finding:
         mend = "make clips of their own of what lies before and after; train on what it sees now"
         return Finding("camera-moves", "warning", clip.name, what, mend)
     what = (
-        f"the camera moves: seen at {len(moves)} of {clip.looks} looks, {LOOK_EVERY} frames apart, by up to "
-        f"{furthest}, from {at(clip, moves[0].frame)} to {at(clip, moves[-1].frame)}"
+        f"the camera moves: seen at {len(moves)} of {clip.looks} looks, {LOOK_EVERY} frames apart, "
+        f"by up to {furthest}, from {at(clip, moves[0].frame)} to {at(clip, moves[-1].frame)}"
     )
-    mend = "mount it firmly or stabilise the footage: mpn is for fixed cameras, to it all that moves is motion"
+    mend = (
+        "mount it firmly or stabilise the footage: mpn is for fixed cameras, to it all that moves "
+        "is motion"
+    )
     return Finding("camera-moves", "warning", clip.name, what, mend)
 
 
@@ -117,7 +158,13 @@ def _cuts(clip: Clip) -> list[int]:
         around = np.concatenate([stays[max(0, cut - 3) : cut], stays[cut + 1 : cut + 4]])
         around = around[np.isfinite(around)]
         flat = clip.flat[cut] or clip.flat[cut - 1]
-        if clip.good[cut] and clip.good[cut - 1] and not flat and around.size and around.min() > CUT_BETWEEN:
+        if (
+            clip.good[cut]
+            and clip.good[cut - 1]
+            and not flat
+            and around.size
+            and around.min() > CUT_BETWEEN
+        ):
             found.append(cut)
     return found
 
@@ -132,7 +179,8 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     if not len(owner):
         return
     frames, all_prints = np.concatenate(index), np.concatenate(prints)
-    ranked = np.argsort(all_prints, kind="stable")  # so clips and frames stay in order within equal prints
+    # so clips and frames stay in order within equal prints
+    ranked = np.argsort(all_prints, kind="stable")
     shared: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     again: dict[int, int] = defaultdict(int)
     for start, end in stretches(np.concatenate([[False], np.diff(all_prints[ranked]) == 0])):
@@ -147,7 +195,10 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield _shared(clips[one], clips[other], sorted(places, key=lambda place: place[::-1]))
     for number, count in sorted(again.items()):
         if count >= max(LOOP_LEAST, LOOP_SHARE * clips[number].frames):
-            what = f"{count:,} of {clips[number].frames:,} frames are equal to earlier ones: a loop, or a made video"
+            what = (
+                f"{count:,} of {clips[number].frames:,} frames are equal to earlier ones: a loop, "
+                "or a made video"
+            )
             mend = "keep one round of it: else it counts for more than it shows"
             yield Finding("loop", "warning", clips[number].name, what, mend)
 
@@ -155,11 +206,14 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 def _shared(one: Clip, other: Clip, places: list[tuple[int, int]]) -> Finding:
     here, there = places[0]
     what = (
-        f"{plural(len(places), 'frame')} of {other.frames:,} {'is' if len(places) == 1 else 'are'} in {one.name} "
-        f"too, pixel for pixel; the first: frame {there}, there frame {here}"
+        f"{plural(len(places), 'frame')} of {other.frames:,} {'is' if len(places) == 1 else 'are'} "
+        f"in {one.name} too, pixel for pixel; the first: frame {there}, there frame {here}"
     )
     if {one.split, other.split} == {"training", "testing"}:
-        mend = "take them out of the training footage: figures on frames that were trained on are too good"
+        mend = (
+            "take them out of the training footage: figures on frames that were trained on are too "
+            "good"
+        )
         return Finding("duplicates-train-test", "error", other.name, what, mend)
     mend = "keep one of them: the other adds nothing, and counts twice in figures and calibration"
     return Finding("duplicates", "warning", other.name, what, mend)

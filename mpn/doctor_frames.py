@@ -1,7 +1,8 @@
-"""What `mpn.doctor` keeps of a clip: a fingerprint and a few numbers a frame, and where its camera moved.
+"""What `mpn.doctor` keeps of a clip: a fingerprint and a few numbers a frame, and where its camera
+moved.
 
-Every frame is decoded once. About twenty bytes of it are kept, so that a day of footage is tens of megabytes; with a
-tiny picture of it about 450.
+Every frame is decoded once. About twenty bytes of it are kept, so that a day of footage is tens of
+megabytes; with a tiny picture of it about 450.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from mpn.listing import images_in
 from mpn.video import BadFrame, FrameSource, open_source
 
 SMALL_SIDE = 160  # longest side, pixels, of the pictures that all but the fingerprint is taken from
-FLAT = 2.0  # grey levels of standard deviation (of the small picture) below which a frame shows nothing
+# grey levels of standard deviation (of the small picture) below which a frame shows nothing
+FLAT = 2.0
 THUMB = (18, 24)  # rows, columns
 # Camera movement, in pixels of the small picture and grey levels.
 LOOK_EVERY = 5  # frames
 LEAST_SHIFT = 1.0
-LEAST_RESPONSE = 0.03  # of phase correlation (1: the same picture, shifted round); below, nothing can be said
+# of phase correlation (1: the same picture, shifted round); below, nothing can be said
+LEAST_RESPONSE = 0.03
 TILES = (5, 6)  # rows, columns
-TEXTURE, LEAST_TILES = 2.0, 10  # grey levels of deviation, with which a tile tells something; tiles needed
+# grey levels of deviation, with which a tile tells something; tiles needed
+TEXTURE, LEAST_TILES = 2.0, 10
 TILE_SHARE, TILE_MAJORITY = 0.3, 0.8
 PATIENCE = 10  # looks without an answer before another reference is tried
 STRONGEST = 6.0  # grey levels that a pixel may stand out from its surroundings
@@ -37,7 +41,8 @@ LEAST_SIDE = 32  # smaller pictures are not looked at
 
 
 class Move(NamedTuple):
-    """The camera moved: the frame at which that was seen, and by how much, in pixels of the footage."""
+    """The camera moved: the frame at which that was seen, and by how much, in pixels of the
+    footage."""
 
     frame: int
     right: float
@@ -49,15 +54,16 @@ class Clip:
     """A video of the data set and what was found in it.
 
     Attributes:
-        video, split: which it is ("training", "testing", "both", or "" where the layout has no splits).
+        video, split: which it is ("training", "testing", "both", or "" where the layout has no
+            splits).
         bytes: of the file, or of the pictures together.
         error: why it cannot be read, None where it can; what follows is empty then.
-        size: (height, width). fps: frames/s, None if unknown. header: frames that the container says, None for
-            folders and where it says nothing. is_file: a video file, not a folder.
+        size: (height, width). fps: frames/s, None if unknown. header: frames that the container
+            says, None for folders and where it says nothing. is_file: a video file, not a folder.
         frames: frames counted; of a folder with the missing ones.
-        prints: (T,) uint64, equal for equal frames. level: (T,) uint8, mean grey level. flat: (T,) bool, frames of a
-            single colour. likeness: (T,) float32, share of the picture that the frame before shows too, NaN where that
-            cannot be said.
+        prints: (T,) uint64, equal for equal frames. level: (T,) uint8, mean grey level. flat: (T,)
+            bool, frames of a single colour. likeness: (T,) float32, share of the picture that the
+            frame before shows too, NaN where that cannot be said.
         good: (T,) bool, False where another frame stands in for one that could not be used.
         thumbs: (T, 432) uint8, tiny pictures, or none of them.
         bad: what could not be used. notes: what the source says wrongly of itself, a line each.
@@ -98,17 +104,26 @@ class Clip:
     @property
     def name(self) -> str:
         """SPLIT/NAME, or the name alone where there are no splits."""
-        return f"{self.split}/{self.video.name}" if self.split in ("training", "testing") else self.video.name
+        return (
+            f"{self.split}/{self.video.name}"
+            if self.split in ("training", "testing")
+            else self.video.name
+        )
 
 
 def read_clip(
-    clip: Clip, *, fps: float | None = None, thumbs: bool = False, step: Callable[[], object] | None = None
+    clip: Clip,
+    *,
+    fps: float | None = None,
+    thumbs: bool = False,
+    step: Callable[[], object] | None = None,
 ) -> None:
-    """Decodes a clip, of which `video` and `split` are known, from start to end and fills in the rest.
+    """Decodes a clip, of which `video` and `split` are known, from start to end and fills in the
+    rest.
 
-    fps: frames/s instead of what the file says. thumbs: keep tiny pictures, 432 bytes a frame. step: called after every
-    frame. What cannot be read is `error`, not raised. Interrupted by Ctrl-C, the clip holds what was read until then,
-    and `complete` is False.
+    fps: frames/s instead of what the file says. thumbs: keep tiny pictures, 432 bytes a frame.
+    step: called after every frame. What cannot be read is `error`, not raised. Interrupted by
+    Ctrl-C, the clip holds what was read until then, and `complete` is False.
     """
     clip.is_file = not clip.video.path.is_dir()
     try:
@@ -127,7 +142,13 @@ def _bytes(path: Path) -> int:
 
 
 def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], object] | None) -> None:
-    prints, level, flat, likeness, tiny = array("Q"), array("B"), array("B"), array("f"), bytearray()
+    prints, level, flat, likeness, tiny = (
+        array("Q"),
+        array("B"),
+        array("B"),
+        array("f"),
+        bytearray(),
+    )
     camera = _Camera(source.size)
     before: np.ndarray | None = None
     try:
@@ -150,8 +171,14 @@ def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], obje
         clip.bad, clip.notes = sorted(source.bad), list(source.notes)
         # Ctrl-C may have come between two of these.
         whole = min(map(len, (prints, level, flat, likeness)))
-        clip.prints, clip.level = np.array(prints[:whole], np.uint64), np.array(level[:whole], np.uint8)
-        clip.flat, clip.likeness = np.array(flat[:whole], bool), np.array(likeness[:whole], np.float32)
+        clip.prints, clip.level = (
+            np.array(prints[:whole], np.uint64),
+            np.array(level[:whole], np.uint8),
+        )
+        clip.flat, clip.likeness = (
+            np.array(flat[:whole], bool),
+            np.array(likeness[:whole], np.float32),
+        )
         clip.thumbs = np.frombuffer(bytes(tiny), np.uint8).reshape(-1, THUMB[0] * THUMB[1])[:whole]
         clip.good = np.ones(whole, bool)
         clip.good[[bad.index for bad in clip.bad if bad.index < whole]] = False
@@ -159,9 +186,11 @@ def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], obje
 
 
 def fingerprint(frame: np.ndarray) -> int:
-    """64 bits of the pixels and the size of uint8 (H, W, C): equal for equal pictures, else different as good as
-    always."""
-    digest = hashlib.blake2b(np.ascontiguousarray(frame), digest_size=8, key=repr(frame.shape).encode())
+    """64 bits of the pixels and the size of uint8 (H, W, C): equal for equal pictures, else
+    different as good as always."""
+    digest = hashlib.blake2b(
+        np.ascontiguousarray(frame), digest_size=8, key=repr(frame.shape).encode()
+    )
     return int.from_bytes(digest.digest(), "little")
 
 
@@ -175,8 +204,8 @@ def shrink(grey: np.ndarray) -> np.ndarray:
 
 
 def _likeness(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of the tiles with detail, of float32 (h, w) both as `detail` gives, whose detail is in both pictures; NaN
-    where hardly any has."""
+    """Share of the tiles with detail, of float32 (h, w) both as `detail` gives, whose detail is in
+    both pictures; NaN where hardly any has."""
 
     def per_tile(product: np.ndarray) -> np.ndarray:
         return cv2.resize(product, TILES[::-1], interpolation=cv2.INTER_AREA)
@@ -189,11 +218,12 @@ def _likeness(before: np.ndarray, after: np.ndarray) -> float:
 
 
 class _Camera:
-    """Whether the camera stands still: every few frames its picture is compared with an earlier one.
+    """Whether the camera stands still: every few frames its picture is compared with an earlier
+    one.
 
-    Phase correlation proposes a shift of the whole picture. What moves in front of a fixed camera proposes shifts too,
-    so tiles of the picture vote: the camera moved where nearly all of those that show anything are better explained by
-    the shift than by standing still.
+    Phase correlation proposes a shift of the whole picture. What moves in front of a fixed camera
+    proposes shifts too, so tiles of the picture vote: the camera moved where nearly all of those
+    that show anything are better explained by the shift than by standing still.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -219,7 +249,8 @@ class _Camera:
             self._reference = picture
             return
         shift = self.shift(self._reference, picture)
-        if shift is None and self._before is not None:  # too far from it, perhaps, but not from the last frame
+        # too far from it, perhaps, but not from the last frame
+        if shift is None and self._before is not None:
             shift = self.shift(self._before, picture)
             shift = shift if shift and _far(shift) else None
         self._unsure = 0 if shift else self._unsure + 1
@@ -229,17 +260,23 @@ class _Camera:
             self._reference, self._unsure = picture, 0
 
     def shift(self, before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
-        """By how much the whole picture moved, (right, down) in its pixels; None where that can't be said."""
+        """By how much the whole picture moved, (right, down) in its pixels; None where that can't
+        be said."""
         if self._window is None:
             self._window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
             # Where the padded sides are odd, OpenCV's middle is half a pixel off.
             self._offset = cv2.phaseCorrelate(before * self._window, before * self._window)[0]
-        # Given the window, OpenCV multiplies it into the pictures themselves where it need not pad them.
+        # Given the window, OpenCV multiplies it into the pictures themselves where it need not pad
+        # them.
         found, response = cv2.phaseCorrelate(before * self._window, after * self._window)
         if response < LEAST_RESPONSE:
             return None
         right, down = found[0] - self._offset[0], found[1] - self._offset[1]
-        return (right, down) if not _far((right, down)) or _tiles_agree(before, after, right, down) else None
+        return (
+            (right, down)
+            if not _far((right, down)) or _tiles_agree(before, after, right, down)
+            else None
+        )
 
 
 def _far(shift: tuple[float, float]) -> bool:
@@ -247,14 +284,15 @@ def _far(shift: tuple[float, float]) -> bool:
 
 
 def detail(small: np.ndarray) -> np.ndarray:
-    """float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light is no movement, and
-    without what is strong, so that a white van outvotes nobody."""
+    """float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light
+    is no movement, and without what is strong, so that a white van outvotes nobody."""
     picture = small.astype(np.float32)
     return np.clip(picture - cv2.GaussianBlur(picture, (0, 0), 4), -STRONGEST, STRONGEST)
 
 
 def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: float) -> bool:
-    """Whether nearly all tiles that show anything fit better shifted than not, float32 (h, w) both."""
+    """Whether nearly all tiles that show anything fit better shifted than not, float32 (h, w)
+    both."""
     height, width = before.shape
     moved = cv2.warpAffine(before, np.float32([[1, 0, right], [0, 1, down]]), (width, height))
     top, left = max(0, int(np.ceil(down))), max(0, int(np.ceil(right)))
@@ -263,12 +301,16 @@ def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: floa
         return False
     inside = np.s_[top:bottom, left:edge]
     still, shifted = (
-        cv2.resize(cv2.absdiff(one[inside], after[inside]), TILES[::-1], interpolation=cv2.INTER_AREA)
+        cv2.resize(
+            cv2.absdiff(one[inside], after[inside]), TILES[::-1], interpolation=cv2.INTER_AREA
+        )
         for one in (before, moved)
     )
     votes_moved = (shifted < 0.75 * still) & (still > 1)
     votes_still = still < 0.9 * shifted
-    if votes_moved.mean() < TILE_SHARE or votes_moved.sum() < TILE_MAJORITY * (votes_moved.sum() + votes_still.sum()):
+    if votes_moved.mean() < TILE_SHARE or votes_moved.sum() < TILE_MAJORITY * (
+        votes_moved.sum() + votes_still.sum()
+    ):
         return False
     # A lorry before a bare wall is all that there is to see, but not from edge to edge.
     rows, columns = (np.flatnonzero(votes_moved.any(axis)) for axis in (1, 0))

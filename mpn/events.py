@@ -1,7 +1,7 @@
 """Stretches of frames above a threshold, as a list or as they come (PROTOCOL section 2). No torch.
 
-Frame numbers count from 0 and are whole; `end` is exclusive; seconds are frame / fps. Scores are higher =
-more anomalous; NaN is not above anything.
+Frame numbers count from 0 and are whole; `end` is exclusive; seconds are frame / fps. Scores are
+higher = more anomalous; NaN is not above anything.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ MIN_EVENT_FRAMES = 3  # shorter events are dropped
 
 @dataclass(frozen=True)
 class Event:
-    """Frames start to end (exclusive) above a threshold, gaps closed; where it peaked, and how high.
+    """Frames start to end (exclusive) above a threshold, gaps closed; where it peaked, and how
+    high.
 
-    start_seconds and end_seconds are start / fps and end / fps, so that their difference is the duration.
-    region is whatever the scorer gave for the peak frame, (top, left, height, width) in pixels, or None.
+    start_seconds and end_seconds are start / fps and end / fps, so that their difference is the
+    duration. region is whatever the scorer gave for the peak frame, (top, left, height, width) in
+    pixels, or None.
     """
 
     start: int
@@ -60,9 +62,10 @@ class Event:
 class EventFinder:
     """Finds events while frames arrive; what it keeps does not grow with the stream.
 
-    A frame is above when score > threshold. A gap of fewer than gap_seconds * fps frames is closed, so an
-    event is known to be over only that much later. Where only every `step`-th frame of a video is scored, fps is the
-    rate of those, and a frame stands for the `step` from it on. Raises DataError for an unknown frame rate.
+    A frame is above when score > threshold. A gap of fewer than gap_seconds * fps frames is closed,
+    so an event is known to be over only that much later. Where only every `step`-th frame of a
+    video is scored, fps is the rate of those, and a frame stands for the `step` from it on. Raises
+    DataError for an unknown frame rate.
     """
 
     def __init__(
@@ -83,12 +86,16 @@ class EventFinder:
         self._next = 0
 
     def update(
-        self, frame: int, score: float, region: Sequence[int] | None = None, seconds: float | None = None
+        self,
+        frame: int,
+        score: float,
+        region: Sequence[int] | None = None,
+        seconds: float | None = None,
     ) -> list[Event]:
         """Take the next frame (numbers rise; left-out frames count as not above); events now over.
 
-        seconds: the frame's time, where it is not frame / (fps * step), as in videos of a varying frame rate.
-        Raises DataError for a frame number that does not rise.
+        seconds: the frame's time, where it is not frame / (fps * step), as in videos of a varying
+        frame rate. Raises DataError for a frame number that does not rise.
         """
         if frame < self._next:
             raise DataError(f"frame {frame} after frame {self._next - 1}: frame numbers must rise")
@@ -106,8 +113,11 @@ class EventFinder:
         event, self.open = self.open, None
         return [event] if event is not None and event.frames >= self.min_frames else []
 
-    def _extend(self, frame: int, score: float, region: Sequence[int] | None, seconds: float | None) -> None:
-        # Exact where the rate is all there is: frame / fps, not the frame before's time and a rounded interval.
+    def _extend(
+        self, frame: int, score: float, region: Sequence[int] | None, seconds: float | None
+    ) -> None:
+        # Exact where the rate is all there is: frame / fps, not the frame before's time and a
+        # rounded interval.
         times = [Fraction(at, self.step) / self.fps for at in (frame, frame + self.step)]
         if seconds is not None:
             times = [seconds, round(seconds + float(1 / self.fps), 6)]  # not 3.3000000000000003
@@ -117,7 +127,12 @@ class EventFinder:
             self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, place)
         elif score > self.open.peak_score:
             self.open = replace(
-                self.open, end=end, end_seconds=end_seconds, peak_frame=frame, peak_score=score, region=place
+                self.open,
+                end=end,
+                end_seconds=end_seconds,
+                peak_frame=frame,
+                peak_score=score,
+                region=place,
             )
         else:
             self.open = replace(self.open, end=end, end_seconds=end_seconds)
@@ -134,8 +149,8 @@ def events(
 ) -> list[Event]:
     """All events of one video, in order; scores (T,), regions one a frame or None.
 
-    The same as `EventFinder` frame by frame. Raises DataError for an unknown frame rate or regions of
-    another length.
+    The same as `EventFinder` frame by frame. Raises DataError for an unknown frame rate or regions
+    of another length.
     """
     values = np.asarray(scores, dtype=np.float64).tolist()
     if regions is not None and len(regions) != len(values):
@@ -148,18 +163,22 @@ def events(
 
 
 def checked_rate(fps: float | Fraction | None) -> Fraction:
-    """Frames per second as an exact fraction. Raises DataError where it is unknown or not above 0."""
+    """Frames per second as an exact fraction. Raises DataError where it is unknown or not above
+    0."""
     if fps is None or not math.isfinite(fps) or not fps > 0:
         raise DataError(f"frame rate {fps}: times need frames per second above 0; state it (--fps)")
     return Fraction(fps)
 
 
 def gap_frames(fps: Fraction, gap_seconds: float = GAP_SECONDS) -> int:
-    """The shortest gap, in frames, that is not closed: at least gap_seconds long, at least one frame."""
+    """The shortest gap, in frames, that is not closed: at least gap_seconds long, at least one
+    frame."""
     return max(1, math.ceil(Fraction(gap_seconds) * fps))
 
 
 def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
     """The runs of True in bool (T,), such as labels, as (start, end), end exclusive."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, bool).astype(np.int8), [0]])))
+    edges = np.flatnonzero(
+        np.diff(np.concatenate([[0], np.asarray(flags, bool).astype(np.int8), [0]]))
+    )
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2])]

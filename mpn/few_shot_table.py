@@ -1,4 +1,5 @@
-"""From scores after adaptation (`mpn.few_shot`) to figures, differences and the table of them. No torch."""
+"""From scores after adaptation (`mpn.few_shot`) to figures, differences and the table of them. No
+torch."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from mpn.evaluation.figures import evaluate
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
-# The same network, its score in the units of the checkpoint's own normal footage: nothing of the camera was seen.
+# The same network, its score in the units of the checkpoint's own normal footage: nothing of the
+# camera was seen.
 BASE_UNITS = "unadapted, base units"
 
 
@@ -32,9 +34,11 @@ class FewShotRow:
 
     Attributes:
         scene, protocol, method, shots, draw: see `Key`.
-        columns: video -> column ("score", its parts, "psnr_db", "compactness") -> float64 (T,), NaN for the first
-            frames, which have no score or are the support; a series of `mpn.evaluation.figures`.
-        seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos in the paper's protocol.
+        columns: video -> column ("score", its parts, "psnr_db", "compactness") -> float64 (T,), NaN
+            for the first frames, which have no score or are the support; a series of
+            `mpn.evaluation.figures`.
+        seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos in the
+            paper's protocol.
     """
 
     scene: str
@@ -82,9 +86,19 @@ FIGURES: dict[str, Figure] = {
 
 def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
     """The figures of `FIGURES` of one row; labels: video -> bool (T,), of other scenes too."""
-    result = evaluate({video: labels[video] for video in row.columns}, row.columns, draws=1)["scores"]
-    protocols = {"score": "causal", "error": "causal", "pseudo": "causal", "psnr_db": "paper", "paper_pair": "paper"}
-    figures = {name: result[name][how]["micro_auc"] for name, how in protocols.items() if name in result}
+    result = evaluate({video: labels[video] for video in row.columns}, row.columns, draws=1)[
+        "scores"
+    ]
+    protocols = {
+        "score": "causal",
+        "error": "causal",
+        "pseudo": "causal",
+        "psnr_db": "paper",
+        "paper_pair": "paper",
+    }
+    figures = {
+        name: result[name][how]["micro_auc"] for name, how in protocols.items() if name in result
+    }
     return Record(*row.key, row.seconds_to_adapt, figures)
 
 
@@ -93,18 +107,20 @@ def summarise(rows: Sequence[FewShotRow], labels: Mapping[str, np.ndarray]) -> d
     return summarise_records([record_of(row, labels) for row in rows])
 
 
-def summarise_records(records: Sequence[Record], *, resamplings: int = 2000, seed: int = 0) -> dict[str, Any]:
+def summarise_records(
+    records: Sequence[Record], *, resamplings: int = 2000, seed: int = 0
+) -> dict[str, Any]:
     """Means, deviations and paired differences of figures, by protocol.
 
-    A figure of one draw is its mean over the scenes; of these, mean and deviation over the draws in which no scene is
-    missing. Differences are paired by scene and draw (K = 0 has one draw, which is paired with all): every method
-    minus unadapted, and the first method minus each other; 95 % by resampling scenes, where there are several, and
-    within each the draws.
+    A figure of one draw is its mean over the scenes; of these, mean and deviation over the draws in
+    which no scene is missing. Differences are paired by scene and draw (K = 0 has one draw, which
+    is paired with all): every method minus unadapted, and the first method minus each other; 95 %
+    by resampling scenes, where there are several, and within each the draws.
 
     Returns:
-        protocol -> {"scenes", "shots", "methods", "seconds": method -> K -> mean; "figures": name -> method -> K ->
-        {"mean", "deviation", "draws"}; "differences": name -> "A - B" -> K -> {"mean", "low", "high", "scenes",
-        "draws"}}. NaN where undefined.
+        protocol -> {"scenes", "shots", "methods", "seconds": method -> K -> mean; "figures": name
+        -> method -> K -> {"mean", "deviation", "draws"}; "differences": name -> "A - B" -> K ->
+        {"mean", "low", "high", "scenes", "draws"}}. NaN where undefined.
     """
     summary: dict[str, Any] = {}
     for protocol in dict.fromkeys(record.protocol for record in records):
@@ -112,16 +128,27 @@ def summarise_records(records: Sequence[Record], *, resamplings: int = 2000, see
         counts = sorted({record.shots for record in own})
         methods = list(dict.fromkeys(record.method for record in own))
         summary[protocol] = entry = {
-            "scenes": list(dict.fromkeys(record.scene for record in own)), "shots": counts, "methods": methods,
-            "seconds": {method: {k: float(np.mean([r.seconds for r in own if (r.method, r.shots) == (method, k)]))
-                                 for k in counts if any((r.method, r.shots) == (method, k) for r in own)}
-                        for method in methods},
-            "figures": {}, "differences": {},
-        }  # fmt: skip
+            "scenes": list(dict.fromkeys(record.scene for record in own)),
+            "shots": counts,
+            "methods": methods,
+            "seconds": {
+                method: {
+                    k: float(
+                        np.mean([r.seconds for r in own if (r.method, r.shots) == (method, k)])
+                    )
+                    for k in counts
+                    if any((r.method, r.shots) == (method, k) for r in own)
+                }
+                for method in methods
+            },
+            "figures": {},
+            "differences": {},
+        }
         for name in dict.fromkeys(name for record in own for name in record.figures):
             table = _table(own, name)
             entry["figures"][name] = {
-                method: {k: _mean(table[method, k]) for k in counts if (method, k) in table} for method in methods
+                method: {k: _mean(table[method, k]) for k in counts if (method, k) in table}
+                for method in methods
             }
             entry["differences"][name] = _differences(table, methods, counts, resamplings, seed)
     return summary
@@ -132,7 +159,8 @@ Table = dict[tuple[str, int], dict[int, np.ndarray]]
 
 
 def _table(records: Sequence[Record], name: str) -> Table:
-    """One figure, of the scenes where it is defined at all, and of the draws in which it is for all of these."""
+    """One figure, of the scenes where it is defined at all, and of the draws in which it is for all
+    of these."""
     defined = [record for record in records if np.isfinite(record.figures.get(name, np.nan))]
     scenes = list(dict.fromkeys(record.scene for record in defined))
     table: Table = {}
@@ -173,30 +201,48 @@ def _differences(
     return found
 
 
-def paired_difference(differences: np.ndarray, resamplings: int = 2000, seed: int = 0) -> dict[str, float]:
+def paired_difference(
+    differences: np.ndarray, resamplings: int = 2000, seed: int = 0
+) -> dict[str, float]:
     """Mean of differences (scenes, draws) with its 95 % percentile bootstrap interval.
 
-    Scenes are drawn with replacement, and for each its draws: what a new scene would give, not a new draw of these
-    scenes, counts. With one scene only draws can vary; with a single difference the interval is NaN.
+    Scenes are drawn with replacement, and for each its draws: what a new scene would give, not a
+    new draw of these scenes, counts. With one scene only draws can vary; with a single difference
+    the interval is NaN.
     """
     scenes, draws = differences.shape
     low = high = float("nan")
     if scenes * draws > 1:
         generator = np.random.default_rng(seed)
         which = generator.integers(0, scenes, (resamplings, scenes, 1))
-        drawn = differences[which, generator.integers(0, draws, (resamplings, scenes, draws))].mean(axis=(1, 2))
+        drawn = differences[which, generator.integers(0, draws, (resamplings, scenes, draws))].mean(
+            axis=(1, 2)
+        )
         low, high = (float(q) for q in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    return {"mean": float(differences.mean()), "low": low, "high": high, "scenes": scenes, "draws": draws}
+    return {
+        "mean": float(differences.mean()),
+        "low": low,
+        "high": high,
+        "scenes": scenes,
+        "draws": draws,
+    }
 
 
-def format_few_shot_table(summary: Mapping[str, Any], figures: Mapping[str, Figure] = FIGURES) -> str:
-    """The summary as the paper prints it: a row a method, a column a K, mean +- deviation over the draws; then the
-    differences with their intervals. "-" where there is none."""
+def format_few_shot_table(
+    summary: Mapping[str, Any], figures: Mapping[str, Figure] = FIGURES
+) -> str:
+    """The summary as the paper prints it: a row a method, a column a K, mean +- deviation over the
+    draws; then the differences with their intervals. "-" where there is none."""
     lines = []
     for protocol, entry in summary.items():
         counts = entry["shots"]
         several = f"{len(entry['scenes'])} cameras, " if len(entry["scenes"]) > 1 else ""
-        rows = [[f"{protocol} protocol, {several}mean +- deviation over draws", *(f"K = {k}" for k in counts)]]
+        rows = [
+            [
+                f"{protocol} protocol, {several}mean +- deviation over draws",
+                *(f"K = {k}" for k in counts),
+            ]
+        ]
         for name, figure in figures.items():
             if name not in entry["figures"]:
                 continue
@@ -204,8 +250,12 @@ def format_few_shot_table(summary: Mapping[str, Any], figures: Mapping[str, Figu
             for method, cells in entry["figures"][name].items():
                 rows.append([f"  {method}", *(_cell(cells.get(k), figure) for k in counts)])
             for title, cells in entry["differences"][name].items():
-                rows.append([f"  {title}, 95 %", *(_interval(cells.get(k), figure) for k in counts)])
-        adapted = {method: cells for method, cells in entry["seconds"].items() if any(cells.values())}
+                rows.append(
+                    [f"  {title}, 95 %", *(_interval(cells.get(k), figure) for k in counts)]
+                )
+        adapted = {
+            method: cells for method, cells in entry["seconds"].items() if any(cells.values())
+        }
         rows += [["seconds to adapt", *[""] * len(counts)]] if adapted else []
         rows += [
             [f"  {method}", *(f"{cells[k]:.1f}" if k in cells else "" for k in counts)]
@@ -213,7 +263,10 @@ def format_few_shot_table(summary: Mapping[str, Any], figures: Mapping[str, Figu
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(counts) + 1)]
         for number, row in enumerate(rows):
-            cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+            cells = [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])),
+            ]
             lines.append("  ".join(cells).rstrip())
             if number == 0:
                 lines.append("-" * (sum(widths) + 2 * len(counts)))
@@ -235,5 +288,7 @@ def _cell(entry: Mapping[str, float] | None, figure: Figure) -> str:
 def _interval(entry: Mapping[str, float] | None, figure: Figure) -> str:
     if entry is None:
         return ""
-    mean, low, high = (f"{figure.scale * entry[name]:+.{figure.digits}f}" for name in ("mean", "low", "high"))
+    mean, low, high = (
+        f"{figure.scale * entry[name]:+.{figure.digits}f}" for name in ("mean", "low", "high")
+    )
     return f"{mean} ({low} to {high})" if np.isfinite(entry["low"]) else mean

@@ -1,5 +1,5 @@
-"""Writing files so that nothing already there is lost: temporary file beside it, flush to disk, rename; and reading
-arrays so that no file can do harm."""
+"""Writing files so that nothing already there is lost: temporary file beside it, flush to disk,
+rename; and reading arrays so that no file can do harm."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from mpn.errors import DataError, MpnError
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
-    """Puts `content` at `path`, whole or not at all; an earlier file stays until the new one is on disk.
+    """Puts `content` at `path`, whole or not at all; an earlier file stays until the new one is on
+    disk.
 
     Raises:
-        MpnError: the folder is missing or not writable, or the disk is full; the earlier file is untouched.
+        MpnError: the folder is missing or not writable, or the disk is full; the earlier file is
+            untouched.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".part", dir=path.parent
+        )
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -47,21 +51,35 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
 
 
 def read_npy(path: str | Path) -> np.ndarray:
-    """An array of numbers from a .npy file, memory-mapped, so that a header that lies about its size costs nothing.
+    """An array of numbers from a .npy file, memory-mapped, so that a header that lies about its
+    size costs nothing.
 
-    Raises DataError: pickled objects (never loaded: they can run code), an archive, a damaged file, no numbers.
+    Raises DataError: pickled objects (never loaded: they can run code), an archive, a damaged file,
+    no numbers.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, KeyError, RecursionError,
-            tokenize.TokenError, MemoryError) as error:  # fmt: skip (numpy reads the header as Python's literals)
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        KeyError,
+        RecursionError,
+        tokenize.TokenError,
+        MemoryError,
+    ) as error:  # (numpy reads the header as Python's literals)
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         if "pickle" in reason.lower() or "object" in reason.lower():
             raise DataError(
-                f"{path}: holds pickled Python objects, which are never loaded (they can run code); expected a plain "
-                "array of numbers"
+                f"{path}: holds pickled Python objects, which are never loaded (they can run "
+                "code); expected a plain array of numbers"
             ) from error
-        raise DataError(f"{path}: cannot be read as .npy ({reason}); expected a plain array of numbers") from error
+        raise DataError(
+            f"{path}: cannot be read as .npy ({reason}); expected a plain array of numbers"
+        ) from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise DataError(f"{path}: is an archive of arrays; expected one plain array (.npy)")

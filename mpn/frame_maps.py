@@ -9,17 +9,21 @@ import numpy as np
 def map_on_frame(
     grid: np.ndarray, patch: int, size: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
-    """A patch grid as a map over the whole frame, float32 of `shape`, bilinear between the patches' centres.
+    """A patch grid as a map over the whole frame, float32 of `shape`, bilinear between the patches'
+    centres.
 
-    A patch lies wholly inside the frame, so the outermost centres are half a patch from its edges; stretched to the
-    frame's size as it is, a grid would show everything too far out. Beyond the outermost centres their value is held.
+    A patch lies wholly inside the frame, so the outermost centres are half a patch from its edges;
+    stretched to the frame's size as it is, a grid would show everything too far out. Beyond the
+    outermost centres their value is held.
 
     Args:
-        grid: float (h, w), a value a patch. patch: side of the patches, pixels of the network's frame.
+        grid: float (h, w), a value a patch. patch: side of the patches, pixels of the network's
+            frame.
         size: (height, width) of that frame. shape: (height, width) of the map wanted, any.
     """
     along = [
-        _positions(cells, wanted, all_, min(patch, *size)) for cells, wanted, all_ in zip(grid.shape, shape, size)
+        _positions(cells, wanted, all_, min(patch, *size))
+        for cells, wanted, all_ in zip(grid.shape, shape, size)
     ]
     rows, columns = np.meshgrid(*along, indexing="ij")
     values = np.ascontiguousarray(grid, np.float32)
@@ -27,7 +31,8 @@ def map_on_frame(
 
 
 def _positions(cells: int, wanted: int, side: int, patch: int) -> np.ndarray:
-    """Where on a grid of `cells` the centres of `wanted` equal parts of a frame's side lie, float32 (wanted,)."""
+    """Where on a grid of `cells` the centres of `wanted` equal parts of a frame's side lie, float32
+    (wanted,)."""
     centres = (np.arange(wanted) + 0.5) * side / wanted
     step = (side - patch) / (cells - 1) if cells > 1 else 1.0
     return np.clip((centres - patch / 2) / step, 0, cells - 1).astype(np.float32)

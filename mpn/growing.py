@@ -1,4 +1,5 @@
-"""A file that grows by whole pieces, each on its way to the disk before the next, and that can be gone on with."""
+"""A file that grows by whole pieces, each on its way to the disk before the next, and that can be
+gone on with."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The prototype unit's insides for one frame: encodings, where each prototype looks, where it is used.
+"""The prototype unit's insides for one frame: encodings, where each prototype looks, where it is
+used.
 
-What scoring never builds (the normalcy encoding, the attention maps) is made here, of what one forward gives, so
-that it can be looked at. Arrays are float32 numpy, channels first; h, w are the unit's positions.
+What scoring never builds (the normalcy encoding, the attention maps) is made here, of what one
+forward gives, so that it can be looked at. Arrays are float32 numpy, channels first; h, w are the
+unit's positions.
 """
 
 from __future__ import annotations
@@ -34,9 +36,11 @@ class Insides:
         normalcy: the query as the prototypes would have it, (D, h, w), of unit length.
         aggregation: query + normalcy, (D, h, w), from which the frame is predicted.
         attention: which positions each prototype is made from, (M, h, w), each map of sum 1.
-        assignment: which prototypes each position is explained by, (M, h, w), of sum 1 over the prototypes.
+        assignment: which prototypes each position is explained by, (M, h, w), of sum 1 over the
+            prototypes.
         cosines: between the prototypes, (M, M) in [-1, 1].
-        pseudo: how likely each position was tampered with, (h, w) in [0, 1]; None without that head.
+        pseudo: how likely each position was tampered with, (h, w) in [0, 1]; None without that
+            head.
     """
 
     target: np.ndarray
@@ -54,12 +58,14 @@ class Insides:
 
 @torch.inference_mode()
 def look_inside(detector: Detector, frames: np.ndarray) -> Insides:
-    """Runs the network on a window, in float32 whatever it scores in, and keeps all that the unit makes.
+    """Runs the network on a window, in float32 whatever it scores in, and keeps all that the unit
+    makes.
 
     Args:
         detector: the model.
-        frames: uint8 (T + 1, H, W, C), the window, oldest first, and the frame after it, of any size and BGR or
-            grey: they are fitted to the network as for scoring. Of more frames the last T + 1.
+        frames: uint8 (T + 1, H, W, C), the window, oldest first, and the frame after it, of any
+            size and BGR or grey: they are fitted to the network as for scoring. Of more frames the
+            last T + 1.
 
     Raises:
         SizeError: fewer frames.
@@ -67,9 +73,12 @@ def look_inside(detector: Detector, frames: np.ndarray) -> Insides:
     network, preset = detector.network, detector.preset
     if len(frames) <= preset.window:
         raise SizeError(
-            f"{len(frames)} frames: preset {preset.name!r} takes a window of {preset.window} and the frame after it"
+            f"{len(frames)} frames: preset {preset.name!r} takes a window of {preset.window} and "
+            "the frame after it"
         )
-    fitted = np.stack([fit_frame(frame, preset.size, preset.grey) for frame in frames[-preset.window - 1 :]])
+    fitted = np.stack(
+        [fit_frame(frame, preset.size, preset.grey) for frame in frames[-preset.window - 1 :]]
+    )
     device = next(network.parameters()).device
     stack = torch.from_numpy(fitted).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
     output = network(stack[None, :-1].flatten(1, 2))
@@ -113,20 +122,28 @@ def frames_around(source: FrameSource, row: int, window: int) -> np.ndarray:
         window: T, `detector.preset.window`.
 
     Raises:
-        DataError: a row that has no window before it, or is beyond the source's end. FrameError: a bad frame.
+        DataError: a row that has no window before it, or is beyond the source's end. FrameError: a
+            bad frame.
     """
     return frames_around_each(source, [row], window)[row]
 
 
-def frames_around_each(source: FrameSource, rows: Collection[int], window: int) -> dict[int, np.ndarray]:
-    """`frames_around` for several rows of a source, which is decoded once and no further than the last of them."""
+def frames_around_each(
+    source: FrameSource, rows: Collection[int], window: int
+) -> dict[int, np.ndarray]:
+    """`frames_around` for several rows of a source, which is decoded once and no further than the
+    last of them."""
     early = [row for row in rows if row < window]
     if early:
-        raise DataError(f"{source.path}: frame {min(early)} has no window of {window} frames before it; expected "
-                        f"a row from {window} on")
+        raise DataError(
+            f"{source.path}: frame {min(early)} has no window of {window} frames "
+            f"before it; expected a row from {window} on"
+        )
     if isinstance(source, FrameFolder):
         _within(source, rows, source.length)
-        return {row: np.stack([source.read(at) for at in range(row - window, row + 1)]) for row in rows}
+        return {
+            row: np.stack([source.read(at) for at in range(row - window, row + 1)]) for row in rows
+        }
     found: dict[int, np.ndarray] = {}
     recent: deque[np.ndarray] = deque(maxlen=window + 1)
     for count, frame in enumerate(source.frames()):
@@ -142,5 +159,8 @@ def frames_around_each(source: FrameSource, rows: Collection[int], window: int) 
 def _within(source: FrameSource, rows: Collection[int], length: int) -> None:
     """Raises DataError for a row behind the last frame."""
     if rows and max(rows) >= length:
-        raise DataError(f"{source.path}: frame {max(rows)} was asked for and it has {length:,}; expected the source "
-                        "as it was when it was scored, opened with the same options")
+        raise DataError(
+            f"{source.path}: frame {max(rows)} was asked for and it has {length:,}; "
+            "expected the source as it was when it was scored, opened with the same "
+            "options"
+        )

@@ -9,7 +9,19 @@ from pathlib import Path
 
 from mpn.errors import DataError, FrameError
 
-VIDEO_SUFFIXES = {".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".ts"}
+VIDEO_SUFFIXES = {
+    ".avi",
+    ".mp4",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mpg",
+    ".mpeg",
+    ".webm",
+    ".wmv",
+    ".flv",
+    ".ts",
+}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"}
 
 
@@ -20,15 +32,21 @@ def natural_key(text: str) -> tuple:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What a folder holds, in natural order, without hidden files (`._x`, `.DS_Store`) and `Thumbs.db`.
+    """What a folder holds, in natural order, without hidden files (`._x`, `.DS_Store`) and
+    `Thumbs.db`.
 
     Raises DataError where the folder cannot be listed.
     """
     try:
         found = [item for item in folder.iterdir() if not item.name.startswith(".")]
     except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror}); expected a readable folder") from error
-    return sorted((item for item in found if item.name != "Thumbs.db"), key=lambda item: natural_key(item.name))
+        raise DataError(
+            f"{folder}: cannot be listed ({error.strerror}); expected a readable folder"
+        ) from error
+    return sorted(
+        (item for item in found if item.name != "Thumbs.db"),
+        key=lambda item: natural_key(item.name),
+    )
 
 
 def folder_name(path: Path) -> str:
@@ -38,12 +56,20 @@ def folder_name(path: Path) -> str:
 
 def images_in(folder: Path) -> list[Path]:
     """The pictures directly in a folder (by suffix, any case), in natural order."""
-    return [item for item in visible(folder) if item.suffix.lower() in IMAGE_SUFFIXES and not item.is_dir()]
+    return [
+        item
+        for item in visible(folder)
+        if item.suffix.lower() in IMAGE_SUFFIXES and not item.is_dir()
+    ]
 
 
 def videos_in(folder: Path) -> list[Path]:
     """The video files directly in a folder (by suffix, any case), in natural order."""
-    return [item for item in visible(folder) if item.suffix.lower() in VIDEO_SUFFIXES and not item.is_dir()]
+    return [
+        item
+        for item in visible(folder)
+        if item.suffix.lower() in VIDEO_SUFFIXES and not item.is_dir()
+    ]
 
 
 def holds_images(folder: Path) -> bool:
@@ -54,8 +80,8 @@ def holds_images(folder: Path) -> bool:
 def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
     """(name, file) per frame, with (name, None) where the numbering leaves one out.
 
-    Numbering may start anywhere and go in equal steps (0, 5, 10). Names that share no prefix, or whose
-    numbers follow no step (timestamps), are taken as they come.
+    Numbering may start anywhere and go in equal steps (0, 5, 10). Names that share no prefix, or
+    whose numbers follow no step (timestamps), are taken as they come.
     """
     plain = [(file.name, file) for file in files]
     matches = [re.match(r"(.*?)(\d+)(\D*)$", file.stem) for file in files]
@@ -65,16 +91,22 @@ def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
     steps = [after - before for before, after in zip(numbers, numbers[1:])]
     if 0 in steps:
         twice = steps.index(0)
-        raise FrameError(f"{folder}: {files[twice].name} and {files[twice + 1].name} have one number; "
-                         "expected one picture a frame (are two recordings or masks mixed?)")
+        raise FrameError(
+            f"{folder}: {files[twice].name} and {files[twice + 1].name} have one "
+            "number; expected one picture a frame (are two recordings or masks "
+            "mixed?)"
+        )
     step = Counter(steps).most_common(1)[0][0] if steps else 1
     if steps.count(step) * 2 <= len(steps) or any(s % step for s in steps):
         return plain
     absent = sum(s // step - 1 for s in steps)
     if absent > len(files):  # stand-ins for most of the video would be made up
         jump = max(range(len(steps)), key=steps.__getitem__)
-        raise FrameError(f"{folder}: the numbering jumps from {files[jump].name} to {files[jump + 1].name}, "
-                         f"{absent:,} of {absent + len(files):,} frames are missing; expected one recording")
+        raise FrameError(
+            f"{folder}: the numbering jumps from {files[jump].name} to "
+            f"{files[jump + 1].name}, {absent:,} of {absent + len(files):,} frames "
+            "are missing; expected one recording"
+        )
     entries: list[tuple[str, Path | None]] = plain[:1]
     for match, number, entry, gap in zip(matches, numbers, plain[1:], steps):
         for missing in range(number + step, number + gap, step):
@@ -85,13 +117,16 @@ def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
 
 
 def contents(folder: Path) -> str:
-    """What a folder holds, in words for an error message: "nothing", or counts by suffix and some names."""
+    """What a folder holds, in words for an error message: "nothing", or counts by suffix and some
+    names."""
     items = visible(folder)
     if not items:
         return "nothing"
     folders = [item.name for item in items if item.is_dir()]
     suffixes = Counter(item.suffix.lower() or "no suffix" for item in items if not item.is_dir())
-    words = [f"{count} file{'s' * (count > 1)} ({suffix})" for suffix, count in suffixes.most_common(4)]
+    words = [
+        f"{count} file{'s' * (count > 1)} ({suffix})" for suffix, count in suffixes.most_common(4)
+    ]
     if folders:
         shown = ", ".join(folders[:4]) + (", ..." if len(folders) > 4 else "")
         words.append(f"{len(folders)} folder{'s' * (len(folders) > 1)} ({shown})")
@@ -99,21 +134,24 @@ def contents(folder: Path) -> str:
 
 
 def require_path(path: str | Path) -> Path:
-    """`path` as a Path; DataError that names the nearest existing parent where it does not exist."""
+    """`path` as a Path; DataError that names the nearest existing parent where it does not
+    exist."""
     path = Path(path)
     if path.exists():
         return path
     parent = next((p for p in path.absolute().parents if p.exists()), Path("/"))
-    raise DataError(f"{path}: does not exist; the nearest folder that does is {parent}, which holds "
-                    f"{contents(parent) if parent.is_dir() else 'no files: it is a file itself'}")
+    raise DataError(
+        f"{path}: does not exist; the nearest folder that does is {parent}, which "
+        f"holds {contents(parent) if parent.is_dir() else 'no files: it is a file itself'}"
+    )
 
 
 def find_sources(path: str | Path, *, deep: bool = False) -> list[Path]:
     """The videos that a path stands for, in natural order.
 
-    A file is itself; a folder of frames is itself; otherwise the folder's video files and frame folders
-    (without `NAME_gt` beside `NAME`, UCSD's masks). A path that does not exist but has one of * ? [ in it is a
-    pattern: the videos and folders that it matches, and what these stand for.
+    A file is itself; a folder of frames is itself; otherwise the folder's video files and frame
+    folders (without `NAME_gt` beside `NAME`, UCSD's masks). A path that does not exist but has one
+    of * ? [ in it is a pattern: the videos and folders that it matches, and what these stand for.
     deep: look into folders below too, of whatever is no video by itself (recordings/monday/*.mp4).
     Raises DataError where there is none, or where pictures and videos lie in one folder.
     """
@@ -124,14 +162,20 @@ def find_sources(path: str | Path, *, deep: bool = False) -> list[Path]:
         return [path]
     found = _in_folder(path, deep, set())
     if not found:
-        raise DataError(f"{path}: no frames or videos found, it holds {contents(path)}; expected video files "
-                        f"({', '.join(sorted(VIDEO_SUFFIXES))}), pictures, or folders of pictures")
+        raise DataError(
+            f"{path}: no frames or videos found, it holds {contents(path)}; expected "
+            f"video files ({', '.join(sorted(VIDEO_SUFFIXES))}), pictures, or folders "
+            "of pictures"
+        )
     return found
 
 
 def _matches(pattern: str, deep: bool) -> list[Path]:
-    """What a pattern with * ? [ stands for. Pictures and files of other suffixes are left out of it."""
-    matched = sorted(map(Path, glob.glob(pattern, recursive=True)), key=lambda item: natural_key(str(item)))
+    """What a pattern with * ? [ stands for. Pictures and files of other suffixes are left out of
+    it."""
+    matched = sorted(
+        map(Path, glob.glob(pattern, recursive=True)), key=lambda item: natural_key(str(item))
+    )
     found = [
         source
         for item in matched
@@ -139,24 +183,39 @@ def _matches(pattern: str, deep: bool) -> list[Path]:
         if source.is_dir() or source.suffix.lower() in VIDEO_SUFFIXES
     ]
     if not found:
-        what = f"matches {len(matched)} files and folders, none of them a video" if matched else "matches nothing"
-        raise DataError(f"{pattern}: {what}; expected a pattern of video files ({', '.join(sorted(VIDEO_SUFFIXES))}) "
-                        "or of folders of frames")
+        what = (
+            f"matches {len(matched)} files and folders, none of them a video"
+            if matched
+            else "matches nothing"
+        )
+        raise DataError(
+            f"{pattern}: {what}; expected a pattern of video files "
+            f"({', '.join(sorted(VIDEO_SUFFIXES))}) or of folders of frames"
+        )
     return list(dict.fromkeys(found))  # "**" finds a folder and what is in it
 
 
 def _in_folder(folder: Path, deep: bool, seen: set[Path]) -> list[Path]:
-    """The folder itself if it holds frames, or its videos and frame folders; `seen` stops at links that go round."""
+    """The folder itself if it holds frames, or its videos and frame folders; `seen` stops at links
+    that go round."""
     seen.add(folder.resolve())
     images, videos = images_in(folder), videos_in(folder)
     if images and videos:
-        raise DataError(f"{folder}: holds {len(images)} pictures and {len(videos)} videos; expected the frames "
-                        "of one video or video files, give one of them by name")
+        raise DataError(
+            f"{folder}: holds {len(images)} pictures and {len(videos)} videos; "
+            "expected the frames of one video or video files, give one of them by name"
+        )
     if images:
         return [folder]
-    folders = [item for item in visible(folder) if item.is_dir() and (deep and not videos or holds_images(item))]
+    folders = [
+        item
+        for item in visible(folder)
+        if item.is_dir() and (deep and not videos or holds_images(item))
+    ]
     names = {item.name for item in folders}
-    folders = [item for item in folders if not (item.name.endswith("_gt") and item.name[:-3] in names)]
+    folders = [
+        item for item in folders if not (item.name.endswith("_gt") and item.name[:-3] in names)
+    ]
     found = []
     for item in sorted(videos + folders, key=lambda item: natural_key(item.name)):
         if not deep or item in videos:

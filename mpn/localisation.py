@@ -1,7 +1,9 @@
-"""Anomaly maps in, boxes and tracks out: where something stands out, and that it is the same thing as before. No torch.
+"""Anomaly maps in, boxes and tracks out: where something stands out, and that it is the same thing
+as before. No torch.
 
-Boxes are (top, left, height, width) in pixels of the source. A map is a patch grid, see `mpn.scoring.patch_means`: a
-value for each square patch that lies wholly inside the network's frame, in units of normal frames.
+Boxes are (top, left, height, width) in pixels of the source. A map is a patch grid, see
+`mpn.scoring.patch_means`: a value for each square patch that lies wholly inside the network's
+frame, in units of normal frames.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ Box = tuple[int, int, int, int]
 FLOOR = 0.0
 # A region is what is above the floor by at least this share of its peak's height above it.
 SHARE_OF_PEAK = 0.5
-# Patches that lie over the edge of an object by half are in the region still: boxes lose this share of a patch on
-# every side. Chosen on the demo set's validation clips; it fits the people and vehicles of Ped2 better too.
+# Patches that lie over the edge of an object by half are in the region still: boxes lose this share
+# of a patch on every side. Chosen on the demo set's validation clips; it fits the people and
+# vehicles of Ped2 better too.
 INSET = 0.25
 MOST = 10  # regions a frame
 
@@ -41,9 +44,10 @@ def find_regions(
 ) -> list[tuple[float, Box]]:
     """Where a patch grid stands out: a box round each of its peaks, the highest first.
 
-    A region is the connected part, round a peak, of what is above the floor by half as much as the peak at least: a
-    patch that only touches an object is above the floor too, and would make the box larger by a patch on every side.
-    A peak is higher than all within half a patch, and nearer than that to a higher one's region it is none of its own.
+    A region is the connected part, round a peak, of what is above the floor by half as much as the
+    peak at least: a patch that only touches an object is above the floor too, and would make the
+    box larger by a patch on every side. A peak is higher than all within half a patch, and nearer
+    than that to a higher one's region it is none of its own.
 
     Args:
         grid: float (h, w), a value a patch, higher = more anomalous; NaN is no peak.
@@ -53,10 +57,13 @@ def find_regions(
         most: so many regions, the highest.
 
     Returns:
-        (score, box): the peak's value and a box that lies wholly inside the source, at least a patch in size.
+        (score, box): the peak's value and a box that lies wholly inside the source, at least a
+        patch in size.
     """
     values = np.nan_to_num(np.asarray(grid, np.float32), nan=-np.inf)
-    nearby = np.ones([2 * cells + 1 for cells in _half_a_patch(values.shape, patch, size)], np.uint8)
+    nearby = np.ones(
+        [2 * cells + 1 for cells in _half_a_patch(values.shape, patch, size)], np.uint8
+    )
     peaks = np.argwhere((values > floor) & (values >= cv2.dilate(values, nearby)))
     taken = np.zeros(values.shape, bool)
     found: list[tuple[float, Box]] = []
@@ -88,10 +95,11 @@ def patches_box(
     """The box of the patches from one position of a grid to another.
 
     Args:
-        shape: (h, w) of the grid. first, last: (row, column) of the first and the last patch, last included.
+        shape: (h, w) of the grid. first, last: (row, column) of the first and the last patch, last
+            included.
         patch, size, source: as for `find_regions`.
-        inset: share of a patch that the box is smaller on each side; not where it ends at the frame's edge, and never
-            smaller than a patch.
+        inset: share of a patch that the box is smaller on each side; not where it ends at the
+            frame's edge, and never smaller than a patch.
     """
     side = min(patch, *size)
     spans = []
@@ -117,7 +125,8 @@ def _half_a_patch(shape: tuple[int, ...], patch: int, size: tuple[int, int]) -> 
 
 
 class Tracked(NamedTuple):
-    """A region and the track that it belongs to: a number from 1, the same in every frame of one thing."""
+    """A region and the track that it belongs to: a number from 1, the same in every frame of one
+    thing."""
 
     track: int
     score: float
@@ -134,15 +143,17 @@ class _Track:
 
 
 class Tracker:
-    """Links regions from frame to frame, by how well their boxes fit; what it keeps does not grow with the stream.
+    """Links regions from frame to frame, by how well their boxes fit; what it keeps does not grow
+    with the stream.
 
-    A region goes on with a track where their boxes overlap (intersection over union of `LEAST_OVERLAP`) or their
-    centres are no further apart than the smaller of them is large; where several could, those that fit best on the
-    whole (the Hungarian method). All others begin tracks, with numbers that were never used.
+    A region goes on with a track where their boxes overlap (intersection over union of
+    `LEAST_OVERLAP`) or their centres are no further apart than the smaller of them is large; where
+    several could, those that fit best on the whole (the Hungarian method). All others begin tracks,
+    with numbers that were never used.
 
     Args:
-        gap: a track that was not seen in more frames than these, between two that it was seen in, has ended; see
-            `track_gap`.
+        gap: a track that was not seen in more frames than these, between two that it was seen in,
+            has ended; see `track_gap`.
     """
 
     def __init__(self, gap: int = GAP_FRAMES) -> None:
@@ -163,8 +174,11 @@ class Tracker:
         self.tracks = [one for one in self.tracks if frame - one.frame - 1 <= self.gap]
         tracks: list[_Track | None] = [None] * len(found)
         if found and self.tracks:
-            cost = fit_costs(np.array([one.box for one in self.tracks]), np.array([box for _, box in found]))
-            # Finite, so that there is a solution whatever fits; a pair that doesn't is worse than any number of others.
+            cost = fit_costs(
+                np.array([one.box for one in self.tracks]), np.array([box for _, box in found])
+            )
+            # Finite, so that there is a solution whatever fits; a pair that doesn't is worse than
+            # any number of others.
             possible = np.where(np.isfinite(cost), cost, 1e6)
             for old, new in zip(*linear_sum_assignment(possible)):
                 if np.isfinite(cost[old, new]):
@@ -189,12 +203,15 @@ class Tracker:
         """A tracker that goes on where the one that gave `values` stood."""
         tracker = cls(int(values["gap"]))
         tracker.next = int(values["next"])
-        tracker.tracks = [_Track(int(track), int(frame), tuple(box)) for track, frame, box in values["tracks"]]
+        tracker.tracks = [
+            _Track(int(track), int(frame), tuple(box)) for track, frame, box in values["tracks"]
+        ]
         return tracker
 
 
 def track_gap(fps: float | Fraction | None, every: int = 1) -> int:
-    """How many frame numbers a track may be unseen for: half a second, at least one frame that is scored.
+    """How many frame numbers a track may be unseen for: half a second, at least one frame that is
+    scored.
 
     Args:
         fps: of the frames that are scored, None where unknown. every: what their numbers rise by.
@@ -204,8 +221,8 @@ def track_gap(fps: float | Fraction | None, every: int = 1) -> int:
 
 
 def fit_costs(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """How badly boxes fit: 0 for the same, more the less they overlap and the further they are apart, infinite where
-    they cannot be of one thing; (A, 4) and (B, 4) -> (A, B) float64."""
+    """How badly boxes fit: 0 for the same, more the less they overlap and the further they are
+    apart, infinite where they cannot be of one thing; (A, 4) and (B, 4) -> (A, B) float64."""
     old, new = old[:, None].astype(np.float64), new[None].astype(np.float64)
     start = np.maximum(old[..., :2], new[..., :2])
     end = np.minimum(*(box[..., :2] + box[..., 2:] for box in (old, new)))

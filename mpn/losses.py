@@ -13,17 +13,20 @@ from mpn.presets import Preset
 
 
 def frame_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the predicted frame, both (B, C, H, W) in [-1, 1] (Lv et al. 2021, eq. 8)."""
+    """Mean squared error of the predicted frame, both (B, C, H, W) in [-1, 1] (Lv et al. 2021, eq.
+    8)."""
     return F.mse_loss(prediction, target)
 
 
 def compactness_loss(output: Output) -> Tensor:
-    """Mean over positions and channels of (query - most-assigned prototype)^2 (Lv et al. 2021, eq. 9)."""
+    """Mean over positions and channels of (query - most-assigned prototype)^2 (Lv et al. 2021, eq.
+    9)."""
     return output.compactness.mean()
 
 
 def diversity_loss(prototypes: Tensor) -> Tensor:
-    """Mean over pairs of max(0, 1 - squared distance of the normalised prototypes) (Lv et al. 2021, eq. 10).
+    """Mean over pairs of max(0, 1 - squared distance of the normalised prototypes) (Lv et al. 2021,
+    eq. 10).
 
     Args:
         prototypes: (B, M, D), normalised or not.
@@ -36,10 +39,11 @@ def diversity_loss(prototypes: Tensor) -> Tensor:
 
 
 def usage_loss(assignment: Tensor) -> Tensor:
-    """How unevenly prototypes are used: 1 - entropy of the assignment averaged over positions / log M, in [0, 1].
+    """How unevenly prototypes are used: 1 - entropy of the assignment averaged over positions / log
+    M, in [0, 1].
 
-    Ours. Without it half of all positions, the still background, share one prototype, and most of the others
-    are assigned nowhere (benchmarks/results/small_choices.md).
+    Ours. Without it half of all positions, the still background, share one prototype, and most of
+    the others are assigned nowhere (benchmarks/results/small_choices.md).
 
     Args:
         assignment: (B, N, M), sums to 1 over M.
@@ -66,20 +70,24 @@ def pseudo_loss(logits: Tensor, tampered: Tensor) -> Tensor:
     """Binary cross-entropy of the pseudo-anomaly head.
 
     Args:
-        logits: (B, h, w). tampered: (B, H, W) bool or 0/1, H a multiple of h; a position of the smaller grid
-            counts as tampered where any of its pixels is.
+        logits: (B, h, w). tampered: (B, H, W) bool or 0/1, H a multiple of h; a position of the
+            smaller grid counts as tampered where any of its pixels is.
     """
     factor = tampered.shape[1] // logits.shape[1]
     wanted = F.max_pool2d(tampered.float().unsqueeze(1), factor).squeeze(1)
     return F.binary_cross_entropy_with_logits(logits.float(), wanted)
 
 
-def ranking_loss(logits: Tensor, tampered: Tensor, *, hardest: int = 64, positions: int = 512) -> Tensor:
-    """How far tampered positions are from standing above the highest of the others, over all windows of the batch.
+def ranking_loss(
+    logits: Tensor, tampered: Tensor, *, hardest: int = 64, positions: int = 512
+) -> Tensor:
+    """How far tampered positions are from standing above the highest of the others, over all
+    windows of the batch.
 
-    The mean of log(1 + exp(other - tampered)) over pairs of logits: a smooth count of wrongly ordered pairs, which
-    unlike the cross-entropy does not change with the level that a camera's logits lie at. A frame's score is its
-    highest place, so of each window only the `hardest` other positions count. 0 where nothing was tampered with.
+    The mean of log(1 + exp(other - tampered)) over pairs of logits: a smooth count of wrongly
+    ordered pairs, which unlike the cross-entropy does not change with the level that a camera's
+    logits lie at. A frame's score is its highest place, so of each window only the `hardest` other
+    positions count. 0 where nothing was tampered with.
 
     Args:
         logits: (B, h, w). tampered: (B, H, W), see `pseudo_loss`.
@@ -92,7 +100,9 @@ def ranking_loss(logits: Tensor, tampered: Tensor, *, hardest: int = 64, positio
     if not len(found):
         return values.sum() * 0
     found = found[:: max(1, len(found) // positions)]
-    others = values.masked_fill(wanted, -torch.inf).topk(min(hardest, values.shape[1]), dim=1).values
+    others = (
+        values.masked_fill(wanted, -torch.inf).topk(min(hardest, values.shape[1]), dim=1).values
+    )
     others = others[torch.isfinite(others)]
     return F.softplus(others[None] - found[:, None]).mean() if len(others) else values.sum() * 0
 

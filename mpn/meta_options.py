@@ -16,11 +16,13 @@ class MetaOptions:
     Attributes:
         targets: the parameters that are adapted, by name, see `mpn.meta.target_names`.
         minutes, steps: how long, in minutes or steps of the outer optimiser; exactly one is given.
-        algorithm: "meta-sgd" (a learned step size for every number), "maml" (step sizes as they begin), "reptile".
+        algorithm: "meta-sgd" (a learned step size for every number), "maml" (step sizes as they
+            begin), "reptile".
         second_order: differentiate through the inner gradients.
         inner_steps: steps on the support of a task.
         shots: support windows of a task, one of these numbers drawn for each.
-        batch: windows of an inner step, with pseudo-anomalies of their own draw: the support windows in turn.
+        batch: windows of an inner step, with pseudo-anomalies of their own draw: the support
+            windows in turn.
         queries: query windows of a task.
         tasks: of an outer step.
         learning_rate: of Adam, for initial parameters; falls to 1 % along a cosine.
@@ -28,14 +30,15 @@ class MetaOptions:
         first_change: the step sizes begin such that a step changes every number by about so much.
         whole: the outer loop also trains what is not adapted.
         without: loss terms that inner and outer loss leave out.
-        pseudo_weight: of that term, from now on, in the model's preset; None for what it was pre-trained with. As it
-            was, the prediction of tampered windows outweighs it, and adaptation finds anomalies worse than before
-            (benchmarks/results/adaptation_choices.md).
-        ranking: weight of `mpn.losses.ranking_loss` on the query windows. The cross-entropy there falls as soon as the
-            camera's logits are at the right level, which no ranking of frames is the better for
-            (benchmarks/results/adaptation_choices.md).
+        pseudo_weight: of that term, from now on, in the model's preset; None for what it was
+            pre-trained with. As it was, the prediction of tampered windows outweighs it, and
+            adaptation finds anomalies worse than before (benchmarks/results/adaptation_choices.md).
+        ranking: weight of `mpn.losses.ranking_loss` on the query windows. The cross-entropy there
+            falls as soon as the camera's logits are at the right level, which no ranking of frames
+            is the better for (benchmarks/results/adaptation_choices.md).
         validation: names of scenes that are kept out, to validate on.
-        made_cameras: every task sees its scene through a made camera of its own, see `mpn.datasets.cameras`.
+        made_cameras: every task sees its scene through a made camera of its own, see
+            `mpn.datasets.cameras`.
         slower: scenes with every n-th frame only are tasks too, where they are long enough.
         clip_norm, precision, seed, held_out: see `mpn.training.TrainingOptions`.
     """
@@ -69,12 +72,19 @@ class MetaOptions:
         if (self.minutes is None) == (self.steps is None) or (self.minutes or self.steps or 0) <= 0:
             raise TrainingError("give either minutes or steps of meta-training, a number above 0")
         if self.algorithm not in ALGORITHMS:
-            raise TrainingError(f"algorithm {self.algorithm!r}: {', '.join(ALGORITHMS)} were expected")
+            raise TrainingError(
+                f"algorithm {self.algorithm!r}: {', '.join(ALGORITHMS)} were expected"
+            )
         if self.precision not in ("float32", "bfloat16"):
             raise TrainingError(f"precision {self.precision!r}: float32 or bfloat16 was expected")
         counts = (self.inner_steps, self.batch, self.queries, self.tasks, *self.shots)
         if min(counts) < 1 or not self.shots:
-            raise TrainingError(f"inner steps, batch, queries, tasks, shots are {counts}: expected numbers from 1 up")
+            raise TrainingError(
+                f"inner steps, batch, queries, tasks, shots are {counts}: expected "
+                "numbers from 1 up"
+            )
         rates = (self.learning_rate, self.size_rate, self.first_change)
         if min(rates) <= 0 or self.ranking < 0 or not 0 < self.held_out <= 0.5:
-            raise TrainingError(f"{self}: a rate, the ranking's weight or the held-out share is out of range")
+            raise TrainingError(
+                f"{self}: a rate, the ranking's weight or the held-out share is out of range"
+            )

@@ -1,9 +1,10 @@
 """Meta-training: scenes of normal footage in, a model that has learned to be adapted out.
 
-A task is a scene. On support windows the target parameters take a few gradient steps, on query windows from
-another time of the same scene the adapted model is judged, and what it is judged by trains initial parameters and
-step sizes (Lv et al., CVPR 2021, section 3.4; Li et al., Meta-SGD, 2017). The run folder is that of
-`mpn.training`, and as there a run that is killed and resumed ends with the weights of one left alone.
+A task is a scene. On support windows the target parameters take a few gradient steps, on query
+windows from another time of the same scene the adapted model is judged, and what it is judged by
+trains initial parameters and step sizes (Lv et al., CVPR 2021, section 3.4; Li et al., Meta-SGD,
+2017). The run folder is that of `mpn.training`, and as there a run that is killed and resumed ends
+with the weights of one left alone.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class MetaTraining:
         resume: go on from the folder's state.
 
     Raises:
-        TrainingError: the folder holds another run. CheckpointError: its state can't be resumed. DataError: scenes
-            too short. MpnError: targets that the network does not have.
+        TrainingError: the folder holds another run. CheckpointError: its state can't be resumed.
+            DataError: scenes too short. MpnError: targets that the network does not have.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class MetaTraining:
             parameter.requires_grad_(options.whole or name in self.names)
         bfloat16 = options.precision == "bfloat16"
         self.loss = SceneLoss(self.network, self.names, bfloat16=bfloat16, without=options.without)
-        self.params = {name: p for name, p in self.network.named_parameters() if name in set(self.names)}
+        self.params = {
+            name: p for name, p in self.network.named_parameters() if name in set(self.names)
+        }
         self.step, self.total, self.seconds = 0, options.steps, 0.0
         self.log_sizes: dict[str, nn.Parameter] = {}
         self.inner_clip = math.inf
@@ -92,7 +95,10 @@ class MetaTraining:
         else:
             (self.folder / LOG).unlink(missing_ok=True)
             self._start(self._first_sizes())
-        config = self._fingerprint() | {"threads": torch.get_num_threads(), "device": str(self.device)}
+        config = self._fingerprint() | {
+            "threads": torch.get_num_threads(),
+            "device": str(self.device),
+        }
         write_atomically(self.folder / CONFIG, json.dumps(config, indent=1))
 
     def _split(self, clips: Sequence[Clip]) -> None:
@@ -100,16 +106,29 @@ class MetaTraining:
         options = self.options
         unknown = sorted(set(options.validation) - {clip.scene for clip in clips})
         if unknown:
-            raise TrainingError(f"no scene is called {unknown[0]}; there are {sorted({clip.scene for clip in clips})}")
+            raise TrainingError(
+                f"no scene is called {unknown[0]}; there are "
+                f"{sorted({clip.scene for clip in clips})}"
+            )
         train, self.calibration_clips = held_out(clips, options.held_out)
         learned = [clip for clip in train if clip.scene not in options.validation]
         kept_out = [clip for clip in train if clip.scene in options.validation]
         least = max(options.shots) + options.queries + 10 * self.network.preset.window
-        self.clips = [*learned, *(clip for every in options.slower for clip in slower(learned, every, least))]
+        self.clips = [
+            *learned,
+            *(clip for every in options.slower for clip in slower(learned, every, least)),
+        ]
         if not self.clips:
-            raise TrainingError("every scene is kept out for validation: none is left to learn from")
+            raise TrainingError(
+                "every scene is kept out for validation: none is left to learn from"
+            )
         window = self.network.preset.window
-        how = {"shots": options.shots, "queries": options.queries, "pseudo": self._pseudo, "seed": options.seed}
+        how = {
+            "shots": options.shots,
+            "queries": options.queries,
+            "pseudo": self._pseudo,
+            "seed": options.seed,
+        }
         self.episodes = SceneEpisodes(self.clips, window, **how)
         self.validation = SceneEpisodes(kept_out, window, **how) if kept_out else None
 
@@ -118,22 +137,28 @@ class MetaTraining:
         return self.network.preset.pseudo_head and "pseudo" not in self.options.without
 
     def task(self, number: int, *, validation: bool = False) -> tuple[list[SceneBatch], SceneBatch]:
-        """Support batches, one an inner step, and the query batch of a task; all drawn from (seed, number)."""
+        """Support batches, one an inner step, and the query batch of a task; all drawn from (seed,
+        number)."""
         options, pseudo = self.options, self._pseudo
         episode = (self.validation if validation else self.episodes).task(number)
         generator = np.random.default_rng((options.seed, number, int(validation)))
         shown, asked = episode.support, episode.query
         if options.made_cameras and not validation:
             camera = MadeCamera(generator, self.network.preset.size)
-            shown, asked = (replace(own, stacks=[camera(stack) for stack in own.stacks]) for own in (shown, asked))
+            shown, asked = (
+                replace(own, stacks=[camera(stack) for stack in own.stacks])
+                for own in (shown, asked)
+            )
         support = [
-            self.loss.prepare(shown.draw(options.batch, generator, pseudo=pseudo)) for _ in range(options.inner_steps)
+            self.loss.prepare(shown.draw(options.batch, generator, pseudo=pseudo))
+            for _ in range(options.inner_steps)
         ]
         query = self.loss.prepare(asked.draw(options.queries, generator, pseudo=pseudo))
         return support, query._replace(ranking=options.ranking)
 
     def _first_sizes(self) -> dict[str, Tensor]:
-        """Step sizes, and the length that longer gradients are shortened to, from the gradients of some tasks."""
+        """Step sizes, and the length that longer gradients are shortened to, from the gradients of
+        some tasks."""
         gradients = []
         for number in range(TASKS_FOR_SIZES):
             support, _ = self.task(number)
@@ -141,20 +166,32 @@ class MetaTraining:
             own = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
             for name, gradient in zip(self.names, own, strict=True):
                 if gradient is None:
-                    raise TrainingError(f"the loss does not depend on {name}: leave it out of the targets")
+                    raise TrainingError(
+                        f"the loss does not depend on {name}: leave it out of the targets"
+                    )
             gradients.append(dict(zip(self.names, own, strict=True)))
-        # Every other task takes the longest step there is; the few that are far beyond would break the network.
-        norms = torch.stack([torch.stack([g.norm() for g in own.values()]).norm() for own in gradients])
+        # Every other task takes the longest step there is; the few that are far beyond would break
+        # the network.
+        norms = torch.stack(
+            [torch.stack([g.norm() for g in own.values()]).norm() for own in gradients]
+        )
         self.inner_clip = float(norms.median())
         shortened = [
-            {name: g * (self.inner_clip / norm.clamp_min(self.inner_clip)) for name, g in own.items()}
+            {
+                name: g * (self.inner_clip / norm.clamp_min(self.inner_clip))
+                for name, g in own.items()
+            }
             for own, norm in zip(gradients, norms)
         ]
-        squares = {name: torch.stack([own[name].square() for own in shortened]).mean(0) for name in self.names}
+        squares = {
+            name: torch.stack([own[name].square() for own in shortened]).mean(0)
+            for name in self.names
+        }
         return first_sizes(squares, self.options.first_change)
 
     def _start(self, sizes: Mapping[str, Tensor]) -> None:
-        """Makes the outer optimiser. Step sizes are learned by their logarithms: they stay positive."""
+        """Makes the outer optimiser. Step sizes are learned by their logarithms: they stay
+        positive."""
         options = self.options
         self.log_sizes = {name: nn.Parameter(size.detach().log()) for name, size in sizes.items()}
         learned = [p for p in self.network.parameters() if p.requires_grad]
@@ -169,7 +206,11 @@ class MetaTraining:
         """What must agree for a resumed run to be the same run."""
         options = json.loads(json.dumps(asdict(self.options)))
         scenes = self.validation.clips if self.validation else []
-        return {"base": self.base.sha256, "options": options, "clips": footprint([*self.clips, *scenes])}
+        return {
+            "base": self.base.sha256,
+            "options": options,
+            "clips": footprint([*self.clips, *scenes]),
+        }
 
     def _load(self) -> None:
         path = self.folder / STATE
@@ -179,7 +220,9 @@ class MetaTraining:
             for part, value in self._fingerprint().items():
                 if theirs[part] != value:
                     if part == "base":
-                        raise CheckpointError(f"{path} began from another model: give the same --checkpoint")
+                        raise CheckpointError(
+                            f"{path} began from another model: give the same --checkpoint"
+                        )
                     raise CheckpointError(difference(path, part, theirs[part], value))
             self.network.load_state_dict(state["network"])
             self._start({name: size.exp() for name, size in state["log_sizes"].items()})
@@ -189,7 +232,9 @@ class MetaTraining:
             self.inner_clip = state["inner_clip"]
             self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise CheckpointError(f"{path} is not a state of meta-training of this mpn: {error}") from error
+            raise CheckpointError(
+                f"{path} is not a state of meta-training of this mpn: {error}"
+            ) from error
         lines = [line for line in log_lines(self.folder / LOG) if line["step"] <= self.step]
         write_atomically(self.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -211,7 +256,9 @@ class MetaTraining:
         """Meta-trains to the end and writes the model; see `mpn.training.Training.run`."""
         started = last_saved = time.monotonic()
         before = self.seconds
-        bar = tqdm(total=self.total, initial=self.step, desc="meta-training", unit="step", disable=None)
+        bar = tqdm(
+            total=self.total, initial=self.step, desc="meta-training", unit="step", disable=None
+        )
         durations: list[float] = []
         if self.step == 0:
             self.save()
@@ -225,13 +272,20 @@ class MetaTraining:
                 self.seconds = before + now - started
                 if self.total is None and len(durations) >= PLAN_AT:
                     left = self.options.minutes * 60 - self.seconds
-                    self.total = self.step + max(1, int(left / float(np.median(durations[PLAN_FROM:]))))
+                    self.total = self.step + max(
+                        1, int(left / float(np.median(durations[PLAN_FROM:])))
+                    )
                     log.info("%.1f minutes are %d outer steps", self.options.minutes, self.total)
                 bar.total = self.total
                 bar.update()
-                bar.set_postfix(query_loss=f"{np.mean([one.after for one in losses]):.5f}", refresh=False)
+                bar.set_postfix(
+                    query_loss=f"{np.mean([one.after for one in losses]):.5f}", refresh=False
+                )
                 if self.step % LOG_EVERY == 0:
-                    self._write({"step": self.step, "seconds": round(self.seconds, 1), **_means(losses)}, observe)
+                    self._write(
+                        {"step": self.step, "seconds": round(self.seconds, 1), **_means(losses)},
+                        observe,
+                    )
                 if self.step % VALIDATE_EVERY == 0 or self.step == self.total:
                     self._validate(observe)
                 if now - last_saved > SAVE_SECONDS:
@@ -253,14 +307,23 @@ class MetaTraining:
         numbers = range(self.step * options.tasks, (self.step + 1) * options.tasks)
         tasks = (self.task(number) for number in numbers)
         # Leaves of their own: the graph of exp() would be freed with the first task's.
-        sizes = {name: size.detach().exp().requires_grad_() for name, size in self.log_sizes.items()}
+        sizes = {
+            name: size.detach().exp().requires_grad_() for name, size in self.log_sizes.items()
+        }
         if options.algorithm == "reptile":
             losses = self._reptile(tasks, sizes)
         else:
             losses = accumulate(
-                self.loss, self.params, tasks, step_sizes=sizes, steps=options.inner_steps,
-                second_order=options.second_order, clip_norm=self.inner_clip, count=options.tasks, watch=watch,
-            )  # fmt: skip
+                self.loss,
+                self.params,
+                tasks,
+                step_sizes=sizes,
+                steps=options.inner_steps,
+                second_order=options.second_order,
+                clip_norm=self.inner_clip,
+                count=options.tasks,
+                watch=watch,
+            )
         if options.algorithm == "meta-sgd":
             for name, size in sizes.items():
                 self.log_sizes[name].grad = size.grad * size.detach()
@@ -274,7 +337,9 @@ class MetaTraining:
             for support, query in tasks:
                 before = float(self.loss(self.params, query))
                 adapted.append(self._adapted(support, sizes))
-                losses.append(TaskLosses(before, float(self.loss(adapted[-1], query)), float("nan")))
+                losses.append(
+                    TaskLosses(before, float(self.loss(adapted[-1], query)), float("nan"))
+                )
         reptile_gradients(self.params, adapted)
         return losses
 
@@ -285,18 +350,25 @@ class MetaTraining:
     def _apply(self, losses: Sequence[TaskLosses]) -> None:
         found = [one.after for one in losses]
         if not all(math.isfinite(loss) for loss in found):
-            raise TrainingError(f"the query loss is not finite at step {self.step + 1}: {found}; lower first_change")
+            raise TrainingError(
+                f"the query loss is not finite at step {self.step + 1}: {found}; lower first_change"
+            )
         learned = [p for group in self.optimizer.param_groups[:1] for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(learned, self.options.clip_norm))
         if not math.isfinite(norm):
-            raise TrainingError(f"the outer gradient is not finite at step {self.step + 1}; try float32")
+            raise TrainingError(
+                f"the outer gradient is not finite at step {self.step + 1}; try float32"
+            )
         done = self.step / self.total if self.total else 0.0
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+            group["lr"] = group["rate"] * (
+                0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+            )
         self.optimizer.step()
 
     def _validate(self, observe: Callable[[dict[str, Any]], None] | None) -> None:
-        """The query loss on scenes that are kept out, before and after adaptation; the same tasks every time."""
+        """The query loss on scenes that are kept out, before and after adaptation; the same tasks
+        every time."""
         if self.validation is None:
             return
         losses = []
@@ -307,9 +379,14 @@ class MetaTraining:
                 before = float(self.loss(self.params, query))
                 after = float(self.loss(self._adapted(support, sizes), query))
                 losses.append(TaskLosses(before, after, float("nan")))
-        self._write({"step": self.step, "seconds": round(self.seconds, 1), "validation": _means(losses)}, observe)
+        self._write(
+            {"step": self.step, "seconds": round(self.seconds, 1), "validation": _means(losses)},
+            observe,
+        )
 
-    def _write(self, line: dict[str, Any], observe: Callable[[dict[str, Any]], None] | None) -> None:
+    def _write(
+        self, line: dict[str, Any], observe: Callable[[dict[str, Any]], None] | None
+    ) -> None:
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")
         if observe:
@@ -331,7 +408,12 @@ class MetaTraining:
         meta = MetaInfo(tuple(self.options.targets), sizes, *counts)
         path = self.folder / MODEL
         checkpoint = Checkpoint(
-            self.network.eval(), fps=self.base.fps, recipe=self.base.recipe, normal=normal, training=training, meta=meta
+            self.network.eval(),
+            fps=self.base.fps,
+            recipe=self.base.recipe,
+            normal=normal,
+            training=training,
+            meta=meta,
         )
         save_checkpoint(path, checkpoint)
         return path
@@ -340,19 +422,25 @@ class MetaTraining:
 def first_sizes(squares: Mapping[str, Tensor], change: float) -> dict[str, Tensor]:
     """Step sizes that change every number by about `change` a step, as Adam's first step does.
 
-    Gradients of one loss differ by orders of magnitude from layer to layer and within one; with one number for all,
-    either some don't move or others break. Where a gradient is below a tenth of its tensor's, it counts as a tenth.
+    Gradients of one loss differ by orders of magnitude from layer to layer and within one; with one
+    number for all, either some don't move or others break. Where a gradient is below a tenth of its
+    tensor's, it counts as a tenth.
 
     Args:
         squares: of each tensor, the mean square of every number's gradient over some tasks.
     """
     return {
-        name: change / (square.sqrt() + 0.1 * square.mean().sqrt()).clamp_min(1e-12) for name, square in squares.items()
+        name: change / (square.sqrt() + 0.1 * square.mean().sqrt()).clamp_min(1e-12)
+        for name, square in squares.items()
     }
 
 
 def _means(losses: Sequence[TaskLosses]) -> dict[str, float]:
-    """Mean query loss before and after adaptation, and support loss before, leaving out what was not looked at."""
+    """Mean query loss before and after adaptation, and support loss before, leaving out what was
+    not looked at."""
     table = np.array(losses, np.float64)
-    return {name: float(np.nanmean(column)) for name, column in zip(TaskLosses._fields, table.T)
-            if not np.isnan(column).all()}  # fmt: skip
+    return {
+        name: float(np.nanmean(column))
+        for name, column in zip(TaskLosses._fields, table.T)
+        if not np.isnan(column).all()
+    }

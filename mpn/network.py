@@ -1,7 +1,7 @@
 """The Meta Prototype Network: encoder, decoder, prototype unit, heads (Lv et al., CVPR 2021).
 
-One forward serves training, scoring and adaptation. Tensors are (batch, channels, height, width); inside the
-prototype unit positions are a list: N = height * width queries of D numbers.
+One forward serves training, scoring and adaptation. Tensors are (batch, channels, height, width);
+inside the prototype unit positions are a list: N = height * width queries of D numbers.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ class Output:
     Attributes:
         prediction: the predicted next frame, (B, C, H, W), about [-1, 1].
         encoding: the encoder's last features, (B, 8 * channels, h/8, w/8).
-        features: the (projected) decoder features before normalisation, (B, D, h, w); h = H / unshuffle.
+        features: the (projected) decoder features before normalisation, (B, D, h, w); h = H /
+            unshuffle.
         inverse_norm: 1 / |features| at every position, float (B, N, 1).
         prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D).
         assignment: softmax over the prototypes at every position, (B, N, M).
         aggregation: query + normalcy encoding, (B, D, h, w).
-        distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0, 4].
-        pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that head.
+        distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0,
+            4].
+        pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that
+            head.
     """
 
     prediction: Tensor
@@ -61,8 +64,13 @@ class Output:
 
 
 def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.Sequential:
-    first, second = nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 3, padding=1)
-    return nn.Sequential(first, nn.ReLU(inplace=True), second, *([nn.ReLU(inplace=True)] if last_relu else []))
+    first, second = (
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+    )
+    return nn.Sequential(
+        first, nn.ReLU(inplace=True), second, *([nn.ReLU(inplace=True)] if last_relu else [])
+    )
 
 
 def _upsample(inputs: int, outputs: int) -> nn.Sequential:
@@ -122,8 +130,9 @@ class Decoder(nn.Module):
 class InverseNorm(torch.autograd.Function):
     """1 / |y| over the last dimension, (..., D) -> (..., 1), in float32 at least.
 
-    By hand because autograd's own rules copy all of a bfloat16 `y` to float32 on the way there and back, a
-    fifth of a training step. Made of differentiable operations, so that it can be differentiated twice.
+    By hand because autograd's own rules copy all of a bfloat16 `y` to float32 on the way there and
+    back, a fifth of a training step. Made of differentiable operations, so that it can be
+    differentiated twice.
     """
 
     generate_vmap_rule = True
@@ -131,7 +140,11 @@ class InverseNorm(torch.autograd.Function):
     @staticmethod
     def forward(y: Tensor) -> Tensor:
         wide = torch.promote_types(y.dtype, torch.float32)
-        return torch.linalg.vector_norm(y, dim=-1, keepdim=True, dtype=wide).clamp_min(EPSILON).reciprocal()
+        return (
+            torch.linalg.vector_norm(y, dim=-1, keepdim=True, dtype=wide)
+            .clamp_min(EPSILON)
+            .reciprocal()
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -146,12 +159,14 @@ class InverseNorm(torch.autograd.Function):
 class PrototypeUnit(nn.Module):
     """Prototypes of the window's own queries, and the queries as the prototypes would have them.
 
-    Everything is a matrix product with M = 10 on one side; the published (B, N, M, D) product is never built,
-    nor need the normalised query be (DESIGN "Never build (B, N, M, C)"). Norms and softmaxes are float32 at
-    least, whatever autocast makes of the products.
+    Everything is a matrix product with M = 10 on one side; the published (B, N, M, D) product is
+    never built, nor need the normalised query be (DESIGN "Never build (B, N, M, C)"). Norms and
+    softmaxes are float32 at least, whatever autocast makes of the products.
     """
 
-    def __init__(self, features: int, prototypes: int, *, projection: bool, learned_scales: bool) -> None:
+    def __init__(
+        self, features: int, prototypes: int, *, projection: bool, learned_scales: bool
+    ) -> None:
         super().__init__()
         self.projection = nn.Conv2d(features, features, 1) if projection else None
         self.heads = nn.Linear(features, prototypes, bias=False)
@@ -165,8 +180,8 @@ class PrototypeUnit(nn.Module):
             nn.init.orthogonal_(self.heads.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Decoder features (B, D, h, w) -> features, inverse_norm, prototypes, assignment, aggregation,
-        distance, as in `Output`."""
+        """Decoder features (B, D, h, w) -> features, inverse_norm, prototypes, assignment,
+        aggregation, distance, as in `Output`."""
         if self.projection is not None:
             features = self.projection(features)
         b, d, h, w = features.shape
@@ -183,19 +198,29 @@ class PrototypeUnit(nn.Module):
         assignment = scaled.softmax(dim=2)
         distance = (2 - 2 * cosine.amax(dim=2)).clamp_min(0)
 
-        # |s P|^2 = s G s^T with G = P P^T: the norm of the normalcy encoding without building it first.
+        # |s P|^2 = s G s^T with G = P P^T: the norm of the normalcy encoding without building it
+        # first.
         gram = unit_prototypes @ unit_prototypes.transpose(1, 2)
-        squared = ((assignment @ gram.to(assignment.dtype)).to(wide) * assignment).sum(dim=2, keepdim=True)
+        squared = ((assignment @ gram.to(assignment.dtype)).to(wide) * assignment).sum(
+            dim=2, keepdim=True
+        )
         weights = assignment * squared.clamp_min(EPSILON**2).rsqrt()
         aggregation = torch.baddbmm(
             y * inverse_norm.to(y.dtype), weights.to(y.dtype), unit_prototypes.to(y.dtype)
         )
         aggregation = aggregation.reshape(b, h, w, d).permute(0, 3, 1, 2)
-        return features, inverse_norm, prototypes, assignment, aggregation, distance.reshape(b, h, w)
+        return (
+            features,
+            inverse_norm,
+            prototypes,
+            assignment,
+            aggregation,
+            distance.reshape(b, h, w),
+        )
 
     def attention(self, y: Tensor, inverse_norm: Tensor) -> Tensor:
-        """Which positions each prototype is made from: (B, N, M), a softmax over the N positions, of features
-        (B, N, D) before normalisation and their inverse norms (B, N, 1)."""
+        """Which positions each prototype is made from: (B, N, M), a softmax over the N positions,
+        of features (B, N, D) before normalisation and their inverse norms (B, N, 1)."""
         heads = self.heads.weight
         if self.learned_scales:
             heads = F.normalize(heads, dim=1) * self.log_attention_scale.exp()
@@ -216,27 +241,32 @@ class Network(nn.Module):
         self.encoder = Encoder(preset.window * preset.colours * r * r, c)
         self.decoder = Decoder(c)
         self.prototype = PrototypeUnit(
-            2 * c, preset.prototypes, projection=preset.projection, learned_scales=preset.learned_scales
+            2 * c,
+            preset.prototypes,
+            projection=preset.projection,
+            learned_scales=preset.learned_scales,
         )
         self.head = _three_convolutions(2 * c, c, preset.colours * r * r)
         self.pseudo_head = _three_convolutions(2 * c, c, 1) if preset.pseudo_head else None
 
     def decode(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        """What comes before the prototype unit: (B, T * C, H, W) -> encoding (B, 8c, h/8, w/8) and the decoder's
-        features (B, 2c, h, w). Raises SizeError as `forward` does."""
+        """What comes before the prototype unit: (B, T * C, H, W) -> encoding (B, 8c, h/8, w/8) and
+        the decoder's features (B, 2c, h, w). Raises SizeError as `forward` does."""
         check_window(self.preset, window)
         r = self.preset.unshuffle
-        first, second, third, encoding = self.encoder(F.pixel_unshuffle(window, r) if r > 1 else window)
+        first, second, third, encoding = self.encoder(
+            F.pixel_unshuffle(window, r) if r > 1 else window
+        )
         return encoding, self.decoder(first, second, third, encoding)
 
     def forward(self, window: Tensor, decoded: tuple[Tensor, Tensor] | None = None) -> Output:
         """A window to a predicted frame and all that scores and losses are made of.
 
         Args:
-            window: (B, T * C, H, W) float in [-1, 1], oldest frame first; H and W multiples of the preset's
-                stride.
-            decoded: `decode(window)`, where it is known already: encoder and decoder are then not run (where
-                neither is adapted, once is enough for all steps of an adaptation).
+            window: (B, T * C, H, W) float in [-1, 1], oldest frame first; H and W multiples of the
+                preset's stride.
+            decoded: `decode(window)`, where it is known already: encoder and decoder are then not
+                run (where neither is adapted, once is enough for all steps of an adaptation).
 
         Raises:
             SizeError: a wrong number of channels, or a size that the strides don't divide.
@@ -244,7 +274,9 @@ class Network(nn.Module):
         check_window(self.preset, window)
         colours, r = self.preset.colours, self.preset.unshuffle
         encoding, decoder_features = self.decode(window) if decoded is None else decoded
-        features, inverse_norm, prototypes, assignment, aggregation, distance = self.prototype(decoder_features)
+        features, inverse_norm, prototypes, assignment, aggregation, distance = self.prototype(
+            decoder_features
+        )
         out = self.head(aggregation)
         out = F.pixel_shuffle(out, r) if r > 1 else out
         if self.preset.residual:
@@ -253,35 +285,48 @@ class Network(nn.Module):
             prediction = torch.tanh(out)
         logits = None if self.pseudo_head is None else self.pseudo_head(decoder_features).squeeze(1)
         return Output(
-            prediction, encoding, features, inverse_norm, prototypes, assignment, aggregation, distance, logits
+            prediction,
+            encoding,
+            features,
+            inverse_norm,
+            prototypes,
+            assignment,
+            aggregation,
+            distance,
+            logits,
         )
 
 
 def check_window(preset: Preset, window: Tensor) -> None:
-    """Raises SizeError unless `window` is (B, T * C, H, W) of a size that the preset's strides divide."""
+    """Raises SizeError unless `window` is (B, T * C, H, W) of a size that the preset's strides
+    divide."""
     channels = preset.window * preset.colours
     if window.ndim != 4 or window.shape[1] != channels:
         raise SizeError(
-            f"a window of shape {tuple(window.shape)}: preset {preset.name!r} takes (B, {channels}, H, W), "
-            f"{preset.window} frames of {preset.colours} channel(s), oldest first"
+            f"a window of shape {tuple(window.shape)}: preset {preset.name!r} takes (B, "
+            f"{channels}, H, W), {preset.window} frames of {preset.colours} channel(s), oldest "
+            "first"
         )
     check_size(preset, window.shape[2], window.shape[3])
 
 
 def check_size(preset: Preset, height: int, width: int) -> None:
-    """Raises SizeError, naming the nearest sizes that fit, unless the preset's strides divide the size."""
+    """Raises SizeError, naming the nearest sizes that fit, unless the preset's strides divide the
+    size."""
     stride = preset.stride
     if height < stride or width < stride:
         raise SizeError(
             f"frames of {height}x{width} are smaller than the network needs: "
-            f"height and width of preset {preset.name!r} are multiples of {stride}, {stride}x{stride} the least"
+            f"height and width of preset {preset.name!r} are multiples of {stride}, "
+            f"{stride}x{stride} the least"
         )
     if height % stride or width % stride:
         low = (height // stride * stride, width // stride * stride)
         high = (-(-height // stride) * stride, -(-width // stride) * stride)
         raise SizeError(
-            f"frames of {height}x{width}: height and width of preset {preset.name!r} must be multiples of "
-            f"{stride}; the nearest sizes are {low[0]}x{low[1]} and {high[0]}x{high[1]}"
+            f"frames of {height}x{width}: height and width of preset {preset.name!r} must be "
+            f"multiples of {stride}; the nearest sizes are {low[0]}x{low[1]} and "
+            f"{high[0]}x{high[1]}"
         )
 
 
@@ -293,7 +338,8 @@ def build_model(preset: str | Preset = "small", **options: Any) -> Network:
         **options: fields of the preset to change, e.g. `height=256, width=384, grey=False`.
 
     Raises:
-        MpnError: an unknown preset or option. SizeError: a frame size that the strides don't divide.
+        MpnError: an unknown preset or option. SizeError: a frame size that the strides don't
+            divide.
     """
     chosen = find_preset(preset, **options) if isinstance(preset, str) else preset
     check_size(chosen, *chosen.size)

@@ -19,15 +19,18 @@ class Preset:
         grey: one channel instead of three (BGR).
         window: T, frames that go in; the next one is the target.
         channels: width of the first encoder block; blocks 2-4 have 2, 4 and 8 times as many.
-        unshuffle: the network runs at 1/unshuffle of the frame size (pixel-unshuffle in front, pixel-shuffle
-            at the end); 1 leaves both out.
+        unshuffle: the network runs at 1/unshuffle of the frame size (pixel-unshuffle in front,
+            pixel-shuffle at the end); 1 leaves both out.
         prototypes: M, prototypes made from each window.
-        residual: the head's output is added to the last frame of the window, instead of being the frame.
-        projection: a 1x1 convolution of the decoder's features before they are normalised to queries.
+        residual: the head's output is added to the last frame of the window, instead of being the
+            frame.
+        projection: a 1x1 convolution of the decoder's features before they are normalised to
+            queries.
         learned_scales: heads are L2-normalised, and attention and assignment have a learned scale
             (DESIGN "Collapse"); without it, as published.
         pseudo_head: the head that finds where a window was tampered with.
-        compactness_weight, diversity_weight, usage_weight, pseudo_weight: weights of the loss terms beside the
+        compactness_weight, diversity_weight, usage_weight, pseudo_weight: weights of the loss terms
+        beside the
             frame loss.
 
     Raises:
@@ -52,13 +55,26 @@ class Preset:
     pseudo_weight: float = 0.01
 
     def __post_init__(self) -> None:
-        least = {"height": 1, "width": 1, "window": 1, "channels": 1, "unshuffle": 1, "prototypes": 2}
+        least = {
+            "height": 1,
+            "width": 1,
+            "window": 1,
+            "channels": 1,
+            "unshuffle": 1,
+            "prototypes": 2,
+        }
         for name, low in least.items():
             if getattr(self, name) < low:
-                raise MpnError(f"preset option {name} is {getattr(self, name)}: a number from {low} up was expected")
+                raise MpnError(
+                    f"preset option {name} is {getattr(self, name)}: a number from "
+                    f"{low} up was expected"
+                )
         for name in ("compactness_weight", "diversity_weight", "usage_weight", "pseudo_weight"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise MpnError(f"preset option {name} is {getattr(self, name)}: a weight from 0 up was expected")
+                raise MpnError(
+                    f"preset option {name} is {getattr(self, name)}: a weight from 0 up "
+                    "was expected"
+                )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,7 +88,8 @@ class Preset:
 
     @property
     def stride(self) -> int:
-        """Height and width of a frame must be multiples of this: three poolings by 2, and the unshuffle."""
+        """Height and width of a frame must be multiples of this: three poolings by 2, and the
+        unshuffle."""
         return 8 * self.unshuffle
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,16 +98,21 @@ class Preset:
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> Preset:
-        """The preset that `to_dict` wrote. Raises CheckpointError for unknown, missing or mistyped options."""
+        """The preset that `to_dict` wrote. Raises CheckpointError for unknown, missing or mistyped
+        options."""
         known = {field.name: field.type for field in fields(cls)}
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise CheckpointError(f"unknown preset options {unknown}: was it written by a newer mpn?")
+            raise CheckpointError(
+                f"unknown preset options {unknown}: was it written by a newer mpn?"
+            )
         types = {"str": str, "int": int, "bool": bool, "float": (int, float)}
         for name, value in options.items():
             wanted = types[known[name]]
             if not isinstance(value, wanted) or (known[name] != "bool" and isinstance(value, bool)):
-                raise CheckpointError(f"preset option {name} is {value!r}, a {known[name]} was expected")
+                raise CheckpointError(
+                    f"preset option {name} is {value!r}, a {known[name]} was expected"
+                )
         try:
             return cls(**options)
         except TypeError as error:
@@ -100,7 +122,8 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     # The network of the paper (Lv et al., CVPR 2021), exactly.
     "base": Preset(name="base", height=256, width=256),
-    # For ordinary computers: half the resolution inside, narrower, and what keeps the prototypes apart.
+    # For ordinary computers: half the resolution inside, narrower, and what keeps the prototypes
+    # apart.
     "small": Preset(
         name="small",
         height=128,
@@ -119,11 +142,14 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str, **options: Any) -> Preset:
-    """The preset of that name with some options changed. Raises MpnError for unknown names and options."""
+    """The preset of that name with some options changed. Raises MpnError for unknown names and
+    options."""
     if name not in PRESETS:
         raise MpnError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     try:
         return replace(PRESETS[name], **options)
     except TypeError:
         known = ", ".join(field.name for field in fields(Preset))
-        raise MpnError(f"unknown option for preset {name!r} among {sorted(options)}; there are: {known}") from None
+        raise MpnError(
+            f"unknown option for preset {name!r} among {sorted(options)}; there are: {known}"
+        ) from None

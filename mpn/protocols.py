@@ -1,11 +1,11 @@
 """Named smoothings and normalisations of score series (PROTOCOL section 1). No torch.
 
-A series is float64 (T,), one number a frame of one video. NaN at the start means "no score yet" (the
-first frames of a video): it stays NaN, and everything works on the finite rest. NaN or infinity later in
-a series is refused.
+A series is float64 (T,), one number a frame of one video. NaN at the start means "no score yet"
+(the first frames of a video): it stays NaN, and everything works on the finite rest. NaN or
+infinity later in a series is refused.
 
-Three protocols have names (`PROTOCOLS`, `apply`). They are cells of a matrix of score x normalisation x smoothing,
-of which `cell` describes one and `series_of` makes the series.
+Three protocols have names (`PROTOCOLS`, `apply`). They are cells of a matrix of score x
+normalisation x smoothing, of which `cell` describes one and `series_of` makes the series.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ SCORES: dict[str, tuple[str, ...]] = {  # score of the matrix -> the columns it 
 TURNED = ("psnr_db",)  # higher = more normal: minus these is a score
 
 CAUSAL_WEIGHT = 0.3
-CAUSAL_DELAY = (1.0 - CAUSAL_WEIGHT) / CAUSAL_WEIGHT  # frames, 2.33: mean lag of the exponential filter
+# frames, 2.33: mean lag of the exponential filter
+CAUSAL_DELAY = (1.0 - CAUSAL_WEIGHT) / CAUSAL_WEIGHT
 PAPER_SIGMA = 2.0  # frames
 PAPER_RADIUS = 7  # frames on either side: 15 taps, so 7 frames of the future
 
@@ -50,14 +51,16 @@ DESCRIPTIONS: dict[str, dict[str, str | float | bool]] = {
     },
     "causal": {
         "normalisation": "none (constants from normal footage at most)",
-        "smoothing": f"exponential, weight {CAUSAL_WEIGHT} on the newest frame, past and present only",
+        "smoothing": f"exponential, weight {CAUSAL_WEIGHT} on the newest frame, past and present "
+        "only",
         "causal": True,
         "delay_frames": CAUSAL_DELAY,
         "lookahead_frames": 0,
     },
     "paper": {
         "normalisation": "per-video min-max over the whole test video (no camera can know it)",
-        "smoothing": "after it, Gaussian of sigma 2, 15 taps, its first and last values held, looks 7 frames ahead",
+        "smoothing": "after it, Gaussian of sigma 2, 15 taps, its first and last values held, "
+        "looks 7 frames ahead",
         "causal": False,
         "delay_frames": 0.0,
         "lookahead_frames": PAPER_RADIUS,
@@ -69,10 +72,11 @@ _SMALLEST_COMPACTNESS = 1e-20  # 200 dB; keeps an exact match from dividing by z
 
 
 class Exponential:
-    """The causal filter, one value at a time: s_t = weight * x_t + (1 - weight) * s_(t-1), s_0 = x_0.
+    """The causal filter, one value at a time: s_t = weight * x_t + (1 - weight) * s_(t-1), s_0 =
+    x_0.
 
-    A step in the input is followed with a mean lag of (1 - weight) / weight frames. Gives bit for bit
-    what `exponential` gives for the whole series.
+    A step in the input is followed with a mean lag of (1 - weight) / weight frames. Gives bit for
+    bit what `exponential` gives for the whole series.
     """
 
     def __init__(self, weight: float = CAUSAL_WEIGHT) -> None:
@@ -90,7 +94,9 @@ class Exponential:
         if not np.isfinite(value):
             if self.state is None and np.isnan(value):
                 return value
-            raise DataError(f"score {value} after the first score: expected a finite number for every frame")
+            raise DataError(
+                f"score {value} after the first score: expected a finite number for every frame"
+            )
         if self.state is None:
             self.state = value
         else:
@@ -114,12 +120,13 @@ def exponential(x: np.ndarray, weight: float = CAUSAL_WEIGHT) -> np.ndarray:
 
 
 def paper_filter(x: np.ndarray) -> np.ndarray:
-    """The paper's centred smoothing of one video, float64 (T,): 15-tap Gaussian of sigma 2, ends held.
+    """The paper's centred smoothing of one video, float64 (T,): 15-tap Gaussian of sigma 2, ends
+    held.
 
-    After `utils.py` of the published MPN code, with the kernel's sum made 1 (0.99985 there): the first and last
-    7 frames take the first and last value that the whole kernel gives. It looks 7 frames ahead. A video of fewer
-    than 15 frames (there, an error or zeros) is lengthened by its own first and last score instead. Raises
-    DataError as `exponential` does.
+    After `utils.py` of the published MPN code, with the kernel's sum made 1 (0.99985 there): the
+    first and last 7 frames take the first and last value that the whole kernel gives. It looks 7
+    frames ahead. A video of fewer than 15 frames (there, an error or zeros) is lengthened by its
+    own first and last score instead. Raises DataError as `exponential` does.
     """
     tail, result = _split(x)
     if len(tail):
@@ -132,10 +139,11 @@ def paper_filter(x: np.ndarray) -> np.ndarray:
 
 
 def min_max(x: np.ndarray) -> np.ndarray:
-    """One video stretched to [0, 1] by its own extremes, float64 (T,); a constant series gives zeros.
+    """One video stretched to [0, 1] by its own extremes, float64 (T,); a constant series gives
+    zeros.
 
-    A spread below 1e-12 of the values counts as constant: smoothing leaves rounding errors on a constant
-    series, which must not become scores. Raises DataError as `exponential` does.
+    A spread below 1e-12 of the values counts as constant: smoothing leaves rounding errors on a
+    constant series, which must not become scores. Raises DataError as `exponential` does.
     """
     tail, result = _split(x)
     if len(tail):
@@ -148,9 +156,9 @@ def min_max(x: np.ndarray) -> np.ndarray:
 class Cell(NamedTuple):
     """What a normalisation and a smoothing ask for.
 
-    live: whether a camera could have had the score, if need be some frames late; why: in words. delay_frames: mean lag
-    of the series behind what happens. lookahead_frames: how many later frames a score waits for; None = all of the
-    video.
+    live: whether a camera could have had the score, if need be some frames late; why: in words.
+    delay_frames: mean lag of the series behind what happens. lookahead_frames: how many later
+    frames a score waits for; None = all of the video.
     """
 
     normalisation: str
@@ -164,7 +172,8 @@ class Cell(NamedTuple):
 _WHY_LIVE = {
     "off": "each frame's own score, at once",
     "causal": f"past and present frames only; follows {CAUSAL_DELAY:.1f} frames late on average",
-    "paper": f"waits for {PAPER_RADIUS} later frames (the first score of a video for {2 * PAPER_RADIUS})",
+    "paper": f"waits for {PAPER_RADIUS} later frames (the first score of a video for "
+    f"{2 * PAPER_RADIUS})",
 }
 
 
@@ -181,18 +190,23 @@ def cell(normalisation: str, smoothing: str) -> Cell:
 
 def _check_cell(normalisation: str, smoothing: str) -> None:
     if normalisation not in NORMALISATIONS:
-        raise ValueError(f"normalisation {normalisation!r}, expected one of {', '.join(NORMALISATIONS)}")
+        raise ValueError(
+            f"normalisation {normalisation!r}, expected one of {', '.join(NORMALISATIONS)}"
+        )
     if smoothing not in SMOOTHINGS:
         raise ValueError(f"smoothing {smoothing!r}, expected one of {', '.join(SMOOTHINGS)}")
 
 
-def series_of(score: str, columns: Mapping[str, np.ndarray], normalisation: str, smoothing: str) -> np.ndarray:
+def series_of(
+    score: str, columns: Mapping[str, np.ndarray], normalisation: str, smoothing: str
+) -> np.ndarray:
     """One video's score in one cell of the matrix, float64 (T,), higher = more anomalous.
 
-    score: a key of `SCORES`, or the name of a column, which is turned if it is in `TURNED`. columns: name ->
-    float64 (T,). Min-max comes before the filter, as in the published code. The pair is `paper_pair` with the cell's
-    normalisation and smoothing: (min-max, paper) is the published one. Raises KeyError for a missing column,
-    ValueError for a cell that does not exist, DataError as `exponential` and `paper_pair` do.
+    score: a key of `SCORES`, or the name of a column, which is turned if it is in `TURNED`.
+    columns: name -> float64 (T,). Min-max comes before the filter, as in the published code. The
+    pair is `paper_pair` with the cell's normalisation and smoothing: (min-max, paper) is the
+    published one. Raises KeyError for a missing column, ValueError for a cell that does not exist,
+    DataError as `exponential` and `paper_pair` do.
     """
     if score == PAIR:
         psnr_db, compactness = (columns[name] for name in PAIR_COLUMNS)
@@ -217,15 +231,17 @@ def paper_pair(
     normalisation: str = "min-max",
     smoothing: str = "paper",
 ) -> np.ndarray:
-    """The paper's anomaly score of one video from its two series, float64 (T,), higher = more anomalous.
+    """The paper's anomaly score of one video from its two series, float64 (T,), higher = more
+    anomalous.
 
-    1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), N = per-video min-max, then `paper_filter`, as
-    `Test.py` of the published code (the plain, not the few-shot script) does them, with a = 0.5. With another
-    smoothing that one is put after N; with normalisation "absolute" it is minus the mean of the two in dB, weighted
-    by a and 1 - a.
+    1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), N = per-video min-max, then
+    `paper_filter`, as `Test.py` of the published code (the plain, not the few-shot script) does
+    them, with a = 0.5. With another smoothing that one is put after N; with normalisation
+    "absolute" it is minus the mean of the two in dB, weighted by a and 1 - a.
 
-    `psnr_db` (T,) in dB, higher = more normal; `compactness` (T,) >= 0. Raises DataError when they differ
-    in length or in where they start, or for negative compactness; ValueError for another cell or a outside [0, 1].
+    `psnr_db` (T,) in dB, higher = more normal; `compactness` (T,) >= 0. Raises DataError when they
+    differ in length or in where they start, or for negative compactness; ValueError for another
+    cell or a outside [0, 1].
     """
     step = _step(normalisation, smoothing)
     if not 0.0 <= a <= 1.0:
@@ -234,7 +250,8 @@ def paper_pair(
     psnr_db = np.asarray(psnr_db, dtype=np.float64)
     if error.shape != psnr_db.shape or not np.array_equal(np.isnan(error), np.isnan(psnr_db)):
         raise DataError(
-            f"PSNR {psnr_db.shape} and compactness {error.shape} must have scores for the same frames"
+            f"PSNR {psnr_db.shape} and compactness {error.shape} must have scores for the same "
+            "frames"
         )
     if (error < 0).any():
         raise DataError(f"compactness {np.nanmin(error)} is negative, expected squared distances")
@@ -244,11 +261,12 @@ def paper_pair(
 
 
 def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every video of one score column (name -> float64 (T,), higher = more anomalous) under a protocol.
+    """Every video of one score column (name -> float64 (T,), higher = more anomalous) under a
+    protocol.
 
-    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": per-video `min_max`, then
-    `paper_filter`, in the published order. Raises DataError, naming the video, for a series with gaps;
-    ValueError for another protocol.
+    "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": per-video `min_max`,
+    then `paper_filter`, in the published order. Raises DataError, naming the video, for a series
+    with gaps; ValueError for another protocol.
     """
     if protocol not in CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")

@@ -1,4 +1,5 @@
-"""VIDEO_regions.csv: a row for every region of every frame, with the track that it belongs to. No torch."""
+"""VIDEO_regions.csv: a row for every region of every frame, with the track that it belongs to. No
+torch."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ def regions_name(source: Path) -> str:
 class RegionTable(GrowingFile):
     """Writes the table, or goes on with one.
 
-    Columns: frame (from 0), time (seconds), track (from 1; the same in every frame of one thing), score (the region's
-    peak, in units of normal frames), and top, left, height and width in pixels of the source.
+    Columns: frame (from 0), time (seconds), track (from 1; the same in every frame of one thing),
+    score (the region's peak, in units of normal frames), and top, left, height and width in pixels
+    of the source.
 
     Args:
         path, size: see `GrowingFile`.
@@ -39,7 +41,10 @@ class RegionTable(GrowingFile):
     def write(self, frame: int, time: float, regions: Sequence[Tracked]) -> int:
         """A frame's rows, none where it has no regions; the table's size in bytes with them."""
         rows = (
-            ",".join([str(frame), f"{time:.3f}", str(one.track), f"{one.score:.6g}", *map(str, one.box)]) + "\n"
+            ",".join(
+                [str(frame), f"{time:.3f}", str(one.track), f"{one.score:.6g}", *map(str, one.box)]
+            )
+            + "\n"
             for one in regions
         )
         return self.append("".join(rows).encode())
@@ -57,7 +62,8 @@ class RegionRow(NamedTuple):
 def read_regions(path: str | Path) -> list[RegionRow]:
     """The rows of a table, in its order; its columns may stand in any.
 
-    Raises DataError, naming the line: columns that are missing, fields that are not numbers, a file that is no text.
+    Raises DataError, naming the line: columns that are missing, fields that are not numbers, a file
+    that is no text.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
@@ -78,7 +84,12 @@ def _row(fields: dict[str, str], where: str) -> RegionRow:
         row = RegionRow(int(fields["frame"]), int(fields["track"]), float(fields["score"]), box)
     except (TypeError, ValueError) as error:
         found = ",".join(str(field) for field in fields.values())
-        raise DataError(f"{where}: {found[:80]!r} is no region; expected numbers: {','.join(COLUMNS)}") from error
+        raise DataError(
+            f"{where}: {found[:80]!r} is no region; expected numbers: {','.join(COLUMNS)}"
+        ) from error
     if row.frame < 0 or min(box[2:]) < 1:
-        raise DataError(f"{where}: frame {row.frame}, box {box}; expected a frame from 0 and sides of at least 1 pixel")
+        raise DataError(
+            f"{where}: frame {row.frame}, box {box}; expected a frame from 0 and sides "
+            "of at least 1 pixel"
+        )
     return row

@@ -1,8 +1,9 @@
 """Pre-training: windows of normal footage in, a run folder with a model out.
 
-A run folder holds `config.json` (every option), `log.jsonl` (a line every few steps), `state.pt` (to resume
-from) and, at the end, `model.safetensors`. A run that is killed and resumed ends with the weights of one left
-alone: everything random is drawn from (seed, epoch, sample), nothing from the state of a generator.
+A run folder holds `config.json` (every option), `log.jsonl` (a line every few steps), `state.pt`
+(to resume from) and, at the end, `model.safetensors`. A run that is killed and resumed ends with
+the weights of one left alone: everything random is drawn from (seed, epoch, sample), nothing from
+the state of a generator.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from tqdm import tqdm
 
 from mpn.checkpoint import Checkpoint, load_state, save_checkpoint, save_state
 from mpn.datasets.pseudo import PseudoOptions
-from mpn.datasets.windows import Clip, EpochBatches, Sample, WindowDataset, held_out, mirrored, to_float
+from mpn.datasets.windows import (
+    Clip,
+    EpochBatches,
+    Sample,
+    WindowDataset,
+    held_out,
+    mirrored,
+    to_float,
+)
 from mpn.diagnostics import collapse
 from mpn.errors import CheckpointError, MpnError, TrainingError
 from mpn.files import write_atomically
@@ -53,10 +62,11 @@ class TrainingOptions:
         seed: of initial weights, order and pseudo-anomalies.
         learning_rate: of Adam, after `warmup` steps of linear rise; falls to 1 % along a cosine.
         clip_norm: the gradient's largest norm.
-        precision: "float32" or "bfloat16" (autocast; on CPUs with AVX-512 or AMX about twice as fast).
+        precision: "float32" or "bfloat16" (autocast; on CPUs with AVX-512 or AMX about twice as
+            fast).
         held_out: share of the normal footage kept for calibration.
-        mirror: also learn from mirror images, as if of as many further cameras; for models of many cameras only,
-            since with one it hides which way things normally go.
+        mirror: also learn from mirror images, as if of as many further cameras; for models of many
+            cameras only, since with one it hides which way things normally go.
     """
 
     minutes: float | None = None
@@ -75,11 +85,15 @@ class TrainingOptions:
         if (self.minutes is None) == (self.epochs is None):
             raise TrainingError("give either minutes or epochs, not both and not neither")
         if (self.minutes or self.epochs or 0) <= 0:
-            raise TrainingError(f"a training of {self.minutes or self.epochs}: a number above 0 was expected")
+            raise TrainingError(
+                f"a training of {self.minutes or self.epochs}: a number above 0 was expected"
+            )
         if self.precision not in ("float32", "bfloat16"):
             raise TrainingError(f"precision {self.precision!r}: float32 or bfloat16 was expected")
         if self.batch_size < 1 or not 0 < self.held_out <= 0.5 or self.learning_rate <= 0:
-            raise TrainingError(f"{self}: batch size, held-out share or learning rate is out of range")
+            raise TrainingError(
+                f"{self}: batch size, held-out share or learning rate is out of range"
+            )
 
 
 class Training:
@@ -135,10 +149,17 @@ class Training:
     def _fingerprint(self) -> dict[str, Any]:
         """What must agree for a resumed run to be the same run."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
-        return {"preset": self.preset.to_dict(), "options": options, "clips": footprint(self.dataset.clips)}
+        return {
+            "preset": self.preset.to_dict(),
+            "options": options,
+            "clips": footprint(self.dataset.clips),
+        }
 
     def _save_config(self) -> None:
-        config = self._fingerprint() | {"threads": torch.get_num_threads(), "device": str(self.device)}
+        config = self._fingerprint() | {
+            "threads": torch.get_num_threads(),
+            "device": str(self.device),
+        }
         write_atomically(self.folder / CONFIG, json.dumps(config, indent=1))
 
     def _load(self) -> None:
@@ -181,7 +202,8 @@ class Training:
             The model's path.
 
         Raises:
-            TrainingError: a loss that is not finite. KeyboardInterrupt passes, with the state saved.
+            TrainingError: a loss that is not finite. KeyboardInterrupt passes, with the state
+                saved.
         """
         started = last_saved = time.monotonic()
         before = self.seconds
@@ -222,7 +244,9 @@ class Training:
             epoch, start = divmod(self.step, per_epoch)
             self.batches.epoch = self.dataset.epoch = epoch
             self.batches.start = start
-            yield from DataLoader(self.dataset, batch_sampler=self.batches, num_workers=self.options.workers)
+            yield from DataLoader(
+                self.dataset, batch_sampler=self.batches, num_workers=self.options.workers
+            )
 
     def _plan(self, durations: list[float]) -> None:
         """Fixes the number of steps of a run by minutes, once its speed is known."""
@@ -231,45 +255,56 @@ class Training:
             seconds = float(np.median(durations[PLAN_FROM:]))
             left = self.options.minutes * 60 - self.seconds
             self.total = self.step + max(1, int(left / seconds))
-            log.info("%.1f minutes are %d steps of %.2f s", self.options.minutes, self.total, seconds)
+            log.info(
+                "%.1f minutes are %d steps of %.2f s", self.options.minutes, self.total, seconds
+            )
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)
         if self.total is None or self.total <= self.options.warmup:
             return self.options.learning_rate * rise
         done = max(0, self.step - self.options.warmup) / (self.total - self.options.warmup)
-        return self.options.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        return (
+            self.options.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        )
 
     def train_step(self, sample: Sample) -> dict[str, float]:
-        """One step of the optimizer; the unweighted losses. Raises TrainingError where one is not finite."""
+        """One step of the optimizer; the unweighted losses. Raises TrainingError where one is not
+        finite."""
         frames, tampered = (tensor.to(self.device) for tensor in sample)
         window, target = to_float(frames)
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
+        ):
             output = self.network(window.contiguous(memory_format=torch.channels_last))
         terms = loss_terms(output, target, tampered)
         loss = total_loss(terms, self.preset)
         losses = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(float(loss.detach())):
             raise TrainingError(
-                f"the loss is not finite at step {self.step + 1}: {losses}; the state before it is kept, try a "
-                f"lower learning rate than {self.options.learning_rate} or float32"
+                f"the loss is not finite at step {self.step + 1}: {losses}; the state before it is "
+                f"kept, try a lower learning rate than {self.options.learning_rate} or float32"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad()
         loss.backward()
-        self.norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm))
+        self.norm = float(
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
+        )
         if not math.isfinite(self.norm):
             raise TrainingError(
-                f"the gradient is not finite at step {self.step + 1}; the state before it is kept, try a lower "
-                f"learning rate than {self.options.learning_rate} or float32"
+                f"the gradient is not finite at step {self.step + 1}; the state before it is kept, "
+                f"try a lower learning rate than {self.options.learning_rate} or float32"
             )
         self.optimizer.step()
         self.step += 1
         return losses
 
-    def _write_log(self, losses: dict[str, float], observe: Callable[[dict[str, Any]], None] | None) -> None:
+    def _write_log(
+        self, losses: dict[str, float], observe: Callable[[dict[str, Any]], None] | None
+    ) -> None:
         line: dict[str, Any] = {
             "step": self.step,
             "epoch": self.step / len(self.batches),
@@ -336,7 +371,8 @@ def train(
     device: str = "cpu",
     observe: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
-    """Trains a network on normal footage; the path of its model. A finished run that is resumed is left alone.
+    """Trains a network on normal footage; the path of its model. A finished run that is resumed is
+    left alone.
 
     See `Training` for the arguments and what it raises.
     """
@@ -344,13 +380,18 @@ def train(
     return training.run(observe)
 
 
-def normal_parts(network: Network, clips: Sequence[Clip], *, bfloat16: bool = False) -> dict[str, list[np.ndarray]]:
-    """Raw score parts of normal footage, part -> one float32 array a clip; see `Checkpoint.normal`."""
+def normal_parts(
+    network: Network, clips: Sequence[Clip], *, bfloat16: bool = False
+) -> dict[str, list[np.ndarray]]:
+    """Raw score parts of normal footage, part -> one float32 array a clip; see
+    `Checkpoint.normal`."""
     names = part_names(network)
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     left = NORMAL_FRAMES
     for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
-        scores = [frame.parts for frame in score_frames(network, clip.frames[:left], bfloat16=bfloat16)]
+        scores = [
+            frame.parts for frame in score_frames(network, clip.frames[:left], bfloat16=bfloat16)
+        ]
         left -= len(scores)
         for name in names:
             found[name].append(np.array([parts[name] for parts in scores], np.float32))

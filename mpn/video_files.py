@@ -1,15 +1,20 @@
-"""A video file's stream, decoded by OpenCV (FFmpeg) from start to end: its frames, their times, what is lost.
+"""A video file's stream, decoded by OpenCV (FFmpeg) from start to end: its frames, their times,
+what is lost.
 
 What OpenCV 4.14 was seen to do with files that were made, and then damaged, for it:
 
-- `CAP_PROP_POS_MSEC` after a read is the frame's presentation time from the start of the stream, to the
-  container's tick. H.264 with B-frames in .avi begins late and ends with zeros, .mpg ends with one: a time that
-  does not rise is unknown.
-- A packet that cannot be decoded makes one read fail, as the end of the stream does; the next read goes on
-  behind it. At the end all fail, at once. What damage to the container swallows (.mkv, .ts) leaves no failed
-  read, only a gap in the times.
-- H.264 and MPEG-4 decoders paint over most damage; such a frame comes like any other, and nothing tells it.
-- The number of frames is counted in the headers of .mp4, .mov and .avi; elsewhere it is duration times rate.
+- `CAP_PROP_POS_MSEC` after a read is the frame's presentation time from the start of the stream, to
+the
+  container's tick. H.264 with B-frames in .avi begins late and ends with zeros, .mpg ends with one:
+  a time that does not rise is unknown.
+- A packet that cannot be decoded makes one read fail, as the end of the stream does; the next read
+goes on
+  behind it. At the end all fail, at once. What damage to the container swallows (.mkv, .ts) leaves
+  no failed read, only a gap in the times.
+- H.264 and MPEG-4 decoders paint over most damage; such a frame comes like any other, and nothing
+tells it.
+- The number of frames is counted in the headers of .mp4, .mov and .avi; elsewhere it is duration
+times rate.
 - Frames are turned upright by the container's rotation.
 """
 
@@ -35,7 +40,8 @@ from mpn.errors import FrameError
 HIGHEST_RATE = 1000  # frames/s; headers that say more are wrong
 # Headers may count a frame or two that no decoder gives back; more than that is a file cut short.
 HEADER_SLACK = 2
-# Frames whose times are looked at when a file is opened, and the fewest intervals that tell something.
+# Frames whose times are looked at when a file is opened, and the fewest intervals that tell
+# something.
 PROBED, FEWEST_INTERVALS = 32, 5
 # A rate in the header that is further than this from the presentation times is wrong.
 RATE_TOLERANCE = 0.1
@@ -66,7 +72,8 @@ def quiet() -> Iterator[None]:
 
 
 def frame_rate(value: object) -> Fraction | None:
-    """A frame rate as a Fraction, or None where the figure is absurd (0, negative, nan, above 1000).
+    """A frame rate as a Fraction, or None where the figure is absurd (0, negative, nan, above
+    1000).
 
     Headers hold rounded decimals: 29.97002997 becomes 30000/1001.
     """
@@ -93,7 +100,8 @@ class Span(NamedTuple):
         return seconds >= self.end - JUST
 
     def indices(self, length: int, rate: Fraction | None) -> range:
-        """The frames shown of so many at equal intervals; without start and end no rate is needed."""
+        """The frames shown of so many at equal intervals; without start and end no rate is
+        needed."""
         first = math.ceil((self.start - JUST) * rate) if self.start else 0
         stop = length if self.end == math.inf else min(length, math.ceil((self.end - JUST) * rate))
         return range(first, max(first, stop), self.every)
@@ -108,14 +116,16 @@ WHOLE = Span()
 
 
 class Timing(NamedTuple):
-    """What presentation times say: seconds between frames (nan if nothing), and whether nearly all are equal."""
+    """What presentation times say: seconds between frames (nan if nothing), and whether nearly all
+    are equal."""
 
     period: float
     steady: bool
 
     @property
     def rate(self) -> Fraction | None:
-        """Frames/s; times are rounded (Matroska: to 1 ms), so what is near a usual rate is that rate."""
+        """Frames/s; times are rounded (Matroska: to 1 ms), so what is near a usual rate is that
+        rate."""
         if not self.period > 0:
             return None
         measured = 1 / self.period
@@ -127,9 +137,10 @@ class Timing(NamedTuple):
 def timing_of(milliseconds: Sequence[float]) -> Timing:
     """The timing of a stream from the presentation times of its first frames.
 
-    Steady: at most a tenth of the intervals (or one) is off the median by more than a tenth and 1.5 ms, which
-    covers times rounded to 1 ms. Only in a steady stream a longer interval means lost frames; in one of
-    variable rate (phones, screen recordings, cameras that record motion) it means nothing.
+    Steady: at most a tenth of the intervals (or one) is off the median by more than a tenth and 1.5
+    ms, which covers times rounded to 1 ms. Only in a steady stream a longer interval means lost
+    frames; in one of variable rate (phones, screen recordings, cameras that record motion) it means
+    nothing.
     """
     steps = np.diff(np.asarray(milliseconds, float))
     steps = steps[steps > 0]  # where a time does not rise it is unknown
@@ -142,11 +153,12 @@ def timing_of(milliseconds: Sequence[float]) -> Timing:
 
 
 class FrameClock:
-    """The times of a stream's frames in seconds from the first one, and how many are missing before each.
+    """The times of a stream's frames in seconds from the first one, and how many are missing before
+    each.
 
-    period: seconds between frames, nan if unknown. steady: whether nearly all intervals are equal; given up where
-    more than a tenth turn out different. gaps: in a steady stream, take longer intervals for lost frames; else
-    only failed reads count.
+    period: seconds between frames, nan if unknown. steady: whether nearly all intervals are equal;
+    given up where more than a tenth turn out different. gaps: in a steady stream, take longer
+    intervals for lost frames; else only failed reads count.
     """
 
     def __init__(self, period: float, steady: bool, gaps: bool) -> None:
@@ -187,7 +199,8 @@ class FrameClock:
             self._newest = now
         else:
             step = guess
-            if now > self._before:  # lower times that rise again: the stream has begun anew, as in joined files
+            # lower times that rise again: the stream has begun anew, as in joined files
+            if now > self._before:
                 self._offset = now - (self.time + step)
                 self._newest = now
         self._before = now
@@ -211,9 +224,9 @@ class FrameClock:
 class Step(NamedTuple):
     """One frame of a stream in its turn.
 
-    index: in the stream, from 0, lost ones counted. time: seconds from the first frame, nan if unknown.
-    fault: why there is no picture, or None. picture: decodes it, None where that fails. ended: there is no such
-    frame, the stream is over too early.
+    index: in the stream, from 0, lost ones counted. time: seconds from the first frame, nan if
+    unknown. fault: why there is no picture, or None. picture: decodes it, None where that fails.
+    ended: there is no such frame, the stream is over too early.
     """
 
     index: int
@@ -230,11 +243,11 @@ def _no_picture() -> None:
 class VideoStream:
     """A video file, opened and its first frames looked at.
 
-    size: (height, width) of the first frame, upright. rate: frames/s or None; the one given, else the header's
-    unless the presentation times say otherwise. length: frames by the header, None if it says nothing sound.
-    seconds: its duration by the header, nan if unknown. timing: of its first frames. steady: whether longer
-    intervals mean lost frames. notes: a line for each thing that the header says wrongly, filled while reading.
-    Raises FrameError where it is no video.
+    size: (height, width) of the first frame, upright. rate: frames/s or None; the one given, else
+    the header's unless the presentation times say otherwise. length: frames by the header, None if
+    it says nothing sound. seconds: its duration by the header, nan if unknown. timing: of its first
+    frames. steady: whether longer intervals mean lost frames. notes: a line for each thing that the
+    header says wrongly, filled while reading. Raises FrameError where it is no video.
     """
 
     def __init__(self, path: Path, given: Fraction | None = None) -> None:
@@ -264,10 +277,14 @@ class VideoStream:
         if given:
             return
         if overruled:
-            self._note(f"its header says {header:g} frames/s, the times of its first frames {float(measured):.4g}, "
-                       "which are believed")
+            self._note(
+                f"its header says {header:g} frames/s, the times of its first frames "
+                f"{float(measured):.4g}, which are believed"
+            )
         if self.rate is None:
-            self._note(f"its header says {header:g} frames/s, which cannot be, and its times are no better")
+            self._note(
+                f"its header says {header:g} frames/s, which cannot be, and its times are no better"
+            )
         elif measured and not self.timing.steady or mean and off > RATE_TOLERANCE:
             self._note("its frame rate varies; times are those of the stream")
 
@@ -280,14 +297,17 @@ class VideoStream:
                 if frame is None:
                     continue
                 self.size = frame.shape[:2]
-                # Matroska's duration, which the count is made from, begins at 0 and not at the first frame.
+                # Matroska's duration, which the count is made from, begins at 0 and not at the
+                # first frame.
                 if self.path.suffix.lower() in (".mkv", ".webm"):
                     self._late = int(capture.get(cv2.CAP_PROP_PTS))
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
             if len(times) == PROBED:
                 break
         if not times:
-            raise FrameError(f"{self.path}: not one frame can be decoded; expected a whole video file")
+            raise FrameError(
+                f"{self.path}: not one frame can be decoded; expected a whole video file"
+            )
         return times
 
     def _note(self, line: str) -> None:
@@ -301,8 +321,11 @@ class VideoStream:
             capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         try:
             if not capture.isOpened():
-                raise FrameError(f"{self.path}: is no video that OpenCV can decode ({self._kind()}); expected a "
-                                 "whole video file, try converting it to H.264 .mp4")
+                raise FrameError(
+                    f"{self.path}: is no video that OpenCV can decode "
+                    f"({self._kind()}); expected a whole video file, try converting "
+                    "it to H.264 .mp4"
+                )
             if not capture.get(cv2.CAP_PROP_ORIENTATION_AUTO):  # a matter of the build
                 capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
             yield capture
@@ -324,7 +347,9 @@ class VideoStream:
     def _grabs(self, capture: cv2.VideoCapture) -> Iterator[int]:
         """Goes from good frame to good frame; how many reads failed before each."""
         good = failed = 0
-        while failed < (END_READS if self.length is not None and good >= self.length else MOST_BROKEN):
+        while failed < (
+            END_READS if self.length is not None and good >= self.length else MOST_BROKEN
+        ):
             with quiet():
                 grabbed = capture.grab()
             if not grabbed:
@@ -336,7 +361,8 @@ class VideoStream:
     def walk(self, gaps: bool) -> Iterator[Step]:
         """Every frame in turn; its picture is to be taken before the next step.
 
-        gaps: see `FrameClock`. Ends with an `ended` step where the stream is shorter than its header says.
+        gaps: see `FrameClock`. Ends with an `ended` step where the stream is shorter than its
+        header says.
         """
         clock = FrameClock(self._period(), self.steady, gaps)
         index, latest = 0, 0.0
@@ -345,7 +371,9 @@ class VideoStream:
             def picture() -> np.ndarray | None:
                 return capture.retrieve()[1]
 
-            def step(time: float, fault: str | None, taken: Callable[[], np.ndarray | None]) -> Step:
+            def step(
+                time: float, fault: str | None, taken: Callable[[], np.ndarray | None]
+            ) -> Step:
                 nonlocal latest
                 time = self._time(index, time)
                 latest = latest if time < latest else time
@@ -361,13 +389,19 @@ class VideoStream:
                 yield step(time, None, picture)
                 index += 1
         if clock.longest_pause:
-            self._note(f"its times have a gap of {clock.longest_pause:.1f} s, taken for a pause of the recorder")
+            self._note(
+                f"its times have a gap of {clock.longest_pause:.1f} s, taken for a pause of "
+                "the recorder"
+            )
         fault = self._end(index, clock)
         if fault:
-            yield Step(index, self._time(index, clock.time + clock.period), fault, _no_picture, ended=True)
+            yield Step(
+                index, self._time(index, clock.time + clock.period), fault, _no_picture, ended=True
+            )
 
     def _period(self) -> float:
-        """Seconds between frames: the times' own, or the rate's where these are unknown, or rounded and agree."""
+        """Seconds between frames: the times' own, or the rate's where these are unknown, or rounded
+        and agree."""
         own = self.timing.period
         return own if not self.rate or abs(own * self.rate - 1) >= 0.01 else float(1 / self.rate)
 
@@ -386,12 +420,18 @@ class VideoStream:
         line = f"its header says {self.length:,} frames, {count:,} came"
         if clock.steady and count > self.length + HEADER_SLACK:
             self._note(line)
-        if count >= self.length - HEADER_SLACK or abs(self.length - count - self._late) <= HEADER_SLACK:
+        if (
+            count >= self.length - HEADER_SLACK
+            or abs(self.length - count - self._late) <= HEADER_SLACK
+        ):
             return None
-        # Where the rate varies, a count made from the duration is no count: have the times come to the end?
+        # Where the rate varies, a count made from the duration is no count: have the times come to
+        # the end?
         interval = clock.time / max(count - 1, 1)
         if not clock.steady and clock.time >= self.seconds - (1 + HEADER_SLACK) * interval:
             return None
         self._note(line)
-        return (f"is not there: the video is truncated or damaged, its header says {self.length:,} frames and "
-                f"{count:,} can be decoded")
+        return (
+            f"is not there: the video is truncated or damaged, its header says {self.length:,} "
+            f"frames and {count:,} can be decoded"
+        )

@@ -1,4 +1,5 @@
-"""What several test modules share: a network of a few thousand numbers, and where reference values lie."""
+"""What several test modules share: a network of a few thousand numbers, and where reference values
+lie."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def reference() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared" / "reference"
     folder = Path(os.environ.get("MPN_REFERENCE", beside))
     if not (folder / "parameters.csv").is_file():
-        pytest.skip(f"the published network's reference values are not there: no {folder} ($MPN_REFERENCE)")
+        pytest.skip(
+            f"the published network's reference values are not there: no {folder} ($MPN_REFERENCE)"
+        )
     return folder
 
 

@@ -34,22 +34,31 @@ def texture(seed: int = 0, size: tuple[int, int] = (400, 500)) -> np.ndarray:
     """A large picture with coarse and fine detail, uint8 (H, W)."""
     rng = np.random.default_rng(seed)
     picture = sum(
-        cv2.resize(rng.uniform(-30, 30, (size[0] // step, size[1] // step)), size[::-1], interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            rng.uniform(-30, 30, (size[0] // step, size[1] // step)),
+            size[::-1],
+            interpolation=cv2.INTER_CUBIC,
+        )
         for step in (4, 10, 40)
     )
     return np.clip(128 + picture, 0, 255).astype(np.uint8)
 
 
 def views(places: list[tuple[int, int]], picture: np.ndarray | None = None) -> np.ndarray:
-    """What a camera sees of a picture that looks at 120x160 pixels from these (top, left), with sensor noise."""
+    """What a camera sees of a picture that looks at 120x160 pixels from these (top, left), with
+    sensor noise."""
     picture = texture() if picture is None else picture
     rng = np.random.default_rng(1)
-    seen = [picture[top : top + 120, left : left + 160] + rng.normal(0, 2, (120, 160)) for top, left in places]
+    seen = [
+        picture[top : top + 120, left : left + 160] + rng.normal(0, 2, (120, 160))
+        for top, left in places
+    ]
     return np.repeat(np.clip(seen, 0, 255).astype(np.uint8)[..., None], 3, 3)
 
 
 def walk(count: int, seed: int) -> np.ndarray:
-    """A block that wanders over a still texture with noise, uint8 (T, 120, 160, 3); every seed another way."""
+    """A block that wanders over a still texture with noise, uint8 (T, 120, 160, 3); every seed
+    another way."""
     film = views([(50, 50)] * count)
     film += np.random.default_rng(seed).integers(0, 4, film.shape, dtype=np.uint8)
     steps = np.random.default_rng([seed, 1]).integers(-6, 7, (count, 2)).cumsum(0)

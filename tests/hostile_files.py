@@ -1,4 +1,5 @@
-"""Files of torch.save written by hand, around any pickle: what torch writes, and what it never would."""
+"""Files of torch.save written by hand, around any pickle: what torch writes, and what it never
+would."""
 
 from __future__ import annotations
 
@@ -17,7 +18,11 @@ from mpn.errors import CheckpointError
 
 OLD, NEW = "old", "new"
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+SYSTEM = {
+    "protocol_version": 1001,
+    "little_endian": True,
+    "type_sizes": {"short": 2, "int": 4, "long": 4},
+}
 
 
 def text(value: str) -> bytes:
@@ -49,9 +54,20 @@ def call(function: bytes, *arguments: bytes) -> bytes:
     return function + b"(" + b"".join(arguments) + b"tR"
 
 
-def storage(key: str = "0", count: int = 4, kind: str = "FloatStorage", *, view: bytes = b"") -> bytes:
+def storage(
+    key: str = "0", count: int = 4, kind: str = "FloatStorage", *, view: bytes = b""
+) -> bytes:
     """A storage on the stack; view: b"N" for the older format."""
-    return b"(" + text("storage") + named("torch", kind) + text(key) + text("cpu") + number(count) + view + b"tQ"
+    return (
+        b"("
+        + text("storage")
+        + named("torch", kind)
+        + text(key)
+        + text("cpu")
+        + number(count)
+        + view
+        + b"tQ"
+    )
 
 
 def numbers(values: tuple[int, ...]) -> bytes:
@@ -59,7 +75,9 @@ def numbers(values: tuple[int, ...]) -> bytes:
     return b"(" + b"".join(map(number, values)) + b"t"
 
 
-def tensor(of: bytes, offset: int = 0, shape: tuple[int, ...] = (4,), strides: tuple[int, ...] = (1,)) -> bytes:
+def tensor(
+    of: bytes, offset: int = 0, shape: tuple[int, ...] = (4,), strides: tuple[int, ...] = (1,)
+) -> bytes:
     """A tensor on the stack."""
     hooks = call(named("collections", "OrderedDict"))
     rebuild = named("torch._utils", "_rebuild_tensor_v2")
@@ -71,7 +89,9 @@ def state_dict(value: bytes, name: str = "ohead.4.bias") -> bytes:
     return b"}" + text("state_dict") + b"}" + text(name) + value + b"ss"
 
 
-def write_new(path: Path, body: bytes, storages: Mapping[str, bytes] = {}, order: str = "little") -> Path:  # noqa: B006
+def write_new(
+    path: Path, body: bytes, storages: Mapping[str, bytes] = {}, order: str = "little"
+) -> Path:  # noqa: B006
     """A file in the format since torch 1.6, with this pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", body)
@@ -91,7 +111,8 @@ def write_old(
     head: tuple[bytes, bytes, bytes] | None = None,
     keys: bytes | None = None,
 ) -> Path:
-    """A file in the format from before, with this pickle; item: bytes of a number of its storages."""
+    """A file in the format from before, with this pickle; item: bytes of a number of its
+    storages."""
     data = io.BytesIO()
     first = head or tuple(pickle.dumps(value, protocol=2) for value in (MAGIC_NUMBER, 1001, SYSTEM))
     for part in (*first, body, pickle.dumps(list(storages), protocol=2) if keys is None else keys):
@@ -107,7 +128,12 @@ def refused(path: Path, message: str) -> str:
     with pytest.raises(CheckpointError, match=message) as caught:
         import_weights(path)
     line = str(caught.value)
-    assert line.isprintable() and line.isascii() and str(path) in line and len(line) < 700 + len(str(path)), line
+    assert (
+        line.isprintable()
+        and line.isascii()
+        and str(path) in line
+        and len(line) < 700 + len(str(path))
+    ), line
     return line
 
 

@@ -1,4 +1,5 @@
-"""The prototype unit written out plainly, as an oracle: every product (B, N, M, D), full tensors normalised.
+"""The prototype unit written out plainly, as an oracle: every product (B, N, M, D), full tensors
+normalised.
 
 From the description of the method (Lv et al., CVPR 2021, section 3.2) and nothing of `mpn`.
 """
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 
 @dataclass
 class Written:
-    """What the unit makes of decoder features; B samples, N = h * w positions, D features, M prototypes."""
+    """What the unit makes of decoder features; B samples, N = h * w positions, D features, M
+    prototypes."""
 
     query: Tensor  # (B, D, h, w)
     prototypes: Tensor  # (B, M, D), before normalisation
@@ -31,7 +33,8 @@ def prototype_unit(
     log_attention_scale: Tensor | None = None,
     log_assignment_scale: Tensor | None = None,
 ) -> Written:
-    """Decoder features (B, D, h, w) and heads (M, D); projection: weight (D, D, 1, 1) and bias (D,)."""
+    """Decoder features (B, D, h, w) and heads (M, D); projection: weight (D, D, 1, 1) and bias
+    (D,)."""
     if projection is not None:
         features = F.conv2d(features, *projection)
     b, d, h, w = features.shape

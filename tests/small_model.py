@@ -1,7 +1,8 @@
 """A tiny model whose verdicts can be worked out by hand, and footage for it.
 
-The last convolution of its head is 0, and the preset `small` adds the head's output to the last frame of the
-window: so it predicts that nothing changes, and its error is the difference of two frames.
+The last convolution of its head is 0, and the preset `small` adds the head's output to the last
+frame of the window: so it predicts that nothing changes, and its error is the difference of two
+frames.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ FPS = 10.0
 
 
 def footage(count: int, *, intruder: tuple[int, int] = (0, 0), seed: int = 0) -> np.ndarray:
-    """uint8 (T, 64, 96, 3): a still texture with sensor noise; in frames [start, stop) a bright block jumps."""
+    """uint8 (T, 64, 96, 3): a still texture with sensor noise; in frames [start, stop) a bright
+    block jumps."""
     texture = np.random.default_rng(3).uniform(60, 120, (FOOTAGE[0] // 8, FOOTAGE[1] // 8, 3))
     texture = np.kron(texture, np.ones((8, 8, 1)))
     noise = np.random.default_rng(seed).normal(0, 2, (count, *texture.shape))
@@ -57,7 +59,8 @@ def write_film(path: Path, frames: np.ndarray, fps: float = FPS) -> Path:
 
 
 def still_network(**options: object) -> Network:
-    """The small preset at 32x48 with 4 channels, seeded, made to predict the last frame of its window."""
+    """The small preset at 32x48 with 4 channels, seeded, made to predict the last frame of its
+    window."""
     torch.manual_seed(7)
     chosen = {"channels": 4, "height": SIZE[0], "width": SIZE[1]} | options
     network = build_model("small", **chosen).eval()
@@ -73,7 +76,10 @@ def write_model(path: Path, *, normal: bool = True, **options: object) -> Path:
     parts = {}
     if normal:
         frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in footage(120, seed=11)]
-        small = [cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_AREA)[:, :, None] for frame in frames]
+        small = [
+            cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_AREA)[:, :, None]
+            for frame in frames
+        ]
         parts = normal_parts(network, [Clip("a", "s", np.stack(small), FPS)])
     path.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, Checkpoint(network, fps=FPS, normal=parts))
@@ -81,10 +87,12 @@ def write_model(path: Path, *, normal: bool = True, **options: object) -> Path:
 
 
 def write_tree(root: Path, *, clips: int = 4, length: int = 14, test_length: int = 24) -> Path:
-    """A data set in the frames layout: normal training clips, three test videos, the first and last with an
-    intruder, and labels.csv."""
+    """A data set in the frames layout: normal training clips, three test videos, the first and last
+    with an intruder, and labels.csv."""
     for number in range(clips):
-        write_footage(root / "training" / "frames" / f"{number + 1:02d}", footage(length, seed=number))
+        write_footage(
+            root / "training" / "frames" / f"{number + 1:02d}", footage(length, seed=number)
+        )
     rows = ["video,start,end"]
     for number, stretch in enumerate([(10, 18), (0, 0), (14, 20)]):
         frames = footage(test_length, intruder=stretch, seed=50 + number)

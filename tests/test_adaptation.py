@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mpn.adaptation import TARGETS, Adaptation, SceneLoss, adapt_network, adapted_checkpoint, default_targets
+from mpn.adaptation import (
+    TARGETS,
+    Adaptation,
+    SceneLoss,
+    adapt_network,
+    adapted_checkpoint,
+    default_targets,
+)
 from mpn.checkpoint import Checkpoint, MetaInfo
 from mpn.datasets.episodes import shots_of
 from mpn.datasets.windows import Sample
@@ -52,7 +59,9 @@ def test_the_loss_of_the_own_parameters_is_that_of_training(tiny, sample, kind):
     assert torch.allclose(ours, plain(tiny, sample), rtol=1e-5)
 
 
-def test_encoder_and_decoder_run_once_where_neither_is_adapted_and_give_the_same(tiny, sample, monkeypatch):
+def test_encoder_and_decoder_run_once_where_neither_is_adapted_and_give_the_same(
+    tiny, sample, monkeypatch
+):
     tiny.requires_grad_(False)
     names = target_names(tiny, TARGETS["last"])
     loss = SceneLoss(tiny, names)
@@ -122,19 +131,27 @@ def test_adam_is_torchs_adam(tiny, shots):
 def test_adaptation_lowers_the_loss_on_its_own_windows_and_leaves_the_base_alone(tiny, shots):
     checkpoint = Checkpoint(tiny)
     before = {name: p.detach().clone() for name, p in tiny.named_parameters()}
-    adapted = adapt_network(checkpoint, shots, Adaptation("adam", steps=30, learning_rate=3e-3, batch=4))
+    adapted = adapt_network(
+        checkpoint, shots, Adaptation("adam", steps=30, learning_rate=3e-3, batch=4)
+    )
     assert all(torch.equal(p, before[name]) for name, p in tiny.named_parameters())
     assert all(p.grad is None for p in tiny.parameters())
     new = adapted_checkpoint(checkpoint, adapted)
     sample = shots.draw(16, np.random.default_rng(99))
     with torch.no_grad():
         assert plain(new.network, sample) < plain(tiny, sample)
-    changed = {name for name, p in new.network.named_parameters() if not torch.equal(p, before[name])}
+    changed = {
+        name for name, p in new.network.named_parameters() if not torch.equal(p, before[name])
+    }
     assert changed == set(target_names(tiny, TARGETS["early"]))
 
 
 def test_the_seed_decides(tiny, shots):
-    run = lambda seed: adapt_network(Checkpoint(tiny), shots, Adaptation("adam", steps=2, batch=2, seed=seed))  # noqa: E731
+    def run(seed):
+        return adapt_network(
+            Checkpoint(tiny), shots, Adaptation("adam", steps=2, batch=2, seed=seed)
+        )  # noqa: E731
+
     first, again, other = run(0), run(0), run(1)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -149,7 +166,9 @@ def test_learned_step_sizes_are_for_their_own_targets(tiny, shots):
     checkpoint = Checkpoint(tiny, meta=meta_info(tiny, ("head.",)))
     with pytest.raises(MpnError, match=r"learned for head\."):
         adapt_network(checkpoint, shots, Adaptation(targets=("pseudo_head.",)))
-    adapt_network(checkpoint, shots, Adaptation("adam", steps=1, batch=2, targets=("pseudo_head.",)))
+    adapt_network(
+        checkpoint, shots, Adaptation("adam", steps=1, batch=2, targets=("pseudo_head.",))
+    )
 
 
 @pytest.mark.parametrize(

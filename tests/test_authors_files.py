@@ -1,4 +1,5 @@
-"""Files of torch.save: what is read as torch reads it, and what is refused of files that are broken."""
+"""Files of torch.save: what is read as torch reads it, and what is refused of files that are
+broken."""
 
 from __future__ import annotations
 
@@ -41,10 +42,13 @@ def small(tmp_path_factory):
     torch.manual_seed(2)
     module = convAE(width=2)
     folder = tmp_path_factory.mktemp("small")
-    return {kind: save(folder / f"{kind}.pth", trained(module), old=kind == OLD) for kind in (OLD, NEW)}, module
+    return {
+        kind: save(folder / f"{kind}.pth", trained(module), old=kind == OLD) for kind in (OLD, NEW)
+    }, module
 
 
-# What is read ----------------------------------------------------------------------------------------
+# What is read
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [OLD, NEW])
@@ -57,11 +61,15 @@ def test_a_module_is_read_as_torch_reads_it(small, kind):
     assert unit.kind == "model.meta_prototype.Meta_Prototype" and unit.state["proto_size"] == 10
     assert unit.state["temp_update"] == 0.1
     wanted = module.prototype.Mheads.weight
-    assert torch.equal(file.tensor(unit.state["_modules"]["Mheads"].state["_parameters"]["weight"]), wanted)
+    assert torch.equal(
+        file.tensor(unit.state["_modules"]["Mheads"].state["_parameters"]["weight"]), wanted
+    )
     optimizer = file.root["optimizer_D"]
     assert optimizer["param_groups"][0]["lr"] == 1e-4
     first = optimizer["state"][optimizer["param_groups"][0]["params"][0]]
-    assert first["step"] == 7 and torch.equal(file.tensor(first["exp_avg"]), torch.full((2, 4, 3, 3), 0.5))
+    assert first["step"] == 7 and torch.equal(
+        file.tensor(first["exp_avg"]), torch.full((2, 4, 3, 3), 0.5)
+    )
 
 
 def test_the_older_format_holds_the_classes_sources_which_are_passed_over(small):
@@ -71,7 +79,9 @@ def test_the_older_format_holds_the_classes_sources_which_are_passed_over(small)
 
 
 @pytest.mark.parametrize("old", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64]
+)
 def test_every_type_of_number(tmp_path, dtype, old):
     values = (torch.arange(-6, 6).reshape(3, 4) * 7).to(dtype) / (1 if dtype is torch.int64 else 3)
     path = save(tmp_path / "file.pth", {"a": values.to(dtype)}, old=old)
@@ -84,9 +94,14 @@ def test_every_type_of_number(tmp_path, dtype, old):
 def test_views_of_one_storage(tmp_path, old):
     whole = torch.arange(60, dtype=torch.float32).reshape(3, 4, 5)
     views = {
-        "whole": whole, "turned": whole.permute(2, 0, 1), "part": whole[1:, ::2, 3], "one": whole[2, 3, 4],
-        "again": whole, "row": whole[1:2], "parameter": nn.Parameter(whole[0]),
-    }  # fmt: skip
+        "whole": whole,
+        "turned": whole.permute(2, 0, 1),
+        "part": whole[1:, ::2, 3],
+        "one": whole[2, 3, 4],
+        "again": whole,
+        "row": whole[1:2],
+        "parameter": nn.Parameter(whole[0]),
+    }
     file = read_torch_file(save(tmp_path / "file.pth", views, old=old))
     assert {stored.storage.key for stored in file.root.values()} == {file.root["whole"].storage.key}
     for name, view in views.items():
@@ -118,17 +133,29 @@ def test_the_files_written_by_hand_are_what_torch_writes(tmp_path, kind):
     path = write(kind, tmp_path / "file.pth", pickled(state_dict(tensor(storage()))), {"0": FOUR})
     found = torch.load(path, weights_only=True)["state_dict"]["ohead.4.bias"]
     file = read_torch_file(path)
-    assert found.tolist() == [1, 2, 3, 4] == file.tensor(file.root["state_dict"]["ohead.4.bias"]).tolist()
+    assert (
+        found.tolist()
+        == [1, 2, 3, 4]
+        == file.tensor(file.root["state_dict"]["ohead.4.bias"]).tolist()
+    )
 
 
-# Broken files ----------------------------------------------------------------------------------------
+# Broken files
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [OLD, NEW])
 def test_a_file_cut_short_anywhere(small, tmp_path, kind):
     data = small[0][kind].read_bytes()
     head = [1, 2, 3, 10, 15, 20, 100, 150, 500, 5000]
-    places = sorted({*head, *np.linspace(0, len(data) - 1, 45, dtype=int).tolist(), len(data) - 1, len(data) - 100})
+    places = sorted(
+        {
+            *head,
+            *np.linspace(0, len(data) - 1, 45, dtype=int).tolist(),
+            len(data) - 1,
+            len(data) - 100,
+        }
+    )
     assert len(places) >= 50
     path = tmp_path / "file.pth"
     for place in places:
@@ -162,12 +189,15 @@ def test_a_damaged_storage_is_noticed(small, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("../archive/data/1", "a path that leads out of it"), ("archive/../../x", "a path that leads out of it"),
-        ("/etc/cron.d/x", "a path that leads out of it"), ("archive\\..\\x", "a path that leads out of it"),
-        ("C:/x", "a path that leads out of it"), ("other/data.pkl", "2 files NAME/data.pkl, torch.save writes one"),
+        ("../archive/data/1", "a path that leads out of it"),
+        ("archive/../../x", "a path that leads out of it"),
+        ("/etc/cron.d/x", "a path that leads out of it"),
+        ("archive\\..\\x", "a path that leads out of it"),
+        ("C:/x", "a path that leads out of it"),
+        ("other/data.pkl", "2 files NAME/data.pkl, torch.save writes one"),
         ("archive/data/0", "the same name twice"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_an_archive_with_a_member_too_many(tmp_path, name, message):
     path = write_new(tmp_path / "file.pth", pickled(state_dict(tensor(storage()))), {"0": FOUR})
@@ -195,9 +225,17 @@ def test_archives_of_other_things(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
     refused(path, "0 files NAME/data.pkl")
-    refused(write_new(path, pickled(state_dict(tensor(storage())))), "storage 0 of 16 bytes is missing")
-    refused(write_new(path, pickled(state_dict(tensor(storage()))), {"0": FOUR[:-4]}), "is 12 bytes long")
-    refused(write_new(path, pickled(state_dict(tensor(storage()))), {"0": FOUR}, order="big"), "other byte order")
+    refused(
+        write_new(path, pickled(state_dict(tensor(storage())))), "storage 0 of 16 bytes is missing"
+    )
+    refused(
+        write_new(path, pickled(state_dict(tensor(storage()))), {"0": FOUR[:-4]}),
+        "is 12 bytes long",
+    )
+    refused(
+        write_new(path, pickled(state_dict(tensor(storage()))), {"0": FOUR}, order="big"),
+        "other byte order",
+    )
 
 
 def test_older_files_of_other_things(tmp_path):
@@ -205,9 +243,11 @@ def test_older_files_of_other_things(tmp_path):
     good = tuple(pickle.dumps(value, protocol=2) for value in (MAGIC_NUMBER, 1001, SYSTEM))
     body = pickled(state_dict(tensor(storage(view=b"N"))))
     for place, value, message in (
-        (0, 5, "a pickle, but not a file that torch.save"), (1, 999, "a pickle, but not a file that torch.save"),
-        (2, SYSTEM | {"little_endian": False}, "other byte order"), (2, [], "other byte order"),
-    ):  # fmt: skip
+        (0, 5, "a pickle, but not a file that torch.save"),
+        (1, 999, "a pickle, but not a file that torch.save"),
+        (2, SYSTEM | {"little_endian": False}, "other byte order"),
+        (2, [], "other byte order"),
+    ):
         head = [*good]
         head[place] = pickle.dumps(value, protocol=2)
         refused(write_old(path, body, {"0": FOUR}, head=tuple(head)), message)
@@ -218,7 +258,9 @@ def test_older_files_of_other_things(tmp_path):
     refused(path, "it uses MEMOIZE|a pickle, but not a file that torch.save wrote")
 
 
-@pytest.mark.parametrize("content", [b"", b"weights: none\n" * 20, b"\x89HDF\r\n", b"PK", b"PK\x03\x04" * 50, b"\x80"])
+@pytest.mark.parametrize(
+    "content", [b"", b"weights: none\n" * 20, b"\x89HDF\r\n", b"PK", b"PK\x03\x04" * 50, b"\x80"]
+)
 def test_files_of_other_kinds(tmp_path, content):
     path = tmp_path / "file.pth"
     path.write_bytes(content)
@@ -234,4 +276,6 @@ def test_a_file_too_large_to_be_one_is_not_read(tmp_path):
     path = tmp_path / "file.pth"
     with path.open("wb") as file:
         file.truncate(2**31)
-    assert peak(lambda: refused(path, "has 2,147 MB, which no file of the authors' network has")) < 1e6
+    assert (
+        peak(lambda: refused(path, "has 2,147 MB, which no file of the authors' network has")) < 1e6
+    )

@@ -61,39 +61,72 @@ def tensors_of(value):
             waiting += one
 
 
-# What would run something ----------------------------------------------------------------------------
+# What would run something
+# ----------------------------------------------------------------------------
 
 MARK = "executed"
 SYSTEM_CALL = call(named("os", "system"), text(f"touch {MARK}"))
 MAKE = f"open({MARK!r}, 'w').close()"
-NESTED = call(call(named("builtins", "getattr"), call(named("builtins", "__import__"), text("os")), text("mkdir")),
-              text(MARK))  # fmt: skip
+NESTED = call(
+    call(
+        named("builtins", "getattr"),
+        call(named("builtins", "__import__"), text("os")),
+        text("mkdir"),
+    ),
+    text(MARK),
+)
 BOMBS = {
     "os.system": (pickled(SYSTEM_CALL), r"os\.system"),
-    "posix.system": (pickled(call(named("posix", "system"), text(f"touch {MARK}"))), r"posix\.system"),
+    "posix.system": (
+        pickled(call(named("posix", "system"), text(f"touch {MARK}"))),
+        r"posix\.system",
+    ),
     "eval": (pickled(call(named("builtins", "eval"), text(MAKE))), r"builtins\.eval"),
-    "eval of Python 2": (pickled(call(named("__builtin__", "eval"), text(MAKE))), r"builtins\.eval"),
+    "eval of Python 2": (
+        pickled(call(named("__builtin__", "eval"), text(MAKE))),
+        r"builtins\.eval",
+    ),
     "exec": (pickled(call(named("builtins", "exec"), text(MAKE))), r"builtins\.exec"),
     "a nested reduce": (pickled(NESTED), r"builtins\.getattr"),
     "a name from the stack": (
-        pickled(text("os") + text("system") + b"\x93(" + text(f"touch {MARK}") + b"tR", 4), r"os\.system",
+        pickled(text("os") + text("system") + b"\x93(" + text(f"touch {MARK}") + b"tR", 4),
+        r"os\.system",
     ),
     "a name through an allowed module": (
-        pickled(text("torch.nn.modules.module") + text("torch.os.mkdir") + b"\x93(" + text(MARK) + b"tR", 4),
+        pickled(
+            text("torch.nn.modules.module")
+            + text("torch.os.mkdir")
+            + b"\x93("
+            + text(MARK)
+            + b"tR",
+            4,
+        ),
         r"torch\.nn\.modules\.module\.torch\.os\.mkdir",
     ),
     "INST": (pickled(b"(" + text(MARK) + b"ios\nmkdir\n"), "INST"),
     "OBJ": (pickled(b"(" + named("os", "mkdir") + text(MARK) + b"o"), r"os\.mkdir"),
-    "an object of a class": (pickled(named("pathlib", "Path") + b"(" + text(MARK) + b"t\x81"), r"pathlib\.Path"),
-    "behind a good dict": (pickled(state_dict(tensor(storage())) + SYSTEM_CALL + b"0"), r"os\.system"),
-    "as a key": (pickled(b"}" + SYSTEM_CALL + b"Ns"), r"os\.system"),
-    "as a state": (pickled(call(named("collections", "OrderedDict")) + SYSTEM_CALL + b"b"), r"os\.system"),
-    "a class with its source": (
-        pickled(b"(" + text("module") + named("os", "system") + b"NNtQ(" + text(f"touch {MARK}") + b"tR"),
+    "an object of a class": (
+        pickled(named("pathlib", "Path") + b"(" + text(MARK) + b"t\x81"),
+        r"pathlib\.Path",
+    ),
+    "behind a good dict": (
+        pickled(state_dict(tensor(storage())) + SYSTEM_CALL + b"0"),
         r"os\.system",
     ),
-}  # fmt: skip
-DEAD = {"an object of a class", "a class with its source"}  # these make nothing, or need torch's own unpickler
+    "as a key": (pickled(b"}" + SYSTEM_CALL + b"Ns"), r"os\.system"),
+    "as a state": (
+        pickled(call(named("collections", "OrderedDict")) + SYSTEM_CALL + b"b"),
+        r"os\.system",
+    ),
+    "a class with its source": (
+        pickled(
+            b"(" + text("module") + named("os", "system") + b"NNtQ(" + text(f"touch {MARK}") + b"tR"
+        ),
+        r"os\.system",
+    ),
+}
+# these make nothing, or need torch's own unpickler
+DEAD = {"an object of a class", "a class with its source"}
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -142,13 +175,19 @@ def test_a_registered_extension_is_not_looked_up(tmp_path, monkeypatch):
 
 def test_attributes_of_functions_and_classes_are_not_set(tmp_path):
     target = torch._utils._rebuild_tensor_v2
-    body = pickled(named("torch._utils", "_rebuild_tensor_v2") + b"}" + text("marked") + number(1) + b"sb")
+    body = pickled(
+        named("torch._utils", "_rebuild_tensor_v2") + b"}" + text("marked") + number(1) + b"sb"
+    )
     pickle.loads(body)
     assert target.marked == 1  # so would be done with any function that is let in
     del target.marked
     refused(write_new(tmp_path / "file.pth", body), "refused: it sets the attributes of something")
     assert not hasattr(target, "marked")
-    for target in (("torch.nn.modules.linear", "Linear"), ("collections", "OrderedDict"), ("torch", "FloatStorage")):
+    for target in (
+        ("torch.nn.modules.linear", "Linear"),
+        ("collections", "OrderedDict"),
+        ("torch", "FloatStorage"),
+    ):
         slots = b"N}" + text("forward") + number(1) + b"s\x86"
         path = write_new(tmp_path / "file.pth", pickled(named(*target) + slots + b"b"))
         refused(path, "refused: it sets the attributes of something")
@@ -158,12 +197,16 @@ def test_attributes_of_functions_and_classes_are_not_set(tmp_path):
 def test_a_module_of_an_allowed_name_is_not_imported_or_made(tmp_path, monkeypatch):
     """Their classes need not exist; one that does is neither imported nor told its state."""
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "__init__.py").write_text(f"open({str(tmp_path / MARK)!r}, 'w').close()\n")
+    (tmp_path / "model" / "__init__.py").write_text(
+        f"open({str(tmp_path / MARK)!r}, 'w').close()\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     made = named("model", "convAE") + b")\x81}" + text("a") + number(5) + b"sb"
     path = write_new(tmp_path / "file.pth", pickled(b"}" + text("state_dict") + made + b"s"))
     stand_in = read_torch_file(path).root["state_dict"]
-    assert (stand_in.kind, stand_in.state) == ("model.convAE", {"a": 5}) and not (tmp_path / MARK).exists()
+    assert (stand_in.kind, stand_in.state) == ("model.convAE", {"a": 5}) and not (
+        tmp_path / MARK
+    ).exists()
     with pytest.raises(AttributeError):
         pickle.loads(pickled(made))
     assert (tmp_path / MARK).exists()
@@ -173,28 +216,53 @@ def test_a_module_of_an_allowed_name_is_not_imported_or_made(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("subprocess", "Popen"), ("torch", "load"), ("torch.hub", "load"), ("numpy", "load"), ("runpy", "run_path"),
-        ("functools", "partial"), ("operator", "attrgetter"), ("types", "CodeType"), ("importlib", "import_module"),
-        ("torch.serialization", "load"), ("torch.storage", "_load_from_bytes"), ("torch._utils", "_import_dotted_name"),
-        ("torch.jit._script", "load"), ("_codecs", "encode"), ("__main__", "convAE"), ("models.resnet", "ResNet"),
-        ("torchvision.models.resnet", "ResNet"), ("modelx", "convAE"), ("model.base_model", "convAE.__class__"),
-        ("torch.nn.modules", "module.torch.load"), ("torch", "FloatTensor"), ("torch.nn", "functional"), ("", ""),
-        ("os\x1b[2J", "system\x07"), ("s" * 10_000, "x"), ("mödel", "convAE"),
+        ("subprocess", "Popen"),
+        ("torch", "load"),
+        ("torch.hub", "load"),
+        ("numpy", "load"),
+        ("runpy", "run_path"),
+        ("functools", "partial"),
+        ("operator", "attrgetter"),
+        ("types", "CodeType"),
+        ("importlib", "import_module"),
+        ("torch.serialization", "load"),
+        ("torch.storage", "_load_from_bytes"),
+        ("torch._utils", "_import_dotted_name"),
+        ("torch.jit._script", "load"),
+        ("_codecs", "encode"),
+        ("__main__", "convAE"),
+        ("models.resnet", "ResNet"),
+        ("torchvision.models.resnet", "ResNet"),
+        ("modelx", "convAE"),
+        ("model.base_model", "convAE.__class__"),
+        ("torch.nn.modules", "module.torch.load"),
+        ("torch", "FloatTensor"),
+        ("torch.nn", "functional"),
+        ("", ""),
+        ("os\x1b[2J", "system\x07"),
+        ("s" * 10_000, "x"),
+        ("mödel", "convAE"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("stack", [False, True])
 def test_every_other_name_is_refused(tmp_path, module, name, stack):
     asked = text(module) + text(name) + b"\x93" if stack else named(module, name)
     path = write_new(tmp_path / "file.pth", pickled(asked, 4))
     if not stack and not module.isascii():
-        refused(path, "its pickle is cut short or broken")  # such a name can only come from the stack
+        # such a name can only come from the stack
+        refused(path, "its pickle is cut short or broken")
         return
-    line = refused(path, "refused: the file asks for .* it is not a weights file of the authors, and nothing of it was")
+    line = refused(
+        path,
+        "refused: the file asks for .* it is not a weights file of the authors, "
+        "and nothing of it was",
+    )
     if module.isascii() and module.isprintable() and len(module) < 100:
         assert f"asks for {module}.{name};" in line
 
 
-# What would take all memory or all time --------------------------------------------------------------
+# What would take all memory or all time
+# --------------------------------------------------------------
 
 
 LYING = {
@@ -211,14 +279,36 @@ LYING = {
     "a key of tuples within tuples": b"})" + b"\x85" * 20_000 + b"Ns",
     "a key that doubles": b"})" + b"q\x00h\x00\x86" * 100 + b"Ns",
     "a dict that holds itself": b"}q\x00" + text("state_dict") + b"h\x00s",
-    "modules that hold themselves": b"}" + text("state_dict") + named("model", "convAE") + b")\x81q\x00}"
-    + text("_modules") + b"}" + text("a") + b"h\x00s" + text("b") + b"h\x00ssbs",
-    "modules of long names that hold themselves": b"}" + text("state_dict") + named("model", "convAE") + b")\x81q\x00}"
-    + text("_modules") + b"}" + text("a" * 10**6) + b"h\x00s" + text("b" * 10**6) + b"h\x00ssbs",
-    "a module with a number for a name": b"}" + text("state_dict") + named("model", "convAE") + b")\x81}"
-    + text("_modules") + b"}" + number(7**9999) + b"Nssbs",
-    "absurd numbers": state_dict(tensor(storage(count=1), 0, tuple([256 ** 100_000] * 8), (0,) * 8)),
-}  # fmt: skip
+    "modules that hold themselves": b"}"
+    + text("state_dict")
+    + named("model", "convAE")
+    + b")\x81q\x00}"
+    + text("_modules")
+    + b"}"
+    + text("a")
+    + b"h\x00s"
+    + text("b")
+    + b"h\x00ssbs",
+    "modules of long names that hold themselves": b"}"
+    + text("state_dict")
+    + named("model", "convAE")
+    + b")\x81q\x00}"
+    + text("_modules")
+    + b"}"
+    + text("a" * 10**6)
+    + b"h\x00s"
+    + text("b" * 10**6)
+    + b"h\x00ssbs",
+    "a module with a number for a name": b"}"
+    + text("state_dict")
+    + named("model", "convAE")
+    + b")\x81}"
+    + text("_modules")
+    + b"}"
+    + number(7**9999)
+    + b"Nssbs",
+    "absurd numbers": state_dict(tensor(storage(count=1), 0, tuple([256**100_000] * 8), (0,) * 8)),
+}
 
 
 @pytest.mark.parametrize("name", LYING)
@@ -229,7 +319,10 @@ def test_nothing_is_believed_of_sizes_in_a_pickle(tmp_path, name):
 
 
 def test_more_operations_than_weights_need(tmp_path):
-    refused(write_new(tmp_path / "file.pth", pickled(b"]" * 200_001)), "have more than 200,000 operations")
+    refused(
+        write_new(tmp_path / "file.pth", pickled(b"]" * 200_001)),
+        "have more than 200,000 operations",
+    )
 
 
 @pytest.mark.parametrize("kind", [OLD, NEW])
@@ -251,11 +344,22 @@ def test_an_older_file_whose_storage_lies_about_its_length(tmp_path):
 @pytest.mark.parametrize(
     ("offset", "shape", "strides"),
     [
-        (0, (5,), (1,)), (1, (4,), (1,)), (0, (2, 2), (3, 1)), (0, (2,), (4,)), (0, (2,), (2**62,)), (-1, (2,), (1,)),
-        (0, (-2,), (1,)), (0, (2,), (-1,)), (0, (2, 2), (1,)), (0, (8,), (0,)), (0, (2**40,), (0,)), (4, (), ()),
-        (0, (1,) * 9, (1,) * 9), (2**63, (1,), (1,)),
+        (0, (5,), (1,)),
+        (1, (4,), (1,)),
+        (0, (2, 2), (3, 1)),
+        (0, (2,), (4,)),
+        (0, (2,), (2**62,)),
+        (-1, (2,), (1,)),
+        (0, (-2,), (1,)),
+        (0, (2,), (-1,)),
+        (0, (2, 2), (1,)),
+        (0, (8,), (0,)),
+        (0, (2**40,), (0,)),
+        (4, (), ()),
+        (0, (1,) * 9, (1,) * 9),
+        (2**63, (1,), (1,)),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("kind", [OLD, NEW])
 def test_a_tensor_beyond_its_storage(tmp_path, kind, offset, shape, strides):
     body = pickled(state_dict(tensor(storage(), offset, shape, strides)))
@@ -264,9 +368,12 @@ def test_a_tensor_beyond_its_storage(tmp_path, kind, offset, shape, strides):
 
 def test_a_tensor_at_the_edge_of_its_storage_and_one_with_idle_strides(tmp_path):
     for offset, shape, strides, values in (
-        (3, (), (), 4), (2, (2,), (1,), [3, 4]), (0, (2, 2), (1, 2), [[1, 3], [2, 4]]), (1, (2,), (2,), [2, 4]),
+        (3, (), (), 4),
+        (2, (2,), (1,), [3, 4]),
+        (0, (2, 2), (1, 2), [[1, 3], [2, 4]]),
+        (1, (2,), (2,), [2, 4]),
         (3, (1, 1), (2**62, 7), [[4]]),
-    ):  # fmt: skip
+    ):
         body = pickled(state_dict(tensor(storage(), offset, shape, strides)))
         file = read_torch_file(write_new(tmp_path / "file.pth", body, {"0": FOUR}))
         assert file.tensor(file.root["state_dict"]["ohead.4.bias"]).tolist() == values
@@ -275,30 +382,48 @@ def test_a_tensor_at_the_edge_of_its_storage_and_one_with_idle_strides(tmp_path)
 @pytest.mark.parametrize(
     "arguments",
     [
-        b"", number(1), storage(), storage() + number(0), storage() + number(0) + text("4") + text("1"),
-        storage() + number(0) + b"(" + text("4") + b"t" + b"(" + number(1) + b"t", b"N" * 6, b"(" + b"N" * 9 + b"t",
-        named("torch", "FloatStorage") + number(0) + b"))", storage() + b"\x88))", storage() + number(0) + b"]]",
+        b"",
+        number(1),
+        storage(),
+        storage() + number(0),
+        storage() + number(0) + text("4") + text("1"),
+        storage() + number(0) + b"(" + text("4") + b"t" + b"(" + number(1) + b"t",
+        b"N" * 6,
+        b"(" + b"N" * 9 + b"t",
+        named("torch", "FloatStorage") + number(0) + b"))",
+        storage() + b"\x88))",
+        storage() + number(0) + b"]]",
     ],
-)  # fmt: skip
-@pytest.mark.parametrize("function", ["_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter"])
+)
+@pytest.mark.parametrize(
+    "function", ["_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter"]
+)
 def test_rebuilding_of_other_things(tmp_path, function, arguments):
     body = pickled(state_dict(call(named("torch._utils", function), arguments)))
-    refused(write_new(tmp_path / "file.pth", body, {"0": FOUR}), "it describes a (tensor|parameter)")
+    refused(
+        write_new(tmp_path / "file.pth", body, {"0": FOUR}), "it describes a (tensor|parameter)"
+    )
 
 
-# Whatever else ---------------------------------------------------------------------------------------
+# Whatever else
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [OLD, NEW])
 def test_whatever_is_changed_in_a_file_only_our_errors_come(tmp_path, kind):
-    """Bytes of the pickle changed, put in, left out and swapped: it is read, or refused in one line."""
+    """Bytes of the pickle changed, put in, left out and swapped: it is read, or refused in one
+    line."""
     path = tmp_path / "file.pth"
     unit = Meta_Prototype(3, 4)
     value = {"epoch": 3, "state_dict": unit, "optimizer_D": adam_state([unit.Mheads.weight], 0.1)}
     data = save(path, value, old=kind == OLD).read_bytes()
     if kind == NEW:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            kept = {name.split("/")[-1]: archive.read(name) for name in archive.namelist() if "/data/" in name}
+            kept = {
+                name.split("/")[-1]: archive.read(name)
+                for name in archive.namelist()
+                if "/data/" in name
+            }
             data = archive.read("file/data.pkl")
     generator = np.random.default_rng(8)
     end = data.rindex(b"param_groups")  # behind it are the storages
@@ -308,9 +433,11 @@ def test_whatever_is_changed_in_a_file_only_our_errors_come(tmp_path, kind):
         for _ in range(generator.integers(1, 4)):
             place, length = int(generator.integers(0, end)), int(generator.integers(1, 6))
             new = {
-                0: generator.bytes(length), 1: b"", 2: bytes([generator.choice(list(b"cRb\x81\x93Q0sutae.(q2h}])"))]),
+                0: generator.bytes(length),
+                1: b"",
+                2: bytes([generator.choice(list(b"cRb\x81\x93Q0sutae.(q2h}])"))]),
                 3: changed[(other := int(generator.integers(0, end))) : other + length],
-            }[int(generator.integers(0, 4))]  # fmt: skip
+            }[int(generator.integers(0, 4))]
             changed[place : place + (length if generator.random() < 0.7 else 0)] = new
         if kind == NEW:
             write_new(path, bytes(changed), kept)

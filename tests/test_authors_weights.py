@@ -26,7 +26,10 @@ from tests.small_model import footage, write_footage
 from tests.test_parity import published_weights
 
 OLD_AND_NEW = pytest.mark.parametrize("old", [True, False], ids=["before 1.6", "since 1.6"])
-WINDOW = torch.rand(1, 12, 16, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 - 1
+WINDOW = (
+    torch.rand(1, 12, 16, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
+    - 1
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def files(module, tmp_path_factory):
     folder = tmp_path_factory.mktemp("authors")
     made = {"model": trained(module), "meta": meta_trained(module)}
     names = [(name, old) for name in made for old in (True, False)]
-    return {(name, old): save(folder / f"{name}-{old}.pth", made[name], old=old) for name, old in names}
+    return {
+        (name, old): save(folder / f"{name}-{old}.pth", made[name], old=old) for name, old in names
+    }
 
 
 def outputs(network, window=WINDOW):
@@ -58,40 +63,61 @@ def same(ours, theirs, window=WINDOW):
     theirs.float()
     output = outputs(ours, window)
     for own, value in (
-        (output.prediction, prediction), (output.prototypes, made.prototypes), (output.assignment, made.assignment),
-        (output.aggregation, made.aggregation), (output.distance, made.distance), (output.query, made.query),
-    ):  # fmt: skip
+        (output.prediction, prediction),
+        (output.prototypes, made.prototypes),
+        (output.assignment, made.assignment),
+        (output.aggregation, made.aggregation),
+        (output.distance, made.distance),
+        (output.query, made.query),
+    ):
         assert own.shape == value.shape and (own - value).abs().max() <= 1e-9 * value.abs().max()
 
 
-# Whole models ----------------------------------------------------------------------------------------
+# Whole models
+# ----------------------------------------------------------------------------------------
 
 
 @OLD_AND_NEW
 def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
     checkpoint, found = import_weights(files["model", old])
-    assert (found.kind, found.described, found.epoch) == (MODEL, "module model.base_model.convAE", 60)
+    assert (found.kind, found.described, found.epoch) == (
+        MODEL,
+        "module model.base_model.convAE",
+        60,
+    )
     assert (found.tensors, found.numbers) == (41, 13_285_251)
     assert found.layout == ("before torch 1.6" if old else "since torch 1.6")
     assert checkpoint.preset == build_model("base").preset and not checkpoint.network.training
-    assert all(p.dtype == torch.float32 and p.requires_grad for p in checkpoint.network.parameters())
+    assert all(
+        p.dtype == torch.float32 and p.requires_grad for p in checkpoint.network.parameters()
+    )
     same(checkpoint.network, module)
 
 
 @pytest.mark.parametrize(
     ("file", "seed", "sharp", "old"),
-    [("forward_64", 11, False, True), ("forward_64", 11, False, False), ("forward_sharp_64", 12, True, True)],
+    [
+        ("forward_64", 11, False, True),
+        ("forward_64", 11, False, False),
+        ("forward_sharp_64", 12, True, True),
+    ],
 )
-def test_imported_weights_give_the_published_networks_numbers(reference, tmp_path, file, seed, sharp, old):
+def test_imported_weights_give_the_published_networks_numbers(
+    reference, tmp_path, file, seed, sharp, old
+):
     with (reference / "parameters.csv").open() as text:
         rows = list(csv.DictReader(text))
     wanted = np.load(reference / f"{file}.npz")
     weights = published_weights(rows, seed, sharp)
     theirs = convAE().double()
     assert [name for name, _ in theirs.named_parameters()] == [row["name"] for row in rows]
-    theirs.load_state_dict({row["name"]: torch.tensor(values) for row, values in zip(rows, weights)})
+    theirs.load_state_dict(
+        {row["name"]: torch.tensor(values) for row, values in zip(rows, weights)}
+    )
     network = import_weights(save(tmp_path / "file.pth", trained(theirs), old=old))[0].network
-    clip = torch.tensor(np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (2, 15, 64, 64)), dtype=torch.float32)
+    clip = torch.tensor(
+        np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (2, 15, 64, 64)), dtype=torch.float32
+    )
     with torch.no_grad():
         output = network(clip[:, :12])
     values = {
@@ -134,7 +160,10 @@ def test_it_scores_footage_without_knowing_a_threshold(files, tmp_path):
     checkpoint, _ = import_weights(files["model", False])
     checkpoint.network.preset = replace(checkpoint.preset, height=32, width=48)  # to be quick
     detector = Detector(checkpoint, precision="float32")
-    scores = [result.score for result in detector.score(write_footage(tmp_path / "clip", footage(7)), fps=10)]
+    scores = [
+        result.score
+        for result in detector.score(write_footage(tmp_path / "clip", footage(7)), fps=10)
+    ]
     assert len(scores) == 7 and np.isfinite(scores[4:]).all() and len(set(scores[4:])) == 3
     assert detector.calibration(10) is None
 
@@ -149,7 +178,14 @@ def test_it_scores_footage_without_knowing_a_threshold(files, tmp_path):
         lambda module: {"epoch": True, "state_dict": nn.DataParallel(module)},
         lambda module: {"epoch": -1, "state_dict": nn.DataParallel(module).state_dict()},
     ],
-    ids=["module", "module in a dict", "state dict in a dict", "state dict", "DataParallel", "its state dict"],
+    ids=[
+        "module",
+        "module in a dict",
+        "state dict in a dict",
+        "state dict",
+        "DataParallel",
+        "its state dict",
+    ],
 )
 def test_other_ways_to_save_the_same(module, tmp_path, wrapped):
     checkpoint, found = import_weights(save(tmp_path / "file.pth", wrapped(module), old=False))
@@ -159,11 +195,15 @@ def test_other_ways_to_save_the_same(module, tmp_path, wrapped):
     assert found.epoch in (None, 60) and found.numbers == 13_285_251
 
 
-@pytest.mark.parametrize(("dtype", "old"), [(torch.float64, True), (torch.float16, False), (torch.bfloat16, True)])
+@pytest.mark.parametrize(
+    ("dtype", "old"), [(torch.float64, True), (torch.float16, False), (torch.bfloat16, True)]
+)
 def test_weights_of_other_precision(tmp_path, dtype, old):
     torch.manual_seed(6)
     values = convAE().to(dtype).state_dict()
-    network = import_weights(save(tmp_path / "file.pth", {"state_dict": values}, old=old))[0].network
+    network = import_weights(save(tmp_path / "file.pth", {"state_dict": values}, old=old))[
+        0
+    ].network
     for own, value in zip(network.parameters(), values.values(), strict=True):
         assert own.dtype == torch.float32 and torch.equal(own, value.float())
 
@@ -175,7 +215,9 @@ def test_weights_that_are_views_of_one_storage(module, tmp_path, old):
     for name, parameter in module.named_parameters():
         values[name] = whole[place : place + parameter.numel()].view(parameter.shape)
         place += parameter.numel()
-    values["ohead.4.weight"] = module.ohead[4].weight.detach().permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    values["ohead.4.weight"] = (
+        module.ohead[4].weight.detach().permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    )
     path = save(tmp_path / "file.pth", {"state_dict": values}, old=old)
     assert path.stat().st_size < 54e6
     same(import_weights(path)[0].network, module)
@@ -206,7 +248,8 @@ def test_options_of_their_code_are_read_off_the_shapes(tmp_path, options, preset
     same(checkpoint.network, module, WINDOW[:, :channels])
 
 
-# What does not fit -----------------------------------------------------------------------------------
+# What does not fit
+# -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -223,56 +266,96 @@ def test_options_of_their_code_are_read_off_the_shapes(tmp_path, options, preset
         ({"ohead.\x1b[31m\n": torch.zeros(3)}, r"1 unknown \(ohead.\\x1b\[31m\\n\)"),
         (
             {"ohead.0.bias": torch.zeros(65), "x": torch.zeros(1), "ohead.2.bias": None},
-            r"1 missing \(ohead.2.bias\); 1 unknown \(x\); 1 of another shape \(ohead.0.bias of 65 instead of 64\)",
+            r"1 missing \(ohead.2.bias\); 1 unknown \(x\); 1 of another shape \(ohead.0.bias of 65 "
+            r"instead of 64\)",
         ),
         ({"ohead.0.bias": torch.zeros(())}, r"ohead.0.bias of one number instead of 64"),
-        ({"encoder.moduleConv1.0.weight": torch.zeros(64, 13, 3, 3)}, "of 64x13x3x3 instead of 64x12x3x3"),
+        (
+            {"encoder.moduleConv1.0.weight": torch.zeros(64, 13, 3, 3)},
+            "of 64x13x3x3 instead of 64x12x3x3",
+        ),
         ({"encoder.moduleConv1.0.weight": torch.zeros(64)}, "of 64 instead of 64x12x3x3"),
         ({"ohead.4.bias": torch.zeros(2)}, "of 2 instead of 3"),
-        ({"ohead.4.bias": torch.tensor([0, float("nan"), 0])}, r"head.4.bias has numbers that are not finite"),
+        (
+            {"ohead.4.bias": torch.tensor([0, float("nan"), 0])},
+            r"head.4.bias has numbers that are "
+            r"not finite",
+        ),
         ({"ohead.4.bias": torch.tensor([0, 1e300, 0], dtype=torch.float64)}, "not finite"),
-        ({"ohead.4.bias": torch.zeros(3, dtype=torch.int64)}, "is of torch.int64, weights are floating-point"),
+        (
+            {"ohead.4.bias": torch.zeros(3, dtype=torch.int64)},
+            "is of torch.int64, weights are floating-point",
+        ),
         ({"ohead.4.bias": torch.zeros(0)}, "of 0 instead of 3"),
     ],
-)  # fmt: skip
+)
 def test_tensors_that_do_not_fit(module, tmp_path, change, message):
-    numbers = torch.zeros(512 * 512 * 9, dtype=torch.float16)  # all are views of these, so that the file is small
-    whole = {name: numbers[: value.numel()].view(value.shape) for name, value in module.state_dict().items()}
+    # all are views of these, so that the file is small
+    numbers = torch.zeros(512 * 512 * 9, dtype=torch.float16)
+    whole = {
+        name: numbers[: value.numel()].view(value.shape)
+        for name, value in module.state_dict().items()
+    }
     values = {name: value for name, value in (whole | change).items() if value is not None}
     refused(save(tmp_path / "file.pth", {"state_dict": values}, old=False), message)
 
 
 def test_the_list_of_what_is_missing_is_cut_short(tmp_path):
-    line = refused(save(tmp_path / "file.pth", {"state_dict": {"fc.weight": torch.zeros(2)}}, old=False), "41 missing")
+    line = refused(
+        save(tmp_path / "file.pth", {"state_dict": {"fc.weight": torch.zeros(2)}}, old=False),
+        "41 missing",
+    )
     assert line.count("moduleConv1") == 3 and ", ...)" in line and "1 unknown (fc.weight)" in line
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        {"epoch": 3}, {"state_dict": None}, {"state_dict": {}}, {"state_dict": {"a": 1}}, [1], 5, "text", None,
-        torch.zeros(3), {"meta_init": None}, {"meta_init": {}, "meta_alpha": 3}, {},
+        {"epoch": 3},
+        {"state_dict": None},
+        {"state_dict": {}},
+        {"state_dict": {"a": 1}},
+        [1],
+        5,
+        "text",
+        None,
+        torch.zeros(3),
+        {"meta_init": None},
+        {"meta_init": {}, "meta_alpha": 3},
+        {},
     ],
-)  # fmt: skip
+)
 @OLD_AND_NEW
 def test_files_without_weights(tmp_path, value, old):
-    refused(save(tmp_path / "file.pth", value, old=old), "holds no weights|no tensors called|holds 0 tensors only")
+    refused(
+        save(tmp_path / "file.pth", value, old=old),
+        "holds no weights|no tensors called|holds 0 tensors only",
+    )
 
 
 def test_an_empty_module(tmp_path):
-    refused(save(tmp_path / "file.pth", {"state_dict": nn.Sequential(nn.ReLU())}, old=False), "41 missing")
+    refused(
+        save(tmp_path / "file.pth", {"state_dict": nn.Sequential(nn.ReLU())}, old=False),
+        "41 missing",
+    )
 
 
-# Meta-training ---------------------------------------------------------------------------------------
+# Meta-training
+# ---------------------------------------------------------------------------------------
 
 
 def loss_after_a_step(network, params, sizes, batch):
-    """The published loss after a step of gradient descent, written out; batch: (support, query) clips."""
+    """The published loss after a step of gradient descent, written out; batch: (support, query)
+    clips."""
 
     def loss(values, clips):
         output = functional_call(network, values, (clips[:, :12],))
         frame = losses.frame_loss(output.prediction, clips[:, 12:])
-        return frame + losses.compactness_loss(output) + 1e-4 * losses.diversity_loss(output.prototypes)
+        return (
+            frame
+            + losses.compactness_loss(output)
+            + 1e-4 * losses.diversity_loss(output.prototypes)
+        )
 
     values = {name: p.detach().requires_grad_() for name, p in params.items()}
     gradients = torch.autograd.grad(loss(values, batch[0]), list(values.values()))
@@ -280,7 +363,9 @@ def loss_after_a_step(network, params, sizes, batch):
     return loss(moved, batch[1]).item()
 
 
-@pytest.mark.parametrize(("base", "old"), [("the other format", True), ("the other format", False), ("ours", True)])
+@pytest.mark.parametrize(
+    ("base", "old"), [("the other format", True), ("the other format", False), ("ours", True)]
+)
 def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
     path = files["model", not old]
     if base == "ours":
@@ -298,15 +383,24 @@ def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
         assert torch.equal(own, value)
     assert checkpoint.meta.targets == ("prototype.heads.", "head.")
     assert (checkpoint.meta.steps, checkpoint.meta.batch, checkpoint.meta.clip_norm) == (1, 2, None)
-    names = [name for name, _ in checkpoint.network.named_parameters() if name.startswith(checkpoint.meta.targets)]
+    names = [
+        name
+        for name, _ in checkpoint.network.named_parameters()
+        if name.startswith(checkpoint.meta.targets)
+    ]
     assert list(checkpoint.meta.step_sizes) == names
-    for own, value in zip(checkpoint.meta.step_sizes.values(), made["meta_alpha"].values(), strict=True):
+    for own, value in zip(
+        checkpoint.meta.step_sizes.values(), made["meta_alpha"].values(), strict=True
+    ):
         assert torch.equal(own, value)
-    # The base's normal scores are not those of these weights; its frame rate is still that of its footage.
+    # The base's normal scores are not those of these weights; its frame rate is still that of its
+    # footage.
     assert checkpoint.normal == {} and checkpoint.fps == (12.5 if base == "ours" else None)
     told, source = checkpoint.training, files["model", old if base == "ours" else not old]
     assert told["imported"].startswith(f"imported from {source.name}, sha256 ")
-    assert told["meta"]["imported"].startswith(f"imported from {files['meta', old].name}, sha256 {found.sha256}")
+    assert told["meta"]["imported"].startswith(
+        f"imported from {files['meta', old].name}, sha256 {found.sha256}"
+    )
     assert told["meta"]["base"] == f"{path.name}, sha256 {found.base_sha256}"
 
     save_checkpoint(tmp_path / "meta.safetensors", checkpoint)
@@ -320,18 +414,30 @@ def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_pat
         rows = list(csv.DictReader(text))
     wanted = np.load(reference / "meta_step_64.npz")
     theirs = convAE().double()
-    weights = {row["name"]: torch.tensor(v) for row, v in zip(rows, published_weights(rows, 11, False))}
+    weights = {
+        row["name"]: torch.tensor(v) for row, v in zip(rows, published_weights(rows, 11, False))
+    }
     theirs.load_state_dict(weights)
     generator = np.random.Generator(np.random.PCG64(9))
     targets = {name: p for name, p in weights.items() if name.startswith(("prototype.", "ohead."))}
-    sizes = {name: torch.tensor(generator.uniform(0.005, 0.015, tuple(p.shape))) for name, p in targets.items()}
+    sizes = {
+        name: torch.tensor(generator.uniform(0.005, 0.015, tuple(p.shape)))
+        for name, p in targets.items()
+    }
     base = save(tmp_path / "base.pth", trained(theirs), old=True)
-    meta = save(tmp_path / "meta.pth", {"epoch": 1, "meta_init": targets, "meta_alpha": sizes}, old=True)
+    meta = save(
+        tmp_path / "meta.pth", {"epoch": 1, "meta_init": targets, "meta_alpha": sizes}, old=True
+    )
     checkpoint, _ = import_weights(meta, base)
     clips = np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (4, 15, 64, 64))
     clips = torch.tensor(clips, dtype=torch.float32)
-    params = {name: dict(checkpoint.network.named_parameters())[name] for name in checkpoint.meta.step_sizes}
-    found = loss_after_a_step(checkpoint.network, params, checkpoint.meta.step_sizes, (clips[:2], clips[2:]))
+    params = {
+        name: dict(checkpoint.network.named_parameters())[name]
+        for name in checkpoint.meta.step_sizes
+    }
+    found = loss_after_a_step(
+        checkpoint.network, params, checkpoint.meta.step_sizes, (clips[:2], clips[2:])
+    )
     assert found == pytest.approx(float(wanted["query_loss"]), rel=1e-4)
 
 
@@ -370,7 +476,7 @@ def test_what_a_meta_training_needs(module, files, tmp_path, tiny):
         ("meta_alpha", {"ohead.0.bias": torch.full((64,), float("inf"))}, "not finite"),
         ("meta_init", {"encoder.moduleConv1.0.bias": torch.zeros(64)}, r"\(meta_init, .*1 unknown"),
     ],
-)  # fmt: skip
+)
 def test_meta_weights_that_do_not_fit(module, files, tmp_path, key, change, message):
     made = meta_trained(module)
     made[key] = {name: value for name, value in (made[key] | change).items() if value is not None}

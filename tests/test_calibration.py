@@ -67,7 +67,8 @@ def test_threshold_keeps_its_promise_on_the_footage_itself(rate: float, hours) -
     raised = sum(len(events(x, found.value, 2, min_frames=1)) for x in videos)
     assert not found.extrapolated
     assert raised <= rate * made.hours
-    assert raised >= 0.8 * rate * made.hours - 2  # and does not give away more than the table's steps
+    # and does not give away more than the table's steps
+    assert raised >= 0.8 * rate * made.hours - 2
     assert found.interval[0] <= found.value <= found.interval[1]
 
 
@@ -83,7 +84,9 @@ def test_known_tail_lies_in_the_interval(rate: float, hours) -> None:
 
 
 @pytest.mark.parametrize(("peaks", "kind", "trials"), [(20, "exponential", 300), (300, "gpd", 60)])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(peaks: int, kind: str, trials: int) -> None:
+def test_intervals_cover_the_truth_about_as_often_as_they_say(
+    peaks: int, kind: str, trials: int
+) -> None:
     rng = np.random.default_rng(2)
     true = math.log(720)  # 1 peak in 5 s is 720 an hour; asked for 1
     below, above, higher = 0, 0, 0
@@ -118,7 +121,8 @@ def test_intervals_of_rates_that_the_footage_shows_cover_the_truth(rate: float) 
 
 
 def test_an_interval_into_a_heavy_tail_covers_it() -> None:
-    """Peaks generalised Pareto of shape 0.2, three hundred of them, for a rate that one footage in four shows once."""
+    """Peaks generalised Pareto of shape 0.2, three hundred of them, for a rate that one footage in
+    four shows once."""
     rng = np.random.default_rng(9)
     true = genpareto.isf(0.25 / 300, 0.2)
     below, above, trials = 0, 0, 60
@@ -134,11 +138,13 @@ def test_an_interval_into_a_heavy_tail_covers_it() -> None:
 
 
 def test_rarity_holds_on_other_footage_of_the_same_kind() -> None:
-    """Of 200,000 new frames one in X or fewer is called rarer than 1 in X, and hardly fewer where that can be shown."""
+    """Of 200,000 new frames one in X or fewer is called rarer than 1 in X, and hardly fewer where
+    that can be shown."""
     rng = np.random.default_rng(10)
     made = of(rng.normal(size=20_000))
     scores = np.sort(rng.normal(size=200_000))
-    for one_in, chance in ((10, 0.05), (100, 0.2), (1000, 0.6)):  # 2,000, 200 and 20 frames stand behind these
+    # 2,000, 200 and 20 frames stand behind these
+    for one_in, chance in ((10, 0.05), (100, 0.2), (1000, 0.6)):
         highest = scores[-2 * len(scores) // one_in :: 10]  # twice as many as should be called so
         share = 2 * np.mean([made.rarity(x).one_in >= one_in for x in highest])
         assert 1 - chance <= share <= 1 + chance
@@ -240,7 +246,8 @@ def test_frames_of_an_episode_by_hand() -> None:
 
 
 def test_rarity_is_honest_where_neighbouring_frames_are_alike() -> None:
-    """Five minutes of slowly changing scores: on average over many, at most 1 in X new frames is called so rare.
+    """Five minutes of slowly changing scores: on average over many, at most 1 in X new frames is
+    called so rare.
 
     As if frames came one by one, the claim of 1 in 400 would hold for 1 in 280.
     """
@@ -252,7 +259,9 @@ def test_rarity_is_honest_where_neighbouring_frames_are_alike() -> None:
     new = np.sort(slow(400_000))
     fitted = [of(slow(3000)) for _ in range(60)]
     for one_in, least, most in ((20, 0.85, 1.15), (400, 0.5, 1.15)):
-        first = [bisect_left(new, one_in, key=lambda score: made.rarity(score).one_in) for made in fitted]  # noqa: B023
+        first = [
+            bisect_left(new, one_in, key=lambda score: made.rarity(score).one_in) for made in fitted
+        ]  # noqa: B023
         assert least <= one_in * np.mean([len(new) - k for k in first]) / len(new) <= most
 
 

@@ -28,12 +28,19 @@ def made(camera: int, number: int, length: int = 8, seed: int = 0) -> dict[str, 
 
 
 def many(clips: int, cameras: int = 2, length: int = 8) -> dict[str, dict[str, np.ndarray]]:
-    return {f"{c:02d}_{k:02d}": made(c, k, length) for k in range(clips) for c in range(1, cameras + 1)}
+    return {
+        f"{c:02d}_{k:02d}": made(c, k, length) for k in range(clips) for c in range(1, cameras + 1)
+    }
 
 
 def promise(rate: float, ratio: float, **others) -> Promise:
     values = {"threshold": 1.0, "extrapolated": False, "interval": (0.5, 2.0), "hours_behind": 0.1}
-    values |= {"observed": rate * ratio, "observed_interval": (0.0, 2 * rate), "episodes": 3, "hours": 1.0}
+    values |= {
+        "observed": rate * ratio,
+        "observed_interval": (0.0, 2 * rate),
+        "episodes": 3,
+        "hours": 1.0,
+    }
     return Promise(rate, **values | others)
 
 
@@ -50,7 +57,8 @@ def test_no_clip_of_the_demo_set_is_among_the_footage(drawn: list[Clip]) -> None
     assert [held_out.camera_of(clip.name) for clip in drawn] == ["01", "02"] * 3
     assert len({clip.name for clip in drawn}) == 6
     assert not {clip.name for clip in own} & {clip.name for clip in drawn}
-    assert not {clip.key for clip in own} & {clip.key for clip in drawn}  # what a clip's random numbers hang on
+    # what a clip's random numbers hang on
+    assert not {clip.key for clip in own} & {clip.key for clip in drawn}
     assert not any(clip.anomalies for clip in drawn)
 
 
@@ -71,11 +79,15 @@ def test_scores_are_kept_and_those_of_the_product(tmp_path: Path, drawn: list[Cl
     for number, frame in enumerate(held_out.decoded(clips[0])):
         assert cv2.imwrite(str(folder / f"{number:03d}.png"), frame)
     expected = [result.score for result in detector.score(folder, fps=10)]
-    assert held_out.smoothed(detector, found)[clips[0].name] == pytest.approx(expected[4:], rel=1e-4)  # float32
+    # float32
+    assert held_out.smoothed(detector, found)[clips[0].name] == pytest.approx(
+        expected[4:], rel=1e-4
+    )
     first = tmp_path / "parts" / f"{clips[0].name}-9.npz"
     np.savez(first, **{name: values + 1 for name, values in found[clips[0].name].items()})
     again = held_out.score_all(detector, clips, tmp_path / "parts")
-    assert again[clips[0].name]["error"] == pytest.approx(found[clips[0].name]["error"] + 1)  # read, not made
+    # read, not made
+    assert again[clips[0].name]["error"] == pytest.approx(found[clips[0].name]["error"] + 1)
     first.write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(DataError, match="remove it"):
         held_out.score_all(detector, clips, tmp_path / "parts")
@@ -95,7 +107,9 @@ def test_a_split_takes_as_many_clips_of_each_camera_and_leaves_the_others() -> N
     clips = many(10, cameras=3)
     fit, others = benchmark.split(np.random.default_rng(0), clips, 4)
     assert sorted([*fit, *others]) == sorted(clips)
-    assert [sum(held_out.camera_of(name) == camera for name in fit) for camera in ("01", "02", "03")] == [4, 4, 4]
+    assert [
+        sum(held_out.camera_of(name) == camera for name in fit) for camera in ("01", "02", "03")
+    ] == [4, 4, 4]
 
 
 def test_what_came_of_the_splits_by_hand() -> None:
@@ -111,13 +125,19 @@ def test_what_came_of_the_splits_by_hand() -> None:
 
 
 def test_rarity_shares_by_hand() -> None:
-    # Of 999 normal scores 1, 2, ..., 999, those from 901 on are called rarer than 1 in 10, and 999 is 1 in 500.
+    # Of 999 normal scores 1, 2, ..., 999, those from 901 on are called rarer than 1 in 10, and 999
+    # is 1 in 500.
     fitted = replace(calibrate({"v": np.arange(1.0, 1000.0)}, 10), episode_frames=1.0)
     videos = {"a": np.full(60, 950.0), "b": np.full(140, 5.0)}
     ten, hundred, thousand = benchmark.rarity_shares(fitted, videos)
     assert ten["share_times_x"] == pytest.approx(10 * 60 / 200)
     assert ten["interval"][0] <= 3.0 <= ten["interval"][1]
-    assert hundred == {"one_in": 100, "can_be_claimed": True, "share_times_x": 0.0, "interval": [0.0, 0.0]}
+    assert hundred == {
+        "one_in": 100,
+        "can_be_claimed": True,
+        "share_times_x": 0.0,
+        "interval": [0.0, 0.0],
+    }
     assert thousand["share_times_x"] == 0.0
     little = benchmark.rarity_shares(calibrate({"v": np.arange(50.0)}, 10), videos)[1]
     assert little == {"one_in": 100, "can_be_claimed": False}
@@ -152,7 +172,8 @@ def test_dispersion_tells_bunches_from_chance() -> None:
         for videos, count in ((alone, rng.poisson(2)), (bunched, 8 * (rng.random() < 0.25))):
             videos[str(clip)][rng.permutation(np.arange(0, 600, 20))[:count]] = 5.0
     assert benchmark.dispersion(1.0, alone) == pytest.approx(1.0, abs=0.25)
-    assert benchmark.dispersion(1.0, bunched) == pytest.approx(6.0, abs=1.0)  # 8 with chance 1/4: 12 over 2
+    # 8 with chance 1/4: 12 over 2
+    assert benchmark.dispersion(1.0, bunched) == pytest.approx(6.0, abs=1.0)
     assert benchmark.dispersion(9.0, alone) is None
 
 
@@ -179,9 +200,12 @@ def test_more_normal_footage_is_written_beside_the_same_weights(tmp_path: Path) 
     written = mpn.load(tmp_path / "more.safetensors")
     assert written.calibration(10).frames == 116 + 2 * 4 * 40 == found["frames_behind"]
     for name, tensor in detector.network.state_dict().items():
-        assert written.network.state_dict()[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-3, abs=1e-6)
+        assert written.network.state_dict()[name].numpy() == pytest.approx(
+            tensor.numpy(), rel=1e-3, abs=1e-6
+        )
     assert list(benchmark.not_its_own(detector, clips)) == list(clips)
-    assert len(benchmark.not_its_own(written, clips)) == 4 * 4  # two of six clips of four cameras are its own now
+    # two of six clips of four cameras are its own now
+    assert len(benchmark.not_its_own(written, clips)) == 4 * 4
     assert [p["hours"] for p in found["after"]] == [pytest.approx(4 * 4 * 40 / 36000)] * 4
 
 
@@ -191,7 +215,10 @@ def test_the_picture_is_one(tmp_path: Path) -> None:
     promises = reliability(fitted, {"v": x[3000:]})
     fit = {"minutes_behind": 5.0, "rates": benchmark.over_splits([promises] * 3)}
     own = {"frames_behind": 3000, "promises": [benchmark.described(p) for p in promises]}
-    draw(tmp_path / "picture.png", {"own": own, "refitted": [fit, fit, fit], "footage": {"fps": 10, "hours": 2.0}})
+    draw(
+        tmp_path / "picture.png",
+        {"own": own, "refitted": [fit, fit, fit], "footage": {"fps": 10, "hours": 2.0}},
+    )
     picture = cv2.imread(str(tmp_path / "picture.png"))
     assert picture.shape[1] > picture.shape[0] > 300
     blue = (np.abs(picture.astype(int) - (178, 114, 0)).max(2) < 30).sum()  # #0072B2, as BGR

@@ -20,7 +20,8 @@ from tests.small_model import FPS, footage, write_film, write_footage, write_mod
 
 LENGTH, SHOTS, WINDOW = 120, 3, 4
 META = Adaptation()  # the two steps of the tiny model, quicker than the hundred of Adam
-POISONED, POISON = 180, (60, 120)  # frames of the poisoned clip, and the third of them that an intruder is in
+# frames of the poisoned clip, and the third of them that an intruder is in
+POISONED, POISON = 180, (60, 120)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_footage(tmp_path_factory.mktemp("poisoned") / "lobby", footage(POISONED, intruder=POISON, seed=5))
+    return write_footage(
+        tmp_path_factory.mktemp("poisoned") / "lobby", footage(POISONED, intruder=POISON, seed=5)
+    )
 
 
 def write_base(path: Path, step_size: float) -> Path:
     plain = load_checkpoint(write_model(path))
-    sizes = {name: torch.tensor(step_size) for name in target_names(plain.network, ("pseudo_head.",))}
+    sizes = {
+        name: torch.tensor(step_size) for name in target_names(plain.network, ("pseudo_head.",))
+    }
     save_checkpoint(path, replace(plain, meta=MetaInfo(("pseudo_head.",), sizes, steps=2, batch=4)))
     return path
 
@@ -51,12 +56,18 @@ def detector_of(path: Path) -> Detector:
 
 
 def adapted_on(base: Path, clip: Path, **options):
-    return adapt_camera(detector_of(base), clip, CameraOptions(**{"shots": SHOTS, "adaptation": META} | options))
+    return adapt_camera(
+        detector_of(base), clip, CameraOptions(**{"shots": SHOTS, "adaptation": META} | options)
+    )
 
 
-def held_out(windows: list[tuple[int, int]], length: int = LENGTH, without: set[int] = frozenset()) -> list[int]:
+def held_out(
+    windows: list[tuple[int, int]], length: int = LENGTH, without: set[int] = frozenset()
+) -> list[int]:
     """The targets which, with their windows, show no frame of a support window or its target."""
-    used = {frame for _, target in windows for frame in range(target - WINDOW, target + 1)} | set(without)
+    used = {frame for _, target in windows for frame in range(target - WINDOW, target + 1)} | set(
+        without
+    )
     return [t for t in range(WINDOW, length) if not used & set(range(t - WINDOW, t + 1))]
 
 
@@ -65,7 +76,8 @@ def result(base: Path, clip: Path):
     return adapted_on(base, clip)
 
 
-# What is adapted on, and what is not ----------------------------------------------------------------
+# What is adapted on, and what is not
+# ----------------------------------------------------------------
 
 
 def test_windows_are_spread_over_the_clip(result):
@@ -83,10 +95,16 @@ def test_only_frames_that_no_support_window_shows_are_held_out(base, clip, resul
     # Their scores are those that the adapted model gives the clip as a whole.
     scores = list(Detector(adapted, precision="float32").score(clip))
     for name, clips in adapted.normal.items():
-        assert np.concatenate(clips) == pytest.approx([scores[t].parts[name] for t in targets], rel=1e-3, abs=1e-6)
+        assert np.concatenate(clips) == pytest.approx(
+            [scores[t].parts[name] for t in targets], rel=1e-3, abs=1e-6
+        )
     before = list(detector_of(base).score(clip))
-    assert report.before.psnr_db == pytest.approx(np.mean([before[t].parts["psnr_db"] for t in targets]), rel=1e-5)
-    assert report.after.psnr_db == pytest.approx(np.mean([scores[t].parts["psnr_db"] for t in targets]), rel=1e-5)
+    assert report.before.psnr_db == pytest.approx(
+        np.mean([before[t].parts["psnr_db"] for t in targets]), rel=1e-5
+    )
+    assert report.after.psnr_db == pytest.approx(
+        np.mean([scores[t].parts["psnr_db"] for t in targets]), rel=1e-5
+    )
     assert report.hours * 3600 == pytest.approx(len(targets) / FPS)
 
 
@@ -96,8 +114,13 @@ def test_target_parameters_alone_change_and_the_base_not_at_all(base, result):
     assert adapted.camera["base"] == {"path": str(base), "sha256": before.sha256}
     assert adapted.camera["tensors"] == sorted(target_names(before.network, ("pseudo_head.",)))
     for name, tensor in adapted.network.state_dict().items():
-        assert torch.equal(tensor, before.network.state_dict()[name]) == (not name.startswith("pseudo_head."))
-    assert report.options["method"] == "meta" and (report.options["steps"], report.options["batch"]) == (2, 4)
+        assert torch.equal(tensor, before.network.state_dict()[name]) == (
+            not name.startswith("pseudo_head.")
+        )
+    assert report.options["method"] == "meta" and (
+        report.options["steps"],
+        report.options["batch"],
+    ) == (2, 4)
 
 
 def test_the_loss_falls_on_held_out_frames(result):
@@ -120,24 +143,30 @@ def test_a_seed_gives_the_same_model(base, clip, result):
     assert not all(torch.equal(state[name], other.network.state_dict()[name]) for name in names)
 
 
-# What comes of it ------------------------------------------------------------------------------------
+# What comes of it
+# ------------------------------------------------------------------------------------
 
 
 def test_before_is_the_base_s_own_threshold_on_this_camera(base, poisoned):
     _, report = adapted_on(base, poisoned, guard=False, force=True)
     detector = detector_of(base)
-    assert report.before.threshold == detector.calibration(FPS).threshold(1).value and report.before.extrapolated
+    assert (
+        report.before.threshold == detector.calibration(FPS).threshold(1).value
+        and report.before.extrapolated
+    )
     # The intruder is far above it, nothing else is, and windows cut what is held out.
     targets = held_out(report.windows, POISONED)
     stretches = [t for t in targets if t - 1 not in targets]
     assert 1 <= report.before.false_alarms <= len(stretches)
-    # It jumps in every frame from 60 to 120; some 850 deviations take 16 frames to fall below 4, by 0.7 a frame.
+    # It jumps in every frame from 60 to 120; some 850 deviations take 16 frames to fall below 4, by
+    # 0.7 a frame.
     surely, perhaps = (sum(POISON[0] <= t <= POISON[1] + more for t in targets) for more in (0, 16))
     assert surely <= round(report.before.above * len(targets)) <= perhaps
 
 
 def test_after_is_counted_on_footage_that_it_was_not_calibrated_on(base, tmp_path):
-    # An intruder in the later half only: the threshold of the earlier half does not know it, and it is an alarm.
+    # An intruder in the later half only: the threshold of the earlier half does not know it, and it
+    # is an alarm.
     late = write_footage(tmp_path / "late", footage(LENGTH, intruder=(76, 92), seed=5))
     _, report = adapted_on(base, late, guard=False, force=True)
     assert report.after.false_alarms >= 1 and report.after.above > 0
@@ -147,7 +176,11 @@ def test_after_is_counted_on_footage_that_it_was_not_calibrated_on(base, tmp_pat
 
 def test_a_loss_that_rises_is_refused_unless_forced(clip, tmp_path):
     backwards = write_base(tmp_path / "b.safetensors", -0.5)
-    with pytest.raises(AdaptationError, match=r"lobby: on its held-out frames the loss is 0.\d+ after .* was 0.\d+"):
+    with pytest.raises(
+        AdaptationError,
+        match=r"lobby: on its held-out frames the loss is 0.\d+ "
+        r"after .* was 0.\d+",
+    ):
         adapted_on(backwards, clip)
     adapted, report = adapted_on(backwards, clip, force=True)
     assert report.worse and report.after.loss > report.before.loss and adapted.camera
@@ -160,7 +193,8 @@ def test_numbers_that_are_none_are_refused_even_if_forced(base, clip, monkeypatc
         adapted_on(base, clip, force=True)
 
 
-# The guard -------------------------------------------------------------------------------------------
+# The guard
+# -------------------------------------------------------------------------------------------
 
 
 def test_the_guard_names_the_poisoned_windows_and_takes_others(base, poisoned):
@@ -168,17 +202,24 @@ def test_the_guard_names_the_poisoned_windows_and_takes_others(base, poisoned):
     # Of the windows at frames 33, 92 and 150 the second shows the intruder.
     assert [(entry.clip, entry.frame) for entry in report.left_out] == [(0, 92)]
     entry = report.left_out[0]
-    assert entry.deviation > 10 and report.windows == sorted([(0, 33), (0, entry.instead), (0, 150)])
+    assert entry.deviation > 10 and report.windows == sorted(
+        [(0, 33), (0, entry.instead), (0, 150)]
+    )
     for _, target in report.windows:
         assert not set(range(target - WINDOW, target + 1)) & set(range(*POISON))
-    # What is calibrated on has nothing of it either, and what is excluded is it with its surroundings.
+    # What is calibrated on has nothing of it either, and what is excluded is it with its
+    # surroundings.
     (stretch,) = report.excluded
-    assert POISON[0] - 15 <= stretch.start < POISON[0] and POISON[1] <= stretch.stop < POISON[1] + 16
+    assert (
+        POISON[0] - 15 <= stretch.start < POISON[0] and POISON[1] <= stretch.stop < POISON[1] + 16
+    )
     outside = held_out(report.windows, POISONED, set(range(stretch.start, stretch.stop)))
     assert report.held_out == len(outside) == sum(map(len, adapted.normal["error"]))
 
 
-def test_with_the_guard_the_same_anomaly_is_found_elsewhere_and_without_it_is_not(base, poisoned, tmp_path):
+def test_with_the_guard_the_same_anomaly_is_found_elsewhere_and_without_it_is_not(
+    base, poisoned, tmp_path
+):
     elsewhere = write_footage(tmp_path / "elsewhere", footage(60, intruder=(30, 50), seed=8))
     for guarded in (True, False):
         adapted, _ = adapted_on(base, poisoned, guard=guarded, force=True)
@@ -191,14 +232,21 @@ def test_with_the_guard_the_same_anomaly_is_found_elsewhere_and_without_it_is_no
 
 def test_without_the_guard_windows_stay_where_they_are(base, poisoned):
     _, report = adapted_on(base, poisoned, guard=False, force=True)
-    assert report.windows == [(0, 33), (0, 92), (0, 150)] and not report.left_out and not report.excluded
+    assert (
+        report.windows == [(0, 33), (0, 92), (0, 150)]
+        and not report.left_out
+        and not report.excluded
+    )
     assert report.options["guard"] is False
 
 
-# Sources ---------------------------------------------------------------------------------------------
+# Sources
+# ---------------------------------------------------------------------------------------------
 
 
-def test_a_video_file_knows_its_frame_rate_and_a_folder_takes_the_model_s(base, clip, result, tmp_path):
+def test_a_video_file_knows_its_frame_rate_and_a_folder_takes_the_model_s(
+    base, clip, result, tmp_path
+):
     film = write_film(tmp_path / "day.avi", footage(LENGTH, seed=5), fps=20)
     _, report = adapted_on(base, film)
     assert (report.fps, report.fps_from, report.clips) == (20, "footage", ["day.avi"])
@@ -227,7 +275,9 @@ def test_unreadable_frames_are_nowhere_in_it(base, clip, tmp_path):
         (folder / f"{bad:03d}.png").write_bytes(b"")
     with pytest.raises(DataError, match="frame 22 .022.png. is empty"):
         adapt_camera(detector_of(base), folder, CameraOptions(SHOTS, META))
-    adapted, report = adapt_camera(detector_of(base), folder, CameraOptions(SHOTS, META), skip_bad=True)
+    adapted, report = adapt_camera(
+        detector_of(base), folder, CameraOptions(SHOTS, META), skip_bad=True
+    )
     for _, target in report.windows:
         assert not {22, 60} & set(range(target - WINDOW, target + 1))
     assert report.held_out == len(held_out(report.windows, without={22, 60}))
@@ -238,11 +288,23 @@ def test_unreadable_frames_are_nowhere_in_it(base, clip, tmp_path):
 
 def test_too_little_footage_says_how_much_there_is(base, clip, tmp_path):
     short = write_footage(tmp_path / "short", footage(3))
-    with pytest.raises(DataError, match=r"short: 3 windows to adapt on, but there are 0 in 3 frames"):
+    with pytest.raises(
+        DataError,
+        match=r"short: 3 windows to adapt on, but there are 0 in 3 "
+        r"frames",
+    ):
         adapted_on(base, short)
-    with pytest.raises(DataError, match=r"lobby: 200 windows to adapt on, but there are 116 in 120 frames"):
+    with pytest.raises(
+        DataError,
+        match=r"lobby: 200 windows to adapt on, but there are 116 in 120 "
+        r"frames",
+    ):
         adapted_on(base, clip, shots=200)
-    with pytest.raises(DataError, match=r"lobby: of its 120 frames 12 shots leave \d+ to calibrate .*it takes 50"):
+    with pytest.raises(
+        DataError,
+        match=r"lobby: of its 120 frames 12 shots leave \d+ to calibrate "
+        r".*it takes 50",
+    ):
         adapted_on(base, clip, shots=12)
 
 
@@ -252,7 +314,8 @@ def test_frames_that_are_too_small(base, tmp_path):
         adapted_on(base, speck)
 
 
-# Models ----------------------------------------------------------------------------------------------
+# Models
+# ----------------------------------------------------------------------------------------------
 
 
 def test_a_model_that_was_not_meta_trained_takes_adam(clip, tmp_path):
@@ -275,7 +338,9 @@ def test_a_model_without_a_head_for_made_anomalies_and_without_normal_scores(cli
 
 def test_a_camera_s_model_is_not_adapted_again(base, clip, result):
     again = Detector(result[0], precision="float32")
-    with pytest.raises(MpnError, match="is adapted to a camera already: adapt its base, .*base.safetensors"):
+    with pytest.raises(
+        MpnError, match="is adapted to a camera already: adapt its base, .*base.safetensors"
+    ):
         adapt_camera(again, clip, CameraOptions(SHOTS, META))
 
 
@@ -295,7 +360,8 @@ def test_long_footage_is_kept_in_parts_of_every_stretch(base, clip, result, monk
     assert all(abs(kept - 55 * whole / sum(full)) <= 1 for kept, whole in zip(lengths, full))
 
 
-# A detector ------------------------------------------------------------------------------------------
+# A detector
+# ------------------------------------------------------------------------------------------
 
 
 def test_a_detector_adapts_saves_and_is_loaded_again(base, clip, result, tmp_path):

@@ -49,7 +49,16 @@ def camera(base: Checkpoint, tmp_path: Path) -> Path:
 def write_camera(base: Checkpoint, path: Path) -> Path:
     own = dict(base.network.named_parameters())
     tensors = {name: own[name] + 1 for name in base.meta.step_sizes}
-    save_camera(path, base.path, base.sha256, tensors, NORMAL, TOLD["fps"], TOLD["recipe"], TOLD["adapted_on"])
+    save_camera(
+        path,
+        base.path,
+        base.sha256,
+        tensors,
+        NORMAL,
+        TOLD["fps"],
+        TOLD["recipe"],
+        TOLD["adapted_on"],
+    )
     return path
 
 
@@ -67,24 +76,32 @@ def refused(path, message):
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
-# Step sizes ------------------------------------------------------------------------------------------
+# Step sizes
+# ------------------------------------------------------------------------------------------
 
 
 def test_step_sizes_come_back_exactly_from_a_half_precision_file(tiny, base):
     assert base.meta.targets == TARGETS and (base.meta.steps, base.meta.batch) == (3, 8)
     with safe_open(base.path, framework="pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    assert list(base.meta.step_sizes) and set(base.meta.step_sizes) == set(target_names(tiny, TARGETS))
+    assert list(base.meta.step_sizes) and set(base.meta.step_sizes) == set(
+        target_names(tiny, TARGETS)
+    )
     for name, size in base.meta.step_sizes.items():
         assert size.dtype == torch.float32 and torch.equal(size, stored[f"step_sizes.{name}"])
-    assert any(size.ndim == 0 and float(size) == np.float32(0.1 / 3) for size in base.meta.step_sizes.values())
+    assert any(
+        size.ndim == 0 and float(size) == np.float32(0.1 / 3)
+        for size in base.meta.step_sizes.values()
+    )
     assert stored["head.0.bias"].dtype == torch.float16 and base.camera is None
 
 
 def test_a_model_without_step_sizes_has_none(tiny, tmp_path):
     save_checkpoint(tmp_path / "plain.safetensors", Checkpoint(tiny))
     again = load_checkpoint(tmp_path / "plain.safetensors")
-    assert again.meta is None and again.camera is None and again.path == tmp_path / "plain.safetensors"
+    assert (
+        again.meta is None and again.camera is None and again.path == tmp_path / "plain.safetensors"
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,10 +110,16 @@ def test_a_model_without_step_sizes_has_none(tiny, tmp_path):
         ({"steps": 0}, "counts from 1 up"),
         ({"steps": True}, "counts from 1 up"),
         ({"batch": "8"}, "counts from 1 up"),
-        ({"targets": ["encoder.block9."]}, "targets of its meta-training do not fit: no parameter is called"),
+        (
+            {"targets": ["encoder.block9."]},
+            "targets of its meta-training do not fit: no parameter is called",
+        ),
         ({"targets": [3]}, "targets of its meta-training do not fit"),
         ({"targets": []}, "do not fit: no parameters to adapt"),
-        ({"targets": ["pseudo_head."]}, "step sizes and targets differ in 4 names, the first is encoder.block1"),
+        (
+            {"targets": ["pseudo_head."]},
+            "step sizes and targets differ in 4 names, the first is encoder.block1",
+        ),
         ({"targets": None}, "does not describe its meta-training"),
     ],
 )
@@ -109,11 +132,16 @@ def test_step_sizes_that_do_not_fit(base):
     name = "step_sizes.pseudo_head.4.bias"
     whole = load_file(base.path)
     for value, message in (
-        (torch.zeros(2), "pseudo_head.4.bias of shape .2,. is not finite, or not of its parameter's"),
+        (
+            torch.zeros(2),
+            "pseudo_head.4.bias of shape .2,. is not finite, or not of its parameter's",
+        ),
         (torch.full((), torch.nan), "is not finite"),
         (None, "differ in 1 names, the first is pseudo_head.4.bias"),
     ):
-        kept = {key: tensor for key, tensor in (whole | {name: value}).items() if tensor is not None}
+        kept = {
+            key: tensor for key, tensor in (whole | {name: value}).items() if tensor is not None
+        }
         rewrite(base.path, tensors=lambda _, kept=kept: kept)
         refused(base.path, message)
     rewrite(base.path, document=lambda found: {k: v for k, v in found.items() if k != "meta"})
@@ -127,18 +155,24 @@ def test_step_sizes_that_do_not_fit_are_not_written(tiny, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# Camera files ----------------------------------------------------------------------------------------
+# Camera files
+# ----------------------------------------------------------------------------------------
 
 
 def test_a_camera_file_is_its_base_with_other_tensors(base, camera):
     again = load_checkpoint(camera)
     changed = set(target_names(base.network, TARGETS))
-    for (name, mine), theirs in zip(again.network.state_dict().items(), base.network.state_dict().values()):
+    for (name, mine), theirs in zip(
+        again.network.state_dict().items(), base.network.state_dict().values()
+    ):
         assert torch.equal(mine, theirs + 1 if name in changed else theirs)
     assert not again.network.training and again.preset == base.preset
     assert (again.fps, again.recipe) == (12.5, {"patch": 8}) and again.training == {"seed": 3}
     assert again.camera["base"]["sha256"] == base.sha256 != again.sha256
-    assert again.camera["tensors"] == sorted(changed) and again.camera["adapted_on"] == TOLD["adapted_on"]
+    assert (
+        again.camera["tensors"] == sorted(changed)
+        and again.camera["adapted_on"] == TOLD["adapted_on"]
+    )
     for clip, exact in zip(again.normal["error"], NORMAL["error"]):
         assert clip.dtype == np.float32 and np.allclose(clip, exact, rtol=2**-11, atol=0)
 
@@ -146,10 +180,15 @@ def test_a_camera_file_is_its_base_with_other_tensors(base, camera):
 def test_it_holds_the_adapted_tensors_in_float32_and_nothing_of_the_base(base, camera):
     stored = load_file(camera)
     assert set(stored) == {"normal.error", *target_names(base.network, TARGETS)}
-    assert all(tensor.dtype == torch.float32 for name, tensor in stored.items() if name != "normal.error")
+    assert all(
+        tensor.dtype == torch.float32 for name, tensor in stored.items() if name != "normal.error"
+    )
     with safe_open(camera, framework="np") as file:
         document = json.loads(file.metadata()["mpn"])
-    assert document["kind"] == "camera" and document["base"] == {"path": "../base.safetensors", "sha256": base.sha256}
+    assert document["kind"] == "camera" and document["base"] == {
+        "path": "../base.safetensors",
+        "sha256": base.sha256,
+    }
 
 
 def test_both_can_be_moved_together_or_into_one_folder(base, camera, tmp_path):
@@ -157,16 +196,30 @@ def test_both_can_be_moved_together_or_into_one_folder(base, camera, tmp_path):
     shutil.copytree(tmp_path, tmp_path.parent / "elsewhere")
     base.path.unlink()
     moved = tmp_path.parent / "elsewhere" / "cameras" / camera.name
-    assert all(torch.equal(a, b) for a, b in zip(before.values(), load_checkpoint(moved).network.state_dict().values()))
-    refused(camera, "its base is gone, there is no .*base.safetensors and no .*cameras/base.safetensors; put the model")
-    shutil.copy(tmp_path.parent / "elsewhere" / "base.safetensors", camera.parent / "base.safetensors")
-    assert Path(load_checkpoint(camera).camera["base"]["path"]) == camera.parent / "base.safetensors"
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before.values(), load_checkpoint(moved).network.state_dict().values())
+    )
+    refused(
+        camera,
+        "its base is gone, there is no .*base.safetensors and no "
+        ".*cameras/base.safetensors; put the model",
+    )
+    shutil.copy(
+        tmp_path.parent / "elsewhere" / "base.safetensors", camera.parent / "base.safetensors"
+    )
+    assert (
+        Path(load_checkpoint(camera).camera["base"]["path"]) == camera.parent / "base.safetensors"
+    )
 
 
 def test_another_model_in_the_base_s_place(tiny, base, camera):
     right = base.path.read_bytes()
     save_checkpoint(base.path, Checkpoint(tiny))
-    refused(camera, f"its base .*base.safetensors is another model.*where {base.sha256[:16]}... was adapted")
+    refused(
+        camera,
+        f"its base .*base.safetensors is another model.*where {base.sha256[:16]}... was adapted",
+    )
     (camera.parent / "base.safetensors").write_bytes(right)  # the right one beside it is enough
     assert load_checkpoint(camera).camera["base"]["sha256"] == base.sha256
 
@@ -187,7 +240,19 @@ def test_a_camera_file_is_no_base(base, camera, tmp_path):
 def test_every_length_of_a_camera_file_cut_short(camera):
     whole = camera.read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
-    lengths = {0, 1, 7, 8, 9, header // 2, header - 1, header, header + 1, len(whole) // 2, len(whole) - 1}
+    lengths = {
+        0,
+        1,
+        7,
+        8,
+        9,
+        header // 2,
+        header - 1,
+        header,
+        header + 1,
+        len(whole) // 2,
+        len(whole) - 1,
+    }
     for length in sorted(lengths):
         camera.write_bytes(whole[:length])
         refused(camera, "not a whole safetensors file")
@@ -196,7 +261,8 @@ def test_every_length_of_a_camera_file_cut_short(camera):
 
 
 @pytest.mark.parametrize(
-    "described", [None, 3, "base.safetensors", [], {}, {"path": "base.safetensors"}, {"path": 3, "sha256": "a"}]
+    "described",
+    [None, 3, "base.safetensors", [], {}, {"path": "base.safetensors"}, {"path": 3, "sha256": "a"}],
 )
 def test_a_camera_file_that_does_not_name_its_base(camera, described):
     rewrite(camera, document=lambda found: found | {"base": described})
@@ -204,7 +270,12 @@ def test_a_camera_file_that_does_not_name_its_base(camera, described):
 
 
 def test_a_base_s_path_that_is_none(camera):
-    rewrite(camera, document=lambda found: found | {"base": {"path": "a\0b", "sha256": found["base"]["sha256"]}})
+    rewrite(
+        camera,
+        document=lambda found: (
+            found | {"base": {"path": "a\0b", "sha256": found["base"]["sha256"]}}
+        ),
+    )
     refused(camera, "does not say which model|its base is gone")
 
 
@@ -239,9 +310,16 @@ def test_a_camera_file_below_a_megabyte_or_none(base, tmp_path, monkeypatch):
     size, before = path.stat().st_size, path.read_bytes()
     assert size < module.CAMERA_BYTES == 1_000_000
     monkeypatch.setattr(module, "CAMERA_BYTES", size)
-    with pytest.raises(MpnError, match=r"would have 0.0\d MB and .* less than .*adapted numbers.*--standalone"):
+    with pytest.raises(
+        MpnError,
+        match=r"would have 0.0\d MB and .* less than .*adapted "
+        r"numbers.*--standalone",
+    ):
         write_camera(base, path)
-    assert path.read_bytes() == before and sorted(os.listdir(tmp_path)) == ["a.camera.safetensors", "base.safetensors"]
+    assert path.read_bytes() == before and sorted(os.listdir(tmp_path)) == [
+        "a.camera.safetensors",
+        "base.safetensors",
+    ]
     monkeypatch.setattr(module, "CAMERA_BYTES", size + 1)
     write_camera(base, path)
 

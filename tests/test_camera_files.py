@@ -32,7 +32,11 @@ def adapted(base: Checkpoint):
         own = load_checkpoint(base.path)
         with torch.no_grad():
             dict(own.network.named_parameters())[NAME].add_(value)
-        told = {"base": {"path": str(base.path), "sha256": base.sha256}, "tensors": [NAME], "adapted_on": {"x": value}}
+        told = {
+            "base": {"path": str(base.path), "sha256": base.sha256},
+            "tensors": [NAME],
+            "adapted_on": {"x": value},
+        }
         return replace(own, camera=told, sha256="", path=None)
 
     return make
@@ -60,7 +64,11 @@ def test_what_is_written_is_read_again(base, adapted, tmp_path):
 def test_earlier_files_are_kept_as_versions(adapted, tmp_path):
     path = tmp_path / "a.camera.safetensors"
     kept = [write_camera(path, adapted(value)) for value in (1.0, 2.0, 3.0)]
-    assert kept == [None, tmp_path / "a.v1.camera.safetensors", tmp_path / "a.v2.camera.safetensors"]
+    assert kept == [
+        None,
+        tmp_path / "a.v1.camera.safetensors",
+        tmp_path / "a.v2.camera.safetensors",
+    ]
     assert content(path) == 3.0 and [content(version) for version in kept[1:]] == [1.0, 2.0]
 
 
@@ -78,14 +86,21 @@ def test_rollback_takes_back_one_after_the_other_and_loses_nothing(adapted, tmp_
     path = tmp_path / "a.camera.safetensors"
     for value in (1.0, 2.0, 3.0):
         write_camera(path, adapted(value))
-    assert rollback(path) == (tmp_path / "a.v2.camera.safetensors", tmp_path / "a.replaced1.camera.safetensors")
+    assert rollback(path) == (
+        tmp_path / "a.v2.camera.safetensors",
+        tmp_path / "a.replaced1.camera.safetensors",
+    )
     assert content(path) == 2.0 and content(tmp_path / "a.replaced1.camera.safetensors") == 3.0
     assert rollback(path)[1] == tmp_path / "a.replaced2.camera.safetensors"
     assert content(path) == 1.0
-    with pytest.raises(MpnError, match="no earlier version to go back to .it would be a.v1.camera.safetensors"):
+    with pytest.raises(
+        MpnError, match="no earlier version to go back to .it would be a.v1.camera.safetensors"
+    ):
         rollback(path)
     assert content(path) == 1.0
-    assert names(tmp_path) == [f"a{part}.camera.safetensors" for part in ("", ".replaced1", ".replaced2")]
+    assert names(tmp_path) == [
+        f"a{part}.camera.safetensors" for part in ("", ".replaced1", ".replaced2")
+    ]
     # And on from there.
     assert write_camera(path, adapted(4.0)) == tmp_path / "a.v1.camera.safetensors"
 
@@ -105,26 +120,41 @@ def test_a_broken_version_is_not_put_back(adapted, tmp_path):
     write_camera(path, adapted(2.0))
     version = tmp_path / "a.v1.camera.safetensors"
     version.write_bytes(version.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="a.camera.safetensors is left as it is, its version a.v1.*not a whole"):
+    with pytest.raises(
+        CheckpointError,
+        match="a.camera.safetensors is left as it is, its version a.v1.*not a whole",
+    ):
         rollback(path)
-    assert content(path) == 2.0 and names(tmp_path) == ["a.camera.safetensors", "a.v1.camera.safetensors"]
+    assert content(path) == 2.0 and names(tmp_path) == [
+        "a.camera.safetensors",
+        "a.v1.camera.safetensors",
+    ]
 
 
 def test_a_whole_model_needs_no_base(base, adapted, tmp_path):
     path = tmp_path / "alone" / "a.safetensors"
     write_camera(path, adapted(1.0), standalone=True)
     first = path.read_bytes()
-    assert write_camera(path, adapted(2.0), standalone=True) == tmp_path / "alone" / "a.v1.safetensors"
+    assert (
+        write_camera(path, adapted(2.0), standalone=True) == tmp_path / "alone" / "a.v1.safetensors"
+    )
     base.path.unlink()
-    assert rollback(path) == (tmp_path / "alone" / "a.v1.safetensors", tmp_path / "alone" / "a.replaced1.safetensors")
+    assert rollback(path) == (
+        tmp_path / "alone" / "a.v1.safetensors",
+        tmp_path / "alone" / "a.replaced1.safetensors",
+    )
     assert path.read_bytes() == first
     again = load_checkpoint(path)
     assert torch.equal(again.network.state_dict()[NAME], base.network.state_dict()[NAME] + 1)
     assert again.camera is None and again.training["seed"] == 3
-    assert again.training["base"]["sha256"] == base.sha256 and again.training["adapted_on"] == {"x": 1.0}
+    assert again.training["base"]["sha256"] == base.sha256 and again.training["adapted_on"] == {
+        "x": 1.0
+    }
 
 
-@pytest.mark.parametrize("name", ["a.safetensors", "a.camera", ".camera.safetensors", "a.camera.safetensors.bak"])
+@pytest.mark.parametrize(
+    "name", ["a.safetensors", "a.camera", ".camera.safetensors", "a.camera.safetensors.bak"]
+)
 def test_names_that_are_none_of_a_camera_file(adapted, tmp_path, name):
     with pytest.raises(MpnError, match=r"the name of a camera file ends in \.camera\.safetensors"):
         write_camera(tmp_path / name, adapted(1.0))
@@ -133,7 +163,9 @@ def test_names_that_are_none_of_a_camera_file(adapted, tmp_path, name):
 
 def test_the_base_stays_where_it_is(base, adapted, tmp_path):
     before = base.path.read_bytes()
-    with pytest.raises(MpnError, match="is the model that was adapted: give the result another name"):
+    with pytest.raises(
+        MpnError, match="is the model that was adapted: give the result another name"
+    ):
         write_camera(base.path, adapted(1.0), standalone=True)
     assert base.path.read_bytes() == before and names(tmp_path) == []
 

@@ -30,7 +30,8 @@ def saved(tiny, tmp_path):
 
 
 def rewrite(path, *, change=None, tensors=None, document=None):
-    """Writes the file again with options of its preset changed, other tensors, or another description."""
+    """Writes the file again with options of its preset changed, other tensors, or another
+    description."""
     with safe_open(path, framework="pt") as file:
         found = json.loads(file.metadata()["mpn"])
     own = load_file(path)
@@ -47,7 +48,8 @@ def refused(path, message):
     assert "\n" not in text and str(path) in text
 
 
-# Round trip ------------------------------------------------------------------------------------------
+# Round trip
+# ------------------------------------------------------------------------------------------
 
 
 def test_a_round_trip_gives_the_same_outputs_bit_by_bit(tiny, saved):
@@ -75,10 +77,22 @@ def test_half_precision_halves_the_file_and_keeps_eleven_bits(tiny, saved, tmp_p
 
 def test_everything_known_of_a_model_comes_back(tiny, tmp_path):
     normal = {
-        "error": [np.arange(3, dtype=np.float32) / 7, np.zeros(0, np.float32), np.full(2, 9, np.float32)],
-        "pseudo": [np.arange(3, dtype=np.float32), np.zeros(0, np.float32), np.full(2, -1, np.float32)],
+        "error": [
+            np.arange(3, dtype=np.float32) / 7,
+            np.zeros(0, np.float32),
+            np.full(2, 9, np.float32),
+        ],
+        "pseudo": [
+            np.arange(3, dtype=np.float32),
+            np.zeros(0, np.float32),
+            np.full(2, -1, np.float32),
+        ],
     }
-    told = {"fps": 24.5, "recipe": {"patch": 8}, "training": {"steps": 12, "seed": 3, "data": ["a", "ü"]}}
+    told = {
+        "fps": 24.5,
+        "recipe": {"patch": 8},
+        "training": {"steps": 12, "seed": 3, "data": ["a", "ü"]},
+    }
     path = tmp_path / "new" / "model.safetensors"
     save_checkpoint(path, Checkpoint(tiny, normal=normal, **told), half=True)
     again = load_checkpoint(path)
@@ -86,7 +100,9 @@ def test_everything_known_of_a_model_comes_back(tiny, tmp_path):
     assert list(again.normal) == ["error", "pseudo"]
     for name, clips in normal.items():
         assert [clip.tolist() for clip in again.normal[name]] == [clip.tolist() for clip in clips]
-    assert again.versions["torch"] == torch.__version__ and again.versions["numpy"] == np.__version__
+    assert (
+        again.versions["torch"] == torch.__version__ and again.versions["numpy"] == np.__version__
+    )
     assert again.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -99,7 +115,8 @@ def test_the_description_is_one_json_document_any_reader_can_read(tiny, saved):
     assert names == set(tiny.state_dict())
 
 
-# Bad files -------------------------------------------------------------------------------------------
+# Bad files
+# -------------------------------------------------------------------------------------------
 
 
 def test_missing_files_and_folders(tmp_path):
@@ -225,13 +242,16 @@ def test_pickle_bombs_do_not_go_off(tmp_path, kind):
     refused(path, "pickled files are never opened")
     state = tmp_path / "state.pt"
     state.write_bytes(bomb)
-    with pytest.raises(CheckpointError, match="state.pt is not a whole training state of mpn") as caught:
+    with pytest.raises(
+        CheckpointError, match="state.pt is not a whole training state of mpn"
+    ) as caught:
         load_state(state)
     assert "\n" not in str(caught.value)
     assert not mark.exists()
 
 
-# Failing writes --------------------------------------------------------------------------------------
+# Failing writes
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["model", "state"])
@@ -253,18 +273,27 @@ def test_a_full_disk_while_saving_keeps_the_earlier_file(tiny, tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(MpnError, match=f"cannot write .*{path.name}.*: the disk is full; the earlier file"):
+        with pytest.raises(
+            MpnError, match=f"cannot write .*{path.name}.*: the disk is full; the earlier file"
+        ):
             save(other)
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
     save(other)
     assert path.read_bytes() != before
 
 
-# Training state --------------------------------------------------------------------------------------
+# Training state
+# --------------------------------------------------------------------------------------
 
 
 def test_training_state_comes_back(tmp_path):
-    state = {"network": {"w": torch.arange(3.0)}, "step": 7, "total": None, "text": "ü", "list": [1.5, True]}
+    state = {
+        "network": {"w": torch.arange(3.0)},
+        "step": 7,
+        "total": None,
+        "text": "ü",
+        "list": [1.5, True],
+    }
     save_state(tmp_path / "state.pt", state)
     again = load_state(tmp_path / "state.pt")
     assert torch.equal(again.pop("network")["w"], state.pop("network")["w"])

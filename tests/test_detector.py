@@ -1,4 +1,5 @@
-"""The Python door: a model that expects no change, so that its verdicts can be worked out by hand."""
+"""The Python door: a model that expects no change, so that its verdicts can be worked out by
+hand."""
 
 from __future__ import annotations
 
@@ -19,7 +20,17 @@ from mpn.detector import recipe_of, use_bfloat16
 from mpn.errors import CheckpointError, FrameError, MpnError, SizeError
 from mpn.scoring import Recipe
 from mpn.video import open_source
-from tests.small_model import FPS, LEFT, SIZE, TOP, footage, still_network, write_film, write_footage, write_model
+from tests.small_model import (
+    FPS,
+    LEFT,
+    SIZE,
+    TOP,
+    footage,
+    still_network,
+    write_film,
+    write_footage,
+    write_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +50,17 @@ def clip(tmp_path: Path) -> Path:
 
 
 def small_grey(frames: np.ndarray) -> np.ndarray:
-    """What the network sees: grey, 32x48, float64 (T, h, w) in [0, 255]; each pixel the mean of four."""
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]).astype(np.float64)
+    """What the network sees: grey, 32x48, float64 (T, h, w) in [0, 255]; each pixel the mean of
+    four."""
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]).astype(
+        np.float64
+    )
     return np.rint(grey.reshape(len(grey), SIZE[0], 2, SIZE[1], 2).mean(axis=(2, 4)))
 
 
 def largest_patch(error: np.ndarray, side: int) -> float:
-    """The largest mean of error (h, w) over a square that lies in it, on every second pixel, one by one."""
+    """The largest mean of error (h, w) over a square that lies in it, on every second pixel, one by
+    one."""
     rows, columns = (range(0, length - side + 1, 2) for length in error.shape)
     return max(error[y : y + side, x : x + side].mean() for y in rows for x in columns)
 
@@ -74,24 +89,40 @@ def test_a_result_a_frame_the_first_without_a_score(detector: mpn.Detector, clip
         assert math.isnan(result.score) and math.isnan(result.raw)
         assert result.parts == {} and result.map is None and result.region is None
     for result in results[4:]:
-        assert math.isfinite(result.score) and set(result.parts) == {"error", "pseudo", "psnr_db", "compactness"}
-        assert result.map.ndim == 2 and result.map.dtype == np.float32 and np.isfinite(result.map).all()
+        assert math.isfinite(result.score) and set(result.parts) == {
+            "error",
+            "pseudo",
+            "psnr_db",
+            "compactness",
+        }
+        assert (
+            result.map.ndim == 2
+            and result.map.dtype == np.float32
+            and np.isfinite(result.map).all()
+        )
 
 
 def test_without_a_frame_rate_there_is_no_time(detector: mpn.Detector, clip: Path) -> None:
     assert all(math.isnan(result.time) for result in detector.score(clip))
 
 
-def test_a_planted_anomaly_scores_higher_and_is_found_where_it_is(detector: mpn.Detector, clip: Path) -> None:
+def test_a_planted_anomaly_scores_higher_and_is_found_where_it_is(
+    detector: mpn.Detector, clip: Path
+) -> None:
     results = list(detector.score(clip))
-    assert min(result.raw for result in results[12:18]) > max(result.raw for result in results[4:12])
+    assert min(result.raw for result in results[12:18]) > max(
+        result.raw for result in results[4:12]
+    )
     for result in results[13:18]:
         top, left, height, width = result.region
         assert top < TOP + 16 and top + height > TOP and left < LEFT + 24 and left + width > LEFT
-        assert (height, width) == (32, 32)  # 16 pixels of the network's, which are two of the source's
+        # 16 pixels of the network's, which are two of the source's
+        assert (height, width) == (32, 32)
 
 
-def test_the_same_frames_from_a_file_and_from_a_folder(detector: mpn.Detector, tmp_path: Path) -> None:
+def test_the_same_frames_from_a_file_and_from_a_folder(
+    detector: mpn.Detector, tmp_path: Path
+) -> None:
     film = write_film(tmp_path / "film.avi", footage(15))
     folder = write_footage(tmp_path / "film", np.stack(list(open_source(film).frames())))
     for one, two in zip(detector.score(film), detector.score(folder, fps=FPS), strict=True):
@@ -102,7 +133,9 @@ def test_the_same_frames_from_a_file_and_from_a_folder(detector: mpn.Detector, t
 
 def test_batches_do_not_change_the_scores(detector: mpn.Detector, clip: Path) -> None:
     one, many = (
-        [[result.raw, *result.parts.values()] for result in detector.score(clip, batch_size=size)][4:]
+        [[result.raw, *result.parts.values()] for result in detector.score(clip, batch_size=size)][
+            4:
+        ]
         for size in (1, 7)
     )
     np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-4)
@@ -145,14 +178,18 @@ def test_a_source_shorter_than_a_window(detector: mpn.Detector, tmp_path: Path) 
     assert all(math.isnan(result.score) and result.image is not None for result in results)
 
 
-@pytest.mark.parametrize("error_weight, pseudo_weight", [(1.0, 1.0), (2.0, 0.5), (0.0, 3.0), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    "error_weight, pseudo_weight", [(1.0, 1.0), (2.0, 0.5), (0.0, 3.0), (1.0, 0.0)]
+)
 def test_weights_change_the_score_as_by_hand(
     model: Path, clip: Path, error_weight: float, pseudo_weight: float
 ) -> None:
     recipe = Recipe(error_weight=error_weight, pseudo_weight=pseudo_weight, smoothing=1.0)
     normal = load_checkpoint(model).normal
     mean = {name: np.concatenate(parts).astype(np.float64).mean() for name, parts in normal.items()}
-    deviation = {name: np.concatenate(parts).astype(np.float64).std() for name, parts in normal.items()}
+    deviation = {
+        name: np.concatenate(parts).astype(np.float64).std() for name, parts in normal.items()
+    }
     for result in list(mpn.load(model, recipe=recipe, precision="float32").score(clip))[4:]:
         units = {name: (result.parts[name] - mean[name]) / deviation[name] for name in mean}
         by_hand = error_weight * units["error"] + pseudo_weight * units["pseudo"]
@@ -160,7 +197,9 @@ def test_weights_change_the_score_as_by_hand(
 
 
 def test_smoothing_is_the_causal_exponential_mean(model: Path, clip: Path) -> None:
-    results = list(mpn.load(model, recipe=Recipe(smoothing=0.25), precision="float32").score(clip))[4:]
+    results = list(mpn.load(model, recipe=Recipe(smoothing=0.25), precision="float32").score(clip))[
+        4:
+    ]
     mean = results[0].raw
     for result in results:
         mean = 0.25 * result.raw + 0.75 * mean
@@ -184,8 +223,11 @@ def test_normal_footage_scores_about_zero(detector: mpn.Detector, tmp_path: Path
 
 def test_thresholds_come_from_the_models_normal_scores(detector: mpn.Detector, model: Path) -> None:
     normal = load_checkpoint(model).normal
-    units = sum((part[0].astype(np.float64) - part[0].mean(dtype=np.float64)) / part[0].std(dtype=np.float64)
-                for part in normal.values())
+    units = sum(
+        (part[0].astype(np.float64) - part[0].mean(dtype=np.float64))
+        / part[0].std(dtype=np.float64)
+        for part in normal.values()
+    )
     smoothed = [units[0]]
     for value in units[1:]:
         smoothed.append(0.3 * value + 0.7 * smoothed[-1])
@@ -193,7 +235,9 @@ def test_thresholds_come_from_the_models_normal_scores(detector: mpn.Detector, m
     assert calibration.frames == 116 and calibration.hours == pytest.approx(116 / 10 / 3600)
     assert calibration.levels[0].score == pytest.approx(max(smoothed), rel=1e-6)
     # 12 seconds cannot show one alarm an hour: never below the highest normal score.
-    assert calibration.threshold(1.0).extrapolated and calibration.threshold(1.0).value >= max(smoothed)
+    assert calibration.threshold(1.0).extrapolated and calibration.threshold(1.0).value >= max(
+        smoothed
+    )
     # Half the frame rate, twice the hours.
     assert detector.calibration(Fraction(5)).hours == pytest.approx(2 * calibration.hours)
 
@@ -215,12 +259,16 @@ def test_normal_footage_without_a_window_is_as_none(tmp_path: Path, clip: Path) 
 
 def test_the_recipe_in_the_file_is_used(tmp_path: Path, model: Path) -> None:
     checkpoint = load_checkpoint(model)
-    save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, recipe={"patch": 8, "smoothing": 0.5}))
+    save_checkpoint(
+        tmp_path / "m.safetensors", replace(checkpoint, recipe={"patch": 8, "smoothing": 0.5})
+    )
     assert mpn.load(tmp_path / "m.safetensors").recipe == Recipe(patch=8, smoothing=0.5)
     assert mpn.load(tmp_path / "m.safetensors", recipe=Recipe()).recipe == Recipe()
 
 
-@pytest.mark.parametrize("recipe, words", [({"stride": 2}, "unknown entries .'stride'."), ({"patch": "big"}, "recipe")])
+@pytest.mark.parametrize(
+    "recipe, words", [({"stride": 2}, "unknown entries .'stride'."), ({"patch": "big"}, "recipe")]
+)
 def test_a_recipe_that_is_not_sound(recipe: dict, words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
         recipe_of(Checkpoint(still_network(), recipe=recipe))
@@ -248,7 +296,9 @@ def test_what_cannot_be_scored_fails_at_the_call(detector: mpn.Detector, tmp_pat
         detector.score(tmp_path / "text.mp4")
 
 
-def test_a_bad_frame_fails_in_its_turn_or_is_stepped_over(detector: mpn.Detector, clip: Path) -> None:
+def test_a_bad_frame_fails_in_its_turn_or_is_stepped_over(
+    detector: mpn.Detector, clip: Path
+) -> None:
     (clip / "010.png").write_bytes(b"")
     results = detector.score(clip, batch_size=1)
     assert [next(results).frame for _ in range(10)] == list(range(10))
@@ -266,7 +316,12 @@ def test_precisions() -> None:
 
 def test_bfloat16_scores_nearly_the_same(model: Path, clip: Path) -> None:
     whole, half = (
-        np.array([result.parts["error"] for result in list(mpn.load(model, precision=name).score(clip))[4:]])
+        np.array(
+            [
+                result.parts["error"]
+                for result in list(mpn.load(model, precision=name).score(clip))[4:]
+            ]
+        )
         for name in ("float32", "bfloat16")
     )
     np.testing.assert_allclose(half, whole, atol=1e-6)  # the change of frames itself is not rounded

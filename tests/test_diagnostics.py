@@ -10,14 +10,17 @@ from mpn.network import Output
 
 
 def output_with(prototypes, assignment, features):
-    """prototypes (B, M, D), assignment (B, N, M), features (B, D, h, w): tensors or lists of numbers."""
+    """prototypes (B, M, D), assignment (B, N, M), features (B, D, h, w): tensors or lists of
+    numbers."""
     prototypes, assignment, features = (
         torch.as_tensor(part, dtype=torch.float32) for part in (prototypes, assignment, features)
     )
     b, d = features.shape[:2]
     inverse = 1 / features.reshape(b, d, -1).norm(dim=1).unsqueeze(2)
     nothing = torch.zeros(1)
-    return Output(nothing, nothing, features, inverse, prototypes, assignment, nothing, nothing, None)
+    return Output(
+        nothing, nothing, features, inverse, prototypes, assignment, nothing, nothing, None
+    )
 
 
 ONE_QUERY = torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2)
@@ -27,7 +30,8 @@ UNIFORM = np.full((1, 4, 4), 0.25)
 def test_a_collapsed_network_has_ones_everywhere():
     found = collapse(output_with([[[1, 2]] * 4], UNIFORM, ONE_QUERY))
     assert found == pytest.approx(
-        {"prototype_cosine": 1, "query_to_mean": 1, "assignment_entropy": 1, "usage_entropy": 1}, abs=1e-6
+        {"prototype_cosine": 1, "query_to_mean": 1, "assignment_entropy": 1, "usage_entropy": 1},
+        abs=1e-6,
     )
 
 
@@ -68,8 +72,12 @@ def test_entropies_agree_with_scipy_and_are_means_over_samples():
     assignment = rng.dirichlet([0.5] * 5, (3, 6))
     prototypes = rng.normal(size=(3, 5, 2))
     found = collapse(output_with(prototypes, assignment, rng.normal(size=(3, 2, 2, 3))))
-    assert found["assignment_entropy"] == pytest.approx(entropy(assignment, base=5, axis=2).mean(), rel=1e-5)
-    assert found["usage_entropy"] == pytest.approx(entropy(assignment.mean(axis=1), base=5, axis=1).mean(), rel=1e-5)
+    assert found["assignment_entropy"] == pytest.approx(
+        entropy(assignment, base=5, axis=2).mean(), rel=1e-5
+    )
+    assert found["usage_entropy"] == pytest.approx(
+        entropy(assignment.mean(axis=1), base=5, axis=1).mean(), rel=1e-5
+    )
 
 
 def test_figures_are_plain_floats_of_a_real_forward(tiny):

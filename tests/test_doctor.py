@@ -29,7 +29,8 @@ from tests.trees import (
     write_video,
 )
 
-# Nothing wrong --------------------------------------------------------------------------------------
+# Nothing wrong
+# --------------------------------------------------------------------------------------
 
 
 def test_nothing_is_found_in_sound_footage(tmp_path: Path) -> None:
@@ -39,29 +40,54 @@ def test_nothing_is_found_in_sound_footage(tmp_path: Path) -> None:
     assert diagnosis.findings == [] and diagnosis.complete
     [row] = diagnosis.to_dict()["videos"]
     assert row == {
-        "name": "a", "scene": "a", "split": None, "path": str(clip), "frames": 1220, "header_frames": 1220,
-        "size": [32, 48], "fps": 2.0, "seconds": 610.0, "bytes": clip.stat().st_size, "error": None, "complete": True,
-    }  # fmt: skip
+        "name": "a",
+        "scene": "a",
+        "split": None,
+        "path": str(clip),
+        "frames": 1220,
+        "header_frames": 1220,
+        "size": [32, 48],
+        "fps": 2.0,
+        "seconds": 610.0,
+        "bytes": clip.stat().st_size,
+        "error": None,
+        "complete": True,
+    }
 
 
 def test_the_demo_set_has_nothing_but_few_minutes(tmp_path: Path) -> None:
-    sizes = {"training": 1, "validation": 0, "testing": 1, "length": 30, "test_length": 30, "size": (64, 96)}
+    sizes = {
+        "training": 1,
+        "validation": 0,
+        "testing": 1,
+        "length": 30,
+        "test_length": 30,
+        "size": (64, 96),
+    }
     root = write_demo(tmp_path / "demo", scenes=2, **sizes)
-    kinds = found(diagnose(root, fps=10), but={"one-class", "one-class-videos"})  # a matter of these short clips
+    # a matter of these short clips
+    kinds = found(diagnose(root, fps=10), but={"one-class", "one-class-videos"})
     assert list(kinds) == ["little-footage"]
 
 
-# Files and folders ----------------------------------------------------------------------------------
+# Files and folders
+# ----------------------------------------------------------------------------------
 
 
 def test_a_row_a_video_with_its_split(tmp_path: Path) -> None:
     diagnosis = diagnose(frames(tmp_path / "set"))
     rows = diagnosis.to_dict()["videos"]
     assert [(row["split"], row["name"], row["frames"]) for row in rows] == [
-        ("training", "01", TRAINING["1"]), ("training", "02", TRAINING["2"]),
-        ("testing", "01", TESTING["1"]), ("testing", "02", TESTING["2"]), ("testing", "10", TESTING["10"]),
-    ]  # fmt: skip
-    assert all(row["size"] == list(SIZE) and row["fps"] is None and row["header_frames"] is None for row in rows)
+        ("training", "01", TRAINING["1"]),
+        ("training", "02", TRAINING["2"]),
+        ("testing", "01", TESTING["1"]),
+        ("testing", "02", TESTING["2"]),
+        ("testing", "10", TESTING["10"]),
+    ]
+    assert all(
+        row["size"] == list(SIZE) and row["fps"] is None and row["header_frames"] is None
+        for row in rows
+    )
     first = tmp_path / "set" / "training" / "frames" / "01"
     assert rows[0]["bytes"] == sum(file.stat().st_size for file in first.iterdir())
     assert diagnosis.to_dict()["layout"] == "frames"
@@ -79,7 +105,11 @@ def test_frames_that_sort_wrongly_as_text(tmp_path: Path) -> None:
         tmp_path.joinpath("clip").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / "clip" / f"f{number}.png"), frame)
     finding = only(diagnose(tmp_path), "order")
-    assert finding.where == "clip" and "f10.png comes before f2.png" in finding.what and finding.severity == "note"
+    assert (
+        finding.where == "clip"
+        and "f10.png comes before f2.png" in finding.what
+        and finding.severity == "note"
+    )
 
 
 def test_numbers_of_one_width_sort_rightly(tmp_path: Path) -> None:
@@ -116,9 +146,13 @@ def test_missing_odd_and_broken_frames(tmp_path: Path) -> None:
     cv2.imwrite(str(clip / "020.png"), np.zeros((10, 20, 3), np.uint8))
     diagnosis = diagnose(clip, fps=10)
     kinds = found(diagnosis)
-    assert set(kinds) == {"missing-frames", "bad-frames", "sizes-in-clip"}  # and no stand-in is called frozen
+    # and no stand-in is called frozen
+    assert set(kinds) == {"missing-frames", "bad-frames", "sizes-in-clip"}
     assert all(finding.severity == "error" for own in kinds.values() for finding in own)
-    assert "2 frames" in kinds["missing-frames"][0].what and "frame 7 (0.7 s)" in kinds["missing-frames"][0].what
+    assert (
+        "2 frames" in kinds["missing-frames"][0].what
+        and "frame 7 (0.7 s)" in kinds["missing-frames"][0].what
+    )
     assert "012.png" in kinds["bad-frames"][0].what and "20x10" in kinds["sizes-in-clip"][0].what
     assert diagnosis.clips[0].frames == 30
 
@@ -143,7 +177,8 @@ def test_a_video_that_ends_too_early(tmp_path: Path) -> None:
 def test_a_header_that_counts_too_few(tmp_path: Path) -> None:
     clip = write_film(tmp_path / "a.avi", footage(60))
     data = bytearray(clip.read_bytes())
-    for at in (data.index(b"avih") + 8 + 16, data.index(b"strh") + 8 + 32):  # frames, in both headers
+    # frames, in both headers
+    for at in (data.index(b"avih") + 8 + 16, data.index(b"strh") + 8 + 32):
         assert int.from_bytes(data[at : at + 4], "little") == 60
         data[at : at + 4] = (59).to_bytes(4, "little")
     clip.write_bytes(data)
@@ -173,8 +208,9 @@ def test_rates_sizes_and_shapes_that_differ(tmp_path: Path) -> None:
     assert size.where == "scene yard" and "96x64" in size.what and "64x64" in size.what
     assert "48x64 (lobby)" in shape.what and "96x64 (yard_a)" in shape.what
     assert {(one.severity, one.where) for one in kinds["mixed-rates"]} == {
-        ("warning", "scene yard"), ("note", str(tmp_path)),
-    }  # fmt: skip
+        ("warning", "scene yard"),
+        ("note", str(tmp_path)),
+    }
 
 
 def test_a_split_is_missing(tmp_path: Path) -> None:
@@ -200,13 +236,17 @@ def test_what_cannot_be_opened_does_not_stop_the_others(tmp_path: Path) -> None:
         diagnose(tmp_path)
 
 
-# Labels ---------------------------------------------------------------------------------------------
+# Labels
+# ---------------------------------------------------------------------------------------------
 
 
 def test_labels_that_fit_are_described(tmp_path: Path) -> None:
     root = two_splits(tmp_path / "set", [footage(20)], [footage(20, seed=1), footage(20, seed=2)])
     diagnosis = diagnose(root)
-    assert diagnosis.to_dict()["labels"]["anomalous"] == 3 and diagnosis.to_dict()["labels"]["frames"] == 40
+    assert (
+        diagnosis.to_dict()["labels"]["anomalous"] == 3
+        and diagnosis.to_dict()["labels"]["frames"] == 40
+    )
     finding = only(diagnosis, "one-class-videos")
     assert finding.severity == "note" and finding.what.endswith(": 02")
 
@@ -217,7 +257,9 @@ def test_labels_that_do_not_fit_or_are_missing(tmp_path: Path) -> None:
     assert "no labels found" in only(diagnose(root), "labels").what
     np.save(root / "frame_labels_set.npy", np.arange(21) > 10)
     finding = only(diagnose(root), "labels")
-    assert finding.severity == "error" and "21 labels" in finding.what and "20 frames" in finding.what
+    assert (
+        finding.severity == "error" and "21 labels" in finding.what and "20 frames" in finding.what
+    )
     np.save(tmp_path / "right.npy", np.arange(20) > 10)
     diagnosis = diagnose(root, labels=tmp_path / "right.npy")
     assert found(diagnosis) == {} and diagnosis.labels.anomalous == 9
@@ -251,7 +293,8 @@ def test_labels_wait_for_videos_that_can_be_read(tmp_path: Path) -> None:
     assert set(kinds) == {"unreadable", "labels"} and "testing/02" in kinds["labels"][0].what
 
 
-# How it ends ----------------------------------------------------------------------------------------
+# How it ends
+# ----------------------------------------------------------------------------------------
 
 
 def test_errors_come_first(tmp_path: Path) -> None:
@@ -281,14 +324,20 @@ def test_interrupted_it_says_what_it_saw(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(doctor, "read_clip", read)
     diagnosis = diagnose(tmp_path)
     assert not diagnosis.complete
-    assert [(clip.frames, clip.complete) for clip in diagnosis.clips] == [(20, True), (9, False), (0, False)]
+    assert [(clip.frames, clip.complete) for clip in diagnosis.clips] == [
+        (20, True),
+        (9, False),
+        (0, False),
+    ]
     assert set(found(diagnosis)) == {"black"}
     assert diagnosis.to_dict()["complete"] is False
 
 
 def test_long_clips_take_few_bytes_a_frame(tmp_path: Path) -> None:
     clip = diagnose(write_video(tmp_path / "a.avi", 60)).clips[0]
-    kept = sum(getattr(clip, name).nbytes for name in ("prints", "level", "flat", "likeness", "good"))
+    kept = sum(
+        getattr(clip, name).nbytes for name in ("prints", "level", "flat", "likeness", "good")
+    )
     assert kept <= 20 * clip.frames
 
 

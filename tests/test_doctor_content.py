@@ -1,4 +1,5 @@
-"""What the doctor sees in frames: made footage with one thing wrong, and footage that only looks like it."""
+"""What the doctor sees in frames: made footage with one thing wrong, and footage that only looks
+like it."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from mpn.doctor_frames import fingerprint
 from tests.doctoring import EXPECTED, found, only, texture, two_splits, views, walk
 from tests.small_model import footage, write_footage
 
-# What frames show -----------------------------------------------------------------------------------
+# What frames show
+# -----------------------------------------------------------------------------------
 
 
 def test_black_frames(tmp_path: Path) -> None:
     film = footage(60)
     film[30:42] = 3
     finding = only(diagnose(write_footage(tmp_path / "clip", film), fps=10), "black")
-    assert "12 frames of 60 are black, the first: frame 30 (3.0 s)" in finding.what  # nor are they called frozen
+    # nor are they called frozen
+    assert "12 frames of 60 are black, the first: frame 30 (3.0 s)" in finding.what
 
 
 def test_frames_of_a_single_colour_are_not_called_black(tmp_path: Path) -> None:
@@ -42,7 +45,10 @@ def test_a_picture_that_stands_still(tmp_path: Path) -> None:
 
 
 def test_every_frame_twice(tmp_path: Path) -> None:
-    finding = only(diagnose(write_footage(tmp_path / "clip", np.repeat(footage(30), 2, 0)), fps=30), "repeated-frames")
+    finding = only(
+        diagnose(write_footage(tmp_path / "clip", np.repeat(footage(30), 2, 0)), fps=30),
+        "repeated-frames",
+    )
     assert "30 of 60 frames" in finding.what and "about 15 frames/s" in finding.what
 
 
@@ -55,28 +61,36 @@ def test_noise_alone_is_not_frozen_and_a_few_repeats_are_no_finding(tmp_path: Pa
 def test_a_pan_is_seen(tmp_path: Path) -> None:
     clip = write_footage(tmp_path / "clip", views([(50, 20 + 2 * t) for t in range(60)]))
     finding = only(diagnose(clip), "camera-moves")
-    assert "the camera moves: seen at 11 of 12 looks" in finding.what and "by up to 10 pixels" in finding.what
+    assert (
+        "the camera moves: seen at 11 of 12 looks" in finding.what
+        and "by up to 10 pixels" in finding.what
+    )
     moves = diagnose(clip).clips[0].moves
     assert all(abs(move.right - 10) < 0.5 and abs(move.down) < 0.5 for move in moves)
 
 
 def test_a_camera_that_shakes_is_seen(tmp_path: Path) -> None:
     places = np.random.default_rng(0).integers(-4, 5, (60, 2)) + 100
-    finding = only(diagnose(write_footage(tmp_path / "clip", views(places.tolist()))), "camera-moves")
+    finding = only(
+        diagnose(write_footage(tmp_path / "clip", views(places.tolist()))), "camera-moves"
+    )
     assert "the camera moves" in finding.what
 
 
 def test_a_camera_that_was_knocked_is_seen_where_and_how_far(tmp_path: Path) -> None:
     clip = write_footage(tmp_path / "clip", views([(50, 50)] * 30 + [(62, 45)] * 30))
     finding = only(diagnose(clip), "camera-moves")
-    assert "the picture shifts, by up to 13 pixels, at about frame 30" in finding.what  # 12 down, 5 to the left
+    # 12 down, 5 to the left
+    assert "the picture shifts, by up to 13 pixels, at about frame 30" in finding.what
     [move] = diagnose(clip).clips[0].moves
     assert abs(move.right + 5) < 0.5 and abs(move.down - 12) < 0.5
 
 
 @pytest.mark.parametrize("wall", [False, True])
 @pytest.mark.parametrize("side", [30, 80])
-def test_what_moves_in_front_of_a_fixed_camera_is_no_movement_of_it(tmp_path: Path, side: int, wall: bool) -> None:
+def test_what_moves_in_front_of_a_fixed_camera_is_no_movement_of_it(
+    tmp_path: Path, side: int, wall: bool
+) -> None:
     film = views([(50, 50)] * 60, np.full((400, 500), 90, np.uint8) if wall else None)
     lorry = texture(seed=9)[:side, : side + 30, None]
     for t in range(60):
@@ -98,7 +112,8 @@ def test_another_scene_in_the_middle(tmp_path: Path) -> None:
     assert "at frame 33 (3.3 s)" in finding.what
 
 
-# Frames seen elsewhere ------------------------------------------------------------------------------
+# Frames seen elsewhere
+# ------------------------------------------------------------------------------
 
 
 def test_test_frames_that_were_trained_on(tmp_path: Path) -> None:
@@ -106,7 +121,9 @@ def test_test_frames_that_were_trained_on(tmp_path: Path) -> None:
     three[7:12] = two[13:18]
     three[15] = 0  # black ones are alike everywhere
     two[0] = 0
-    kinds = found(diagnose(two_splits(tmp_path / "set", [one, two], [three])), but=EXPECTED | {"black"})
+    kinds = found(
+        diagnose(two_splits(tmp_path / "set", [one, two], [three])), but=EXPECTED | {"black"}
+    )
     assert list(kinds) == ["duplicates-train-test"]
     [finding] = kinds["duplicates-train-test"]
     assert finding.severity == "error" and finding.where == "testing/01"
@@ -127,13 +144,17 @@ def test_trained_on_in_another_coding(tmp_path: Path) -> None:
 
 def test_a_training_clip_given_twice(tmp_path: Path) -> None:
     one, two = footage(20), footage(20, seed=1)
-    finding = only(diagnose(two_splits(tmp_path / "set", [one, two, one], [footage(20, seed=2)])), "duplicates")
+    finding = only(
+        diagnose(two_splits(tmp_path / "set", [one, two, one], [footage(20, seed=2)])), "duplicates"
+    )
     assert finding.severity == "warning" and finding.where == "training/03"
     assert "20 frames of 20 are in training/01 too" in finding.what
 
 
 def test_a_loop(tmp_path: Path) -> None:
-    finding = only(diagnose(write_footage(tmp_path / "clip", np.tile(footage(20), (3, 1, 1, 1)))), "loop")
+    finding = only(
+        diagnose(write_footage(tmp_path / "clip", np.tile(footage(20), (3, 1, 1, 1)))), "loop"
+    )
     assert "40 of 60 frames" in finding.what
 
 

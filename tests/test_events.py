@@ -30,9 +30,14 @@ def test_all_fields_of_an_event_by_hand() -> None:
     assert event.frames == 4
     assert event.seconds == pytest.approx(0.4)
     assert event.to_dict() == {
-        "start": 3, "end": 7, "start_seconds": 0.3, "end_seconds": 0.7,
-        "peak_frame": 5, "peak_score": 5.0, "region": [4, 0, 8, 8],
-    }  # fmt: skip
+        "start": 3,
+        "end": 7,
+        "start_seconds": 0.3,
+        "end_seconds": 0.7,
+        "peak_frame": 5,
+        "peak_score": 5.0,
+        "region": [4, 0, 8, 8],
+    }
 
 
 def test_the_threshold_itself_is_not_above() -> None:
@@ -124,13 +129,15 @@ def test_wrong_use() -> None:
 
 
 def test_every_third_frame_of_a_video_stands_for_three() -> None:
-    # At 30 frames/s every third: 10 a second, so that nine of these without a score above are a gap that is closed.
+    # At 30 frames/s every third: 10 a second, so that nine of these without a score above are a gap
+    # that is closed.
     finder = EventFinder(1.0, 10, step=3)
     found = []
     for frame in range(0, 300, 3):
         found += finder.update(frame, 2.0 if frame in (30, 33, 36, 66, 120, 150, 153, 156) else 0.0)
     found += finder.finish()
-    # 36 to 66: frames 39 to 63, nine scored ones; 66 to 120: more; 120 alone, joined to 150 by nine (123 to 147).
+    # 36 to 66: frames 39 to 63, nine scored ones; 66 to 120: more; 120 alone, joined to 150 by nine
+    # (123 to 147).
     assert spans(found) == [(30, 69), (120, 159)]
     assert [(event.start_seconds, event.end_seconds) for event in found] == [(1.0, 2.3), (4.0, 5.3)]
 
@@ -156,7 +163,11 @@ def test_an_open_event_can_be_given_to_another_finder() -> None:
         first, second = EventFinder(1.0, 10), EventFinder(1.0, 10)
         found = [event for frame in range(stop) for event in first.update(frame, scores[frame])]
         second.open = first.open
-        found += [event for frame in range(stop, len(scores)) for event in second.update(frame, scores[frame])]
+        found += [
+            event
+            for frame in range(stop, len(scores))
+            for event in second.update(frame, scores[frame])
+        ]
         assert found + second.finish() == events(np.array(scores, float), 1.0, 10)
 
 

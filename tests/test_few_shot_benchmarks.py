@@ -1,4 +1,5 @@
-"""What the few-shot benchmarks are made of: alarms, rows that survive, made anomalies, the guard's counts."""
+"""What the few-shot benchmarks are made of: alarms, rows that survive, made anomalies, the guard's
+counts."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks import few_shot_common as common
-from benchmarks.few_shot_common import RowFile, causal, counts_from_zero, false_alarms, mean_psnr, untouched
+from benchmarks.few_shot_common import (
+    RowFile,
+    causal,
+    counts_from_zero,
+    false_alarms,
+    mean_psnr,
+    untouched,
+)
 from benchmarks.few_shot_generated import EVERY, together
 from benchmarks.few_shot_scenes import figures_of, fold
 from benchmarks.made_anomalies import KINDS, choice_set, contact_sheet, find_blobs, make
@@ -39,13 +47,18 @@ def stretch(length: int, *spans: tuple[int, int]) -> np.ndarray:
 
 
 class TestFalseAlarms:
-    """At 10 frames a second: within 10 frames of an event all is the event's, stretches nearer than that are one."""
+    """At 10 frames a second: within 10 frames of an event all is the event's, stretches nearer than
+    that are one."""
 
     def test_by_hand(self):
         labels = {"a": stretch(1000, (100, 110), (400, 410), (700, 710), (950, 960))}
         # The events reach 9, 8, 7, 1; four of five of them are found at 7 if there are five.
         labels["b"] = stretch(560, (500, 510))
-        scores = {"a": series(1000, f105=9, f405=8, f705=7, f955=1, f200=7, f205=7.5, f250=8, f300=6.9, f95=20)}
+        scores = {
+            "a": series(
+                1000, f105=9, f405=8, f705=7, f955=1, f200=7, f205=7.5, f250=8, f300=6.9, f95=20
+            )
+        }
         scores["b"] = series(560, f505=7, f30=10)
         # Two episodes in a (frames 200 and 205 are one; 95 is the event's), one in b.
         quiet = 1000 - 4 * 30 + 560 - 30
@@ -54,7 +67,9 @@ class TestFalseAlarms:
     def test_frames_without_a_score_are_no_footage(self):
         labels, values = {"a": stretch(200, (150, 160))}, series(200, f155=5, f50=6)
         values[:4] = NAN
-        assert false_alarms(labels, {"a": values}, 10.0) == pytest.approx(1 / ((200 - 4 - 30) / 10 / 3600))
+        assert false_alarms(labels, {"a": values}, 10.0) == pytest.approx(
+            1 / ((200 - 4 - 30) / 10 / 3600)
+        )
 
     def test_a_low_threshold_is_not_better_for_merging_all_alarms(self):
         labels = {"a": stretch(500, (480, 490))}
@@ -89,11 +104,18 @@ def test_options_that_contradict_each_other_stop(tmp_path):
         common.checked(args)
     args = SimpleNamespace(steps=3, method="fine-tuning", quick=False, learning_rate=0.01)
     (only,) = common.methods_of(args).items()
-    assert (only[0], only[1].steps, only[1].learning_rate, only[1].method) == ("fine-tuning", 3, 0.01, "adam")
+    assert (only[0], only[1].steps, only[1].learning_rate, only[1].method) == (
+        "fine-tuning",
+        3,
+        0.01,
+        "adam",
+    )
 
 
 def row(scene: str = "a", draw: int = 0, method: str = "meta") -> FewShotRow:
-    columns = {f"{scene}1": {"score": np.array([NAN, 1 / 3, draw]), "error": np.array([NAN, 1e-9, 2.0])}}
+    columns = {
+        f"{scene}1": {"score": np.array([NAN, 1 / 3, draw]), "error": np.array([NAN, 1e-9, 2.0])}
+    }
     return FewShotRow(scene, "clean", method, 5, draw, columns, 0.25)
 
 
@@ -127,8 +149,11 @@ def test_cameras_are_put_together_where_none_is_missing():
 
 
 def crossing(count: int = 120, speed: float = 1.0, size=(64, 96)) -> np.ndarray:
-    """uint8 (T, H, W, 1): a bright square that goes to the right over a textured ground, again and again."""
-    ground = np.random.default_rng(0).integers(60, 120, (size[0] // 8, size[1] // 8)).astype(np.uint8)
+    """uint8 (T, H, W, 1): a bright square that goes to the right over a textured ground, again and
+    again."""
+    ground = (
+        np.random.default_rng(0).integers(60, 120, (size[0] // 8, size[1] // 8)).astype(np.uint8)
+    )
     frames = np.repeat(np.kron(ground, np.ones((8, 8), np.uint8))[None], count, axis=0)
     for t in range(count):
         left = int(speed * t) % (size[1] - 16)
@@ -150,7 +175,9 @@ class TestMadeAnomalies:
                 inside[event.start : event.end] = True
                 assert one.labels[event.start] and one.labels[event.end - 1]
             assert not (one.labels & ~inside).any()
-            visible = (np.abs(one.frames.astype(int) - frames).max(axis=3) > 12).sum(axis=(1, 2)) >= 24
+            visible = (np.abs(one.frames.astype(int) - frames).max(axis=3) > 12).sum(
+                axis=(1, 2)
+            ) >= 24
             assert not (visible & ~one.labels).any()
             assert np.array_equal(one.masks.any(axis=(1, 2)), visible)
 
@@ -164,7 +191,10 @@ class TestMadeAnomalies:
         assert {event.kind for one in made for event in one.events} == set(KINDS)
 
     def test_the_same_seed_gives_the_same(self, made):
-        again, other = make(crossing(), 10.0, 2, first_kind=2), make(crossing(), 10.0, 9, first_kind=2)
+        again, other = (
+            make(crossing(), 10.0, 2, first_kind=2),
+            make(crossing(), 10.0, 9, first_kind=2),
+        )
         assert np.array_equal(again.frames, made[2].frames) and again.events == made[2].events
         assert not np.array_equal(again.frames, other.frames)
 
@@ -174,8 +204,11 @@ class TestMadeAnomalies:
         for blob in blobs:
             left = blob.frame % 80
             assert np.hypot(blob.centre[0] - 31.5, blob.centre[1] - left - 4.5) < 4
-            assert np.median(blob.piece[blob.alpha[..., 0] > 0.99]) == 240  # with a pixel of the ground around it
-        assert np.median([blob.velocity for blob in blobs], axis=0) == pytest.approx((0, 1), abs=0.3)
+            # with a pixel of the ground around it
+            assert np.median(blob.piece[blob.alpha[..., 0] > 0.99]) == 240
+        assert np.median([blob.velocity for blob in blobs], axis=0) == pytest.approx(
+            (0, 1), abs=0.3
+        )
 
     @pytest.mark.parametrize("kind", ["reversed", "frozen"])
     def test_areas_show_another_time_of_the_same_place(self, kind):
@@ -198,21 +231,30 @@ class TestMadeAnomalies:
         assert 1.2 < np.median(np.hypot(*steps.T)) < 4.5
 
     def test_choice_set_splits_in_time(self):
-        clips = [Clip("long", "yard", crossing(160), 10.0), Clip("short", "yard", crossing(40), 10.0)]
+        clips = [
+            Clip("long", "yard", crossing(160), 10.0),
+            Clip("short", "yard", crossing(40), 10.0),
+        ]
         (choice,) = choice_set(clips)
         first, other = choice.training
         assert (len(first.frames), len(other.frames)) == (80, 40)
         np.testing.assert_array_equal(choice.normal.frames, clips[0].frames[90:])
-        assert len(choice.made) == 300 // 70 and set(choice.truth) == {clip.name for clip in choice.made}
+        assert len(choice.made) == 300 // 70 and set(choice.truth) == {
+            clip.name for clip in choice.made
+        }
         assert contact_sheet(choice.truth[choice.made[0].name]).shape[2] == 3
-        with pytest.raises(DataError, match="yard: 38 frames are left to test on, 40 are needed.*96 frames"):
+        with pytest.raises(
+            DataError, match="yard: 38 frames are left to test on, 40 are needed.*96 frames"
+        ):
             choice_set([Clip("c", "yard", crossing(96), 10.0)])
 
     def test_figures_of_a_scene_by_kind(self):
         (choice,) = choice_set([Clip("long", "yard", crossing(400), 10.0)])
         clips = [choice.normal, *choice.made]
-        columns = {clip.name: dict.fromkeys(("score", "error", "psnr_db"), np.full(len(clip.frames), 30.0))
-                   for clip in clips}  # fmt: skip
+        columns = {
+            clip.name: dict.fromkeys(("score", "error", "psnr_db"), np.full(len(clip.frames), 30.0))
+            for clip in clips
+        }
         for name, one in choice.truth.items():
             score = np.zeros(len(one.labels))
             for event in one.events:  # found, but for the first kind, which is lower than anything
@@ -231,7 +273,11 @@ class TestMadeAnomalies:
 
 def test_fold_is_read():
     found = fold("a=C:/runs/m.safetensors:plaza,road")
-    assert (found.name, str(found.checkpoint), found.scenes) == ("a", "C:/runs/m.safetensors", ("plaza", "road"))
+    assert (found.name, str(found.checkpoint), found.scenes) == (
+        "a",
+        "C:/runs/m.safetensors",
+        ("plaza", "road"),
+    )
     for wrong in ("a=m.safetensors", "m:plaza", "a=:plaza", "a=m:"):
         with pytest.raises(argparse.ArgumentTypeError):
             fold(wrong)
@@ -239,11 +285,18 @@ def test_fold_is_read():
 
 def test_the_guard_is_counted_by_windows():
     truth = stretch(44, (20, 30))
-    # Four windows over targets 4 to 43: 9, 19, 29, 39; frame 19's window ends before the event, 29's shows it.
-    report = SimpleNamespace(left_out=[LeftOut(0, 29, 9.0, 35), LeftOut(0, 9, 5.0, None)], windows=[(0, 19), (0, 33)])
+    # Four windows over targets 4 to 43: 9, 19, 29, 39; frame 19's window ends before the event,
+    # 29's shows it.
+    report = SimpleNamespace(
+        left_out=[LeftOut(0, 29, 9.0, 35), LeftOut(0, 9, 5.0, None)], windows=[(0, 19), (0, 33)]
+    )
     assert named(report, truth, 4, 4) == {
-        "windows": 4, "poisoned": 1, "named": 2, "both": 1, "poisoned_adapted_on": 1,
-    }  # fmt: skip
+        "windows": 4,
+        "poisoned": 1,
+        "named": 2,
+        "both": 1,
+        "poisoned_adapted_on": 1,
+    }
 
 
 def test_causal_is_the_exponential_of_the_score():

@@ -39,16 +39,24 @@ def test_the_file_is_readable_for_whom_the_umask_says(tmp_path, mask, mode):
 
 @pytest.mark.parametrize(
     ("number", "reason"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk is full"), (errno.EIO, os.strerror(errno.EIO))],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
 )
-def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path, monkeypatch, number, reason):
+def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(
+    tmp_path, monkeypatch, number, reason
+):
     write_atomically(tmp_path / "file", b"earlier")
 
     def fail(handle):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(MpnError, match=f"cannot write .*file .*{reason}; the earlier file is untouched") as caught:
+    with pytest.raises(
+        MpnError, match=f"cannot write .*file .*{reason}; the earlier file is untouched"
+    ) as caught:
         write_atomically(tmp_path / "file", b"x" * 1000)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_bytes() == b"earlier"
@@ -102,7 +110,9 @@ def small_disk(tmp_path):
     folder.mkdir()
     try:
         made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
+            capture_output=True,
+            check=False,
         )
     except OSError:
         pytest.skip("no mount command")
@@ -114,7 +124,9 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_is_full_keeps_the_earlier_file(small_disk):
     write_atomically(small_disk / "model", b"a" * 30_000)
-    with pytest.raises(MpnError, match="model .*0.1 MB.*: the disk is full; the earlier file is untouched"):
+    with pytest.raises(
+        MpnError, match="model .*0.1 MB.*: the disk is full; the earlier file is untouched"
+    ):
         write_atomically(small_disk / "model", b"b" * 60_000)
     assert (small_disk / "model").read_bytes() == b"a" * 30_000
     assert os.listdir(small_disk) == ["model"]

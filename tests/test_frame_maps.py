@@ -15,7 +15,8 @@ def test_patches_of_one_pixel_are_the_frame_itself() -> None:
 
 
 def test_by_hand() -> None:
-    # Patches of 4 on a frame 8 wide, every 2 pixels: centres at 2, 4, 6. Those of four parts of the frame: 1, 3, 5, 7.
+    # Patches of 4 on a frame 8 wide, every 2 pixels: centres at 2, 4, 6. Those of four parts of the
+    # frame: 1, 3, 5, 7.
     grid = np.array([[0.0, 10.0, 30.0]], np.float32)
     np.testing.assert_allclose(map_on_frame(grid, 4, (4, 8), (1, 4)), [[0, 5, 20, 30]], atol=1e-5)
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from mpn import guard
-from mpn.guard import LEAST_SPREAD, LIMIT, LeftOut, Stretch, choose, deviations, standing_out, window_deviations
+from mpn.guard import (
+    LEAST_SPREAD,
+    LIMIT,
+    LeftOut,
+    Stretch,
+    choose,
+    deviations,
+    standing_out,
+    window_deviations,
+)
 
 WINDOW = 4
 
@@ -38,7 +47,8 @@ def test_what_is_ordinary_for_the_model_does_not_stand_out():
     far = deviations([values], ordinary[:1])[0]
     assert far[230] == 0.0 and far[290] == pytest.approx(20 / LEAST_SPREAD)
     assert far[:190] == pytest.approx(0)
-    assert deviations([values], ordinary)[0][230] == pytest.approx(4 / LEAST_SPREAD)  # of both it is 2
+    # of both it is 2
+    assert deviations([values], ordinary)[0][230] == pytest.approx(4 / LEAST_SPREAD)
 
 
 def test_all_clips_of_a_camera_share_one_measure():
@@ -66,8 +76,8 @@ def test_a_third_of_the_footage_may_be_anomalous(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_busy_moments_are_normal(seed):
-    # An empty room, and somebody walks through it now and then: a hundred times as much as nothing, and no more
-    # than what the model knows from elsewhere.
+    # An empty room, and somebody walks through it now and then: a hundred times as much as nothing,
+    # and no more than what the model knows from elsewhere.
     values = 0.02 * quiet(600, seed)
     for start in range(50, 600, 110):
         values[start : start + 40] += 2.0

@@ -13,9 +13,14 @@ MAPS = np.random.default_rng(0).uniform(-1, 6, (9, 3, 4)).astype(np.float32)
 
 @pytest.mark.parametrize(
     ("size", "shape"),
-    [((240, 360), (24, 36)), ((1080, 1920), (20, 36)), ((1920, 1080), (24, 14)), ((10, 20), (10, 20)),
-     ((4, 4000), (1, 36))],
-)  # fmt: skip
+    [
+        ((240, 360), (24, 36)),
+        ((1080, 1920), (20, 36)),
+        ((1920, 1080), (24, 14)),
+        ((10, 20), (10, 20)),
+        ((4, 4000), (1, 36)),
+    ],
+)
 def test_shapes_are_those_of_the_frames(size: tuple[int, int], shape: tuple[int, int]) -> None:
     assert heat_shape(size) == shape
 
@@ -64,7 +69,10 @@ def test_a_file_that_is_none_is_named(tmp_path) -> None:
         read_heat(tmp_path / "cut.bin", (3, 4))
     (tmp_path / "empty.bin").write_bytes(b"")
     assert read_heat(tmp_path / "empty.bin", (3, 4)).shape == (0, 3, 4)
-    with HeatFile(tmp_path / "heat.bin", (3, 4), 1.0) as file, pytest.raises(DataError, match=r"\(4, 3\) after"):
+    with (
+        HeatFile(tmp_path / "heat.bin", (3, 4), 1.0) as file,
+        pytest.raises(DataError, match=r"\(4, 3\) after"),
+    ):
         file.write(np.zeros((4, 3)))
     with pytest.raises(MpnError, match="give another --out"):
         HeatFile(tmp_path / "no" / "heat.bin", (3, 4), 1.0)

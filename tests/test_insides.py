@@ -73,7 +73,11 @@ def test_prototypes_are_made_of_what_the_attention_says(seen: tuple[Insides, Wri
     unit = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
     assert np.allclose(insides.cosines, unit @ unit.T, atol=1e-5)
     normalcy = flat(insides.assignment) @ unit
-    assert np.allclose(flat(insides.normalcy), normalcy / np.linalg.norm(normalcy, axis=1, keepdims=True), atol=1e-5)
+    assert np.allclose(
+        flat(insides.normalcy),
+        normalcy / np.linalg.norm(normalcy, axis=1, keepdims=True),
+        atol=1e-5,
+    )
 
 
 def test_what_sums_to_one_and_has_length_one(seen: tuple[Insides, Written]) -> None:
@@ -86,17 +90,26 @@ def test_what_sums_to_one_and_has_length_one(seen: tuple[Insides, Written]) -> N
     assert np.allclose(insides.aggregation, insides.query + insides.normalcy, atol=1e-5)
 
 
-@pytest.mark.parametrize(("form", "colours", "inner"), [("published", 3, (32, 48)), ("ours", 1, (16, 24))])
+@pytest.mark.parametrize(
+    ("form", "colours", "inner"), [("published", 3, (32, 48)), ("ours", 1, (16, 24))]
+)
 def test_shapes_and_types(form: str, colours: int, inner: tuple[int, int]) -> None:
     insides = look_inside(detector_of(form), footage(7))
     assert insides.target.shape == insides.prediction.shape == (32, 48, colours)
     assert insides.target.dtype == insides.prediction.dtype == np.uint8
-    assert insides.encoding.shape == (32, inner[0] // 8, inner[1] // 8) and insides.error.shape == (32, 48)
+    assert insides.encoding.shape == (32, inner[0] // 8, inner[1] // 8) and insides.error.shape == (
+        32,
+        48,
+    )
     assert insides.query.shape == insides.normalcy.shape == insides.aggregation.shape == (8, *inner)
     assert insides.attention.shape == insides.assignment.shape == (10, *inner)
     assert insides.cosines.shape == (10, 10)
     assert (insides.pseudo is None) == (form == "published")
-    maps = {name: values for name, values in vars(insides).items() if name not in ("target", "prediction")}
+    maps = {
+        name: values
+        for name, values in vars(insides).items()
+        if name not in ("target", "prediction")
+    }
     assert all(values is None or values.dtype == np.float32 for values in maps.values())
 
 
@@ -119,16 +132,21 @@ def test_the_error_is_that_of_the_scores(tmp_path: Path, precision: str) -> None
     for row in (4, 7, 8):
         insides = look_inside(detector, frames_around(open_source(folder), row, 4))
         psnr = -10 * np.log10(np.square(insides.error.astype(np.float64)).mean())
-        assert psnr == pytest.approx(results[row].parts["psnr_db"], abs=1e-3 if precision == "float32" else 0.5)
+        assert psnr == pytest.approx(
+            results[row].parts["psnr_db"], abs=1e-3 if precision == "float32" else 0.5
+        )
         assert insides.pseudo.max() <= 1
 
 
 def test_too_few_frames() -> None:
-    with pytest.raises(SizeError, match="4 frames: preset 'small' takes a window of 4 and the frame after it"):
+    with pytest.raises(
+        SizeError, match="4 frames: preset 'small' takes a window of 4 and the frame after it"
+    ):
         look_inside(detector_of("ours"), footage(4))
 
 
-# Frames of a row ----------------------------------------------------------------------------------------
+# Frames of a row
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["folder", "video"])
@@ -149,7 +167,10 @@ def test_the_window_and_its_target(twelve: Path) -> None:
     assert frames.dtype == np.uint8 and frames.shape == (5, 48, 64, 3)
     assert indices(frames) == [0, 1, 2, 3, 4]
     several = frames_around_each(source, [11, 6, 11], 4)
-    assert {row: indices(frames) for row, frames in several.items()} == {6: [2, 3, 4, 5, 6], 11: [7, 8, 9, 10, 11]}
+    assert {row: indices(frames) for row, frames in several.items()} == {
+        6: [2, 3, 4, 5, 6],
+        11: [7, 8, 9, 10, 11],
+    }
     assert frames_around_each(source, [], 4) == {}
 
 
@@ -158,7 +179,9 @@ def test_rows_are_those_of_the_source_as_opened(twelve: Path) -> None:
     assert indices(frames_around(source, 4, 4)) == [2, 4, 6, 8, 10]
 
 
-@pytest.mark.parametrize(("row", "words"), [(3, "frame 3 has no window of 4 frames"), (12, "frame 12 .* it has 12;")])
+@pytest.mark.parametrize(
+    ("row", "words"), [(3, "frame 3 has no window of 4 frames"), (12, "frame 12 .* it has 12;")]
+)
 def test_rows_that_are_not_there(twelve: Path, row: int, words: str) -> None:
     with pytest.raises(DataError, match=f"clip.*: {words}"):
         frames_around(open_source(twelve), row, 4)

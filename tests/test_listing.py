@@ -10,7 +10,8 @@ from mpn.listing import find_sources, natural_key
 from mpn.video import open_source
 from tests import trees
 
-# Natural order ---------------------------------------------------------------------------------------
+# Natural order
+# ---------------------------------------------------------------------------------------
 
 
 def test_numbers_sort_as_numbers():
@@ -32,15 +33,19 @@ def test_natural_key_compares_names_of_any_shape():
     assert len(keys) == 125 and keys[0] == natural_key("")
 
 
-# Finding ---------------------------------------------------------------------------------------------
+# Finding
+# ---------------------------------------------------------------------------------------------
 
 
 def test_a_missing_path_names_the_nearest_parent(tmp_path):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_text("x")
     for call in (open_source, find_sources):
-        with pytest.raises(DataError, match=rf"does not exist; the nearest folder that does is {tmp_path}/videos, "
-                                            r"which holds 1 file \(\.mp4\)"):
+        with pytest.raises(
+            DataError,
+            match=r"does not exist; the nearest folder that does is "
+            rf"{tmp_path}/videos, which holds 1 file \(\.mp4\)",
+        ):
             call(tmp_path / "videos" / "2024" / "b.mp4")
 
 
@@ -68,7 +73,9 @@ def test_wrong_folders_say_what_they_hold(tmp_path):
 
 
 def test_a_pattern_stands_for_what_it_matches(tmp_path):
-    videos = [trees.write_video(tmp_path / name, 2) for name in ("cam2.mp4", "cam10.mp4", "other.avi")]
+    videos = [
+        trees.write_video(tmp_path / name, 2) for name in ("cam2.mp4", "cam10.mp4", "other.avi")
+    ]
     clip = trees.write_frames(tmp_path / "cam3", 2)
     (tmp_path / "cam1.txt").touch()
     assert find_sources(tmp_path / "cam*.mp4") == videos[:2]
@@ -87,9 +94,17 @@ def test_a_name_with_brackets_is_a_name_first(tmp_path):
 
 def test_a_pattern_without_videos_says_so(tmp_path):
     trees.write_frames(tmp_path / "clip", 3)
-    with pytest.raises(DataError, match=r"/\*\.mp4: matches nothing; expected a pattern of video files"):
+    with pytest.raises(
+        DataError,
+        match=r"/\*\.mp4: matches nothing; expected a pattern of video "
+        r"files",
+    ):
         find_sources(tmp_path / "*.mp4")
-    with pytest.raises(DataError, match=r"\*\.png: matches 3 files and folders, none of them a video"):
+    with pytest.raises(
+        DataError,
+        match=r"\*\.png: matches 3 files and folders, none of them a "
+        r"video",
+    ):
         find_sources(tmp_path / "clip" / "*.png")
 
 
@@ -122,7 +137,8 @@ def test_pictures_and_videos_in_one_folder_are_ambiguous(tmp_path):
         find_sources(tmp_path)
 
 
-# Numbering -------------------------------------------------------------------------------------------
+# Numbering
+# -------------------------------------------------------------------------------------------
 
 
 def indices(source):
@@ -137,7 +153,10 @@ def test_a_missing_number_is_a_bad_frame(tmp_path):
         open_source(folder)
     source = open_source(folder, skip_bad=True)
     assert source.length == 8 and indices(source) == [0, 1, 1, 3, 4, 4, 6, 7]
-    assert [tuple(bad) for bad in source.bad] == [(2, "002.png", "is missing"), (5, "005.png", "is missing")]
+    assert [tuple(bad) for bad in source.bad] == [
+        (2, "002.png", "is missing"),
+        (5, "005.png", "is missing"),
+    ]
 
 
 def test_a_missing_number_is_seen_where_numbers_go_in_steps(tmp_path):

@@ -25,15 +25,17 @@ def grid_of(*things: tuple[int, int, int, int, float]) -> np.ndarray:
     return patch_means(frame, PATCH, 2)[0].numpy()
 
 
-# Regions ---------------------------------------------------------------------------------------------
+# Regions
+# ---------------------------------------------------------------------------------------------
 
 
 def test_regions_by_hand() -> None:
     grid = grid_of((10, 20, 16, 16, 1.0), (32, 60, 24, 24, 2.0))
-    # Rows 10-25: patches from row 2 to row 18 lie over it by half, that is pixels 2-33; less a quarter of a patch on
-    # either side 6-29. Columns 20-35: patches from 12 to 28, pixels 12-43, so 16-39. The source is twice as large.
-    # Rows 32-55: patches from 24 to 48, the last there is: pixels 24-63; the frame's edge stays: 28-63. Columns 60-83:
-    # from 52 to 76, pixels 52-91, so 56-87.
+    # Rows 10-25: patches from row 2 to row 18 lie over it by half, that is pixels 2-33; less a
+    # quarter of a patch on either side 6-29. Columns 20-35: patches from 12 to 28, pixels 12-43, so
+    # 16-39. The source is twice as large. Rows 32-55: patches from 24 to 48, the last there is:
+    # pixels 24-63; the frame's edge stays: 28-63. Columns 60-83: from 52 to 76, pixels 52-91, so
+    # 56-87.
     assert find_regions(grid, 0.0, PATCH, SIZE, (128, 192)) == [
         (2.0, (56, 112, 72, 64)),
         (1.0, (12, 32, 48, 48)),
@@ -41,11 +43,14 @@ def test_regions_by_hand() -> None:
 
 
 def test_every_region_has_its_own_peak_and_its_own_half() -> None:
-    # The second is weaker than half of the first and would vanish beside it if the half were that of the first.
+    # The second is weaker than half of the first and would vanish beside it if the half were that
+    # of the first.
     grid = grid_of((0, 0, 16, 16, 10.0), (40, 60, 20, 20, 1.0))
     scores = [score for score, _ in find_regions(grid, 0.0, PATCH, SIZE, SIZE)]
     assert scores == [10.0, 1.0]
-    assert find_regions(grid, 1.0, PATCH, SIZE, SIZE) == find_regions(grid, 1.0, PATCH, SIZE, SIZE, most=1)
+    assert find_regions(grid, 1.0, PATCH, SIZE, SIZE) == find_regions(
+        grid, 1.0, PATCH, SIZE, SIZE, most=1
+    )
     assert find_regions(grid, 10.0, PATCH, SIZE, SIZE) == []
 
 
@@ -57,7 +62,8 @@ def test_two_things_side_by_side_are_two_regions() -> None:
 
 def test_the_flank_of_a_peak_is_no_region() -> None:
     rows, columns = np.mgrid[:25, :41]
-    hill = np.exp(-((rows - 12) ** 2 + (columns - 20) ** 2) / 40).astype(np.float32)  # above 0 everywhere
+    # above 0 everywhere
+    hill = np.exp(-((rows - 12) ** 2 + (columns - 20) ** 2) / 40).astype(np.float32)
     assert len(find_regions(hill, 0.0, PATCH, SIZE, SIZE)) == 1
 
 
@@ -69,7 +75,9 @@ def test_the_region_of_a_single_peak_is_its_patch() -> None:
 
 
 def test_a_map_of_one_value_is_one_region_and_all_of_it() -> None:
-    assert find_regions(np.full(GRID, 5.0), 0.0, PATCH, SIZE, (240, 360)) == [(5.0, (0, 0, 240, 360))]
+    assert find_regions(np.full(GRID, 5.0), 0.0, PATCH, SIZE, (240, 360)) == [
+        (5.0, (0, 0, 240, 360))
+    ]
     assert find_regions(np.full(GRID, 5.0), 5.0, PATCH, SIZE, (240, 360)) == []
     assert find_regions(np.ones((1, 1)), 0.0, 50, (16, 16), (64, 32)) == [(1.0, (0, 0, 64, 32))]
 
@@ -82,8 +90,14 @@ def test_what_is_not_a_number_is_no_peak() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([(128, 192), (91, 77), (20, 16), (1080, 1920)]))
-def test_regions_hold_their_peaks_and_stay_inside(seed: int, most: int, source: tuple[int, int]) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 12),
+    st.sampled_from([(128, 192), (91, 77), (20, 16), (1080, 1920)]),
+)
+def test_regions_hold_their_peaks_and_stay_inside(
+    seed: int, most: int, source: tuple[int, int]
+) -> None:
     grid = np.random.default_rng(seed).normal(size=GRID).astype(np.float32)
     found = find_regions(grid, 0.5, PATCH, SIZE, source, most)
     scores = [score for score, _ in found]
@@ -93,7 +107,9 @@ def test_regions_hold_their_peaks_and_stay_inside(seed: int, most: int, source: 
         assert 0 <= top < top + height <= source[0] and 0 <= left < left + width <= source[1]
         row, column = np.argwhere(grid == np.float32(score))[0]
         middle = ((2 * row + 8) / 64 * source[0], (2 * column + 8) / 96 * source[1])
-        assert top - 1 <= middle[0] <= top + height + 1 and left - 1 <= middle[1] <= left + width + 1
+        assert (
+            top - 1 <= middle[0] <= top + height + 1 and left - 1 <= middle[1] <= left + width + 1
+        )
 
 
 @settings(max_examples=40, deadline=None)
@@ -103,7 +119,10 @@ def test_a_mirrored_map_has_mirrored_regions_and_units_do_not_matter(seed: int) 
     grid = np.random.default_rng(seed).permutation(25 * 41).reshape(GRID).astype(np.float32)
     found = find_regions(grid, 500.0, PATCH, SIZE, SIZE)
     mirrored = find_regions(grid[:, ::-1], 500.0, PATCH, SIZE, SIZE)
-    assert [(score, (top, 96 - left - width, height, width)) for score, (top, left, height, width) in found] == mirrored
+    assert [
+        (score, (top, 96 - left - width, height, width))
+        for score, (top, left, height, width) in found
+    ] == mirrored
     other = find_regions(4 * grid - 2000, 0.0, PATCH, SIZE, SIZE)
     assert [(4 * score - 2000, box) for score, box in found] == other
 
@@ -111,13 +130,16 @@ def test_a_mirrored_map_has_mirrored_regions_and_units_do_not_matter(seed: int) 
 def test_boxes_of_patches_by_hand() -> None:
     where = (PATCH, SIZE, SIZE)
     assert patches_box(GRID, (2, 3), (6, 13), *where) == (4, 6, 24, 36)
-    assert patches_box(GRID, (2, 3), (6, 13), *where, inset=0.25) == (8, 10, 16, 28)  # 4 less on every side: 16 is left
-    assert patches_box(GRID, (2, 3), (3, 13), *where, inset=0.25) == (5, 10, 16, 28)  # never less than a patch
+    # 4 less on every side: 16 is left
+    assert patches_box(GRID, (2, 3), (6, 13), *where, inset=0.25) == (8, 10, 16, 28)
+    # never less than a patch
+    assert patches_box(GRID, (2, 3), (3, 13), *where, inset=0.25) == (5, 10, 16, 28)
     assert patches_box(GRID, (0, 0), (24, 40), *where, inset=0.25) == (0, 0, 64, 96)  # to the edges
     assert patches_box((63, 95), (5, 5), (5, 5), 2, SIZE, (16, 16)) == (1, 1, 1, 1)  # never nothing
 
 
-# Tracks ----------------------------------------------------------------------------------------------
+# Tracks
+# ----------------------------------------------------------------------------------------------
 
 
 def numbers(tracker: Tracker, frame: int, *boxes: tuple[int, int, int, int]) -> list[int]:
@@ -135,7 +157,8 @@ def test_things_keep_their_numbers_whatever_their_order() -> None:
 
 
 def test_links_are_the_best_on_the_whole() -> None:
-    # Both have moved; the nearest pair alone, the second and the new first, would leave the first far from the rest.
+    # Both have moved; the nearest pair alone, the second and the new first, would leave the first
+    # far from the rest.
     tracker = Tracker()
     assert numbers(tracker, 0, (0, 0, 20, 20), (0, 8, 20, 20)) == [1, 2]
     assert numbers(tracker, 1, (0, 6, 20, 20), (0, 16, 20, 20)) == [1, 2]
@@ -152,8 +175,12 @@ def test_a_gap_may_be_so_long_and_no_longer() -> None:
             assert numbers(tracker, 8 + unseen, box) == [1 if same else 2]
 
 
-@pytest.mark.parametrize(("fps", "every", "missed"), [(10, 1, 5), (25, 1, 12), (10 / 3, 3, 2), (0.2, 50, 1)])
-def test_a_gap_of_half_a_second_in_the_frames_that_are_scored(fps: float, every: int, missed: int) -> None:
+@pytest.mark.parametrize(
+    ("fps", "every", "missed"), [(10, 1, 5), (25, 1, 12), (10 / 3, 3, 2), (0.2, 50, 1)]
+)
+def test_a_gap_of_half_a_second_in_the_frames_that_are_scored(
+    fps: float, every: int, missed: int
+) -> None:
     for unseen, same in ((missed, True), (missed + 1, False)):
         tracker = Tracker(track_gap(fps, every))
         assert numbers(tracker, 0, (0, 0, 9, 9)) == [1]
@@ -170,7 +197,11 @@ def test_a_jump_begins_a_track_and_numbers_are_never_used_again() -> None:
 def test_a_thing_that_moves_by_its_own_size_is_the_same() -> None:
     tracker = Tracker()
     assert [numbers(tracker, frame, (0, 20 * frame, 20, 20)) for frame in range(5)] == [[1]] * 5
-    assert [numbers(tracker, frame, (0, 21 * frame + 300, 20, 20)) for frame in range(5, 8)] == [[2], [3], [4]]
+    assert [numbers(tracker, frame, (0, 21 * frame + 300, 20, 20)) for frame in range(5, 8)] == [
+        [2],
+        [3],
+        [4],
+    ]
 
 
 @settings(max_examples=40, deadline=None)
@@ -180,7 +211,12 @@ def test_going_on_from_plain_data_makes_no_difference(seed: int, stop: int) -> N
     frames = []
     for _ in range(30):
         rows = generator.integers((0, 0, 10, 10), (60, 60, 40, 40), (generator.integers(0, 5), 4))
-        frames.append([(float(score), tuple(map(int, row))) for score, row in zip(generator.random(len(rows)), rows)])
+        frames.append(
+            [
+                (float(score), tuple(map(int, row)))
+                for score, row in zip(generator.random(len(rows)), rows)
+            ]
+        )
     whole, again = Tracker(3), Tracker(3)
     for frame, found in enumerate(frames):
         expected = whole.update(frame, found)
@@ -192,7 +228,11 @@ def test_going_on_from_plain_data_makes_no_difference(seed: int, stop: int) -> N
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 20)] * 2), min_size=2, max_size=2))
+@given(
+    st.lists(
+        st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 20)] * 2), min_size=2, max_size=2
+    )
+)
 def test_costs_are_those_of_counted_pixels(boxes: list[tuple[int, int, int, int]]) -> None:
     canvas = np.zeros((2, 60, 60), bool)
     for layer, (top, left, height, width) in zip(canvas, boxes):

@@ -23,7 +23,9 @@ from mpn.network import Output
 from mpn.presets import preset
 
 
-def output_with(*, prediction=None, features=4, distance=None, prototypes=None, assignment=None, logits=None):
+def output_with(
+    *, prediction=None, features=4, distance=None, prototypes=None, assignment=None, logits=None
+):
     """An Output of which only the parts that losses look at are set; `features` is D."""
     nothing = torch.zeros(1)
     return Output(
@@ -59,7 +61,8 @@ def test_compactness_is_the_squared_distance_over_the_features():
         ([[1, 2, 3]] * 3, 1.0),  # identical
         ([[1, 2, 3], [-1, -2, -3]], 0.0),  # opposite: squared distance 4
         ([[1, 0, 0], [1, 0, 0], [0, 1, 0]], 1 / 3),  # one pair of three
-        ([[1, 0], [math.cos(math.pi / 6), 0.5]], math.sqrt(3) - 1),  # 30 degrees: 1 - (2 - 2 cos 30)
+        # 30 degrees: 1 - (2 - 2 cos 30)
+        ([[1, 0], [math.cos(math.pi / 6), 0.5]], math.sqrt(3) - 1),
         ([[1, 0], [0.5, math.sqrt(3) / 2]], 0.0),  # 60 degrees: squared distance 1, the margin
     ],
 )
@@ -111,7 +114,9 @@ def test_the_pseudo_loss_is_the_log_loss_of_each_position(factor):
     assert 0 < wanted.mean() < 1
     expected = log_loss(wanted.ravel(), 1 / (1 + np.exp(-logits.ravel())))
     for mask in (torch.from_numpy(tampered), torch.from_numpy(tampered.astype(np.uint8))):
-        assert pseudo_loss(torch.from_numpy(logits), mask).item() == pytest.approx(expected, rel=1e-5)
+        assert pseudo_loss(torch.from_numpy(logits), mask).item() == pytest.approx(
+            expected, rel=1e-5
+        )
 
 
 def test_loss_terms_are_those_that_there_are():
@@ -135,7 +140,9 @@ def test_loss_terms_are_those_that_there_are():
 
 
 def test_the_total_weighs_each_term_by_its_preset():
-    chosen = preset("small", compactness_weight=3.0, diversity_weight=5.0, usage_weight=2.0, pseudo_weight=7.0)
+    chosen = preset(
+        "small", compactness_weight=3.0, diversity_weight=5.0, usage_weight=2.0, pseudo_weight=7.0
+    )
     values = {"frame": 1.0, "compactness": 10.0, "diversity": 100.0, "usage": 1e3, "pseudo": 1e4}
     terms = {name: torch.tensor(value) for name, value in values.items()}
     assert total_loss(terms, chosen).item() == pytest.approx(1 + 30 + 500 + 2000 + 70000)
@@ -153,14 +160,18 @@ def test_prototypes_that_nearly_coincide_are_pushed_apart():
     prototypes = torch.tensor([[[1.0, 0.0], [1.0, 0.1]]], requires_grad=True)
     diversity_loss(prototypes).backward()
     moved = (prototypes - 0.1 * prototypes.grad).detach()
-    assert torch.cosine_similarity(*moved[0], dim=0) < torch.cosine_similarity(*prototypes.detach()[0], dim=0)
+    assert torch.cosine_similarity(*moved[0], dim=0) < torch.cosine_similarity(
+        *prototypes.detach()[0], dim=0
+    )
 
 
-# Ranking ----------------------------------------------------------------------------------------------
+# Ranking
+# ----------------------------------------------------------------------------------------------
 
 
 def test_ranking_by_hand():
-    # One window of 2x2 positions, one of them tampered with: pairs (3, 1), (3, 2) with the two hardest others.
+    # One window of 2x2 positions, one of them tampered with: pairs (3, 1), (3, 2) with the two
+    # hardest others.
     logits = torch.tensor([[[3.0, 1.0], [2.0, -5.0]]])
     tampered = torch.zeros(1, 4, 4, dtype=torch.bool)
     tampered[0, 1, 0] = True  # within position (0, 0)
@@ -175,7 +186,10 @@ def test_ranking_by_hand():
 
 def test_ranking_does_not_change_with_the_level_and_falls_with_order():
     generator = torch.Generator().manual_seed(0)
-    logits, tampered = torch.randn(3, 8, 8, generator=generator), torch.zeros(3, 16, 16, dtype=torch.bool)
+    logits, tampered = (
+        torch.randn(3, 8, 8, generator=generator),
+        torch.zeros(3, 16, 16, dtype=torch.bool),
+    )
     tampered[:2, 4:10, 4:10] = True
     first = ranking_loss(logits, tampered)
     assert ranking_loss(logits + 7, tampered).item() == pytest.approx(first.item(), rel=1e-5)

@@ -1,7 +1,8 @@
 """Adapting and learning to be adapted, against derivatives taken by hand.
 
-The hand-derived cases have one parameter p and quadratic losses a/2 (p - b)^2. A step of size s on it takes p - b
-to (1 - s a)(p - b), so that everything has a closed form; the numbers are such that float64 holds them exactly.
+The hand-derived cases have one parameter p and quadratic losses a/2 (p - b)^2. A step of size s on
+it takes p - b to (1 - s a)(p - b), so that everything has a closed form; the numbers are such that
+float64 holds them exactly.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def number(value):
 def meta_gradients(support, steps, second_order):
     """Query loss after adaptation, its gradients by p and by the step size."""
     p, size = number(START), number(SIZE)
-    adapted = meta.adapt(quadratic, {"p": p}, support, step_sizes={"p": size}, steps=steps, second_order=second_order)
+    adapted = meta.adapt(
+        quadratic, {"p": p}, support, step_sizes={"p": size}, steps=steps, second_order=second_order
+    )
     loss = quadratic(adapted, QUERY)
     return (loss.item(), *(gradient.item() for gradient in torch.autograd.grad(loss, [p, size])))
 
@@ -41,7 +44,8 @@ def meta_gradients(support, steps, second_order):
         (1, True, (4.5, 3.0, -24.0)),
         # The step's derivative by p, 1 - s a, becomes 1.
         (1, False, (4.5, 6.0, -24.0)),
-        # p3 = 1 + 2/8 = 1.25; by p 4 * 0.75 / 8; by s 3 * d/ds (1 - 2 s)^3 (p - 1) = 3 * -6 * 0.25 * 2.
+        # p3 = 1 + 2/8 = 1.25; by p 4 * 0.75 / 8; by s 3 * d/ds (1 - 2 s)^3 (p - 1) = 3 * -6 * 0.25
+        # * 2.
         (3, True, (1.125, 0.375, -9.0)),
         # By s the sum of the gradients at p = 3, 2, 1.5, as constants: 3 * -(4 + 2 + 1).
         (3, False, (1.125, 3.0, -21.0)),
@@ -58,7 +62,10 @@ def test_every_step_may_have_a_batch_of_its_own():
 
 
 def test_meta_sgd_has_a_step_size_for_every_element():
-    a, b = torch.tensor([2.0, 4.0], dtype=torch.float64), torch.tensor([1.0, -1.0], dtype=torch.float64)
+    a, b = (
+        torch.tensor([2.0, 4.0], dtype=torch.float64),
+        torch.tensor([1.0, -1.0], dtype=torch.float64),
+    )
     p = torch.tensor([3.0, 1.0], dtype=torch.float64, requires_grad=True)
     size = torch.tensor([0.25, 0.125], dtype=torch.float64, requires_grad=True)
     adapted = meta.adapt(quadratic, {"p": p}, (a, b), step_sizes={"p": size})
@@ -72,7 +79,9 @@ def test_meta_sgd_has_a_step_size_for_every_element():
 def test_reptile_moves_towards_the_mean_of_what_was_adapted():
     p = number(START)
     with torch.no_grad():
-        adapted = [meta.adapt(quadratic, {"p": p}, (2.0, b), step_sizes=SIZE, steps=3) for b in (1.0, -1.0)]
+        adapted = [
+            meta.adapt(quadratic, {"p": p}, (2.0, b), step_sizes=SIZE, steps=3) for b in (1.0, -1.0)
+        ]
     assert [one["p"].item() for one in adapted] == [1.25, -0.5]
     meta.reptile_gradients({"p": p}, adapted)
     assert p.grad.item() == 3 - 0.375
@@ -85,7 +94,11 @@ def test_reptile_moves_towards_the_mean_of_what_was_adapted():
 def test_accumulate_gives_the_gradient_of_the_mean_and_the_losses():
     p, size = number(START), number(SIZE)
     found = meta.accumulate(
-        quadratic, {"p": p}, [(SUPPORT, QUERY), (SUPPORT, (0.0, 0.0))], step_sizes={"p": size}, watch=True
+        quadratic,
+        {"p": p},
+        [(SUPPORT, QUERY), (SUPPORT, (0.0, 0.0))],
+        step_sizes={"p": size},
+        watch=True,
     )
     assert found == [(0.5 * 4 * 2.5**2, 4.5, 4.0), (0.0, 0.0, 4.0)]
     assert (p.grad.item(), size.grad.item()) == (1.5, -12.0)
@@ -97,7 +110,9 @@ def test_accumulate_gives_the_gradient_of_the_mean_and_the_losses():
 def test_a_support_loss_without_curvature_has_the_same_gradient_in_either_order(second_order):
     # 3 -> 3 - 2/4 = 2.5 by the slope 2; the derivative by p is 1, so 4 (2.5 - 0.5).
     p = number(START)
-    adapted = meta.adapt(lambda q, slope: slope * q["p"], {"p": p}, 2.0, step_sizes=SIZE, second_order=second_order)
+    adapted = meta.adapt(
+        lambda q, slope: slope * q["p"], {"p": p}, 2.0, step_sizes=SIZE, second_order=second_order
+    )
     assert torch.autograd.grad(quadratic(adapted, QUERY), p)[0].item() == 8.0
 
 
@@ -137,7 +152,9 @@ def test_a_task_s_graph_is_gone_before_the_next_one_begins(second_order):
         return quadratic({"p": Counted.apply(params["p"])}, batch)
 
     p = number(START)
-    meta.accumulate(loss_fn, {"p": p}, tasks(), step_sizes=SIZE, steps=2, second_order=second_order, count=3)
+    meta.accumulate(
+        loss_fn, {"p": p}, tasks(), step_sizes=SIZE, steps=2, second_order=second_order, count=3
+    )
     assert held == [0, 0, 0] and not Counted.alive
     assert p.grad is not None and p.grad.grad_fn is None
 
@@ -215,7 +232,9 @@ def test_a_loss_that_forgets_the_parameters_is_named():
     forgetful = lambda params, batch: module(batch).sum()  # noqa: E731
     for loss_fn in (forgetful, lambda params, batch: batch.sum()):
         with pytest.raises(MpnError, match="depends on none"):
-            meta.adapt(loss_fn, dict(nn.Linear(2, 1).named_parameters()), torch.ones(3, 2), step_sizes=0.1)
+            meta.adapt(
+                loss_fn, dict(nn.Linear(2, 1).named_parameters()), torch.ones(3, 2), step_sizes=0.1
+            )
         with pytest.raises(MpnError, match="depends on none"):
             meta.fine_tune(loss_fn, {"p": number(START)}, [torch.ones(3, 2)], learning_rate=0.1)
 
@@ -233,12 +252,19 @@ def test_a_mean_over_an_unknown_number_of_tasks_is_refused():
 
 def test_a_long_gradient_is_shortened_over_all_parameters_together():
     # Gradients 3 and 4, together 5: to 2.5 they are 1.5 and 2; to 6 they stay.
-    params = {"a": torch.tensor(3.0, dtype=torch.float64), "b": torch.tensor(4.0, dtype=torch.float64)}
+    params = {
+        "a": torch.tensor(3.0, dtype=torch.float64),
+        "b": torch.tensor(4.0, dtype=torch.float64),
+    }
 
     def loss(values, batch):
         return (values["a"] ** 2 + values["b"] ** 2) / 2
 
     shortened = meta.adapt(loss, params, (), step_sizes=0.1, clip_norm=2.5)
-    assert shortened["a"].item() == pytest.approx(3 - 0.15) and shortened["b"].item() == pytest.approx(4 - 0.2)
+    assert shortened["a"].item() == pytest.approx(3 - 0.15) and shortened[
+        "b"
+    ].item() == pytest.approx(4 - 0.2)
     whole = meta.adapt(loss, params, (), step_sizes=0.1, clip_norm=6.0)
-    assert whole["a"].item() == pytest.approx(3 - 0.3) and whole["b"].item() == pytest.approx(4 - 0.4)
+    assert whole["a"].item() == pytest.approx(3 - 0.3) and whole["b"].item() == pytest.approx(
+        4 - 0.4
+    )

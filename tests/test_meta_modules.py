@@ -25,7 +25,11 @@ def small_cnn():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 1))
 
 
-MODULES = {"cnn": (small_cnn, (4, 4)), "rnn": (lambda: LastStep(nn.RNN), (2,)), "gru": (lambda: LastStep(nn.GRU), (2,))}
+MODULES = {
+    "cnn": (small_cnn, (4, 4)),
+    "rnn": (lambda: LastStep(nn.RNN), (2,)),
+    "gru": (lambda: LastStep(nn.GRU), (2,)),
+}
 
 
 @pytest.fixture(params=MODULES)
@@ -57,7 +61,9 @@ def unrolled(module, params, support, query, size, second_order=True, steps=1):
 
     values = dict(params)
     for _ in range(steps):
-        gradients = torch.autograd.grad(loss_at(values, support), list(values.values()), create_graph=second_order)
+        gradients = torch.autograd.grad(
+            loss_at(values, support), list(values.values()), create_graph=second_order
+        )
         values = {name: value - size * g for (name, value), g in zip(values.items(), gradients)}
     return loss_at(values, query)
 
@@ -95,7 +101,11 @@ def test_gradients_by_parameters_and_step_sizes_agree_with_finite_differences(ca
     def query_loss(*tensors):
         values, steps = tensors[: len(params)], tensors[len(params) :]
         adapted = meta.adapt(
-            loss_fn, dict(zip(params, values)), [task[0], task[1]], step_sizes=dict(zip(params, steps)), steps=2
+            loss_fn,
+            dict(zip(params, values)),
+            [task[0], task[1]],
+            step_sizes=dict(zip(params, steps)),
+            steps=2,
         )
         return loss_fn(adapted, task[1])
 
@@ -108,9 +118,13 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
     body = {name: p for name, p in params.items() if name not in head}
     loss_fn, tasks = meta.functional_loss(module, F.mse_loss, body), tasks_of(support, query)
     adapted = meta.adapt(loss_fn, head, tasks[0][0], step_sizes=0.3)
-    assert set(adapted) == set(head) and not any(torch.equal(adapted[name], head[name]) for name in head)
+    assert set(adapted) == set(head) and not any(
+        torch.equal(adapted[name], head[name]) for name in head
+    )
     # Where both have a name, what is adapted counts.
-    other = meta.functional_loss(module, F.mse_loss, {**body, **{name: p + 1 for name, p in head.items()}})
+    other = meta.functional_loss(
+        module, F.mse_loss, {**body, **{name: p + 1 for name, p in head.items()}}
+    )
     assert torch.equal(other(adapted, tasks[0][1]), loss_fn(adapted, tasks[0][1]))
     # By finite differences: a change of the body along a random direction.
     meta.accumulate(loss_fn, head, tasks, step_sizes=0.3)
@@ -121,7 +135,10 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
     def at(step):
         moved = {name: (p + step * direction[name]).detach() for name, p in body.items()}
         moved_fn = meta.functional_loss(module, F.mse_loss, moved)
-        after = [moved_fn(meta.adapt(moved_fn, head, own, step_sizes=0.3), other).item() for own, other in tasks]
+        after = [
+            moved_fn(meta.adapt(moved_fn, head, own, step_sizes=0.3), other).item()
+            for own, other in tasks
+        ]
         return sum(after) / 2
 
     assert slope == pytest.approx((at(1e-5) - at(-1e-5)) / 2e-5, rel=1e-6)
@@ -129,14 +146,21 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
 
 @pytest.mark.parametrize("second_order", [True, False])
 @pytest.mark.parametrize("sizes", ["number", "tensors"])
-@pytest.mark.parametrize("case", ["cnn"], indirect=True)  # vmap has no rules for torch's recurrent layers
+# vmap has no rules for torch's recurrent layers
+@pytest.mark.parametrize("case", ["cnn"], indirect=True)
 def test_all_tasks_at_once_give_what_one_after_the_other_gives(case, sizes, second_order):
     module, params, support, query = case
     loss_fn = meta.functional_loss(module, F.mse_loss)
     learned = {name: torch.full_like(p, 0.2).requires_grad_() for name, p in params.items()}
     leaves = [*params.values(), *(learned.values() if sizes == "tensors" else ())]
-    how = {"step_sizes": learned if sizes == "tensors" else 0.2, "steps": 2, "second_order": second_order}
-    found = meta.accumulate(loss_fn, params, [([s, q], q) for s, q in tasks_of(support, query)], **how)
+    how = {
+        "step_sizes": learned if sizes == "tensors" else 0.2,
+        "steps": 2,
+        "second_order": second_order,
+    }
+    found = meta.accumulate(
+        loss_fn, params, [([s, q], q) for s, q in tasks_of(support, query)], **how
+    )
     one_by_one = [p.grad for p in leaves]
     for p in leaves:
         p.grad = None
@@ -156,7 +180,9 @@ def test_all_tasks_at_once_with_our_own_network(tiny):
     loss = lambda output, target: F.mse_loss(output.prediction, target) + output.compactness.mean()  # noqa: E731
     loss_fn = meta.functional_loss(network, loss, frozen)
     shape = (network.preset.window * network.preset.colours, 32, 48)
-    support, query = ((torch.rand(2, 1, *shape).double(), torch.rand(2, 1, 1, 32, 48).double()) for _ in range(2))
+    support, query = (
+        (torch.rand(2, 1, *shape).double(), torch.rand(2, 1, 1, 32, 48).double()) for _ in range(2)
+    )
     meta.accumulate(loss_fn, params, tasks_of(support, query), step_sizes=0.01)
     one_by_one = [p.grad.clone() for p in params.values()]
     meta.accumulate_together(loss_fn, params, support, query, step_sizes=0.01)
@@ -196,7 +222,10 @@ def test_any_optimiser_takes_the_gradients(case, together):
         meta.accumulate_together(loss_fn, params, support, query, step_sizes=size)
     else:
         meta.accumulate(loss_fn, params, tasks_of(support, query), step_sizes=size)
-    assert all(p.grad.shape == p.shape and p.grad.grad_fn is None and not p.grad.requires_grad for p in leaves)
+    assert all(
+        p.grad.shape == p.shape and p.grad.grad_fn is None and not p.grad.requires_grad
+        for p in leaves
+    )
     torch.nn.utils.clip_grad_norm_(leaves, 0.5)
     wanted = [p.detach() - 0.7 * p.grad for p in leaves]
     torch.optim.SGD(leaves, lr=0.7).step()

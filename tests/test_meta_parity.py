@@ -27,13 +27,19 @@ def network_of(weights, dtype):
 
 
 def loss_of(network, params):
-    """The published weighted sum as `loss_fn(params, batch)` of (window, target, decoded or None)."""
+    """The published weighted sum as `loss_fn(params, batch)` of (window, target, decoded or
+    None)."""
     frozen = {name: p for name, p in network.named_parameters() if name not in params}
 
     def loss_fn(values, batch):
         window, target, decoded = batch
-        output = functional_call(network, {**frozen, **values}, (window,), {"decoded": decoded}, strict=True)
-        frame, compactness = losses.frame_loss(output.prediction, target), losses.compactness_loss(output)
+        output = functional_call(
+            network, {**frozen, **values}, (window,), {"decoded": decoded}, strict=True
+        )
+        frame, compactness = (
+            losses.frame_loss(output.prediction, target),
+            losses.compactness_loss(output),
+        )
         return frame + compactness + 1e-4 * losses.diversity_loss(output.prototypes)
 
     return loss_fn
@@ -46,16 +52,26 @@ def meta_step(weights, names, dtype, *, whole):
     """
     network = network_of(weights, dtype)
     own = dict(network.named_parameters())
-    params = {name: own[name].detach().requires_grad_() for name in meta.target_names(network, TARGETS)}
+    params = {
+        name: own[name].detach().requires_grad_() for name in meta.target_names(network, TARGETS)
+    }
     generator = np.random.Generator(np.random.PCG64(9))
     sizes = {
-        name: torch.tensor(generator.uniform(0.005, 0.015, tuple(p.shape)), dtype=dtype, requires_grad=True)
+        name: torch.tensor(
+            generator.uniform(0.005, 0.015, tuple(p.shape)), dtype=dtype, requires_grad=True
+        )
         for name, p in params.items()
     }
-    clips = torch.tensor(np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (4, 15, 64, 64)), dtype=dtype)
+    clips = torch.tensor(
+        np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (4, 15, 64, 64)), dtype=dtype
+    )
     batches = [(half[:, :12], half[:, 12:]) for half in (clips[:2], clips[2:])]
-    task = tuple((window, target, None if whole else network.decode(window)) for window, target in batches)
-    (found,) = meta.accumulate(loss_of(network, params), params, [task], step_sizes=sizes, watch=True)
+    task = tuple(
+        (window, target, None if whole else network.decode(window)) for window, target in batches
+    )
+    (found,) = meta.accumulate(
+        loss_of(network, params), params, [task], step_sizes=sizes, watch=True
+    )
     assert all(p.grad is None for p in network.parameters())
     values = {"support_loss": np.array(found.support), "query_loss": np.array(found.after)}
     values |= {f"init_grad/{names[name]}": p.grad.numpy() for name, p in params.items()}
@@ -87,4 +103,6 @@ def test_a_meta_sgd_step_agrees_with_the_published_network(published, dtype, who
         expected = wanted[name]
         tolerance = gradient_tolerance if "/" in name else loss_tolerance
         assert value.shape == expected.shape, name
-        assert np.abs(value.astype(np.float64) - expected).max() <= tolerance * np.abs(expected).max(), name
+        assert (
+            np.abs(value.astype(np.float64) - expected).max() <= tolerance * np.abs(expected).max()
+        ), name

@@ -16,7 +16,15 @@ from mpn.meta_training import MetaTraining, first_sizes
 from mpn.network import build_model
 
 EARLY = ("encoder.block1.", "pseudo_head.")
-QUICK = {"steps": 4, "inner_steps": 2, "shots": (1, 2), "batch": 2, "queries": 2, "tasks": 2, "precision": "float32"}
+QUICK = {
+    "steps": 4,
+    "inner_steps": 2,
+    "shots": (1, 2),
+    "batch": 2,
+    "queries": 2,
+    "tasks": 2,
+    "precision": "float32",
+}
 
 
 def scenes(count=3, frames=160):
@@ -38,7 +46,9 @@ def base():
 
 
 def run(folder, *, resume=False, **options):
-    training = MetaTraining(base(), scenes(), MetaOptions(EARLY, **(QUICK | options)), folder, resume=resume)
+    training = MetaTraining(
+        base(), scenes(), MetaOptions(EARLY, **(QUICK | options)), folder, resume=resume
+    )
     return training, training.run()
 
 
@@ -78,13 +88,18 @@ def test_longer_gradients_are_shortened_to_the_median_of_the_first_tasks(tmp_pat
     norms = []
     for number in range(24):
         support, _ = training.task(number)
-        gradients = torch.autograd.grad(training.loss(training.params, support[0]), list(training.params.values()))
+        gradients = torch.autograd.grad(
+            training.loss(training.params, support[0]), list(training.params.values())
+        )
         norms.append(float(sum(g.square().sum() for g in gradients)) ** 0.5)
-    assert training.inner_clip == pytest.approx(sorted(norms)[11], rel=1e-4)  # torch's median is the lower one
+    # torch's median is the lower one
+    assert training.inner_clip == pytest.approx(sorted(norms)[11], rel=1e-4)
 
 
 def test_a_task_sees_its_scene_through_one_camera_of_its_own(tmp_path):
-    plain = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK, made_cameras=False), tmp_path / "plain")
+    plain = MetaTraining(
+        base(), scenes(), MetaOptions(EARLY, **QUICK, made_cameras=False), tmp_path / "plain"
+    )
     made = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "made")
     seen = [made.task(number)[1].target for number in (0, 0, 1)]
     assert torch.equal(seen[0], seen[1])
@@ -95,10 +110,14 @@ def test_a_task_sees_its_scene_through_one_camera_of_its_own(tmp_path):
 def test_meta_sgd_trains_initial_parameters_step_sizes_and_the_rest(tmp_path, second_order):
     before = {name: p.clone() for name, p in base().network.named_parameters()}
     training, _ = run(tmp_path / "run", second_order=second_order, steps=2, whole=True)
-    changed = {name for name, p in training.network.named_parameters() if not torch.equal(p, before[name])}
+    changed = {
+        name for name, p in training.network.named_parameters() if not torch.equal(p, before[name])
+    }
     assert {"encoder.block1.0.weight", "decoder.block4.0.weight", "head.0.weight"} <= changed
     fresh = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "other")
-    assert any(not torch.equal(size, fresh.log_sizes[name]) for name, size in training.log_sizes.items())
+    assert any(
+        not torch.equal(size, fresh.log_sizes[name]) for name, size in training.log_sizes.items()
+    )
 
 
 def test_only_what_is_adapted_is_trained_unless_so_asked(tmp_path):
@@ -111,7 +130,9 @@ def test_only_what_is_adapted_is_trained_unless_so_asked(tmp_path):
 def test_maml_keeps_its_step_sizes(tmp_path):
     training, _ = run(tmp_path / "run", algorithm="maml", steps=2)
     fresh = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "other")
-    assert all(torch.equal(size, fresh.log_sizes[name]) for name, size in training.log_sizes.items())
+    assert all(
+        torch.equal(size, fresh.log_sizes[name]) for name, size in training.log_sizes.items()
+    )
 
 
 def test_reptile_moves_the_targets_and_nothing_else(tmp_path):
@@ -123,7 +144,12 @@ def test_reptile_moves_the_targets_and_nothing_else(tmp_path):
 
 def test_meta_training_lowers_the_query_loss_after_adaptation(tmp_path):
     # The prediction alone: two inner steps, and an outer loop of some seconds, move it most.
-    options = QUICK | {"shots": (2,), "queries": 4, "first_change": 1e-3, "without": ("pseudo", "usage", "diversity")}
+    options = QUICK | {
+        "shots": (2,),
+        "queries": 4,
+        "first_change": 1e-3,
+        "without": ("pseudo", "usage", "diversity"),
+    }
     targets = ("encoder.block1.", "head.")
 
     def after(training):
@@ -167,7 +193,9 @@ def test_an_interrupted_run_ends_as_one_left_alone(tmp_path, monkeypatch):
     first, second = load_checkpoint(whole), load_checkpoint(resumed)
     own = dict(second.network.named_parameters())
     assert all(torch.equal(p, own[name]) for name, p in first.network.named_parameters())
-    assert all(torch.equal(s, second.meta.step_sizes[name]) for name, s in first.meta.step_sizes.items())
+    assert all(
+        torch.equal(s, second.meta.step_sizes[name]) for name, s in first.meta.step_sizes.items()
+    )
     logs = [log_of(tmp_path / name) for name in ("whole", "cut")]
     for line in logs[0] + logs[1]:
         del line["seconds"]
@@ -197,7 +225,13 @@ def test_what_cannot_be_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"steps": None}, {"algorithm": "sgd"}, {"inner_steps": 0}, {"precision": "half"}, {"first_change": 0.0}],
+    [
+        {"steps": None},
+        {"algorithm": "sgd"},
+        {"inner_steps": 0},
+        {"precision": "half"},
+        {"first_change": 0.0},
+    ],
 )
 def test_impossible_options_are_named(wrong):
     with pytest.raises(TrainingError, match=r"give either|sgd|inner steps|half|out of range"):

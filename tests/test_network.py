@@ -16,16 +16,21 @@ from tests.published import Written, prototype_unit
 def window_for(network, batch=2, size=None, dtype=torch.float32, seed=0):
     chosen = network.preset
     shape = (batch, chosen.window * chosen.colours, *(size or chosen.size))
-    return (torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1).to(dtype)
+    return (
+        torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2
+        - 1
+    ).to(dtype)
 
 
-# The prototype unit against its plain form -----------------------------------------------------------
+# The prototype unit against its plain form
+# -----------------------------------------------------------
 
 
 def make_unit(projection, learned_scales, dtype=torch.float64):
     torch.manual_seed(2)
     unit = PrototypeUnit(6, 5, projection=projection, learned_scales=learned_scales).to(dtype)
-    if learned_scales:  # away from their common start, so that they cannot be mistaken for one another
+    # away from their common start, so that they cannot be mistaken for one another
+    if learned_scales:
         unit.log_attention_scale.data.fill_(1.1)
         unit.log_assignment_scale.data.fill_(1.9)
     return unit
@@ -49,14 +54,23 @@ def unit_parts(unit, features):
 
 def written_parts(unit, features):
     written = written_out(unit, features)
-    return written.query, written.prototypes, written.assignment, written.aggregation, written.distance
+    return (
+        written.query,
+        written.prototypes,
+        written.assignment,
+        written.aggregation,
+        written.distance,
+    )
 
 
 def random_features(seed=3, shape=(2, 6, 4, 7), dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-UNITS = pytest.mark.parametrize("projection", [False, True]), pytest.mark.parametrize("scales", [False, True])
+UNITS = (
+    pytest.mark.parametrize("projection", [False, True]),
+    pytest.mark.parametrize("scales", [False, True]),
+)
 
 
 @UNITS[0]
@@ -118,7 +132,9 @@ def test_vmap_over_the_inverse_norm_and_the_unit():
     assert torch.allclose(mapped, 1 / y.norm(dim=-1, keepdim=True), rtol=1e-13)
 
     unit, stacked = make_unit(True, True), random_features(shape=(3, 2, 6, 4, 5))
-    for ours, *singles in zip(torch.func.vmap(unit)(stacked), *(unit(one) for one in stacked), strict=True):
+    for ours, *singles in zip(
+        torch.func.vmap(unit)(stacked), *(unit(one) for one in stacked), strict=True
+    ):
         assert torch.allclose(ours, torch.stack(singles), rtol=1e-11, atol=1e-12)
 
     def loss(features):
@@ -132,12 +148,14 @@ def test_vmap_over_the_inverse_norm_and_the_unit():
 
 def test_the_distance_never_falls_below_zero_where_query_and_prototype_coincide():
     unit = make_unit(False, False, torch.float32)
-    features = torch.randn(1, 6, 1, 1).expand(1, 6, 8, 8)  # one query everywhere is its own prototype
+    # one query everywhere is its own prototype
+    features = torch.randn(1, 6, 1, 1).expand(1, 6, 8, 8)
     distance = unit(features)[5]
     assert (distance >= 0).all() and distance.max() < 1e-5
 
 
-# Sizes -----------------------------------------------------------------------------------------------
+# Sizes
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(8, 8), (16, 40), (24, 8), (64, 48)])
@@ -171,7 +189,12 @@ def test_small_predicts_at_full_size_and_works_at_half(size, tiny):
     h, w = size[0] // 2, size[1] // 2
     assert output.prediction.shape == (2, 1, *size)
     assert output.pseudo_logits.shape == output.distance.shape == (2, h, w)
-    assert output.features.shape == (2, 8, h, w) and output.encoding.shape == (2, 32, h // 8, w // 8)
+    assert output.features.shape == (2, 8, h, w) and output.encoding.shape == (
+        2,
+        32,
+        h // 8,
+        w // 8,
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,10 +216,15 @@ def test_other_sizes_are_refused_with_the_nearest_that_fit(name, size, nearest):
         network(window_for(network, size=size))
 
 
-@pytest.mark.parametrize(("name", "size", "least"), [("base", (4, 64), "8x8"), ("small", (8, 8), "16x16")])
+@pytest.mark.parametrize(
+    ("name", "size", "least"), [("base", (4, 64), "8x8"), ("small", (8, 8), "16x16")]
+)
 def test_frames_smaller_than_the_least_are_refused(name, size, least):
     network = build_model(name, channels=2)
-    with pytest.raises(SizeError, match=f"{size[0]}x{size[1]} are smaller than the network needs.*{least} the least"):
+    with pytest.raises(
+        SizeError,
+        match=f"{size[0]}x{size[1]} are smaller than the network needs.*{least} the least",
+    ):
         network(window_for(network, size=size))
 
 
@@ -206,7 +234,8 @@ def test_windows_of_another_shape_are_refused(shape, tiny):
         tiny(torch.zeros(shape))
 
 
-# What the presets' options do ------------------------------------------------------------------------
+# What the presets' options do
+# ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [{}, {"unshuffle": 1}, {"grey": False}])
@@ -227,7 +256,9 @@ def test_the_pseudo_head_is_an_option_and_sees_the_decoder_only(tiny):
     first, second = tiny(window), without(window)
     assert second.pseudo_logits is None
     assert torch.equal(first.prediction, second.prediction)
-    gradients = torch.autograd.grad(first.pseudo_logits.sum(), list(tiny.prototype.parameters()), allow_unused=True)
+    gradients = torch.autograd.grad(
+        first.pseudo_logits.sum(), list(tiny.prototype.parameters()), allow_unused=True
+    )
     assert gradients == (None,) * len(gradients)
 
 
@@ -260,7 +291,9 @@ def test_weights_follow_the_seed():
         torch.manual_seed(seed)
         states.append(build_model("small", channels=4).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not torch.equal(states[0]["encoder.block1.0.weight"], states[2]["encoder.block1.0.weight"])
+    assert not torch.equal(
+        states[0]["encoder.block1.0.weight"], states[2]["encoder.block1.0.weight"]
+    )
 
 
 def test_unknown_presets_and_options_are_refused():
@@ -272,7 +305,8 @@ def test_unknown_presets_and_options_are_refused():
     assert build_model(chosen).preset == chosen
 
 
-# Precision, and use by name --------------------------------------------------------------------------
+# Precision, and use by name
+# --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["base", "small"])
@@ -284,7 +318,12 @@ def test_bfloat16_autocast_is_finite_and_near_float32(name):
     with torch.autocast("cpu", torch.bfloat16):
         narrow = network(window)
     assert narrow.features.dtype == torch.bfloat16
-    assert narrow.inverse_norm.dtype == narrow.assignment.dtype == narrow.distance.dtype == torch.float32
+    assert (
+        narrow.inverse_norm.dtype
+        == narrow.assignment.dtype
+        == narrow.distance.dtype
+        == torch.float32
+    )
     for part in ("prediction", "query", "prototypes", "assignment", "aggregation"):
         ours, exact = getattr(narrow, part).float(), getattr(wide, part)
         assert ours.isfinite().all()
@@ -301,12 +340,15 @@ def test_functional_call_takes_parameters_by_name(tiny):
     output = torch.func.functional_call(tiny, changed, (window,), strict=True)
     assert torch.allclose(output.prediction, tiny(window).prediction + 0.25, atol=1e-6)
     with pytest.raises(RuntimeError, match="(?i)unexpected"):
-        torch.func.functional_call(tiny, parameters | {"head.4.bais": window}, (window,), strict=True)
+        torch.func.functional_call(
+            tiny, parameters | {"head.4.bais": window}, (window,), strict=True
+        )
 
 
 @pytest.mark.parametrize("name", ["base", "small"])
 def test_second_order_gradients_flow_through_the_forward(name):
-    """The gradient of a loss after one step, by the parameters before it, against finite differences."""
+    """The gradient of a loss after one step, by the parameters before it, against finite
+    differences."""
     torch.manual_seed(6)
     network = build_model(name, channels=3, height=16, width=16).double()
     support, query = (window_for(network, dtype=torch.float64, seed=seed) for seed in (1, 2))
@@ -317,10 +359,16 @@ def test_second_order_gradients_flow_through_the_forward(name):
     def loss(values, window):
         output = torch.func.functional_call(network, fixed | values, (window,), strict=True)
         goal = window[:, : output.prediction.shape[1]]
-        return F.mse_loss(output.prediction, goal) + losses.compactness_loss(output) + output.prototypes.square().mean()
+        return (
+            F.mse_loss(output.prediction, goal)
+            + losses.compactness_loss(output)
+            + output.prototypes.square().mean()
+        )
 
     def after_step(values):
-        gradients = torch.autograd.grad(loss(values, support), list(values.values()), create_graph=True)
+        gradients = torch.autograd.grad(
+            loss(values, support), list(values.values()), create_graph=True
+        )
         moved = {key: p - 0.3 * g for (key, p), g in zip(values.items(), gradients, strict=True)}
         return loss(moved, query)
 
@@ -328,11 +376,15 @@ def test_second_order_gradients_flow_through_the_forward(name):
     found = torch.autograd.grad(after_step(leaves), list(leaves.values()))
     assert all(g.isfinite().all() and g.abs().max() > 0 for g in found)
     generator = torch.Generator().manual_seed(8)
-    directions = {key: torch.randn(p.shape, generator=generator, dtype=p.dtype) for key, p in start.items()}
+    directions = {
+        key: torch.randn(p.shape, generator=generator, dtype=p.dtype) for key, p in start.items()
+    }
     slope = sum((g * d).sum() for g, d in zip(found, directions.values(), strict=True))
     step = 1e-5
     ends = [
-        after_step({key: (p + sign * step * directions[key]).requires_grad_() for key, p in start.items()}).detach()
+        after_step(
+            {key: (p + sign * step * directions[key]).requires_grad_() for key, p in start.items()}
+        ).detach()
         for sign in (1, -1)
     ]
     assert torch.isclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)

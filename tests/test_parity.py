@@ -12,10 +12,29 @@ from mpn import losses
 from mpn.network import build_model
 from mpn.scoring import _frame_scores
 
-# The paper's network, tensor by tensor: two convolutions a block, and the transposed convolutions between.
+# The paper's network, tensor by tensor: two convolutions a block, and the transposed convolutions
+# between.
 BASE_SHAPES = [
-    *[(64, 12, 3, 3), (64,), (64, 64, 3, 3), (64,), (128, 64, 3, 3), (128,), (128, 128, 3, 3), (128,)],
-    *[(256, 128, 3, 3), (256,), (256, 256, 3, 3), (256,), (512, 256, 3, 3), (512,), (512, 512, 3, 3), (512,)],
+    *[
+        (64, 12, 3, 3),
+        (64,),
+        (64, 64, 3, 3),
+        (64,),
+        (128, 64, 3, 3),
+        (128,),
+        (128, 128, 3, 3),
+        (128,),
+    ],
+    *[
+        (256, 128, 3, 3),
+        (256,),
+        (256, 256, 3, 3),
+        (256,),
+        (512, 256, 3, 3),
+        (512,),
+        (512, 512, 3, 3),
+        (512,),
+    ],
     *[(512, 512, 3, 3), (512,), (512, 512, 3, 3), (512,), (512, 256, 3, 3), (256,)],
     *[(256, 512, 3, 3), (256,), (256, 256, 3, 3), (256,), (256, 128, 3, 3), (128,)],
     *[(128, 256, 3, 3), (128,), (128, 128, 3, 3), (128,), (128, 64, 3, 3), (64,)],
@@ -44,7 +63,10 @@ def forward_values(weights, clip, dtype):
     for parameter, values in zip(network.parameters(), weights, strict=True):
         assert tuple(parameter.shape) == values.shape
         parameter.data = torch.tensor(values, dtype=dtype)
-    window, target = torch.tensor(clip[:, :12], dtype=dtype), torch.tensor(clip[:, 12:], dtype=dtype)
+    window, target = (
+        torch.tensor(clip[:, :12], dtype=dtype),
+        torch.tensor(clip[:, 12:], dtype=dtype),
+    )
     with torch.no_grad():
         output = network(window)
     scores = [frame.parts for frame in _frame_scores(output, target.float(), 16, 4)]
@@ -61,7 +83,9 @@ def forward_values(weights, clip, dtype):
         "diversity_loss": losses.diversity_loss(output.prototypes),
         "consistency_loss": losses.consistency_loss(output.prototypes),
         "frame_loss": losses.frame_loss(output.prediction, target),
-        "frame_mse_unit_range": (((output.prediction + 1) / 2 - (target + 1) / 2) ** 2).mean(dim=(1, 2, 3)),
+        "frame_mse_unit_range": (((output.prediction + 1) / 2 - (target + 1) / 2) ** 2).mean(
+            dim=(1, 2, 3)
+        ),
         "parameter_sums": torch.stack([p.detach().sum() for p in network.parameters()]),
         "parameter_first": torch.stack([p.detach().flatten()[0] for p in network.parameters()]),
     }, {
@@ -71,7 +95,9 @@ def forward_values(weights, clip, dtype):
     }
 
 
-@pytest.mark.parametrize(("file", "seed", "sharp"), [("forward_64", 11, False), ("forward_sharp_64", 12, True)])
+@pytest.mark.parametrize(
+    ("file", "seed", "sharp"), [("forward_64", 11, False), ("forward_sharp_64", 12, True)]
+)
 def test_the_base_forward_agrees_with_the_published_network(reference, file, seed, sharp):
     with (reference / "parameters.csv").open() as text:
         rows = list(csv.DictReader(text))
@@ -86,7 +112,10 @@ def test_the_base_forward_agrees_with_the_published_network(reference, file, see
         for name, value in values.items():
             value, expected = value.double().numpy(), wanted[name]
             assert value.shape == expected.shape, name
-            assert np.abs(value - expected).max() <= tolerance * np.abs(expected).max(), (name, dtype)
+            assert np.abs(value - expected).max() <= tolerance * np.abs(expected).max(), (
+                name,
+                dtype,
+            )
         for name, value in scored.items():
             assert np.allclose(value, wanted[name], rtol=1e-4), (name, dtype)
         compared |= set(values)

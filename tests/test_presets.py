@@ -11,9 +11,18 @@ from mpn.presets import PRESETS, Preset, preset
 
 def test_base_is_the_papers_network():
     base = preset("base")
-    assert (base.size, base.grey, base.window, base.channels, base.prototypes) == ((256, 256), False, 4, 64, 10)
+    assert (base.size, base.grey, base.window, base.channels, base.prototypes) == (
+        (256, 256),
+        False,
+        4,
+        64,
+        10,
+    )
     assert (base.compactness_weight, base.diversity_weight, base.usage_weight) == (1.0, 1e-4, 0.0)
-    assert not (base.residual or base.projection or base.learned_scales or base.pseudo_head) and base.unshuffle == 1
+    assert (
+        not (base.residual or base.projection or base.learned_scales or base.pseudo_head)
+        and base.unshuffle == 1
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -23,7 +32,9 @@ def test_each_preset_is_called_by_its_name_and_fits_its_own_strides(name):
     assert chosen.height % chosen.stride == chosen.width % chosen.stride == 0
 
 
-@pytest.mark.parametrize(("grey", "unshuffle", "colours", "stride"), [(True, 1, 1, 8), (False, 2, 3, 16)])
+@pytest.mark.parametrize(
+    ("grey", "unshuffle", "colours", "stride"), [(True, 1, 1, 8), (False, 2, 3, 16)]
+)
 def test_colours_and_stride_follow_from_options(grey, unshuffle, colours, stride):
     chosen = preset("small", grey=grey, unshuffle=unshuffle)
     assert (chosen.colours, chosen.stride) == (colours, stride)
@@ -81,7 +92,9 @@ def test_options_out_of_range_are_refused(option, value, expected):
 
 
 def test_whole_numbers_may_stand_for_weights():
-    assert Preset.from_dict(preset("small").to_dict() | {"diversity_weight": 1}).diversity_weight == 1
+    assert (
+        Preset.from_dict(preset("small").to_dict() | {"diversity_weight": 1}).diversity_weight == 1
+    )
 
 
 def test_missing_options_are_named():

@@ -99,7 +99,9 @@ def test_paper_protocol_is_min_max_per_video_then_filter() -> None:
     series = {"a": rng.normal(size=25), "b": 100 + rng.normal(size=30)}
     for name, found in protocols.apply("paper", series).items():
         x = series[name]
-        assert found == pytest.approx(gaussian_by_hand((x - x.min()) / (x.max() - x.min())), abs=1e-9)
+        assert found == pytest.approx(
+            gaussian_by_hand((x - x.min()) / (x.max() - x.min())), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("a", [0.5, 0.0, 0.6])
@@ -126,7 +128,9 @@ def test_paper_pair_rises_where_the_planted_anomaly_is() -> None:
     assert np.isfinite(protocols.paper_pair(psnr_db, np.zeros(60))).all()
 
 
-@pytest.mark.parametrize("function", [protocols.exponential, protocols.paper_filter, protocols.min_max])
+@pytest.mark.parametrize(
+    "function", [protocols.exponential, protocols.paper_filter, protocols.min_max]
+)
 def test_gaps_are_refused(function) -> None:
     with pytest.raises(DataError, match="frame 2 is nan"):
         function(np.array([NAN, 1.0, NAN, 2.0]))
@@ -161,15 +165,19 @@ def test_wrong_use() -> None:
         protocols.paper_pair(np.ones(3), -np.ones(3))
 
 
-SERIES = {"score": np.array([NAN, 1.0, 3.0, 2.0]), "psnr_db": np.array([NAN, 30.0, 20.0, 25.0]),
-          "compactness": np.array([NAN, 0.01, 0.1, 0.01])}  # fmt: skip
+SERIES = {
+    "score": np.array([NAN, 1.0, 3.0, 2.0]),
+    "psnr_db": np.array([NAN, 30.0, 20.0, 25.0]),
+    "compactness": np.array([NAN, 0.01, 0.1, 0.01]),
+}
 
 
 def test_named_protocols_are_cells_of_the_matrix() -> None:
     series = {"v": np.random.default_rng(6).normal(size=60)}
     for protocol, place in protocols.CELLS.items():
         np.testing.assert_array_equal(
-            protocols.apply(protocol, series)["v"], protocols.series_of("score", {"score": series["v"]}, *place)
+            protocols.apply(protocol, series)["v"],
+            protocols.series_of("score", {"score": series["v"]}, *place),
         )
 
 
@@ -179,7 +187,9 @@ def test_the_paper_s_cell_of_the_pair_is_the_paper_s_pair() -> None:
     parts = []
     for x in (columns["psnr_db"], -10 * np.log10(columns["compactness"])):
         parts.append(gaussian_by_hand((x - x.min()) / (x.max() - x.min())))
-    assert protocols.series_of("pair", columns, "min-max", "paper") == pytest.approx(1 - sum(parts) / 2, abs=1e-9)
+    assert protocols.series_of("pair", columns, "min-max", "paper") == pytest.approx(
+        1 - sum(parts) / 2, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +198,8 @@ def test_the_paper_s_cell_of_the_pair_is_the_paper_s_pair() -> None:
         ("region", "absolute", "off", [NAN, 1, 3, 2]),
         ("region", "absolute", "causal", [NAN, 1, 1.6, 1.72]),
         ("region", "min-max", "off", [NAN, 0, 1, 0.5]),
-        ("region", "min-max", "causal", [NAN, 0, 0.3, 0.36]),  # min-max first: its own filter never reaches 1
+        # min-max first: its own filter never reaches 1
+        ("region", "min-max", "causal", [NAN, 0, 0.3, 0.36]),
         ("psnr", "absolute", "off", [NAN, -30, -20, -25]),
         ("psnr", "min-max", "off", [NAN, 0, 1, 0.5]),
         ("psnr_db", "absolute", "causal", [NAN, -30, -27, -26.4]),
@@ -199,7 +210,9 @@ def test_the_paper_s_cell_of_the_pair_is_the_paper_s_pair() -> None:
         ("pair", "min-max", "off", [NAN, 0, 1, 0.25]),
     ],
 )
-def test_cells_by_hand(score: str, normalisation: str, smoothing: str, expected: list[float]) -> None:
+def test_cells_by_hand(
+    score: str, normalisation: str, smoothing: str, expected: list[float]
+) -> None:
     found = protocols.series_of(score, SERIES, normalisation, smoothing)
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
@@ -210,13 +223,19 @@ def test_a_cell_is_live_exactly_if_later_frames_beyond_its_lookahead_change_noth
     normalisation: str, smoothing: str
 ) -> None:
     rng = np.random.default_rng(7)
-    columns = {"psnr_db": rng.uniform(20, 40, 80), "compactness": rng.uniform(0.01, 0.1, 80), "score": rng.random(80)}
+    columns = {
+        "psnr_db": rng.uniform(20, 40, 80),
+        "compactness": rng.uniform(0.01, 0.1, 80),
+        "score": rng.random(80),
+    }
     later = {name: values.copy() for name, values in columns.items()}
     for values in later.values():
         values[50:] *= 5
     described = protocols.cell(normalisation, smoothing)
     for score in protocols.SCORES:
-        before, after = (protocols.series_of(score, x, normalisation, smoothing) for x in (columns, later))
+        before, after = (
+            protocols.series_of(score, x, normalisation, smoothing) for x in (columns, later)
+        )
         changed = np.flatnonzero(~np.isclose(before, after, rtol=1e-12, atol=0))
         assert described.live == (changed[0] > 20)
         if described.live:
@@ -231,7 +250,9 @@ def test_the_first_score_of_the_paper_s_filter_waits_twice_as_long() -> None:
     for changed, same in ((14, False), (15, True)):
         later = x.copy()
         later[changed:] += 1
-        first = [protocols.series_of("score", {"score": y}, "absolute", "paper")[0] for y in (x, later)]
+        first = [
+            protocols.series_of("score", {"score": y}, "absolute", "paper")[0] for y in (x, later)
+        ]
         assert (first[0] == first[1]) == same
     assert "for 14)" in protocols.cell("absolute", "paper").why
 

@@ -30,17 +30,31 @@ def test_other_programs_read_it(tmp_path) -> None:
     with (tmp_path / "a_regions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["frame"] for row in rows] == ["4", "6", "6", "9"]
-    assert rows[0] == {"frame": "4", "time": "0.400", "track": "1", "score": "7.25", "top": "10", "left": "20",
-                       "height": "30", "width": "40"}  # fmt: skip
+    assert rows[0] == {
+        "frame": "4",
+        "time": "0.400",
+        "track": "1",
+        "score": "7.25",
+        "top": "10",
+        "left": "20",
+        "height": "30",
+        "width": "40",
+    }
     assert sizes[0] == sizes[1] < sizes[2] < sizes[3] == (tmp_path / "a_regions.csv").stat().st_size
 
 
 def test_what_was_written_is_read_back_in_any_order_of_columns(tmp_path) -> None:
     write(tmp_path / "a.csv")
     found = read_regions(tmp_path / "a.csv")
-    expected = [(frame, one.track, one.score, one.box) for frame, _, regions in FRAMES for one in regions]
-    assert [(row.frame, row.track, row.box) for row in found] == [(f, t, b) for f, t, _, b in expected]
-    assert [row.score for row in found] == pytest.approx([score for _, _, score, _ in expected], rel=1e-5)
+    expected = [
+        (frame, one.track, one.score, one.box) for frame, _, regions in FRAMES for one in regions
+    ]
+    assert [(row.frame, row.track, row.box) for row in found] == [
+        (f, t, b) for f, t, _, b in expected
+    ]
+    assert [row.score for row in found] == pytest.approx(
+        [score for _, _, score, _ in expected], rel=1e-5
+    )
     lines = [line.split(",")[::-1] for line in (tmp_path / "a.csv").read_text().split()]
     (tmp_path / "b.csv").write_text("\n".join(",".join(line) for line in lines))
     assert read_regions(tmp_path / "b.csv") == found

@@ -1,4 +1,5 @@
-"""Promised against observed false alarms: episodes counted by hand, exact intervals, a known tail."""
+"""Promised against observed false alarms: episodes counted by hand, exact intervals, a known
+tail."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def made() -> Calibration:
 
 
 def memoryless(seed: int, hours: float, fps: int = 1) -> np.ndarray:
-    """Every tenth frame an exponential peak, the others below 0: so many peaks an hour above x is known."""
+    """Every tenth frame an exponential peak, the others below 0: so many peaks an hour above x is
+    known."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-0.5, 0.0, int(3600 * fps * hours))
     x[::10] = rng.exponential(size=len(x[::10]))
@@ -41,7 +43,8 @@ def memoryless(seed: int, hours: float, fps: int = 1) -> np.ndarray:
 def test_episodes_and_rate_by_hand(made: Calibration) -> None:
     # Above 20 are 10 episodes of the hour, so 10 an hour is what 20 promises.
     other = {
-        "a": flat(1200, 100, 101, 500, height=25.0),  # at 1 frame/s the second peak begins where the first ends
+        # at 1 frame/s the second peak begins where the first ends
+        "a": flat(1200, 100, 101, 500, height=25.0),
         "b": flat(600, 3, height=19.0),
         "c": flat(1800, 7, 900, 1700, height=20.5),
     }
@@ -83,7 +86,8 @@ def test_the_interval_is_exact(count: int) -> None:
 
 
 def test_a_known_tail_keeps_its_promise_as_often_as_the_intervals_say() -> None:
-    """Twenty cameras, twenty hours of footage and two other ones each: beyond chance in about one of twenty."""
+    """Twenty cameras, twenty hours of footage and two other ones each: beyond chance in about one
+    of twenty."""
     verdicts, covered = [], 0
     for seed in range(20):
         fitted = calibrate({"v": memoryless(2 * seed, 20)}, 1)
@@ -101,17 +105,25 @@ def test_a_noisier_scene_is_seen_as_more_alarms_and_a_quieter_one_as_fewer() -> 
     fitted = calibrate({"v": memoryless(0, 5)}, 1)
     other = memoryless(1, 5)
     assert [p.verdict for p in reliability(fitted, {"v": 1.5 * other}, [6, 60])] == ["more", "more"]
-    assert [p.verdict for p in reliability(fitted, {"v": 0.7 * other}, [60, 90])] == ["fewer", "fewer"]
+    assert [p.verdict for p in reliability(fitted, {"v": 0.7 * other}, [60, 90])] == [
+        "fewer",
+        "fewer",
+    ]
 
 
-def test_footage_too_short_for_a_rate_says_nothing_of_it_unless_there_are_more(made: Calibration) -> None:
-    quiet, loud = flat(1800), flat(1800, 100, 900, height=99.0)  # half an hour: 1 an hour is half an episode
+def test_footage_too_short_for_a_rate_says_nothing_of_it_unless_there_are_more(
+    made: Calibration,
+) -> None:
+    # half an hour: 1 an hour is half an episode
+    quiet, loud = flat(1800), flat(1800, 100, 900, height=99.0)
     assert reliability(made, {"v": quiet}, [1])[0].verdict == "too short to say"
     assert reliability(made, {"v": quiet}, [2])[0].verdict == "kept"
     assert reliability(made, {"v": loud}, [0.1])[0].verdict == "more"  # 2 where 0.05 were promised
 
 
-def test_rates_that_cannot_be_shown_are_marked_and_in_the_order_asked_for(made: Calibration) -> None:
+def test_rates_that_cannot_be_shown_are_marked_and_in_the_order_asked_for(
+    made: Calibration,
+) -> None:
     promises = reliability(made, {"v": flat(3600)}, [60, 0.5, 1, 6])
     assert [p.rate for p in promises] == [60, 0.5, 1, 6]
     assert [p.extrapolated for p in promises] == [False, True, False, False]
@@ -132,7 +144,8 @@ def test_several_cameras_as_one(made: Calibration) -> None:
     one, two = (reliability(made, {"v": x}, [6, 60]) for x in (loud, quiet))
     merged = merge_promises([one, two])
     assert [(p.episodes, p.hours, p.observed) for p in merged] == [(18, 2.0, 9.0)] * 2
-    assert merged == reliability(made, {"a": loud, "b": quiet}, [6, 60])  # of one calibration: nothing is lost
+    # of one calibration: nothing is lost
+    assert merged == reliability(made, {"a": loud, "b": quiet}, [6, 60])
     other = calibrate({"hour": np.sin(np.arange(600.0))}, 1)
     mixed = merge_promises([one, reliability(other, {"v": quiet}, [6, 60])])
     assert all(math.isnan(p.threshold) for p in mixed)
@@ -145,7 +158,9 @@ def test_several_cameras_as_one(made: Calibration) -> None:
 
 
 def test_table_names_what_matters(made: Calibration) -> None:
-    lines = format_reliability(reliability(made, {"v": flat(3600, 50, height=99.0)}, [0.25, 10])).splitlines()
+    lines = format_reliability(
+        reliability(made, {"v": flat(3600, 50, height=99.0)}, [0.25, 10])
+    ).splitlines()
     assert len(lines) == 3
     assert "extrapolated" in lines[1]
     assert "extrapolated" not in lines[2]

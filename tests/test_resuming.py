@@ -1,4 +1,5 @@
-"""A run that was interrupted or killed ends as one left alone; another run is not resumed by mistake."""
+"""A run that was interrupted or killed ends as one left alone; another run is not resumed by
+mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +15,16 @@ from mpn import training
 from mpn.checkpoint import load_state
 from mpn.errors import CheckpointError, TrainingError
 from mpn.training import Training, train
-from tests.training_runs import OPTIONS, PRESET, STEPS, one_line, same_tensors, tensors, untimed, walkers
+from tests.training_runs import (
+    OPTIONS,
+    PRESET,
+    STEPS,
+    one_line,
+    same_tensors,
+    tensors,
+    untimed,
+    walkers,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +32,8 @@ def every_step_is_logged(monkeypatch):
     monkeypatch.setattr(training, "LOG_EVERY", 1)
 
 
-# Interruptions ---------------------------------------------------------------------------------------
+# Interruptions
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stop", [3, 7, 21])
@@ -73,7 +84,8 @@ def live(run, resume, prepare=lambda: None):
     process = os.fork()
     if not process:
         observe = prepare()
-        training.train(walkers(), PRESET, OPTIONS, os.path.join(folder, run), resume=resume, observe=observe)
+        run_folder = os.path.join(folder, run)
+        training.train(walkers(), PRESET, OPTIONS, run_folder, resume=resume, observe=observe)
         os._exit(0)
     status = os.waitpid(process, 0)[1]
     print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
@@ -101,18 +113,30 @@ live("killed", True)
 def test_a_run_killed_three_times_ends_as_one_left_alone(tmp_path):
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run(
-        [sys.executable, "-c", LIVES, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LIVES, str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.split() == ["0", "9", "9", "9", "0"], done.stderr[-2000:]
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     assert same_tensors(tensors(killed), tensors(alone))
     assert untimed(killed) == untimed(alone) and len(untimed(alone)) == STEPS
-    assert same_tensors(load_state(killed / "state.pt")["network"], load_state(alone / "state.pt")["network"])
+    assert same_tensors(
+        load_state(killed / "state.pt")["network"], load_state(alone / "state.pt")["network"]
+    )
     # What the killed writer left is gone.
-    assert sorted(os.listdir(killed)) == ["config.json", "log.jsonl", "model.safetensors", "state.pt"]
+    assert sorted(os.listdir(killed)) == [
+        "config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "state.pt",
+    ]
 
 
-# Refusals -------------------------------------------------------------------------------------------
+# Refusals
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -126,9 +150,19 @@ def stopped(finished, tmp_path):
     ("clips", "chosen", "options", "message"),
     [
         (4, replace(PRESET, channels=8), OPTIONS, "other preset: channels 4, here 8"),
-        (4, replace(PRESET, pseudo_head=False), OPTIONS, "other preset: pseudo_head True, here False"),
+        (
+            4,
+            replace(PRESET, pseudo_head=False),
+            OPTIONS,
+            "other preset: pseudo_head True, here False",
+        ),
         (4, PRESET, replace(OPTIONS, seed=1), "other options: seed 3, here 1"),
-        (4, PRESET, replace(OPTIONS, epochs=None, minutes=2), "options: minutes None, here 2, epochs 3, here None"),
+        (
+            4,
+            PRESET,
+            replace(OPTIONS, epochs=None, minutes=2),
+            "options: minutes None, here 2, epochs 3, here None",
+        ),
         (3, PRESET, OPTIONS, r"trained on other footage \(3 clips, here 3\)"),
         (6, PRESET, OPTIONS, r"trained on other footage \(3 clips, here 5\)"),
     ],
@@ -149,7 +183,9 @@ def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):
 
 
 def test_nothing_to_resume(tmp_path):
-    with pytest.raises(CheckpointError, match="nothing to resume: there is no .*state.pt; start without --resume"):
+    with pytest.raises(
+        CheckpointError, match="nothing to resume: there is no .*state.pt; start without --resume"
+    ):
         Training(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
 
 
@@ -161,7 +197,9 @@ def test_a_state_cut_in_half_is_named(stopped):
 
 
 def test_a_folder_with_a_run_is_not_written_over(stopped):
-    with pytest.raises(TrainingError, match="holds a run already: give --resume to go on, or another --out"):
+    with pytest.raises(
+        TrainingError, match="holds a run already: give --resume to go on, or another --out"
+    ):
         Training(walkers(), PRESET, OPTIONS, stopped)
     (stopped / "state.pt").rename(stopped / "model.safetensors")
     with pytest.raises(TrainingError, match="holds a run already"):

@@ -21,7 +21,8 @@ def largest_patch(values, side, step):
     return squares.mean(axis=(2, 3)).max()
 
 
-# Scores of a stream ----------------------------------------------------------------------------------
+# Scores of a stream
+# ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
@@ -43,7 +44,10 @@ def test_a_stream_scores_as_each_window_alone(tiny, batch_size):
             "compactness": output.compactness.mean().item(),
         }
         assert one.parts == pytest.approx(expected, rel=2e-4)
-        assert {name: grid.shape for name, grid in one.maps.items()} == {"error": (13, 21), "pseudo": (13, 21)}
+        assert {name: grid.shape for name, grid in one.maps.items()} == {
+            "error": (13, 21),
+            "pseudo": (13, 21),
+        }
         for name, grid in one.maps.items():
             assert grid.dtype == np.float32
             assert grid.max() == pytest.approx(one.parts[name])
@@ -56,12 +60,18 @@ def test_colour_frames_and_a_network_without_the_head():
     scored = list(score_frames(network, frames, patch=4))
     assert part_names(network) == ["error"]
     assert [one.frame for one in scored] == [4, 5]
-    assert set(scored[0].parts) == {"error", "psnr_db", "compactness"} and set(scored[0].maps) == {"error"}
-    window = torch.from_numpy(frames[1:5]).permute(0, 3, 1, 2).reshape(1, 12, 16, 24).float() / 127.5 - 1
+    assert set(scored[0].parts) == {"error", "psnr_db", "compactness"} and set(scored[0].maps) == {
+        "error"
+    }
+    window = (
+        torch.from_numpy(frames[1:5]).permute(0, 3, 1, 2).reshape(1, 12, 16, 24).float() / 127.5 - 1
+    )
     with torch.no_grad():
         predicted = (network(window).prediction[0].permute(1, 2, 0).numpy() + 1) / 2
     error = np.abs(predicted - frames[5] / 255)
-    assert scored[1].parts["error"] == pytest.approx(largest_patch(error.mean(axis=2), 4, 2), rel=1e-4)
+    assert scored[1].parts["error"] == pytest.approx(
+        largest_patch(error.mean(axis=2), 4, 2), rel=1e-4
+    )
     assert scored[1].parts["psnr_db"] == pytest.approx(-10 * np.log10((error**2).mean()), rel=1e-4)
 
 
@@ -112,7 +122,8 @@ def test_a_planted_square_raises_the_score_and_the_region_covers_it(tiny, top, l
     psnr = {frame: one.parts["psnr_db"] for frame, one in scored.items()}
     assert set(sorted(error, key=error.get)[-2:]) == {8, 9}  # it comes, and it goes
     assert error[8] > error[7] + 0.5 and psnr[8] < psnr[7] - 10
-    # In the source's pixels, three times as many: what is inside is the square, but for the grid's step.
+    # In the source's pixels, three times as many: what is inside is the square, but for the grid's
+    # step.
     y, x, h, w = region(scored[8].maps["error"], 8, (32, 48), (96, 144))
     assert (h, w) == (24, 24)
     assert abs(y - 3 * top) <= 3 and abs(x - 3 * left) <= 3
@@ -126,7 +137,8 @@ def test_bfloat16_scores_are_near(tiny):
         assert other.parts != one.parts
 
 
-# Patches and regions ---------------------------------------------------------------------------------
+# Patches and regions
+# ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,7 +147,9 @@ def test_bfloat16_scores_are_near(tiny):
 def test_patch_means_are_those_of_numpy(size, patch, step):
     values = np.random.default_rng(2).random((2, *size))
     side = min(patch, *size)
-    squares = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))[:, ::step, ::step]
+    squares = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))[
+        :, ::step, ::step
+    ]
     found = patch_means(torch.from_numpy(values), patch, step).numpy()
     assert found.shape == (2, (size[0] - side) // step + 1, (size[1] - side) // step + 1)
     assert np.allclose(found, squares.mean(axis=(3, 4)), rtol=1e-12)
@@ -170,7 +184,10 @@ def test_regions_stay_inside_the_source():
         source = tuple(map(int, generator.integers(60, 1000, 2)))
         top, left, height, width = region(grid, patch, size, source)
         assert 0 <= top <= top + height <= source[0] and 0 <= left <= left + width <= source[1]
-        assert abs(height - side * source[0] / size[0]) <= 1 and abs(width - side * source[1] / size[1]) <= 1
+        assert (
+            abs(height - side * source[0] / size[0]) <= 1
+            and abs(width - side * source[1] / size[1]) <= 1
+        )
 
 
 def test_a_patch_larger_than_the_frame_is_all_of_it():
@@ -180,16 +197,24 @@ def test_a_patch_larger_than_the_frame_is_all_of_it():
     assert region(grid, 50, (16, 32), (16, 32)) == (0, 16, 16, 16)
 
 
-# Recipes ---------------------------------------------------------------------------------------------
+# Recipes
+# ---------------------------------------------------------------------------------------------
 
 
 def test_parts_are_weighed_in_units_of_normal_frames():
-    parts = {"error": np.array([3.0, 5.0]), "pseudo": np.array([10.0, 30.0]), "psnr_db": np.array([1.0, 1.0])}
+    parts = {
+        "error": np.array([3.0, 5.0]),
+        "pseudo": np.array([10.0, 30.0]),
+        "psnr_db": np.array([1.0, 1.0]),
+    }
     normal = {"error": (3.0, 2.0), "pseudo": (20.0, 10.0)}
     assert combine(parts, {"error": 1.0, "pseudo": 1.0}, normal).tolist() == [-1.0, 2.0]
     assert combine(parts, {"error": 2.0, "pseudo": 0.5}, normal).tolist() == [-0.5, 2.5]
     # What doesn't count need not be known.
-    assert combine(parts, {"error": 0.0, "pseudo": 1.0}, {"pseudo": (20.0, 10.0)}).tolist() == [-1.0, 1.0]
+    assert combine(parts, {"error": 0.0, "pseudo": 1.0}, {"pseudo": (20.0, 10.0)}).tolist() == [
+        -1.0,
+        1.0,
+    ]
 
 
 def test_maps_and_numbers_are_combined_alike():

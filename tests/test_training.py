@@ -16,7 +16,17 @@ from mpn.checkpoint import load_checkpoint, load_state
 from mpn.datasets.windows import WindowDataset
 from mpn.errors import DataError, MpnError, TrainingError
 from mpn.training import Training, TrainingOptions, train
-from tests.training_runs import OPTIONS, PRESET, STEPS, lines, one_line, same_tensors, tensors, untimed, walkers
+from tests.training_runs import (
+    OPTIONS,
+    PRESET,
+    STEPS,
+    lines,
+    one_line,
+    same_tensors,
+    tensors,
+    untimed,
+    walkers,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +34,8 @@ def every_step_is_logged(monkeypatch):
     monkeypatch.setattr(training, "LOG_EVERY", 1)
 
 
-# A whole run -----------------------------------------------------------------------------------------
+# A whole run
+# -----------------------------------------------------------------------------------------
 
 
 def test_training_learns_an_easy_clip(tmp_path):
@@ -37,18 +48,33 @@ def test_training_learns_an_easy_clip(tmp_path):
 
 
 def test_the_run_folder_tells_everything(finished):
-    assert sorted(os.listdir(finished)) == ["config.json", "log.jsonl", "model.safetensors", "state.pt"]
+    assert sorted(os.listdir(finished)) == [
+        "config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "state.pt",
+    ]
     config = json.loads((finished / "config.json").read_text())
     assert config["preset"] == PRESET.to_dict()
     assert config["options"]["seed"] == 3 and config["options"]["epochs"] == 3
     assert [clip[:2] for clip in config["clips"]] == [[f"walk{i}", 14] for i in range(3)]
     log = lines(finished)
     assert [line["step"] for line in log] == list(range(1, STEPS + 1))
-    assert [line["epoch"] for line in log] == pytest.approx([step / 7 for step in range(1, STEPS + 1)])
-    assert all(set(line["losses"]) == {"frame", "compactness", "diversity", "usage", "pseudo"} for line in log)
+    assert [line["epoch"] for line in log] == pytest.approx(
+        [step / 7 for step in range(1, STEPS + 1)]
+    )
+    assert all(
+        set(line["losses"]) == {"frame", "compactness", "diversity", "usage", "pseudo"}
+        for line in log
+    )
     assert all(math.isfinite(value) for line in log for value in line["losses"].values())
     assert ["collapse" in line for line in log] == [False] * (STEPS - 1) + [True]
-    assert set(log[-1]["collapse"]) == {"prototype_cosine", "query_to_mean", "assignment_entropy", "usage_entropy"}
+    assert set(log[-1]["collapse"]) == {
+        "prototype_cosine",
+        "query_to_mean",
+        "assignment_entropy",
+        "usage_entropy",
+    }
 
 
 def test_the_model_holds_its_summary_and_normal_scores(finished):
@@ -103,7 +129,9 @@ def test_the_gradient_is_clipped(tmp_path, monkeypatch):
     step = torch.optim.Adam.step
 
     def watched(self, *args, **kwargs):
-        norms.append(math.sqrt(sum(float(p.grad.square().sum()) for p in self.param_groups[0]["params"])))
+        norms.append(
+            math.sqrt(sum(float(p.grad.square().sum()) for p in self.param_groups[0]["params"]))
+        )
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.Adam, "step", watched)
@@ -118,7 +146,8 @@ def test_observers_see_every_line(tmp_path):
     assert seen == lines(tmp_path)
 
 
-# Minutes ---------------------------------------------------------------------------------------------
+# Minutes
+# ---------------------------------------------------------------------------------------------
 
 
 class Clock:
@@ -170,10 +199,13 @@ def test_a_run_by_minutes_resumes_before_and_after_its_plan(tmp_path, monkeypatc
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 121))
 
 
-# Failures --------------------------------------------------------------------------------------------
+# Failures
+# --------------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_state_before(finished, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_state_before(
+    finished, tmp_path, monkeypatch
+):
     total_loss = training.total_loss
     calls = []
 
@@ -183,7 +215,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_state_before(finished, tm
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "total_loss", broken)
-        with pytest.raises(TrainingError, match="loss is not finite at step 6: .*rate than 0.002") as caught:
+        with pytest.raises(
+            TrainingError, match="loss is not finite at step 6: .*rate than 0.002"
+        ) as caught:
             train(walkers(), PRESET, OPTIONS, tmp_path)
     one_line(caught)
     assert load_state(tmp_path / "state.pt")["step"] == 5
@@ -212,7 +246,11 @@ def test_a_full_disk_stops_the_run_and_keeps_the_state(finished, tmp_path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(MpnError, match=r"cannot write .*state.pt .*the disk is full; the earlier file") as caught:
+        with pytest.raises(
+            MpnError,
+            match=r"cannot write .*state.pt .*the disk is full; the "
+            r"earlier file",
+        ) as caught:
             train(walkers(), PRESET, OPTIONS, tmp_path)
     one_line(caught)
     assert load_state(tmp_path / "state.pt")["step"] == 4
@@ -234,7 +272,8 @@ def test_footage_without_a_window(tmp_path):
 
 
 def test_held_out_footage_shorter_than_a_window_is_no_obstacle(tmp_path):
-    train(walkers(1, frames=20), PRESET, replace(OPTIONS, epochs=1), tmp_path)  # two frames are held out
+    # two frames are held out
+    train(walkers(1, frames=20), PRESET, replace(OPTIONS, epochs=1), tmp_path)
     model = load_checkpoint(tmp_path / "model.safetensors")
     assert [len(clip) for clip in model.normal["error"]] == [0]
     assert model.training["collapse"] == {}
@@ -276,7 +315,9 @@ def test_the_diagnostics_are_made_on_held_out_windows_in_float32(tmp_path, monke
     run = Training(walkers(), PRESET, OPTIONS, tmp_path)
     seen = []
     monkeypatch.setattr(
-        training, "collapse", lambda output: seen.append(output.features.dtype) or {"usage_entropy": len(seen)}
+        training,
+        "collapse",
+        lambda output: seen.append(output.features.dtype) or {"usage_entropy": len(seen)},
     )
     windows = len(WindowDataset(run.calibration_clips, 4))
     assert run.diagnose(4) == {"usage_entropy": 2.5} and seen == [torch.float32] * 4

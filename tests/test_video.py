@@ -19,7 +19,8 @@ def indices(source, **kwargs):
     return [trees.index_of(frame) for frame in source.frames(**kwargs)]
 
 
-# Pictures --------------------------------------------------------------------------------------------
+# Pictures
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".jpg", ".JPG", ".TIFF"])
@@ -97,8 +98,19 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix):
 def test_packed_bits_of_a_tiff_are_scaled(tmp_path, bits):
     values = ramp() >> (16 - bits)
     rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
-    data = b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)  # 64 values fill whole bytes
-    tags = [(256, 64), (257, 16), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, len(data))]
+    # 64 values fill whole bytes
+    data = b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
+    tags = [
+        (256, 64),
+        (257, 16),
+        (258, bits),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 16),
+        (279, len(data)),
+    ]
     entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags)
     directory = struct.pack(">H", len(tags)) + entries + bytes(4)
     (tmp_path / "x.tif").write_bytes(b"MM\0*" + struct.pack(">I", 8 + len(data)) + data + directory)
@@ -109,7 +121,9 @@ def test_packed_bits_of_a_tiff_are_scaled(tmp_path, bits):
 def test_a_portable_map_says_what_its_white_is(tmp_path, top):
     values = (ramp().astype(float) / 65535 * top).round()
     kind = ">u2" if top > 255 else "u1"
-    (tmp_path / "x.pgm").write_bytes(b"P5\n# made\n64 16\n%d\n" % top + values.astype(kind).tobytes())
+    (tmp_path / "x.pgm").write_bytes(
+        b"P5\n# made\n64 16\n%d\n" % top + values.astype(kind).tobytes()
+    )
     assert np.abs(read_image(tmp_path / "x.pgm") - values[:, :, None] / top * 255).max() <= 0.5
 
 
@@ -117,16 +131,29 @@ def test_transparency_is_left_out(tmp_path):
     colours = np.random.default_rng(4).integers(0, 256, (16, 24, 4), dtype=np.uint8)
     for suffix, factor in ((".png", 1), (".tif", 1), (".webp", 1), (".png", 257)):
         wide = colours.astype(np.uint16) * factor if factor > 1 else colours.copy()
-        wide[..., 3] = wide[..., 3] if suffix != ".webp" else 255  # it does not keep what cannot be seen
+        # it does not keep what cannot be seen
+        wide[..., 3] = wide[..., 3] if suffix != ".webp" else 255
         options = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []
         cv2.imwrite(str(tmp_path / f"x{suffix}"), wide, options)
-        assert np.array_equal(read_image(tmp_path / f"x{suffix}"), colours[..., :3]), (suffix, factor)
+        assert np.array_equal(read_image(tmp_path / f"x{suffix}"), colours[..., :3]), (
+            suffix,
+            factor,
+        )
 
 
-@pytest.mark.parametrize("mode, suffix, tolerance", [
-    ("P", ".png", 0), ("P", ".tif", 0), ("P", ".bmp", 0), ("1", ".png", 0), ("1", ".tif", 0), ("LA", ".png", 0),
-    ("CMYK", ".jpg", 4), ("CMYK", ".tif", 1),
-])
+@pytest.mark.parametrize(
+    "mode, suffix, tolerance",
+    [
+        ("P", ".png", 0),
+        ("P", ".tif", 0),
+        ("P", ".bmp", 0),
+        ("1", ".png", 0),
+        ("1", ".tif", 0),
+        ("LA", ".png", 0),
+        ("CMYK", ".jpg", 4),
+        ("CMYK", ".tif", 1),
+    ],
+)
 def test_other_kinds_of_colour(tmp_path, mode, suffix, tolerance):
     pillow = pytest.importorskip("PIL.Image")
     squares = np.kron([[0, 90, 250], [255, 120, 30]], np.ones((16, 16))).astype(np.uint8)
@@ -155,16 +182,20 @@ def test_ten_bits_in_sixteen_are_noted(tmp_path):
         for index in range(2):
             cv2.imwrite(str(tmp_path / name / f"{index}.png"), values)
     assert "16 bits but 0.png holds no value above 1,023" in open_source(tmp_path / "dark").notes[0]
-    assert open_source(tmp_path / "wide").notes == [] and open_source(tmp_path / "black").notes == []
+    assert (
+        open_source(tmp_path / "wide").notes == [] and open_source(tmp_path / "black").notes == []
+    )
 
 
-# Fitting ---------------------------------------------------------------------------------------------
+# Fitting
+# ---------------------------------------------------------------------------------------------
 
 
 def test_grey_weights_are_those_of_bt601():
     frame = np.zeros((1, 3, 3), np.uint8)
     frame[0, 0, 0] = frame[0, 1, 1] = frame[0, 2, 2] = 255  # blue, green, red
-    assert fit_frame(frame, grey=True)[0, :, 0].tolist() == [29, 150, 76]  # 0.114, 0.587, 0.299 of 255
+    # 0.114, 0.587, 0.299 of 255
+    assert fit_frame(frame, grey=True)[0, :, 0].tolist() == [29, 150, 76]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -181,13 +212,23 @@ def test_a_fitting_frame_is_left_alone():
     assert np.array_equal(fit_frame(frame, (8, 12)), frame)
 
 
-# Frame folders ---------------------------------------------------------------------------------------
+# Frame folders
+# ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [
-    {"start": 0}, {"start": 1}, {"start": 98, "digits": 1}, {"prefix": "frame_"}, {"suffix": ".jpg"},
-    {"suffix": ".tif"}, {"start": 0, "step": 5}, {"start": 8, "digits": 1},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": 0},
+        {"start": 1},
+        {"start": 98, "digits": 1},
+        {"prefix": "frame_"},
+        {"suffix": ".jpg"},
+        {"suffix": ".tif"},
+        {"start": 0, "step": 5},
+        {"start": 8, "digits": 1},
+    ],
+)
 def test_a_folder_gives_its_frames_in_order(tmp_path, options):
     source = open_source(trees.write_frames(tmp_path / "clip", 8, **options))
     assert indices(source) == INDICES and source.length == 8 and source.bad == []
@@ -217,10 +258,14 @@ def test_random_access_is_the_sequence(tmp_path, skip_bad):
         source.read(-1)
 
 
-@pytest.mark.parametrize("options, expected", [
-    ({"every": 3}, [0, 3, 6]), ({"start": 0.4, "fps": 10}, [4, 5, 6, 7, 8]),
-    ({"start": 0.1, "end": 0.8, "fps": 10, "every": 2}, [1, 3, 5, 7]),
-])
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({"every": 3}, [0, 3, 6]),
+        ({"start": 0.4, "fps": 10}, [4, 5, 6, 7, 8]),
+        ({"start": 0.1, "end": 0.8, "fps": 10, "every": 2}, [1, 3, 5, 7]),
+    ],
+)
 def test_part_of_a_folder(tmp_path, options, expected):
     source = open_source(trees.write_frames(tmp_path / "clip", 9), **options)
     found = [(source.position, trees.index_of(frame)) for frame in source.frames()]
@@ -247,12 +292,18 @@ def test_only_the_part_that_is_shown_need_be_whole(tmp_path):
 
 def test_part_of_a_folder_takes_a_rate_and_a_start_within_it(tmp_path):
     folder = trees.write_frames(tmp_path / "clip", 9)
-    with pytest.raises(DataError, match=r"clip: its frame rate is unknown, so start and end .*--fps"):
+    with pytest.raises(
+        DataError,
+        match=r"clip: its frame rate is unknown, so start and end "
+        r".*--fps",
+    ):
         open_source(folder, start=1)
     with pytest.raises(DataError, match=r"clip: has no frame from 3 s on, it is 0\.9 s long"):
         open_source(folder, fps=10, start=3)
     source = open_source(folder, every=2)
-    assert [source.position[0] for _ in source.frames()] == [0, 2, 4, 6, 8] and np.isnan(source.position[1])
+    assert [source.position[0] for _ in source.frames()] == [0, 2, 4, 6, 8] and np.isnan(
+        source.position[1]
+    )
     source.fps = Fraction(5)  # of what is given, so 10 for the folder
     assert source.position == (8, 0.8)
 
@@ -300,7 +351,11 @@ def test_bad_frames_at_the_start_are_replaced_by_the_one_after(tmp_path):
 def test_a_frame_of_another_size_stops_or_is_replaced(tmp_path):
     folder = trees.write_frames(tmp_path / "clip", 6)
     cv2.imwrite(str(folder / "004.png"), trees.frame(4, (24, 32)))
-    with pytest.raises(FrameError, match=r"frame 4 \(004\.png\) is 32x24 where the first frame is 64x48"):
+    with pytest.raises(
+        FrameError,
+        match=r"frame 4 \(004\.png\) is 32x24 where the first frame is "
+        r"64x48",
+    ):
         list(open_source(folder).frames(size=(24, 32)))
     source = open_source(folder, skip_bad=True)
     assert indices(source) == [0, 1, 2, 3, 3, 5] and source.bad[0].index == 4
@@ -314,7 +369,8 @@ def test_a_folder_of_nothing_but_bad_frames(tmp_path):
         open_source(folder, skip_bad=True)
 
 
-# Video files -----------------------------------------------------------------------------------------
+# Video files
+# -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
@@ -340,14 +396,19 @@ def test_an_absurd_rate_given_is_refused(tmp_path):
 
 def test_a_text_file_called_mp4(tmp_path, capfd):
     (tmp_path / "clip.mp4").write_text("this is not a video\n" * 50)
-    with pytest.raises(FrameError, match=r"clip\.mp4: is no video that OpenCV can decode \(1,000 bytes of text\)"):
+    with pytest.raises(
+        FrameError,
+        match=r"clip\.mp4: is no video that OpenCV can decode \(1,000 "
+        r"bytes of text\)",
+    ):
         open_source(tmp_path / "clip.mp4")
     assert capfd.readouterr().err == ""  # nothing of FFmpeg's own
 
 
 def test_a_digit_in_its_name_does_not_make_it_a_pattern_of_pictures(tmp_path):
     for file in trees.write_frames(tmp_path / "clips", 3, prefix="clip").iterdir():
-        file.rename(file.with_suffix(".avi"))  # OpenCV's pattern reader would play all three as one video
+        # OpenCV's pattern reader would play all three as one video
+        file.rename(file.with_suffix(".avi"))
     (tmp_path / "clips" / "clip000.avi").write_text("x")
     with pytest.raises(FrameError, match="is no video"):
         open_source(tmp_path / "clips" / "clip000.avi")

@@ -1,4 +1,5 @@
-"""A training of a second or two, and what a run folder holds, for the tests of training and of resuming."""
+"""A training of a second or two, and what a run folder holds, for the tests of training and of
+resuming."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from mpn.training import TrainingOptions
 
 PRESET = preset("small", channels=4, height=32, width=48)
 # Three clips of ten windows are trained on (the fourth is held out): 7 steps an epoch.
-OPTIONS = TrainingOptions(epochs=3, batch_size=4, learning_rate=2e-3, warmup=5, precision="float32", seed=3)
+OPTIONS = TrainingOptions(
+    epochs=3, batch_size=4, learning_rate=2e-3, warmup=5, precision="float32", seed=3
+)
 STEPS = 21
 TIMES = ("seconds", "samples_per_second")
 
@@ -39,7 +42,9 @@ def lines(folder):
 
 
 def untimed(folder):
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines(folder)]
+    return [
+        {name: value for name, value in line.items() if name not in TIMES} for line in lines(folder)
+    ]
 
 
 def tensors(folder):
@@ -47,7 +52,9 @@ def tensors(folder):
 
 
 def same_tensors(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 def one_line(caught):

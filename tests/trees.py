@@ -1,7 +1,7 @@
 """Tiny data sets in every layout, videos and label files, written to a temporary folder.
 
-Frame k shows k in binary as six dark or bright stripes, which survive JPEG, MPEG-4 and resizing, so that a
-test can ask which frame it was given without a recording of our own output.
+Frame k shows k in binary as six dark or bright stripes, which survive JPEG, MPEG-4 and resizing, so
+that a test can ask which frame it was given without a recording of our own output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".mkv": "mp4v"}
 
 
 def frame(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Frame `index` (0 to 63): uint8 (H, W, 3), six vertical stripes, the leftmost for the lowest bit."""
+    """Frame `index` (0 to 63): uint8 (H, W, 3), six vertical stripes, the leftmost for the lowest
+    bit."""
     stripe = np.minimum(np.arange(size[1]) * BITS // size[1], BITS - 1)
     row = np.where(index >> stripe & 1, 200, 40).astype(np.uint8)
     return np.repeat(np.repeat(row[None, :, None], size[0], 0), 3, 2)
@@ -31,8 +32,17 @@ def index_of(picture: np.ndarray) -> int:
     return sum(1 << bit for bit in range(BITS) if picture[:, centres[bit]].mean() > 120)
 
 
-def write_frames(folder: Path, count: int, *, suffix: str = ".png", start: int = 0, step: int = 1,
-                 digits: int = 3, prefix: str = "", size: tuple[int, int] = SIZE) -> Path:
+def write_frames(
+    folder: Path,
+    count: int,
+    *,
+    suffix: str = ".png",
+    start: int = 0,
+    step: int = 1,
+    digits: int = 3,
+    prefix: str = "",
+    size: tuple[int, int] = SIZE,
+) -> Path:
     """A folder of `count` pictures called PREFIX + number + SUFFIX."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -44,7 +54,9 @@ def write_frames(folder: Path, count: int, *, suffix: str = ".png", start: int =
 def write_video(path: Path, count: int, *, fps: float = 10, size: tuple[int, int] = SIZE) -> Path:
     """A video file of `count` frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*CODECS[path.suffix]), fps, size[::-1])
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*CODECS[path.suffix]), fps, size[::-1]
+    )
     assert writer.isOpened()
     for index in range(count):
         writer.write(frame(index, size))
@@ -134,10 +146,13 @@ def scenes(root: Path) -> Path:
 
 
 def write_gt_mat(path: Path, form: str = "rows") -> Path:
-    """Intervals as `gt`, from 1, last frame included. rows: 2xK; columns: Kx2; cells: nested once more."""
+    """Intervals as `gt`, from 1, last frame included. rows: 2xK; columns: Kx2; cells: nested once
+    more."""
     cell = np.empty((1, len(TESTING)), object)
     for number, key in enumerate(TESTING):
-        pairs = np.array([(start + 1, stop) for start, stop in ANOMALIES[key]], np.uint8).reshape(-1, 2)
+        pairs = np.array([(start + 1, stop) for start, stop in ANOMALIES[key]], np.uint8).reshape(
+            -1, 2
+        )
         value = pairs if form == "columns" else pairs.T
         if form == "cells":
             value, inner = np.empty((1, 1), object), value
@@ -158,7 +173,9 @@ def write_avenue_masks(folder: Path) -> Path:
     return folder
 
 
-def write_mask_pictures(folder: Path, names: str, suffix: str, start: int = 0, value: int = 255) -> Path:
+def write_mask_pictures(
+    folder: Path, names: str, suffix: str, start: int = 0, value: int = 255
+) -> Path:
     """FOLDER/NAME/NNN.SUFFIX for every frame of every test video."""
     for key in TESTING:
         place = folder / names.format(int(key))
@@ -172,7 +189,9 @@ def write_m(path: Path, lists: list[str] | None = None) -> Path:
     """UCSD's script of intervals, one entry per test video."""
     lists = lists or ["3:5, 8", "", "1:7"]
     lines = ["% ground truth, gt_frame = [999]", "TestVideoFile = {};"]
-    path.write_text("\n".join(lines + [f"TestVideoFile{{end+1}}.gt_frame = [{words}];" for words in lists]))
+    path.write_text(
+        "\n".join(lines + [f"TestVideoFile{{end+1}}.gt_frame = [{words}];" for words in lists])
+    )
     return path
 
 

@@ -54,18 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(verb: str, arguments: Sequence[str] | None = None) -> int:
-    """One verb with its arguments; the exit code. Errors are one line on stderr, a traceback with --debug."""
+    """One verb with its arguments; the exit code. Errors are one line on stderr, a traceback with
+    --debug."""
     module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
     parser: argparse.ArgumentParser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
-    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all)")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="processor threads (default: all)"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     return guarded(module.main, options, f"mpn {verb}")
 
 
 def guarded(action: Callable[..., None], options: argparse.Namespace, name: str) -> int:
-    """Runs a verb; what it raises becomes a line on stderr, which begins with `name`, and an exit code."""
+    """Runs a verb; what it raises becomes a line on stderr, which begins with `name`, and an exit
+    code."""
     try:
         if options.threads:
             import torch
@@ -77,7 +81,9 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
     except KeyboardInterrupt:
         print("\ninterrupted; what was written so far is kept", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone, as with `| head`; the interpreter flushes once more
+    except (
+        BrokenPipeError
+    ):  # the reader of stdout has gone, as with `| head`; the interpreter flushes once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except UsageError as error:

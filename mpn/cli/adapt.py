@@ -22,7 +22,7 @@ from mpn.guard import LIMIT
 
 EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   python -m mpn adapt frames/01 --fps 10 --shots 20
-  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta --steps 50
+  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
   python -m mpn adapt --rollback --out lobby.camera.safetensors"""
 MODEL = "meta.safetensors"
 
@@ -31,43 +31,93 @@ def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
     own = new_parser(
         "adapt",
-        "Adapts a model to a new camera from a handful of windows of its normal footage, sets the camera's threshold "
-        "on the rest, and writes both as a camera file, which is given wherever a checkpoint is.",
+        "Adapts a model to a new camera from a handful of windows of its normal footage, sets the "
+        "camera's threshold on the rest, and writes both as a camera file, which is given wherever "
+        "a checkpoint is.",
         EXAMPLES,
     )
-    own.add_argument("source", nargs="?", type=Path, metavar="SOURCE", help="normal footage: a video, a frame folder")
-    own.add_argument("--shots", type=positive, metavar="K", help="windows to adapt on, spread over it (default: 10)")
+    own.add_argument(
+        "source",
+        nargs="?",
+        type=Path,
+        metavar="SOURCE",
+        help="normal footage: a video, a frame folder",
+    )
+    own.add_argument(
+        "--shots",
+        type=positive,
+        metavar="K",
+        help="windows to adapt on, spread over it (default: 10)",
+    )
     own.add_argument(
         "--steps",
         type=positive,
         metavar="N",
-        help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was meta-trained with)",
+        help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was "
+        "meta-trained with)",
     )
     own.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help=f"the model to adapt (default: checkpoints/{MODEL})"
-    )
-    own.add_argument("--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder")
-    own.add_argument(
-        "--method", choices=("meta", "adam"),
-        help="adam: finds more (default); meta: the learned step sizes of a meta-trained model, in half a second",
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help=f"the model to adapt (default: checkpoints/{MODEL})",
     )
     own.add_argument(
-        "--learning-rate", type=above_zero, metavar="RATE", help=f"of adam (default: {FINE_TUNING_RATE:g})"
+        "--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder"
     )
-    own.add_argument("--targets", choices=TARGETS, help="parameters to adapt, of adam (default: as the model says)")
-    own.add_argument("--seed", type=from_zero, help="of the made anomalies that it learns from (default: 0)")
-    own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the source says")
     own.add_argument(
-        "--false-alarms-per-hour", type=above_zero, metavar="RATE", help="the threshold that is shown (default: 1)"
+        "--method",
+        choices=("meta", "adam"),
+        help="adam: finds more (default); meta: the learned step sizes of a meta-trained model, in "
+        "half a second",
     )
-    own.add_argument("--no-guard", action="store_true", help="take windows that look anomalous beside the rest, too")
-    own.add_argument("--force", action="store_true", help="write it even if held-out footage is predicted worse")
-    own.add_argument("--standalone", action="store_true", help="write a whole model, which needs no base beside it")
-    own.add_argument("--skip-bad", action="store_true", help="go on without frames that can't be read")
-    own.add_argument("--rollback", action="store_true", help="put the earlier version of --out back in its place")
+    own.add_argument(
+        "--learning-rate",
+        type=above_zero,
+        metavar="RATE",
+        help=f"of adam (default: {FINE_TUNING_RATE:g})",
+    )
+    own.add_argument(
+        "--targets",
+        choices=TARGETS,
+        help="parameters to adapt, of adam (default: as the model says)",
+    )
+    own.add_argument(
+        "--seed", type=from_zero, help="of the made anomalies that it learns from (default: 0)"
+    )
+    own.add_argument(
+        "--fps", type=above_zero, help="frames per second, instead of what the source says"
+    )
+    own.add_argument(
+        "--false-alarms-per-hour",
+        type=above_zero,
+        metavar="RATE",
+        help="the threshold that is shown (default: 1)",
+    )
+    own.add_argument(
+        "--no-guard",
+        action="store_true",
+        help="take windows that look anomalous beside the rest, too",
+    )
+    own.add_argument(
+        "--force", action="store_true", help="write it even if held-out footage is predicted worse"
+    )
+    own.add_argument(
+        "--standalone",
+        action="store_true",
+        help="write a whole model, which needs no base beside it",
+    )
+    own.add_argument(
+        "--skip-bad", action="store_true", help="go on without frames that can't be read"
+    )
+    own.add_argument(
+        "--rollback", action="store_true", help="put the earlier version of --out back in its place"
+    )
     own.add_argument("--device", default="cpu", help="cpu or cuda")
     own.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    own.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    own.add_argument(
+        "--json", action="store_true", help="print one JSON document instead of the table"
+    )
     return own
 
 
@@ -81,7 +131,10 @@ def main(options: argparse.Namespace) -> None:
     detector = _open(options)
     method = options.method or "adam"
     if method == "meta" and (options.learning_rate or options.targets):
-        raise UsageError("--learning-rate and --targets are of --method adam: the learned step sizes have their own")
+        raise UsageError(
+            "--learning-rate and --targets are of --method adam: the learned step "
+            "sizes have their own"
+        )
     chosen = CameraOptions(
         shots=options.shots or 10,
         adaptation=Adaptation(
@@ -96,22 +149,36 @@ def main(options: argparse.Namespace) -> None:
         force=options.force,
         standalone=options.standalone,
     )
-    adapted, report = adapt_camera(detector, options.source, chosen, fps=options.fps, skip_bad=options.skip_bad)
+    adapted, report = adapt_camera(
+        detector, options.source, chosen, fps=options.fps, skip_bad=options.skip_bad
+    )
     kept = write_camera(out, adapted, standalone=options.standalone)
     seconds = time.monotonic() - began
     if options.json:
-        facts = {"file": str(out), "bytes": out.stat().st_size, "earlier_version": str(kept) if kept else None}
+        facts = {
+            "file": str(out),
+            "bytes": out.stat().st_size,
+            "earlier_version": str(kept) if kept else None,
+        }
         print(json.dumps(_finite(report.to_dict() | facts | {"seconds": round(seconds, 2)})))
         return
     print(_text(report, seconds))
-    print(f"written: {out} ({out.stat().st_size / 1e6:.2f} MB)" + (f"; the earlier one is now {kept}" if kept else ""))
+    print(
+        f"written: {out} ({out.stat().st_size / 1e6:.2f} "
+        "MB)" + (f"; the earlier one is now {kept}" if kept else "")
+    )
     print(f"next: python -m mpn score VIDEO --checkpoint {out}")
 
 
 def _out(options: argparse.Namespace) -> Path:
-    """Where the result goes. Raises UsageError where that is not known, or cannot be a camera file or a model."""
+    """Where the result goes. Raises UsageError where that is not known, or cannot be a camera file
+    or a model."""
     if options.source is None and not (options.rollback and options.out):
-        missing = "--out FILE, what to put back" if options.rollback else "SOURCE, normal footage to adapt on"
+        missing = (
+            "--out FILE, what to put back"
+            if options.rollback
+            else "SOURCE, normal footage to adapt on"
+        )
         raise UsageError(f"{missing}, is missing")
     suffix = ".safetensors" if options.standalone else CAMERA_SUFFIX
     if options.out is None:
@@ -124,22 +191,51 @@ def _out(options: argparse.Namespace) -> Path:
 
 
 def _roll_back(out: Path, options: argparse.Namespace) -> None:
-    useful = ("source", "out", "rollback", "standalone", "json", "debug", "threads", "device", "precision")
-    given = [name for name, value in vars(options).items() if name not in useful and value not in (None, False)]
+    useful = (
+        "source",
+        "out",
+        "rollback",
+        "standalone",
+        "json",
+        "debug",
+        "threads",
+        "device",
+        "precision",
+    )
+    given = [
+        name
+        for name, value in vars(options).items()
+        if name not in useful and value not in (None, False)
+    ]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"--rollback puts an earlier file back, it adapts nothing: {names} has no effect")
+        raise UsageError(
+            f"--rollback puts an earlier file back, it adapts nothing: {names} has no effect"
+        )
     version, replaced = rollback(out)
     if options.json:
-        print(json.dumps({"file": str(out), "restored": str(version), "kept": str(replaced) if replaced else None}))
+        print(
+            json.dumps(
+                {
+                    "file": str(out),
+                    "restored": str(version),
+                    "kept": str(replaced) if replaced else None,
+                }
+            )
+        )
         return
-    print(f"{out} is what {version.name} was" + (f"; what was there is now {replaced}" if replaced else ""))
+    print(
+        f"{out} is what {version.name} "
+        "was" + (f"; what was there is now {replaced}" if replaced else "")
+    )
 
 
 def _open(options: argparse.Namespace) -> Detector:
     path = options.checkpoint or RELEASED / MODEL
     if options.checkpoint is None and not path.exists():
-        raise CheckpointError(f"there is no released model {path}: give --checkpoint FILE, as train.py writes it")
+        raise CheckpointError(
+            f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
+        )
     checkpoint = load_checkpoint(path)
     height, width = checkpoint.preset.size
     print(f"{path}: preset {checkpoint.preset.name}, frames of {height}x{width}", file=sys.stderr)
@@ -151,7 +247,9 @@ def _targets(detector: Detector, name: str | None) -> tuple[str, ...] | None:
     if name is None:
         return None
     names = [own for own, _ in detector.network.named_parameters()]
-    return tuple(t for t in TARGETS[name] if t.startswith("*") or any(own.startswith(t) for own in names))
+    return tuple(
+        t for t in TARGETS[name] if t.startswith("*") or any(own.startswith(t) for own in names)
+    )
 
 
 def _finite(value: Any) -> Any:
@@ -171,22 +269,34 @@ def _text(report: Report, seconds: float) -> str:
     def at(clip: int, frame: int) -> str:
         return f"{report.clips[clip]}:{frame}" if several else str(frame)
 
-    known = {"footage": "", "model": " (as the model's training footage; --fps says otherwise)",
-             "assumed": " (a usual rate; --fps says otherwise)"}[report.fps_from]  # fmt: skip
+    known = {
+        "footage": "",
+        "model": " (as the model's training footage; --fps says otherwise)",
+        "assumed": " (a usual rate; --fps says otherwise)",
+    }[report.fps_from]
     lines = [
         f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
         f"adapted by {used['method']} on {len(report.windows)} windows in {used['steps']} steps; "
-        f"{seconds:.1f} s in all; windows end at frames {', '.join(at(*window) for window in report.windows)}",
+        f"{seconds:.1f} s in all; windows end at frames "
+        f"{', '.join(at(*window) for window in report.windows)}",
     ]
     if report.left_out:
-        lines.append(f"left out, since they stand out against the rest of the footage by more than {LIMIT:g}:")
+        lines.append(
+            "left out, since they stand out against the rest of the footage by more than "
+            f"{LIMIT:g}:"
+        )
     for entry in report.left_out:
         place = "nothing" if entry.instead is None else f"frame {at(entry.clip, entry.instead)}"
         when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
         lines.append(f"  {when} by {entry.deviation:.1f}; {place} instead")
     if report.excluded:
-        stretches = ", ".join(f"{at(own.clip, own.start)} to {own.stop - 1}" for own in report.excluded)
-        lines.append(f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if that is normal)")
+        stretches = ", ".join(
+            f"{at(own.clip, own.start)} to {own.stop - 1}" for own in report.excluded
+        )
+        lines.append(
+            f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
+            "that is normal)"
+        )
     return "\n".join(lines + _table(report))
 
 
@@ -201,10 +311,18 @@ def _table(report: Report) -> list[str]:
     titles = (title, "false alarms per hour (seen)", "time above the threshold")
     rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
     lines = [f"on {report.held_out} frames ({seconds:.1f} s) that it was not adapted on:"]
-    lines += [f"  {title:38}{first:>16}{second:>16}" for title, first, second in [("", "before", "after"), *rows]]
-    lines.append("  (alarms after: in one half of these frames, at the threshold of the other half, both ways)")
+    lines += [
+        f"  {title:38}{first:>16}{second:>16}"
+        for title, first, second in [("", "before", "after"), *rows]
+    ]
+    lines.append(
+        "  (alarms after: in one half of these frames, at the threshold of the other "
+        "half, both ways)"
+    )
     if before.extrapolated or after.extrapolated:
-        lines.append("  (*: extrapolated, the footage is too short to show so low a rate; a rough guide)")
+        lines.append(
+            "  (*: extrapolated, the footage is too short to show so low a rate; a rough guide)"
+        )
     return lines
 
 
@@ -212,4 +330,8 @@ def _alarms(side: Figures, hours: float) -> tuple[str, str, str]:
     if side.threshold is None:
         return "-", "-", "-"
     alarms = f"{side.false_alarms / hours:.1f} ({side.false_alarms})"
-    return f"{side.threshold:.2f}{'*' * bool(side.extrapolated)}", alarms, f"{100 * side.above:.1f} %"
+    return (
+        f"{side.threshold:.2f}{'*' * bool(side.extrapolated)}",
+        alarms,
+        f"{100 * side.above:.1f} %",
+    )

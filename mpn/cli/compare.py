@@ -18,7 +18,7 @@ from mpn.evaluation.score_files import MAIN
 from mpn.protocols import PROTOCOLS
 
 EXAMPLES = """  python -m mpn compare runs/evaluate-mine runs/evaluate-theirs
-  python -m mpn compare "runs/mine-*" their_scores --data data/ped2          several seeds; anyone's scores
+  python -m mpn compare "runs/mine-*" their_scores --data data/ped2  several seeds; anyone's scores
   python -m mpn compare mine=runs/a,runs/b theirs=runs/c,runs/d --protocol paper --score pair"""
 
 
@@ -26,26 +26,44 @@ def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
     own = new_parser(
         "compare",
-        "Is one system better than another? Micro AUC of each on the same frames, and the difference of every pair "
-        "with its paired 95 % interval over videos, and over seeds where there are several.",
+        "Is one system better than another? Micro AUC of each on the same frames, and the "
+        "difference of every pair with its paired 95 % interval over videos, and over seeds where "
+        "there are several.",
         EXAMPLES,
     )
     own.add_argument(
-        "systems", nargs="+", metavar="SYSTEM",
-        help="a folder that evaluate wrote, or of anyone's score files; several seeds: a pattern in quotes, or "
-        "NAME=FOLDER,FOLDER,...",
-    )  # fmt: skip
-    own.add_argument("--data", metavar="DATA", help="the data set that was scored (default: labels.csv of evaluate)")
-    own.add_argument("--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)")
-    own.add_argument("--labels", type=Path, help="label file or folder (without --data: as labels.csv is written)")
+        "systems",
+        nargs="+",
+        metavar="SYSTEM",
+        help="a folder that evaluate wrote, or of anyone's score files; several seeds: a pattern "
+        "in quotes, or NAME=FOLDER,FOLDER,...",
+    )
+    own.add_argument(
+        "--data",
+        metavar="DATA",
+        help="the data set that was scored (default: labels.csv of evaluate)",
+    )
+    own.add_argument(
+        "--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)"
+    )
+    own.add_argument(
+        "--labels",
+        type=Path,
+        help="label file or folder (without --data: as labels.csv is written)",
+    )
     own.add_argument("--protocol", choices=PROTOCOLS, default="causal", help="default: causal")
     own.add_argument(
-        "--score", default=MAIN, metavar="COLUMN",
-        help="column of the score files, or pair, the paper's pair of psnr_db and compactness (default: score)",
-    )  # fmt: skip
+        "--score",
+        default=MAIN,
+        metavar="COLUMN",
+        help="column of the score files, or pair, the paper's pair of psnr_db and compactness "
+        "(default: score)",
+    )
     own.add_argument("--out", type=Path, metavar="FILE", help="write the comparison there as JSON")
     own.add_argument("--seed", type=from_zero, default=0, help="of the resampling (default: 0)")
-    own.add_argument("--json", action="store_true", help="print the comparison as JSON instead of the table")
+    own.add_argument(
+        "--json", action="store_true", help="print the comparison as JSON instead of the table"
+    )
     return own
 
 
@@ -53,25 +71,32 @@ def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
     if len(options.systems) < 2:
         raise UsageError(
-            f"{options.systems[0]}: one system only, expected two or more (several seeds of one, as NAME=FOLDER,FOLDER "
-            "or a pattern in quotes, are one system)"
+            f"{options.systems[0]}: one system only, expected two or more (several seeds of one, "
+            "as NAME=FOLDER,FOLDER or a pattern in quotes, are one system)"
         )
     if options.layout and not options.data:
         raise UsageError("--layout: only with --data")
     systems = systems_of(options.systems)
     truth = _labels_of_set(options) if options.data else None
     truth, runs, notes = read_systems(systems, truth, options.labels)
-    result = compare(truth.frames, runs, protocol=options.protocol, score=options.score, seed=options.seed)
+    result = compare(
+        truth.frames, runs, protocol=options.protocol, score=options.score, seed=options.seed
+    )
     result["notes"] = notes + result["notes"]
     facts = {"labels": truth.facts, "seed": options.seed, "versions": library_versions()}
-    facts["folders"] = {name: [str(scores_in(folder)) for folder in folders] for name, folders in systems.items()}
+    facts["folders"] = {
+        name: [str(scores_in(folder)) for folder in folders] for name, folders in systems.items()
+    }
     if options.out:
         write_metrics(options.out, result, facts)
     if options.json:
         print(metrics_text(result, facts), end="")
         return
     print(format_comparison(result), end="")
-    print(f"labels: {truth.facts['source']}, {truth.facts['anomalous']} of {truth.facts['frames']} frames anomalous")
+    print(
+        f"labels: {truth.facts['source']}, {truth.facts['anomalous']} of {truth.facts['frames']} "
+        "frames anomalous"
+    )
     print(f"  sha256 {truth.facts['sha256']}")
     if options.out:
         print(f"result: {options.out}")

@@ -26,9 +26,15 @@ def add_data(parser: argparse.ArgumentParser, several: bool = False) -> None:
     else:
         text = "a data set's folder, or demo (default)"
         parser.add_argument("data", nargs="?", default=DEMO, metavar="DATA", help=text)
-    parser.add_argument("--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)")
-    parser.add_argument("--skip-bad", action="store_true", help="go on without frames and videos that can't be read")
-    parser.add_argument("--fps", type=above_zero, help="frames per second of DATA, instead of what its files say")
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)"
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="go on without frames and videos that can't be read"
+    )
+    parser.add_argument(
+        "--fps", type=above_zero, help="frames per second of DATA, instead of what its files say"
+    )
 
 
 def _given(options: argparse.Namespace) -> list[str]:
@@ -41,10 +47,14 @@ def data_name(options: argparse.Namespace) -> str:
 
 
 def open_data(options: argparse.Namespace) -> DatasetTree:
-    """The data set's tree, generated first if it is the demo set; says on stderr what was recognised."""
+    """The data set's tree, generated first if it is the demo set; says on stderr what was
+    recognised."""
     if options.data == DEMO and not Path(DEMO).is_dir():
         if options.layout:
-            raise UsageError("--layout: the demo set has its own, frames; leave it out, or give the folder of DATA")
+            raise UsageError(
+                "--layout: the demo set has its own, frames; leave it out, or give "
+                "the folder of DATA"
+            )
         tree = recognise(write_demo(DEMO_FOLDER))
         options.fps = options.fps or demo_rate(DEMO_FOLDER)
     else:
@@ -56,7 +66,8 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
 def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
     """The trees of all DATA, as `open_data` opens each.
 
-    The demo set's frame rate becomes that of the options only where it is alone: it is not that of other footage.
+    The demo set's frame rate becomes that of the options only where it is alone: it is not that of
+    other footage.
 
     Raises:
         UsageError: the same folder twice. DataError: see `recognise`.
@@ -78,8 +89,8 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
 def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
     """The training videos of all trees, in order, cameras and videos of different trees told apart.
 
-    A scene or video name that two trees have is given the name of the tree's folder in front, TREE-NAME; where two
-    folders have one name too, the second is TREE-2.
+    A scene or video name that two trees have is given the name of the tree's folder in front,
+    TREE-NAME; where two folders have one name too, the second is TREE-2.
 
     Raises:
         DataError: two trees have the same name all the same.
@@ -90,8 +101,12 @@ def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
         name = tree.root.resolve().name
         seen[name] += 1
         labels.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    scenes = _told_apart(labels, [[video.scene for video in tree.training] for tree in trees], "scene")
-    names = _told_apart(labels, [[video.name for video in tree.training] for tree in trees], "video")
+    scenes = _told_apart(
+        labels, [[video.scene for video in tree.training] for tree in trees], "scene"
+    )
+    names = _told_apart(
+        labels, [[video.name for video in tree.training] for tree in trees], "video"
+    )
     return [
         replace(video, scene=scene, name=name)
         for tree, own_scenes, own_names in zip(trees, scenes, names)
@@ -99,15 +114,25 @@ def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
     ]
 
 
-def _told_apart(labels: Sequence[str], names: Sequence[Sequence[str]], kind: str) -> list[list[str]]:
+def _told_apart(
+    labels: Sequence[str], names: Sequence[Sequence[str]], kind: str
+) -> list[list[str]]:
     """Each tree's names, those that another tree has too with the tree's label in front."""
     trees_with = Counter(name for own in names for name in set(own))
     found = [
-        [f"{label}-{name}" if trees_with[name] > 1 else name for name in own] for label, own in zip(labels, names)
+        [f"{label}-{name}" if trees_with[name] > 1 else name for name in own]
+        for label, own in zip(labels, names)
     ]
-    twice = [name for name, count in Counter(name for own in found for name in set(own)).items() if count > 1]
+    twice = [
+        name
+        for name, count in Counter(name for own in found for name in set(own)).items()
+        if count > 1
+    ]
     if twice:
-        raise DataError(f"a {kind} of two of the data sets would be called {twice[0]}; rename one of the folders")
+        raise DataError(
+            f"a {kind} of two of the data sets would be called {twice[0]}; rename one "
+            "of the folders"
+        )
     return found
 
 

@@ -25,25 +25,44 @@ def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
     own = new_parser(
         "doctor",
-        "Reads every frame of a data set, a folder of recordings or a video and says what will go wrong with it in "
-        "training, scoring and evaluation, and how to mend it.",
+        "Reads every frame of a data set, a folder of recordings or a video and says what will go "
+        "wrong with it in training, scoring and evaluation, and how to mend it.",
         EXAMPLES,
     )
-    own.add_argument("data", type=Path, metavar="DIR|VIDEO", help="data set, folder of recordings or frames, or video")
-    own.add_argument("--layout", choices=LAYOUTS, help="layout of the folder (default: recognised from the tree)")
-    own.add_argument("--labels", type=Path, help="label file or folder (default: found in the folder)")
-    own.add_argument("--fps", type=above_zero, help="frames per second, instead of what the files say")
-    own.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
+    own.add_argument(
+        "data",
+        type=Path,
+        metavar="DIR|VIDEO",
+        help="data set, folder of recordings or frames, or video",
+    )
+    own.add_argument(
+        "--layout", choices=LAYOUTS, help="layout of the folder (default: recognised from the tree)"
+    )
+    own.add_argument(
+        "--labels", type=Path, help="label file or folder (default: found in the folder)"
+    )
+    own.add_argument(
+        "--fps", type=above_zero, help="frames per second, instead of what the files say"
+    )
+    own.add_argument(
+        "--json", action="store_true", help="print everything as JSON instead of the summary"
+    )
     return own
 
 
 def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
-    diagnosis = diagnose(options.data, layout=options.layout, labels=options.labels, fps=options.fps)
+    diagnosis = diagnose(
+        options.data, layout=options.layout, labels=options.labels, fps=options.fps
+    )
     if options.json:
         print(json.dumps(diagnosis.to_dict(), indent=1))
     else:
-        print("\n".join([*_header(diagnosis), "", *_table(diagnosis.clips), "", *_findings(diagnosis)]))
+        print(
+            "\n".join(
+                [*_header(diagnosis), "", *_table(diagnosis.clips), "", *_findings(diagnosis)]
+            )
+        )
     if not diagnosis.complete:
         sys.stdout.flush()
         raise KeyboardInterrupt
@@ -56,11 +75,19 @@ def _header(diagnosis: Diagnosis) -> list[str]:
     else:
         lines = [f"{tree.root}: a video"]
     frames, read = sum(clip.frames for clip in clips), sum(clip.complete for clip in clips)
-    lines.append(f"{frames:,} frames, {_bytes(sum(clip.bytes for clip in clips))}, every one of them looked at")
+    lines.append(
+        f"{frames:,} frames, {_bytes(sum(clip.bytes for clip in clips))}, every one of "
+        "them looked at"
+    )
     if not diagnosis.complete:
-        lines[-1] = f"interrupted: {read} of {len(clips)} videos read to the end; what follows is of {frames:,} frames"
+        lines[-1] = (
+            f"interrupted: {read} of {len(clips)} videos read to the end; what follows is of "
+            f"{frames:,} frames"
+        )
     if labels:
-        lines.append(f"labels: {labels.kind}, {labels.anomalous:,} of {labels.total:,} frames anomalous")
+        lines.append(
+            f"labels: {labels.kind}, {labels.anomalous:,} of {labels.total:,} frames anomalous"
+        )
     return lines
 
 
@@ -75,14 +102,21 @@ def _table(clips: Sequence[Clip]) -> list[str]:
                 groups[tuple(names[key] for key in keys)].append(clip)
     rows = [("video", "frames", "size", "frames/s", "length", "on disk")]
     for names, own in groups.items():
-        name = names[0] if len(own) == 1 and len(names) == 1 else f"{' '.join(names)} ({len(own)} videos)"
+        name = (
+            names[0]
+            if len(own) == 1 and len(names) == 1
+            else f"{' '.join(names)} ({len(own)} videos)"
+        )
         rows.append((name, *_figures(own)))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:]))]
+    return [
+        row[0].ljust(widths[0]),
+        *(text.rjust(width) for text, width in zip(row[1:], widths[1:])),
+    ]
 
 
 def _figures(clips: Sequence[Clip]) -> tuple[str, ...]:
@@ -107,7 +141,8 @@ def _bytes(count: int) -> str:
 
 
 def _findings(diagnosis: Diagnosis) -> list[str]:
-    """Two lines a finding, the worst first; of many of a kind the first few, and where the others are."""
+    """Two lines a finding, the worst first; of many of a kind the first few, and where the others
+    are."""
     findings = diagnosis.findings
     if not findings:
         return ["nothing found that would go wrong" + (" so far" if not diagnosis.complete else "")]
@@ -123,6 +158,9 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
             places = list(dict.fromkeys(finding.where for finding in rest))
             more = f"{', '.join(places[:6])}{', ...' * (len(places) > 6)}"
             lines.append(f"{severity}: {len(rest)} more of that ({kind}; --json has all): {more}")
-    counts = [f"{number} {severity}{'s' * (number != 1)}" for severity in SEVERITIES
-              if (number := sum(finding.severity == severity for finding in findings))]  # fmt: skip
+    counts = [
+        f"{number} {severity}{'s' * (number != 1)}"
+        for severity in SEVERITIES
+        if (number := sum(finding.severity == severity for finding in findings))
+    ]
     return [*lines, "", ", ".join(counts)]

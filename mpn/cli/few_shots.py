@@ -20,16 +20,22 @@ from mpn.few_shot_table import format_few_shot_table, record_of, summarise_recor
 
 
 def few_shots(options: argparse.Namespace) -> None:
-    """K windows of every camera to adapt on, by meta-learning and by plain fine-tuning (PROTOCOL section 4)."""
+    """K windows of every camera to adapt on, by meta-learning and by plain fine-tuning (PROTOCOL
+    section 4)."""
     if options.scores:
         raise UsageError("--shots adapts a model: with --scores there is none")
     detector = open_detector(options, default="meta.safetensors")
     tree = open_data(options)
     if not tree.testing:
-        raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
+        raise LabelError(
+            f"{tree.root}: no test videos in the {tree.layout} layout; labelled "
+            "footage was expected"
+        )
     preset = detector.preset
     training, testing = (
-        load_clips(videos, preset.size, preset.grey, skip_bad=options.skip_bad, fps=options.fps) if videos else []
+        load_clips(videos, preset.size, preset.grey, skip_bad=options.skip_bad, fps=options.fps)
+        if videos
+        else []
         for videos in (tree.training, tree.testing)
     )
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
@@ -48,12 +54,17 @@ def few_shots(options: argparse.Namespace) -> None:
     summary = summarise_records(records, seed=options.seed)
     out = options.out or Path("runs") / f"few-shot-{data_name(options)}"
     found = {"records": [record._asdict() for record in records], "summary": summary}
-    found["methods"] = {name: asdict(method.filled(detector.checkpoint)) for name, method in methods.items()}
+    found["methods"] = {
+        name: asdict(method.filled(detector.checkpoint)) for name, method in methods.items()
+    }
     facts = facts_of(tree, labels, detector, options.checkpoint) | {"seed": options.seed}
     write_metrics(out / "few_shot.json", found, facts)
     if options.json:
         print((out / "few_shot.json").read_text(), end="")
         return
     print(format_few_shot_table(summary), end="")
-    print(f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames anomalous")
+    print(
+        f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames "
+        "anomalous"
+    )
     print(f"results: {out}/few_shot.json")

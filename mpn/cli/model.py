@@ -19,18 +19,37 @@ RELEASED = Path(mpn.__file__).resolve().parent.parent / "checkpoints"
 
 
 def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
-    """--checkpoint, the weights of the score's parts, device and precision; the group for what excludes a model."""
+    """--checkpoint, the weights of the score's parts, device and precision; the group for what
+    excludes a model."""
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
-        "--checkpoint", type=Path, metavar="FILE",
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
         help="a .safetensors model or camera file (default: checkpoints/demo.safetensors)",
-    )  # fmt: skip
-    parser.add_argument("--preset", choices=PRESETS, help="stop unless the checkpoint is of this preset")
+    )
+    parser.add_argument(
+        "--preset", choices=PRESETS, help="stop unless the checkpoint is of this preset"
+    )
     own = parser.add_argument_group("the score (default: as the checkpoint says)")
-    own.add_argument("--error-weight", type=number, metavar="W", help="weight of the prediction error")
-    own.add_argument("--pseudo-weight", type=number, metavar="W", help="weight of the pseudo-anomaly head")
-    own.add_argument("--patch", type=positive, metavar="N", help="side of the patch, pixels of the network's frame")
-    own.add_argument("--smoothing", type=number, metavar="W", help="weight of the newest frame, 1 for no smoothing")
+    own.add_argument(
+        "--error-weight", type=number, metavar="W", help="weight of the prediction error"
+    )
+    own.add_argument(
+        "--pseudo-weight", type=number, metavar="W", help="weight of the pseudo-anomaly head"
+    )
+    own.add_argument(
+        "--patch",
+        type=positive,
+        metavar="N",
+        help="side of the patch, pixels of the network's frame",
+    )
+    own.add_argument(
+        "--smoothing",
+        type=number,
+        metavar="W",
+        help="weight of the newest frame, 1 for no smoothing",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     return model
@@ -43,16 +62,18 @@ def model_options(options: argparse.Namespace) -> list[str]:
 
 
 def open_detector(options: argparse.Namespace, default: str = "demo.safetensors") -> Detector:
-    """The detector of --checkpoint, or of the released model `default`, with the score's options; says on stderr
-    which model it is."""
+    """The detector of --checkpoint, or of the released model `default`, with the score's options;
+    says on stderr which model it is."""
     path = options.checkpoint or RELEASED / default
     if options.checkpoint is None and not path.exists():
-        raise CheckpointError(f"there is no released model {path}: give --checkpoint FILE, as train.py writes it")
+        raise CheckpointError(
+            f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
+        )
     checkpoint = load_checkpoint(path)
     if options.preset and options.preset != checkpoint.preset.name:
         raise CheckpointError(
-            f"{path} is of preset {checkpoint.preset.name!r}, not {options.preset!r}: leave --preset out, or give "
-            "another --checkpoint"
+            f"{path} is of preset {checkpoint.preset.name!r}, not {options.preset!r}: leave "
+            "--preset out, or give another --checkpoint"
         )
     options.checkpoint = path
     given = {
@@ -61,7 +82,9 @@ def open_detector(options: argparse.Namespace, default: str = "demo.safetensors"
         "patch": options.patch,
         "smoothing": options.smoothing,
     }
-    recipe = replace(recipe_of(checkpoint), **{name: value for name, value in given.items() if value is not None})
+    recipe = replace(
+        recipe_of(checkpoint), **{name: value for name, value in given.items() if value is not None}
+    )
     height, width = checkpoint.preset.size
     print(f"{path}: preset {checkpoint.preset.name}, frames of {height}x{width}", file=sys.stderr)
     return Detector(checkpoint, recipe=recipe, device=options.device, precision=options.precision)

@@ -1,4 +1,5 @@
-"""mpn train: folders of normal footage in, a run folder with a model out; with --meta one that can be adapted."""
+"""mpn train: folders of normal footage in, a run folder with a model out; with --meta one that can
+be adapted."""
 
 from __future__ import annotations
 
@@ -25,67 +26,148 @@ from mpn.training import TrainingOptions, train
 EXAMPLES = """  python train.py                                    the demo set
   python train.py data/avenue --minutes 50           an hour on two cores
   python train.py data/avenue --minutes 50 --resume  go on where it stopped
-  python train.py data/scenes demo --meta            learn to be adapted: pre-training, then meta-training"""
+  python train.py data/scenes demo --meta   learn to be adapted: pre-training, then meta-training"""
 # Folder of the pre-training within a run of meta-training.
 PRETRAINING = "pretraining"
 
 
 def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
-    own = new_parser("train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES)
+    own = new_parser(
+        "train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES
+    )
     add_data(own, several=True)
     own.add_argument("--preset", choices=PRESETS, default="small", help="network (default: small)")
-    own.add_argument("--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)")
+    own.add_argument(
+        "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
+    )
     own.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
-    own.add_argument("--channels", type=positive, help="width of the first block (default: the preset's)")
-    own.add_argument("--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head")
+    own.add_argument(
+        "--channels", type=positive, help="width of the first block (default: the preset's)"
+    )
+    own.add_argument(
+        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
+    )
     length = own.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
-    length.add_argument("--epochs", type=positive, help="how often every window is seen, instead of minutes")
+    length.add_argument(
+        "--epochs", type=positive, help="how often every window is seen, instead of minutes"
+    )
     own.add_argument("--out", type=Path, help="run folder (default: runs/NAME-PRESET-SEED)")
-    own.add_argument("--resume", action="store_true", help="go on with the run in --out, given the same options")
-    own.add_argument("--seed", type=from_zero, default=0, help="of weights, order and pseudo-anomalies (default: 0)")
+    own.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, given the same options"
+    )
+    own.add_argument(
+        "--seed",
+        type=from_zero,
+        default=0,
+        help="of weights, order and pseudo-anomalies (default: 0)",
+    )
     batch, rate = TrainingOptions.batch_size, TrainingOptions.learning_rate
     own.add_argument("--batch-size", type=positive, default=batch, help=f"default: {batch}")
     own.add_argument("--learning-rate", type=above_zero, default=rate, help=f"default: {rate:g}")
     own.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    own.add_argument("--workers", type=from_zero, default=0, help="processes that make samples (default: none)")
+    own.add_argument(
+        "--workers", type=from_zero, default=0, help="processes that make samples (default: none)"
+    )
     own.add_argument("--device", default="cpu", help="cpu or cuda")
-    own.add_argument("--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)")
-    own.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files (if installed)")
-    own.add_argument("--mirror", action="store_true", help="also learn from mirror images (with many cameras only)")
+    own.add_argument(
+        "--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)"
+    )
+    own.add_argument(
+        "--tensorboard", action="store_true", help="also write TensorBoard's files (if installed)"
+    )
+    own.add_argument(
+        "--mirror",
+        action="store_true",
+        help="also learn from mirror images (with many cameras only)",
+    )
     _add_meta(own)
     return own
 
 
 def _add_meta(own: argparse.ArgumentParser) -> None:
-    """Options of meta-training; None where it was not given, so that one without --meta is noticed."""
+    """Options of meta-training; None where it was not given, so that one without --meta is
+    noticed."""
     meta = own.add_argument_group("meta-training over scenes (a task is a scene)")
-    meta.add_argument("--meta", action="store_true", help="after pre-training, learn to be adapted to new cameras")
-    meta.add_argument("--checkpoint", type=Path, metavar="FILE", help="begin with this model, without pre-training")
+    meta.add_argument(
+        "--meta", action="store_true", help="after pre-training, learn to be adapted to new cameras"
+    )
+    meta.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="begin with this model, without pre-training",
+    )
     length = meta.add_mutually_exclusive_group()
     length.add_argument("--meta-minutes", type=above_zero, help="how long (default: 20)")
-    length.add_argument("--meta-steps", type=positive, help="steps of the outer optimiser, instead of minutes")
-    meta.add_argument("--algorithm", choices=ALGORITHMS, help="default: meta-sgd, a learned step size for each number")
-    meta.add_argument("--second-order", action="store_true", default=None, help="differentiate through inner gradients")
+    length.add_argument(
+        "--meta-steps", type=positive, help="steps of the outer optimiser, instead of minutes"
+    )
     meta.add_argument(
-        "--targets", type=names, metavar="NAMES",
-        help=f"what is adapted: {', '.join(TARGETS)}, or beginnings of parameters' names (default: early)",
-    )  # fmt: skip
-    meta.add_argument("--shots", type=counts, metavar="K,K", help="support windows of a task (default: 1,5,10 in turn)")
-    meta.add_argument("--inner-steps", type=positive, help="steps on the support of a task (default: 5)")
+        "--algorithm",
+        choices=ALGORITHMS,
+        help="default: meta-sgd, a learned step size for each number",
+    )
+    meta.add_argument(
+        "--second-order",
+        action="store_true",
+        default=None,
+        help="differentiate through inner gradients",
+    )
+    meta.add_argument(
+        "--targets",
+        type=names,
+        metavar="NAMES",
+        help=f"what is adapted: {', '.join(TARGETS)}, or beginnings of parameters' names (default: "
+        "early)",
+    )
+    meta.add_argument(
+        "--shots",
+        type=counts,
+        metavar="K,K",
+        help="support windows of a task (default: 1,5,10 in turn)",
+    )
+    meta.add_argument(
+        "--inner-steps", type=positive, help="steps on the support of a task (default: 5)"
+    )
     meta.add_argument("--tasks", type=positive, help="tasks of an outer step (default: 2)")
-    meta.add_argument("--meta-rate", type=above_zero, help="learning rate of the outer optimiser (default: 1e-5)")
-    meta.add_argument("--whole", action="store_true", default=None, help="also train what is not adapted")
-    meta.add_argument("--without", type=names, metavar="TERMS", help="loss terms to leave out, such as pseudo,usage")
     meta.add_argument(
-        "--validation-scenes", type=names, metavar="NAMES",
-        help="scenes to keep out of all training, for the query loss after adaptation (default: one in eight)",
-    )  # fmt: skip
+        "--meta-rate", type=above_zero, help="learning rate of the outer optimiser (default: 1e-5)"
+    )
+    meta.add_argument(
+        "--whole", action="store_true", default=None, help="also train what is not adapted"
+    )
+    meta.add_argument(
+        "--without",
+        type=names,
+        metavar="TERMS",
+        help="loss terms to leave out, such as pseudo,usage",
+    )
+    meta.add_argument(
+        "--validation-scenes",
+        type=names,
+        metavar="NAMES",
+        help="scenes to keep out of all training, for the query loss after adaptation (default: "
+        "one in eight)",
+    )
 
 
-META_OPTIONS = ("checkpoint", "meta_minutes", "meta_steps", "algorithm", "second_order", "targets", "shots",
-                "inner_steps", "tasks", "meta_rate", "whole", "without", "validation_scenes")  # fmt: skip
+META_OPTIONS = (
+    "checkpoint",
+    "meta_minutes",
+    "meta_steps",
+    "algorithm",
+    "second_order",
+    "targets",
+    "shots",
+    "inner_steps",
+    "tasks",
+    "meta_rate",
+    "whole",
+    "without",
+    "validation_scenes",
+)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -105,7 +187,9 @@ def frame_size(text: str) -> tuple[int, int]:
     """(height, width) of text such as 128x192, for argparse."""
     found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r}: HEIGHTxWIDTH in pixels was expected, such as 128x192")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: HEIGHTxWIDTH in pixels was expected, such as 128x192"
+        )
     return int(found[1]), int(found[2])
 
 
@@ -126,16 +210,22 @@ def chosen_preset(options: argparse.Namespace) -> Preset:
 
 def main(options: argparse.Namespace) -> None:
     """Runs the verb."""
-    given = [f"--{name.replace('_', '-')}" for name in META_OPTIONS if getattr(options, name) is not None]
+    given = [
+        f"--{name.replace('_', '-')}" for name in META_OPTIONS if getattr(options, name) is not None
+    ]
     if given and not options.meta:
         raise UsageError(f"{', '.join(given)}: only with --meta")
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     preset = base.preset if base else chosen_preset(options)
-    precision = "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
+    precision = (
+        "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
+    )
     trees = open_data_list(options)
     videos = training_videos(trees)
     if not videos:
-        raise TrainingError(f"{trees[0].root}: no training videos; expected normal footage to learn from")
+        raise TrainingError(
+            f"{trees[0].root}: no training videos; expected normal footage to learn from"
+        )
     meta = "-meta" * options.meta
     out = options.out or Path("runs") / f"{data_name(options)}-{preset.name}{meta}-{options.seed}"
     first = out / PRETRAINING if options.meta else out
@@ -144,22 +234,37 @@ def main(options: argparse.Namespace) -> None:
         check_folder(out, False)
     check_folder(out if base else first, options.resume)
     clips = load_clips(
-        videos, preset.size, preset.grey, skip_bad=options.skip_bad, cache=options.cache, fps=options.fps
+        videos,
+        preset.size,
+        preset.grey,
+        skip_bad=options.skip_bad,
+        cache=options.cache,
+        fps=options.fps,
     )
-    print(f"{sum(len(clip.frames) for clip in clips)} frames; the run is kept in {out}", file=sys.stderr)
+    print(
+        f"{sum(len(clip.frames) for clip in clips)} frames; the run is kept in {out}",
+        file=sys.stderr,
+    )
     observe = _tensorboard(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:
         own = [clip for clip in clips if clip.scene not in validation]
         model = train(
-            own, preset, _training_options(options, precision), first,
-            resume=options.resume, device=options.device, observe=observe,
-        )  # fmt: skip
+            own,
+            preset,
+            _training_options(options, precision),
+            first,
+            resume=options.resume,
+            device=options.device,
+            observe=observe,
+        )
         base = load_checkpoint(model) if options.meta else None
     if options.meta:
         settings = _meta_options(options, base, validation, precision)
         resume = options.resume and (out / STATE).exists()
-        model = MetaTraining(base, clips, settings, out, resume=resume, device=options.device).run(observe)
+        model = MetaTraining(base, clips, settings, out, resume=resume, device=options.device).run(
+            observe
+        )
     print(model)
 
 
@@ -210,7 +315,9 @@ def _validation_scenes(options: argparse.Namespace, clips: list[Clip]) -> tuple[
         return tuple(scenes[7::8])
     unknown = sorted(set(options.validation_scenes) - set(scenes))
     if unknown:
-        raise TrainingError(f"--validation-scenes: no scene is called {unknown[0]}; there are {', '.join(scenes)}")
+        raise TrainingError(
+            f"--validation-scenes: no scene is called {unknown[0]}; there are {', '.join(scenes)}"
+        )
     return options.validation_scenes
 
 
@@ -218,7 +325,9 @@ def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MpnError("--tensorboard: tensorboard is not installed; pip install tensorboard") from error
+        raise MpnError(
+            "--tensorboard: tensorboard is not installed; pip install tensorboard"
+        ) from error
     writer = SummaryWriter(str(folder))
 
     def observe(line: dict) -> None:

@@ -1,9 +1,10 @@
-"""Made cameras: footage as another camera would have seen it, for tasks that a pre-trained network does not know yet.
+"""Made cameras: footage as another camera would have seen it, for tasks that a pre-trained network
+does not know yet.
 
-A network that was pre-trained on a few scenes has little left to adapt on them, and meta-training on these alone
-teaches it that adapting is of no use (benchmarks/results/adaptation_choices.md). So every task looks at its scene
-through a camera of its own: another detail of the view, mirrored or not, other brightness, contrast, sharpness and
-noise, and fewer frames a second.
+A network that was pre-trained on a few scenes has little left to adapt on them, and meta-training
+on these alone teaches it that adapting is of no use (benchmarks/results/adaptation_choices.md). So
+every task looks at its scene through a camera of its own: another detail of the view, mirrored or
+not, other brightness, contrast, sharpness and noise, and fewer frames a second.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from mpn.datasets.windows import Clip
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """Ranges that a camera is drawn from: how far it zooms in and stretches, grey levels, pixels of blur."""
+    """Ranges that a camera is drawn from: how far it zooms in and stretches, grey levels, pixels of
+    blur."""
 
     zoom: tuple[float, float] = (1.0, 1.8)
     stretch: float = 1.25
@@ -31,7 +33,8 @@ class CameraOptions:
 
 
 class MadeCamera:
-    """One camera, drawn once: the same view, brightness and sharpness for all that is shown to it; fresh noise.
+    """One camera, drawn once: the same view, brightness and sharpness for all that is shown to it;
+    fresh noise.
 
     Args:
         generator: draws the camera and, later, its noise.
@@ -40,18 +43,27 @@ class MadeCamera:
     """
 
     def __init__(
-        self, generator: np.random.Generator, size: tuple[int, int], options: CameraOptions | None = None
+        self,
+        generator: np.random.Generator,
+        size: tuple[int, int],
+        options: CameraOptions | None = None,
     ) -> None:
         options = options or CameraOptions()
         self.generator, self.size = generator, size
         stretch = options.stretch ** generator.uniform(-0.5, 0.5)
         zoom = generator.uniform(*options.zoom)
-        sides = [min(side, round(side / zoom * factor)) for side, factor in zip(size, (stretch, 1 / stretch))]
+        sides = [
+            min(side, round(side / zoom * factor))
+            for side, factor in zip(size, (stretch, 1 / stretch))
+        ]
         corner = [int(generator.integers(0, side - own + 1)) for side, own in zip(size, sides)]
         self.view = tuple(slice(at, at + own) for at, own in zip(corner, sides))
         self.mirrored = bool(generator.integers(2))
         levels = np.linspace(0, 1, 256) ** generator.uniform(*options.gamma) * 255
-        contrast, offset = generator.uniform(*options.contrast), generator.uniform(-options.offset, options.offset)
+        contrast, offset = (
+            generator.uniform(*options.contrast),
+            generator.uniform(-options.offset, options.offset),
+        )
         self.levels = np.clip((levels - 127.5) * contrast + 127.5 + offset, 0, 255)
         # Half of all cameras are clean, and half are sharp.
         self.noise = generator.uniform(0, options.noise) * int(generator.integers(2))
@@ -63,7 +75,9 @@ class MadeCamera:
         height, width = self.size
         for number, frame in enumerate(frames):
             part = np.ascontiguousarray(frame[self.view])
-            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).reshape(frame.shape)
+            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).reshape(
+                frame.shape
+            )
             if self.mirrored:
                 part = part[:, ::-1]
             if self.blur > 0.1:
@@ -76,9 +90,11 @@ class MadeCamera:
 
 
 def slower(clips: Sequence[Clip], every: int, least: int) -> list[Clip]:
-    """The clips as a camera of fewer frames a second has them: every n-th frame, a scene of its own; views.
+    """The clips as a camera of fewer frames a second has them: every n-th frame, a scene of its
+    own; views.
 
-    Clips that would have fewer than `least` frames, or show frames that could not be read, are left out.
+    Clips that would have fewer than `least` frames, or show frames that could not be read, are left
+    out.
     """
     return [
         replace(

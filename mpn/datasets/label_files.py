@@ -1,7 +1,7 @@
 """The published label files, one reader each; `labels` finds them and fits them to the videos.
 
-Nothing is unpickled and nothing is evaluated: `.npy` with objects is refused, `.m` scripts are read by
-regular expressions. Every reader raises LabelError naming the file.
+Nothing is unpickled and nothing is evaluated: `.npy` with objects is refused, `.m` scripts are read
+by regular expressions. Every reader raises LabelError naming the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from mpn.files import read_npy
 from mpn.listing import images_in
 from mpn.video import read_image
 
-MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}  # lossless: a JPEG's noise would count as anomalous
+# lossless: a JPEG's noise would count as anomalous
+MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}
 
 
 def mat_variables(path: Path) -> set[str] | None:
@@ -35,8 +36,10 @@ def _load_mat(path: Path, variable: str) -> np.ndarray:
         with path.open("rb") as file:
             header = file.read(128)
         if header[124:126] in (b"\x00\x02", b"\x02\x00") or header.startswith(b"\x89HDF"):
-            raise LabelError(f"{path}: is a MATLAB v7.3 (HDF5) file; expected v7 or older, save it again in "
-                             "MATLAB with '-v7'")
+            raise LabelError(
+                f"{path}: is a MATLAB v7.3 (HDF5) file; expected v7 or older, save it "
+                "again in MATLAB with '-v7'"
+            )
         check_variable(path, variable)
         found = scipy.io.loadmat(str(path), variable_names=[variable])
         if variable not in found:
@@ -44,8 +47,10 @@ def _load_mat(path: Path, variable: str) -> np.ndarray:
     except LabelError:
         raise
     except Exception as error:  # scipy raises a dozen kinds for damaged files
-        raise LabelError(f"{path}: cannot be read as a .mat file ({type(error).__name__}: {_line(error)}); "
-                         "expected a whole MATLAB v5-v7 file") from error
+        raise LabelError(
+            f"{path}: cannot be read as a .mat file ({type(error).__name__}: "
+            f"{_line(error)}); expected a whole MATLAB v5-v7 file"
+        ) from error
     if variable not in found:
         names = ", ".join(name for name in found if not name.startswith("__")) or "nothing"
         raise LabelError(f"{path}: holds {names}; expected the variable '{variable}'")
@@ -57,7 +62,8 @@ def _line(error: Exception) -> str:
 
 
 def _cells(value: np.ndarray) -> list[np.ndarray]:
-    """The elements of a MATLAB cell array, which scipy gives as objects, some of them nested once more."""
+    """The elements of a MATLAB cell array, which scipy gives as objects, some of them nested once
+    more."""
     cells = []
     for cell in value.ravel():
         while isinstance(cell, np.ndarray) and cell.dtype == object and cell.size == 1:
@@ -69,8 +75,8 @@ def _cells(value: np.ndarray) -> list[np.ndarray]:
 def mat_intervals(path: Path) -> list[np.ndarray]:
     """Anomalous intervals per test video from `gt` of a .mat file, as the field passes it on.
 
-    `gt` is a cell of one array per video, 2xK (first row first frames, second row last ones) or Kx2, or
-    one 2xN array with an interval per video; frames count from 1, last frame included.
+    `gt` is a cell of one array per video, 2xK (first row first frames, second row last ones) or
+    Kx2, or one 2xN array with an interval per video; frames count from 1, last frame included.
     Returns a list of int64 (K, 2), in that counting.
     """
     gt = _load_mat(path, "gt")
@@ -79,8 +85,10 @@ def mat_intervals(path: Path) -> list[np.ndarray]:
     if gt.ndim == 2 and 2 in gt.shape and np.issubdtype(gt.dtype, np.number):
         pairs = gt if gt.shape[0] != 2 else gt.T
         return [_as_pairs(pair[:, None], path, number) for number, pair in enumerate(pairs, 1)]
-    raise LabelError(f"{path}: 'gt' is {gt.dtype} {gt.shape}; expected a cell of 2xK intervals, one "
-                     "per test video")
+    raise LabelError(
+        f"{path}: 'gt' is {gt.dtype} {gt.shape}; expected a cell of 2xK intervals, "
+        "one per test video"
+    )
 
 
 def _as_pairs(cell: np.ndarray, path: Path, number: int) -> np.ndarray:
@@ -88,8 +96,14 @@ def _as_pairs(cell: np.ndarray, path: Path, number: int) -> np.ndarray:
     where = f"{path}: test video {number} of 'gt'"
     if cell.size == 0:
         return np.zeros((0, 2), np.int64)
-    if not np.issubdtype(cell.dtype, np.number) or not np.all(np.isfinite(cell)) or np.any(cell != np.floor(cell)):
-        raise LabelError(f"{where} holds {cell.dtype} values that are no frame numbers; expected 2xK integers")
+    if (
+        not np.issubdtype(cell.dtype, np.number)
+        or not np.all(np.isfinite(cell))
+        or np.any(cell != np.floor(cell))
+    ):
+        raise LabelError(
+            f"{where} holds {cell.dtype} values that are no frame numbers; expected 2xK integers"
+        )
     cell = cell.astype(np.int64)  # published ones are uint8: 200 + 100 would wrap
     if cell.ndim == 1 and cell.size == 2:
         cell = cell[:, None]
@@ -99,8 +113,10 @@ def _as_pairs(cell: np.ndarray, path: Path, number: int) -> np.ndarray:
     if cell.shape == (2, 2) and not _ascending(pairs) and _ascending(cell):
         pairs = cell  # two intervals written as rows: only so they follow each other
     if np.any(pairs[:, 1] < pairs[:, 0]):
-        raise LabelError(f"{where} has an interval that ends before it starts ({pairs.tolist()}); "
-                         "expected [first; last] from 1")
+        raise LabelError(
+            f"{where} has an interval that ends before it starts ({pairs.tolist()}); "
+            "expected [first; last] from 1"
+        )
     return pairs
 
 
@@ -117,8 +133,8 @@ RANGE = re.compile(r"(\d+)(?:\s*:\s*(\d+))?")
 def m_intervals(path: Path) -> list[np.ndarray]:
     """Anomalous intervals per test video from UCSD's `.m` scripts, read by regular expression.
 
-    Lines like `TestVideoFile{end+1}.gt_frame = [61:120, 140, 150:180];`, one per test video, frames from
-    1, last frame included. Returns a list of int64 (K, 2), in that counting.
+    Lines like `TestVideoFile{end+1}.gt_frame = [61:120, 140, 150:180];`, one per test video, frames
+    from 1, last frame included. Returns a list of int64 (K, 2), in that counting.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -131,15 +147,23 @@ def m_intervals(path: Path) -> list[np.ndarray]:
         words = entry["list"] if entry["list"] is not None else entry["bare"]
         rest = RANGE.sub("", words).replace(",", "").replace(";", "").strip()
         if rest:
-            raise LabelError(f"{path}: gt_frame of test video {len(videos) + 1} is [{' '.join(words.split())}]; "
-                             "expected frame numbers and first:last ranges")
+            raise LabelError(
+                f"{path}: gt_frame of test video {len(videos) + 1} is "
+                f"[{' '.join(words.split())}]; expected frame numbers and first:last "
+                "ranges"
+            )
         pairs = [(int(first), int(last or first)) for first, last in RANGE.findall(words)]
         if any(last < first for first, last in pairs):
-            raise LabelError(f"{path}: gt_frame of test video {len(videos) + 1} has a range that ends before it "
-                             f"starts ([{' '.join(words.split())}]); expected first:last")
+            raise LabelError(
+                f"{path}: gt_frame of test video {len(videos) + 1} has a range that "
+                f"ends before it starts ([{' '.join(words.split())}]); expected "
+                "first:last"
+            )
         videos.append(np.array(pairs, np.int64).reshape(-1, 2))
     if not videos:
-        raise LabelError(f"{path}: no 'gt_frame = [...]' found; expected UCSD's script of intervals")
+        raise LabelError(
+            f"{path}: no 'gt_frame = [...]' found; expected UCSD's script of intervals"
+        )
     return videos
 
 
@@ -167,21 +191,29 @@ def npy_mask(path: Path) -> np.ndarray:
     """Pixel masks from a .npy file, (T, H, W), memory-mapped, any nonzero value anomalous."""
     array = load_npy(path)
     if array.ndim != 3:
-        raise LabelError(f"{path}: has shape {array.shape}; expected pixel masks, frames x height x width")
+        raise LabelError(
+            f"{path}: has shape {array.shape}; expected pixel masks, frames x height x width"
+        )
     return array
 
 
 def mat_mask(path: Path) -> np.ndarray:
-    """Pixel masks bool (T, H, W) from `volLabel` of Avenue's `N_label.mat`: a cell of HxW, or HxWxT."""
+    """Pixel masks bool (T, H, W) from `volLabel` of Avenue's `N_label.mat`: a cell of HxW, or
+    HxWxT."""
     label = _load_mat(path, "volLabel")
     if label.dtype != object:
         if label.ndim != 3:
-            raise LabelError(f"{path}: 'volLabel' has shape {label.shape}; expected a cell of masks")
+            raise LabelError(
+                f"{path}: 'volLabel' has shape {label.shape}; expected a cell of masks"
+            )
         return np.moveaxis(label != 0, 2, 0)
     masks = _cells(label)
     shapes = {mask.shape for mask in masks}
     if len(shapes) != 1 or len(masks[0].shape) != 2:
-        raise LabelError(f"{path}: 'volLabel' holds masks of shapes {sorted(shapes)}; expected one height x width")
+        raise LabelError(
+            f"{path}: 'volLabel' holds masks of shapes {sorted(shapes)}; expected one "
+            "height x width"
+        )
     return np.stack([mask != 0 for mask in masks])
 
 
@@ -208,13 +240,17 @@ def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or []]
             if not {"video", "start", "end"} <= set(columns):
-                raise LabelError(f"{path}: its first line is '{','.join(columns)}'; expected the columns "
-                                 "video,start,end")
+                raise LabelError(
+                    f"{path}: its first line is '{','.join(columns)}'; expected the "
+                    "columns video,start,end"
+                )
             reader.fieldnames = columns
             return [_csv_row(path, reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path}: cannot be read as CSV ({_line(error)}); expected UTF-8 text with the columns "
-                         "video,start,end") from error
+        raise LabelError(
+            f"{path}: cannot be read as CSV ({_line(error)}); expected UTF-8 text "
+            "with the columns video,start,end"
+        ) from error
 
 
 def _csv_row(path: Path, line: int, row: dict) -> tuple[int, str, int | None, int | None]:
@@ -226,6 +262,9 @@ def _csv_row(path: Path, line: int, row: dict) -> tuple[int, str, int | None, in
     except ValueError:
         first = stop = -1
     if not video or not 0 <= first < stop:
-        raise LabelError(f"{path}: line {line} is '{video},{start},{end}'; expected video,start,end with frames "
-                         "from 0 and start < end (end exclusive), or both empty for a normal video")
+        raise LabelError(
+            f"{path}: line {line} is '{video},{start},{end}'; expected "
+            "video,start,end with frames from 0 and start < end (end exclusive), or "
+            "both empty for a normal video"
+        )
     return line, video, first, stop

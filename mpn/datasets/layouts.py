@@ -1,7 +1,8 @@
 """Which videos a data set folder holds, recognised from its tree.
 
     ucsd          Train/Train001/*.tif, Test/Test001/*.tif (Test001_gt holds masks)
-    frames        training/frames/01/*.jpg, testing/frames/01/*.jpg; or one split by itself (validation/),
+    frames        training/frames/01/*.jpg, testing/frames/01/*.jpg; or one split by itself
+    (validation/),
                   which is for testing unless it is called training
     avenue        training_videos/*.avi, testing_videos/*.avi
     shanghaitech  training/videos/01_001.avi, testing/frames/01_0014/*.jpg
@@ -44,13 +45,26 @@ NEEDS = {
 
 # Folders of the other layouts: someone who gives `testing` instead of its parent has no cameras of
 # these names.
-NOT_SCENES = {"frames", "masks", "videos", "training", "testing", "validation", "train", "test",
-              "training_videos", "testing_videos", "test_frame_mask", "test_pixel_mask"}
+NOT_SCENES = {
+    "frames",
+    "masks",
+    "videos",
+    "training",
+    "testing",
+    "validation",
+    "train",
+    "test",
+    "training_videos",
+    "testing_videos",
+    "test_frame_mask",
+    "test_pixel_mask",
+}
 
 
 @dataclass(frozen=True)
 class Video:
-    """One clip. name: unique within its split; path: a video file or a folder of frames; scene: its camera."""
+    """One clip. name: unique within its split; path: a video file or a folder of frames; scene: its
+    camera."""
 
     name: str
     path: Path
@@ -59,7 +73,8 @@ class Video:
 
 @dataclass(frozen=True)
 class DatasetTree:
-    """The videos of a data set, in natural order. A split that the folder does not have is empty."""
+    """The videos of a data set, in natural order. A split that the folder does not have is
+    empty."""
 
     root: Path
     layout: str
@@ -69,19 +84,25 @@ class DatasetTree:
     @property
     def scenes(self) -> tuple[str, ...]:
         """The cameras' names, in natural order."""
-        return tuple(sorted({video.scene for video in self.training + self.testing}, key=natural_key))
+        return tuple(
+            sorted({video.scene for video in self.training + self.testing}, key=natural_key)
+        )
 
     def describe(self) -> str:
         """What was recognised, in one line."""
         count = len(self.scenes)
-        return (f"{self.root}: {self.layout} layout, {len(self.training)} training and {len(self.testing)} "
-                f"test videos, {count} scene{'s' * (count != 1)}")
+        return (
+            f"{self.root}: {self.layout} layout, {len(self.training)} training and "
+            f"{len(self.testing)} test videos, {count} scene{'s' * (count != 1)}"
+        )
 
 
 def child(folder: Path, *names: str) -> Path | None:
     """The folder below `folder` with these names, in any case, or None."""
     for name in names:
-        folder = next((item for item in visible(folder) if item.name.lower() == name and item.is_dir()), None)
+        folder = next(
+            (item for item in visible(folder) if item.name.lower() == name and item.is_dir()), None
+        )
         if folder is None:
             return None
     return folder
@@ -91,7 +112,11 @@ def _clips(folder: Path | None, scene: str) -> tuple[Video, ...]:
     """The video files and frame folders in a folder, each a video of one scene."""
     if folder is None:
         return ()
-    found = [item for item in visible(folder) if item.suffix.lower() in VIDEO_SUFFIXES or holds_images(item)]
+    found = [
+        item
+        for item in visible(folder)
+        if item.suffix.lower() in VIDEO_SUFFIXES or holds_images(item)
+    ]
     names = {item.name for item in found}
     found = [item for item in found if not (item.name.endswith("_gt") and item.name[:-3] in names)]
     return _named(found, scene)
@@ -101,12 +126,15 @@ def _named(paths: list[Path], scene: str) -> tuple[Video, ...]:
     """Videos by file stem or folder name; where two stems coincide, by the whole file name."""
     stems = [path.name if path.is_dir() else path.stem for path in paths]
     often = Counter(stems)
-    return tuple(Video(stem if often[stem] == 1 else path.name, path, scene)
-                 for path, stem in zip(paths, stems))
+    return tuple(
+        Video(stem if often[stem] == 1 else path.name, path, scene)
+        for path, stem in zip(paths, stems)
+    )
 
 
 def _by_prefix(tree: DatasetTree) -> DatasetTree:
     """Scenes from names of the form SS_NN, where every video has one; else the tree as it is."""
+
     def prefixed(videos: tuple[Video, ...]) -> tuple[Video, ...]:
         return tuple(replace(video, scene=video.name.split("_")[0]) for video in videos)
 
@@ -121,7 +149,9 @@ def _scene_name(root: Path) -> str:
 
 def _ucsd(root: Path) -> DatasetTree:
     scene = _scene_name(root)
-    return DatasetTree(root, "ucsd", _clips(child(root, "train"), scene), _clips(child(root, "test"), scene))
+    return DatasetTree(
+        root, "ucsd", _clips(child(root, "train"), scene), _clips(child(root, "test"), scene)
+    )
 
 
 def _frames(root: Path) -> DatasetTree:
@@ -129,7 +159,8 @@ def _frames(root: Path) -> DatasetTree:
     training, testing = child(root, "training", "frames"), child(root, "testing", "frames")
     if training is None and child(root, "training", "videos"):  # ShanghaiTech as it was published
         testing = None
-    if child(root, "training") is None and child(root, "testing") is None:  # one split, given by itself
+    # one split, given by itself
+    if child(root, "training") is None and child(root, "testing") is None:
         training, testing = None, child(root, "frames")
         if root.resolve().name.lower() in ("training", "train"):
             training, testing = testing, None
@@ -147,11 +178,14 @@ def _shanghaitech(root: Path) -> DatasetTree:
     training, testing = child(root, "training", "videos"), child(root, "testing", "frames")
     if training is None:  # nothing but testing/frames: that is the frames layout
         testing = None
-    return _by_prefix(DatasetTree(root, "shanghaitech", _clips(training, scene), _clips(testing, scene)))
+    return _by_prefix(
+        DatasetTree(root, "shanghaitech", _clips(training, scene), _clips(testing, scene))
+    )
 
 
 def _labelled(root: Path, videos: tuple[Video, ...]) -> tuple[Video, ...]:
-    """Layouts without splits: every video is a test video too if labels.csv says what happens in them."""
+    """Layouts without splits: every video is a test video too if labels.csv says what happens in
+    them."""
     folder = root if root.is_dir() else root.parent
     return videos if (folder / "labels.csv").is_file() else ()
 
@@ -164,10 +198,14 @@ def _scenes(root: Path) -> DatasetTree:
         clips = _clips(folder, folder.name)
         # Two cameras may both have a clip called "morning", and names become file names.
         lone = len(clips) == 1
-        videos += [replace(c, name=folder.name if lone else f"{folder.name}_{c.name}") for c in clips]
+        videos += [
+            replace(c, name=folder.name if lone else f"{folder.name}_{c.name}") for c in clips
+        ]
     twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
     if twice:
-        raise DataError(f"{root}: two clips would be called {twice[0]} (scene_clip); rename one of them")
+        raise DataError(
+            f"{root}: two clips would be called {twice[0]} (scene_clip); rename one of them"
+        )
     return DatasetTree(root, "scenes", tuple(videos), _labelled(root, tuple(videos)))
 
 
@@ -194,21 +232,27 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
 
     root: its folder (or a parent with one recognisable folder in it), or for `plain` a video.
     layout: one of `LAYOUTS`, None to recognise it from the tree, the first that fits in that order.
-    One split may be missing. `scenes` and `plain` have no test split: every video is for training, and
-    for testing too where a labels.csv lies in `root`.
+    One split may be missing. `scenes` and `plain` have no test split: every video is for training,
+    and for testing too where a labels.csv lies in `root`.
     Raises DataError for a missing, empty or wrong folder, saying what each layout would need.
     """
     root = require_path(root)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
     if not root.is_dir() and layout not in (None, "plain"):
-        raise DataError(f"{root}: is a file; the {layout} layout needs a folder with {NEEDS[layout]}")
+        raise DataError(
+            f"{root}: is a file; the {layout} layout needs a folder with {NEEDS[layout]}"
+        )
     if root.is_dir() and not visible(root):
-        raise DataError(f"{root}: is empty; expected a data set, " + _needs((layout,) if layout else LAYOUTS))
+        raise DataError(
+            f"{root}: is empty; expected a data set, " + _needs((layout,) if layout else LAYOUTS)
+        )
     tree = _first(root, (layout,) if layout else LAYOUTS) or _in_child(root, layout)
     if tree is None:
-        raise DataError(f"{root}: no data set found, it holds {contents(root)}; expected "
-                        + _needs((layout,) if layout else LAYOUTS))
+        raise DataError(
+            f"{root}: no data set found, it holds {contents(root)}; expected "
+            + _needs((layout,) if layout else LAYOUTS)
+        )
     return tree
 
 
@@ -228,10 +272,15 @@ def _first(root: Path, layouts: tuple[str, ...]) -> DatasetTree | None:
 
 
 def _in_child(root: Path, layout: str | None) -> DatasetTree | None:
-    """The data set in the one folder below `root` that is one; several are an error that names them."""
-    layouts = (layout,) if layout else LAYOUTS[:4]  # scenes and plain fit too much to be guessed here
+    """The data set in the one folder below `root` that is one; several are an error that names
+    them."""
+    # scenes and plain fit too much to be guessed here
+    layouts = (layout,) if layout else LAYOUTS[:4]
     trees = [tree for item in visible(root) if item.is_dir() and (tree := _first(item, layouts))]
     if len(trees) > 1:
-        raise DataError(f"{root}: holds {len(trees)} data sets ({', '.join(t.root.name for t in trees)}); "
-                        "expected one, give one of them")
+        raise DataError(
+            f"{root}: holds {len(trees)} data sets "
+            f"({', '.join(t.root.name for t in trees)}); expected one, give one of "
+            "them"
+        )
     return trees[0] if trees else None

@@ -1,9 +1,11 @@
-"""Is a MATLAB file what it says it is? Looked at before SciPy reads it, whose reader damaged files can crash.
+"""Is a MATLAB file what it says it is? Looked at before SciPy reads it, whose reader damaged files
+can crash.
 
-MAT-File Format, MathWorks 2024, "Level 5 MAT-File Format": a header of 128 bytes, then elements, each a tag (type,
-bytes) and its data; an array is an element of elements. `scipy.io.loadmat` (1.17) believes them: a cell array whose
-elements are missing or of another kind ends the process with a segmentation fault. So the one variable that is
-wanted is walked through first, and has to be numbers, text or a cell array of such, each of the size that it states.
+MAT-File Format, MathWorks 2024, "Level 5 MAT-File Format": a header of 128 bytes, then elements,
+each a tag (type, bytes) and its data; an array is an element of elements. `scipy.io.loadmat` (1.17)
+believes them: a cell array whose elements are missing or of another kind ends the process with a
+segmentation fault. So the one variable that is wanted is walked through first, and has to be
+numbers, text or a cell array of such, each of the size that it states.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Element(NamedTuple):
 
 
 def check_variable(path: Path, variable: str) -> None:
-    """Raises ValueError, in words, where the file is not of level 5 or the variable in it is not sound.
+    """Raises ValueError, in words, where the file is not of level 5 or the variable in it is not
+    sound.
 
     A variable that is not there is nobody's fault: nothing is raised.
     """
@@ -43,7 +46,9 @@ def check_variable(path: Path, variable: str) -> None:
         if element.kind == COMPRESSED:
             element = next(_elements(_inflated(element.data), order), Element(0, memoryview(b"")))
         if element.kind != ARRAY:
-            raise ValueError(f"an element of type {element.kind} stands where a variable was expected")
+            raise ValueError(
+                f"an element of type {element.kind} stands where a variable was expected"
+            )
         parts = list(_elements(element.data, order))
         if len(parts) >= 3 and bytes(parts[2].data).decode("latin-1") == variable:
             _check_array(parts, order, 0)
@@ -73,14 +78,19 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
             if size > 4:
                 raise ValueError(f"a small element says it has {size} bytes")
         if size > len(data) - start:
-            raise ValueError(f"an element says it has {size:,} bytes, there are {len(data) - start:,}")
+            raise ValueError(
+                f"an element says it has {size:,} bytes, there are {len(data) - start:,}"
+            )
         yield Element(kind, data[start : start + size])
-        padded = at + 8 if start == at + 4 else start + size + (-size % 8 if kind != COMPRESSED else 0)
+        padded = (
+            at + 8 if start == at + 4 else start + size + (-size % 8 if kind != COMPRESSED else 0)
+        )
         at = min(padded, len(data))  # files cut the last padding off
 
 
 def _check_array(parts: list[Element], order: str, depth: int) -> None:
-    """Flags, size, name, and then what the array's class needs: numbers of that many, or that many arrays."""
+    """Flags, size, name, and then what the array's class needs: numbers of that many, or that many
+    arrays."""
     if depth > DEEPEST:
         raise ValueError(f"cells lie in cells, more than {DEEPEST} deep")
     if len(parts) < 3 or [parts[0].kind, parts[1].kind, parts[2].kind] != [FLAGS, INT32, INT8]:
@@ -88,22 +98,31 @@ def _check_array(parts: list[Element], order: str, depth: int) -> None:
     if len(parts[0].data) != 8 or len(parts[1].data) < 8 or len(parts[1].data) % 4:
         raise ValueError("an array's flags or size have a wrong length")
     flags = int.from_bytes(parts[0].data[:4], order)
-    size = [int.from_bytes(parts[1].data[k : k + 4], order, signed=True) for k in range(0, len(parts[1].data), 4)]
+    size = [
+        int.from_bytes(parts[1].data[k : k + 4], order, signed=True)
+        for k in range(0, len(parts[1].data), 4)
+    ]
     if min(size) < 0:
         raise ValueError(f"an array has the size {size}")
     kind, count, rest = flags & 0xFF, prod(size), parts[3:]
     if kind == CELL:
         if len(rest) != count or any(part.kind != ARRAY for part in rest):
-            raise ValueError(f"a cell array of {size} holds {len(rest)} elements, {count} arrays were expected")
+            raise ValueError(
+                f"a cell array of {size} holds {len(rest)} elements, {count} arrays were expected"
+            )
         for part in rest:
             _check_array(list(_elements(part.data, order)), order, depth + 1)
         return
     if kind not in (TEXT, *NUMBERS):
-        raise ValueError(f"an array is of MATLAB's class {kind}; expected numbers, text or a cell array of them")
+        raise ValueError(
+            f"an array is of MATLAB's class {kind}; expected numbers, text or a cell array of them"
+        )
     wanted = 2 if flags & 0x0800 else 1  # complex numbers come in two
     if len(rest) != wanted and not (count == 0 and not rest):
         raise ValueError(f"an array of {size} has {len(rest)} parts of data, {wanted} expected")
     for part in rest:
         each = ITEM_BYTES.get(part.kind)
         if each is None or (len(part.data) != count * each and part.kind < 16):
-            raise ValueError(f"an array of {size} has {len(part.data):,} bytes of numbers of type {part.kind}")
+            raise ValueError(
+                f"an array of {size} has {len(part.data):,} bytes of numbers of type {part.kind}"
+            )

@@ -1,8 +1,9 @@
 """Pseudo-anomalies: changes made to a normal window, which a head of the network learns to find.
 
-Two kinds: *speed-ups*, the window's frames taken further apart (Astrid et al., BMVC 2021), over the whole frame
-or in rectangles, and *foreign objects*, pieces of other frames pasted in and moved (Astrid et al., ICCVW 2021;
-Zavrtanik et al., DRAEM, ICCV 2021). The frame to be predicted stays the true one.
+Two kinds: *speed-ups*, the window's frames taken further apart (Astrid et al., BMVC 2021), over the
+whole frame or in rectangles, and *foreign objects*, pieces of other frames pasted in and moved
+(Astrid et al., ICCVW 2021; Zavrtanik et al., DRAEM, ICCV 2021). The frame to be predicted stays the
+true one.
 """
 
 from __future__ import annotations
@@ -39,19 +40,23 @@ class PseudoAnomalies:
     """Draws pseudo-anomalies for windows.
 
     Args:
-        donor: called with a generator, gives any training frame, uint8 (H, W, C), to cut objects from.
+        donor: called with a generator, gives any training frame, uint8 (H, W, C), to cut objects
+            from.
         options: probabilities and sizes.
     """
 
     def __init__(
-        self, donor: Callable[[np.random.Generator], np.ndarray], options: PseudoOptions | None = None
+        self,
+        donor: Callable[[np.random.Generator], np.ndarray],
+        options: PseudoOptions | None = None,
     ) -> None:
         self.donor = donor
         self.options = options or PseudoOptions()
 
     @staticmethod
     def history(window: int) -> int:
-        """Frames, the last of the window included, that the fastest speed-up of a window of T looks back on."""
+        """Frames, the last of the window included, that the fastest speed-up of a window of T looks
+        back on."""
         return (window - 1) * FASTEST + 1
 
     def __call__(
@@ -60,12 +65,13 @@ class PseudoAnomalies:
         """A window, tampered with or not, and where.
 
         Args:
-            frames: uint8 (N, H, W, C), N >= window, up to and with the last frame of the window; with fewer
-                than `history(window)` frames the speed-up is as fast as they allow.
+            frames: uint8 (N, H, W, C), N >= window, up to and with the last frame of the window;
+                with fewer than `history(window)` frames the speed-up is as fast as they allow.
             window: T.
 
         Returns:
-            window uint8 (T, H, W, C) (a copy), and bool (H, W): True where the largest change over the window
+            window uint8 (T, H, W, C) (a copy), and bool (H, W): True where the largest change over
+                the window
             exceeds `visible_change` grey levels, dilated.
         """
         original = frames[-window:]
@@ -73,11 +79,15 @@ class PseudoAnomalies:
         if generator.random() < self.options.speed_probability:
             self._speed_up(tampered, frames, generator)
         if generator.random() < self.options.object_probability:
-            for _ in range(generator.integers(self.options.objects[0], self.options.objects[1] + 1)):
+            for _ in range(
+                generator.integers(self.options.objects[0], self.options.objects[1] + 1)
+            ):
                 self._foreign_object(tampered, generator)
         return tampered, self._changed(original, tampered)
 
-    def _speed_up(self, tampered: np.ndarray, frames: np.ndarray, generator: np.random.Generator) -> None:
+    def _speed_up(
+        self, tampered: np.ndarray, frames: np.ndarray, generator: np.random.Generator
+    ) -> None:
         window, height, width = tampered.shape[:3]
         fastest = min(FASTEST, (len(frames) - 1) // (window - 1))
         if fastest < SLOWEST:
@@ -89,9 +99,14 @@ class PseudoAnomalies:
             tampered[:] = apart
             return
         low, high = self.options.rectangle_size
-        for _ in range(generator.integers(self.options.rectangles[0], self.options.rectangles[1] + 1)):
+        for _ in range(
+            generator.integers(self.options.rectangles[0], self.options.rectangles[1] + 1)
+        ):
             h, w = (min(int(generator.integers(low, high + 1)), side) for side in (height, width))
-            top, left = int(generator.integers(0, height - h + 1)), int(generator.integers(0, width - w + 1))
+            top, left = (
+                int(generator.integers(0, height - h + 1)),
+                int(generator.integers(0, width - w + 1)),
+            )
             area = np.s_[:, top : top + h, left : left + w]
             tampered[area] = apart[area]
 
@@ -100,10 +115,14 @@ class PseudoAnomalies:
         donor = self.donor(generator)
         low, high = options.object_size
         h, w = (min(int(generator.integers(low, high + 1)), side) for side in donor.shape[:2])
-        top, left = (int(generator.integers(0, side - n + 1)) for side, n in zip(donor.shape[:2], (h, w)))
+        top, left = (
+            int(generator.integers(0, side - n + 1)) for side, n in zip(donor.shape[:2], (h, w))
+        )
         factor = generator.uniform(*options.enlarged)
         size = (max(int(w * factor), 1), max(int(h * factor), 1))
-        piece = cv2.resize(donor[top : top + h, left : left + w], size, interpolation=cv2.INTER_LINEAR)
+        piece = cv2.resize(
+            donor[top : top + h, left : left + w], size, interpolation=cv2.INTER_LINEAR
+        )
         piece = piece.reshape(size[1], size[0], -1).astype(np.float32)
         piece += generator.choice((-1.0, 1.0)) * generator.uniform(*options.brightness)
         # A soft edge: a hard one would be found by its edge alone.
@@ -120,7 +139,9 @@ class PseudoAnomalies:
             columns = slice(max(left, 0), min(left + size[0], width))
             if rows.start >= rows.stop or columns.start >= columns.stop:
                 continue
-            inside = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            inside = np.s_[
+                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            ]
             under = tampered[index, rows, columns]
             mixed = under + alpha[inside] * (piece[inside] - under)
             tampered[index, rows, columns] = np.clip(np.round(mixed), 0, 255)

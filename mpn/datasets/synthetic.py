@@ -1,14 +1,15 @@
-"""The embedded `demo` data set: made footage of several cameras, from a seed, in the "frames" layout.
+"""The embedded `demo` data set: made footage of several cameras, from a seed, in the "frames"
+layout.
 
 Normal life is people who walk; what does not belong is one of `KINDS`. Everything is drawn by
 `synthetic_scene` (the places), `synthetic_actors` (who moves) and `synthetic_clips` (what happens).
 
     ROOT/demo.json                            seed, sizes, frame rate: what the set was made with
     ROOT/training/frames/SS_NN/000.jpg        normal footage; SS is the camera
-    ROOT/validation/frames/SS_NN/000.jpg      the choice set: for choosing recipes, never for test figures
-    ROOT/testing/frames/SS_NN/000.jpg         what figures are taken on
-    ROOT/{validation,testing}/labels.csv                  video,start,end (frames from 0, end exclusive)
-    ROOT/{validation,testing}/test_frame_mask/SS_NN.npy   bool (T,), True = anomalous
+    ROOT/validation/frames/SS_NN/000.jpg      the choice set: for choosing recipes, never for test
+    figures ROOT/testing/frames/SS_NN/000.jpg         what figures are taken on
+    ROOT/{validation,testing}/labels.csv                  video,start,end (frames from 0, end
+    exclusive) ROOT/{validation,testing}/test_frame_mask/SS_NN.npy   bool (T,), True = anomalous
     ROOT/{validation,testing}/masks/SS_NN/000.png         255 = anomalous, for every frame
     ROOT/{validation,testing}/tracks.csv                  video,frame,track,kind,x,y,w,h (pixels)
 """
@@ -34,11 +35,13 @@ from mpn.events import intervals
 
 VERSION = 1  # of the footage: raised whenever the same seed gives other frames
 JPEG_QUALITY = 92
-_FIRST_KEY = {"training": 100, "validation": 10_000, "testing": 20_000}  # of the clips' random numbers
+# of the clips' random numbers
+_FIRST_KEY = {"training": 100, "validation": 10_000, "testing": 20_000}
 
 
 class SceneClips(NamedTuple):
-    """A whole scene, nothing of it drawn yet: `training` clips are normal, the others have anomalies."""
+    """A whole scene, nothing of it drawn yet: `training` clips are normal, the others have
+    anomalies."""
 
     scene: Scene
     training: tuple[Clip, ...]
@@ -49,8 +52,8 @@ class SceneClips(NamedTuple):
 def _plan(seed: int, index: int, split: str, clips: int) -> list[tuple[tuple[str, float], ...]]:
     """For each clip its events: (kind, share of the clip at which it begins).
 
-    One clip in four is wholly normal, the others have two events half a clip apart. Beginnings are spread
-    evenly over the clips of a scene, so that a frame's number says nothing about its label.
+    One clip in four is wholly normal, the others have two events half a clip apart. Beginnings are
+    spread evenly over the clips of a scene, so that a frame's number says nothing about its label.
     """
     if split == "training":
         return [()] * clips
@@ -76,11 +79,12 @@ def scene_clips(
     test_length: int = 175,
     size: tuple[int, int] = (160, 240),
 ) -> SceneClips:
-    """Scene number `index` (from 0, any number) of the family `seed`, with so many clips of each split.
+    """Scene number `index` (from 0, any number) of the family `seed`, with so many clips of each
+    split.
 
-    Training and validation clips have `length` frames, test clips `test_length`; size is (height, width) in
-    pixels. `Clip.frames()` draws them, always the same: frames uint8 (H, W, 3) BGR and the anomalous
-    tracks' pixels.
+    Training and validation clips have `length` frames, test clips `test_length`; size is (height,
+    width) in pixels. `Clip.frames()` draws them, always the same: frames uint8 (H, W, 3) BGR and
+    the anomalous tracks' pixels.
     """
     scene = make_scene(seed, index, size)
     splits = []
@@ -89,7 +93,13 @@ def scene_clips(
         plans = _plan(seed, index, split, clips)
         splits.append(
             tuple(
-                make_clip(scene, f"{index + 1:02d}_{number + 1:02d}", _FIRST_KEY[split] + number, frames, events)
+                make_clip(
+                    scene,
+                    f"{index + 1:02d}_{number + 1:02d}",
+                    _FIRST_KEY[split] + number,
+                    frames,
+                    events,
+                )
                 for number, events in enumerate(plans)
             )
         )
@@ -113,7 +123,9 @@ def _encode(path: Path, image: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _write_clip(clip: Clip, folder: Path, labelled: bool, step: Callable[[], None]) -> tuple[np.ndarray, list[list]]:
+def _write_clip(
+    clip: Clip, folder: Path, labelled: bool, step: Callable[[], None]
+) -> tuple[np.ndarray, list[list]]:
     """Write one clip below `folder`; its labels bool (T,) and its rows of tracks.csv."""
     (folder / "frames" / clip.name).mkdir(parents=True)
     if labelled:
@@ -187,26 +199,38 @@ def write_demo(
 ) -> Path:
     """Make the demo set in the folder `root` (layout: see the module) and return `root`.
 
-    scenes: number of cameras; training, validation, testing: clips of each camera; length: frames of a training
-    or validation clip, test_length: of a test clip; size: (height, width) in pixels, at 10 frames a second.
-    progress: called with (frames written, frames in all) after every frame; without it a bar is shown where
-    stderr is a terminal. A set made with the same settings is left as it is and used again. The set appears
-    as a whole or not at all: it is made in a hidden folder beside `root`, then renamed.
+    scenes: number of cameras; training, validation, testing: clips of each camera; length: frames
+    of a training or validation clip, test_length: of a test clip; size: (height, width) in pixels,
+    at 10 frames a second. progress: called with (frames written, frames in all) after every frame;
+    without it a bar is shown where stderr is a terminal. A set made with the same settings is left
+    as it is and used again. The set appears as a whole or not at all: it is made in a hidden folder
+    beside `root`, then renamed.
 
     Raises DataError where `root` holds anything else, or cannot be written.
     """
     root, written = Path(root), 0
     options = {"training": training, "validation": validation, "testing": testing}
     settings = {
-        "name": "demo", "version": VERSION, "seed": seed, "scenes": scenes, "fps": 10, "clips": options,
-        "frames": {"training": length, "validation": length, "testing": test_length}, "size": list(size),
+        "name": "demo",
+        "version": VERSION,
+        "seed": seed,
+        "scenes": scenes,
+        "fps": 10,
+        "clips": options,
+        "frames": {"training": length, "validation": length, "testing": test_length},
+        "size": list(size),
         "kinds": list(KINDS),
     }
     if _is_there(root, settings):
         return root
     total = scenes * ((training + validation) * length + testing * test_length)
     part = root.with_name(f".{root.name}.{os.getpid()}.part")
-    bar = tqdm(total=total, desc="making the demo set", unit="frame", disable=None if progress is None else True)
+    bar = tqdm(
+        total=total,
+        desc="making the demo set",
+        unit="frame",
+        disable=None if progress is None else True,
+    )
 
     def step() -> None:
         nonlocal written
@@ -227,7 +251,9 @@ def write_demo(
         os.replace(part, root)
     except OSError as error:
         if not _is_there(root, settings):  # made by another process in the meantime: use that one
-            raise DataError(f"{root}: the demo set cannot be written: {error}; free space or name another") from error
+            raise DataError(
+                f"{root}: the demo set cannot be written: {error}; free space or name another"
+            ) from error
     finally:
         bar.close()
         shutil.rmtree(part, ignore_errors=True)

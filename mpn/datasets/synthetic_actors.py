@@ -1,7 +1,8 @@
 """Who moves in the made footage of `synthetic`: walkers, and what does not belong there.
 
-Every actor is a function of time: `body(camera, time)` gives its shape in the world, or None when it is
-not there. Nothing is simulated step by step, so any frame can be drawn without the ones before it.
+Every actor is a function of time: `body(camera, time)` gives its shape in the world, or None when
+it is not there. Nothing is simulated step by step, so any frame can be drawn without the ones
+before it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from mpn.datasets.synthetic_bodies import Figure
 from mpn.datasets.synthetic_drawing import Body, Camera, Colour, Stand, blob, limb, shade
 
 GRAVITY = 9.81  # m/s^2
-MARGIN = 3.0  # metres beyond the picture within which bodies are made: their shadows may fall into it
+# metres beyond the picture within which bodies are made: their shadows may fall into it
+MARGIN = 3.0
 
 
 @dataclass(frozen=True)
 class Way:
-    """A path on the ground that people take; `one_way` is 1 where all go along `points`, 0 for both directions."""
+    """A path on the ground that people take; `one_way` is 1 where all go along `points`, 0 for both
+    directions."""
 
     points: np.ndarray  # float64 (N, 2), (x, z) in metres
     width: float  # metres
@@ -40,7 +43,10 @@ class Way:
     def at(self, arc: float) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) on the ground and unit tangent (3,) at `arc` metres along the way."""
         ends = (max(0.0, arc - 0.3), arc, min(self.length, arc + 0.3))
-        x, z = np.interp(ends, self.arcs, self.points[:, 0]), np.interp(ends, self.arcs, self.points[:, 1])
+        x, z = (
+            np.interp(ends, self.arcs, self.points[:, 0]),
+            np.interp(ends, self.arcs, self.points[:, 1]),
+        )
         across, away = x[2] - x[0], z[2] - z[0]
         norm = np.hypot(across, away)
         return np.array([x[1], 0.0, z[1]]), np.array([across / norm, 0.0, away / norm])
@@ -70,7 +76,8 @@ class Trip:
         offset: float,
         pauses: tuple[tuple[float, float], ...] = (),
     ) -> Trip:
-        """From end to end of the way from `begin` seconds on, with stops of (metres gone, seconds)."""
+        """From end to end of the way from `begin` seconds on, with stops of (metres gone,
+        seconds)."""
         times, gone = [begin], [0.0]
         for place, rest in pauses:
             there = times[-1] + (place - gone[-1]) / speed
@@ -82,20 +89,23 @@ class Trip:
         return cls(way, np.array(times), arcs, offset, speed)
 
     def pose(self, time: float) -> tuple[np.ndarray, np.ndarray, float, float] | None:
-        """Position (3,), heading (3,), metres gone, pace in [0, 1]; None before and after the trip."""
+        """Position (3,), heading (3,), metres gone, pace in [0, 1]; None before and after the
+        trip."""
         if not self.times[0] <= time <= self.times[-1]:
             return None
         before, arc, after = np.interp((time - 0.2, time, time + 0.2), self.times, self.arcs)
         position, tangent = self.way.at(arc)
         heading = tangent if self.arcs[-1] > self.arcs[0] else -tangent
-        beside = self.offset + 0.12 * np.sin(0.35 * arc + 7 * self.offset)  # nobody walks quite straight
+        # nobody walks quite straight
+        beside = self.offset + 0.12 * np.sin(0.35 * arc + 7 * self.offset)
         position[0] -= tangent[2] * beside
         position[2] += tangent[0] * beside
         pace = min(1.0, abs(after - before) / (0.4 * self.speed))
         return position, heading, abs(arc - self.arcs[0]), pace
 
     def near(self, camera: Camera, time: float) -> tuple[Stand, float, float] | None:
-        """Where one stands, metres gone and pace at `time`; None where that is far from the picture."""
+        """Where one stands, metres gone and pace at `time`; None where that is far from the
+        picture."""
         pose = self.pose(time)
         if pose is None or not camera.near_view(pose[0], MARGIN):
             return None
@@ -104,7 +114,8 @@ class Trip:
 
 @dataclass(frozen=True)
 class Actor:
-    """Anything that moves or comes and goes in a clip. `track` is 0 for normal life, else a number of its own."""
+    """Anything that moves or comes and goes in a clip. `track` is 0 for normal life, else a number
+    of its own."""
 
     kind: str
     track: int
@@ -121,7 +132,8 @@ class Walker(Actor):
     look: Figure
     trip: Trip
     start: float = 0.0  # radians, the gait's phase at the beginning
-    carries: tuple[float, float] | None = None  # the seconds between which the bag is there; None: always
+    # the seconds between which the bag is there; None: always
+    carries: tuple[float, float] | None = None
 
     def body(self, camera: Camera, time: float) -> Body | None:
         there = self.trip.near(camera, time)
@@ -151,7 +163,11 @@ class Rider(Actor):
         stand, gone, _ = there
         if self.shape == "bicycle":
             return bodies.cyclist(self.look, stand, gone / 0.9, self.paint)
-        return bodies.van(stand, self.paint) if self.shape == "van" else bodies.cart(self.look, stand, self.paint)
+        return (
+            bodies.van(stand, self.paint)
+            if self.shape == "van"
+            else bodies.cart(self.look, stand, self.paint)
+        )
 
 
 @dataclass(frozen=True)
@@ -194,7 +210,12 @@ class Thrown(Actor):
         turn = 0.7 * self.size * np.array([np.cos(5 * time), np.sin(5 * time)])
         stand = Stand(camera, place * (1, 0, 1), np.array([1.0, 0.0, 0.0]))
         parts = [
-            limb((-turn[0], 0, up - turn[1]), (turn[0], 0, up + turn[1]), 0.75 * self.size, self.paint),
+            limb(
+                (-turn[0], 0, up - turn[1]),
+                (turn[0], 0, up + turn[1]),
+                0.75 * self.size,
+                self.paint,
+            ),
             blob((0, 0, up + self.size / 4), 0.45 * self.size, shade(self.paint, 1.25)),
         ]
         return stand.body(parts)

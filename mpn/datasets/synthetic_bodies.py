@@ -29,7 +29,9 @@ class Figure:
     bag_colour: Colour = (60.0, 60.0, 60.0)
 
 
-def greyish(rng: np.random.Generator, low: float, high: float, warm: float = 0.0, spread: float = 0.04) -> Colour:
+def greyish(
+    rng: np.random.Generator, low: float, high: float, warm: float = 0.0, spread: float = 0.04
+) -> Colour:
     """A colour of brightness between `low` and `high`; `warm` > 0 leans to red, < 0 to blue."""
     grey = rng.uniform(low, high)
     factors = 1 + rng.normal(0, spread, 3) + np.array([-warm, 0.0, warm])
@@ -60,7 +62,8 @@ def make_figure(rng: np.random.Generator) -> Figure:
 
 
 def _hang(top: Point, length: float, angle: float) -> Point:
-    """The lower end of a limb of `length` metres that hangs from `top`, turned forward by `angle` radians."""
+    """The lower end of a limb of `length` metres that hangs from `top`, turned forward by `angle`
+    radians."""
     return top[0] + length * sin(angle), top[1], top[2] - length * cos(angle)
 
 
@@ -78,11 +81,16 @@ def _leg(look: Figure, hip: Point, thigh: float, knee_bend: float) -> list[Part]
 
 
 def _arm(look: Figure, shoulder: Point, upper: float, bend: float, holds: bool) -> list[Part]:
-    """An arm from `shoulder`, turned forward and bent at the elbow, in radians; `holds`: with the bag."""
+    """An arm from `shoulder`, turned forward and bent at the elbow, in radians; `holds`: with the
+    bag."""
     h = look.height
     elbow = _hang(shoulder, 0.17 * h, upper)
     hand = _hang(elbow, 0.15 * h, upper + bend)
-    bag = [limb(hand, (hand[0], hand[1], hand[2] - 0.08 * h), 0.055 * h, look.bag_colour)] if holds else []
+    bag = (
+        [limb(hand, (hand[0], hand[1], hand[2] - 0.08 * h), 0.055 * h, look.bag_colour)]
+        if holds
+        else []
+    )
     return [
         *bag,
         limb(elbow, hand, 0.021 * h, shade(look.shirt, 0.85)),
@@ -99,14 +107,33 @@ def _trunk(look: Figure, stand: Stand, hips: float, neck: Point) -> list[Part]:
     trunk = [
         limb((0, -0.04 * h * g, hips), (0, 0.04 * h * g, hips), 0.052 * h * g, look.trousers),
         limb((0, 0, hips + 0.02 * h), (x, 0, top - 0.075 * h), 0.082 * h * g, look.shirt),
-        limb((x, -0.075 * h * g, top - 0.035 * h), (x, 0.075 * h * g, top - 0.035 * h), 0.042 * h, look.shirt),
-        limb((0, light, hips + 0.04 * h), (x, light, top - 0.08 * h), 0.035 * h * g, shade(look.shirt, 1.15)),
+        limb(
+            (x, -0.075 * h * g, top - 0.035 * h),
+            (x, 0.075 * h * g, top - 0.035 * h),
+            0.042 * h,
+            look.shirt,
+        ),
+        limb(
+            (0, light, hips + 0.04 * h),
+            (x, light, top - 0.08 * h),
+            0.035 * h * g,
+            shade(look.shirt, 1.15),
+        ),
     ]
     if look.coat:
-        trunk.insert(1, limb((0, 0, hips - 0.17 * h), (0, 0, hips), 0.08 * h * g, shade(look.shirt, 0.95)))
+        trunk.insert(
+            1, limb((0, 0, hips - 0.17 * h), (0, 0, hips), 0.08 * h * g, shade(look.shirt, 0.95))
+        )
     pack = []
     if look.bag == "back":
-        pack = [limb((x - 0.1 * h, 0, top - 0.09 * h), (-0.1 * h, 0, hips + 0.05 * h), 0.06 * h, look.bag_colour)]
+        pack = [
+            limb(
+                (x - 0.1 * h, 0, top - 0.09 * h),
+                (-0.1 * h, 0, hips + 0.05 * h),
+                0.06 * h,
+                look.bag_colour,
+            )
+        ]
     head = (x + 0.02 * h, 0.0, top + 0.095 * h)
     hair = (head[0] - 0.018 * h, 0.0, head[2] + 0.018 * h)
     above = [
@@ -131,11 +158,17 @@ def person(look: Figure, stand: Stand, phase: float, pace: float, running: bool 
     for sign in (-1, 1):
         turn = phase + (pi if sign > 0 else 0.0)
         hip = (0.0, sign * 0.052 * h, hips)
-        legs[sign] = _leg(look, hip, swing * pace * sin(turn), bend * pace * max(0.0, cos(turn)) + 0.06)
+        legs[sign] = _leg(
+            look, hip, swing * pace * sin(turn), bend * pace * max(0.0, cos(turn)) + 0.06
+        )
         shoulder = (neck[0], sign * 0.105 * h * g, neck[2] - 0.02 * h)
-        arms[sign] = _arm(look, shoulder, -0.8 * swing * pace * sin(turn), elbow, look.bag == "hand" and sign > 0)
+        arms[sign] = _arm(
+            look, shoulder, -0.8 * swing * pace * sin(turn), elbow, look.bag == "hand" and sign > 0
+        )
     far, near = stand.far, -stand.far
-    return stand.body(arms[far] + legs[far] + legs[near] + _trunk(look, stand, hips, neck) + arms[near])
+    return stand.body(
+        arms[far] + legs[far] + legs[near] + _trunk(look, stand, hips, neck) + arms[near]
+    )
 
 
 def cyclist(look: Figure, stand: Stand, turn: float, paint: Colour) -> Body:
@@ -147,7 +180,14 @@ def cyclist(look: Figure, stand: Stand, turn: float, paint: Colour) -> Body:
         bicycle += [limb(a, b, 0.03, dark) for a, b in zip(wheel[:-1], wheel[1:])]
     rear, front, crank = (-0.52, 0.0, 0.34), (0.52, 0.0, 0.34), (0.0, 0.0, 0.3)
     saddle, bar = (-0.22, 0.0, 0.9), (0.4, 0.0, 1.0)
-    for a, b in ((rear, crank), (crank, saddle), (crank, bar), (saddle, bar), (bar, front), (saddle, rear)):
+    for a, b in (
+        (rear, crank),
+        (crank, saddle),
+        (crank, bar),
+        (saddle, bar),
+        (bar, front),
+        (saddle, rear),
+    ):
         bicycle.append(limb(a, b, 0.028, paint))
     sides = {}
     for sign in (-1, 1):
@@ -182,7 +222,8 @@ def van(stand: Stand, paint: Colour) -> Body:
     pane = stand.box((0.75, 0, 1.15), (0.85, 1.67, 0.6), glass)  # side windows and windscreen
     pane = [face for face in pane if len({point[2] for point in face.points}) > 1]  # not its top
     stripe = stand.box((-0.6, 0, 0.75), (1.9, 1.66, 0.12), shade(paint, 0.6))
-    stripe = [face for face in stripe if len({point[1] for point in face.points}) == 1]  # sides only
+    # sides only
+    stripe = [face for face in stripe if len({point[1] for point in face.points}) == 1]
     parts = hold + stripe + pane
     parts = (nose + parts) if stand.away else (parts + nose)
     wheels = _wheels(stand, 1.2, 0.55, 0.32)
@@ -218,7 +259,9 @@ def _tree(rng: np.random.Generator) -> list[Part]:
     parts = [limb((0, 0, 0), (0, 0, top), 0.11, greyish(rng, 50, 75, 0.1))]
     for _ in range(5):
         end = rng.normal(0, (0.5, 0.5, 0.3))
-        parts.append(limb((0, 0, top - 0.4), (end[0], end[1], top + 0.5 + end[2]), 0.05, parts[0].colour))
+        parts.append(
+            limb((0, 0, top - 0.4), (end[0], end[1], top + 0.5 + end[2]), 0.05, parts[0].colour)
+        )
     clumps = rng.normal(0, (0.6, 0.6, 0.45), (11, 3)) + (0, 0, top + 0.65)
     leaves = np.concatenate([clump + rng.normal(0, 0.22, (26, 3)) for clump in clumps])
     for leaf in leaves[np.argsort(leaves[:, 2])]:
@@ -230,7 +273,9 @@ def _tree(rng: np.random.Generator) -> list[Part]:
 
 def _bench(rng: np.random.Generator, stand: Stand) -> list[Part]:
     wood, iron = greyish(rng, 85, 120, 0.12), (60.0, 60.0, 60.0)
-    legs = stand.box((-0.7, 0, 0), (0.1, 0.4, 0.42), iron) + stand.box((0.7, 0, 0), (0.1, 0.4, 0.42), iron)
+    legs = stand.box((-0.7, 0, 0), (0.1, 0.4, 0.42), iron) + stand.box(
+        (0.7, 0, 0), (0.1, 0.4, 0.42), iron
+    )
     back = stand.box((0, 0.25, 0.5), (1.8, 0.06, 0.4), wood)
     return legs + back + stand.box((0, 0, 0.4), (1.8, 0.45, 0.07), wood)
 
@@ -240,12 +285,19 @@ def _planter(rng: np.random.Generator, stand: Stand) -> list[Part]:
     parts = stand.box((0, 0, 0), (1.3, 0.8, 0.5), greyish(rng, 120, 160, 0.04))
     for _ in range(60):
         x, y, z = rng.normal(0, (0.35, 0.18, 0.1))
-        parts.append(blob((x, y, 0.58 + z), rng.uniform(0.05, 0.12), shade(tuple(green), rng.uniform(0.6, 1.25))))
+        parts.append(
+            blob(
+                (x, y, 0.58 + z),
+                rng.uniform(0.05, 0.12),
+                shade(tuple(green), rng.uniform(0.6, 1.25)),
+            )
+        )
     return parts
 
 
 def furniture(rng: np.random.Generator, name: str, stand: Stand) -> Body:
-    """Something that always stands there: "tree", "lamp", "bench", "bin", "planter" or "bollard"."""
+    """Something that always stands there: "tree", "lamp", "bench", "bin", "planter" or
+    "bollard"."""
     grey = greyish(rng, 45, 85)
     if name == "tree":
         parts = _tree(rng)
@@ -257,7 +309,13 @@ def furniture(rng: np.random.Generator, name: str, stand: Stand) -> Body:
         parts = [limb((0, 0, 0), (0, 0, 4.6), 0.06, grey), limb((0, 0, 0), (0, 0, 0.5), 0.11, grey)]
         parts.append(limb((0, 0, 4.6), (0.5, 0, 4.6), 0.09, shade(grey, 1.4)))
     elif name == "bin":
-        parts = [limb((0, 0, 0.25), (0, 0, 0.75), 0.25, grey), limb((0, 0, 0.87), (0, 0, 0.9), 0.2, shade(grey, 1.5))]
+        parts = [
+            limb((0, 0, 0.25), (0, 0, 0.75), 0.25, grey),
+            limb((0, 0, 0.87), (0, 0, 0.9), 0.2, shade(grey, 1.5)),
+        ]
     else:
-        parts = [limb((0, 0, 0), (0, 0, 0.85), 0.08, grey), blob((0, 0, 0.9), 0.1, shade(grey, 2.2))]
+        parts = [
+            limb((0, 0, 0), (0, 0, 0.85), 0.08, grey),
+            blob((0, 0, 0.9), 0.1, shade(grey, 2.2)),
+        ]
     return stand.body(parts)

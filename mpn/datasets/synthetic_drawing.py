@@ -1,8 +1,9 @@
 """Camera, and how solid bodies of simple parts are drawn, for the made footage of `synthetic`.
 
-World coordinates are metres: x to the right, y up, z away from the camera. A body is described by parts in
-its own coordinates (metres ahead, to its left, up), stood on the ground, projected, drawn four times
-enlarged and area-averaged: so edges are as soft as a lens makes them and motion is smooth below a pixel.
+World coordinates are metres: x to the right, y up, z away from the camera. A body is described by
+parts in its own coordinates (metres ahead, to its left, up), stood on the ground, projected, drawn
+four times enlarged and area-averaged: so edges are as soft as a lens makes them and motion is
+smooth below a pixel.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Point = tuple[float, float, float]  # metres ahead, to the left, up
 
 
 class Part(NamedTuple):
-    """One piece of a body: "limb" (a capsule between 2 points), "blob" (a ball) or "face" (a convex polygon)."""
+    """One piece of a body: "limb" (a capsule between 2 points), "blob" (a ball) or "face" (a convex
+    polygon)."""
 
     shape: str
     points: tuple[Point, ...]
@@ -48,7 +50,8 @@ class Sprite(NamedTuple):
 
 @dataclass(frozen=True)
 class Camera:
-    """A level pinhole camera with a shifted sensor; pixels a metre grow linearly from the horizon down."""
+    """A level pinhole camera with a shifted sensor; pixels a metre grow linearly from the horizon
+    down."""
 
     height: int  # pixels
     width: int  # pixels
@@ -72,7 +75,8 @@ class Camera:
         return (x - self.width / 2) * depth / self.focal, depth
 
     def near_view(self, place: np.ndarray, margin: float) -> bool:
-        """Whether something up to 2 m high at `place` (3,) is within `margin` metres of the picture."""
+        """Whether something up to 2 m high at `place` (3,) is within `margin` metres of the
+        picture."""
         if place[2] < _NEAREST:
             return False
         scale = self.focal / place[2]
@@ -90,7 +94,8 @@ class Stand:
         self.left = np.array([-heading[2], 0.0, heading[0]])
         eye = np.array([0.0, camera.mount, 0.0]) - place
         self.eye: Point = (float(eye @ heading), float(eye @ self.left), float(eye[1]))
-        self.far = 1 if self.left[2] > 0 else -1  # which side (+1 left) is turned away from the camera
+        # which side (+1 left) is turned away from the camera
+        self.far = 1 if self.left[2] > 0 else -1
         self.lit = -1 if self.left[0] > 0 else 1  # which side is to the left in the picture
         self.away = heading[2] > 0  # seen from behind
 
@@ -102,7 +107,8 @@ class Stand:
         return Body(parts, world)
 
     def box(self, base: Point, size: tuple[float, float, float], colour: Colour) -> list[Part]:
-        """The visible faces of a box standing on `base`; size: length ahead, width, height in metres.
+        """The visible faces of a box standing on `base`; size: length ahead, width, height in
+        metres.
 
         Faces are lit from above and from the left, so that the three visible ones differ.
         """
@@ -142,8 +148,11 @@ def shade(colour: Colour, factor: float) -> Colour:
     return min(255.0, blue * factor), min(255.0, green * factor), min(255.0, red * factor)
 
 
-def _paint(canvas: np.ndarray, parts: list[Part], points: np.ndarray, scale: float, shadow: bool) -> None:
-    """Draw the parts; `points` (N, 2) int32 are fixed-point pixels of the canvas, `scale` its pixels a metre."""
+def _paint(
+    canvas: np.ndarray, parts: list[Part], points: np.ndarray, scale: float, shadow: bool
+) -> None:
+    """Draw the parts; `points` (N, 2) int32 are fixed-point pixels of the canvas, `scale` its
+    pixels a metre."""
     first = 0
     for part in parts:
         last = first + len(part.points)
@@ -156,7 +165,9 @@ def _paint(canvas: np.ndarray, parts: list[Part], points: np.ndarray, scale: flo
             cv2.circle(canvas, points[first], radius, colour, -1, cv2.LINE_8, _SHIFT)
         else:
             thickness = max(1, round(2 * part.radius * scale))
-            cv2.line(canvas, points[first], points[first + 1], colour, thickness, cv2.LINE_8, _SHIFT)
+            cv2.line(
+                canvas, points[first], points[first + 1], colour, thickness, cv2.LINE_8, _SHIFT
+            )
         first = last
 
 
@@ -175,13 +186,16 @@ def draw(camera: Camera, body: Body) -> Sprite | None:
     canvas = np.zeros(((bottom - top) * ENLARGED, (right - left) * ENLARGED, 4), np.uint8)
     fixed = np.rint(((pixels - (left, top)) * ENLARGED - 0.5) * 2**_SHIFT).astype(np.int32)
     _paint(canvas, body.parts, fixed, scale * ENLARGED, False)
-    small = cv2.resize(canvas, (right - left, bottom - top), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(canvas, (right - left, bottom - top), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     alpha = small[..., 3] / 255
     return Sprite(top, left, small[..., :3], alpha) if alpha.any() else None
 
 
 def depth(body: Body) -> float:
-    """Metres from the camera to where the body stands, to sort bodies by: farther ones are drawn first."""
+    """Metres from the camera to where the body stands, to sort bodies by: farther ones are drawn
+    first."""
     low = body.points[body.points[:, 1] <= body.points[:, 1].min() + 0.3, 2]
     return float(low.mean())
 
@@ -202,7 +216,8 @@ def cast_shadow(camera: Camera, layer: np.ndarray, body: Body, sun: np.ndarray) 
 
 
 def composite(frame: np.ndarray, sprite: Sprite) -> tuple[slice, slice]:
-    """Lay the sprite over `frame` float32 (H, W, 3), in place; returns the (rows, columns) it covers."""
+    """Lay the sprite over `frame` float32 (H, W, 3), in place; returns the (rows, columns) it
+    covers."""
     rows = slice(sprite.top, sprite.top + sprite.alpha.shape[0])
     columns = slice(sprite.left, sprite.left + sprite.alpha.shape[1])
     region = frame[rows, columns]

@@ -1,7 +1,8 @@
 """Windows of frames for training: decoded once, kept as uint8, drawn in a seeded order.
 
-A clip's frames are one uint8 array (T, H, W, C), in memory where all clips fit there and else in a file on
-disk that is mapped in (workers then read it while the network trains). Both give the same samples.
+A clip's frames are one uint8 array (T, H, W, C), in memory where all clips fit there and else in a
+file on disk that is mapped in (workers then read it while the network trains). Both give the same
+samples.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Clip:
 
 
 class Sample(NamedTuple):
-    """One sample of a `WindowDataset`: T input frames and the target, uint8 (T + 1, C, H, W); and where the
-    input was tampered with, bool (H, W)."""
+    """One sample of a `WindowDataset`: T input frames and the target, uint8 (T + 1, C, H, W); and
+    where the input was tampered with, bool (H, W)."""
 
     frames: Tensor
     tampered: Tensor
@@ -70,10 +71,12 @@ def load_clips(
     """Decodes videos once, resized by area to `size` (height, width).
 
     Args:
-        skip_bad: go on without frames and videos that cannot be read (they are logged); else stop at the first.
+        skip_bad: go on without frames and videos that cannot be read (they are logged); else stop
+            at the first.
         fps: frame rate of sources that don't say theirs.
-        memory_limit: bytes; what needs more goes to a file in `cache` (default: the system's temporary
-            folder) that is deleted with the process. Default: 40 % of the machine's memory.
+        memory_limit: bytes; what needs more goes to a file in `cache` (default: the system's
+            temporary folder) that is deleted with the process. Default: 40 % of the machine's
+            memory.
 
     Raises:
         FrameError, DataError: naming what cannot be read; or nothing could be.
@@ -84,7 +87,11 @@ def load_clips(
     needed = sum((source.length or 0) for _, source in sources) * frame_bytes
     on_disk = needed > limit
     if on_disk:
-        log.info("%.1f GB of frames: more than %.1f GB of memory, kept on disk", needed / 1e9, limit / 1e9)
+        log.info(
+            "%.1f GB of frames: more than %.1f GB of memory, kept on disk",
+            needed / 1e9,
+            limit / 1e9,
+        )
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
@@ -95,7 +102,9 @@ def load_clips(
             log.warning("left out: %s", error)
             continue
         for bad in source.bad:
-            log.warning("%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason)
+            log.warning(
+                "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason
+            )
         fps = float(source.fps) if source.fps else None
         clips.append(Clip(video.name, video.scene, frames, fps, list(source.bad)))
     if not clips:
@@ -103,7 +112,9 @@ def load_clips(
     return clips
 
 
-def _open_all(videos: Sequence[Video], skip_bad: bool, fps: float | None) -> list[tuple[Video, FrameSource]]:
+def _open_all(
+    videos: Sequence[Video], skip_bad: bool, fps: float | None
+) -> list[tuple[Video, FrameSource]]:
     sources = []
     for video in videos:
         try:
@@ -124,7 +135,8 @@ def _decode(
 ) -> np.ndarray:
     if not on_disk:
         return np.stack(list(source.frames(size, grey)))
-    # Deleted once opened: the mapping keeps it alive, and nothing is left behind however the process ends.
+    # Deleted once opened: the mapping keeps it alive, and nothing is left behind however the
+    # process ends.
     with tempfile.TemporaryFile(dir=cache, suffix=".frames") as file:
         count, shape = 0, ()
         for frame in source.frames(size, grey):
@@ -137,7 +149,8 @@ def _decode(
 def held_out(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:
     """Splits normal footage into clips to train on and clips for calibration, scene by scene.
 
-    With four clips or more in a scene, whole clips are held out, evenly spread; with fewer, the end of each.
+    With four clips or more in a scene, whole clips are held out, evenly spread; with fewer, the end
+    of each.
 
     Returns:
         (training clips, held-out clips).
@@ -160,12 +173,17 @@ def held_out(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], l
 
 
 def _part(clip: Clip, start: int, stop: int) -> Clip:
-    bad = [entry._replace(index=entry.index - start) for entry in clip.bad if start <= entry.index < stop]
+    bad = [
+        entry._replace(index=entry.index - start)
+        for entry in clip.bad
+        if start <= entry.index < stop
+    ]
     return Clip(f"{clip.name}[{start}:{stop}]", clip.scene, clip.frames[start:stop], clip.fps, bad)
 
 
 def mirrored(clips: Sequence[Clip]) -> list[Clip]:
-    """The clips with left and right exchanged, each of a scene of its own (named SCENE-mirrored); copies."""
+    """The clips with left and right exchanged, each of a scene of its own (named SCENE-mirrored);
+    copies."""
     return [
         replace(
             clip,
@@ -183,11 +201,12 @@ class WindowDataset(Dataset):
     Args:
         clips: from `load_clips`. Clips without a window are left out.
         window: T.
-        seed: of the pseudo-anomalies; with `epoch` and the sample's index it fixes every draw, whichever
-            worker makes it.
+        seed: of the pseudo-anomalies; with `epoch` and the sample's index it fixes every draw,
+            whichever worker makes it.
         pseudo: how windows are tampered with, or None to leave them alone.
-        transform: called with each sample's frames, a uint8 tensor (N, C, H, W) - the window, the target and,
-            with `pseudo`, up to 9 frames before them - and gives a tensor of the same type and length.
+        transform: called with each sample's frames, a uint8 tensor (N, C, H, W) - the window, the
+            target and, with `pseudo`, up to 9 frames before them - and gives a tensor of the same
+            type and length.
 
     Raises:
         DataError: no clip has a window.
@@ -209,12 +228,16 @@ class WindowDataset(Dataset):
         self.transform = transform
         self.pseudo = PseudoAnomalies(self._any_frame, pseudo) if pseudo else None
         # (clip, target frame, first frame that may be looked back on)
-        self.index = [entry for number, clip in enumerate(self.clips) for entry in windows_of(number, clip, window)]
+        self.index = [
+            entry
+            for number, clip in enumerate(self.clips)
+            for entry in windows_of(number, clip, window)
+        ]
         if not self.index:
             longest = max((len(clip.frames) for clip in clips), default=0)
             raise DataError(
-                f"no window to train on: it takes {window + 1} frames in a row, the longest of {len(clips)} "
-                f"clip(s) has {longest}"
+                f"no window to train on: it takes {window + 1} frames in a row, the longest of "
+                f"{len(clips)} clip(s) has {longest}"
             )
 
     def __len__(self) -> int:
@@ -243,8 +266,8 @@ class WindowDataset(Dataset):
 
 
 def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int, int]]:
-    """Every window of clip number `number` without a bad frame: (number, target frame, first frame that may be
-    looked back on)."""
+    """Every window of clip number `number` without a bad frame: (number, target frame, first frame
+    that may be looked back on)."""
     bad = {entry.index for entry in clip.bad}
     first = 0
     for target in range(len(clip.frames)):
@@ -255,8 +278,8 @@ def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int,
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on; an incomplete last one is left
-    out unless it is the only one."""
+    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on; an incomplete last
+    one is left out unless it is the only one."""
 
     def __init__(self, samples: int, batch_size: int, seed: int) -> None:
         self.samples, self.batch_size, self.seed = samples, min(batch_size, samples), seed
@@ -272,6 +295,7 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def to_float(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 (B, T + 1, C, H, W) -> window float32 (B, T * C, H, W) and target (B, C, H, W), in [-1, 1]."""
+    """uint8 (B, T + 1, C, H, W) -> window float32 (B, T * C, H, W) and target (B, C, H, W), in [-1,
+    1]."""
     scaled = frames.float() / 127.5 - 1
     return scaled[:, :-1].flatten(1, 2), scaled[:, -1]

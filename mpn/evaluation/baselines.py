@@ -1,8 +1,10 @@
-"""Scores that know nothing of what is seen: what a figure must beat before it says anything (PROTOCOL, 3).
+"""Scores that know nothing of what is seen: what a figure must beat before it says anything
+(PROTOCOL, 3).
 
 All are float64 (T,), higher = more anomalous, without smoothing or normalisation: those are the
-protocol's, and applied to baselines and models alike. `frame_difference` and `flow_speed` compare a frame
-with the one before it; the first frame has none and takes the score of the second (0 in a clip of one).
+protocol's, and applied to baselines and models alike. `frame_difference` and `flow_speed` compare a
+frame with the one before it; the first frame has none and takes the score of the second (0 in a
+clip of one).
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ def frame_number(length: int) -> np.ndarray:
 
 
 def nearness_to_middle(length: int) -> np.ndarray:
-    """Minus the distance in frames to the clip's middle, float64 (length,): 0 there, -(length - 1) / 2 at the ends."""
+    """Minus the distance in frames to the clip's middle, float64 (length,): 0 there, -(length - 1)
+    / 2 at the ends."""
     return -np.abs(np.arange(length, dtype=np.float64) - (length - 1) / 2)
 
 
@@ -75,8 +78,8 @@ def _fill_first(scores: list) -> np.ndarray:
 def frame_difference(frames: Iterable[np.ndarray]) -> np.ndarray:
     """Mean absolute difference to the frame before, float64 (T,), grey levels in [0, 255].
 
-    frames: uint8 (H, W, C) of one shape. The first frame's score is the second's. Raises SizeError where there
-    is no frame.
+    frames: uint8 (H, W, C) of one shape. The first frame's score is the second's. Raises SizeError
+    where there is no frame.
     """
     return _both(frames, lambda before, after: (_difference(before, after),))[:, 0]
 
@@ -84,11 +87,12 @@ def frame_difference(frames: Iterable[np.ndarray]) -> np.ndarray:
 def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
     """Speed alone, float64 (T,), pixels a frame.
 
-    OpenCV's DIS optical flow (Kroeger et al., ECCV 2016; medium preset) from the frame before, in grey at full
-    resolution; its magnitude is blurred 9x9, area-averaged to 24x36 cells, and the five largest are averaged.
+    OpenCV's DIS optical flow (Kroeger et al., ECCV 2016; medium preset) from the frame before, in
+    grey at full resolution; its magnitude is blurred 9x9, area-averaged to 24x36 cells, and the
+    five largest are averaged.
 
-    frames: uint8 (H, W, C), C = 3 (BGR) or 1, of one shape, at least 24x36. The first frame's score is the
-    second's. Raises SizeError where there is no frame.
+    frames: uint8 (H, W, C), C = 3 (BGR) or 1, of one shape, at least 24x36. The first frame's score
+    is the second's. Raises SizeError where there is no frame.
     """
     flow = _flow()
     return _both(frames, lambda before, after: (_speed(_speed_map(flow, before, after)),))[:, 0]
@@ -123,9 +127,10 @@ def content_free(
 ) -> dict[str, np.ndarray]:
     """All baselines of one video, each float64 (length,), in one pass over its frames.
 
-    frames_factory: gives the video's frames, uint8 (H, W, C), e.g. `source.frames`; called once. seed: of the
-    noise; give each video another. maps: called from the second frame on with its number and the maps of the two
-    baselines that have a place, float32 CELLS. Raises SizeError where the frames are not `length`.
+    frames_factory: gives the video's frames, uint8 (H, W, C), e.g. `source.frames`; called once.
+    seed: of the noise; give each video another. maps: called from the second frame on with its
+    number and the maps of the two baselines that have a place, float32 CELLS. Raises SizeError
+    where the frames are not `length`.
     """
     flow, count = _flow(), 0
 
@@ -139,7 +144,9 @@ def content_free(
 
     scores = _both(frames_factory(), compare)
     if len(scores) != length:
-        raise SizeError(f"{len(scores)} frames were read where {length} were expected; count the frames again")
+        raise SizeError(
+            f"{len(scores)} frames were read where {length} were expected; count the frames again"
+        )
     return {
         "flow_speed": scores[:, 1],
         "frame_difference": scores[:, 0],

@@ -1,8 +1,10 @@
-"""Is one system better than another? Scores of several on the same frames in, differences with intervals out. No torch.
+"""Is one system better than another? Scores of several on the same frames in, differences with
+intervals out. No torch.
 
-A system is a detector with its settings; several seeds of it are runs of one system. Scores are compared under one
-protocol, by the micro AUC. An interval comes from drawing videos with replacement, the same videos for all, and within
-each system its runs with replacement: so a difference counts only if it holds over videos and over seeds.
+A system is a detector with its settings; several seeds of it are runs of one system. Scores are
+compared under one protocol, by the micro AUC. An interval comes from drawing videos with
+replacement, the same videos for all, and within each system its runs with replacement: so a
+difference counts only if it holds over videos and over seeds.
 """
 
 from __future__ import annotations
@@ -39,19 +41,21 @@ def compare(
 
     Args:
         labels: video -> bool (T,).
-        systems: name -> run's name -> its series: video -> column -> (T,), NaN before the first score. Every run has
-            the videos of `labels` and a value for each of their frames.
+        systems: name -> run's name -> its series: video -> column -> (T,), NaN before the first
+            score. Every run has the videos of `labels` and a value for each of their frames.
         protocol: of `mpn.protocols.PROTOCOLS`. score: a column, or "pair" (the paper's).
         draws, seed: of the resampling.
 
     Returns:
-        systems: a dict each: name, runs, each (the runs' micro AUC), micro_auc and macro_auc (means), lowest, highest,
-            interval. differences: a dict a pair: a, b, value (a - b), low, high, better (the name of the better one,
-            None where they are not told apart), verdict (a sentence). Figures are shares, NaN where undefined. notes,
-            and what was compared: frames, anomalous, videos, dropped_frames ....
+        systems: a dict each: name, runs, each (the runs' micro AUC), micro_auc and macro_auc
+            (means), lowest, highest, interval. differences: a dict a pair: a, b, value (a - b),
+            low, high, better (the name of the better one, None where they are not told apart),
+            verdict (a sentence). Figures are shares, NaN where undefined. notes, and what was
+            compared: frames, anomalous, videos, dropped_frames ....
 
     Raises:
-        DataError: videos, frames or the score are missing somewhere. LabelError: no labels. ValueError: other protocol.
+        DataError: videos, frames or the score are missing somewhere. LabelError: no labels.
+            ValueError: other protocol.
     """
     if protocol not in protocols.CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(protocols.PROTOCOLS)}")
@@ -65,11 +69,15 @@ def compare(
     found, drawn = [], {}
     for system, runs in systems.items():
         pairs = [paired(truth, _shown(run, first, columns, protocol)) for run in runs.values()]
-        values = np.stack([intervals.drawn_auc(own, intervals.draw_weights(picks)) for own in pairs], axis=1)
-        drawn[system] = _over_runs(values, [seed, zlib.crc32(system.encode())])  # whatever the order of the systems
+        values = np.stack(
+            [intervals.drawn_auc(own, intervals.draw_weights(picks)) for own in pairs], axis=1
+        )
+        # whatever the order of the systems
+        drawn[system] = _over_runs(values, [seed, zlib.crc32(system.encode())])
         found.append(_system(system, list(runs), pairs, drawn[system]))
     differences = [
-        _difference(a, b, drawn[a["name"]] - drawn[b["name"]], len(truth)) for a, b in combinations(found, 2)
+        _difference(a, b, drawn[a["name"]] - drawn[b["name"]], len(truth))
+        for a, b in combinations(found, 2)
     ]
     return {
         "protocol": protocol,
@@ -95,35 +103,46 @@ def _columns_of(score: str, systems: Mapping[str, Mapping[str, Run]]) -> tuple[s
     columns = (score,) if score in there else protocols.SCORES.get(score, (score,))
     if not set(columns) <= there:
         raise DataError(
-            f"not every run has the column {' and '.join(columns)}; all have: {', '.join(sorted(there)) or 'none'}"
+            f"not every run has the column {' and '.join(columns)}; all have: "
+            f"{', '.join(sorted(there)) or 'none'}"
         )
     return columns
 
 
-def _check(labels: Mapping[str, np.ndarray], run: Run, columns: tuple[str, ...], where: str) -> None:
+def _check(
+    labels: Mapping[str, np.ndarray], run: Run, columns: tuple[str, ...], where: str
+) -> None:
     """A run's videos and frames are those of the labels."""
     if not labels:
         raise LabelError("no labelled videos, so nothing to compare on")
     missing, extra = ([v for v in a if v not in b] for a, b in ((labels, run), (run, labels)))
     if missing or extra:
-        what = f"no scores of {missing[0]!r}" if missing else f"scores of {extra[0]!r}, which has no labels"
+        what = (
+            f"no scores of {missing[0]!r}"
+            if missing
+            else f"scores of {extra[0]!r}, which has no labels"
+        )
         raise DataError(
-            f"{where}: {what}; {len(missing)} of {len(labels)} videos are missing and {len(extra)} too many; only "
-            "scores of the same videos can be compared"
+            f"{where}: {what}; {len(missing)} of {len(labels)} videos are missing and {len(extra)} "
+            "too many; only scores of the same videos can be compared"
         )
     for video, truth in labels.items():
         for column in columns:
             if column not in run[video]:
-                raise DataError(f"{where}: video {video!r} has no column {column!r}, as other videos have")
+                raise DataError(
+                    f"{where}: video {video!r} has no column {column!r}, as other videos have"
+                )
             if np.shape(run[video][column]) != np.shape(truth):
                 raise DataError(
-                    f"{where}: video {video!r} has {np.size(run[video][column])} frames, its labels {np.size(truth)}; "
-                    "only scores of the same frames can be compared"
+                    f"{where}: video {video!r} has {np.size(run[video][column])} frames, its "
+                    f"labels {np.size(truth)}; only scores of the same frames can be compared"
                 )
 
 
 def _common_frames(
-    labels: Mapping[str, np.ndarray], systems: Mapping[str, Mapping[str, Run]], columns: tuple[str, ...]
+    labels: Mapping[str, np.ndarray],
+    systems: Mapping[str, Mapping[str, Run]],
+    columns: tuple[str, ...],
 ) -> tuple[dict[str, int], list[str]]:
     """First frame of each video that every run has a score of, and what is to be said about it."""
     first: dict[str, int] = {}
@@ -138,12 +157,16 @@ def _common_frames(
     without = [video for video, start in first.items() if start >= len(labels[video])]
     notes = []
     if without:
-        notes.append(f"left out: {len(without)} of {len(labels)} videos ({', '.join(without[:5])}), of which some run "
-                     "has no score")
+        notes.append(
+            f"left out: {len(without)} of {len(labels)} videos "
+            f"({', '.join(without[:5])}), of which some run has no score"
+        )
     if len(set(map(frozenset, starts.values()))) > 1:
         each = "; ".join(f"{system} from frame {min(own)}" for system, own in starts.items())
-        notes.append(f"scores begin at different frames ({each}): those that all have are compared, and filters begin "
-                     "there")
+        notes.append(
+            f"scores begin at different frames ({each}): those that all have are "
+            "compared, and filters begin there"
+        )
     if len(without) == len(labels):
         raise DataError("no frame has a score of every run, so there is nothing to compare")
     return {video: start for video, start in first.items() if video not in without}, notes
@@ -169,7 +192,8 @@ def _shown(
 
 
 def _over_runs(values: np.ndarray, seed: list[int]) -> np.ndarray:
-    """The mean over runs in every draw, (draws,), from (draws, runs): of as many runs, drawn with replacement."""
+    """The mean over runs in every draw, (draws,), from (draws, runs): of as many runs, drawn with
+    replacement."""
     picks = np.random.default_rng(seed).integers(0, values.shape[1], size=values.shape)
     return np.take_along_axis(values, picks, axis=1).mean(axis=1)
 
@@ -190,7 +214,9 @@ def _system(name: str, runs: list[str], pairs: list, drawn: np.ndarray) -> dict[
     }
 
 
-def _difference(a: Mapping[str, Any], b: Mapping[str, Any], drawn: np.ndarray, videos: int) -> dict[str, Any]:
+def _difference(
+    a: Mapping[str, Any], b: Mapping[str, Any], drawn: np.ndarray, videos: int
+) -> dict[str, Any]:
     interval = intervals.interval_of(a["micro_auc"] - b["micro_auc"], drawn, videos)
     better = a["name"] if interval.low > 0 else b["name"] if interval.high < 0 else None
     if better is None:
@@ -199,7 +225,13 @@ def _difference(a: Mapping[str, Any], b: Mapping[str, Any], drawn: np.ndarray, v
             verdict += ": there is no interval"
     else:
         verdict = f"{better} is better than {b['name'] if better == a['name'] else a['name']}"
-    return {"a": a["name"], "b": b["name"], **interval._asdict(), "better": better, "verdict": verdict}
+    return {
+        "a": a["name"],
+        "b": b["name"],
+        **interval._asdict(),
+        "better": better,
+        "verdict": verdict,
+    }
 
 
 def _cautions(found: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) -> list[str]:
@@ -209,15 +241,27 @@ def _cautions(found: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) -> l
         notes.append("one video only: an interval needs several")
     joined = np.concatenate(list(truth.values()))
     if joined.all() or not joined.any():
-        notes.append(f"all {len(joined)} frames are {'anomalous' if joined.all() else 'normal'}: the AUC is undefined")
+        notes.append(
+            f"all {len(joined)} frames are {'anomalous' if joined.all() else 'normal'}: "
+            "the AUC is undefined"
+        )
     few = [one["name"] for one in found if 1 < len(one["runs"]) < FEW_RUNS]
     if few:
-        notes.append(f"fewer than {FEW_RUNS} runs of {', '.join(few)}: the interval understates how far seeds spread")
+        notes.append(
+            f"fewer than {FEW_RUNS} runs of {', '.join(few)}: the interval understates "
+            "how far seeds spread"
+        )
     if any(len(one["runs"]) == 1 for one in found) and len(found) > 1:
-        notes.append("one run of a system says nothing about other seeds of it: its interval is over videos alone")
+        notes.append(
+            "one run of a system says nothing about other seeds of it: its interval is "
+            "over videos alone"
+        )
     pairs = len(found) * (len(found) - 1) // 2
     if pairs > 1:
-        notes.append(f"{pairs} pairs are compared, each at 95 %: one in twenty equal pairs would seem different")
+        notes.append(
+            f"{pairs} pairs are compared, each at 95 %: one in twenty equal pairs would "
+            "seem different"
+        )
     return notes
 
 
@@ -232,8 +276,8 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         figures = [_percent(one["micro_auc"]), spread, between, _percent(one["macro_auc"])]
         rows.append([one["name"], str(len(one["runs"])), *figures])
     head = (
-        f"frame AUC (micro), %, of {result['score']} by the {result['protocol']} protocol: {result['frames']} frames, "
-        f"{result['anomalous']} anomalous, {result['videos']} videos"
+        f"frame AUC (micro), %, of {result['score']} by the {result['protocol']} protocol: "
+        f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
     )
     lines = [head, "", format_rows(columns, rows)]
     for one in result["differences"]:

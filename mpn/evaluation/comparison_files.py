@@ -22,7 +22,8 @@ FIGURES = "metrics.json"
 
 
 class Truth(NamedTuple):
-    """Labels: frames is video -> bool (T,), as many as `of` has; facts are source, sha256, frames and anomalous."""
+    """Labels: frames is video -> bool (T,), as many as `of` has; facts are source, sha256, frames
+    and anomalous."""
 
     frames: dict[str, np.ndarray]
     facts: dict[str, Any]
@@ -32,22 +33,32 @@ class Truth(NamedTuple):
 def systems_of(arguments: Sequence[str]) -> dict[str, list[Path]]:
     """The systems that arguments stand for: name -> the folders of its runs.
 
-    A folder is one system, called after it; a pattern with * ? [ is one system, its matches are runs;
-    NAME=A,B,... is one system called NAME, and A, B are folders or patterns.
+    A folder is one system, called after it; a pattern with * ? [ is one system, its matches are
+    runs; NAME=A,B,... is one system called NAME, and A, B are folders or patterns.
 
     Raises:
-        DataError: a folder does not exist, a pattern matches no folder, or a name or a run is there twice.
+        DataError: a folder does not exist, a pattern matches no folder, or a name or a run is there
+            twice.
     """
     systems: dict[str, list[Path]] = {}
     for argument in arguments:
         name, folders = _system_of(argument)
-        if name in systems and Path(argument).is_dir():  # two folders of one name in different places
+        # two folders of one name in different places
+        if name in systems and Path(argument).is_dir():
             name = argument
         if name in systems:
-            raise DataError(f"{argument}: two systems are called {name!r}; write NAME=FOLDER to tell them apart")
-        twice = [folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1]
+            raise DataError(
+                f"{argument}: two systems are called {name!r}; write NAME=FOLDER to tell them apart"
+            )
+        twice = [
+            folder
+            for folder in folders
+            if sum(folder.resolve() == other.resolve() for other in folders) > 1
+        ]
         if twice:
-            raise DataError(f"{argument}: {twice[0]} is given twice; the runs of a system are different folders")
+            raise DataError(
+                f"{argument}: {twice[0]} is given twice; the runs of a system are different folders"
+            )
         systems[name] = folders
     return systems
 
@@ -68,15 +79,21 @@ def _folders(text: str) -> list[Path]:
     if re.search("[*?[]", text) and not Path(text).exists():
         matched = sorted((path for path in glob.glob(text) if Path(path).is_dir()), key=natural_key)
         if not matched:
-            raise DataError(f"{text}: matches no folder; expected folders of scores, or such that `evaluate` wrote")
+            raise DataError(
+                f"{text}: matches no folder; expected folders of scores, or such that "
+                "`evaluate` wrote"
+            )
         return [Path(path) for path in matched]
     if not text or not require_path(text).is_dir():
-        raise DataError(f"{text!r} is not a folder; expected a folder of scores, or one that `evaluate` wrote")
+        raise DataError(
+            f"{text!r} is not a folder; expected a folder of scores, or one that `evaluate` wrote"
+        )
     return [Path(text)]
 
 
 def scores_in(folder: Path) -> Path:
-    """Where the score files are: below what `evaluate` wrote, where it took them from, or in the folder itself."""
+    """Where the score files are: below what `evaluate` wrote, where it took them from, or in the
+    folder itself."""
     if (folder / "scores").is_dir():
         return folder / "scores"
     taken = _figures(folder).get("scores_from")
@@ -84,7 +101,8 @@ def scores_in(folder: Path) -> Path:
 
 
 def _labels_in(folder: Path) -> Path | None:
-    """The labels.csv that `evaluate` wrote for these scores, in the folder or, of its scores/, beside it."""
+    """The labels.csv that `evaluate` wrote for these scores, in the folder or, of its scores/,
+    beside it."""
     places = [folder, *([folder.resolve().parent] if folder.resolve().name == "scores" else [])]
     return next((place / LABELS for place in places if (place / LABELS).is_file()), None)
 
@@ -105,12 +123,12 @@ def read_systems(
 
     Args:
         systems: from `systems_of`.
-        truth: labels of a data set; without it they are those of `labels`, a file as `labels.csv`, or of the folders'
-            own labels.csv, which must then agree.
+        truth: labels of a data set; without it they are those of `labels`, a file as `labels.csv`,
+            or of the folders' own labels.csv, which must then agree.
 
     Raises:
-        LabelError: there are no labels, or folders with different ones. DataError: scores that don't fit, see
-            `mpn.evaluation.score_files.read_scores`.
+        LabelError: there are no labels, or folders with different ones. DataError: scores that
+            don't fit, see `mpn.evaluation.score_files.read_scores`.
     """
     folders = [folder for runs in systems.values() for folder in runs]
     notes: list[str] = []
@@ -120,8 +138,9 @@ def read_systems(
         source = labels or own.get(reference)
         if source is None:
             raise LabelError(
-                f"{folders[0]}: no {LABELS} beside the scores, as `evaluate` writes it, nor in any other of the "
-                f"{len(folders)} folders; give the data set that was scored with --data"
+                f"{folders[0]}: no {LABELS} beside the scores, as `evaluate` writes it, nor in any "
+                f"other of the {len(folders)} folders; give the data set that was scored with "
+                "--data"
             )
         truth = _read_labels(source, reference, notes)
         if labels is None:
@@ -149,8 +168,8 @@ def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
     missing = [video for video in spans if video not in scores]
     if missing or not spans:
         raise DataError(
-            f"{scores_in(reference)}: no scores of {len(missing)} of {len(spans)} videos that {path} labels"
-            + (f" ({', '.join(missing[:5])})" if missing else "")
+            f"{scores_in(reference)}: no scores of {len(missing)} of {len(spans)} videos that "
+            f"{path} labels" + (f" ({', '.join(missing[:5])})" if missing else "")
         )
     frames = {}
     for video, own in spans.items():
@@ -158,23 +177,30 @@ def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
         for start, end in own:
             if end > len(frames[video]):
                 raise LabelError(
-                    f"{path}: video {video!r} is labelled to frame {end}, but {scores_in(reference)} has "
-                    f"{len(frames[video])} scores of it"
+                    f"{path}: video {video!r} is labelled to frame {end}, but "
+                    f"{scores_in(reference)} has {len(frames[video])} scores of it"
                 )
             frames[video][start:end] = True
     unlabelled = [video for video in scores if video not in spans]
     if unlabelled:
         notes.append(
-            f"{path}: {len(unlabelled)} videos that have scores are not in it, left out ({', '.join(unlabelled[:5])}); "
-            "a video without anomalies is written VIDEO,,"
+            f"{path}: {len(unlabelled)} videos that have scores are not in it, left out "
+            f"({', '.join(unlabelled[:5])}); a video without anomalies is written VIDEO,,"
         )
     return Truth(frames, _facts(path, frames), str(reference))
 
 
 def _facts(path: Path, frames: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Where labels are from and what is in them; the original's SHA-256 where `evaluate` noted it."""
-    facts: dict[str, Any] = {"source": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    facts |= {"frames": sum(map(len, frames.values())), "anomalous": int(sum(y.sum() for y in frames.values()))}
+    """Where labels are from and what is in them; the original's SHA-256 where `evaluate` noted
+    it."""
+    facts: dict[str, Any] = {
+        "source": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    facts |= {
+        "frames": sum(map(len, frames.values())),
+        "anomalous": int(sum(y.sum() for y in frames.values())),
+    }
     noted = _figures(path.parent).get("labels")
     if not isinstance(noted, dict) or not {"source", "sha256"} <= set(noted):
         return facts
@@ -192,13 +218,14 @@ def _same_labels(truth: Truth, own: Mapping[Path, Path], reference: Path, notes:
         unlike = _unlike(truth.frames, other.frames)
         if unlike:
             counts = (
-                f"{one.facts['anomalous']} of {one.facts['frames']} frames anomalous in {one.facts['source']} (sha256 "
+                f"{one.facts['anomalous']} of {one.facts['frames']} frames anomalous in "
+                f"{one.facts['source']} (sha256 "
                 f"{one.facts.get('made_from', one.facts)['sha256'][:12]})"
                 for one in (truth, other)
             )
             raise LabelError(
-                f"the labels differ: {' but '.join(counts)}; {unlike}; evaluate both with the same label file, or give "
-                "the data set with --data"
+                f"the labels differ: {' but '.join(counts)}; {unlike}; evaluate both with the same "
+                "label file, or give the data set with --data"
             )
     if len(files) > 1:
         notes.append(f"{len(files)} label files, different as files, that label every frame alike")
@@ -210,9 +237,15 @@ def _unlike(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray]) -> str
         if video not in one or video not in two:
             return f"only one has video {video!r}"
         if len(one[video]) != len(two[video]):
-            return f"video {video!r} has {len(one[video])} frames in one and {len(two[video])} in the other"
+            return (
+                f"video {video!r} has {len(one[video])} frames in one and {len(two[video])} in the "
+                "other"
+            )
     different = {video: int((one[video] != two[video]).sum()) for video in one}
     if not any(different.values()):
         return ""
     videos = [video for video, count in different.items() if count]
-    return f"{sum(different.values())} frames of {len(videos)} videos differ, the first of them {videos[0]!r}"
+    return (
+        f"{sum(different.values())} frames of {len(videos)} videos differ, the first of them "
+        f"{videos[0]!r}"
+    )

@@ -1,7 +1,8 @@
 """Labels and score columns in, the figures of every protocol out. No torch.
 
-A series is video -> column -> float64 (T,), one number a frame, NaN at the start where there is no score
-yet. Columns are higher = more anomalous, except `psnr_db`, which is turned here and nowhere else.
+A series is video -> column -> float64 (T,), one number a frame, NaN at the start where there is no
+score yet. Columns are higher = more anomalous, except `psnr_db`, which is turned here and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy as np
 
 from mpn import metrics, protocols
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.score_files import MAIN  # the column that gets intervals and stands first in every table
+
+# the column that gets intervals and stands first in every table
+from mpn.evaluation.score_files import MAIN
 from mpn.files import write_atomically
 from mpn.protocols import TURNED
 
@@ -54,11 +57,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Every score column under every protocol, on the same frames, beside the baselines.
 
-    labels: video -> bool (T,); series: video -> column -> (T,), `score` among them; baselines: name ->
-    video -> (T,), higher = more anomalous. Figures are shares in [0, 1], NaN where undefined. Each entry
-    of result["scores"][column][protocol] and result["baselines"][name][protocol] has micro_auc, macro_auc,
-    padded_macro_auc, equal_error_rate and average_precision; `score` also intervals, of each of these, and
-    interval, of micro_auc, and a baseline score_minus_this, all 95 % over videos (`draws` resamplings from `seed`).
+    labels: video -> bool (T,); series: video -> column -> (T,), `score` among them; baselines: name
+    -> video -> (T,), higher = more anomalous. Figures are shares in [0, 1], NaN where undefined.
+    Each entry of result["scores"][column][protocol] and result["baselines"][name][protocol] has
+    micro_auc, macro_auc, padded_macro_auc, equal_error_rate and average_precision; `score` also
+    intervals, of each of these, and interval, of micro_auc, and a baseline score_minus_this, all 95
+    % over videos (`draws` resamplings from `seed`).
 
     The first frames, which have no score, are left out before anything is smoothed, for all columns
     and baselines alike; videos without any score are left out and named.
@@ -71,9 +75,14 @@ def evaluate(
     for column in columns:
         sign = -1.0 if column in TURNED else 1.0
         plain = {name: sign * values[column] for name, values in data.series.items()}
-        shown[column] = {protocol: protocols.apply(protocol, plain) for protocol in protocols.PROTOCOLS}
+        shown[column] = {
+            protocol: protocols.apply(protocol, plain) for protocol in protocols.PROTOCOLS
+        }
     if set(protocols.PAIR_COLUMNS) <= set(columns):
-        pairs = {name: protocols.paper_pair(x["psnr_db"], x["compactness"]) for name, x in data.series.items()}
+        pairs = {
+            name: protocols.paper_pair(x["psnr_db"], x["compactness"])
+            for name, x in data.series.items()
+        }
         shown[PAIR] = {"paper": pairs}
     result = facts_of(labels, data) | {"bootstrap": {"draws": draws, "seed": seed}}
     result["scores"] = {
@@ -91,16 +100,19 @@ def evaluate(
         result["baselines"][baseline] = entry = {}
         for protocol in protocols.PROTOCOLS:
             scores = protocols.apply(protocol, cut)
-            difference = metrics.paired_bootstrap(truth, shown[MAIN][protocol], scores, draws=draws, seed=seed)
+            difference = metrics.paired_bootstrap(
+                truth, shown[MAIN][protocol], scores, draws=draws, seed=seed
+            )
             entry[protocol] = figures(truth, scores) | {"score_minus_this": difference._asdict()}
     return result
 
 
 class Aligned(NamedTuple):
-    """Labels and scores on the same frames: those of each video from its first frame with all scores on.
+    """Labels and scores on the same frames: those of each video from its first frame with all
+    scores on.
 
-    truth: video -> bool (t,). series: video -> column -> float64 (t,). baselines: name -> video -> float64 (t,).
-    start: video -> first frame. left_out: videos without any score.
+    truth: video -> bool (t,). series: video -> column -> float64 (t,). baselines: name -> video ->
+    float64 (t,). start: video -> first frame. left_out: videos without any score.
     """
 
     truth: dict[str, np.ndarray]
@@ -115,14 +127,21 @@ def aligned(
     series: Series,
     baselines: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Aligned:
-    """Labels, scores and baselines cut to the frames that have all scores; arguments and errors as of `evaluate`."""
+    """Labels, scores and baselines cut to the frames that have all scores; arguments and errors as
+    of `evaluate`."""
     start, left_out = _starts(labels, series)
     cut = {
-        name: {column: np.asarray(values, np.float64)[first:] for column, values in series[name].items()}
+        name: {
+            column: np.asarray(values, np.float64)[first:]
+            for column, values in series[name].items()
+        }
         for name, first in start.items()
     }
     without = {
-        baseline: {name: _baseline(baseline, values, name, len(labels[name]))[first:] for name, first in start.items()}
+        baseline: {
+            name: _baseline(baseline, values, name, len(labels[name]))[first:]
+            for name, first in start.items()
+        }
         for baseline, values in (baselines or {}).items()
     }
     truth = {name: np.asarray(labels[name])[first:] for name, first in start.items()}
@@ -133,19 +152,23 @@ def _starts(labels: Mapping[str, np.ndarray], series: Series) -> tuple[dict[str,
     """First frame with all scores of each video, and the videos that have none."""
     missing = [name for name in labels if name not in series]
     if missing or not labels:
-        raise DataError(f"no scores for {len(missing)} of {len(labels)} labelled videos: {missing[:3]}")
+        raise DataError(
+            f"no scores for {len(missing)} of {len(labels)} labelled videos: {missing[:3]}"
+        )
     columns = set(series[next(iter(labels))])
     start, left_out = {}, []
     for name, truth in labels.items():
         if set(series[name]) != columns or MAIN not in columns:
             raise DataError(
-                f"video {name!r} has columns {sorted(series[name])}, expected {sorted(columns | {MAIN})}"
+                f"video {name!r} has columns {sorted(series[name])}, expected "
+                f"{sorted(columns | {MAIN})}"
             )
         first = 0
         for column, values in series[name].items():
             if np.shape(values) != np.shape(truth):
                 raise LabelError(
-                    f"video {name!r}: {np.size(truth)} labels but {np.size(values)} values of {column!r}"
+                    f"video {name!r}: {np.size(truth)} labels but {np.size(values)} values of "
+                    f"{column!r}"
                 )
             scored = np.flatnonzero(~np.isnan(values))
             first = max(first, int(scored[0]) if len(scored) else len(truth))
@@ -154,26 +177,35 @@ def _starts(labels: Mapping[str, np.ndarray], series: Series) -> tuple[dict[str,
         else:
             left_out.append(name)
     if not start:
-        raise DataError(f"none of {len(labels)} videos has a scored frame; are they longer than a window?")
+        raise DataError(
+            f"none of {len(labels)} videos has a scored frame; are they longer than a window?"
+        )
     return start, left_out
 
 
-def _baseline(baseline: str, values: Mapping[str, np.ndarray], name: str, length: int) -> np.ndarray:
+def _baseline(
+    baseline: str, values: Mapping[str, np.ndarray], name: str, length: int
+) -> np.ndarray:
     if name not in values:
         raise DataError(f"baseline {baseline!r} has no scores for video {name!r}")
     if np.shape(values[name]) != (length,):
         raise LabelError(
-            f"video {name!r}: {length} labels but {np.size(values[name])} values of baseline {baseline!r}"
+            f"video {name!r}: {length} labels but {np.size(values[name])} values of baseline "
+            f"{baseline!r}"
         )
     return np.asarray(values[name], np.float64)
 
 
 def facts_of(labels: Mapping[str, np.ndarray], data: Aligned) -> dict[str, Any]:
-    """What was evaluated and how, in numbers and words: how many frames and videos, and which were left out."""
+    """What was evaluated and how, in numbers and words: how many frames and videos, and which were
+    left out."""
     truth = data.truth
     dropped = sum(data.start.values()) + sum(len(labels[name]) for name in data.left_out)
     each = sorted(set(data.start.values()))
-    words = f"the first {' or '.join(map(str, each))} frames of a video, which have no score, and their labels"
+    words = (
+        f"the first {' or '.join(map(str, each))} frames of a video, which have no score, and "
+        "their labels"
+    )
     return {
         "frames": sum(len(y) for y in truth.values()),
         "anomalous": int(sum(np.asarray(y).sum() for y in truth.values())),
@@ -196,10 +228,14 @@ def figures(truth: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -
 
 
 def figure_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The result of `evaluate` as text, in per cent with one decimal, "-" where undefined: a head and rows."""
+    """The result of `evaluate` as text, in per cent with one decimal, "-" where undefined: a head
+    and rows."""
     main = result["scores"][MAIN]
     of = f"{result['videos_with_both_classes']} of {result['videos']} videos"
-    rows = [_row(_TITLES.get(name, name), entry, "micro_auc") for name, entry in result["scores"].items()]
+    rows = [
+        _row(_TITLES.get(name, name), entry, "micro_auc")
+        for name, entry in result["scores"].items()
+    ]
     rows += [
         ["score: 95 % interval", *(_range(main[protocol]["interval"]) for protocol in _HEADINGS)],
         _row(f"score: macro AUC ({of})", main, "macro_auc"),
@@ -218,7 +254,9 @@ def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A plain table: names to the left, figures to the right, a line under the head."""
     widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(own) for cell, own in zip(row[1:], widths[1:]))]).rstrip()
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(own) for cell, own in zip(row[1:], widths[1:]))]
+        ).rstrip()
         for row in (head, *rows)
     ]
     lines.insert(1, "-" * max(len(line) for line in lines))
@@ -227,13 +265,15 @@ def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def format_table(result: Mapping[str, Any]) -> str:
     """The result of `evaluate` as plain text, with what was judged and how."""
-    counts = f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
+    counts = (
+        f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
+    )
     left_out = f"left out: {result['dropped_frames']} frames ({result['dropped']})"
     lines = ["", f"{counts}; {left_out}" if result["dropped_frames"] else counts]
     for protocol, words in result["protocols"].items():
         lines.append(
-            f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing {words['smoothing']}; "
-            f"mean delay {words['delay_frames']:.1f} frames"
+            f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing "
+            f"{words['smoothing']}; mean delay {words['delay_frames']:.1f} frames"
         )
     return format_rows(*figure_rows(result)) + "\n".join(lines) + "\n"
 
@@ -251,17 +291,25 @@ def _range(interval: Mapping[str, float]) -> str:
 
 
 def metrics_text(result: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:
-    """The result with `extra` (label file, checkpoint, versions ...) beside it as JSON; NaN is null.
+    """The result with `extra` (label file, checkpoint, versions ...) beside it as JSON; NaN is
+    null.
 
     Raises ValueError where extra would hide a figure.
     """
     both = sorted(set(result) & set(extra or {}))
     if both:
         raise ValueError(f"{both} are in the result already")
-    return json.dumps(_plain({**result, **(extra or {})}), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            _plain({**result, **(extra or {})}), indent=1, allow_nan=False, ensure_ascii=False
+        )
+        + "\n"
+    )
 
 
-def write_metrics(path: str | Path, result: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> None:
+def write_metrics(
+    path: str | Path, result: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+) -> None:
     """metrics.json, or another result: what `metrics_text` gives, written whole or not at all.
 
     Raises ValueError where extra would hide a figure, MpnError where the file cannot be written.

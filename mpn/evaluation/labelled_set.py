@@ -1,4 +1,5 @@
-"""A labelled test set and scores of it in; all figures of PROTOCOL section 3 out, for metrics.json and matrix.json."""
+"""A labelled test set and scores of it in; all figures of PROTOCOL section 3 out, for metrics.json
+and matrix.json."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class LabelledSet:
     """A data set's test videos, opened, with their labels.
 
     Attributes:
-        sources, lengths, rates: by the videos' names; frames as they are decoded, frames per second or None.
+        sources, lengths, rates: by the videos' names; frames as they are decoded, frames per second
+            or None.
         labels: one a frame. truth: where the anomalies are.
     """
 
@@ -60,16 +62,21 @@ def open_set(
     """Opens a data set's test videos and reads their labels.
 
     Args:
-        tree: from `mpn.datasets.layouts.recognise`. labels: a file or folder instead of what lies in the tree.
+        tree: from `mpn.datasets.layouts.recognise`. labels: a file or folder instead of what lies
+            in the tree.
         fps: frames per second, where the videos don't know.
-        tracks: true regions, see `mpn.metrics.true_regions.read_tracks`; default: testing/tracks.csv, as the demo set
-            has it, else the connected parts of the masks.
+        tracks: true regions, see `mpn.metrics.true_regions.read_tracks`; default:
+            testing/tracks.csv, as the demo set has it, else the connected parts of the masks.
 
     Raises:
-        LabelError: no test videos, no labels, or labels that don't fit. FrameError, DataError: what cannot be read.
+        LabelError: no test videos, no labels, or labels that don't fit. FrameError, DataError: what
+            cannot be read.
     """
     if not tree.testing:
-        raise LabelError(f"{tree.root}: no test videos in the {tree.layout} layout; labelled footage was expected")
+        raise LabelError(
+            f"{tree.root}: no test videos in the {tree.layout} layout; labelled "
+            "footage was expected"
+        )
     sources = {video.name: open_source(video.path, skip_bad=skip_bad) for video in tree.testing}
     lengths = {name: _length(source) for name, source in sources.items()}
     found = load_labels(tree, lengths, labels)
@@ -77,7 +84,11 @@ def open_set(
     sizes = {name: source.size for name, source in sources.items()}
     table = tree.root / "testing" / "tracks.csv"
     place = tracks or (table if table.is_file() else None)
-    truth = Truth(found, sizes) if place is None else Truth(found, sizes, read_tracks(place), str(place))
+    truth = (
+        Truth(found, sizes)
+        if place is None
+        else Truth(found, sizes, read_tracks(place), str(place))
+    )
     return LabelledSet(tree, sources, lengths, rates, found, truth)
 
 
@@ -116,13 +127,17 @@ def judge(
 
     Args:
         series: video -> column -> (T,), "score" among them, raw. places: what was found where.
-        calibration, smoothed: thresholds, and video -> the score (T,) that they are for: with both, false alarms and
-            events found are counted.
+        calibration, smoothed: thresholds, and video -> the score (T,) that they are for: with both,
+            false alarms and events found are counted.
         baselines: judge the content-free baselines too. seed: of resampling and noise.
     """
     judged = {name: _first(columns) for name, columns in series.items()}
     blind: dict[str, dict[str, np.ndarray]] | None = None
-    at_places = {name: Places(test.truth) for name in WITH_PLACE} if baselines and places is not None else {}
+    at_places = (
+        {name: Places(test.truth) for name in WITH_PLACE}
+        if baselines and places is not None
+        else {}
+    )
     if baselines:
         blind = score_baselines(test.sources, test.lengths, seed, judged, at_places)
     result = evaluate(test.labels.frames, series, blind, seed=seed)
@@ -144,7 +159,8 @@ def _first(columns: Mapping[str, np.ndarray]) -> int:
 def alarms(
     test: LabelledSet, calibration: Calibration, smoothed: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """For each of `RATES`, its threshold from normal footage, and what that gives on the test set."""
+    """For each of `RATES`, its threshold from normal footage, and what that gives on the test
+    set."""
     rates = [rate for rate in test.rates.values() if rate]
     if len(rates) < len(test.rates):
         return []
@@ -152,19 +168,30 @@ def alarms(
     for rate in RATES:
         threshold = calibration.threshold(rate)
         figures = operator_figures(test.labels.frames, smoothed, threshold.value, test.rates)
-        promised = {"promised_per_hour": rate, "extrapolated": threshold.extrapolated, "hours_behind": threshold.hours}
+        promised = {
+            "promised_per_hour": rate,
+            "extrapolated": threshold.extrapolated,
+            "hours_behind": threshold.hours,
+        }
         found.append(promised | {"threshold_interval": list(threshold.interval)} | asdict(figures))
     return found
 
 
 def alarm_rows(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """The result of `alarms` as text: a head and rows."""
-    head = ["false alarms per hour: promised", "here", "threshold (95 %)", "events found", "mean delay, s"]
+    head = [
+        "false alarms per hour: promised",
+        "here",
+        "threshold (95 %)",
+        "events found",
+        "mean delay, s",
+    ]
     rows = [
         [
             f"{one['promised_per_hour']:g}{' (extrapolated)' * one['extrapolated']}",
             f"{one['false_alarms_per_hour']:.1f} ({one['false_alarms']})",
-            f"{one['threshold']:.2f} ({one['threshold_interval'][0]:.2f}-{one['threshold_interval'][1]:.2f})",
+            f"{one['threshold']:.2f} "
+            f"({one['threshold_interval'][0]:.2f}-{one['threshold_interval'][1]:.2f})",
             f"{one['events_found']} of {one['events']}",
             "-" if np.isnan(one["mean_delay_seconds"]) else f"{one['mean_delay_seconds']:.1f}",
         ]
@@ -177,8 +204,8 @@ def format_alarms(found: list[dict[str, Any]]) -> str:
     """The same as a plain table, with what stands behind it."""
     first = found[0]
     footage = (
-        f"thresholds from {60 * first['hours_behind']:.1f} minutes of held-out normal footage; here: "
-        f"{60 * first['normal_hours']:.1f} minutes of normal frames"
+        f"thresholds from {60 * first['hours_behind']:.1f} minutes of held-out normal footage; "
+        f"here: {60 * first['normal_hours']:.1f} minutes of normal frames"
     )
     return f"{format_rows(*alarm_rows(found))}{footage}\n"
 
@@ -212,8 +239,8 @@ def facts_of(
 
 
 def write_labels(path: Path, labels: Labels) -> None:
-    """labels.csv: the labels that were used, beside the figures, as `mpn compare` reads them: video,start,end (frames
-    from 0, end exclusive; both empty for a video without anomalies)."""
+    """labels.csv: the labels that were used, beside the figures, as `mpn compare` reads them:
+    video,start,end (frames from 0, end exclusive; both empty for a video without anomalies)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "start", "end"])
@@ -223,8 +250,11 @@ def write_labels(path: Path, labels: Labels) -> None:
 
 
 def causal(series: Mapping[str, Mapping[str, np.ndarray]], column: str) -> dict[str, np.ndarray]:
-    """A column as a live camera has it, higher = more anomalous, NaN for the first frames. Raises DataError."""
+    """A column as a live camera has it, higher = more anomalous, NaN for the first frames. Raises
+    DataError."""
     if any(column not in columns for columns in series.values()):
         raise DataError(f"not every video has a column {column!r}")
     sign = -1.0 if column in TURNED else 1.0
-    return protocols.apply("causal", {name: sign * columns[column] for name, columns in series.items()})
+    return protocols.apply(
+        "causal", {name: sign * columns[column] for name, columns in series.items()}
+    )

@@ -1,4 +1,5 @@
-"""A table of scores as people have it (any delimiter, columns and rows in any order), into columns. No torch."""
+"""A table of scores as people have it (any delimiter, columns and rows in any order), into columns.
+No torch."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
         length: frames of the video, where they are known.
 
     Returns:
-        column -> float64 (T,), NaN before the first score, and what was read otherwise than it stood there.
+        column -> float64 (T,), NaN before the first score, and what was read otherwise than it
+        stood there.
 
     Raises:
         DataError: naming the line.
@@ -44,12 +46,16 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
     lines = [line for line, _ in body]
     uneven = next(((line, row) for line, row in body if len(row) != len(header)), None)
     if uneven:
-        raise DataError(f"{path}, line {uneven[0]}: {len(uneven[1])} values, expected {len(header)}")
+        raise DataError(
+            f"{path}, line {uneven[0]}: {len(uneven[1])} values, expected {len(header)}"
+        )
     if not body:
         raise DataError(f"{path}: no scores below the header")
     texts = dict(zip(header, zip(*(row for _, row in body))))
     if delimiter != "," and any("," in text for column in texts.values() for text in column):
-        texts = {name: [text.replace(",", ".") for text in column] for name, column in texts.items()}
+        texts = {
+            name: [text.replace(",", ".") for text in column] for name, column in texts.items()
+        }
         remarks.append("decimal commas")
     first, order = 0, np.arange(len(lines))
     if "frame" in texts:
@@ -61,7 +67,8 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
 
 
 def _rows(path: Path, text: str) -> tuple[str, list[tuple[int, list[str]]]]:
-    """The delimiter, and each row with the number of its line; blank lines at the ends are left out."""
+    """The delimiter, and each row with the number of its line; blank lines at the ends are left
+    out."""
     blank = len(text) - len(text.lstrip("\n "))
     before = text.count("\n", 0, blank)
     try:
@@ -73,14 +80,20 @@ def _rows(path: Path, text: str) -> tuple[str, list[tuple[int, list[str]]]]:
 
 
 def _delimiter(line: str) -> str:
-    """What stands between the columns, from the header: what gives a column called score, and the most columns."""
+    """What stands between the columns, from the header: what gives a column called score, and the
+    most columns."""
     fields = {mark: next(csv.reader([line], delimiter=mark), []) for mark in DELIMITERS}
-    with_score = [mark for mark, names in fields.items() if MAIN in [name.strip().casefold() for name in names]]
+    with_score = [
+        mark
+        for mark, names in fields.items()
+        if MAIN in [name.strip().casefold() for name in names]
+    ]
     return max(with_score, key=lambda mark: len(fields[mark]), default=",")
 
 
 def _header(path: Path, row: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The columns' names, and what is to be said about them; the row as it is where it is a score without header."""
+    """The columns' names, and what is to be said about them; the row as it is where it is a score
+    without header."""
     header, remarks = [" ".join(name.split()) for name in row], []
     plain = [name.casefold() if name.casefold() in KNOWN else name for name in header]
     if plain != header:
@@ -88,28 +101,45 @@ def _header(path: Path, row: Sequence[str]) -> tuple[list[str], list[str]]:
         remarks.append("names of columns spelt with capitals")
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
-        raise DataError(f"{path}: the first line has the column {twice[0]!r} twice, expected column names once each")
+        raise DataError(
+            f"{path}: the first line has the column {twice[0]!r} twice, expected "
+            "column names once each"
+        )
     if MAIN in header:
         return header, remarks
     shown = ",".join(header)[:80]
     try:
         numbers = [float(name) for name in header]
     except ValueError:
-        raise DataError(f"{path}: the first line is {shown!r}, expected column names with {MAIN!r}") from None
+        raise DataError(
+            f"{path}: the first line is {shown!r}, expected column names with {MAIN!r}"
+        ) from None
     if len(numbers) == 1:
         return header, ["no header, its one column taken as the score"]
-    raise DataError(f"{path}: has no header, the first line is {shown!r}; expected column names with {MAIN!r}")
+    raise DataError(
+        f"{path}: has no header, the first line is {shown!r}; expected column names with {MAIN!r}"
+    )
 
 
-def _order(path: Path, lines: list[int], frames: np.ndarray, length: int | None) -> tuple[int, np.ndarray]:
-    """The first frame of the rows and the order that sorts them, int (T,); every frame from there on stands once."""
+def _order(
+    path: Path, lines: list[int], frames: np.ndarray, length: int | None
+) -> tuple[int, np.ndarray]:
+    """The first frame of the rows and the order that sorts them, int (T,); every frame from there
+    on stands once."""
     odd = np.flatnonzero(~((frames >= 0) & (frames == np.floor(frames))))
     if len(odd):
-        raise DataError(f"{path}, line {lines[odd[0]]}: frame {frames[odd[0]]:g}, expected a whole number from 0")
+        raise DataError(
+            f"{path}, line {lines[odd[0]]}: frame {frames[odd[0]]:g}, expected a whole "
+            "number from 0"
+        )
     limit = LATEST + len(frames) if length is None else length
     late = np.flatnonzero(frames >= limit)
     if len(late):
-        has = f"but the video has {length} frames (from 0)" if length is not None else "no video is that long"
+        has = (
+            f"but the video has {length} frames (from 0)"
+            if length is not None
+            else "no video is that long"
+        )
         raise DataError(f"{path}, line {lines[late[0]]}: frame {frames[late[0]]:.0f}, {has}")
     order = np.argsort(frames, kind="stable")
     steps = np.flatnonzero(np.diff(frames[order]) != 1)
@@ -117,20 +147,27 @@ def _order(path: Path, lines: list[int], frames: np.ndarray, length: int | None)
         before, after = order[steps[0]], order[steps[0] + 1]
         if frames[before] == frames[after]:
             raise DataError(
-                f"{path}, line {lines[after]}: frame {frames[after]:.0f} stands in line {lines[before]} already; "
-                "expected one row a frame"
+                f"{path}, line {lines[after]}: frame {frames[after]:.0f} stands in line "
+                f"{lines[before]} already; expected one row a frame"
             )
         raise DataError(
-            f"{path}, line {lines[after]}: frame {frames[after]:.0f}, expected {frames[before] + 1:.0f}: "
-            f"{len(steps)} gaps, expected a row for every frame from the first on"
+            f"{path}, line {lines[after]}: frame {frames[after]:.0f}, expected "
+            f"{frames[before] + 1:.0f}: {len(steps)} gaps, expected a row for every frame from the "
+            "first on"
         )
     return int(frames[order[0]]), order
 
 
 def _columns(
-    path: Path, texts: Mapping[str, Sequence[str]], lines: list[int], order: np.ndarray, first: int, remarks: list[str]
+    path: Path,
+    texts: Mapping[str, Sequence[str]],
+    lines: list[int],
+    order: np.ndarray,
+    first: int,
+    remarks: list[str],
 ) -> dict[str, np.ndarray]:
-    """The columns of numbers in the order of the frames, NaN before `first`; what is left out is added to `remarks`."""
+    """The columns of numbers in the order of the frames, NaN before `first`; what is left out is
+    added to `remarks`."""
     columns = {}
     for name in [MAIN, *(name for name in texts if name not in KNOWN)]:
         column = [texts[name][k] for k in order]
@@ -138,7 +175,11 @@ def _columns(
             remarks.append("a column without a name, left out")
             continue
         words = {text.strip().casefold() for text in column} - {"", "nan"}
-        if name != MAIN and not any(map(_is_number, words)) and (words or not np.isnan(columns[MAIN]).all()):
+        if (
+            name != MAIN
+            and not any(map(_is_number, words))
+            and (words or not np.isnan(columns[MAIN]).all())
+        ):
             remarks.append(f"no numbers in the column {name!r}, left out")
             continue
         values = _numbers(path, lines, column, name)
@@ -146,8 +187,9 @@ def _columns(
         gaps = np.flatnonzero(np.isnan(values[scored[0] :])) + scored[0] if len(scored) else scored
         if len(gaps):
             raise DataError(
-                f"{path}, line {lines[gaps[0]]}: no {name} ({column[gaps[0]].strip() or 'empty'}) after the first one "
-                f"(line {lines[scored[0]]}), expected a number for every frame from there on"
+                f"{path}, line {lines[gaps[0]]}: no {name} ({column[gaps[0]].strip() or 'empty'}) "
+                f"after the first one (line {lines[scored[0]]}), expected a number for every frame "
+                "from there on"
             )
         columns[name] = np.concatenate([np.full(first, np.nan), values])
     return {name: columns[name] for name in texts if name in columns}
@@ -172,8 +214,8 @@ def _numbers(path: Path, lines: Sequence[int], texts: Sequence[str], column: str
 
 
 def number(path: Path, line: int, text: str, column: str) -> float:
-    """A number of a text file, NaN for an empty field. Raises DataError, naming line and column, for anything else, and
-    for infinity and what is as good as infinite."""
+    """A number of a text file, NaN for an empty field. Raises DataError, naming line and column,
+    for anything else, and for infinity and what is as good as infinite."""
     try:
         value = float(text) if text.strip() else math.nan
     except ValueError:
@@ -181,7 +223,7 @@ def number(path: Path, line: int, text: str, column: str) -> float:
         raise DataError(f"{path}, line {line}: {shown!r} is not a number ({column})") from None
     if abs(value) > LARGEST:
         raise DataError(
-            f"{path}, line {line}: {text.strip()[:40]} is infinite or beyond {LARGEST:g} ({column}), expected a finite "
-            "number or nan"
+            f"{path}, line {line}: {text.strip()[:40]} is infinite or beyond {LARGEST:g} "
+            f"({column}), expected a finite number or nan"
         )
     return value

@@ -1,8 +1,10 @@
-"""Score files in and out: scores/<video>.csv of ours, and anyone's in the forms that people have. No torch.
+"""Score files in and out: scores/<video>.csv of ours, and anyone's in the forms that people have.
+No torch.
 
-Scores are higher = more anomalous, one number a frame; nan stands only before the first score of a video. What can be
-told without doubt is read and said (another delimiter, columns and rows in another order, names that differ in case);
-everything else is refused in one line that names the file and where in it.
+Scores are higher = more anomalous, one number a frame; nan stands only before the first score of a
+video. What can be told without doubt is read and said (another delimiter, columns and rows in
+another order, names that differ in case); everything else is refused in one line that names the
+file and where in it.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ LABELS = "labels.csv"  # video,start,end: no video's scores either
 SHOWN = 5  # names that a message lists; it counts the others
 
 
-def write_scores(path: str | Path, columns: Mapping[str, np.ndarray], fps: float | Fraction | None) -> None:
-    """scores/<video>.csv: frame (from 0), time (seconds, nan when fps is unknown), then the columns.
+def write_scores(
+    path: str | Path, columns: Mapping[str, np.ndarray], fps: float | Fraction | None
+) -> None:
+    """scores/<video>.csv: frame (from 0), time (seconds, nan when fps is unknown), then the
+    columns.
 
-    Numbers are written so that reading gives the same float64 again; no score is `nan`. Written whole or
-    not at all. Raises DataError for columns of several lengths, MpnError where it cannot be written.
+    Numbers are written so that reading gives the same float64 again; no score is `nan`. Written
+    whole or not at all. Raises DataError for columns of several lengths, MpnError where it cannot
+    be written.
     """
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
@@ -54,13 +60,15 @@ def read_scores(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Anyone's scores: one file a video, named after it, as series for `evaluate`.
 
-    VIDEO.csv with a header: `score` is required, `frame` (from 0) optional, `time` ignored, other columns
-    are evaluated too; rows may begin at any frame, those before get NaN. VIDEO.npy (T,) or VIDEO.txt, one
-    value a line, hold `score` alone. Higher = more anomalous. nan stands for "no score yet", at the start only.
+    VIDEO.csv with a header: `score` is required, `frame` (from 0) optional, `time` ignored, other
+    columns are evaluated too; rows may begin at any frame, those before get NaN. VIDEO.npy (T,) or
+    VIDEO.txt, one value a line, hold `score` alone. Higher = more anomalous. nan stands for "no
+    score yet", at the start only.
 
     Args:
         folder: of the files.
-        lengths: video -> frames; with it those videos must be there and fit, and files of others are left out.
+        lengths: video -> frames; with it those videos must be there and fit, and files of others
+            are left out.
         notes: what was read otherwise than it stood there, or is odd, is appended, a sentence each.
 
     Returns:
@@ -77,7 +85,11 @@ def read_scores(
     files = [path for path in files if path.stem.removesuffix(REGIONS) not in tables - {path.stem}]
     files = [path for path in files if path.name != LABELS or "labels" in (lengths or {})]
     said: dict[str, list[str]] = {}
-    found = _all_files(folder, files) if lengths is None else _files_of(folder, files, list(lengths), said)
+    found = (
+        _all_files(folder, files)
+        if lengths is None
+        else _files_of(folder, files, list(lengths), said)
+    )
     series = {}
     for name, path in found.items():
         series[name], remarks = _read(path, None if lengths is None else lengths[name])
@@ -109,8 +121,11 @@ def _all_files(folder: Path, files: list[Path]) -> dict[str, Path]:
     return found
 
 
-def _files_of(folder: Path, files: list[Path], names: list[str], said: dict[str, list[str]]) -> dict[str, Path]:
-    """The score file of each named video; what was found under another spelling, or is of no video, is said."""
+def _files_of(
+    folder: Path, files: list[Path], names: list[str], said: dict[str, list[str]]
+) -> dict[str, Path]:
+    """The score file of each named video; what was found under another spelling, or is of no video,
+    is said."""
     exact: dict[str, list[Path]] = {}
     loose: dict[str, list[Path]] = {}
     for path in files:
@@ -132,8 +147,9 @@ def _files_of(folder: Path, files: list[Path], names: list[str], said: dict[str,
         shown = ", ".join(map(repr, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")
         below = f"; {folder / 'scores'} may be meant" if (folder / "scores").is_dir() else ""
         raise DataError(
-            f"video {missing[0]!r}: found no file in {folder}, expected one of {missing[0]}.csv, {missing[0]}.npy, "
-            f"{missing[0]}.txt; {len(missing)} of {len(names)} test videos have none ({shown}){below}"
+            f"video {missing[0]!r}: found no file in {folder}, expected one of {missing[0]}.csv, "
+            f"{missing[0]}.npy, {missing[0]}.txt; {len(missing)} of {len(names)} test videos have "
+            f"none ({shown}){below}"
         )
     other = [path.name for name, path in found.items() if path.stem != name]
     if other:
@@ -145,14 +161,20 @@ def _files_of(folder: Path, files: list[Path], names: list[str], said: dict[str,
 
 
 def _spelling(name: str) -> str:
-    """What names of one video have in common: without case, a video's suffix, and zeros before numbers."""
+    """What names of one video have in common: without case, a video's suffix, and zeros before
+    numbers."""
     stem = Path(name).stem if Path(name).suffix.lower() in VIDEO_SUFFIXES else name
     return re.sub(r"0*(\d+)", r"\1", stem.casefold())
 
 
 def _twice(folder: Path, name: str, paths: list[Path]) -> DataError:
-    files = " and ".join(path.name for path in sorted(paths, key=lambda path: natural_key(path.name)))
-    return DataError(f"video {name!r}: found {files} in {folder}, expected one of {name}.csv, {name}.npy, {name}.txt")
+    files = " and ".join(
+        path.name for path in sorted(paths, key=lambda path: natural_key(path.name))
+    )
+    return DataError(
+        f"video {name!r}: found {files} in {folder}, expected one of {name}.csv, "
+        f"{name}.npy, {name}.txt"
+    )
 
 
 def _read(path: Path, length: int | None) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -169,7 +191,8 @@ def _read(path: Path, length: int | None) -> tuple[dict[str, np.ndarray], list[s
 def _check_length(path: Path, count: int, length: int | None) -> None:
     if length is not None and count != length:
         raise DataError(
-            f"{path}: {count} scores, but the video has {length} frames (from 0); write nan where there is no score yet"
+            f"{path}: {count} scores, but the video has {length} frames (from 0); write nan where "
+            "there is no score yet"
         )
 
 
@@ -180,17 +203,23 @@ def _read_npy(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         remarks.append("a single row or column of numbers, taken as one number a frame")
         values = values.ravel()
     if values.ndim != 1 or values.dtype.kind not in "iufb":
-        raise DataError(f"{path}: expected one number a frame (T,), found {values.dtype} {values.shape}")
+        raise DataError(
+            f"{path}: expected one number a frame (T,), found {values.dtype} {values.shape}"
+        )
     values = values.astype(np.float64)
     if not values.size:
         raise DataError(f"{path}: is empty, expected one score a frame")
     scored = np.flatnonzero(~np.isnan(values))
-    bad = np.flatnonzero(~(np.abs(values[scored[0] :]) <= LARGEST)) + scored[0] if len(scored) else scored
+    bad = (
+        np.flatnonzero(~(np.abs(values[scored[0] :]) <= LARGEST)) + scored[0]
+        if len(scored)
+        else scored
+    )
     if len(bad):
         what = "nan" if np.isnan(values[bad[0]]) else f"infinite or beyond {LARGEST:g}"
         raise DataError(
-            f"{path}: the score of frame {bad[0]} is {what}, expected a finite number for every frame from the first "
-            f"score (frame {scored[0]}) on"
+            f"{path}: the score of frame {bad[0]} is {what}, expected a finite number for every "
+            f"frame from the first score (frame {scored[0]}) on"
         )
     return {MAIN: values}, remarks
 
@@ -202,8 +231,11 @@ def _read_txt(path: Path, text: str) -> dict[str, np.ndarray]:
         if not math.isnan(values[-1]):
             first = first or line
         elif first:
-            raise DataError(f"{path}, line {line}: no score ({word.strip() or 'empty'}) after the first one (line "
-                            f"{first}), expected a number for every frame from there on")
+            raise DataError(
+                f"{path}, line {line}: no score ({word.strip() or 'empty'}) after the "
+                f"first one (line {first}), expected a number for every frame from "
+                "there on"
+            )
     return {MAIN: np.array(values)}
 
 
@@ -211,7 +243,9 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
         wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        return data.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return (
+            data.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
 
@@ -223,6 +257,6 @@ def _constant(folder: Path, series: Mapping[str, Mapping[str, np.ndarray]]) -> l
         return []
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     return [
-        f"{folder}: in {len(names)} of {len(series)} videos ({shown}) every frame has the same score: nothing stands "
-        "out there, such a video's own AUC is 50"
+        f"{folder}: in {len(names)} of {len(series)} videos ({shown}) every frame has the same "
+        "score: nothing stands out there, such a video's own AUC is 50"
     ]

@@ -1,4 +1,5 @@
-"""A test set through a detector: columns of scores, where it found what, and maps for the report."""
+"""A test set through a detector: columns of scores, where it found what, and maps for the
+report."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
 class ScoredVideo:
     """What a detector gave for a video of T frames.
 
-    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts, "psnr_db", "compactness".
-    smoothed: the score as a live camera has it, float64 (T,).
+    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts, "psnr_db",
+    "compactness". smoothed: the score as a live camera has it, float64 (T,).
     maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
     regions: (row, track, score, box) of all that was found, in pixels of the frames.
     """
@@ -57,7 +58,12 @@ def score_set(
 
 
 def _score_video(
-    detector: Detector, name: str, source: FrameSource, places: Places | None, tables: Path | None, bar: tqdm
+    detector: Detector,
+    name: str,
+    source: FrameSource,
+    places: Places | None,
+    tables: Path | None,
+    bar: tqdm,
 ) -> ScoredVideo:
     patch, size = detector.recipe.patch, detector.preset.size
     shape = heat_shape(source.size)
@@ -86,11 +92,17 @@ def _score_video(
         if table is not None:
             table.close()
     names = [*part_names(detector.network), "psnr_db", "compactness"]
-    columns = {"score": np.array(raw)} | {one: np.array([own.get(one, np.nan) for own in parts]) for one in names}
-    return ScoredVideo(columns, np.array(smoothed), np.array(maps, np.float32).reshape(-1, *shape), regions)
+    columns = {"score": np.array(raw)} | {
+        one: np.array([own.get(one, np.nan) for own in parts]) for one in names
+    }
+    return ScoredVideo(
+        columns, np.array(smoothed), np.array(maps, np.float32).reshape(-1, *shape), regions
+    )
 
 
-def _over(result: Result, places: Places, name: str, patch: int, size: tuple[int, int]) -> np.ndarray | None:
+def _over(
+    result: Result, places: Places, name: str, patch: int, size: tuple[int, int]
+) -> np.ndarray | None:
     """The map in the size of the masks; None where there are none."""
     mask = places.truth.mask(name)
     return None if mask is None else map_on_frame(result.map, patch, size, mask.shape[1:])
@@ -105,19 +117,30 @@ def score_baselines(
 ) -> dict[str, dict[str, np.ndarray]]:
     """The content-free baselines: baseline -> video -> float64 (T,).
 
-    judged: video -> the first frame that is judged (the first frames have no score). places: baseline -> what gathers
-    its maps, for those of `WITH_PLACE`.
+    judged: video -> the first frame that is judged (the first frames have no score). places:
+    baseline -> what gathers its maps, for those of `WITH_PLACE`.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
-    for number, (name, source) in enumerate(tqdm(sources.items(), desc="baselines", unit="video", disable=None)):
+    for number, (name, source) in enumerate(
+        tqdm(sources.items(), desc="baselines", unit="video", disable=None)
+    ):
 
-        def gather(row: int, maps: dict[str, np.ndarray], name: str = name, source: FrameSource = source) -> None:
+        def gather(
+            row: int, maps: dict[str, np.ndarray], name: str = name, source: FrameSource = source
+        ) -> None:
             if row < judged.get(name, lengths[name]):
                 return
             for baseline, own in (places or {}).items():
-                own.add(name, row, maps[baseline], find_regions(maps[baseline], 0.0, 1, CELLS, source.size))
+                own.add(
+                    name,
+                    row,
+                    maps[baseline],
+                    find_regions(maps[baseline], 0.0, 1, CELLS, source.size),
+                )
 
-        scores = content_free(source.frames, lengths[name], seed + number, gather if places else None)
+        scores = content_free(
+            source.frames, lengths[name], seed + number, gather if places else None
+        )
         for baseline, values in scores.items():
             found.setdefault(baseline, {})[name] = values
     return found

@@ -1,4 +1,5 @@
-"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on with (`job`).
+"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on
+with (`job`).
 
     state, files     where a job stands; the files that it writes
     score_table      scores.csv

@@ -1,7 +1,8 @@
 """Overlay videos of a scoring job: one of everything, or a clip of every event.
 
-    overlay.webm        every frame; overlay-2.webm, ... from where a stopped job went on
-    event-001.webm      event 1 with the two seconds before it; event-001-2.webm after a stop in the midst of it
+overlay.webm        every frame; overlay-2.webm, ... from where a stopped job went on
+event-001.webm      event 1 with the two seconds before it; event-001-2.webm after a stop in the
+midst of it
 """
 
 from __future__ import annotations
@@ -26,18 +27,26 @@ SUFFIX = ".webm"
 
 
 class _Drawer:
-    """Draws results into overlay videos: heat in units of the threshold, boxes with the numbers of their tracks.
+    """Draws results into overlay videos: heat in units of the threshold, boxes with the numbers of
+    their tracks.
 
     Args:
         folder: of the results.
         source: gives frame rate and size.
-        threshold: of the score; None without one: heat is then in units of the highest score so far.
+        threshold: of the score; None without one: heat is then in units of the highest score so
+            far.
         detector: gives the patch and the network's frame size.
         again: an earlier run has written overlays that are kept.
     """
 
     def __init__(
-        self, folder: Path, source: FrameSource, threshold: float | None, detector: Detector, *, again: bool = False
+        self,
+        folder: Path,
+        source: FrameSource,
+        threshold: float | None,
+        detector: Detector,
+        *,
+        again: bool = False,
     ) -> None:
         self.folder, self.source, self.threshold, self.again = folder, source, threshold, again
         self.patch, self.network_size = detector.recipe.patch, detector.preset.size
@@ -62,17 +71,26 @@ class _Drawer:
         if result.map is not None:
             self.highest = max(self.highest, result.score)
             size = self.network_size
-            heat = np.clip(map_on_frame(result.map, self.patch, size, size) / max(level, 1e-6), 0, 1)
+            heat = np.clip(
+                map_on_frame(result.map, self.patch, size, size) / max(level, 1e-6), 0, 1
+            )
         self.writer.write(
-            result.image, result.score, self.threshold, heat, [one.box for one in regions], result.time,
+            result.image,
+            result.score,
+            self.threshold,
+            heat,
+            [one.box for one in regions],
+            result.time,
             names=[str(one.track) for one in regions],
-        )  # fmt: skip
+        )
 
 
 class OverlayVideo(_Drawer):
     """overlay.webm: every frame."""
 
-    def write(self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int) -> None:
+    def write(
+        self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int
+    ) -> None:
         """Adds a frame; the event is not needed here."""
         if self.writer is None:
             self.writer = self._open("overlay")
@@ -83,17 +101,26 @@ class OverlayVideo(_Drawer):
 
 
 class EventClips(_Drawer):
-    """event-NNN.webm: every event with what came before it; memory holds two seconds of small frames."""
+    """event-NNN.webm: every event with what came before it; memory holds two seconds of small
+    frames."""
 
     def __init__(
-        self, folder: Path, source: FrameSource, threshold: float | None, detector: Detector, *, again: bool = False
+        self,
+        folder: Path,
+        source: FrameSource,
+        threshold: float | None,
+        detector: Detector,
+        *,
+        again: bool = False,
     ) -> None:
         super().__init__(folder, source, threshold, detector, again=again)
         frames = max(1, round(SECONDS_BEFORE * float(source.fps)))
         self.before: deque[tuple[Result, Sequence[Tracked]]] = deque(maxlen=frames)
         self.number = 0
 
-    def write(self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int) -> None:
+    def write(
+        self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int
+    ) -> None:
         """Takes a frame.
 
         Args:
@@ -135,8 +162,8 @@ def _free(folder: Path, name: str) -> Path:
 
 
 def keep_parts(folder: Path) -> None:
-    """Gives their names to overlay videos that a killed job left unfinished, drops those that nothing can be read
-    from."""
+    """Gives their names to overlay videos that a killed job left unfinished, drops those that
+    nothing can be read from."""
     for part in sorted(folder.glob(f".*.part{SUFFIX}")):
         capture = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
         whole = capture.isOpened() and capture.read()[0]

@@ -1,4 +1,5 @@
-"""The files of a scoring job that grow with its results: scores, regions with their tracks, heat maps."""
+"""The files of a scoring job that grow with its results: scores, regions with their tracks, heat
+maps."""
 
 from __future__ import annotations
 
@@ -49,19 +50,26 @@ class JobFiles:
         if state.tracker is not None:
             self.tracker = Tracker.from_dict(state.tracker)
         with ExitStack() as stack:
-            self.scores = stack.enter_context(self._open(ScoreTable, folder / SCORES, "pseudo" in detector.weights))
+            self.scores = stack.enter_context(
+                self._open(ScoreTable, folder / SCORES, "pseudo" in detector.weights)
+            )
             self.regions = stack.enter_context(self._open(RegionTable, folder / self.regions_name))
             self.heat = None
             if heat:
                 told = heat_of(source, detector, threshold)
-                self.heat = stack.enter_context(self._open(HeatFile, folder / HEAT, tuple(told["shape"]), told["unit"]))
+                self.heat = stack.enter_context(
+                    self._open(HeatFile, folder / HEAT, tuple(told["shape"]), told["unit"])
+                )
             self._stack = stack.pop_all()
 
-    def _open(self, kind: type, path: Path, *arguments: object) -> ScoreTable | RegionTable | HeatFile:
+    def _open(
+        self, kind: type, path: Path, *arguments: object
+    ) -> ScoreTable | RegionTable | HeatFile:
         return kind(path, *arguments, size=self.sizes.get(path.name, 0))
 
     def write(self, result: Result) -> list[Tracked]:
-        """Adds a frame's results to all files; its regions above the threshold with their tracks."""
+        """Adds a frame's results to all files; its regions above the threshold with their
+        tracks."""
         tracked = self.tracker.update(result.frame, self._found(result))
         self.sizes[SCORES] = self.scores.write(result)
         self.sizes[self.regions_name] = self.regions.write(result.frame, result.time, tracked)
@@ -70,11 +78,17 @@ class JobFiles:
         return tracked
 
     def _found(self, result: Result) -> list[tuple[float, Box]]:
-        """The regions above the threshold, in an alarm at least the highest one; without a threshold the three
-        highest."""
+        """The regions above the threshold, in an alarm at least the highest one; without a
+        threshold the three highest."""
         if result.map is None:
             return []
-        found = find_regions(result.map, FLOOR, self.detector.recipe.patch, self.detector.preset.size, self.source.size)
+        found = find_regions(
+            result.map,
+            FLOOR,
+            self.detector.recipe.patch,
+            self.detector.preset.size,
+            self.source.size,
+        )
         if self.threshold is None:
             return found[:REGIONS_WITHOUT_THRESHOLD]
         above = [one for one in found if one[0] > self.threshold]
@@ -86,7 +100,9 @@ class JobFiles:
     def _on_frame(self, result: Result) -> np.ndarray | None:
         if result.map is None:
             return None
-        return map_on_frame(result.map, self.detector.recipe.patch, self.detector.preset.size, self.heat.shape)
+        return map_on_frame(
+            result.map, self.detector.recipe.patch, self.detector.preset.size, self.heat.shape
+        )
 
     def __enter__(self) -> JobFiles:
         return self
@@ -96,6 +112,7 @@ class JobFiles:
 
 
 def heat_of(source: FrameSource, detector: Detector, threshold: float | None) -> dict[str, object]:
-    """What events.json says of the heat maps: file, shape (height, width) and unit, see `mpn.heat.heat_levels`."""
+    """What events.json says of the heat maps: file, shape (height, width) and unit, see
+    `mpn.heat.heat_levels`."""
     unit = heat_unit(threshold, calibrated=bool(detector.checkpoint.normal))
     return {"file": HEAT, "shape": list(heat_shape(source.size)), "unit": unit}

@@ -1,16 +1,19 @@
-"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on with.
+"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on
+with.
 
     scores.csv        a row a frame
     NAME_regions.csv  a row for every place that stands out, with its track; NAME is the source's
-    events.json       the events so far and the tracks in each, the threshold, what was wrong with the source;
+    events.json       the events so far and the tracks in each, the threshold, what was wrong with
+    the source;
                       `complete` once it is
-    state.json        to go on from: what was asked for, and where the last whole batch of the network ended
-    heat.bin          small heat maps for the report, see `mpn.heat`
+    state.json        to go on from: what was asked for, and where the last whole batch of the
+    network ended heat.bin          small heat maps for the report, see `mpn.heat`
     report.html       all of it to look at, once it is complete
     overlay.webm, event-NNN.webm   if wanted, see `mpn.overlay` and `mpn.jobs.event_clips`
 
-A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the same model,
-source and options ends with the scores.csv, NAME_regions.csv and heat.bin of one left alone, to the byte.
+A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the
+same model, source and options ends with the scores.csv, NAME_regions.csv and heat.bin of one left
+alone, to the byte.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ from mpn.video import FrameSource, open_source
 
 OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
-# More of a video than this above a threshold that normal footage passes once an hour: the threshold is not its own.
+# More of a video than this above a threshold that normal footage passes once an hour: the threshold
+# is not its own.
 STRANGE_SHARE = 0.3
 # Where neither the source nor the model knows its frame rate; said when used.
 USUAL_RATE = 25.0
@@ -57,7 +61,8 @@ class JobOptions:
         overlay: "off", "events" (a clip of each) or "all".
         fps: frames/s instead of what the source says.
         start, end: seconds, the stretch to score. every: only every n-th frame of it.
-        strict: stop at the first frame that cannot be read, instead of going on with the one before it.
+        strict: stop at the first frame that cannot be read, instead of going on with the one before
+            it.
         report: keep heat maps, and make report.html of everything at the end.
         inside: frames whose insides the report shows, beside those that it chooses itself.
     """
@@ -102,8 +107,8 @@ class ScoreJob:
         tell: called with every event as soon as it is over, and with those of an earlier run.
 
     Raises:
-        DataError: the source cannot be read. SizeError: its frames are too small. MpnError: the folder cannot be
-            written.
+        DataError: the source cannot be read. SizeError: its frames are too small. MpnError: the
+            folder cannot be written.
     """
 
     def __init__(
@@ -114,7 +119,13 @@ class ScoreJob:
         options: JobOptions,
         tell: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
-        self.detector, self.path, self.folder, self.options, self.tell = detector, path, folder, options, tell
+        self.detector, self.path, self.folder, self.options, self.tell = (
+            detector,
+            path,
+            folder,
+            options,
+            tell,
+        )
         self.notes: list[str] = []
         self.rate: Fraction | None = None
         self.source = self.open()
@@ -130,9 +141,14 @@ class ScoreJob:
         options = self.options
         lenient = not options.strict
         source = open_source(
-            self.path, skip_bad=lenient, repeat_broken=lenient, fps=options.fps,
-            start=options.start, end=options.end, every=options.every,
-        )  # fmt: skip
+            self.path,
+            skip_bad=lenient,
+            repeat_broken=lenient,
+            fps=options.fps,
+            start=options.start,
+            end=options.end,
+            every=options.every,
+        )
         source.fps = source.fps or self.rate
         return source
 
@@ -148,7 +164,9 @@ class ScoreJob:
         self._score()
         self.notes += self._doubts()
         self._save(self.state, self.state)
-        return Outcome(self._summary(), before, self.state.highest, [*self.notes, *self.source.notes])
+        return Outcome(
+            self._summary(), before, self.state.highest, [*self.notes, *self.source.notes]
+        )
 
     def _doubts(self) -> list[str]:
         """What speaks against the scores as a whole."""
@@ -159,9 +177,9 @@ class ScoreJob:
         if share <= STRANGE_SHARE or self.options.threshold is not None or count < 50:
             return []
         return [
-            f"{share:.0%} of the frames are above the threshold: either something is wrong most of the time, or this "
-            "is not a camera that the model knows; python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors "
-            "makes one that does"
+            f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
+            "the time, or this is not a camera that the model knows; python -m mpn adapt "
+            "NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes one that does"
         ]
 
     def _score(self) -> None:
@@ -169,25 +187,45 @@ class ScoreJob:
         finder = self._finder()
         with ExitStack() as stack:
             files = stack.enter_context(
-                JobFiles(self.folder, self.source, self.detector, self._level, state,
-                         every=options.every, heat=options.report)
-            )  # fmt: skip
+                JobFiles(
+                    self.folder,
+                    self.source,
+                    self.detector,
+                    self._level,
+                    state,
+                    every=options.every,
+                    heat=options.report,
+                )
+            )
             bar = stack.enter_context(
-                tqdm(total=self.source.length, initial=state.count, desc=self.path.name, unit="frame", disable=None)
+                tqdm(
+                    total=self.source.length,
+                    initial=state.count,
+                    desc=self.path.name,
+                    unit="frame",
+                    disable=None,
+                )
             )
             film = self._film(stack)
             last_saved = time.monotonic()
             results = self.detector.score(
-                self.source, images=options.overlay != "off", first=state.count, smoothed=state.smoothed
+                self.source,
+                images=options.overlay != "off",
+                first=state.count,
+                smoothed=state.smoothed,
             )
             kept, latest = state, state
             try:
                 for result in results:
                     tracked = files.write(result)
                     latest = self._after(latest, result, finder, tracked)
-                    latest = replace(latest, sizes=dict(files.sizes), tracker=files.tracker.to_dict())
+                    latest = replace(
+                        latest, sizes=dict(files.sizes), tracker=files.tracker.to_dict()
+                    )
                     if film:
-                        film.write(result, tracked, finder.open if finder else None, len(latest.events))
+                        film.write(
+                            result, tracked, finder.open if finder else None, len(latest.events)
+                        )
                     bar.update()
                     if self.detector.ends_a_batch(latest.count):
                         kept = latest
@@ -203,7 +241,11 @@ class ScoreJob:
                 self.state = latest
 
     def _after(
-        self, state: JobState, result: Result, finder: EventFinder | None, regions: Sequence[Tracked]
+        self,
+        state: JobState,
+        result: Result,
+        finder: EventFinder | None,
+        regions: Sequence[Tracked],
     ) -> JobState:
         """The state after one more result and its regions; tells of events that are over."""
         own = replace(state, count=state.count + 1)
@@ -251,18 +293,33 @@ class ScoreJob:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MpnError(f"cannot make the folder {self.folder}: {error.strerror}; give another --out") from error
+            raise MpnError(
+                f"cannot make the folder {self.folder}: {error.strerror}; give another --out"
+            ) from error
         if not self.state.count:  # of an earlier run with other options
-            for old in (STATE, EVENTS, HEAT, REPORT, "overlay*.webm", "event-*.webm", ".*.part.webm"):
+            for old in (
+                STATE,
+                EVENTS,
+                HEAT,
+                REPORT,
+                "overlay*.webm",
+                "event-*.webm",
+                ".*.part.webm",
+            ):
                 for path in self.folder.glob(old):
                     path.unlink()
 
-    # What was asked for, and where it stands -----------------------------------------------------------
+    # What was asked for, and where it stands
+    # -----------------------------------------------------------
 
     def _assumed_rate(self) -> Fraction:
         rate = self.detector.checkpoint.fps or USUAL_RATE
-        origin = "as the model's training footage" if self.detector.checkpoint.fps else "a usual rate"
-        self.notes.append(f"frame rate unknown, {rate:g} frames/s assumed ({origin}); --fps says otherwise")
+        origin = (
+            "as the model's training footage" if self.detector.checkpoint.fps else "a usual rate"
+        )
+        self.notes.append(
+            f"frame rate unknown, {rate:g} frames/s assumed ({origin}); --fps says otherwise"
+        )
         return Fraction(rate).limit_denominator(1001) / self.options.every
 
     def _threshold(self) -> Threshold | None:
@@ -273,8 +330,9 @@ class ScoreJob:
         if calibration is not None:
             return calibration.threshold(self.options.false_alarms_per_hour)
         self.notes.append(
-            "this model knows no normal scores of this camera, so there is no threshold and there are no events: "
-            "python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes them, or --threshold sets one"
+            "this model knows no normal scores of this camera, so there is no threshold and there "
+            "are no events: python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors "
+            "makes them, or --threshold sets one"
         )
         return None
 
@@ -294,7 +352,9 @@ class ScoreJob:
             "bfloat16": self.detector.bfloat16,
             "fps": float(self.rate),
             "threshold": self._level,
-            "options": {name: value for name, value in asdict(self.options).items() if name != "inside"},
+            "options": {
+                name: value for name, value in asdict(self.options).items() if name != "inside"
+            },
         }
         return json.loads(json.dumps(asked))
 
@@ -304,7 +364,8 @@ class ScoreJob:
         write_atomically(self.folder / EVENTS, summary)
         write_atomically(self.folder / STATE, json.dumps(content) + "\n")
 
-    # What is said of it --------------------------------------------------------------------------------
+    # What is said of it
+    # --------------------------------------------------------------------------------
 
     def _described(self, found: FoundEvent) -> dict[str, Any]:
         """An event's entry in events.json."""
@@ -313,8 +374,9 @@ class ScoreJob:
             return found.to_dict()
         rarity = calibration.rarity(found.event.peak_score)
         return found.to_dict() | {
-            "rarer_than_one_in": round(rarity.one_in, 1), "beyond_normal_footage": rarity.beyond,
-        }  # fmt: skip
+            "rarer_than_one_in": round(rarity.one_in, 1),
+            "beyond_normal_footage": rarity.beyond,
+        }
 
     def _summary(self, state: JobState | None = None) -> dict[str, Any]:
         """What events.json holds; an event that is not over counts as far as it goes."""
@@ -334,7 +396,11 @@ class ScoreJob:
             "threshold": None if threshold is None else _plain(threshold),
             "events": [self._described(one) for one in found],
             "regions": regions_name(self.path),
-            **({"heat": heat_of(self.source, self.detector, self._level)} if self.options.report else {}),
+            **(
+                {"heat": heat_of(self.source, self.detector, self._level)}
+                if self.options.report
+                else {}
+            ),
             "bad_frames": [bad._asdict() for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
@@ -355,8 +421,8 @@ def score_source(
     options: JobOptions,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Outcome:
-    """Scores one source into its folder, or goes on with it, and makes the report, if one is wanted and is not there
-    yet; see `ScoreJob`."""
+    """Scores one source into its folder, or goes on with it, and makes the report, if one is wanted
+    and is not there yet; see `ScoreJob`."""
     job = ScoreJob(detector, path, folder, options, tell)
     outcome = job.run()
     if options.report and (options.inside or not (folder / REPORT).is_file()):
@@ -369,5 +435,7 @@ def score_source(
 
 def _plain(threshold: Threshold) -> dict[str, Any]:
     """As JSON will give it back; it has no NaN."""
-    values = {name: None if value != value else value for name, value in threshold._asdict().items()}
+    values = {
+        name: None if value != value else value for name, value in threshold._asdict().items()
+    }
     return values | {"interval": list(threshold.interval)}

@@ -13,8 +13,8 @@ PARTS = ("error", "pseudo", "psnr_db", "compactness")
 class ScoreTable(GrowingFile):
     """Writes the table, or goes on with one.
 
-    Columns: frame (from 0), time (seconds), score, raw (before smoothing), the parts, and top, left, height and width
-    of the largest patch in pixels; NaN, and no place, for the first frames.
+    Columns: frame (from 0), time (seconds), score, raw (before smoothing), the parts, and top,
+    left, height and width of the largest patch in pixels; NaN, and no place, for the first frames.
 
     Args:
         path, size: see `GrowingFile`.
@@ -25,14 +25,23 @@ class ScoreTable(GrowingFile):
         super().__init__(path, size)
         self.names = [name for name in PARTS if pseudo or name != "pseudo"]
         if not size:
-            self._line("frame", "time", "score", "raw", *self.names, "top", "left", "height", "width")
+            self._line(
+                "frame", "time", "score", "raw", *self.names, "top", "left", "height", "width"
+            )
 
     def write(self, result: Result) -> int:
         """A frame's row; the table's size in bytes with it."""
-        values = [result.score, result.raw, *(result.parts.get(name, float("nan")) for name in self.names)]
+        values = [
+            result.score,
+            result.raw,
+            *(result.parts.get(name, float("nan")) for name in self.names),
+        ]
         place = result.region or ("", "", "", "")
         return self._line(
-            str(result.frame), f"{result.time:.3f}", *(f"{value:.6g}" for value in values), *map(str, place)
+            str(result.frame),
+            f"{result.time:.3f}",
+            *(f"{value:.6g}" for value in values),
+            *map(str, place),
         )
 
     def _line(self, *fields: str) -> int:

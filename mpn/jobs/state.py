@@ -16,8 +16,8 @@ MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json 
 
 
 class SeenTrack(NamedTuple):
-    """A track in an event: the first and last frame (included) above the threshold that it was seen in, its highest
-    score, and where it was then."""
+    """A track in an event: the first and last frame (included) above the threshold that it was seen
+    in, its highest score, and where it was then."""
 
     track: int
     first: int
@@ -39,12 +39,16 @@ class FoundEvent(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, ready for JSON."""
-        return self.event.to_dict() | {"tracks": [one._asdict() | {"box": list(one.box)} for one in self.tracks]}
+        return self.event.to_dict() | {
+            "tracks": [one._asdict() | {"box": list(one.box)} for one in self.tracks]
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FoundEvent:
         """What `to_dict` gave, further entries left out."""
-        return cls(Event.from_dict(values), tuple(SeenTrack.from_dict(one) for one in values["tracks"]))
+        return cls(
+            Event.from_dict(values), tuple(SeenTrack.from_dict(one) for one in values["tracks"])
+        )
 
 
 @dataclass
@@ -91,8 +95,11 @@ class JobState:
         return cls(**own)
 
 
-def with_seen(seen: Sequence[SeenTrack], frame: int, regions: Sequence[Tracked]) -> tuple[SeenTrack, ...]:
-    """The tracks of an event after one more of its frames, by number; the highest `MOST_TRACKS` of them."""
+def with_seen(
+    seen: Sequence[SeenTrack], frame: int, regions: Sequence[Tracked]
+) -> tuple[SeenTrack, ...]:
+    """The tracks of an event after one more of its frames, by number; the highest `MOST_TRACKS` of
+    them."""
     tracks = {one.track: one for one in seen}
     for one in regions:
         known = tracks.get(one.track, SeenTrack(one.track, frame, frame, one.score, one.box))
@@ -104,7 +111,8 @@ def with_seen(seen: Sequence[SeenTrack], frame: int, regions: Sequence[Tracked])
 
 
 def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
-    """Where an earlier run of the same job stopped, or the beginning: `identity` says what makes it the same."""
+    """Where an earlier run of the same job stopped, or the beginning: `identity` says what makes it
+    the same."""
     try:
         found = json.loads((folder / STATE).read_text())
         state = JobState.from_dict(found["state"])

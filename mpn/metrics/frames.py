@@ -2,8 +2,9 @@
 
 Every function takes labels and scores as one array each, as mappings video name -> array, or as
 sequences of arrays (one a video, same order). Labels are bool (T,) (or 0 and 1), True = anomalous;
-scores are float (T,), higher = more anomalous. NaN scores are refused: the caller cuts the frames that
-have no score, and their labels with them. Where one class is missing the figure is undefined: NaN.
+scores are float (T,), higher = more anomalous. NaN scores are refused: the caller cuts the frames
+that have no score, and their labels with them. Where one class is missing the figure is undefined:
+NaN.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from mpn.metrics.intervals import Interval
 
 
 class MacroAuc(NamedTuple):
-    """Mean AUC of the `videos` that have both classes, of `total` videos; NaN when there are none."""
+    """Mean AUC of the `videos` that have both classes, of `total` videos; NaN when there are
+    none."""
 
     value: float
     videos: int
@@ -31,7 +33,8 @@ class MacroAuc(NamedTuple):
 class Curve(NamedTuple):
     """A curve by falling threshold: x, y and the threshold of each point, float64 (points,).
 
-    The first threshold is infinite: nothing is above it. Without points where the curve is undefined.
+    The first threshold is infinite: nothing is above it. Without points where the curve is
+    undefined.
     """
 
     x: np.ndarray
@@ -56,16 +59,18 @@ def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
     pairs = paired(labels, scores)
     values = _video_aucs(pairs)
     defined = values[~np.isnan(values)]
-    return MacroAuc(float(np.mean(defined)) if len(defined) else float("nan"), len(defined), len(pairs))
+    return MacroAuc(
+        float(np.mean(defined)) if len(defined) else float("nan"), len(defined), len(pairs)
+    )
 
 
 def padded_macro_auc(labels: Arrays, scores: Arrays) -> float:
     """Mean of the per-video AUC with two frames added to each video, as AED and AI-VAD report it.
 
-    The added normal frame has the video's lowest score, the added anomalous frame its highest (AI-VAD's
-    `evaluate.py` takes 0 and the largest float, the same but for ties). All videos count, and a video of
-    one class gets close to 1 whatever its scores are: flattering, for comparison only. Raises LabelError
-    where labels and scores don't fit.
+    The added normal frame has the video's lowest score, the added anomalous frame its highest
+    (AI-VAD's `evaluate.py` takes 0 and the largest float, the same but for ties). All videos count,
+    and a video of one class gets close to 1 whatever its scores are: flattering, for comparison
+    only. Raises LabelError where labels and scores don't fit.
     """
     return float(np.mean(_padded_aucs(paired(labels, scores))))
 
@@ -94,11 +99,12 @@ def average_precision(labels: Arrays, scores: Arrays) -> float:
 
 
 def roc_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
-    """The ROC curve of all frames: x the rate of false alarms, y that of detections, both from 0 to 1.
+    """The ROC curve of all frames: x the rate of false alarms, y that of detections, both from 0 to
+    1.
 
-    Thinned to a grid of `most` by `most` cells, that is to 2 * most + 2 points at most, each left-out point within
-    1 / most of a kept one in x and in y. Straight between points. No points when all frames are of one class. Raises
-    LabelError where labels and scores don't fit.
+    Thinned to a grid of `most` by `most` cells, that is to 2 * most + 2 points at most, each
+    left-out point within 1 / most of a kept one in x and in y. Straight between points. No points
+    when all frames are of one class. Raises LabelError where labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     if not both_classes(y):
@@ -109,9 +115,10 @@ def roc_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
 def precision_recall_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
     """Precision over recall of all frames: x the recall, rising, y the precision, both from 0 to 1.
 
-    The first point, recall 0 and precision 1, is a convention. Thinned as in `roc_points`; as precision goes up and
-    down there may be more points. Not straight between points: the precision of a point holds from the point before.
-    No points when all frames are of one class. Raises LabelError where labels and scores don't fit.
+    The first point, recall 0 and precision 1, is a convention. Thinned as in `roc_points`; as
+    precision goes up and down there may be more points. Not straight between points: the precision
+    of a point holds from the point before. No points when all frames are of one class. Raises
+    LabelError where labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     if not both_classes(y):
@@ -121,10 +128,11 @@ def precision_recall_points(labels: Arrays, scores: Arrays, most: int = 400) -> 
 
 
 def constant_videos(scores: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the videos with two or more scores that are all the same, NaN left out, in the mapping's order.
+    """Names of the videos with two or more scores that are all the same, NaN left out, in the
+    mapping's order.
 
-    Such a video tells nothing about its own frames: its AUC is a half, per-video min-max is undefined on it, and
-    nearly always its scorer has failed.
+    Such a video tells nothing about its own frames: its AUC is a half, per-video min-max is
+    undefined on it, and nearly always its scorer has failed.
     """
     found = []
     for name, values in scores.items():
@@ -145,8 +153,9 @@ def bootstrap_interval(
     """95 % percentile interval of `metric` by drawing videos with replacement, `draws` times.
 
     Videos, not frames: the frames of a video are far from independent. Draws in which the figure is
-    undefined are left out and counted. The metrics of this module are fast (`mpn.metrics.intervals`), another
-    callable is called for every draw. Raises LabelError where labels and scores don't fit.
+    undefined are left out and counted. The metrics of this module are fast
+    (`mpn.metrics.intervals`), another callable is called for every draw. Raises LabelError where
+    labels and scores don't fit.
     """
     pairs = paired(labels, scores)
     values = _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
@@ -162,9 +171,9 @@ def bootstrap_values(
 ) -> np.ndarray:
     """The metric in each draw of `bootstrap_interval`, float64 (draws,), NaN where it is undefined.
 
-    The same number of videos, draws and seed give the same videos in each draw: the difference of two of these,
-    given to `mpn.metrics.intervals.interval_of`, is `paired_bootstrap`; so each of many scores is drawn only once.
-    Raises LabelError where labels and scores don't fit.
+    The same number of videos, draws and seed give the same videos in each draw: the difference of
+    two of these, given to `mpn.metrics.intervals.interval_of`, is `paired_bootstrap`; so each of
+    many scores is drawn only once. Raises LabelError where labels and scores don't fit.
     """
     pairs = paired(labels, scores)
     return _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
@@ -189,7 +198,8 @@ def paired_bootstrap(
 
 
 def _auc(y: np.ndarray, s: np.ndarray) -> float:
-    """Area under the ROC curve from the ranks (Mann and Whitney 1947), ties a half; both classes needed.
+    """Area under the ROC curve from the ranks (Mann and Whitney 1947), ties a half; both classes
+    needed.
 
     The same as scikit-learn's, whose checks of every call would make the per-video means slow.
     """
@@ -205,9 +215,12 @@ def _video_aucs(pairs: Pairs) -> np.ndarray:
 
 def _padded_aucs(pairs: Pairs) -> np.ndarray:
     """AUC of each video, (videos,), with the two frames of `padded_macro_auc` added."""
-    return np.array([
-        _auc(np.concatenate([[False], y, [True]]), np.concatenate([[s.min()], s, [s.max()]])) for y, s in pairs
-    ])  # fmt: skip
+    return np.array(
+        [
+            _auc(np.concatenate([[False], y, [True]]), np.concatenate([[s.min()], s, [s.max()]]))
+            for y, s in pairs
+        ]
+    )
 
 
 def _of(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any]) -> float:

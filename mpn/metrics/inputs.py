@@ -10,7 +10,8 @@ import numpy as np
 from mpn.errors import LabelError
 
 Arrays: TypeAlias = "np.ndarray | Sequence | Mapping[str, np.ndarray]"
-Pairs: TypeAlias = "list[tuple[np.ndarray, np.ndarray]]"  # labels bool (T,) and scores float64 (T,) of each video
+# labels bool (T,) and scores float64 (T,) of each video
+Pairs: TypeAlias = "list[tuple[np.ndarray, np.ndarray]]"
 
 
 def both_classes(y: np.ndarray) -> bool:
@@ -25,10 +26,11 @@ def joined(labels: Arrays, scores: Arrays) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paired(labels: Arrays, scores: Arrays, *, gaps: bool = False) -> Pairs:
-    """Checked (labels, scores) of each video: bool (T,) and float64 (T,), in the order of the labels.
+    """Checked (labels, scores) of each video: bool (T,) and float64 (T,), in the order of the
+    labels.
 
-    gaps: whether scores may be NaN, as at the start of a live stream. Raises LabelError for videos, lengths, types
-    or values that don't fit, with the video's name.
+    gaps: whether scores may be NaN, as at the start of a live stream. Raises LabelError for videos,
+    lengths, types or values that don't fit, with the video's name.
     """
     if isinstance(labels, Mapping) != isinstance(scores, Mapping):
         raise LabelError("labels and scores must both be mappings by video name, or neither")
@@ -36,7 +38,9 @@ def paired(labels: Arrays, scores: Arrays, *, gaps: bool = False) -> Pairs:
         different = sorted(set(labels) ^ set(scores), key=str)
         if different:
             where = "scores" if different[0] in labels else "labels"
-            raise LabelError(f"video {different[0]!r} has no {where}: labels and scores need the same videos")
+            raise LabelError(
+                f"video {different[0]!r} has no {where}: labels and scores need the same videos"
+            )
         named = [(f"video {name!r}", labels[name], scores[name]) for name in labels]
     else:
         lists = [[x] if _is_one_array(x) else list(x) for x in (labels, scores)]
@@ -54,10 +58,14 @@ def _is_one_array(x: Arrays) -> bool:
     return len(x) > 0 and all(np.ndim(item) == 0 for item in x)
 
 
-def _checked(where: str, labels: object, scores: object, gaps: bool) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    where: str, labels: object, scores: object, gaps: bool
+) -> tuple[np.ndarray, np.ndarray]:
     y, s = np.asarray(labels), np.asarray(scores)
     if y.ndim != 1 or s.ndim != 1:
-        raise LabelError(f"{where}: labels {y.shape} and scores {s.shape}, expected one number a frame (T,)")
+        raise LabelError(
+            f"{where}: labels {y.shape} and scores {s.shape}, expected one number a frame (T,)"
+        )
     if len(y) != len(s):
         raise LabelError(f"{where}: {len(y)} labels but {len(s)} scores")
     if not len(y):

@@ -1,9 +1,10 @@
-"""95 % intervals by drawing videos with replacement, fast enough for a million frames. No torch, no files.
+"""95 % intervals by drawing videos with replacement, fast enough for a million frames. No torch, no
+files.
 
-Videos are drawn, not frames: the frames of a video are far from independent. A draw is a row of `weights`, how often
-each video is in it, (draws, videos); the frames are sorted once and every draw is a weighted count over that order,
-so a figure of 1,000 draws costs seconds and not 1,000 sorts. What comes out is, to rounding, the metric of the drawn
-videos put together.
+Videos are drawn, not frames: the frames of a video are far from independent. A draw is a row of
+`weights`, how often each video is in it, (draws, videos); the frames are sorted once and every draw
+is a weighted count over that order, so a figure of 1,000 draws costs seconds and not 1,000 sorts.
+What comes out is, to rounding, the metric of the drawn videos put together.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from mpn.metrics.inputs import Pairs
 
 LEVEL = 0.95  # of every interval
-WINS_VIDEOS = 2000  # beyond, a table of videos x videos would cost more than a pass over the frames in every draw
+# beyond, a table of videos x videos would cost more than a pass over the frames in every draw
+WINS_VIDEOS = 2000
 WAITING = 2_000_000  # pairs that are put into that table together
 CUTS = 1000  # places in the order at which the equal error rate is looked for first
 CUT_CELLS = 5_000_000  # at most so many counts by cut and video, whatever the number of videos
@@ -24,8 +26,8 @@ CUT_CELLS = 5_000_000  # at most so many counts by cut and video, whatever the n
 class Interval(NamedTuple):
     """A figure and its 95 % bootstrap interval over videos.
 
-    `draws` resamplings count; `skipped` more were left out because the figure is undefined there (one
-    class only). With a single video there is nothing to resample: low and high are NaN.
+    `draws` resamplings count; `skipped` more were left out because the figure is undefined there
+    (one class only). With a single video there is nothing to resample: low and high are NaN.
     """
 
     value: float
@@ -38,8 +40,8 @@ class Interval(NamedTuple):
 class Ranking(NamedTuple):
     """All frames of all videos from the highest score down, of tied ones the anomalous first.
 
-    anomalous: bool (N,); video: the number of each frame's video, int (N,); ends: (groups,), where each group of tied
-    frames ends, exclusive; the last is N.
+    anomalous: bool (N,); video: the number of each frame's video, int (N,); ends: (groups,), where
+    each group of tied frames ends, exclusive; the last is N.
     """
 
     anomalous: np.ndarray
@@ -56,11 +58,16 @@ def draw_weights(picks: np.ndarray) -> np.ndarray:
     """How often each video is in each draw, float64 (draws, videos), from `draw_videos`."""
     draws, videos = picks.shape
     cells = picks + videos * np.arange(draws)[:, None]
-    return np.bincount(cells.ravel(), minlength=draws * videos).reshape(draws, videos).astype(np.float64)
+    return (
+        np.bincount(cells.ravel(), minlength=draws * videos)
+        .reshape(draws, videos)
+        .astype(np.float64)
+    )
 
 
 def interval_of(value: float, drawn: np.ndarray, videos: int) -> Interval:
-    """The percentile interval of a figure from its values (draws,) in the draws, NaN where undefined."""
+    """The percentile interval of a figure from its values (draws,) in the draws, NaN where
+    undefined."""
     defined = drawn[~np.isnan(drawn)]
     skipped = len(drawn) - len(defined)
     if videos < 2 or not len(defined):
@@ -82,7 +89,8 @@ def ranked(pairs: Pairs) -> Ranking:
 
 
 def drawn_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean of a figure of each video, (videos,), NaN where it has none, in every draw, (draws,)."""
+    """The mean of a figure of each video, (videos,), NaN where it has none, in every draw,
+    (draws,)."""
     defined = ~np.isnan(values)
     return _shares(weights @ np.where(defined, values, 0.0), weights @ defined)
 
@@ -93,7 +101,8 @@ def drawn_auc(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
     possible = np.prod(_totals(ranking, weights), axis=0)
     if len(pairs) > WINS_VIDEOS:
         return _shares(_auc_passes(ranking, weights), possible)
-    # The AUC is a count over (anomalous, normal) pairs, so it splits into counts over pairs of videos.
+    # The AUC is a count over (anomalous, normal) pairs, so it splits into counts over pairs of
+    # videos.
     wins = video_wins(ranking, len(pairs))
     return _shares(np.einsum("dj,dj->d", weights @ wins, weights), possible)
 
@@ -101,7 +110,8 @@ def drawn_auc(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
 def drawn_equal_error_rate(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
     """The equal error rate of every draw, (draws,), NaN where undefined.
 
-    First the cut between whose neighbours the rates cross, of all draws in one product, then the frame within.
+    First the cut between whose neighbours the rates cross, of all draws in one product, then the
+    frame within.
     """
     ranking = ranked(pairs)
     anomalous, normal = _totals(ranking, weights)
@@ -130,7 +140,8 @@ def drawn_average_precision(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
     anomalous, normal = _totals(ranking, weights)
     places = np.flatnonzero(ranking.anomalous)
     group = np.searchsorted(ranking.ends, places, side="right")
-    _, starts = np.unique(group, return_index=True)  # in places: where each group with anomalous frames starts
+    # in places: where each group with anomalous frames starts
+    _, starts = np.unique(group, return_index=True)
     until = ranking.ends[group[starts]] - 1
     video = ranking.video[places]
     values = np.full(len(weights), np.nan)
@@ -145,7 +156,8 @@ def drawn_average_precision(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
 
 
 def equal_rate(false_rate: np.ndarray, true_rate: np.ndarray) -> float:
-    """Where a ROC curve, straight between its points, has as many false alarms as misses; both rise, (points,)."""
+    """Where a ROC curve, straight between its points, has as many false alarms as misses; both
+    rise, (points,)."""
     excess = false_rate - (1.0 - true_rate)  # rises from below 0 to 0 or above
     after = int(np.argmax(excess >= 0))
     part = -excess[after - 1] / (excess[after] - excess[after - 1])
@@ -153,9 +165,11 @@ def equal_rate(false_rate: np.ndarray, true_rate: np.ndarray) -> float:
 
 
 def video_wins(ranking: Ranking, videos: int) -> np.ndarray:
-    """wins[i, j]: pairs in which an anomalous frame of i outscores a normal one of j; a tie is a half."""
+    """wins[i, j]: pairs in which an anomalous frame of i outscores a normal one of j; a tie is a
+    half."""
     wins = _wins_in_order(ranking, videos)
-    # A group where both classes are tied: the order puts its anomalous frames first, which is half of the truth.
+    # A group where both classes are tied: the order puts its anomalous frames first, which is half
+    # of the truth.
     group = np.repeat(np.arange(len(ranking.ends)), np.diff(ranking.ends, prepend=0))
     order = np.lexsort((ranking.anomalous, group))
     if (ranking.anomalous[order] != ranking.anomalous).any():
@@ -167,8 +181,8 @@ def video_wins(ranking: Ranking, videos: int) -> np.ndarray:
 def _wins_in_order(ranking: Ranking, videos: int) -> np.ndarray:
     """Pairs (videos, videos) in which an anomalous frame of i stands before a normal one of j.
 
-    The order is cut into blocks: pairs from different blocks are products of the blocks' counts, pairs within a block
-    are counted by their distance.
+    The order is cut into blocks: pairs from different blocks are products of the blocks' counts,
+    pairs within a block are counted by their distance.
     """
     anomalous, video = ranking.anomalous, ranking.video
     size = int(np.clip(videos // 8, 16, 192))  # longer blocks: cheaper products, more pairs within
@@ -186,12 +200,16 @@ def _wins_in_order(ranking: Ranking, videos: int) -> np.ndarray:
     place = np.arange(len(video)) % size
     cells, waiting, reach = [], 0, min(size, len(video))
     for distance in range(1, reach):
-        ahead = anomalous[:-distance] & ~anomalous[distance:] & (place[:-distance] < size - distance)
+        ahead = (
+            anomalous[:-distance] & ~anomalous[distance:] & (place[:-distance] < size - distance)
+        )
         first = np.flatnonzero(ahead)
         cells.append(video[first] * videos + video[first + distance])
         waiting += len(first)
         if waiting > WAITING or distance == reach - 1:
-            wins += np.bincount(np.concatenate(cells), minlength=videos * videos).reshape(videos, videos)
+            wins += np.bincount(np.concatenate(cells), minlength=videos * videos).reshape(
+                videos, videos
+            )
             cells, waiting = [], 0
     return wins
 
@@ -212,11 +230,15 @@ def _auc_passes(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
 
 
 def _counts_until(ranking: Ranking, cuts: np.ndarray, videos: int) -> tuple[np.ndarray, np.ndarray]:
-    """Anomalous and normal frames of each video before each cut, float (cuts, videos); the first cut is 0."""
+    """Anomalous and normal frames of each video before each cut, float (cuts, videos); the first
+    cut is 0."""
     block = np.searchsorted(cuts, np.arange(len(ranking.video)), side="right")
     cell = block * videos + ranking.video
     anomalous, normal = (
-        np.cumsum(np.bincount(cell[which], minlength=len(cuts) * videos).reshape(len(cuts), videos), axis=0)
+        np.cumsum(
+            np.bincount(cell[which], minlength=len(cuts) * videos).reshape(len(cuts), videos),
+            axis=0,
+        )
         for which in (ranking.anomalous, ~ranking.anomalous)
     )
     return anomalous.astype(np.float64), normal.astype(np.float64)

@@ -1,4 +1,5 @@
-"""What an operator asks of a threshold: false alarms per hour, share of events found, delay. No torch, no files."""
+"""What an operator asks of a threshold: false alarms per hour, share of events found, delay. No
+torch, no files."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ class OperatorFigures:
         events: labelled events of which at least one frame has a score.
         events_found: those that some alarm overlaps.
         event_recall: events_found / events, in [0, 1]; NaN without events.
-        mean_delay_seconds, median_delay_seconds: from the start of a found event to its first alarm, 0 where the alarm
-            was already on; NaN when none was found.
+        mean_delay_seconds, median_delay_seconds: from the start of a found event to its first
+            alarm, 0 where the alarm was already on; NaN when none was found.
     """
 
     threshold: float
@@ -49,23 +50,28 @@ def operator_figures(
 ) -> OperatorFigures:
     """False alarms per hour, events found and delays at a threshold.
 
-    An alarm is an event of PROTOCOL section 2, as `mpn.events.events` finds them: frames above the threshold, gaps
-    under a second closed, under three frames dropped. A labelled event is a stretch of anomalous frames, gaps under a
-    second closed; an alarm that overlaps several finds them all.
+    An alarm is an event of PROTOCOL section 2, as `mpn.events.events` finds them: frames above the
+    threshold, gaps under a second closed, under three frames dropped. A labelled event is a stretch
+    of anomalous frames, gaps under a second closed; an alarm that overlaps several finds them all.
 
     Args:
         labels: video -> bool (T,), True = anomalous.
-        scores: video -> float (T,), higher = more anomalous; NaN, as at the start of a live stream, does not alarm.
+        scores: video -> float (T,), higher = more anomalous; NaN, as at the start of a live stream,
+            does not alarm.
         threshold: any number but NaN.
         fps: frames per second, of all videos or by video.
 
-    Raises LabelError where labels and scores don't fit, DataError for an unknown frame rate or threshold.
+    Raises LabelError where labels and scores don't fit, DataError for an unknown frame rate or
+    threshold.
     """
     threshold = float(threshold)
     if math.isnan(threshold):
         raise DataError("the threshold is nan, expected a number: alarms need one")
     if not isinstance(labels, Mapping):
-        raise LabelError("labels and scores must be mappings by video name: alarms and events do not run from one on")
+        raise LabelError(
+            "labels and scores must be mappings by video name: alarms and events do "
+            "not run from one on"
+        )
     false_alarms, events, seconds, delays = 0, 0, Fraction(0), []
     for name, (y, s) in zip(labels, paired(labels, scores, gaps=True)):
         rate = _rate(name, fps)
@@ -98,19 +104,25 @@ def operator_figures(
 def stretches(mask: np.ndarray, gap: int, least: int = 1) -> np.ndarray:
     """Starts and ends (exclusive), int (stretches, 2), of the True frames of a mask (T,), in order.
 
-    Gaps of fewer than `gap` frames are closed, then stretches of fewer than `least` frames dropped: the same as
-    `mpn.events.events`, for a million frames at once.
+    Gaps of fewer than `gap` frames are closed, then stretches of fewer than `least` frames dropped:
+    the same as `mpn.events.events`, for a million frames at once.
     """
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))).reshape(-1, 2)
+    edges = np.flatnonzero(
+        np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
+    ).reshape(-1, 2)
     if len(edges):
         apart = edges[1:, 0] - edges[:-1, 1] >= gap
-        edges = np.stack([edges[np.append(True, apart), 0], edges[np.append(apart, True), 1]], axis=1)
+        edges = np.stack(
+            [edges[np.append(True, apart), 0], edges[np.append(apart, True), 1]], axis=1
+        )
     return edges[edges[:, 1] - edges[:, 0] >= least]
 
 
 def _first_overlap(stretch: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The number of the first of `others`, (n, 2) in order, that overlaps each stretch (m, 2), -1 where none does."""
-    first = np.searchsorted(others[:, 1], stretch[:, 0], side="right")  # the first that ends after the start
+    """The number of the first of `others`, (n, 2) in order, that overlaps each stretch (m, 2), -1
+    where none does."""
+    # the first that ends after the start
+    first = np.searchsorted(others[:, 1], stretch[:, 0], side="right")
     starts = np.append(others[:, 0], np.iinfo(np.int64).max)
     return np.where(starts[first] < stretch[:, 1], first, -1)
 
@@ -119,5 +131,7 @@ def _rate(name: str, fps: float | Fraction | Mapping[str, float | Fraction]) -> 
     if not isinstance(fps, Mapping):
         return checked_rate(fps)
     if name not in fps:
-        raise LabelError(f"video {name!r} has no frame rate; false alarms per hour and delays need it (--fps)")
+        raise LabelError(
+            f"video {name!r} has no frame rate; false alarms per hour and delays need it (--fps)"
+        )
     return checked_rate(fps[name])

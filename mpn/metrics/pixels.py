@@ -1,9 +1,10 @@
 """Anomaly maps and pixel masks in, figures of pixels out (PROTOCOL section 3). No torch, no files.
 
-A million frames have too many pixels to be kept and ranked, so their values are counted: a float32 becomes an integer
-of the same order, and what is kept is how often every integer occurs among the normal and the anomalous pixels, of all
-videos together and of each. While these counts are few nothing is lost; where they grow too many the lowest bit of all
-integers is dropped, again and again. What that can hide of the AUC is known exactly, and told: 0.00001 for smooth maps.
+A million frames have too many pixels to be kept and ranked, so their values are counted: a float32
+becomes an integer of the same order, and what is kept is how often every integer occurs among the
+normal and the anomalous pixels, of all videos together and of each. While these counts are few
+nothing is lost; where they grow too many the lowest bit of all integers is dropped, again and
+again. What that can hide of the AUC is known exactly, and told: 0.00001 for smooth maps.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from mpn.errors import LabelError
 from mpn.metrics import intervals
 from mpn.metrics.frames import bootstrap_interval, equal_error_rate, frame_auc
 
-# Mahadevan et al. (2010): an anomalous frame is found when so much of its anomalous pixels is marked.
+# Mahadevan et al. (2010): an anomalous frame is found when so much of its anomalous pixels is
+# marked.
 SHARE = 0.4
-# Pixels that wait to be counted, 4 bytes each: sorting many at once is cheaper than a few at a time.
+# Pixels that wait to be counted, 4 bytes each: sorting many at once is cheaper than a few at a
+# time.
 PENDING = 1 << 21
-# Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times that while renewed.
+# Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times
+# that while renewed.
 MOST_COUNTS = 1 << 19
 MOST_COUNTS_EACH = 1 << 21
-# The intervals work on coarser counts, of groups of neighbouring values with a small part of the pixels each: what
-# that hides, 2 / GROUPS at most, is little beside the width of an interval over videos.
+# The intervals work on coarser counts, of groups of neighbouring values with a small part of the
+# pixels each: what that hides, 2 / GROUPS at most, is little beside the width of an interval over
+# videos.
 GROUPS = 8192
 
 
@@ -43,7 +48,8 @@ _NOTHING = _Counts(np.zeros(0, np.uint32), np.zeros(0, np.int64))
 
 
 class _Counter:
-    """Counts the codes of normal and of anomalous pixels under names, and keeps at most so many counts."""
+    """Counts the codes of normal and of anomalous pixels under names, and keeps at most so many
+    counts."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -66,7 +72,9 @@ class _Counter:
 
         With `groups`, neighbouring values are put together to so many groups of about equal weight.
         """
-        codes = np.unique(np.concatenate([one.codes for pair in self.counts.values() for one in pair]))
+        codes = np.unique(
+            np.concatenate([one.codes for pair in self.counts.values() for one in pair])
+        )
         group = np.arange(len(codes))
         if groups is not None and len(codes) > groups:
             weight = np.zeros(len(codes))
@@ -75,7 +83,9 @@ class _Counter:
                 for one in ones:
                     weight[np.searchsorted(codes, one.codes)] += one.counts / total
             before = np.cumsum(weight) - weight
-            group = np.unique((before / weight.sum() * groups).astype(np.int64), return_inverse=True)[1]
+            group = np.unique(
+                (before / weight.sum() * groups).astype(np.int64), return_inverse=True
+            )[1]
         tables = np.zeros((2, len(self.counts), int(group[-1]) + 1))
         for number, pair in enumerate(self.counts.values()):
             for table, one in zip(tables, pair):
@@ -87,10 +97,11 @@ class _Counter:
 class PixelFigures:
     """Pixel AUC and the UCSD pixel-level criterion, from maps and masks given one frame at a time.
 
-    Pixel AUC: area under the ROC curve of all pixels of all frames in one ranking. UCSD criterion (Mahadevan et al.,
-    CVPR 2010; Li et al., PAMI 2014): at a threshold, a frame with anomalous pixels counts as found when at least
-    `share` of *these* is marked, whatever else is; a frame without any counts as a false alarm when any pixel is
-    marked. What is marked beside the anomaly in an anomalous frame costs nothing there: a whole frame marked is found.
+    Pixel AUC: area under the ROC curve of all pixels of all frames in one ranking. UCSD criterion
+    (Mahadevan et al., CVPR 2010; Li et al., PAMI 2014): at a threshold, a frame with anomalous
+    pixels counts as found when at least `share` of *these* is marked, whatever else is; a frame
+    without any counts as a false alarm when any pixel is marked. What is marked beside the anomaly
+    in an anomalous frame costs nothing there: a whole frame marked is found.
 
     Memory does not grow with the frames, but for two numbers a frame.
 
@@ -100,7 +111,10 @@ class PixelFigures:
 
     def __init__(self, share: float = SHARE) -> None:
         if not 0 < share <= 1:
-            raise LabelError(f"share of pixels to be marked is {share}: a number above 0, at most 1, was expected")
+            raise LabelError(
+                f"share of pixels to be marked is {share}: a number above 0, at most "
+                "1, was expected"
+            )
         self.share = share
         self._all, self._each = _Counter(MOST_COUNTS), _Counter(MOST_COUNTS_EACH)
         self._pending: list[tuple[str, np.ndarray, np.ndarray]] = []
@@ -113,8 +127,9 @@ class PixelFigures:
 
         Args:
             video: its name. Frames without a map are left out by the caller.
-            grid: float (h, w), higher = more anomalous, over the whole frame; brought to the mask's size (bilinear).
-                Patches don't reach the edges: `mpn.frame_maps.map_on_frame` lays them where they belong.
+            grid: float (h, w), higher = more anomalous, over the whole frame; brought to the mask's
+                size (bilinear). Patches don't reach the edges: `mpn.frame_maps.map_on_frame` lays
+                them where they belong.
             mask: bool (H, W), True = anomalous; all False for a normal frame.
 
         Raises:
@@ -125,7 +140,9 @@ class PixelFigures:
             pixels = cv2.resize(pixels, marked.shape[::-1], interpolation=cv2.INTER_LINEAR)
         inside, outside = pixels[marked], pixels[~marked]
         self._labels.setdefault(video, []).append(len(inside) > 0)
-        self._levels.setdefault(video, []).append(_level(inside if len(inside) else outside, len(inside), self.share))
+        self._levels.setdefault(video, []).append(
+            _level(inside if len(inside) else outside, len(inside), self.share)
+        )
         self._pending.append((video, _ordered(outside), _ordered(inside)))
         self._waiting += marked.size
         if self._waiting >= PENDING:
@@ -134,10 +151,11 @@ class PixelFigures:
     def figures(self, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
         """All figures of the frames so far, as plain numbers for JSON; more frames may follow.
 
-        `pixel_auc` with `pixel_auc_bounds` (lowest and highest that the uncounted differences allow) and
-        `pixel_auc_interval`; `pixel_level_auc`, `pixel_level_eer` and `pixel_level_interval` (of that AUC) by the UCSD
-        criterion at `pixel_level_share`; `frames`, `masked_frames`, `pixels`, `anomalous_pixels`. Shares in [0, 1];
-        NaN where all pixels (frames) are of one class. Intervals: 95 %, bootstrap over videos, `draws` from `seed`.
+        `pixel_auc` with `pixel_auc_bounds` (lowest and highest that the uncounted differences
+        allow) and `pixel_auc_interval`; `pixel_level_auc`, `pixel_level_eer` and
+        `pixel_level_interval` (of that AUC) by the UCSD criterion at `pixel_level_share`; `frames`,
+        `masked_frames`, `pixels`, `anomalous_pixels`. Shares in [0, 1]; NaN where all pixels
+        (frames) are of one class. Intervals: 95 %, bootstrap over videos, `draws` from `seed`.
 
         Raises:
             LabelError: no frame was given.
@@ -147,7 +165,8 @@ class PixelFigures:
         self._count()
         normal, anomalous = self._all.tables()
         auc, low, high = _auc_and_bounds(normal[0], anomalous[0])
-        bounds = [low, high] if self._all.dropped else [auc, auc]  # equal codes are equal values until then
+        # equal codes are equal values until then
+        bounds = [low, high] if self._all.dropped else [auc, auc]
         labels = {video: np.array(values) for video, values in self._labels.items()}
         levels = {video: np.array(values) for video, values in self._levels.items()}
         return {
@@ -156,7 +175,9 @@ class PixelFigures:
             "pixel_auc_interval": self._interval(auc, draws, seed)._asdict(),
             "pixel_level_auc": frame_auc(labels, levels),
             "pixel_level_eer": equal_error_rate(labels, levels),
-            "pixel_level_interval": bootstrap_interval(labels, levels, draws=draws, seed=seed)._asdict(),
+            "pixel_level_interval": bootstrap_interval(
+                labels, levels, draws=draws, seed=seed
+            )._asdict(),
             "pixel_level_share": self.share,
             "frames": sum(map(len, labels.values())),
             "masked_frames": sum(int(values.sum()) for values in labels.values()),
@@ -170,7 +191,8 @@ class PixelFigures:
         if not waiting:
             return
         self._all.add("", *(np.concatenate(codes) for codes in list(zip(*waiting))[1:]))
-        order = {video: number for number, video in enumerate(self._labels)}  # draws go by the videos' places
+        # draws go by the videos' places
+        order = {video: number for number, video in enumerate(self._labels)}
         waiting.sort(key=lambda frame: order[frame[0]])
         for video, frames in groupby(waiting, key=itemgetter(0)):
             self._each.add(video, *(np.concatenate(codes) for codes in list(zip(*frames))[1:]))
@@ -178,8 +200,8 @@ class PixelFigures:
     def _interval(self, auc: float, draws: int, seed: int) -> intervals.Interval:
         """The interval of the pixel AUC, as `bootstrap_interval` has it of frames.
 
-        The AUC is a count over (anomalous, normal) pairs: with those of every two videos counted once, a draw is a
-        weighted sum of them.
+        The AUC is a count over (anomalous, normal) pairs: with those of every two videos counted
+        once, a draw is a weighted sum of them.
         """
         normal, anomalous = self._each.tables(GROUPS)
         weights = intervals.draw_weights(intervals.draw_videos(len(normal), draws, seed))
@@ -194,26 +216,35 @@ def _checked(video: str, grid: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray
     """The mask as bool (H, W) and the map as float32 (h, w)."""
     grid, mask = np.asarray(grid), np.asarray(mask)
     if mask.ndim != 2 or not mask.size or mask.dtype.kind not in "biu":
-        raise LabelError(f"video {video!r}: a mask is {mask.dtype} {mask.shape}; expected bool (H, W)")
+        raise LabelError(
+            f"video {video!r}: a mask is {mask.dtype} {mask.shape}; expected bool (H, W)"
+        )
     if grid.ndim != 2 or not grid.size or grid.dtype.kind not in "biuf":
-        raise LabelError(f"video {video!r}: an anomaly map is {grid.dtype} {grid.shape}; expected numbers (h, w)")
+        raise LabelError(
+            f"video {video!r}: an anomaly map is {grid.dtype} {grid.shape}; expected numbers (h, w)"
+        )
     with np.errstate(over="ignore"):  # too large for float32: infinite, and refused here
         pixels = np.ascontiguousarray(grid, np.float32)
     if not np.isfinite(pixels).all():
-        raise LabelError(f"video {video!r}: an anomaly map is not finite; leave out frames without one")
+        raise LabelError(
+            f"video {video!r}: an anomaly map is not finite; leave out frames without one"
+        )
     return mask != 0, pixels
 
 
 def _level(values: np.ndarray, anomalous: int, share: float) -> float:
-    """The highest threshold at which a frame counts as found (anomalous > 0) or as a false alarm (0)."""
+    """The highest threshold at which a frame counts as found (anomalous > 0) or as a false alarm
+    (0)."""
     # Not 15 of 35 pixels at a share of 0.4 because 0.4 * 35 is a hair above 14.
     needed = math.ceil(share * anomalous - 1e-9) if anomalous else 1
     return float(np.partition(values, len(values) - needed)[len(values) - needed])
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:
-    """float32 -> uint32 of the same order: positive numbers order as their bits do, negative ones the other way."""
-    bits = np.ascontiguousarray(values + np.float32(0)).view(np.int32)  # + 0: -0.0 and 0.0 are one value
+    """float32 -> uint32 of the same order: positive numbers order as their bits do, negative ones
+    the other way."""
+    # + 0: -0.0 and 0.0 are one value
+    bits = np.ascontiguousarray(values + np.float32(0)).view(np.int32)
     return bits.view(np.uint32) ^ ((bits >> 31).view(np.uint32) | np.uint32(1 << 31))
 
 
@@ -237,7 +268,8 @@ def _summed(codes: np.ndarray, counts: np.ndarray) -> _Counts:
 
 
 def _auc_and_bounds(normal: np.ndarray, anomalous: np.ndarray) -> tuple[float, float, float]:
-    """AUC with ties as halves, and with all ties lost or won; NaN for one class. Pixels by value, ascending."""
+    """AUC with ties as halves, and with all ties lost or won; NaN for one class. Pixels by value,
+    ascending."""
     possible = normal.sum() * anomalous.sum()
     if not possible:
         return (math.nan,) * 3

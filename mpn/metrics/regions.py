@@ -1,23 +1,28 @@
 """Found and true regions in, RBDC and TBDC out (PROTOCOL section 3). No torch, no files.
 
-Region-based and track-based detection criteria: Ramachandra and Jones, "Street Scene: A new dataset and evaluation
-protocol for video anomaly detection", WACV 2020. At a threshold, a true region is detected if a found region of its
-frame overlaps it (IoU of at least 0.1); a track is if at least a tenth of its regions are; a found region that
-overlaps no true one is a false positive. Both criteria are the area under a curve, the share of regions (tracks)
-detected over false positives a frame, from 0 to 1 of these.
+Region-based and track-based detection criteria: Ramachandra and Jones, "Street Scene: A new dataset
+and evaluation protocol for video anomaly detection", WACV 2020. At a threshold, a true region is
+detected if a found region of its frame overlaps it (IoU of at least 0.1); a track is if at least a
+tenth of its regions are; a found region that overlaps no true one is a false positive. Both
+criteria are the area under a curve, the share of regions (tracks) detected over false positives a
+frame, from 0 to 1 of these.
 
 Two variants are in use, and they differ where scores tie:
 
-    paper   as the paper has it: at a threshold all found regions of that score enter at once, with a straight line
+    paper   as the paper has it: at a threshold all found regions of that score enter at once, with
+    a straight line
             to the next point; the curve is cut at exactly one false positive a frame.
-    script  as the widely used script of Georgescu et al. (2021) counts: found regions enter one by one, in the order
-            in which they are given where scores tie; the last point within one false positive a frame is held.
+    script  as the widely used script of Georgescu et al. (2021) counts: found regions enter one by
+    one, in the order
+            in which they are given where scores tie; the last point within one false positive a
+            frame is held.
 
-Where all scores differ, both give the same: each step then is upright or level. Scores that saturate or are rounded
-make the script's figure depend on the order of the rows.
+Where all scores differ, both give the same: each step then is upright or level. Scores that
+saturate or are rounded make the script's figure depend on the order of the rows.
 
-Boxes are (top, left, height, width) in pixels; IoU is of areas. A published box with corners that belong to it has
-a width of x_max - x_min + 1, as the script takes it (`mpn.metrics.true_regions` reads it so).
+Boxes are (top, left, height, width) in pixels; IoU is of areas. A published box with corners that
+belong to it has a width of x_max - x_min + 1, as the script takes it (`mpn.metrics.true_regions`
+reads it so).
 """
 
 from __future__ import annotations
@@ -41,7 +46,8 @@ Box: TypeAlias = "tuple[float, float, float, float]"
 
 
 class Region(NamedTuple):
-    """A found region. frame: from 0; box: (top, left, height, width) in pixels; score: higher = more anomalous."""
+    """A found region. frame: from 0; box: (top, left, height, width) in pixels; score: higher =
+    more anomalous."""
 
     video: str
     frame: int
@@ -61,8 +67,9 @@ class TrueRegion(NamedTuple):
 class Criteria(NamedTuple):
     """RBDC and TBDC, in [0, 1], NaN without true regions, and what they are of.
 
-    Curves: float64 (points,), from no region found on to one false positive a frame: x curve_fpr, y the two shares.
-    fpr_reached: false positives a frame with all found regions in; below 1 the curves' last values are held to 1.
+    Curves: float64 (points,), from no region found on to one false positive a frame: x curve_fpr, y
+    the two shares. fpr_reached: false positives a frame with all found regions in; below 1 the
+    curves' last values are held to 1.
     """
 
     rbdc: float
@@ -97,22 +104,33 @@ def region_and_track_criteria(
 
     Args:
         truth, found: in any order; where scores tie "script" takes `found` in the order given.
-        frames: how many frames are evaluated, those without regions included; or how many in each video. Regions of
-            frames that are not (the first, which have no score) are left out by the caller, found and true ones.
+        frames: how many frames are evaluated, those without regions included; or how many in each
+            video. Regions of frames that are not (the first, which have no score) are left out by
+            the caller, found and true ones.
         variant: one of VARIANTS, see above.
-        iou: overlap from which a region is detected. track_share: of its regions, from which a track is.
+        iou: overlap from which a region is detected. track_share: of its regions, from which a
+            track is.
 
     Raises:
-        LabelError: a box without area, a score that is no number, a video that `frames` does not have, or an option
-            out of range.
+        LabelError: a box without area, a score that is no number, a video that `frames` does not
+            have, or an option out of range.
     """
     total = sum(frames.values()) if isinstance(frames, Mapping) else int(frames)
     steps = _steps(truth, found, frames, variant, iou, track_share)
     fpr, regions, tracks = steps.curves(None, total)
     return Criteria(
-        _area(fpr, regions), _area(fpr, tracks), variant, fpr, regions, tracks,
-        len(truth), len(steps.tracks), len(found), total, len(steps.alarms) / total,
-    )  # fmt: skip
+        _area(fpr, regions),
+        _area(fpr, tracks),
+        variant,
+        fpr,
+        regions,
+        tracks,
+        len(truth),
+        len(steps.tracks),
+        len(found),
+        total,
+        len(steps.alarms) / total,
+    )
 
 
 def criteria_intervals(
@@ -125,10 +143,11 @@ def criteria_intervals(
     draws: int = 200,
     seed: int = 0,
 ) -> CriteriaIntervals:
-    """95 % percentile intervals of RBDC and TBDC by drawing the videos of `frames` with replacement, `draws` times.
+    """95 % percentile intervals of RBDC and TBDC by drawing the videos of `frames` with
+    replacement, `draws` times.
 
-    Regions are compared once, not in each draw. Draws without true regions are left out and counted (`skipped`).
-    Other arguments and errors: as `region_and_track_criteria`.
+    Regions are compared once, not in each draw. Draws without true regions are left out and counted
+    (`skipped`). Other arguments and errors: as `region_and_track_criteria`.
     """
     steps = _steps(truth, found, frames, variant, iou, track_share)
     lengths = np.array(list(frames.values()))
@@ -136,17 +155,22 @@ def criteria_intervals(
     drawn = draw_weights(draw_videos(len(lengths), draws, seed))
     values = [steps.areas(weights, int(weights @ lengths)) for weights in drawn]
     columns = np.array(values, dtype=np.float64).reshape(draws, 2).T
-    return CriteriaIntervals(*(interval_of(value, column, len(lengths)) for value, column in zip(whole, columns)))
+    return CriteriaIntervals(
+        *(interval_of(value, column, len(lengths)) for value, column in zip(whole, columns))
+    )
 
 
-# Counting -------------------------------------------------------------------------------------------
+# Counting
+# -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """At which step of the falling threshold (int64 from 0; `count`: never) something happens, and in which video.
+    """At which step of the falling threshold (int64 from 0; `count`: never) something happens, and
+    in which video.
 
-    alarms: of each false positive; regions: each true region's first detection; tracks: each track's detection.
+    alarms: of each false positive; regions: each true region's first detection; tracks: each
+    track's detection.
     """
 
     count: int
@@ -157,8 +181,11 @@ class _Steps:
     tracks: np.ndarray
     track_videos: np.ndarray
 
-    def curves(self, weights: np.ndarray | None, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """False positives a frame, shares of regions and of tracks detected, from nothing found on, up to 1.
+    def curves(
+        self, weights: np.ndarray | None, frames: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """False positives a frame, shares of regions and of tracks detected, from nothing found on,
+        up to 1.
 
         weights: how often each video counts, None for once. frames: of all videos so counted.
         """
@@ -176,7 +203,8 @@ class _Steps:
         return _up_to_one(alarms / frames, *shares)
 
     def areas(self, weights: np.ndarray | None, frames: int) -> tuple[float, float]:
-        """RBDC and TBDC; NaN without true regions, or where only videos without frames were drawn."""
+        """RBDC and TBDC; NaN without true regions, or where only videos without frames were
+        drawn."""
         if not frames:
             return math.nan, math.nan
         fpr, regions, tracks = self.curves(weights, frames)
@@ -184,9 +212,11 @@ class _Steps:
 
 
 def _up_to_one(fpr: np.ndarray, *shares: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The curves cut at one false positive a frame: on a straight line between points, or the last value held.
+    """The curves cut at one false positive a frame: on a straight line between points, or the last
+    value held.
 
-    "script" has no line to cut: its steps are level or upright, so to hold the last value is the same.
+    "script" has no line to cut: its steps are level or upright, so to hold the last value is the
+    same.
     """
     last = int(np.searchsorted(fpr, 1.0, side="right"))
     curves = [curve[:last] for curve in (fpr, *shares)]
@@ -220,7 +250,9 @@ def _steps(
     step, count = _order(np.array([region.score for region in found], dtype=np.float64), variant)
     matched = np.zeros(len(found), dtype=bool)
     first = np.full(len(truth), count, dtype=np.int64)
-    places = _joint(np.concatenate([true_videos, found_videos]), np.concatenate([true_frames, found_frames]))
+    places = _joint(
+        np.concatenate([true_videos, found_videos]), np.concatenate([true_frames, found_frames])
+    )
     for mine, theirs in _pairs(places[: len(truth)], places[len(truth) :]):
         overlap = _iou(boxes[mine], true_boxes[theirs]) >= iou
         matched[mine[overlap]] = True
@@ -232,14 +264,23 @@ def _steps(
     order = np.lexsort((first, members))
     deciding = order[np.cumsum(sizes) - sizes + needed - 1]
     return _Steps(
-        count, step[~matched], found_videos[~matched], first, true_videos, first[deciding], true_videos[deciding]
+        count,
+        step[~matched],
+        found_videos[~matched],
+        first,
+        true_videos,
+        first[deciding],
+        true_videos[deciding],
     )
 
 
 def _order(scores: np.ndarray, variant: str) -> tuple[np.ndarray, int]:
-    """The step at which each found region enters as the threshold falls, and the number of steps."""
+    """The step at which each found region enters as the threshold falls, and the number of
+    steps."""
     if np.isnan(scores).any():
-        raise LabelError(f"found region {int(np.isnan(scores).argmax())}: its score is no number; leave it out")
+        raise LabelError(
+            f"found region {int(np.isnan(scores).argmax())}: its score is no number; leave it out"
+        )
     if variant == "paper":
         distinct, step = np.unique(-scores, return_inverse=True)
         return step.ravel(), len(distinct)
@@ -249,12 +290,16 @@ def _order(scores: np.ndarray, variant: str) -> tuple[np.ndarray, int]:
 
 
 def _joint(videos: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Numbers from 0, without gaps, of the pairs of a video and a number (a frame, a track) in it."""
-    dense = np.unique(numbers, return_inverse=True)[1].ravel()  # so that large numbers cannot overflow
+    """Numbers from 0, without gaps, of the pairs of a video and a number (a frame, a track) in
+    it."""
+    # so that large numbers cannot overflow
+    dense = np.unique(numbers, return_inverse=True)[1].ravel()
     return np.unique(videos * (len(numbers) + 1) + dense, return_inverse=True)[1].ravel()
 
 
-def _pairs(true_place: np.ndarray, found_place: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(
+    true_place: np.ndarray, found_place: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every pair of a found and a true region of one frame, as their numbers, some at a time."""
     order = np.argsort(true_place, kind="stable")
     ordered = true_place[order]
@@ -279,12 +324,18 @@ def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return common / (np.prod(boxes[:, 2:], axis=1) + np.prod(others[:, 2:], axis=1) - common)
 
 
-def _check_options(variant: str, iou: float, track_share: float, frames: int | Mapping[str, int]) -> None:
+def _check_options(
+    variant: str, iou: float, track_share: float, frames: int | Mapping[str, int]
+) -> None:
     if variant not in VARIANTS:
-        raise LabelError(f"variant {variant!r} of RBDC and TBDC; expected one of {', '.join(VARIANTS)}")
+        raise LabelError(
+            f"variant {variant!r} of RBDC and TBDC; expected one of {', '.join(VARIANTS)}"
+        )
     for name, value in (("IoU", iou), ("share of a track's regions", track_share)):
         if not 0 < value <= 1:
-            raise LabelError(f"the {name} for a detection is {value}: a number above 0, at most 1, was expected")
+            raise LabelError(
+                f"the {name} for a detection is {value}: a number above 0, at most 1, was expected"
+            )
     counts = list(frames.values()) if isinstance(frames, Mapping) else [frames]
     if min(counts, default=0) < 0 or sum(counts) < 1:
         raise LabelError(f"{sum(counts)} frames to evaluate; at least 1 was expected")
@@ -294,14 +345,17 @@ def _video_numbers(
     truth: Sequence[TrueRegion], found: Sequence[Region], frames: int | Mapping[str, int]
 ) -> dict[str, int]:
     if not isinstance(frames, Mapping):
-        named = dict.fromkeys([region.video for region in truth] + [region.video for region in found])
+        named = dict.fromkeys(
+            [region.video for region in truth] + [region.video for region in found]
+        )
         return {name: number for number, name in enumerate(named)}
     for what, regions in (("true", truth), ("found", found)):
         strange = next((region.video for region in regions if region.video not in frames), None)
         if strange is not None:
             raise LabelError(
-                f"a {what} region is in video {strange!r}, which is none of the {len(frames)} to evaluate "
-                f"({', '.join(list(frames)[:4])}{', ...' * (len(frames) > 4)}); are the files named after the videos?"
+                f"a {what} region is in video {strange!r}, which is none of the {len(frames)} to "
+                f"evaluate ({', '.join(list(frames)[:4])}{', ...' * (len(frames) > 4)}); are the "
+                "files named after the videos?"
             )
     return {name: number for number, name in enumerate(frames)}
 
@@ -315,8 +369,9 @@ def _arrays(
     if len(bad):
         region = regions[bad[0]]
         raise LabelError(
-            f"{what} in frame {region.frame} of video {region.video!r} has the box {tuple(region.box)}; expected "
-            "(top, left, height, width) with a height and a width above 0"
+            f"{what} in frame {region.frame} of video {region.video!r} has the box "
+            f"{tuple(region.box)}; expected (top, left, height, width) with a height and a width "
+            "above 0"
         )
     numbers = np.array([videos[region.video] for region in regions], dtype=np.int64)
     return boxes, numbers, np.array([region.frame for region in regions], dtype=np.int64)

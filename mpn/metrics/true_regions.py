@@ -1,10 +1,12 @@
 """True and found regions, from pixel masks and from files, for RBDC and TBDC. No torch.
 
-Files, one a video, named after it; frames from 0, corners in pixels that belong to the box (a width is
-x_max - x_min + 1):
+Files, one a video, named after it; frames from 0, corners in pixels that belong to the box (a width
+is x_max - x_min + 1):
 
-    true regions     VIDEO.txt            track_id,frame_id,x_min,y_min,x_max,y_max (as published for ShanghaiTech)
-                     tracks.csv           video,frame,track,x,y,w,h with a header, of all videos (the demo set's)
+    true regions     VIDEO.txt            track_id,frame_id,x_min,y_min,x_max,y_max (as published
+    for ShanghaiTech)
+                     tracks.csv           video,frame,track,x,y,w,h with a header, of all videos
+                     (the demo set's)
     found regions    VIDEO.txt            frame_id,x_min,y_min,x_max,y_max,score
                      VIDEO_regions.csv    as `score` writes it (`mpn.region_table`)
 """
@@ -60,10 +62,10 @@ class _Part:
 def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion]:
     """The connected parts of a video's pixel masks, linked to tracks.
 
-    Parts are 8-connected, of at least SPECK pixels. From frame to frame they are paired so that the overlaps add up
-    to the most; a track may miss GAP frame. These are not the published annotations of Ramachandra and Jones or of
-    Georgescu et al.: two anomalies that touch are one region, and of their two tracks one ends there and a new one
-    begins when they part.
+    Parts are 8-connected, of at least SPECK pixels. From frame to frame they are paired so that the
+    overlaps add up to the most; a track may miss GAP frame. These are not the published annotations
+    of Ramachandra and Jones or of Georgescu et al.: two anomalies that touch are one region, and of
+    their two tracks one ends there and a new one begins when they part.
 
     Args:
         video: its name. masks: bool (H, W) of each frame, in order, True = anomalous.
@@ -85,7 +87,11 @@ def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion
         linked: dict[int, int] = {}
         if overlaps.size:
             rows, columns = linear_sum_assignment(overlaps, maximize=True)
-            linked = {int(row): known[column] for row, column in zip(rows, columns) if overlaps[row, column] > 0}
+            linked = {
+                int(row): known[column]
+                for row, column in zip(rows, columns)
+                if overlaps[row, column] > 0
+            }
         for number, part in enumerate(parts):
             track = linked.get(number, tracks)
             tracks += number not in linked
@@ -97,10 +103,14 @@ def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion
 def _parts(video: str, frame: int, mask: np.ndarray) -> list[_Part]:
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
         what = f"{mask.dtype} {mask.shape}"
-        raise LabelError(f"video {video!r}: the mask of frame {frame} is {what}; expected bool (H, W)")
+        raise LabelError(
+            f"video {video!r}: the mask of frame {frame} is {what}; expected bool (H, W)"
+        )
     if not mask.any():
         return []
-    count, numbers, facts, _ = cv2.connectedComponentsWithStats((mask != 0).astype(np.uint8), connectivity=8)
+    count, numbers, facts, _ = cv2.connectedComponentsWithStats(
+        (mask != 0).astype(np.uint8), connectivity=8
+    )
     parts = []
     for part in range(1, count):
         left, top, width, height, area = (int(value) for value in facts[part])
@@ -110,40 +120,51 @@ def _parts(video: str, frame: int, mask: np.ndarray) -> list[_Part]:
     return parts
 
 
-# Files ----------------------------------------------------------------------------------------------
+# Files
+# ----------------------------------------------------------------------------------------------
 
 
 def read_track_files(folder: str | Path) -> list[TrueRegion]:
     """The true regions of a folder of VIDEO.txt, rows TRACK_COLUMNS, without a header; see above.
 
-    A file without rows is a video without anomalies. Raises LabelError where there is no such file, or for a row that
-    is none, naming file and line.
+    A file without rows is a video without anomalies. Raises LabelError where there is no such file,
+    or for a row that is none, naming file and line.
     """
     folder = Path(folder)
     files = [path for path in _files(folder) if path.suffix.lower() == ".txt"]
     if not files:
-        raise LabelError(f"{folder}: holds no .txt file; expected one a video, VIDEO.txt, rows {TRACK_COLUMNS}")
+        raise LabelError(
+            f"{folder}: holds no .txt file; expected one a video, VIDEO.txt, rows {TRACK_COLUMNS}"
+        )
 
     def region(video: str, fields: list[str]) -> TrueRegion:
         track, frame, *corners = map(_number, fields)
         return TrueRegion(video, _whole(frame, "frame", 0), _whole(track, "track"), _box(*corners))
 
-    return [item for path in files for item in _rows(path, TRACK_COLUMNS, partial(region, path.stem))]
+    return [
+        item for path in files for item in _rows(path, TRACK_COLUMNS, partial(region, path.stem))
+    ]
 
 
 def read_tracks(path: str | Path) -> list[TrueRegion]:
     """The true regions of a folder, see `read_track_files`, or of a table such as tracks.csv.
 
-    The table has a header with TABLE_COLUMNS among its columns, in any order: x and y of the upper left corner, width
-    and height. Raises LabelError for what is neither, or for a bad row, naming file and line.
+    The table has a header with TABLE_COLUMNS among its columns, in any order: x and y of the upper
+    left corner, width and height. Raises LabelError for what is neither, or for a bad row, naming
+    file and line.
     """
     path = Path(path)
     if path.suffix.lower() != ".csv" or not path.is_file():
         return read_track_files(path)
-    header = [name.strip() for name in next(iter(_lines(path, ",".join(TABLE_COLUMNS))), "").split(",")]
+    header = [
+        name.strip() for name in next(iter(_lines(path, ",".join(TABLE_COLUMNS))), "").split(",")
+    ]
     absent = [name for name in TABLE_COLUMNS if name not in header]
     if absent:
-        raise LabelError(f"{path}: its first line has no {absent[0]!r}; expected columns {','.join(TABLE_COLUMNS)}")
+        raise LabelError(
+            f"{path}: its first line has no {absent[0]!r}; expected columns "
+            f"{','.join(TABLE_COLUMNS)}"
+        )
     at = [header.index(name) for name in TABLE_COLUMNS]
 
     def region(fields: list[str]) -> TrueRegion:
@@ -156,28 +177,34 @@ def read_tracks(path: str | Path) -> list[TrueRegion]:
 
 
 def read_region_files(folder: str | Path) -> list[Region]:
-    """The found regions of a folder of VIDEO.txt or VIDEO_regions.csv, see above, in the order of the files' rows.
+    """The found regions of a folder of VIDEO.txt or VIDEO_regions.csv, see above, in the order of
+    the files' rows.
 
-    VIDEO/VIDEO_regions.csv, where `score` puts it, is found too. A file without rows is a video in which nothing was
-    found. Raises LabelError or DataError where there is no such file, where a video has two, or for a row that is
-    none, naming file and line.
+    VIDEO/VIDEO_regions.csv, where `score` puts it, is found too. A file without rows is a video in
+    which nothing was found. Raises LabelError or DataError where there is no such file, where a
+    video has two, or for a row that is none, naming file and line.
     """
     folder = Path(folder)
     files = _files(folder)
     by_video: dict[str, Path] = {}
-    inside = [folder / item.name / f"{item.name}{SUFFIX}" for item in visible(folder) if item.is_dir()]
+    inside = [
+        folder / item.name / f"{item.name}{SUFFIX}" for item in visible(folder) if item.is_dir()
+    ]
     for path in files + [path for path in inside if path.is_file()]:
         name = path.name.lower()
         if not name.endswith((".txt", SUFFIX)):
             continue
         video = path.name[: -len(SUFFIX)] if name.endswith(SUFFIX) else path.stem
         if video in by_video:
-            raise LabelError(f"{folder}: {by_video[video].name} and {path.name} are of one video; keep one of them")
+            raise LabelError(
+                f"{folder}: {by_video[video].name} and {path.name} are of one video; "
+                "keep one of them"
+            )
         by_video[video] = path
     if not by_video:
         raise LabelError(
-            f"{folder}: holds no regions; expected one file a video, VIDEO{SUFFIX} or VIDEO.txt with rows "
-            f"{REGION_COLUMNS}"
+            f"{folder}: holds no regions; expected one file a video, VIDEO{SUFFIX} or VIDEO.txt "
+            f"with rows {REGION_COLUMNS}"
         )
 
     def region(video: str, fields: list[str]) -> Region:
@@ -195,7 +222,9 @@ def read_region_files(folder: str | Path) -> list[Region]:
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise LabelError(f"{folder}: is no folder; expected a folder with one file of regions a video")
+        raise LabelError(
+            f"{folder}: is no folder; expected a folder with one file of regions a video"
+        )
     return [path for path in visible(folder) if path.is_file()]
 
 
@@ -207,8 +236,11 @@ def _lines(path: Path, columns: str) -> list[str]:
         raise LabelError(f"{path}: cannot be read ({reason}); expected rows {columns}") from error
 
 
-def _rows(path: Path, columns: str, make: Callable[[list[str]], Item], skipped: int = 0) -> Iterator[Item]:
-    """One item a row of comma-separated values; empty lines are passed over, and so many at the beginning."""
+def _rows(
+    path: Path, columns: str, make: Callable[[list[str]], Item], skipped: int = 0
+) -> Iterator[Item]:
+    """One item a row of comma-separated values; empty lines are passed over, and so many at the
+    beginning."""
     for number, line in enumerate(_lines(path, columns), 1):
         if number <= skipped or not line.strip():
             continue
@@ -233,14 +265,18 @@ def _number(text: str) -> float:
 
 def _whole(value: float, what: str, least: float = -math.inf) -> int:
     if value != int(value) or value < least:
-        raise ValueError(f"has the {what} {value:g}, no whole number{' from 0' if least == 0 else ''}")
+        raise ValueError(
+            f"has the {what} {value:g}, no whole number{' from 0' if least == 0 else ''}"
+        )
     return int(value)
 
 
 def _box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
     """(top, left, height, width) of corners that both belong to the box."""
     if x_max < x_min or y_max < y_min:
-        raise ValueError(f"has a box that ends before it begins ({x_min:g},{y_min:g},{x_max:g},{y_max:g})")
+        raise ValueError(
+            f"has a box that ends before it begins ({x_min:g},{y_min:g},{x_max:g},{y_max:g})"
+        )
     return _short(y_min), _short(x_min), _short(y_max - y_min + 1), _short(x_max - x_min + 1)
 
 

@@ -1,7 +1,8 @@
 """Score curves as pictures: one PNG a video, labelled intervals shaded. No torch.
 
-Figures are drawn on matplotlib's Agg canvas without pyplot, so nothing global is changed and no display
-is needed. Colours are from Okabe and Ito's set, which readers with any colour vision can tell apart.
+Figures are drawn on matplotlib's Agg canvas without pyplot, so nothing global is changed and no
+display is needed. Colours are from Okabe and Ito's set, which readers with any colour vision can
+tell apart.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ SCORE_COLOUR = "#0072B2"  # blue
 THRESHOLD_COLOUR = "#000000"
 LABEL_COLOUR = "#E69F00"  # orange, the shading of labelled intervals
 PART_STYLES = (  # told apart by dashes too
-    ("#D55E00", "-"), ("#009E73", "--"), ("#CC79A7", "-."), ("#56B4E9", ":"), ("#000000", (0, (5, 1))),
-)  # fmt: skip
+    ("#D55E00", "-"),
+    ("#009E73", "--"),
+    ("#CC79A7", "-."),
+    ("#56B4E9", ":"),
+    ("#000000", (0, (5, 1))),
+)
 _SIZE = (10.0, 3.2)  # inches; the parts' panel adds half of its height
 _DPI = 110
 
@@ -43,16 +48,18 @@ def plot_scores(
 ) -> None:
     """One video's score curve as PNG, written whole or not at all.
 
-    scores (T,), NaN where there is none (drawn as a gap); labels bool (T,), shaded where True; threshold
-    as a dashed line; fps adds an axis in seconds; parts: name -> (T,), thin lines in a panel below, on one
-    scale, which parts_label names.
+    scores (T,), NaN where there is none (drawn as a gap); labels bool (T,), shaded where True;
+    threshold as a dashed line; fps adds an axis in seconds; parts: name -> (T,), thin lines in a
+    panel below, on one scale, which parts_label names.
     Raises DataError where lengths differ, MpnError where the file cannot be written.
     """
     others = {"labels": labels, **(parts or {})}
     for name, values in others.items():
         if values is not None and len(values) != len(scores):
             raise DataError(f"{title}: {len(scores)} scores but {len(values)} of {name}")
-    figure = _figure(np.asarray(scores, np.float64), labels, threshold, fps, title, parts or {}, parts_label)
+    figure = _figure(
+        np.asarray(scores, np.float64), labels, threshold, fps, title, parts or {}, parts_label
+    )
     picture = BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
     write_atomically(path, picture.getvalue())
@@ -71,9 +78,10 @@ def plot_all(
 ) -> list[Path]:
     """`plot_scores` for every video, as FOLDER/VIDEO.png; the paths written.
 
-    series: video -> column -> (T,); score: the column of the curve; parts: columns of the panel below,
-    where present; units: part -> (mean, standard deviation) on normal frames (`Calibration.parts`), which
-    puts the parts on one scale; fps: one for all, or video -> fps. Raises as `plot_scores` does.
+    series: video -> column -> (T,); score: the column of the curve; parts: columns of the panel
+    below, where present; units: part -> (mean, standard deviation) on normal frames
+    (`Calibration.parts`), which puts the parts on one scale; fps: one for all, or video -> fps.
+    Raises as `plot_scores` does.
     """
     written = []
     label = "parts" if units is None else "parts (units of\nnormal frames)"
@@ -86,7 +94,9 @@ def plot_all(
             threshold=threshold,
             fps=fps.get(name) if isinstance(fps, Mapping) else fps,
             title=name,
-            parts={part: _in_units(columns[part], part, units) for part in parts if part in columns},
+            parts={
+                part: _in_units(columns[part], part, units) for part in parts if part in columns
+            },
             parts_label=label,
         )
         written.append(path)
@@ -117,7 +127,11 @@ def _figure(
     panels[0].plot(frame, scores, color=SCORE_COLOUR, linewidth=1.6, label="score")
     if threshold is not None:
         panels[0].axhline(
-            threshold, color=THRESHOLD_COLOUR, linestyle="--", linewidth=1.1, label=f"threshold {threshold:.3g}"
+            threshold,
+            color=THRESHOLD_COLOUR,
+            linestyle="--",
+            linewidth=1.1,
+            label=f"threshold {threshold:.3g}",
         )
     panels[0].set_ylabel("score")
     for k, (name, values) in enumerate(parts.items()):
@@ -130,7 +144,9 @@ def _figure(
     panels[-1].set_xlabel("frame")
     if fps:
         rate = float(fps)
-        seconds = panels[0].secondary_xaxis("top", functions=(lambda x: x / rate, lambda x: x * rate))
+        seconds = panels[0].secondary_xaxis(
+            "top", functions=(lambda x: x / rate, lambda x: x * rate)
+        )
         seconds.set_xlabel("seconds")
     figure.suptitle(title, fontsize="medium")
     return figure
@@ -140,9 +156,13 @@ def _dress(panel: Axes, labels: np.ndarray | None, length: int, *, named: bool) 
     for k, (start, end) in enumerate(intervals(labels) if labels is not None else []):
         # A frame's value stands at its number: half a frame on either side belongs to it.
         panel.axvspan(
-            start - 0.5, end - 0.5, color=LABEL_COLOUR, alpha=0.28, linewidth=0,
+            start - 0.5,
+            end - 0.5,
+            color=LABEL_COLOUR,
+            alpha=0.28,
+            linewidth=0,
             label="labelled anomalous" if named and k == 0 else None,
-        )  # fmt: skip
+        )
     panel.set_xlim(-0.5, max(length, 1) - 0.5)
     panel.grid(alpha=0.3, linewidth=0.6)
     panel.spines[["right"]].set_visible(False)

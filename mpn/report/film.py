@@ -1,8 +1,9 @@
 """The page's video: the picture above, its heat map on black below, in one file. No torch.
 
-Every frame is coded by itself: the body of a lossy WebP picture is a VP8 key frame, so WebP pictures in a .webm
-are a VP8 video. A jump along the curve then shows its frame at once, and for footage of still cameras the file is
-a third of what OpenCV's own VP8 encoder writes, whose bit rate cannot be set.
+Every frame is coded by itself: the body of a lossy WebP picture is a VP8 key frame, so WebP
+pictures in a .webm are a VP8 video. A jump along the curve then shows its frame at once, and for
+footage of still cameras the file is a third of what OpenCV's own VP8 encoder writes, whose bit rate
+cannot be set.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ LEAST_SIDE = 16  # of a sliver of a picture
 QUALITY = 45  # of WebP, of 100: noise goes, people and edges stay
 BUDGET = 3000  # frames of a film, about 20 MB
 SECONDS_AROUND = 2.0  # shown before and after an event
-# Heat is 128 of 255 at the threshold: there its colours have their full strength, and below the first they are black.
+# Heat is 128 of 255 at the threshold: there its colours have their full strength, and below the
+# first they are black.
 COLD, HOT = 38, 128
 
 
 def film_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that a frame of `size` (height, width) has in a film: at least 320 wide and at most 480 on
-    its longer side, which counts more; sides are even."""
+    """(height, width) that a frame of `size` (height, width) has in a film: at least 320 wide and
+    at most 480 on its longer side, which counts more; sides are even."""
     height, width = size
     scale = max(1.0, SMALLEST_WIDTH / width)
     scale = min(scale, LARGEST_SIDE / max(height, width))
@@ -44,7 +46,8 @@ def film_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def heat_colours() -> np.ndarray:
-    """The colours of heat 0 to 255, uint8 (256, 1, 3) BGR: OpenCV's inferno, faded to black where it is cold.
+    """The colours of heat 0 to 255, uint8 (256, 1, 3) BGR: OpenCV's inferno, faded to black where
+    it is cold.
 
     Added to a picture as light is (blend mode "screen"), black leaves it as it is.
     """
@@ -57,16 +60,21 @@ def heat_colours() -> np.ndarray:
 class FilmWriter:
     """Writes a film, one `write` a frame; memory doesn't grow with its length.
 
-    path: .webm; the file appears under this name when `close` has finished it (also at the end of a `with` block
-    that raised nothing), until then it is `.NAME.part.webm` beside it. fps: frames/s, None plays at 25.
-    size: (height, width) of the frames to come.
+    path: .webm; the file appears under this name when `close` has finished it (also at the end of a
+    `with` block that raised nothing), until then it is `.NAME.part.webm` beside it. fps: frames/s,
+    None plays at 25. size: (height, width) of the frames to come.
     Raises DataError where the file cannot be written or has another suffix.
     """
 
-    def __init__(self, path: str | Path, *, fps: Fraction | float | None, size: tuple[int, int]) -> None:
+    def __init__(
+        self, path: str | Path, *, fps: Fraction | float | None, size: tuple[int, int]
+    ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != SUFFIX:
-            raise DataError(f"{self.path}: a film cannot have the suffix '{self.path.suffix}'; expected {SUFFIX}")
+            raise DataError(
+                f"{self.path}: a film cannot have the suffix '{self.path.suffix}'; "
+                f"expected {SUFFIX}"
+            )
         self.source_size, self.size = tuple(size), film_size(size)
         self.fps = float(fps or USUAL_RATE)
         self.count = 0
@@ -75,35 +83,52 @@ class FilmWriter:
         height, width = self.size
         with silent():
             self._writer: cv2.VideoWriter | None = cv2.VideoWriter(
-                str(self._part), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*CODECS[SUFFIX]), self.fps,
-                (width, 2 * height), [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
-            )  # fmt: skip
+                str(self._part),
+                cv2.CAP_FFMPEG,
+                cv2.VideoWriter_fourcc(*CODECS[SUFFIX]),
+                self.fps,
+                (width, 2 * height),
+                [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
+            )
         if not self._writer.isOpened():
-            raise DataError(f"{self.path}: cannot be written; expected an existing folder that may be written to, "
-                            f"{self.path.parent} {'exists' if self.path.parent.is_dir() else 'does not exist'}")
+            raise DataError(
+                f"{self.path}: cannot be written; expected an existing folder that may "
+                f"be written to, {self.path.parent} "
+                f"{'exists' if self.path.parent.is_dir() else 'does not exist'}"
+            )
 
     def write(self, frame: np.ndarray, heat: np.ndarray | None = None) -> None:
         """Add a frame.
 
-        frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start. heat: uint8 (h, w) of any size, 128 =
-        as much as the threshold; None = no heat.
+        frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start. heat: uint8 (h, w)
+        of any size, 128 = as much as the threshold; None = no heat.
         """
         if frame.shape[:2] != self.source_size:
-            raise DataError(f"{self.path}: frame {self.count} is {frame.shape[1]}x{frame.shape[0]}; expected "
-                            f"{self.source_size[1]}x{self.source_size[0]} (width x height), as said at the start")
+            raise DataError(
+                f"{self.path}: frame {self.count} is "
+                f"{frame.shape[1]}x{frame.shape[0]}; expected "
+                f"{self.source_size[1]}x{self.source_size[0]} (width x height), as "
+                "said at the start"
+            )
         height, width = self.size
         canvas = np.zeros((2 * height, width, 3), np.uint8)
         shrinks = frame.shape[0] > height
-        picture = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        picture = cv2.resize(
+            frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
         canvas[:height] = picture if picture.ndim == 3 else picture[:, :, None]
         if heat is not None:
-            canvas[height:] = self._colours[cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0]
-        with quiet():  # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same
+            canvas[height:] = self._colours[
+                cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0
+            ]
+        # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same
+        with quiet():
             self._writer.write(_key_frame(canvas))
         self.count += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name. Raises DataError where it could not be written whole."""
+        """Finish the file and give it its name. Raises DataError where it could not be written
+        whole."""
         if self._writer is None:
             return
         self._release()
@@ -113,8 +138,10 @@ class FilmWriter:
         check.release()
         if written < self.count or not self.count:
             self._discard()
-            raise DataError(f"{self.path}: {written} of {self.count} frames could be written; expected all of "
-                            "them, at least one, and room on the disk")
+            raise DataError(
+                f"{self.path}: {written} of {self.count} frames could be written; "
+                "expected all of them, at least one, and room on the disk"
+            )
         self._part.replace(self.path)
 
     def _release(self) -> None:
@@ -137,7 +164,8 @@ class FilmWriter:
 def _key_frame(picture: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) as a VP8 key frame, uint8 (1, bytes)."""
     data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].ravel()
-    # RIFF, size, WEBP; then the only chunk of a picture without transparency: "VP8 ", its size, its body.
+    # RIFF, size, WEBP; then the only chunk of a picture without transparency: "VP8 ", its size, its
+    # body.
     length = int.from_bytes(data[16:20].tobytes(), "little")
     return data[20 : 20 + length].reshape(1, -1)
 
@@ -154,13 +182,15 @@ def write_film(
 
     Args:
         path: where to, .webm.
-        frames: uint8 (H, W, C), all of `size` (height, width). heat: one uint8 (h, w) or None a frame; None: none.
+        frames: uint8 (H, W, C), all of `size` (height, width). heat: one uint8 (h, w) or None a
+            frame; None: none.
         fps: frames/s, None plays at 25.
-        rows: which rows of the scores the frames are, as runs (start, step, count); default: 0, 1, 2, ...
+        rows: which rows of the scores the frames are, as runs (start, step, count); default: 0, 1,
+            2, ...
 
     Raises:
-        DataError: a frame of another size, no frame at all, heat or rows of another number, a file that cannot be
-            written. What was begun is removed.
+        DataError: a frame of another size, no frame at all, heat or rows of another number, a file
+            that cannot be written. What was begun is removed.
     """
     with FilmWriter(path, fps=fps, size=size) as writer:
         maps = iter(repeat(None) if heat is None else heat)
@@ -168,12 +198,19 @@ def write_film(
         for frame in frames:
             one = next(maps, nothing)
             if one is nothing:
-                raise DataError(f"{path}: {writer.count} heat maps for more frames; expected one a frame")
+                raise DataError(
+                    f"{path}: {writer.count} heat maps for more frames; expected one a frame"
+                )
             writer.write(frame, one)
         if rows is not None and len(rows_of(rows)) != writer.count:
-            raise DataError(f"{path}: {writer.count:,} frames came for {len(rows_of(rows)):,} rows; expected the "
-                            "source as it was when it was scored, opened with the same options")
-    return Film(writer.path, writer.fps, writer.size, [(0, 1, writer.count)] if rows is None else list(rows))
+            raise DataError(
+                f"{path}: {writer.count:,} frames came for {len(rows_of(rows)):,} "
+                "rows; expected the source as it was when it was scored, opened with "
+                "the same options"
+            )
+    return Film(
+        writer.path, writer.fps, writer.size, [(0, 1, writer.count)] if rows is None else list(rows)
+    )
 
 
 def film_of(
@@ -186,20 +223,25 @@ def film_of(
     """A film of some rows of a source; progress goes to stderr.
 
     Args:
-        source: what was scored: a path, which is opened with `options` (of `mpn.video.open_source`: the same as for
-            scoring, so that its frames are the rows of the scores), or a source opened so.
+        source: what was scored: a path, which is opened with `options` (of `mpn.video.open_source`:
+            the same as for scoring, so that its frames are the rows of the scores), or a source
+            opened so.
         path: where to, .webm. rows: from `rows_to_show`.
-        heat: uint8 (T, h, w), a map for every row of the scores, 128 = the threshold; None for none.
+        heat: uint8 (T, h, w), a map for every row of the scores, 128 = the threshold; None for
+            none.
 
     Raises:
-        DataError, FrameError: as `write_film` and the source do; fewer frames than rows, or than heat maps.
+        DataError, FrameError: as `write_film` and the source do; fewer frames than rows, or than
+            heat maps.
     """
     if not isinstance(source, FrameSource):
         source = open_source(source, **options)
     wanted = rows_of(rows)
     if heat is not None and len(wanted) and wanted[-1] >= len(heat):
-        raise DataError(f"{source.path}: row {wanted[-1]} is to be shown and there are {len(heat):,} heat maps; "
-                        "expected one for every row")
+        raise DataError(
+            f"{source.path}: row {wanted[-1]} is to be shown and there are "
+            f"{len(heat):,} heat maps; expected one for every row"
+        )
     maps = None if heat is None else (heat[row] for row in wanted)
     return write_film(path, _frames(source, wanted), maps, source.fps, source.size, rows)
 
@@ -221,12 +263,16 @@ def _frames(source: FrameSource, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def rows_to_show(
-    count: int, events: Sequence[EventRow], budget: int = BUDGET, fps: Fraction | float | None = None
+    count: int,
+    events: Sequence[EventRow],
+    budget: int = BUDGET,
+    fps: Fraction | float | None = None,
 ) -> Runs:
-    """Which rows of the scores a film shows, at most `budget`: all, or events whole and the rest thinned.
+    """Which rows of the scores a film shows, at most `budget`: all, or events whole and the rest
+    thinned.
 
-    The events with two seconds before and after them, the strongest first, as far as half of the budget goes (of
-    one that is longer, what is round its peak); the rest evenly thinned.
+    The events with two seconds before and after them, the strongest first, as far as half of the
+    budget goes (of one that is longer, what is round its peak); the rest evenly thinned.
 
     Args:
         count: rows that there are. fps: of the rows, None: 25.
@@ -250,14 +296,20 @@ def rows_to_show(
     parts = list(zip([0, *edges.tolist()], [*edges.tolist(), count]))
     gaps = [end - start for start, end in parts if not whole[start]]
     rest = budget - int(whole.sum())
-    step = next(step for step in range(1, count + 1) if sum(-(-gap // step) for gap in gaps) <= rest)
-    return [(start, 1, end - start) if whole[start] else (start, step, -(-(end - start) // step))
-            for start, end in parts]  # fmt: skip
+    step = next(
+        step for step in range(1, count + 1) if sum(-(-gap // step) for gap in gaps) <= rest
+    )
+    return [
+        (start, 1, end - start) if whole[start] else (start, step, -(-(end - start) // step))
+        for start, end in parts
+    ]
 
 
 def rows_of(runs: Runs) -> np.ndarray:
     """The rows that runs (start, step, count) name, int64 (frames of the film,)."""
-    return np.concatenate([np.zeros(0, np.int64), *(start + step * np.arange(count) for start, step, count in runs)])
+    return np.concatenate(
+        [np.zeros(0, np.int64), *(start + step * np.arange(count) for start, step, count in runs)]
+    )
 
 
 def frame_of(runs: Runs, row: int) -> int:

@@ -39,17 +39,22 @@ def report_evaluation(
     threshold: Threshold | None,
     inside: Mapping[str, Sequence[int]] | None = None,
 ) -> Path:
-    """Writes OUT/report.html: every video with its scores, labels and events; the figures; a look inside.
+    """Writes OUT/report.html: every video with its scores, labels and events; the figures; a look
+    inside.
 
     Args:
-        series: what was judged. scored: by this detector, empty for another's scores. threshold: for the events.
+        series: what was judged. scored: by this detector, empty for another's scores. threshold:
+            for the events.
         inside: video -> frames whose insides are shown beside those that are chosen here.
 
     Raises:
         MpnError: it cannot be written.
     """
     smoothed = {name: video.smoothed for name, video in scored.items()} or causal(series, "score")
-    traces = [_trace(name, test, smoothed[name], scored.get(name), detector, threshold) for name in test.sources]
+    traces = [
+        _trace(name, test, smoothed[name], scored.get(name), detector, threshold)
+        for name in test.sources
+    ]
     report = Report("evaluate", f"Evaluation of {test.tree.root.name or test.tree.root}")
     report.traces, report.notes, report.matrix = traces, list(notes), judged.matrix
     report.highlights = _highlights(judged)
@@ -81,9 +86,15 @@ def _trace(
     found = event_rows(scores, level, rate, calibration, strongest(regions))
     shown = [one for one in regions if level is None or one[2] > level]
     return Trace(
-        name, scores, None if rate is None else float(rate), threshold=level,
-        labels=intervals(test.labels.frames[name]), events=found, regions=shown, size=test.sources[name].size,
-    )  # fmt: skip
+        name,
+        scores,
+        None if rate is None else float(rate),
+        threshold=level,
+        labels=intervals(test.labels.frames[name]),
+        events=found,
+        regions=shown,
+        size=test.sources[name].size,
+    )
 
 
 def _heat(
@@ -105,19 +116,32 @@ def _highlights(judged: Judged) -> list[Highlight]:
     own = main["causal"]["interval"]
     found = [
         Highlight(
-            "Frame AUC, causal", percent(main["causal"]["micro_auc"]),
+            "Frame AUC, causal",
+            percent(main["causal"]["micro_auc"]),
             f"95 %: {percent(own['low'])} to {percent(own['high'])}; what a live camera has",
         ),
-        Highlight("Frame AUC, paper's protocol", percent(main["paper"]["micro_auc"]), "not possible on a live camera"),
-    ]  # fmt: skip
+        Highlight(
+            "Frame AUC, paper's protocol",
+            percent(main["paper"]["micro_auc"]),
+            "not possible on a live camera",
+        ),
+    ]
     blind = judged.result["baselines"]
     if blind:
         best = max(blind, key=lambda name: np.nan_to_num(blind[name]["causal"]["micro_auc"]))
         words = f"causal: {best.replace('_', ' ')}"
-        found.append(Highlight("Best without learning", percent(blind[best]["causal"]["micro_auc"]), words))
+        found.append(
+            Highlight("Best without learning", percent(blind[best]["causal"]["micro_auc"]), words)
+        )
     pixel = judged.result.get("where", {}).get("score", {}).get("pixel")
     if pixel:
-        found.append(Highlight("Pixel AUC", percent(pixel["pixel_auc"]), f"{pixel['masked_frames']:,} masked frames"))
+        found.append(
+            Highlight(
+                "Pixel AUC",
+                percent(pixel["pixel_auc"]),
+                f"{pixel['masked_frames']:,} masked frames",
+            )
+        )
     return found
 
 
@@ -129,7 +153,11 @@ def _tables(judged: Judged) -> list[Table]:
         found.append(Table(head, rows, "Where: pixels, regions and tracks"))
     if judged.result.get("alarms"):
         head, rows = alarm_rows(judged.result["alarms"])
-        found.append(Table(head, rows, "For an operator: thresholds from normal footage, tried on the test set"))
+        found.append(
+            Table(
+                head, rows, "For an operator: thresholds from normal footage, tried on the test set"
+            )
+        )
     return found
 
 
@@ -140,17 +168,25 @@ def _curves(
     columns = [name for name in CURVES if all(name in own for own in series.values())]
     shown = {CURVES[name]: causal(series, name) for name in columns}
     if "flow_speed" in judged.blind:
-        shown["speed alone"] = causal({name: {"score": x} for name, x in judged.blind["flow_speed"].items()}, "score")
+        shown["speed alone"] = causal(
+            {name: {"score": x} for name, x in judged.blind["flow_speed"].items()}, "score"
+        )
     keep = {name: ~np.isnan(values) for name, values in causal(series, "score").items()}
     keep = {name: own for name, own in keep.items() if own.any()}
     labels = {name: test.labels.frames[name][own] for name, own in keep.items()}
-    if not 0 < sum(int(own.sum()) for own in labels.values()) < sum(len(own) for own in labels.values()):
+    if (
+        not 0
+        < sum(int(own.sum()) for own in labels.values())
+        < sum(len(own) for own in labels.values())
+    ):
         return [], []
     roc, precision = [], []
     for title, values in shown.items():
         cut = {name: values[name][own] for name, own in keep.items()}
         roc.append((title, roc_points(labels, cut), frame_auc(labels, cut)))
-        precision.append((title, precision_recall_points(labels, cut), average_precision(labels, cut)))
+        precision.append(
+            (title, precision_recall_points(labels, cut), average_precision(labels, cut))
+        )
     return roc, precision
 
 
@@ -161,28 +197,51 @@ def _reliability(judged: Judged) -> list[Promise] | None:
         return None
     return [
         Promise(
-            one["promised_per_hour"], one["threshold"], one["extrapolated"], tuple(one["threshold_interval"]),
-            one["hours_behind"], *observed_rate(one["false_alarms"], one["normal_hours"]), one["false_alarms"],
+            one["promised_per_hour"],
+            one["threshold"],
+            one["extrapolated"],
+            tuple(one["threshold_interval"]),
+            one["hours_behind"],
+            *observed_rate(one["false_alarms"], one["normal_hours"]),
+            one["false_alarms"],
             one["normal_hours"],
         )
         for one in found
-    ]  # fmt: skip
+    ]
 
 
 def fact_rows(facts: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the figures depend on, as names and words."""
     labels, found = facts["labels"], []
     found.append(("Labels", f"{labels['kind']}, {labels['source']}"))
-    found.append(("", f"{labels['anomalous']:,} of {labels['frames']:,} frames anomalous; SHA-256 {labels['sha256']}"))
-    judged = f"{result['frames']:,}, {result['anomalous']:,} of them anomalous, in {result['videos']} videos"
+    found.append(
+        (
+            "",
+            f"{labels['anomalous']:,} of {labels['frames']:,} frames anomalous; SHA-256 "
+            f"{labels['sha256']}",
+        )
+    )
+    judged = (
+        f"{result['frames']:,}, {result['anomalous']:,} of them anomalous, in {result['videos']} "
+        "videos"
+    )
     found.append(("Frames judged", judged))
     if result["dropped_frames"]:
         found.append(("Left out", f"{result['dropped_frames']:,} frames ({result['dropped']})"))
     for name, words in result["protocols"].items():
-        found.append((f"Protocol: {name}", f"normalisation {words['normalisation']}; smoothing {words['smoothing']}"))
+        found.append(
+            (
+                f"Protocol: {name}",
+                f"normalisation {words['normalisation']}; smoothing {words['smoothing']}",
+            )
+        )
     if "checkpoint" in facts:
-        found.append(("Model", f"{facts['checkpoint']['path']}, SHA-256 {facts['checkpoint']['sha256']}"))
+        found.append(
+            ("Model", f"{facts['checkpoint']['path']}, SHA-256 {facts['checkpoint']['sha256']}")
+        )
     if "scores_from" in facts:
         found.append(("Scores", facts["scores_from"]))
-    found.append(("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())))
+    found.append(
+        ("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
+    )
     return found

@@ -27,13 +27,19 @@ REPORT = "report.html"
 
 
 def report_job(
-    folder: Path, detector: Detector, source: FrameSource, summary: dict[str, Any], inside: Sequence[int] = ()
+    folder: Path,
+    detector: Detector,
+    source: FrameSource,
+    summary: dict[str, Any],
+    inside: Sequence[int] = (),
 ) -> Path:
     """Writes FOLDER/report.html from a finished job's files.
 
     Args:
-        folder: with scores.csv, NAME_regions.csv and heat.bin. source: opened as it was for scoring.
-        summary: what events.json holds. inside: frames whose insides are shown beside those that are chosen here.
+        folder: with scores.csv, NAME_regions.csv and heat.bin. source: opened as it was for
+            scoring.
+        summary: what events.json holds. inside: frames whose insides are shown beside those that
+            are chosen here.
 
     Raises:
         DataError: a file of the job is missing or broken. MpnError: the page cannot be written.
@@ -41,7 +47,13 @@ def report_job(
     frames, times, scores = read_table(folder / "scores.csv")
     rows = {frame: row for row, frame in enumerate(frames.tolist())}
     threshold = summary["threshold"]["value"] if summary["threshold"] else None
-    trace = Trace(source.path.name, scores, summary["fps"], threshold=threshold, size=tuple(summary["frame_size"]))
+    trace = Trace(
+        source.path.name,
+        scores,
+        summary["fps"],
+        threshold=threshold,
+        size=tuple(summary["frame_size"]),
+    )
     trace.first = int(frames[0]) if len(frames) else 0
     rises = np.isfinite(times).all() and (np.diff(times) >= 0).all()
     trace.times = times if rises else None  # some containers count time backwards
@@ -53,7 +65,11 @@ def report_job(
     report = Report("score", source.path.name)
     report.traces, report.notes = [trace], list(summary["notes"])
     report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
-    report.further = [(path.name, path.name) for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".webm")]
+    report.further = [
+        (path.name, path.name)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".csv", ".webm")
+    ]
     report.further.append(("events.json", "events.json"))
     heat = summary.get("heat")
     maps = read_heat(folder / heat["file"], tuple(heat["shape"])) if heat else None
@@ -62,30 +78,43 @@ def report_job(
         add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
         asked, missing = _asked(inside, rows, detector.preset.window)
         report.notes += missing
-        report.insides = look_into(detector, [trace], {source.name: source}, {source.name: asked} if asked else None)
+        report.insides = look_into(
+            detector, [trace], {source.name: source}, {source.name: asked} if asked else None
+        )
         return write_report(folder / REPORT, report)
 
 
 def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frame numbers int64 (T,), seconds and scores float64 (T,) of a scores.csv as `mpn score` writes it.
+    """Frame numbers int64 (T,), seconds and scores float64 (T,) of a scores.csv as `mpn score`
+    writes it.
 
     Raises:
         DataError: it cannot be read, or is not such a table.
     """
     try:
         with path.open(newline="") as file:
-            rows = [(int(row["frame"]), float(row["time"]), float(row["score"])) for row in csv.DictReader(file)]
+            rows = [
+                (int(row["frame"]), float(row["time"]), float(row["score"]))
+                for row in csv.DictReader(file)
+            ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise DataError(f"{path}: not as mpn score writes it ({error}); score the source again") from error
+        raise DataError(
+            f"{path}: not as mpn score writes it ({error}); score the source again"
+        ) from error
     columns = list(zip(*rows)) or [(), (), ()]
-    return np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.float64)
+    return (
+        np.array(columns[0], np.int64),
+        np.array(columns[1], np.float64),
+        np.array(columns[2], np.float64),
+    )
 
 
 def _asked(frames: Sequence[int], rows: dict[int, int], window: int) -> tuple[list[int], list[str]]:
     """Frames as rows of the scores, and a note of those that have no insides to show."""
     without = [frame for frame in frames if rows.get(frame, -1) < window]
     notes = [
-        f"no look inside at frame {frame}: it was not scored, or has no {window} frames before it" for frame in without
+        f"no look inside at frame {frame}: it was not scored, or has no {window} frames before it"
+        for frame in without
     ]
     return [rows[frame] for frame in frames if frame not in without], notes
 
@@ -94,15 +123,25 @@ def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
     """An event of events.json, its frames as rows of the scores."""
     event = Event.from_dict(values)
     start, peak = rows[event.start], rows[event.peak_frame]
-    last = max((rows[frame] for frame in range(event.start, event.end) if frame in rows), default=start)
+    last = max(
+        (rows[frame] for frame in range(event.start, event.end) if frame in rows), default=start
+    )
     return EventRow(
-        start, last + 1, peak, event.peak_score,
-        values.get("rarer_than_one_in"), bool(values.get("beyond_normal_footage")), event.region,
-        event.start_seconds, event.end_seconds,
-    )  # fmt: skip
+        start,
+        last + 1,
+        peak,
+        event.peak_score,
+        values.get("rarer_than_one_in"),
+        bool(values.get("beyond_normal_footage")),
+        event.region,
+        event.start_seconds,
+        event.end_seconds,
+    )
 
 
-def _regions(path: Path, rows: dict[int, int], threshold: float | None) -> list[tuple[int, int, float, Box]]:
+def _regions(
+    path: Path, rows: dict[int, int], threshold: float | None
+) -> list[tuple[int, int, float, Box]]:
     """What the table of regions has above the threshold, frames as rows of the scores."""
     return [
         (rows[one.frame], one.track, one.score, one.box)
@@ -114,7 +153,11 @@ def _regions(path: Path, rows: dict[int, int], threshold: float | None) -> list[
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     found = [
         ("Source", summary["source"]),
-        ("Frames", f"{summary['frames']:,} of {summary['frame_size'][1]} x {summary['frame_size'][0]} pixels"),
+        (
+            "Frames",
+            f"{summary['frames']:,} of {summary['frame_size'][1]} x "
+            f"{summary['frame_size'][0]} pixels",
+        ),
         ("Frame rate", f"{summary['fps']:g} frames/s"),
         ("Model", f"SHA-256 {summary['checkpoint_sha256']}"),
         ("Score", ", ".join(f"{name} {value:g}" for name, value in summary["recipe"].items())),
@@ -122,8 +165,13 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     threshold = summary["threshold"]
     if threshold is not None and threshold["false_alarms_per_hour"] is not None:
         low, high = threshold["interval"]
-        words = f"{threshold['value']:.3g} (95 %: {low:.3g} to {high:.3g}), for {threshold['false_alarms_per_hour']:g} "
-        words += f"false alarms per hour; from {60 * threshold['hours']:.1f} minutes of normal footage"
+        words = (
+            f"{threshold['value']:.3g} (95 %: {low:.3g} to {high:.3g}), for "
+            f"{threshold['false_alarms_per_hour']:g} "
+        )
+        words += (
+            f"false alarms per hour; from {60 * threshold['hours']:.1f} minutes of normal footage"
+        )
         words += ", extrapolated: take it as a rough guide" if threshold["extrapolated"] else ""
         found.insert(3, ("Threshold", words))
     elif threshold is not None:

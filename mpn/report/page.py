@@ -1,8 +1,8 @@
 """report.html: one page that needs nothing but itself, for `evaluate` and for `score`.
 
-The page holds its scripts, styles, numbers, pictures and films; its Content-Security-Policy lets it run no other
-script (they are named by their hashes) and load nothing from anywhere. Films that would make it too large lie beside
-it.
+The page holds its scripts, styles, numbers, pictures and films; its Content-Security-Policy lets it
+run no other script (they are named by their hashes) and load nothing from anywhere. Films that
+would make it too large lie beside it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ STYLES = ("base", "timeline", "sections")
 def write_report(path: str | Path, report: Report, embed_bytes: int = EMBED_BYTES) -> Path:
     """Write the page, whole or not at all; its path.
 
-    path: report.html. embed_bytes: films are put into the page in the order of the videos while they fit in; the others
-    are copied into NAME-files/ beside it, and the page says so. Without films the curves work alone.
-    Raises DataError where the report's parts do not fit one another or a film is missing, MpnError where the page
-    cannot be written.
+    path: report.html. embed_bytes: films are put into the page in the order of the videos while
+    they fit in; the others are copied into NAME-files/ beside it, and the page says so. Without
+    films the curves work alone. Raises DataError where the report's parts do not fit one another or
+    a film is missing, MpnError where the page cannot be written.
     """
     path = Path(path)
     if report.kind not in KINDS:
@@ -48,8 +48,10 @@ def write_report(path: str | Path, report: Report, embed_bytes: int = EMBED_BYTE
     notes = list(report.notes)
     if outside:
         size = sum(source.stat().st_size for source, _ in outside)
-        notes.append(f"{len(outside)} of {len(outside) + len(embedded)} films ({size / 1e6:.0f} MB) are in the folder "
-                     f"{beside.name}: keep it beside this page")  # fmt: skip
+        notes.append(
+            f"{len(outside)} of {len(outside) + len(embedded)} films ({size / 1e6:.0f} "
+            f"MB) are in the folder {beside.name}: keep it beside this page"
+        )
     page = render(report, page_data(report, films), embedded, notes)
     _copy(beside, outside)
     # Names of files may hold bytes that are no text: they become question marks.
@@ -60,7 +62,8 @@ def write_report(path: str | Path, report: Report, embed_bytes: int = EMBED_BYTE
 def _share_out(
     report: Report, embed_bytes: int, beside: Path
 ) -> tuple[list[tuple[str, Path]], list[tuple[Path, Path]], list[dict[str, Any] | None]]:
-    """Films for the page (element and file), films beside it (from and to), and what the scripts read of each."""
+    """Films for the page (element and file), films beside it (from and to), and what the scripts
+    read of each."""
     embedded: list[tuple[str, Path]] = []
     outside: list[tuple[Path, Path]] = []
     films: list[dict[str, Any] | None] = []
@@ -71,7 +74,9 @@ def _share_out(
             continue
         source, name = Path(trace.film.path), f"film-{index:03d}"
         if not source.is_file():
-            raise DataError(f"{source}: the film of video {trace.name!r} is missing; write it before the report")
+            raise DataError(
+                f"{source}: the film of video {trace.name!r} is missing; write it before the report"
+            )
         size = source.stat().st_size
         if size <= room:
             room -= size
@@ -95,21 +100,34 @@ def _copy(beside: Path, outside: list[tuple[Path, Path]]) -> None:
             if not (target.exists() and target.samefile(source)):
                 shutil.copyfile(source, target)
     except OSError as error:
-        raise MpnError(f"cannot write the films to {beside}: {error.strerror}; give another folder") from error
+        raise MpnError(
+            f"cannot write the films to {beside}: {error.strerror}; give another folder"
+        ) from error
 
 
 def render(
-    report: Report, data: dict[str, Any], films: list[tuple[str, Path]] = (), notes: list[str] | None = None
+    report: Report,
+    data: dict[str, Any],
+    films: list[tuple[str, Path]] = (),
+    notes: list[str] | None = None,
 ) -> str:
-    """The page as text. data: of `page_data`; films: element and file of each that goes into the page."""
+    """The page as text. data: of `page_data`; films: element and file of each that goes into the
+    page."""
     environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"data_uri": _data_uri, "path": quote}
     environment.filters |= {"duration": words.duration, "galleries": words.galleries}
     charts = _asset("uplot/uPlot.iife.min.js")
-    script = "(() => {\n'use strict';\n" + "\n".join(_asset(f"{name}.js") for name in SCRIPTS) + "\n})();"
+    script = (
+        "(() => {\n'use strict';\n"
+        + "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
+        + "\n})();"
+    )
     theme = _asset("theme.js")
     style = _asset("uplot/uPlot.min.css") + "\n".join(_asset(f"{name}.css") for name in STYLES)
     return environment.get_template("report.html.j2").render(
@@ -140,7 +158,9 @@ def _asset(name: str) -> str:
     """A script or style of ours, or of the chart library, fit to stand in the page."""
     text = (_HERE / "assets" / name).read_text("utf-8")
     if "</script" in text or "</style" in text:
-        raise MpnError(f"{name} would end the element that it stands in; it cannot be put into the page")
+        raise MpnError(
+            f"{name} would end the element that it stands in; it cannot be put into the page"
+        )
     return text
 
 
@@ -148,8 +168,9 @@ def _policy(scripts: list[str], style: str) -> str:
     """Nothing from elsewhere, no script or style but these."""
     hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts)
     return (
-        f"default-src 'none'; script-src {hashes}; style-src 'sha256-{_digest(style)}'; img-src data: blob:; "
-        "media-src data: blob: 'self'; connect-src 'none'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {hashes}; style-src 'sha256-{_digest(style)}'; img-src "
+        "data: blob:; media-src data: blob: 'self'; connect-src 'none'; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 

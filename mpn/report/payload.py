@@ -1,4 +1,5 @@
-"""What the page's scripts read: numbers of a report as JSON, long series as base64 float32. No torch."""
+"""What the page's scripts read: numbers of a report as JSON, long series as base64 float32. No
+torch."""
 
 from __future__ import annotations
 
@@ -19,9 +20,12 @@ REGION_COLUMNS = 7  # row, track, score, top, left, height, width
 
 
 def packed(values: Any) -> str:
-    """Numbers as base64 of little-endian float32, NaN kept; what is infinite becomes NaN, a gap in a curve."""
+    """Numbers as base64 of little-endian float32, NaN kept; what is infinite becomes NaN, a gap in
+    a curve."""
     array = np.asarray(values, np.float64)
-    return base64.b64encode(np.where(np.isfinite(array), array, np.nan).astype("<f4").tobytes()).decode("ascii")
+    return base64.b64encode(
+        np.where(np.isfinite(array), array, np.nan).astype("<f4").tobytes()
+    ).decode("ascii")
 
 
 def number(value: float | None) -> float | None:
@@ -35,16 +39,25 @@ def checked(trace: Trace) -> Trace:
     series = {"times": trace.times, **trace.other}
     for name, values in series.items():
         if values is not None and np.shape(values) != (count,):
-            raise DataError(f"report, video {trace.name!r}: {count} scores but {np.size(values)} values of {name!r}")
+            raise DataError(
+                f"report, video {trace.name!r}: {count} scores but {np.size(values)} "
+                f"values of {name!r}"
+            )
     spans = [("label", start, end) for start, end in trace.labels or []]
     spans += [("event", event.start, event.end) for event in trace.events]
     for what, start, end in spans:
         if not 0 <= start < end <= count:
-            raise DataError(f"report, video {trace.name!r}: {what} [{start}, {end}) is not within its {count} rows")
+            raise DataError(
+                f"report, video {trace.name!r}: {what} [{start}, {end}) is not within "
+                f"its {count} rows"
+            )
     for start, step, runs in trace.film.rows if trace.film else []:
         if min(start, step - 1, runs - 1) < 0 or start + step * (runs - 1) >= count:
-            raise DataError(f"report, video {trace.name!r}: its film shows rows {(start, step, runs)} (start, step, "
-                            f"count), which are not within its {count} rows")
+            raise DataError(
+                f"report, video {trace.name!r}: its film shows rows "
+                f"{(start, step, runs)} (start, step, count), which are not within its "
+                f"{count} rows"
+            )
     return trace
 
 
@@ -61,14 +74,24 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
     """One video for the scripts; film: as `film_data` gives it."""
     events = [
         {
-            "start": event.start, "end": event.end, "peak": event.peak, "score": number(event.score),
-            "oneIn": number(event.one_in), "beyond": bool(event.beyond),
+            "start": event.start,
+            "end": event.end,
+            "peak": event.peak,
+            "score": number(event.score),
+            "oneIn": number(event.one_in),
+            "beyond": bool(event.beyond),
             "box": [int(side) for side in event.box] if event.box else None,
-            "from": number(seconds_of(trace, event.start) if event.start_seconds is None else event.start_seconds),
-            "to": number(seconds_of(trace, event.end) if event.end_seconds is None else event.end_seconds),
+            "from": number(
+                seconds_of(trace, event.start)
+                if event.start_seconds is None
+                else event.start_seconds
+            ),
+            "to": number(
+                seconds_of(trace, event.end) if event.end_seconds is None else event.end_seconds
+            ),
         }
         for event in trace.events
-    ]  # fmt: skip
+    ]
     regions = sorted((row, track, score, *box) for row, track, score, box in trace.regions)
     return {
         "name": trace.name,
@@ -79,9 +102,13 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
         "step": trace.step,
         "times": None if trace.times is None else _times(trace.times),
         "threshold": number(trace.threshold),
-        "labels": None if trace.labels is None else [[int(start), int(end)] for start, end in trace.labels],
+        "labels": None
+        if trace.labels is None
+        else [[int(start), int(end)] for start, end in trace.labels],
         "events": events,
-        "regions": packed(np.array(regions, np.float64).reshape(-1, REGION_COLUMNS)) if regions else None,
+        "regions": packed(np.array(regions, np.float64).reshape(-1, REGION_COLUMNS))
+        if regions
+        else None,
         "size": [int(side) for side in trace.size] if trace.size else None,
         "film": film,
         "other": {name: packed(values) for name, values in trace.other.items()},
@@ -89,7 +116,8 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _times(times: np.ndarray) -> dict[str, Any]:
-    """Seconds in milliseconds from the first: float32 alone would round the times of a day to hundredths."""
+    """Seconds in milliseconds from the first: float32 alone would round the times of a day to
+    hundredths."""
     array = np.asarray(times, np.float64)
     if len(array) and not (np.isfinite(array).all() and (np.diff(array) >= 0).all()):
         raise DataError("report: times of a video must be finite and rise")
@@ -110,31 +138,46 @@ def film_data(film: Film, *, element: str | None = None, href: str | None = None
 
 def curve_data(name: str, curve: Curve, area: float | None = None) -> dict[str, Any]:
     """A ROC or precision-recall curve with x rising, and the area to state."""
-    x, y, thresholds = (np.asarray(part, np.float64) for part in (curve.x, curve.y, curve.thresholds))
+    x, y, thresholds = (
+        np.asarray(part, np.float64) for part in (curve.x, curve.y, curve.thresholds)
+    )
     # A curve may have one point more than thresholds: its end, where nothing is an alarm.
-    thresholds = np.concatenate([thresholds, np.full(max(0, len(x) - len(thresholds)), np.nan)])[: len(x)]
+    thresholds = np.concatenate([thresholds, np.full(max(0, len(x) - len(thresholds)), np.nan)])[
+        : len(x)
+    ]
     if len(x) > 1 and x[0] > x[-1]:
         x, y, thresholds = x[::-1], y[::-1], thresholds[::-1]
     if area is None:
         area = auc(x, y) if len(x) > 1 else math.nan
-    return {"name": name, "area": number(area), "x": packed(x), "y": packed(y), "thresholds": packed(thresholds)}
+    return {
+        "name": name,
+        "area": number(area),
+        "x": packed(x),
+        "y": packed(y),
+        "thresholds": packed(thresholds),
+    }
 
 
 def promises_data(report: Report) -> list[dict[str, Any]]:
     """The reliability plot: false alarms an hour, promised and observed."""
     return [
         {
-            "rate": number(promise.rate), "threshold": number(promise.threshold),
-            "extrapolated": bool(promise.extrapolated), "observed": number(promise.observed),
-            "low": number(promise.observed_interval[0]), "high": number(promise.observed_interval[1]),
-            "episodes": int(promise.episodes), "hours": number(promise.hours),
+            "rate": number(promise.rate),
+            "threshold": number(promise.threshold),
+            "extrapolated": bool(promise.extrapolated),
+            "observed": number(promise.observed),
+            "low": number(promise.observed_interval[0]),
+            "high": number(promise.observed_interval[1]),
+            "episodes": int(promise.episodes),
+            "hours": number(promise.hours),
         }
         for promise in report.reliability or []
-    ]  # fmt: skip
+    ]
 
 
 def start_of(report: Report) -> dict[str, int]:
-    """Where the page begins: the peak of the strongest event, else the highest score of the first video."""
+    """Where the page begins: the peak of the strongest event, else the highest score of the first
+    video."""
     peaks = [
         (event.score - (trace.threshold or 0.0), -index, event.peak)
         for index, trace in enumerate(report.traces)
@@ -146,7 +189,10 @@ def start_of(report: Report) -> dict[str, int]:
         return {"trace": -index, "row": row}
     scores = np.asarray(report.traces[0].scores, np.float64) if report.traces else np.empty(0)
     known = np.isfinite(scores)
-    return {"trace": 0, "row": int(np.argmax(np.where(known, scores, -np.inf))) if known.any() else 0}
+    return {
+        "trace": 0,
+        "row": int(np.argmax(np.where(known, scores, -np.inf))) if known.any() else 0,
+    }
 
 
 def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, Any]:
@@ -158,11 +204,13 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
         "traces": [trace_data(checked(trace), film) for trace, film in zip(report.traces, films)],
         **{name: [curve_data(*named) for named in group] for name, group in curves.items()},
         "reliability": promises_data(report),
-        "insides": [{"trace": _index(report, inside.video), "row": int(inside.row)} for inside in report.insides],
+        "insides": [
+            {"trace": _index(report, inside.video), "row": int(inside.row)}
+            for inside in report.insides
+        ],
     }
 
 
 def _index(report: Report, name: str) -> int | None:
     """Which trace a video's name means."""
     return next((k for k, trace in enumerate(report.traces) if trace.name == name), None)
-

@@ -1,7 +1,9 @@
-"""Pictures of the prototype unit's insides, each with a sentence for someone who has not read the paper. No torch.
+"""Pictures of the prototype unit's insides, each with a sentence for someone who has not read the
+paper. No torch.
 
-Maps are drawn in OpenCV's inferno: black is none, yellow is most. Encodings have many numbers at every position, of
-which a picture has three: their principal components, as colours that mean nothing but alike and not alike.
+Maps are drawn in OpenCV's inferno: black is none, yellow is most. Encodings have many numbers at
+every position, of which a picture has three: their principal components, as colours that mean
+nothing but alike and not alike.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from mpn.report.content import EventRow, Picture
 if TYPE_CHECKING:
     from mpn.insides import Insides
 
-WIDTH = 192  # of a picture: narrower frames are enlarged to it or above, by whole numbers; wider than twice, reduced
+# of a picture: narrower frames are enlarged to it or above, by whole numbers; wider than twice,
+# reduced
+WIDTH = 192
 DIMMED = 0.45  # of a frame's brightness, below a map
 FULL_ERROR = 0.25  # difference, of the range from black to white, that is drawn brightest
 MOST_SQUARES = 192  # of a map, side by side; more are joined
-# So many grey levels are drawn as one, in maps and below them: the file is smaller by half, and nobody counts them.
+# So many grey levels are drawn as one, in maps and below them: the file is smaller by half, and
+# nobody counts them.
 SHADES = 8
 LEAST_SPAN = 0.3  # of a principal component's scale, in that of the widest
 EVEN = 4  # attention that is so many times an even spread is drawn brightest, at least
@@ -33,15 +38,24 @@ DPI = 96
 
 
 def pictures_of(insides: Insides) -> list[Picture]:
-    """Everything in a network for one frame, as pictures: frame, prediction, error, encodings, prototypes."""
-    return [*_frames(insides), *_encodings(insides), *_prototypes(insides), _cosines(insides.cosines)]
+    """Everything in a network for one frame, as pictures: frame, prediction, error, encodings,
+    prototypes."""
+    return [
+        *_frames(insides),
+        *_encodings(insides),
+        *_prototypes(insides),
+        _cosines(insides.cosines),
+    ]
 
 
-def choose_rows(scores: np.ndarray, events: Sequence[EventRow], most: int = 4) -> list[tuple[int, str]]:
-    """Which rows of a video are worth a look inside, and why: the peaks of its strongest events (without any, its
-    highest score), the strongest first, and its lowest score, to compare with.
+def choose_rows(
+    scores: np.ndarray, events: Sequence[EventRow], most: int = 4
+) -> list[tuple[int, str]]:
+    """Which rows of a video are worth a look inside, and why: the peaks of its strongest events
+    (without any, its highest score), the strongest first, and its lowest score, to compare with.
 
-    scores: (T,), NaN where there is none. events: in the order in which they are numbered. most: rows, at least 1.
+    scores: (T,), NaN where there is none. events: in the order in which they are numbered. most:
+    rows, at least 1.
     """
     known = np.flatnonzero(np.isfinite(scores))
     if not known.size:
@@ -56,7 +70,8 @@ def choose_rows(scores: np.ndarray, events: Sequence[EventRow], most: int = 4) -
     return found
 
 
-# The three groups ---------------------------------------------------------------------------------------
+# The three groups
+# ---------------------------------------------------------------------------------------
 
 
 def _frames(insides: Insides) -> list[Picture]:
@@ -64,17 +79,30 @@ def _frames(insides: Insides) -> list[Picture]:
     height, width, colours = insides.target.shape
     seen = f"{height} x {width} pixels, {'in colour' if colours == 3 else 'grey'}"
     pictures = [
-        _picture("The frame", f"What the camera showed, as the network sees it: {seen}.",
-                 _resized(insides.target, size)),
-        _picture("The prediction", "What the network expected to see, from the frames before alone.",
-                 _resized(insides.prediction, size)),
-        _picture("The error", "Where frame and prediction differ, black where they agree; the largest difference is "
-                 f"{insides.error.max():.0%} of the range from black to white.",
-                 _heat(insides.error / FULL_ERROR, size)),
-    ]  # fmt: skip
+        _picture(
+            "The frame",
+            f"What the camera showed, as the network sees it: {seen}.",
+            _resized(insides.target, size),
+        ),
+        _picture(
+            "The prediction",
+            "What the network expected to see, from the frames before alone.",
+            _resized(insides.prediction, size),
+        ),
+        _picture(
+            "The error",
+            "Where frame and prediction differ, black where they agree; the "
+            f"largest difference is {insides.error.max():.0%} of the range from black to "
+            "white.",
+            _heat(insides.error / FULL_ERROR, size),
+        ),
+    ]
     if insides.pseudo is not None:
-        caption = ("Where the network suspects something foreign: it was trained to find objects pasted into normal "
-                   f"footage; here it is {insides.pseudo.max():.0%} sure at most.")  # fmt: skip
+        caption = (
+            "Where the network suspects something foreign: it was trained to find objects "
+            f"pasted into normal footage; here it is {insides.pseudo.max():.0%} sure at "
+            "most."
+        )
         pictures.append(_picture("Suspicion", caption, _over(insides, insides.pseudo)))
     return pictures
 
@@ -82,23 +110,45 @@ def _frames(insides: Insides) -> list[Picture]:
 def _encodings(insides: Insides) -> list[Picture]:
     size = _shown_size(insides)
     strength = _norm(insides.aggregation)
-    unit = insides.query, insides.normalcy, insides.aggregation / 2  # the half lies midway between the two
+    # the half lies midway between the two
+    unit = insides.query, insides.normalcy, insides.aggregation / 2
     query, normalcy, aggregation = _colours(unit, fitted=2)
     return [
-        _picture("AE encoding", "What the encoder makes of the frames before: places of one colour look alike to it.",
-                 _blocks(_colours([insides.encoding])[0], size)),
-        _picture("AE encoding: strength", "How much the encoder has to say of each place; black is least.",
-                 _heat(_spread(_norm(insides.encoding)), size)),
-        _picture("Query encoding", "What the network notes of each place before it asks what is normal; this picture "
-                 "and the two after it share their colours.", _blocks(query, size)),
-        _picture("Normalcy encoding", "The same as the prototypes would have it: only what they know is left.",
-                 _blocks(normalcy, size)),
-        _picture("Aggregation encoding", "Query and normalcy together, from which the next frame is predicted.",
-                 _blocks(aggregation, size)),
-        _picture("Aggregation encoding: strength", "How well the prototypes explain each place: yellow where query "
-                 f"and normalcy agree most ({strength.max():.2f} of 2), black where least ({strength.min():.2f}).",
-                 _heat(_spread(strength), size)),
-    ]  # fmt: skip
+        _picture(
+            "AE encoding",
+            "What the encoder makes of the frames before: places of one colour look alike to it.",
+            _blocks(_colours([insides.encoding])[0], size),
+        ),
+        _picture(
+            "AE encoding: strength",
+            "How much the encoder has to say of each place; black is least.",
+            _heat(_spread(_norm(insides.encoding)), size),
+        ),
+        _picture(
+            "Query encoding",
+            "What the network notes of each place before it asks what is "
+            "normal; this picture and the two after it share their "
+            "colours.",
+            _blocks(query, size),
+        ),
+        _picture(
+            "Normalcy encoding",
+            "The same as the prototypes would have it: only what they know is left.",
+            _blocks(normalcy, size),
+        ),
+        _picture(
+            "Aggregation encoding",
+            "Query and normalcy together, from which the next frame is predicted.",
+            _blocks(aggregation, size),
+        ),
+        _picture(
+            "Aggregation encoding: strength",
+            "How well the prototypes explain each place: yellow where query "
+            f"and normalcy agree most ({strength.max():.2f} of 2), black where least "
+            f"({strength.min():.2f}).",
+            _heat(_spread(strength), size),
+        ),
+    ]
 
 
 def _prototypes(insides: Insides) -> list[Picture]:
@@ -107,13 +157,21 @@ def _prototypes(insides: Insides) -> list[Picture]:
     for number, (attention, assignment) in enumerate(zip(insides.attention, insides.assignment), 1):
         times = attention * positions  # 1 everywhere where it looks at all places alike
         pictures += [
-            _picture(f"Prototype {number}: where it looks", "The places that this prototype is made from; the "
-                     f"brightest counts {times.max():.3g} times as much as if all counted the same.",
-                     _over(insides, times / max(times.max(), EVEN))),
-            _picture(f"Prototype {number}: where it is used", "The places that are explained by this prototype: "
-                     f"{assignment.mean():.0%} of the picture, {assignment.max():.0%} of the place where it counts "
-                     "most.", _over(insides, assignment)),
-        ]  # fmt: skip
+            _picture(
+                f"Prototype {number}: where it looks",
+                "The places that this prototype is made from; the "
+                f"brightest counts {times.max():.3g} times as much as if all counted the "
+                "same.",
+                _over(insides, times / max(times.max(), EVEN)),
+            ),
+            _picture(
+                f"Prototype {number}: where it is used",
+                "The places that are explained by this prototype: "
+                f"{assignment.mean():.0%} of the picture, {assignment.max():.0%} of the place "
+                "where it counts most.",
+                _over(insides, assignment),
+            ),
+        ]
     return pictures
 
 
@@ -129,12 +187,16 @@ def _cosines(cosines: np.ndarray) -> Picture:
     panel.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(cosines) if count <= 12 else ():
         ink = "white" if abs(value) > 0.65 else "black"
-        panel.text(column, row, _number(value, 1), ha="center", va="center", color=ink, fontsize=5.5)
+        panel.text(
+            column, row, _number(value, 1), ha="center", va="center", color=ink, fontsize=5.5
+        )
     data = BytesIO()
     FigureCanvasAgg(figure).print_png(data)
     apart = cosines[~np.eye(count, dtype=bool)].mean()
-    caption = (f"How alike the prototypes are: red 1 is the same, white 0 nothing in common, blue -1 the opposite; "
-               f"{_number(apart, 2)} on average.")  # fmt: skip
+    caption = (
+        "How alike the prototypes are: red 1 is the same, white 0 nothing in common, blue "
+        f"-1 the opposite; {_number(apart, 2)} on average."
+    )
     return Picture("Prototypes compared", caption, data.getvalue())
 
 
@@ -142,11 +204,14 @@ def _number(value: float, digits: int) -> str:
     return f"{round(float(value), digits) + 0.0:.{digits}f}"  # no -0.0
 
 
-# Numbers to pixels --------------------------------------------------------------------------------------
+# Numbers to pixels
+# --------------------------------------------------------------------------------------
 
 
 def _picture(title: str, caption: str, pixels: np.ndarray) -> Picture:
-    return Picture(title, caption, cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+    return Picture(
+        title, caption, cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    )
 
 
 def _shown_size(insides: Insides) -> tuple[int, int]:
@@ -168,7 +233,8 @@ def _blocks(colours: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _joined(values: np.ndarray) -> np.ndarray:
-    """Positions (h, w) or (h, w, 3), neighbours averaged until there are no more than `MOST_SQUARES` in a row."""
+    """Positions (h, w) or (h, w, 3), neighbours averaged until there are no more than
+    `MOST_SQUARES` in a row."""
     height, width = values.shape[:2]
     if width <= MOST_SQUARES:
         return values
@@ -178,7 +244,9 @@ def _joined(values: np.ndarray) -> np.ndarray:
 def _heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map (h, w), 0 to 1 and what is beyond cut off, as uint8 (H, W, 3)."""
     steps = np.rint(_joined(np.clip(values, 0, 1)) * (255 // SHADES)).astype(np.uint8)
-    colours = cv2.applyColorMap(np.linspace(0, 255, 255 // SHADES + 1).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    colours = cv2.applyColorMap(
+        np.linspace(0, 255, 255 // SHADES + 1).astype(np.uint8), cv2.COLORMAP_INFERNO
+    )
     colours[0] = 0  # inferno's own is not quite
     return _resized(colours[steps, 0], size, cv2.INTER_NEAREST)
 
@@ -205,13 +273,15 @@ def _spread(values: np.ndarray) -> np.ndarray:
 
 
 def _colours(encodings: Sequence[np.ndarray], fitted: int = 1) -> list[np.ndarray]:
-    """Encodings (K, h, w) as uint8 (h, w, 3): three principal components of the first `fitted` of them, on one scale
-    in all. Components that say little fill less of the scale, or their noise would be in all colours."""
+    """Encodings (K, h, w) as uint8 (h, w, 3): three principal components of the first `fitted` of
+    them, on one scale in all. Components that say little fill less of the scale, or their noise
+    would be in all colours."""
     points = [encoding.reshape(len(encoding), -1).T for encoding in encodings]
     known = np.concatenate(points[:fitted])
     centre = known.mean(axis=0)
     axes = np.linalg.eigh((known - centre).T @ (known - centre))[1][:, :-4:-1]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])  # their direction is free
+    # their direction is free
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     low, high = np.percentile((known - centre) @ axes, (1, 99), axis=0)
     span = np.maximum(high - low, LEAST_SPAN * (high - low).max() + 1e-12)
     pictures = []

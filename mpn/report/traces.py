@@ -44,10 +44,16 @@ def event_row(event: Event, calibration: Calibration | None) -> EventRow:
     """An event whose frames are rows, with how rare it is where that is known."""
     rarity = None if calibration is None else calibration.rarity(event.peak_score)
     return EventRow(
-        event.start, event.end, event.peak_frame, event.peak_score,
-        None if rarity is None else rarity.one_in, rarity is not None and rarity.beyond,
-        event.region, event.start_seconds, event.end_seconds,
-    )  # fmt: skip
+        event.start,
+        event.end,
+        event.peak_frame,
+        event.peak_score,
+        None if rarity is None else rarity.one_in,
+        rarity is not None and rarity.beyond,
+        event.region,
+        event.start_seconds,
+        event.end_seconds,
+    )
 
 
 def strongest(regions: Sequence[tuple[int, int, float, Box]]) -> dict[int, Box]:
@@ -66,7 +72,8 @@ def add_films(
     folder: Path,
     frames: int = FILM_FRAMES,
 ) -> None:
-    """Makes every trace's film, `frames` of all together; more rows than that are thinned away from events.
+    """Makes every trace's film, `frames` of all together; more rows than that are thinned away from
+    events.
 
     Args:
         sources: by name, opened as they were for scoring. heat: uint8 (T, h, w) each, or None.
@@ -87,9 +94,11 @@ def look_into(
     asked: Mapping[str, Sequence[int]] | None = None,
     most: int = MOST_INSIDES,
 ) -> list[Inside]:
-    """The unit's insides where they are worth a look: at the highest events, and at the quietest frame.
+    """The unit's insides where they are worth a look: at the highest events, and at the quietest
+    frame.
 
-    asked: video -> rows that a user wants beside these, each with a window before it (`detector.preset.window`).
+    asked: video -> rows that a user wants beside these, each with a window before it
+    (`detector.preset.window`).
     """
     window = detector.preset.window
     wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}
@@ -99,11 +108,18 @@ def look_into(
     for number, trace in enumerate(scored[: most - 1]):
         # The first video shows its quietest frame too, the others their highest.
         share = left if number == len(scored) - 1 else 2 if number == 0 else 1
-        chosen = [(row, why) for row, why in choose_rows(trace.scores, trace.events, share) if row >= window]
+        chosen = [
+            (row, why)
+            for row, why in choose_rows(trace.scores, trace.events, share)
+            if row >= window
+        ]
         wanted.setdefault(trace.name, []).extend(chosen[:share])
         left -= len(chosen[:share])
     found: list[Inside] = []
     for name, rows in wanted.items():
         windows = frames_around_each(sources[name], {row for row, _ in rows}, window)
-        found += [Inside(name, row, why, pictures_of(look_inside(detector, windows[row]))) for row, why in rows]
+        found += [
+            Inside(name, row, why, pictures_of(look_inside(detector, windows[row])))
+            for row, why in rows
+        ]
     return found

@@ -1,4 +1,5 @@
-"""What the page says in words and rows, made of a report: highlights, the list of videos, the protocol matrix."""
+"""What the page says in words and rows, made of a report: highlights, the list of videos, the
+protocol matrix."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ class VideoRow(NamedTuple):
 
 
 class MatrixRow(NamedTuple):
-    """A protocol: its name, whether a live camera could have it and in which words, why, and its cells as (figure,
-    note)."""
+    """A protocol: its name, whether a live camera could have it and in which words, why, and its
+    cells as (figure, note)."""
 
     name: str
     live: bool
@@ -51,7 +52,8 @@ class MatrixRow(NamedTuple):
 
 
 class MatrixTable(NamedTuple):
-    """One figure under every protocol; `gaps`: what the paper's protocol adds to the causal one, as (name, words)."""
+    """One figure under every protocol; `gaps`: what the paper's protocol adds to the causal one, as
+    (name, words)."""
 
     key: str
     title: str
@@ -115,9 +117,15 @@ def highlights(report: Report) -> list[Highlight]:
     peaks = [(value, name) for value, name in peaks if math.isfinite(value)]
     if peaks:
         value, name = max(peaks, key=lambda peak: peak[0])
-        rows.append(Highlight("Highest score", f"{value:.3g}", f"in {name}" if len(report.traces) > 1 else ""))
+        rows.append(
+            Highlight(
+                "Highest score", f"{value:.3g}", f"in {name}" if len(report.traces) > 1 else ""
+            )
+        )
     if len(thresholds) == 1:
-        rows.append(Highlight("Threshold", f"{thresholds.pop():.3g}", "an event is a stretch above it"))
+        rows.append(
+            Highlight("Threshold", f"{thresholds.pop():.3g}", "an event is a stretch above it")
+        )
     return rows
 
 
@@ -145,16 +153,24 @@ def sections(report: Report) -> list[tuple[str, str]]:
 
 def videos(report: Report) -> list[VideoRow]:
     """The list of videos, all small curves on one scale."""
-    known = [scores[np.isfinite(scores)] for scores in (np.asarray(t.scores, np.float64) for t in report.traces)]
+    known = [
+        scores[np.isfinite(scores)]
+        for scores in (np.asarray(t.scores, np.float64) for t in report.traces)
+    ]
     together = np.concatenate([*known, np.empty(0)])
     low, high = (float(together.min()), float(together.max())) if together.size else (0.0, 1.0)
     return [
         VideoRow(
-            trace.name, len(trace.scores), duration(length_of(trace)), len(trace.events), _short(highest(trace)),
-            percent(_auc(trace)), spark(trace, low, high),
+            trace.name,
+            len(trace.scores),
+            duration(length_of(trace)),
+            len(trace.events),
+            _short(highest(trace)),
+            percent(_auc(trace)),
+            spark(trace, low, high),
         )
         for trace in report.traces
-    ]  # fmt: skip
+    ]
 
 
 def _short(value: float) -> str:
@@ -174,7 +190,8 @@ def _auc(trace: Trace) -> float:
 
 
 def spark(trace: Trace, low: float, high: float) -> Markup:
-    """A small curve of the highest scores of equal stretches, as an SVG picture that says nothing to screen readers."""
+    """A small curve of the highest scores of equal stretches, as an SVG picture that says nothing
+    to screen readers."""
     width, height = SPARK
     scores = np.asarray(trace.scores, np.float64)
     scores = np.where(np.isfinite(scores), scores, -np.inf)
@@ -202,13 +219,15 @@ def spark(trace: Trace, low: float, high: float) -> Markup:
     if trace.threshold is not None and low <= trace.threshold <= high:
         line = f'<path class="spark-line" d="M0 {y(trace.threshold)}H{width}"/>'
     return Markup(
-        f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true" '
-        f'focusable="false">{shade}{line}<path class="spark-score" d="{"".join(path)}"/></svg>'
+        f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'aria-hidden="true" focusable="false">{shade}{line}<path class="spark-score" '
+        f'd="{"".join(path)}"/></svg>'
     )
 
 
 def galleries(inside: Inside) -> list[tuple[str, list[Picture]]]:
-    """Pictures in groups with a heading each: those of the single prototypes apart, each beside its other one."""
+    """Pictures in groups with a heading each: those of the single prototypes apart, each beside its
+    other one."""
     single = [picture for picture in inside.pictures if re.match(r"Prototype \d", picture.title)]
     rest = [picture for picture in inside.pictures if picture not in single]
     groups = [("", rest), ("Prototype by prototype", single)]
@@ -216,7 +235,8 @@ def galleries(inside: Inside) -> list[tuple[str, list[Picture]]]:
 
 
 def matrix_tables(matrix: Mapping[str, Any] | None) -> list[MatrixTable]:
-    """The protocol matrix as one table a figure: protocols are rows, scores and then baselines columns."""
+    """The protocol matrix as one table a figure: protocols are rows, scores and then baselines
+    columns."""
     cells = (matrix or {}).get("cells") or []
     baselines = (matrix or {}).get("baselines") or []
     if not cells:
@@ -225,12 +245,17 @@ def matrix_tables(matrix: Mapping[str, Any] | None) -> list[MatrixTable]:
     scores = list(dict.fromkeys(cell["score"] for cell in cells))
     names = list(dict.fromkeys(cell["baseline"] for cell in baselines))
     by = {(cell["score"], cell["normalisation"], cell["smoothing"]): cell for cell in cells}
-    by |= {("baseline", cell["baseline"], cell["normalisation"], cell["smoothing"]): cell for cell in baselines}
+    by |= {
+        ("baseline", cell["baseline"], cell["normalisation"], cell["smoothing"]): cell
+        for cell in baselines
+    }
     tables = []
     for key, title in FIGURES.items():
         rows = [_matrix_row(by, protocol, scores, names, key) for protocol in protocols]
         if any(figure != "-" for row in rows for figure, _ in row.cells):
-            columns = [SCORES.get(score, score) for score in scores] + [name.replace("_", " ") for name in names]
+            columns = [SCORES.get(score, score) for score in scores] + [
+                name.replace("_", " ") for name in names
+            ]
             gaps = _gaps(matrix) if key == "micro_auc" else []
             tables.append(MatrixTable(key, title, columns, len(names), rows, gaps))
     return tables
@@ -242,8 +267,14 @@ def _gaps(matrix: Mapping[str, Any]) -> list[tuple[str, str]]:
         value, low, high = (gap.get(name) for name in ("value", "low", "high"))
         if not _known(value):
             continue
-        name = SCORES.get(gap["score"], gap["score"]) if "score" in gap else gap["baseline"].replace("_", " ")
-        between = f" ({100 * low:+.1f} to {100 * high:+.1f})" if _known(low) and _known(high) else ""
+        name = (
+            SCORES.get(gap["score"], gap["score"])
+            if "score" in gap
+            else gap["baseline"].replace("_", " ")
+        )
+        between = (
+            f" ({100 * low:+.1f} to {100 * high:+.1f})" if _known(low) and _known(high) else ""
+        )
         found.append((name, f"{100 * value:+.1f}{between}"))
     return found
 
@@ -261,22 +292,35 @@ def _live(cell: Mapping[str, Any]) -> str:
 
 
 def _matrix_row(
-    by: Mapping[tuple, Mapping[str, Any]], protocol: tuple[str, str], scores: Sequence[str], names: Sequence[str],
+    by: Mapping[tuple, Mapping[str, Any]],
+    protocol: tuple[str, str],
+    scores: Sequence[str],
+    names: Sequence[str],
     key: str,
-) -> MatrixRow:  # fmt: skip
-    found = [by.get((score, *protocol)) for score in scores] + [by.get(("baseline", name, *protocol)) for name in names]
+) -> MatrixRow:
+    found = [by.get((score, *protocol)) for score in scores] + [
+        by.get(("baseline", name, *protocol)) for name in names
+    ]
     first = next(cell for cell in found if cell is not None)
-    name = f"{NORMALISATIONS.get(protocol[0], protocol[0])}, {SMOOTHINGS.get(protocol[1], protocol[1])}"
+    name = (
+        f"{NORMALISATIONS.get(protocol[0], protocol[0])}, "
+        f"{SMOOTHINGS.get(protocol[1], protocol[1])}"
+    )
     cells = [_matrix_cell(cell, first, key) for cell in found]
     return MatrixRow(name, bool(first.get("live")), _live(first), str(first.get("why", "")), cells)
 
 
-def _matrix_cell(cell: Mapping[str, Any] | None, first: Mapping[str, Any], key: str) -> tuple[str, str]:
-    """A figure and the note below it: its interval, or that no live camera has it where others in the row are live."""
+def _matrix_cell(
+    cell: Mapping[str, Any] | None, first: Mapping[str, Any], key: str
+) -> tuple[str, str]:
+    """A figure and the note below it: its interval, or that no live camera has it where others in
+    the row are live."""
     if cell is None:
         return "-", ""
     if "baseline" in cell:
-        return percent(cell.get(key)), "" if bool(cell.get("live")) == bool(first.get("live")) else "not live"
+        return percent(cell.get(key)), "" if bool(cell.get("live")) == bool(
+            first.get("live")
+        ) else "not live"
     return percent(cell.get(key)), _range(cell.get("interval")) if key == "micro_auc" else ""
 
 

@@ -22,7 +22,8 @@ class Outcome:
     err: str
 
     def error(self) -> str:
-        """The line of a failed run: the only one of its kind, the last, without a traceback; exit code 1."""
+        """The line of a failed run: the only one of its kind, the last, without a traceback; exit
+        code 1."""
         assert self.code == 1, (self.code, self.out, self.err)
         assert "Traceback" not in self.out + self.err
         lines = self.err.strip().splitlines()
@@ -35,7 +36,9 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Cli]:
     """cli(verb, *arguments) -> Outcome, run in tmp_path."""
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()

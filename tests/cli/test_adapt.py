@@ -41,18 +41,26 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_camera_file_is_written_and_scored_with(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
+def test_a_camera_file_is_written_and_scored_with(
+    cli: Cli, learned: Path, lobby: Path, tmp_path: Path
+) -> None:
     result = cli("adapt", lobby, "--checkpoint", learned, *FEW)
     assert result.code == 0, result.err
     assert files(tmp_path) == ["lobby.camera.safetensors"]
     assert (tmp_path / "lobby.camera.safetensors").stat().st_size < 1_000_000
     lines = result.out.splitlines()
-    assert "120 frames at 10 frames/s" in lines[0] and "by adam on 3 windows in 100 steps" in lines[1]
+    assert (
+        "120 frames at 10 frames/s" in lines[0] and "by adam on 3 windows in 100 steps" in lines[1]
+    )
     assert "windows end at frames 23, 62, 100" in lines[1]
     assert any(line.split()[:2] == ["before", "after"] for line in lines)
     assert [line.split()[0] for line in lines if line.startswith("  ")][1:6] == [
-        "prediction", "loss", "threshold,", "false", "time",
-    ]  # fmt: skip
+        "prediction",
+        "loss",
+        "threshold,",
+        "false",
+        "time",
+    ]
     assert "written: lobby.camera.safetensors (0.0" in result.out
     assert lines[-1] == "next: python -m mpn score VIDEO --checkpoint lobby.camera.safetensors"
 
@@ -62,7 +70,9 @@ def test_a_camera_file_is_written_and_scored_with(cli: Cli, learned: Path, lobby
     assert scored.code == 0, scored.err
     events = json.loads((tmp_path / "runs" / "score" / "today" / "events.json").read_text())
     assert events["events"] and 30 <= events["events"][0]["start"] <= 34
-    assert events["threshold"]["hours"] == pytest.approx(load_normal(tmp_path / "lobby.camera.safetensors") / 36000)
+    assert events["threshold"]["hours"] == pytest.approx(
+        load_normal(tmp_path / "lobby.camera.safetensors") / 36000
+    )
 
 
 def load_normal(path: Path) -> int:
@@ -71,10 +81,15 @@ def load_normal(path: Path) -> int:
 
 def test_the_figures_as_json(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
     table = cli("adapt", lobby, "--checkpoint", learned, *FEW, "--out", "x/a.camera.safetensors")
-    result = cli("adapt", lobby, "--checkpoint", learned, *FEW, "--out", "x/a.camera.safetensors", "--json")
+    result = cli(
+        "adapt", lobby, "--checkpoint", learned, *FEW, "--out", "x/a.camera.safetensors", "--json"
+    )
     assert result.code == 0 and len(result.out.splitlines()) == 1
     told = json.loads(result.out)
-    assert told["file"] == "x/a.camera.safetensors" and told["earlier_version"] == "x/a.v1.camera.safetensors"
+    assert (
+        told["file"] == "x/a.camera.safetensors"
+        and told["earlier_version"] == "x/a.v1.camera.safetensors"
+    )
     assert told["bytes"] == (tmp_path / "x" / "a.camera.safetensors").stat().st_size
     assert told["windows"] == [[0, 23], [0, 62], [0, 100]] and told["options"]["shots"] == 3
     for side in ("before", "after"):
@@ -88,34 +103,81 @@ def test_the_figures_as_json(cli: Cli, learned: Path, lobby: Path, tmp_path: Pat
 def test_evaluate_takes_a_camera_file(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
     assert cli("adapt", lobby, "--checkpoint", learned, *FEW).code == 0
     tree = write_tree(tmp_path / "set")
-    result = cli("evaluate", tree, "--checkpoint", "lobby.camera.safetensors", "--no-baselines", "--out", "e", *PLAIN)
+    result = cli(
+        "evaluate",
+        tree,
+        "--checkpoint",
+        "lobby.camera.safetensors",
+        "--no-baselines",
+        "--out",
+        "e",
+        *PLAIN,
+    )
     assert result.code == 0, result.err
     facts = json.loads((tmp_path / "e" / "metrics.json").read_text())
-    assert facts["checkpoint"]["sha256"] == load_checkpoint(tmp_path / "lobby.camera.safetensors").sha256
+    assert (
+        facts["checkpoint"]["sha256"]
+        == load_checkpoint(tmp_path / "lobby.camera.safetensors").sha256
+    )
 
 
-def test_poisoned_windows_are_named_with_what_took_their_place(cli: Cli, learned: Path, tmp_path: Path) -> None:
+def test_poisoned_windows_are_named_with_what_took_their_place(
+    cli: Cli, learned: Path, tmp_path: Path
+) -> None:
     write_footage(tmp_path / "lobby", footage(180, intruder=(60, 120), seed=5))
     result = cli("adapt", "lobby", "--checkpoint", learned, *FEW)
     assert result.code == 0, result.err
-    (entry,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").camera["adapted_on"]["left_out"]
+    (entry,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").camera["adapted_on"][
+        "left_out"
+    ]
     assert entry["frame"] == 92
-    assert f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['instead']} instead" in result.out
+    assert (
+        f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['instead']} instead"
+        in result.out
+    )
     assert "kept out of the threshold's footage, too: frames 4" in result.out
     alone = cli("adapt", "lobby", "--checkpoint", learned, *FEW, "--no-guard", "--force")
-    assert alone.code == 0 and "left out" not in alone.out and "windows end at frames 33, 92, 150" in alone.out
+    assert (
+        alone.code == 0
+        and "left out" not in alone.out
+        and "windows end at frames 33, 92, 150" in alone.out
+    )
 
 
 def test_options_reach_the_adaptation(cli: Cli, still: Path, lobby: Path, tmp_path: Path) -> None:
-    adam = ("--method", "adam", "--steps", 3, "--learning-rate", 0.0001, "--seed", 4, "--targets", "first")
-    result = cli("adapt", lobby, "--checkpoint", still, *FEW, *adam, "--false-alarms-per-hour", 6, "--json")
+    adam = (
+        "--method",
+        "adam",
+        "--steps",
+        3,
+        "--learning-rate",
+        0.0001,
+        "--seed",
+        4,
+        "--targets",
+        "first",
+    )
+    result = cli(
+        "adapt", lobby, "--checkpoint", still, *FEW, *adam, "--false-alarms-per-hour", 6, "--json"
+    )
     assert result.code == 0, result.err
     told = json.loads(result.out)
     used = told["options"]
-    assert (used["method"], used["steps"], used["learning_rate"], used["seed"]) == ("adam", 3, 0.0001, 4)
-    assert used["targets"] == ["encoder.block1.", "pseudo_head."] and used["false_alarms_per_hour"] == 6
+    assert (used["method"], used["steps"], used["learning_rate"], used["seed"]) == (
+        "adam",
+        3,
+        0.0001,
+        4,
+    )
+    assert (
+        used["targets"] == ["encoder.block1.", "pseudo_head."]
+        and used["false_alarms_per_hour"] == 6
+    )
     own = load_checkpoint(tmp_path / "lobby.camera.safetensors")
-    assert {name.rsplit(".", 2)[0] for name in own.camera["tensors"]} == {"encoder.block1", "pseudo_head"}
+    assert {name.rsplit(".", 2)[0] for name in own.camera["tensors"]} == {
+        "encoder.block1",
+        "pseudo_head",
+    }
     assert told["after"]["threshold"] == mpn.load(own.path).calibration(10).threshold(6).value
 
 
@@ -128,11 +190,15 @@ def test_a_model_without_step_sizes_is_adapted_by_adam(cli: Cli, still: Path, lo
 def test_a_whole_model(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
     assert cli("adapt", lobby, "--checkpoint", learned, *FEW, "--standalone").code == 0
     assert cli("adapt", lobby, "--checkpoint", learned, *FEW).code == 0
-    whole, camera = (load_checkpoint(tmp_path / f"lobby{part}.safetensors") for part in ("", ".camera"))
+    whole, camera = (
+        load_checkpoint(tmp_path / f"lobby{part}.safetensors") for part in ("", ".camera")
+    )
     assert whole.camera is None and whole.meta is None and camera.camera
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, camera.network.state_dict()[name])
-    assert [clip.tolist() for clip in whole.normal["error"]] == [clip.tolist() for clip in camera.normal["error"]]
+    assert [clip.tolist() for clip in whole.normal["error"]] == [
+        clip.tolist() for clip in camera.normal["error"]
+    ]
 
 
 def test_versions_and_rollback(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
@@ -144,10 +210,15 @@ def test_versions_and_rollback(cli: Cli, learned: Path, lobby: Path, tmp_path: P
     assert first != second and (tmp_path / "a.v1.camera.safetensors").read_bytes() == first
     result = cli("adapt", "--rollback", "--out", "a.camera.safetensors")
     assert result.code == 0
-    assert "is what a.v1.camera.safetensors was; what was there is now a.replaced1.camera.safetensors" in result.out
+    assert (
+        "is what a.v1.camera.safetensors was; what was there is now a.replaced1.camera.safetensors"
+        in result.out
+    )
     assert (tmp_path / "a.camera.safetensors").read_bytes() == first
     assert (tmp_path / "a.replaced1.camera.safetensors").read_bytes() == second
-    assert "no earlier version" in cli("adapt", "--rollback", "--out", "a.camera.safetensors").error()
+    assert (
+        "no earlier version" in cli("adapt", "--rollback", "--out", "a.camera.safetensors").error()
+    )
 
 
 def test_a_folder_of_clips_names_them(cli: Cli, learned: Path, tmp_path: Path) -> None:
@@ -158,10 +229,14 @@ def test_a_folder_of_clips_names_them(cli: Cli, learned: Path, tmp_path: Path) -
     assert "windows end at frames 1:32, 2:32" in result.out and "days: 120 frames" in result.out
 
 
-def test_a_worse_model_is_written_on_request_only(cli: Cli, lobby: Path, learned: Path, tmp_path: Path) -> None:
+def test_a_worse_model_is_written_on_request_only(
+    cli: Cli, lobby: Path, learned: Path, tmp_path: Path
+) -> None:
     base = load_checkpoint(learned)
     sizes = {name: torch.full_like(size, -0.5) for name, size in base.meta.step_sizes.items()}
-    save_checkpoint(tmp_path / "b.safetensors", replace(base, meta=replace(base.meta, step_sizes=sizes)))
+    save_checkpoint(
+        tmp_path / "b.safetensors", replace(base, meta=replace(base.meta, step_sizes=sizes))
+    )
     before = (tmp_path / "b.safetensors").read_bytes()
     meta = ("--checkpoint", "b.safetensors", "--method", "meta", *FEW)
     error = cli("adapt", lobby, *meta).error()
@@ -177,8 +252,13 @@ def test_the_released_model_is_the_default(
 ) -> None:
     monkeypatch.setattr(adapt, "RELEASED", tmp_path / "checkpoints")
     error = cli("adapt", lobby, *FEW).error()
-    assert "there is no released model" in error and "meta.safetensors: give --checkpoint FILE" in error
+    assert (
+        "there is no released model" in error
+        and "meta.safetensors: give --checkpoint FILE" in error
+    )
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "meta.safetensors").write_bytes(learned.read_bytes())
     assert cli("adapt", lobby, *FEW).code == 0
-    assert np.isfinite(load_checkpoint(tmp_path / "lobby.camera.safetensors").normal["error"][0]).all()
+    assert np.isfinite(
+        load_checkpoint(tmp_path / "lobby.camera.safetensors").normal["error"][0]
+    ).all()

@@ -1,4 +1,5 @@
-"""mpn adapt and camera files with input that cannot be used: one line, and nothing that was there is lost."""
+"""mpn adapt and camera files with input that cannot be used: one line, and nothing that was there
+is lost."""
 
 from __future__ import annotations
 
@@ -27,33 +28,51 @@ def lobby(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def made(cli: Cli, lobby: Path, tmp_path: Path) -> Path:
-    """A camera file in a folder of its own, with its base, base.safetensors, beside that folder; a clip to score."""
+    """A camera file in a folder of its own, with its base, base.safetensors, beside that folder; a
+    clip to score."""
     write_model(tmp_path / "base.safetensors")
     write_footage(tmp_path / "clip", footage(9))
-    result = cli("adapt", lobby, "--checkpoint", "base.safetensors", "--out", "cameras/a.camera.safetensors", *ADAM)
+    result = cli(
+        "adapt",
+        lobby,
+        "--checkpoint",
+        "base.safetensors",
+        "--out",
+        "cameras/a.camera.safetensors",
+        *ADAM,
+    )
     assert result.code == 0, result.err
     return tmp_path / "cameras" / "a.camera.safetensors"
 
 
-# Footage ---------------------------------------------------------------------------------------------
+# Footage
+# ---------------------------------------------------------------------------------------------
 
 
 def test_a_clip_shorter_than_a_window(cli: Cli, still: Path, tmp_path: Path) -> None:
     write_footage(tmp_path / "short", footage(4))
     error = cli("adapt", "short", "--checkpoint", still, *ADAM).error()
-    assert "short: 2 windows to adapt on, but there are 0 in 4 frames" in error and "takes 5 in a row" in error
+    assert (
+        "short: 2 windows to adapt on, but there are 0 in 4 frames" in error
+        and "takes 5 in a row" in error
+    )
     assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_more_shots_than_windows(cli: Cli, still: Path, lobby: Path, tmp_path: Path) -> None:
     error = cli("adapt", lobby, "--checkpoint", still, *ADAM, "--shots", 87).error()
-    assert "87 windows to adapt on, but there are 86 in 90 frames" in error and "take fewer" in error
+    assert (
+        "87 windows to adapt on, but there are 86 in 90 frames" in error and "take fewer" in error
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_left_to_calibrate_on(cli: Cli, still: Path, lobby: Path, tmp_path: Path) -> None:
     error = cli("adapt", lobby, "--checkpoint", still, *ADAM, "--shots", 20).error()
-    assert "of its 90 frames 20 shots leave" in error and "it takes 50: give a longer clip, or fewer shots" in error
+    assert (
+        "of its 90 frames 20 shots leave" in error
+        and "it takes 50: give a longer clip, or fewer shots" in error
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -61,8 +80,12 @@ def test_no_footage_at_all(cli: Cli, still: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.mp4").write_text("no video at all\n" * 50)
     assert "it holds nothing" in cli("adapt", "empty", "--checkpoint", still, *ADAM).error()
-    assert "nowhere: does not exist" in cli("adapt", "nowhere", "--checkpoint", still, *ADAM).error()
-    assert "notes.mp4: is no video" in cli("adapt", "notes.mp4", "--checkpoint", still, *ADAM).error()
+    assert (
+        "nowhere: does not exist" in cli("adapt", "nowhere", "--checkpoint", still, *ADAM).error()
+    )
+    assert (
+        "notes.mp4: is no video" in cli("adapt", "notes.mp4", "--checkpoint", still, *ADAM).error()
+    )
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -79,16 +102,21 @@ def test_frames_smaller_than_the_network_needs(cli: Cli, still: Path, tmp_path: 
     assert "8x12" in cli("adapt", "speck", "--checkpoint", still, *ADAM).error()
 
 
-def test_everything_anomalous(cli: Cli, still: Path, lobby: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_anomalous(
+    cli: Cli, still: Path, lobby: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mpn.guard.LIMIT", -1e9)
     error = cli("adapt", lobby, "--checkpoint", still, *ADAM).error()
     assert "all of its 2 support windows look anomalous" in error and "--no-guard" in error
 
 
-# Models ----------------------------------------------------------------------------------------------
+# Models
+# ----------------------------------------------------------------------------------------------
 
 
-def test_a_plain_model_with_the_method_of_a_meta_trained_one(cli: Cli, still: Path, lobby: Path) -> None:
+def test_a_plain_model_with_the_method_of_a_meta_trained_one(
+    cli: Cli, still: Path, lobby: Path
+) -> None:
     error = cli("adapt", lobby, "--checkpoint", still, "--method", "meta", *PLAIN).error()
     assert "was not meta-trained" in error and "--method adam" in error
 
@@ -119,15 +147,22 @@ def test_too_many_numbers_for_a_camera_file(
     error = cli("adapt", lobby, "--checkpoint", still, *ADAM, "--targets", "all").error()
     assert "numbers, 0." in error and "--targets first" in error and "--standalone" in error
     assert not list(tmp_path.iterdir())
-    assert cli("adapt", lobby, "--checkpoint", still, *ADAM, "--targets", "all", "--standalone").code == 0
+    assert (
+        cli("adapt", lobby, "--checkpoint", still, *ADAM, "--targets", "all", "--standalone").code
+        == 0
+    )
 
 
-# Camera files ----------------------------------------------------------------------------------------
+# Camera files
+# ----------------------------------------------------------------------------------------
 
 
 def test_a_camera_file_cut_in_half(cli: Cli, made: Path) -> None:
     made.write_bytes(made.read_bytes()[: made.stat().st_size // 2])
-    assert "a.camera.safetensors is not a whole safetensors file" in cli("score", "clip", "--checkpoint", made).error()
+    assert (
+        "a.camera.safetensors is not a whole safetensors file"
+        in cli("score", "clip", "--checkpoint", made).error()
+    )
 
 
 def test_a_base_that_is_gone(cli: Cli, made: Path, tree: Path) -> None:
@@ -151,7 +186,8 @@ def test_a_base_that_is_another_model_or_cut_short(cli: Cli, made: Path) -> None
     assert cli("score", "clip", "--checkpoint", made, *PLAIN).code == 0
 
 
-# Writing ---------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------
 
 
 def test_a_full_disk_keeps_what_was_there(
@@ -195,7 +231,9 @@ def test_the_base_is_not_written_over(cli: Cli, lobby: Path, tmp_path: Path) -> 
     before = write_model(tmp_path / "a.safetensors").read_bytes()
     arguments = ("--checkpoint", "a.safetensors", "--standalone", "--out", "./a.safetensors")
     assert "is the model that was adapted" in cli("adapt", lobby, *ADAM, *arguments).error()
-    assert (tmp_path / "a.safetensors").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "a.safetensors").read_bytes() == before and len(
+        list(tmp_path.iterdir())
+    ) == 1
 
 
 def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path: Path) -> None:
@@ -206,7 +244,8 @@ def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path
     assert contents(tmp_path) == before
 
 
-# Wrong use -------------------------------------------------------------------------------------------
+# Wrong use
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -214,10 +253,16 @@ def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path
     [
         ((), "SOURCE, normal footage to adapt on, is missing"),
         (("--rollback",), "--out FILE, what to put back, is missing"),
-        (("lobby", "--out", "a.safetensors"), "the name of a camera file ends in .camera.safetensors"),
+        (
+            ("lobby", "--out", "a.safetensors"),
+            "the name of a camera file ends in .camera.safetensors",
+        ),
         (("lobby", "--out", "a.pt", "--standalone"), "the name of a model ends in .safetensors"),
         (("--rollback", "--out", "a.camera.safetensors", "--shots", "3"), "--shots has no effect"),
-        (("--rollback", "--out", "a.camera.safetensors", "--no-guard", "--fps", "3"), "--no-guard has no effect"),
+        (
+            ("--rollback", "--out", "a.camera.safetensors", "--no-guard", "--fps", "3"),
+            "--no-guard has no effect",
+        ),
         (("lobby", "--shots", "0"), "a whole number above 0"),
         (("lobby", "--steps", "-1"), "a whole number above 0"),
         (("lobby", "--learning-rate", "nan"), "a number above 0"),

@@ -23,7 +23,11 @@ PLAIN = ("--precision", "float32", "--fps", "10")
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def write_jpegs(folder: Path, count: int) -> Path:
@@ -43,7 +47,8 @@ class Bomb:
         return os.mkdir, ("boom",)
 
 
-# Folders and videos ----------------------------------------------------------------------------------
+# Folders and videos
+# ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
@@ -83,7 +88,9 @@ def test_a_text_file_called_mp4(cli: Cli, still: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_text_file_called_mp4_is_left_out_on_request(cli: Cli, still: Path, tmp_path: Path) -> None:
+def test_a_text_file_called_mp4_is_left_out_on_request(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "b.mp4").write_text("no video at all\n" * 50)
     write_film(tmp_path / "clips" / "a.avi", footage(30))
@@ -91,20 +98,28 @@ def test_a_text_file_called_mp4_is_left_out_on_request(cli: Cli, still: Path, tm
     assert trained.code == 0 and "left out: clips/b.mp4" in trained.err
 
 
-def test_one_bad_video_does_not_stop_the_scoring_of_others(cli: Cli, still: Path, tmp_path: Path) -> None:
+def test_one_bad_video_does_not_stop_the_scoring_of_others(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "b.mp4").write_text("no video at all\n" * 50)
     (tmp_path / "clips" / "c.mp4").write_bytes(b"")
     write_film(tmp_path / "clips" / "a.avi", footage(30))
     scored = cli("score", "clips", "nowhere", "--checkpoint", still)
     assert scored.code == 0 and "left out: clips/b.mp4" in scored.err
-    assert "1 of 4 sources scored" in scored.out and "clips/c.mp4 not scored: clips/c.mp4: is empty" in scored.out
+    assert (
+        "1 of 4 sources scored" in scored.out
+        and "clips/c.mp4 not scored: clips/c.mp4: is empty" in scored.out
+    )
     summary = json.loads((tmp_path / "runs" / "score" / "summary.json").read_text())
     assert [entry["scored"] for entry in summary] == [True, False, False, False]
     assert "is no video" in summary[1]["reason"] and "does not exist" in summary[3]["reason"]
     assert "is no video" in cli("score", "clips", "--checkpoint", still, "--strict").error()
     (tmp_path / "clips" / "a.avi").unlink()
-    assert "none of the 3 sources could be read" in cli("score", "clips", "nowhere", "--checkpoint", still).error()
+    assert (
+        "none of the 3 sources could be read"
+        in cli("score", "clips", "nowhere", "--checkpoint", still).error()
+    )
 
 
 @pytest.fixture
@@ -121,7 +136,9 @@ def test_a_zero_byte_jpg_stops_training(cli: Cli, holed: Path, tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
-def test_a_zero_byte_jpg_is_trained_around_on_request(cli: Cli, holed: Path, tmp_path: Path) -> None:
+def test_a_zero_byte_jpg_is_trained_around_on_request(
+    cli: Cli, holed: Path, tmp_path: Path
+) -> None:
     result = cli("train", "holed", *TINY, "--out", "run", "--skip-bad")
     assert result.code == 0 and "frame 15 (015.jpg) is left out" in result.err
     # 30 frames, 4 of them held out: targets 4-14 and, after the bad frame 15, 20-25.
@@ -135,16 +152,25 @@ def test_a_zero_byte_jpg_is_trained_around_on_request(cli: Cli, holed: Path, tmp
 def test_a_zero_byte_jpg_stops_strict_scoring_with_the_rows_before_it(
     cli: Cli, holed: Path, still: Path, tmp_path: Path
 ) -> None:
-    assert "frame 15 (015.jpg) is empty" in cli("score", "holed", "--checkpoint", still, "--strict", *PLAIN).error()
+    assert (
+        "frame 15 (015.jpg) is empty"
+        in cli("score", "holed", "--checkpoint", still, "--strict", *PLAIN).error()
+    )
     folder = tmp_path / "runs" / "score" / "holed"
     found = json.loads((folder / "events.json").read_text())
     rows = (folder / "scores.csv").read_text().splitlines()[1:]
     assert found["complete"] is False and 10 <= found["frames"] == len(rows) <= 15
 
 
-def test_a_zero_byte_jpg_is_scored_around_and_said(cli: Cli, holed: Path, still: Path, tmp_path: Path) -> None:
+def test_a_zero_byte_jpg_is_scored_around_and_said(
+    cli: Cli, holed: Path, still: Path, tmp_path: Path
+) -> None:
     result = cli("score", "holed", "--checkpoint", still, *PLAIN)
-    assert result.code == 0 and "1 frames could not be used" in result.out and "frame 15 (015.jpg)" in result.out
+    assert (
+        result.code == 0
+        and "1 frames could not be used" in result.out
+        and "frame 15 (015.jpg)" in result.out
+    )
     folder = tmp_path / "runs" / "score" / "holed"
     found = json.loads((folder / "events.json").read_text())
     assert found["complete"] is True and found["frames"] == 30
@@ -171,7 +197,8 @@ def test_frames_smaller_than_the_network_needs(cli: Cli, still: Path, tmp_path: 
     assert "smaller than the network needs" in cli("train", "speck", "--size", "8x8").error()
 
 
-# Labels ----------------------------------------------------------------------------------------------
+# Labels
+# ----------------------------------------------------------------------------------------------
 
 
 def test_labels_one_frame_short(cli: Cli, tree: Path, still: Path, tmp_path: Path) -> None:
@@ -200,14 +227,20 @@ def test_no_labels(cli: Cli, tree: Path, still: Path, tmp_path: Path) -> None:
 
 def test_scores_that_do_not_fit(cli: Cli, tree: Path, tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
-    assert "video '01': found no file in theirs" in cli("evaluate", tree, "--scores", "theirs").error()
+    assert (
+        "video '01': found no file in theirs" in cli("evaluate", tree, "--scores", "theirs").error()
+    )
     for name, count in (("01", 24), ("02", 25), ("03", 24)):
         (tmp_path / "theirs" / f"{name}.txt").write_text("0.5\n" * count)
-    assert "02.txt: 25 scores, but the video has 24 frames" in cli("evaluate", tree, "--scores", "theirs").error()
+    assert (
+        "02.txt: 25 scores, but the video has 24 frames"
+        in cli("evaluate", tree, "--scores", "theirs").error()
+    )
     assert not (tmp_path / "runs").exists()
 
 
-# Checkpoints -----------------------------------------------------------------------------------------
+# Checkpoints
+# -----------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_cut_in_half(cli: Cli, still: Path, tmp_path: Path) -> None:
@@ -220,7 +253,10 @@ def test_a_checkpoint_cut_in_half(cli: Cli, still: Path, tmp_path: Path) -> None
 
 def test_a_missing_checkpoint(cli: Cli, tmp_path: Path) -> None:
     write_footage(tmp_path / "clip", footage(9))
-    assert "there is no checkpoint none.safetensors" in cli("score", "clip", "--checkpoint", "none.safetensors").error()
+    assert (
+        "there is no checkpoint none.safetensors"
+        in cli("score", "clip", "--checkpoint", "none.safetensors").error()
+    )
     assert "is a folder" in cli("score", "clip", "--checkpoint", tmp_path).error()
 
 
@@ -241,14 +277,19 @@ def test_tensors_of_another_preset(cli: Cli, still: Path, tmp_path: Path) -> Non
         tensors = {name: theirs.get_tensor(name) for name in theirs.keys()}  # noqa: SIM118 (not a dict)
         save_file(tensors, tmp_path / "mixed.safetensors", metadata=mine.metadata())
     write_footage(tmp_path / "clip", footage(9))
-    assert "mixed.safetensors does not fit preset" in cli("score", "clip", "--checkpoint", "mixed.safetensors").error()
+    assert (
+        "mixed.safetensors does not fit preset"
+        in cli("score", "clip", "--checkpoint", "mixed.safetensors").error()
+    )
 
 
 def test_a_pickle_as_checkpoint_is_not_opened(cli: Cli, tmp_path: Path) -> None:
     write_footage(tmp_path / "clip", footage(9))
     for name in ("bomb.safetensors", "bomb.pt"):
         (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
-        assert "pickled files are never opened" in cli("score", "clip", "--checkpoint", name).error()
+        assert (
+            "pickled files are never opened" in cli("score", "clip", "--checkpoint", name).error()
+        )
     assert not (tmp_path / "boom").exists()
     pickle.loads((tmp_path / "bomb.pt").read_bytes())
     assert (tmp_path / "boom").exists()  # it would have gone off
@@ -267,7 +308,9 @@ def test_a_run_of_another_preset_is_not_resumed(cli: Cli, tree: Path, tmp_path: 
     before = contents(tmp_path / "run")
     changed = cli("train", tree, *TINY, "--out", "run", "--resume", "--preset", "base").error()
     assert "state.pt" in changed and "'small'" in changed and "'base'" in changed
-    longer = cli("train", tree, *TINY[:-4], "--epochs", 2, *TINY[-2:], "--out", "run", "--resume").error()
+    longer = cli(
+        "train", tree, *TINY[:-4], "--epochs", 2, *TINY[-2:], "--out", "run", "--resume"
+    ).error()
     assert "epochs 1, here 2" in longer
     assert contents(tmp_path / "run") == before
 
@@ -277,10 +320,13 @@ def test_nothing_to_resume(cli: Cli, tree: Path) -> None:
     assert "nothing to resume: there is no run/state.pt" in error
 
 
-# Places to write to ----------------------------------------------------------------------------------
+# Places to write to
+# ----------------------------------------------------------------------------------
 
 
-def test_a_file_in_the_way_of_the_results(cli: Cli, tree: Path, still: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_way_of_the_results(
+    cli: Cli, tree: Path, still: Path, tmp_path: Path
+) -> None:
     (tmp_path / "taken").write_text("mine")
     write_footage(tmp_path / "clip", footage(9))
     assert "taken" in cli("score", "clip", "--checkpoint", still, "--out", "taken", *PLAIN).error()
@@ -307,7 +353,11 @@ def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_full_disk_while_training_keeps_the_earlier_state(
-    cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    cli: Cli,
+    tree: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     assert cli("train", tree, *TINY, "--out", "run").code == 0
     before = contents(tmp_path / "run")
@@ -323,7 +373,10 @@ def test_a_full_disk_while_scoring_keeps_the_rows(cli: Cli, still: Path, tmp_pat
     write_footage(tmp_path / "clip", footage(9))
     (tmp_path / "runs" / "score" / "clip").mkdir(parents=True)
     (tmp_path / "runs" / "score" / "clip" / "scores.csv").symlink_to("/dev/full")
-    assert "scores.csv: No space left on device" in cli("score", "clip", "--checkpoint", still, *PLAIN).error()
+    assert (
+        "scores.csv: No space left on device"
+        in cli("score", "clip", "--checkpoint", still, *PLAIN).error()
+    )
 
 
 @pytest.fixture
@@ -331,7 +384,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 kB."""
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip("file systems cannot be mounted here: " + made.stderr.decode().strip())
     yield place
@@ -341,7 +396,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_small_disk_while_training(cli: Cli, tree: Path, small_disk: Path) -> None:
     error = cli("train", tree, *TINY, "--out", small_disk / "run").error()
     assert "state.pt" in error and "the disk is full" in error
-    assert {path.name for path in (small_disk / "run").iterdir()} <= {"config.json", "log.jsonl"}  # nothing half done
+    # nothing half done
+    assert {path.name for path in (small_disk / "run").iterdir()} <= {"config.json", "log.jsonl"}
 
 
 def test_a_limit_on_file_sizes_while_training(cli: Cli, tree: Path, tmp_path: Path) -> None:
@@ -352,4 +408,5 @@ def test_a_limit_on_file_sizes_while_training(cli: Cli, tree: Path, tmp_path: Pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "cannot write run/state.pt" in error
-    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"config.json", "log.jsonl"}  # nothing half done
+    # nothing half done
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"config.json", "log.jsonl"}

@@ -15,14 +15,18 @@ LENGTH = 30
 TRUTH = {f"{k:02d}": np.arange(LENGTH) // (5 + k) % 2 == 1 for k in range(6)}
 
 
-def write_run(folder: Path, quality: float, seed: int, labels: bool = True) -> dict[str, np.ndarray]:
+def write_run(
+    folder: Path, quality: float, seed: int, labels: bool = True
+) -> dict[str, np.ndarray]:
     """Scores as evaluate writes them, with its labels.csv."""
     rng = np.random.default_rng(seed)
     scores = {video: rng.normal(size=LENGTH) + quality * y for video, y in TRUTH.items()}
     (folder / "scores").mkdir(parents=True)
     for video, values in scores.items():
         rows = [f"{k},nan,{value!r}" for k, value in enumerate(values.tolist())]
-        (folder / "scores" / f"{video}.csv").write_text("\n".join(["frame,time,score", *rows]) + "\n")
+        (folder / "scores" / f"{video}.csv").write_text(
+            "\n".join(["frame,time,score", *rows]) + "\n"
+        )
     rows = [f"{video},{k},{k + 1}" for video, y in TRUTH.items() for k in np.flatnonzero(y)]
     if labels:
         (folder / "labels.csv").write_text("\n".join(["video,start,end", *rows]) + "\n")
@@ -40,7 +44,9 @@ def runs(tmp_path: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def auc(scores: dict[str, np.ndarray]) -> float:
-    return roc_auc_score(np.concatenate(list(TRUTH.values())), np.concatenate(list(scores.values())))
+    return roc_auc_score(
+        np.concatenate(list(TRUTH.values())), np.concatenate(list(scores.values()))
+    )
 
 
 def test_which_is_better(cli: Cli, runs: dict) -> None:
@@ -53,14 +59,19 @@ def test_which_is_better(cli: Cli, runs: dict) -> None:
 
 
 def test_several_seeds_as_json_and_as_a_file(cli: Cli, runs: dict, tmp_path: Path) -> None:
-    result = cli("compare", "mine-*", "poor", "--protocol", "absolute", "--json", "--out", "found/c.json")
+    result = cli(
+        "compare", "mine-*", "poor", "--protocol", "absolute", "--json", "--out", "found/c.json"
+    )
     assert result.code == 0, result.err
     found = json.loads(result.out)
     assert found == json.loads((tmp_path / "found" / "c.json").read_text())
     each = [auc(runs["mine-0"]), auc(runs["mine-1"])]
     assert found["systems"][0]["each"] == pytest.approx(each)
     assert found["systems"][0]["micro_auc"] == pytest.approx(np.mean(each))
-    assert found["folders"] == {"mine-*": ["mine-0/scores", "mine-1/scores"], "poor": ["poor/scores"]}
+    assert found["folders"] == {
+        "mine-*": ["mine-0/scores", "mine-1/scores"],
+        "poor": ["poor/scores"],
+    }
     assert found["labels"]["anomalous"] == sum(int(y.sum()) for y in TRUTH.values())
     assert found["differences"][0]["better"] == "mine-*" and found["versions"]["mpn"]
 
@@ -79,14 +90,21 @@ def test_the_data_set_s_own_labels(cli: Cli, tree: Path, tmp_path: Path) -> None
     result = cli("compare", "a", "b", "--data", tree, "--protocol", "absolute", "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out)
-    y = np.concatenate([(np.arange(24) >= start) & (np.arange(24) < end) for start, end in labels.values()])
+    y = np.concatenate(
+        [(np.arange(24) >= start) & (np.arange(24) < end) for start, end in labels.values()]
+    )
     for entry in found["systems"]:
-        expected = roc_auc_score(y, np.concatenate([scores[entry["name"], video] for video in labels]))
+        expected = roc_auc_score(
+            y, np.concatenate([scores[entry["name"], video] for video in labels])
+        )
         assert entry["micro_auc"] == pytest.approx(expected)
     assert found["labels"]["anomalous"] == 14 and found["labels"]["source"].endswith("labels.csv")
     assert "give the data set that was scored with --data" in cli("compare", "a", "b").error()
     np.save(tmp_path / "b" / "02.npy", np.zeros(23))
-    assert "b/02.npy: 23 scores, but the video has 24 frames" in cli("compare", "a", "b", "--data", tree).error()
+    assert (
+        "b/02.npy: 23 scores, but the video has 24 frames"
+        in cli("compare", "a", "b", "--data", tree).error()
+    )
 
 
 def test_what_it_refuses(cli: Cli, runs: dict, tmp_path: Path) -> None:
@@ -95,7 +113,10 @@ def test_what_it_refuses(cli: Cli, runs: dict, tmp_path: Path) -> None:
     assert cli("compare", "mine-0", "poor", "--layout", "ucsd").code == 2
     assert cli("compare", "mine-0", "poor", "--protocol", "live").code == 2
     assert "missing: does not exist" in cli("compare", "mine-0", "missing").error()
-    assert "column error; all have: score" in cli("compare", "mine-0", "poor", "--score", "error").error()
+    assert (
+        "column error; all have: score"
+        in cli("compare", "mine-0", "poor", "--score", "error").error()
+    )
     labels = tmp_path / "mine-1" / "labels.csv"
     labels.write_text(labels.read_text() + "05,0,1\n")
     assert "the labels differ: " in cli("compare", "mine-0", "mine-1").error()

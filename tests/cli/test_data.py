@@ -48,7 +48,10 @@ def cameras(root: Path, *scenes: str, clips: int = 2) -> Path:
 def tree_of(root: str, *videos: tuple[str, str]) -> DatasetTree:
     """A tree of training videos, (scene, name)."""
     return DatasetTree(
-        Path(root), "scenes", tuple(Video(name, Path(root) / scene / name, scene) for scene, name in videos), ()
+        Path(root),
+        "scenes",
+        tuple(Video(name, Path(root) / scene / name, scene) for scene, name in videos),
+        (),
     )
 
 
@@ -65,7 +68,12 @@ def test_one_data_set_is_a_word_and_several_are_a_list() -> None:
 
 def test_options_stand_between_and_after_data_sets() -> None:
     found = parsed("a", "b", "--skip-bad", "--fps", "25")
-    assert (list(found.data), found.skip_bad, found.fps, found.layout) == (["a", "b"], True, 25.0, None)
+    assert (list(found.data), found.skip_bad, found.fps, found.layout) == (
+        ["a", "b"],
+        True,
+        25.0,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,14 +85,18 @@ def test_options_stand_between_and_after_data_sets() -> None:
         (["b", "./a", "c/.."], "b+a+{here}"),
     ],
 )
-def test_the_name_of_several_is_theirs_joined(data: list[str], name: str, tmp_path: Path, monkeypatch) -> None:
+def test_the_name_of_several_is_theirs_joined(
+    data: list[str], name: str, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert data_name(parsed(*data)) == name.format(here=tmp_path.name)
     if len(data) == 1:
         assert data_name(parsed(*data, several=False)) == name
 
 
-def test_one_data_set_opens_alike_either_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_data_set_opens_alike_either_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = cameras(tmp_path / "cams", "gate", "hall")
     tree = open_data(parsed(root, several=False))
     said = capsys.readouterr().err
@@ -108,30 +120,45 @@ def test_several_data_sets_are_merged_in_order_each_announced(
 
 
 def test_cameras_of_one_name_in_two_data_sets_stay_two(tmp_path: Path) -> None:
-    first, second = cameras(tmp_path / "north", "gate", "hall"), cameras(tmp_path / "south", "hall", "yard")
+    first, second = (
+        cameras(tmp_path / "north", "gate", "hall"),
+        cameras(tmp_path / "south", "hall", "yard"),
+    )
     videos = training_videos(open_data_list(parsed(first, second)))
     assert table(videos) == [
-        ("gate", "gate_0"), ("gate", "gate_1"), ("north-hall", "north-hall_0"), ("north-hall", "north-hall_1"),
-        ("south-hall", "south-hall_0"), ("south-hall", "south-hall_1"), ("yard", "yard_0"), ("yard", "yard_1"),
-    ]  # fmt: skip
+        ("gate", "gate_0"),
+        ("gate", "gate_1"),
+        ("north-hall", "north-hall_0"),
+        ("north-hall", "north-hall_1"),
+        ("south-hall", "south-hall_0"),
+        ("south-hall", "south-hall_1"),
+        ("yard", "yard_0"),
+        ("yard", "yard_1"),
+    ]
     assert [video.path.parent.parent for video in videos] == [first] * 4 + [second] * 4
 
 
 def test_videos_of_one_name_in_cameras_of_different_names() -> None:
-    videos = training_videos([tree_of("ped2", ("ped2", "01"), ("ped2", "02")), tree_of("avenue", ("avenue", "01"))])
+    videos = training_videos(
+        [tree_of("ped2", ("ped2", "01"), ("ped2", "02")), tree_of("avenue", ("avenue", "01"))]
+    )
     assert table(videos) == [("ped2", "ped2-01"), ("ped2", "02"), ("avenue", "avenue-01")]
 
 
 def test_data_sets_in_folders_of_one_name() -> None:
     given = [tree_of(f"{place}/scenes", ("hall", "a")) for place in "xyz"]
     assert table(training_videos(given)) == [
-        ("scenes-hall", "scenes-a"), ("scenes-2-hall", "scenes-2-a"), ("scenes-3-hall", "scenes-3-a")
-    ]  # fmt: skip
+        ("scenes-hall", "scenes-a"),
+        ("scenes-2-hall", "scenes-2-a"),
+        ("scenes-3-hall", "scenes-3-a"),
+    ]
 
 
 def test_names_that_still_coincide_are_an_error_not_one_camera() -> None:
     given = [tree_of("x", ("hall", "a")), tree_of("y", ("hall", "b"), ("x-hall", "c"))]
-    with pytest.raises(DataError, match="a scene of two of the data sets would be called x-hall; rename"):
+    with pytest.raises(
+        DataError, match="a scene of two of the data sets would be called x-hall; rename"
+    ):
         training_videos(given)
 
 

@@ -1,4 +1,5 @@
-"""mpn demo: training, evaluation and scoring in one go, on a demo set and a network of a thousandth the size."""
+"""mpn demo: training, evaluation and scoring in one go, on a demo set and a network of a thousandth
+the size."""
 
 from __future__ import annotations
 
@@ -19,10 +20,19 @@ from tests.cli.conftest import Cli
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """One camera, a few dozen frames a clip; a network of 4 channels for frames of 32x48."""
     made = functools.partial(
-        write_demo, scenes=1, training=2, validation=1, testing=2, length=44, test_length=24, size=(80, 120)
+        write_demo,
+        scenes=1,
+        training=2,
+        validation=1,
+        testing=2,
+        length=44,
+        test_length=24,
+        size=(80, 120),
     )
     monkeypatch.setattr("mpn.cli.data.write_demo", made)
-    monkeypatch.setitem(PRESETS, "small", replace(PRESETS["small"], height=32, width=48, channels=4))
+    monkeypatch.setitem(
+        PRESETS, "small", replace(PRESETS["small"], height=32, width=48, channels=4)
+    )
 
 
 @pytest.mark.usefixtures("small")
@@ -35,7 +45,11 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     assert (out / "score" / "01_01" / "overlay.webm").stat().st_size > 0
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["videos"] == 2
     assert "score (region score)" in first.out  # the table
-    for place in ("runs/demo/evaluate/report.html", "runs/demo/train/model.safetensors", "data/demo/"):
+    for place in (
+        "runs/demo/evaluate/report.html",
+        "runs/demo/train/model.safetensors",
+        "data/demo/",
+    ):
         assert place in first.out and (tmp_path / place).exists()
     weights = load_checkpoint(out / "train" / "model.safetensors")
     assert weights.fps == 10
@@ -43,7 +57,10 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     again = cli("demo", "--minutes", 0.001)
     assert again.code == 0, again.err
     assert "going on with the training" in again.err
-    assert load_checkpoint(out / "train" / "model.safetensors").training["steps"] == weights.training["steps"]
+    assert (
+        load_checkpoint(out / "train" / "model.safetensors").training["steps"]
+        == weights.training["steps"]
+    )
 
 
 @pytest.mark.usefixtures("small")
@@ -61,7 +78,9 @@ def test_train_and_evaluate_take_the_demo_set_by_default(cli: Cli, tmp_path: Pat
     trained = cli("train", "--epochs", 1, "--precision", "float32")
     assert trained.out == "runs/demo-small-0/model.safetensors\n"
     assert "data/demo: frames layout, 2 training and 2 test videos" in trained.err
-    evaluated = cli("evaluate", "--checkpoint", "runs/demo-small-0/model.safetensors", "--no-baselines")
+    evaluated = cli(
+        "evaluate", "--checkpoint", "runs/demo-small-0/model.safetensors", "--no-baselines"
+    )
     assert evaluated.code == 0, evaluated.err
     rows = (tmp_path / "runs" / "evaluate-demo" / "scores" / "01_01.csv").read_text().splitlines()
     assert rows[11].startswith("10,1.0,")  # its 10 frames a second are known

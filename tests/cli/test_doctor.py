@@ -34,10 +34,18 @@ def test_a_header_a_table_and_findings(cli: Cli, recordings: Path) -> None:
     assert lines[2] == "labels: intervals of labels.csv, 5 of 50 frames anomalous"
     table = [line.split() for line in lines[4:7]]
     assert table[0] == ["video", "frames", "size", "frames/s", "length", "on", "disk"]
-    assert table[1][:5] == ["a", "30", "96x64", "10", "0:03.0"] and table[2][:5] == ["b", "20", "96x64", "10", "0:02.0"]
+    assert table[1][:5] == ["a", "30", "96x64", "10", "0:03.0"] and table[2][:5] == [
+        "b",
+        "20",
+        "96x64",
+        "10",
+        "0:02.0",
+    ]
     findings = lines[8:-2]
     assert findings[0].startswith("warning: set: labels.csv makes test videos of all 2")
-    assert findings[2].startswith("warning: a: 5 frames of 30 are black, the first: frame 10 (1.0 s)")
+    assert findings[2].startswith(
+        "warning: a: 5 frames of 30 are black, the first: frame 10 (1.0 s)"
+    )
     assert all(line.startswith(("error: ", "warning: ", "note: ")) for line in findings[::2])
     assert all(line.startswith("  mend: ") for line in findings[1::2])
     assert lines[-1] == "2 warnings, 2 notes"
@@ -64,14 +72,20 @@ def test_nothing_found_is_said(cli: Cli, tmp_path: Path) -> None:
 
 def test_options_reach_the_library(cli: Cli, tmp_path: Path) -> None:
     write_footage(tmp_path / "clip", footage(20))
-    assert [one["kind"] for one in json.loads(cli("doctor", "clip", "--json").out)["findings"]][0] == "no-rate"
+    assert [one["kind"] for one in json.loads(cli("doctor", "clip", "--json").out)["findings"]][
+        0
+    ] == "no-rate"
     printed = json.loads(cli("doctor", "clip", "--json", "--fps", 5).out)
-    assert printed["videos"][0]["seconds"] == 4 and printed["findings"][0]["kind"] == "little-footage"
+    assert (
+        printed["videos"][0]["seconds"] == 4 and printed["findings"][0]["kind"] == "little-footage"
+    )
     assert "no data set found" in cli("doctor", "clip", "--layout", "ucsd").error()
     assert "no test videos" in cli("doctor", "clip", "--labels", "clip").out
 
 
-def test_many_videos_make_a_short_table_and_many_findings_of_a_kind_few_lines(cli: Cli, tmp_path: Path) -> None:
+def test_many_videos_make_a_short_table_and_many_findings_of_a_kind_few_lines(
+    cli: Cli, tmp_path: Path
+) -> None:
     film = footage(6)
     film[3] = 0
     for scene in ("01", "02"):
@@ -82,8 +96,12 @@ def test_many_videos_make_a_short_table_and_many_findings_of_a_kind_few_lines(cl
     table = result.out.split("\n\n")[1].splitlines()
     assert len(table) == 3
     assert table[1].split()[:6] == ["training", "scene", "01", "(20", "videos)", "120"]
-    black = [line for line in result.out.splitlines() if line.startswith("warning: ") and "black" in line]
-    assert len(black) == 4 and black[3].startswith("warning: 37 more of that (black; --json has all): training/01_003")
+    black = [
+        line for line in result.out.splitlines() if line.startswith("warning: ") and "black" in line
+    ]
+    assert len(black) == 4 and black[3].startswith(
+        "warning: 37 more of that (black; --json has all): training/01_003"
+    )
     kinds = [one["kind"] for one in json.loads(cli("doctor", "set", "--json").out)["findings"]]
     assert kinds.count("black") == 40
 
@@ -95,7 +113,9 @@ def test_what_cannot_be_read_fails(cli: Cli, tmp_path: Path) -> None:
     assert cli("doctor").code == 2
 
 
-def test_interrupted_it_prints_what_it_saw(cli: Cli, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_it_prints_what_it_saw(
+    cli: Cli, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inside = doctor.read_clip
 
     def read(clip, **options) -> None:

@@ -51,9 +51,17 @@ def evaluated(tree: Path, still: Path, tmp_path_factory: pytest.TempPathFactory)
 def test_metrics_agree_with_the_score_files(evaluated: Path) -> None:
     found = json.loads((evaluated / "metrics.json").read_text())
     assert (found["frames"], found["anomalous"], found["videos"]) == (60, 14, 3)
-    for name, sign in (("score", 1), ("error", 1), ("pseudo", 1), ("psnr_db", -1), ("compactness", 1)):
+    for name, sign in (
+        ("score", 1),
+        ("error", 1),
+        ("pseudo", 1),
+        ("psnr_db", -1),
+        ("compactness", 1),
+    ):
         expected = roc_auc_score(truth(), sign * column(evaluated / "scores", name))
-        assert found["scores"][name]["absolute"]["micro_auc"] == pytest.approx(expected, abs=1e-9), name
+        assert found["scores"][name]["absolute"]["micro_auc"] == pytest.approx(
+            expected, abs=1e-9
+        ), name
     # The intruder jumps every frame, and the model expects that nothing does.
     assert found["scores"]["error"]["absolute"]["micro_auc"] > 0.9
     assert set(found["baselines"]) >= {"frame_difference"} or found["baselines"]
@@ -63,7 +71,10 @@ def test_metrics_name_what_they_depend_on(evaluated: Path, tree: Path, still: Pa
     found = json.loads((evaluated / "metrics.json").read_text())
     assert found["data"] == {"root": str(tree), "layout": "frames"}
     assert found["labels"]["source"].endswith("labels.csv") and found["labels"]["anomalous"] == 14
-    assert found["labels"]["sha256"] == hashlib.sha256((tree / "testing" / "labels.csv").read_bytes()).hexdigest()
+    assert (
+        found["labels"]["sha256"]
+        == hashlib.sha256((tree / "testing" / "labels.csv").read_bytes()).hexdigest()
+    )
     assert found["checkpoint"]["sha256"] == hashlib.sha256(still.read_bytes()).hexdigest()
     assert found["precision"] == "float32" and found["recipe"]["smoothing"] == 0.3
 
@@ -72,7 +83,9 @@ def test_score_files_have_a_row_a_frame(evaluated: Path) -> None:
     with (evaluated / "scores" / "01.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["frame"]) for row in rows] == list(range(24))
-    assert [float(row["time"]) for row in rows] == pytest.approx([frame / 10 for frame in range(24)])
+    assert [float(row["time"]) for row in rows] == pytest.approx(
+        [frame / 10 for frame in range(24)]
+    )
     assert [row["score"] for row in rows[:4]] == ["nan"] * 4
     assert np.isfinite([float(row["score"]) for row in rows[4:]]).all()
 
@@ -83,10 +96,16 @@ def test_every_video_has_a_picture(evaluated: Path) -> None:
     assert all(cv2.imread(str(picture)).std() > 0 for picture in pictures)
 
 
-def test_its_own_scores_give_the_same_figures(cli: Cli, evaluated: Path, tree: Path, tmp_path: Path) -> None:
-    result = cli("evaluate", tree, "--scores", evaluated / "scores", "--out", "again", "--no-baselines")
+def test_its_own_scores_give_the_same_figures(
+    cli: Cli, evaluated: Path, tree: Path, tmp_path: Path
+) -> None:
+    result = cli(
+        "evaluate", tree, "--scores", evaluated / "scores", "--out", "again", "--no-baselines"
+    )
     assert result.code == 0, result.err
-    one, two = (json.loads((out / "metrics.json").read_text()) for out in (evaluated, tmp_path / "again"))
+    one, two = (
+        json.loads((out / "metrics.json").read_text()) for out in (evaluated, tmp_path / "again")
+    )
     assert two["scores"] == one["scores"]
     assert two["baselines"] == {} and two["scores_from"] == str(evaluated / "scores")
     assert "scores/" not in result.out.splitlines()[-1]  # none were written
@@ -99,7 +118,9 @@ def test_anyones_scores_as_npy_and_txt(cli: Cli, tree: Path, tmp_path: Path) -> 
     np.save(tmp_path / "theirs" / "01.npy", scores[0])
     (tmp_path / "theirs" / "02.txt").write_text("\n".join(map(repr, scores[1].tolist())) + "\n")
     np.save(tmp_path / "theirs" / "03.npy", scores[2])
-    result = cli("evaluate", tree, "--scores", "theirs", "--out", "results", "--no-baselines", "--json")
+    result = cli(
+        "evaluate", tree, "--scores", "theirs", "--out", "results", "--no-baselines", "--json"
+    )
     assert result.code == 0, result.err
     labels = np.zeros((3, 24), bool)
     labels[0, 10:18] = labels[2, 14:20] = True
@@ -111,18 +132,26 @@ def test_anyones_scores_as_npy_and_txt(cli: Cli, tree: Path, tmp_path: Path) -> 
 
 
 def test_the_table_shows_the_figures(cli: Cli, evaluated: Path, tree: Path) -> None:
-    result = cli("evaluate", tree, "--scores", evaluated / "scores", "--out", "again", "--no-baselines")
+    result = cli(
+        "evaluate", tree, "--scores", evaluated / "scores", "--out", "again", "--no-baselines"
+    )
     found = json.loads((evaluated / "metrics.json").read_text())
     row = next(line for line in result.out.splitlines() if line.startswith("PSNR"))
-    shares = [found["scores"]["psnr_db"][name]["micro_auc"] for name in ("absolute", "causal", "paper")]
+    shares = [
+        found["scores"]["psnr_db"][name]["micro_auc"] for name in ("absolute", "causal", "paper")
+    ]
     assert row.split()[1:] == [f"{100 * share:.1f}" for share in shares]
     assert "14 of 72 frames anomalous" in result.out
 
 
-def test_a_test_video_shorter_than_a_window_is_left_out(cli: Cli, tree: Path, still: Path, tmp_path: Path) -> None:
+def test_a_test_video_shorter_than_a_window_is_left_out(
+    cli: Cli, tree: Path, still: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tree, tmp_path / "set")
     write_footage(tmp_path / "set" / "testing" / "frames" / "04", footage(3))
-    result = cli("evaluate", "set", "--checkpoint", still, "--out", "results", "--no-baselines", *PLAIN)
+    result = cli(
+        "evaluate", "set", "--checkpoint", still, "--out", "results", "--no-baselines", *PLAIN
+    )
     assert result.code == 0, result.err
     found = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert found["videos_without_scores"] == ["04"] and found["videos"] == 3
@@ -140,7 +169,10 @@ def test_interrupted_it_keeps_the_videos_that_are_scored(
 
     monkeypatch.setattr(Detector, "score", interrupted)
     assert cli("evaluate", tree, "--checkpoint", still, "--out", "results", *PLAIN).code == 130
-    assert sorted(file.name for file in (tmp_path / "results" / "scores").iterdir()) == ["01.csv", "02.csv"]
+    assert sorted(file.name for file in (tmp_path / "results" / "scores").iterdir()) == [
+        "01.csv",
+        "02.csv",
+    ]
 
 
 def test_without_the_released_model_it_says_what_to_give(
@@ -162,4 +194,9 @@ def test_the_released_model_is_the_default(
 
 
 def test_the_preset_that_is_asked_for(cli: Cli, tree: Path, still: Path) -> None:
-    assert cli("evaluate", tree, "--checkpoint", still, "--preset", "small", "--no-baselines", *PLAIN).code == 0
+    assert (
+        cli(
+            "evaluate", tree, "--checkpoint", still, "--preset", "small", "--no-baselines", *PLAIN
+        ).code
+        == 0
+    )

@@ -22,7 +22,10 @@ def learned(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = dict(base.network.named_parameters())
     sizes = {name: torch.full_like(own[name], 1e-4) for name in target_names(base.network, TARGETS)}
     path = tmp_path_factory.mktemp("model") / "learned.safetensors"
-    save_checkpoint(path, Checkpoint(base.network, fps=10.0, normal=base.normal, meta=MetaInfo(TARGETS, sizes, 2, 2)))
+    save_checkpoint(
+        path,
+        Checkpoint(base.network, fps=10.0, normal=base.normal, meta=MetaInfo(TARGETS, sizes, 2, 2)),
+    )
     return path
 
 
@@ -32,20 +35,28 @@ def shown(cli: Cli, *arguments: object) -> dict:
     return json.loads(result.out)
 
 
-def test_every_k_draw_and_method_is_there(cli: Cli, tree: Path, learned: Path, tmp_path: Path) -> None:
+def test_every_k_draw_and_method_is_there(
+    cli: Cli, tree: Path, learned: Path, tmp_path: Path
+) -> None:
     given = ("--checkpoint", learned, "--shots", "2,0,1", "--draws", 2, "--out", "few")
     found = shown(cli, tree, *given)
     assert found == json.loads((tmp_path / "few" / "few_shot.json").read_text())
     cases = {(record["method"], record["shots"], record["draw"]) for record in found["records"]}
-    adapted = {(method, k, draw) for method in ("meta", "fine-tuning") for k in (1, 2) for draw in (0, 1)}
+    adapted = {
+        (method, k, draw) for method in ("meta", "fine-tuning") for k in (1, 2) for draw in (0, 1)
+    }
     assert cases == adapted | {("unadapted", 0, 0), ("unadapted, base units", 0, 0)}
     assert found["summary"]["clean"]["shots"] == [0, 1, 2]
-    assert found["methods"]["meta"]["steps"] == 2 and found["methods"]["fine-tuning"]["steps"] == 100
+    assert (
+        found["methods"]["meta"]["steps"] == 2 and found["methods"]["fine-tuning"]["steps"] == 100
+    )
     assert found["labels"]["anomalous"] == 14
     assert found["checkpoint"]["sha256"] == load_checkpoint(learned).sha256
 
 
-def test_unadapted_in_base_units_is_what_evaluate_gives(cli: Cli, tree: Path, learned: Path) -> None:
+def test_unadapted_in_base_units_is_what_evaluate_gives(
+    cli: Cli, tree: Path, learned: Path
+) -> None:
     few = shown(cli, tree, "--checkpoint", learned, "--shots", "0", "--out", "few")
     plain = shown(cli, tree, "--checkpoint", learned, "--no-baselines", "--out", "plain")
     own = next(r["figures"] for r in few["records"] if r["method"] == "unadapted, base units")
@@ -68,7 +79,8 @@ def test_a_model_that_was_not_meta_trained_is_fine_tuned(cli: Cli, tree: Path, s
 
 
 @pytest.mark.parametrize(
-    ("given", "words"), [(("--draws", 3), "--draws: only with --shots"), (("--shots", "-1"), "from 0 up")]
+    ("given", "words"),
+    [(("--draws", 3), "--draws: only with --shots"), (("--shots", "-1"), "from 0 up")],
 )
 def test_wrong_use(cli: Cli, tree: Path, given: tuple, words: str) -> None:
     result = cli("evaluate", tree, *given)

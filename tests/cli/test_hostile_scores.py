@@ -39,7 +39,9 @@ def auc(scores: np.ndarray) -> float:
 
 def found(folder: Path) -> float:
     """Micro AUC that was written."""
-    return json.loads((folder / "out" / "metrics.json").read_text())["scores"]["score"]["absolute"]["micro_auc"]
+    return json.loads((folder / "out" / "metrics.json").read_text())["scores"]["score"]["absolute"][
+        "micro_auc"
+    ]
 
 
 def write(folder: Path, name: str, values: np.ndarray, mark: str = ",", comma: str = ".") -> None:
@@ -62,13 +64,19 @@ def test_tables_of_several_kinds_give_the_figures_of_plain_ones(
     assert found(tmp_path) == pytest.approx(auc(scores), abs=1e-12)
     for said in (
         "1.csv: taken for the test video whose name is spelt otherwise",
-        "1.csv: semicolons", "1.csv: decimal commas", "02.CSV: tabs", "02.CSV: rows not in the order",
-        "03.npy: a single row or column", "04.txt: of no test video, left out",
-    ):  # fmt: skip
+        "1.csv: semicolons",
+        "1.csv: decimal commas",
+        "02.CSV: tabs",
+        "02.CSV: rows not in the order",
+        "03.npy: a single row or column",
+        "04.txt: of no test video, left out",
+    ):
         assert said in result.err, said
 
 
-def test_constant_scores_are_said_and_worth_half(evaluated: Callable[[], Outcome], tmp_path: Path) -> None:
+def test_constant_scores_are_said_and_worth_half(
+    evaluated: Callable[[], Outcome], tmp_path: Path
+) -> None:
     for name in NAMES:
         write(tmp_path, name, np.full(LENGTH, 0.1))
     result = evaluated()
@@ -82,9 +90,18 @@ def test_constant_scores_are_said_and_worth_half(evaluated: Callable[[], Outcome
     [
         (lambda text: text.replace("\n7,", "\n7,#"), "02.csv, line 9: '#"),
         (lambda text: re.sub(r"\n7,.*", "\n7,inf", text), "02.csv, line 9: inf is infinite"),
-        (lambda text: re.sub(r"\n7,.*", "\n7,nan", text), "02.csv, line 9: no score (nan) after the first"),
-        (lambda text: text.replace("score", "anomaly"), "first line is 'frame,anomaly', expected column names with"),
-        (lambda text: text.rsplit("\n", 2)[0] + "\n", "02.csv: 23 scores, but the video has 24 frames"),
+        (
+            lambda text: re.sub(r"\n7,.*", "\n7,nan", text),
+            "02.csv, line 9: no score (nan) after the first",
+        ),
+        (
+            lambda text: text.replace("score", "anomaly"),
+            "first line is 'frame,anomaly', expected column names with",
+        ),
+        (
+            lambda text: text.rsplit("\n", 2)[0] + "\n",
+            "02.csv: 23 scores, but the video has 24 frames",
+        ),
         (lambda text: text + "24,0\n", "02.csv, line 26: frame 24, but the video has 24 frames"),
         (lambda text: text + "5,0\n", "02.csv, line 26: frame 5 stands in line 7 already"),
         (lambda text: "", "02.csv: is empty"),
@@ -105,7 +122,9 @@ def test_one_bad_table_among_good_ones(
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_videos(evaluated: Callable[[], Outcome], scores: np.ndarray, tmp_path: Path) -> None:
+def test_missing_videos(
+    evaluated: Callable[[], Outcome], scores: np.ndarray, tmp_path: Path
+) -> None:
     write(tmp_path, "02", scores[1])
     assert "video '01': found no file in theirs" in (error := evaluated().error())
     assert "2 of 3 test videos have none ('01', '03')" in error

@@ -103,7 +103,11 @@ def test_an_interrupt_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_left_is_no_error(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     replaced = []
     monkeypatch.setattr(mpn.cli.os, "dup2", lambda *pair: replaced.append(pair))
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(fileno=lambda: 1, flush=lambda: None, write=lambda text: None))
+    monkeypatch.setattr(
+        sys,
+        "stdout",
+        SimpleNamespace(fileno=lambda: 1, flush=lambda: None, write=lambda text: None),
+    )
     verb_that(monkeypatch, BrokenPipeError())
     assert cli("score", "a.mp4").code == 0
     assert replaced[0][1] == 1
@@ -157,7 +161,11 @@ def test_wrong_use_is_2_and_writes_nothing(cli: Cli, tmp_path: Path, arguments: 
 
 @pytest.mark.parametrize("script, verb", [("train.py", "train"), ("evaluate.py", "evaluate")])
 def test_the_scripts_are_the_verbs(
-    monkeypatch: pytest.MonkeyPatch, cli: Cli, capfd: pytest.CaptureFixture[str], script: str, verb: str
+    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli,
+    capfd: pytest.CaptureFixture[str],
+    script: str,
+    verb: str,
 ) -> None:
     monkeypatch.setattr(sys, "argv", [script, "--help"])
     with pytest.raises(SystemExit) as stopped:
@@ -166,7 +174,9 @@ def test_the_scripts_are_the_verbs(
     assert capfd.readouterr().out == cli(verb, "--help").out
 
 
-def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_module_is_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["mpn"])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_module("mpn", run_name="__main__")

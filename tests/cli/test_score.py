@@ -55,13 +55,20 @@ def test_the_table_has_a_row_a_frame(scored: Outcome, tmp_path: Path) -> None:
     assert [int(row["frame"]) for row in rows] == list(range(60))
     assert [float(row["time"]) for row in rows] == [frame / 10 for frame in range(60)]
     for row in rows[:4]:
-        assert all(row[name] == "nan" for name in COLUMNS[2:]) and all(row[name] == "" for name in PLACE)
+        assert all(row[name] == "nan" for name in COLUMNS[2:]) and all(
+            row[name] == "" for name in PLACE
+        )
     for row in rows[4:]:
         assert np.isfinite([float(row[name]) for name in COLUMNS + PLACE]).all()
-        assert int(row["top"]) + int(row["height"]) <= 64 and int(row["left"]) + int(row["width"]) <= 96
+        assert (
+            int(row["top"]) + int(row["height"]) <= 64
+            and int(row["left"]) + int(row["width"]) <= 96
+        )
 
 
-def test_the_intruder_is_found_where_and_when_it_is(cli: Cli, still: Path, clip: Path, tmp_path: Path) -> None:
+def test_the_intruder_is_found_where_and_when_it_is(
+    cli: Cli, still: Path, clip: Path, tmp_path: Path
+) -> None:
     alone = ("--pseudo-weight", 0, "--smoothing", 1, "--threshold", 100)
     assert cli("score", clip, "--checkpoint", still, "--out", "out", *alone, *PLAIN).code == 0
     found = events(tmp_path / "out" / "clip")
@@ -70,25 +77,34 @@ def test_the_intruder_is_found_where_and_when_it_is(cli: Cli, still: Path, clip:
     # It jumps into frames 20 and 50, and out of frames 32 and 54.
     assert [(event["start"], event["end"]) for event in found["events"]] == [(20, 33), (50, 55)]
     for event in found["events"]:
-        assert event["start_seconds"] == event["start"] / 10 and event["end_seconds"] == event["end"] / 10
+        assert (
+            event["start_seconds"] == event["start"] / 10
+            and event["end_seconds"] == event["end"] / 10
+        )
         top, left, height, width = event["region"]
         assert top < 48 and top + height > 32 and left < 80 and left + width > 56
         assert event["beyond_normal_footage"] is True
 
 
-def test_every_place_above_the_threshold_has_a_row_and_a_track(scored: Outcome, tmp_path: Path) -> None:
+def test_every_place_above_the_threshold_has_a_row_and_a_track(
+    scored: Outcome, tmp_path: Path
+) -> None:
     found = events(tmp_path / "out" / "clip")
     with (tmp_path / "out" / "clip" / found["regions"]).open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["frame", "time", "track", "score", *PLACE]
     scores = {row["frame"]: row for row in table(tmp_path / "out" / "clip")}
-    above = [frame for frame, row in scores.items() if float(row["score"]) > found["threshold"]["value"]]
+    above = [
+        frame for frame, row in scores.items() if float(row["score"]) > found["threshold"]["value"]
+    ]
     assert above and set(above) <= {row["frame"] for row in rows}
     assert all(row["time"] == scores[row["frame"]]["time"] for row in rows)
     assert all(event["tracks"] for event in found["events"])
 
 
-def test_events_are_the_stretches_of_the_table_above_the_threshold(scored: Outcome, tmp_path: Path) -> None:
+def test_events_are_the_stretches_of_the_table_above_the_threshold(
+    scored: Outcome, tmp_path: Path
+) -> None:
     found = events(tmp_path / "out" / "clip")
     scores = [float(row["score"]) for row in table(tmp_path / "out" / "clip")]
     above = [frame for frame, score in enumerate(scores) if score > found["threshold"]["value"]]
@@ -99,10 +115,14 @@ def test_events_are_the_stretches_of_the_table_above_the_threshold(scored: Outco
         else:
             stretches.append([frame])
     stretches = [stretch for stretch in stretches if stretch[-1] - stretch[0] >= 2]
-    assert [(event["start"], event["end"]) for event in found["events"]] == [(s[0], s[-1] + 1) for s in stretches]
+    assert [(event["start"], event["end"]) for event in found["events"]] == [
+        (s[0], s[-1] + 1) for s in stretches
+    ]
     for event, stretch in zip(found["events"], stretches):
         peak = max(stretch, key=lambda frame: scores[frame])
-        assert event["peak_frame"] == peak and event["peak_score"] == pytest.approx(scores[peak], rel=1e-5)
+        assert event["peak_frame"] == peak and event["peak_score"] == pytest.approx(
+            scores[peak], rel=1e-5
+        )
 
 
 def test_the_summary_says_when_and_how_sure(scored: Outcome, tmp_path: Path) -> None:
@@ -110,10 +130,18 @@ def test_the_summary_says_when_and_how_sure(scored: Outcome, tmp_path: Path) -> 
     assert f"threshold {threshold['value']:.2f}" in scored.out
     count = len(events(tmp_path / "out" / "clip")["events"])
     assert f"; {count} events" in scored.out and count > 0
-    assert threshold["extrapolated"] is True and "extrapolated from 0.2 minutes of normal footage" in scored.out
+    assert (
+        threshold["extrapolated"] is True
+        and "extrapolated from 0.2 minutes of normal footage" in scored.out
+    )
     assert "event 1: 0:02.0 - 0:" in scored.out and ", at x " in scored.out
-    # 116 normal frames were scored: the claim can be no stronger, and is weaker, since they came in episodes.
-    claim = re.search(r"rarer than 1 in (\d+) normal frames \(higher than any of them\)", scored.out)
+    # 116 normal frames were scored: the claim can be no stronger, and is weaker, since they came in
+    # episodes.
+    claim = re.search(
+        r"rarer than 1 in (\d+) normal frames \(higher than any of "
+        r"them\)",
+        scored.out,
+    )
     assert claim and 2 <= int(claim[1]) <= 117
 
 
@@ -125,19 +153,27 @@ def test_a_threshold_of_ones_own(cli: Cli, still: Path, clip: Path, tmp_path: Pa
     assert found["threshold"]["false_alarms_per_hour"] is None
 
 
-def test_fewer_false_alarms_mean_a_higher_threshold(cli: Cli, still: Path, clip: Path, tmp_path: Path) -> None:
+def test_fewer_false_alarms_mean_a_higher_threshold(
+    cli: Cli, still: Path, clip: Path, tmp_path: Path
+) -> None:
     for rate in (100, 1, 0.01):
         arguments = ("--out", f"at{rate}", "--false-alarms-per-hour", rate)
         assert cli("score", clip, "--checkpoint", still, *arguments, *PLAIN).code == 0
-    values = [events(tmp_path / f"at{rate}" / "clip")["threshold"]["value"] for rate in (100, 1, 0.01)]
+    values = [
+        events(tmp_path / f"at{rate}" / "clip")["threshold"]["value"] for rate in (100, 1, 0.01)
+    ]
     assert values == sorted(values) and values[0] < values[2]
 
 
 def test_a_video_file_with_an_overlay(cli: Cli, still: Path, tmp_path: Path) -> None:
     film = write_film(tmp_path / "day.mp4", footage(30, intruder=(15, 25)))
-    result = cli("score", film, "--checkpoint", still, "--overlay", "--out", "out", "--precision", "float32")
+    result = cli(
+        "score", film, "--checkpoint", still, "--overlay", "--out", "out", "--precision", "float32"
+    )
     assert result.code == 0, result.err
-    assert len(table(tmp_path / "out" / "day")) == 30 and events(tmp_path / "out" / "day")["fps"] == 10
+    assert (
+        len(table(tmp_path / "out" / "day")) == 30 and events(tmp_path / "out" / "day")["fps"] == 10
+    )
     overlay = cv2.VideoCapture(str(tmp_path / "out" / "day" / "overlay.webm"))
     frames = 0
     while overlay.read()[0]:
@@ -155,15 +191,25 @@ def test_a_folder_of_both(cli: Cli, still: Path, tmp_path: Path) -> None:
     assert len(table(tmp_path / "out" / "a")) == 9 and len(table(tmp_path / "out" / "b")) == 12
 
 
-def test_sources_of_one_name_do_not_overwrite_each_other(cli: Cli, still: Path, tmp_path: Path) -> None:
+def test_sources_of_one_name_do_not_overwrite_each_other(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
     for number, place in enumerate(("x/a", "y/a", "y/a-2")):
         write_footage(tmp_path / place, footage(6 + number))
-    assert cli("score", "x/a", "y/a-2", "y/a", "--checkpoint", still, "--out", "out", *PLAIN).code == 0
-    lengths = {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir() if folder.is_dir()}
+    assert (
+        cli("score", "x/a", "y/a-2", "y/a", "--checkpoint", still, "--out", "out", *PLAIN).code == 0
+    )
+    lengths = {
+        folder.name: len(table(folder))
+        for folder in (tmp_path / "out").iterdir()
+        if folder.is_dir()
+    }
     assert lengths == {"a": 6, "a-2": 8, "a-3": 7}
 
 
-def test_a_frame_rate_that_nobody_knows_is_said(cli: Cli, clip: Path, still: Path, tmp_path: Path) -> None:
+def test_a_frame_rate_that_nobody_knows_is_said(
+    cli: Cli, clip: Path, still: Path, tmp_path: Path
+) -> None:
     result = cli("score", clip, "--checkpoint", still, "--precision", "float32")
     assert "10 frames/s assumed (as the model's training footage)" in result.err
     assert events(tmp_path / "runs" / "score" / "clip")["fps"] == 10
@@ -175,7 +221,10 @@ def test_a_model_without_normal_scores_has_no_events(cli: Cli, clip: Path, tmp_p
     assert result.code == 0 and "no events" in result.err
     found = events(tmp_path / "runs" / "score" / "clip")
     assert found["threshold"] is None and found["events"] == []
-    assert list(table(tmp_path / "runs" / "score" / "clip")[0]) == [c for c in COLUMNS if c != "pseudo"] + PLACE
+    assert (
+        list(table(tmp_path / "runs" / "score" / "clip")[0])
+        == [c for c in COLUMNS if c != "pseudo"] + PLACE
+    )
 
 
 def test_a_clip_shorter_than_a_window_says_so(cli: Cli, still: Path, tmp_path: Path) -> None:
@@ -219,14 +268,19 @@ def test_again_it_scores_nothing_twice(cli: Cli, still: Path, clip: Path, tmp_pa
     assert again.out.replace(", scored before", "") == first.out
 
 
-def test_results_of_a_folder_of_folders_keep_their_places(cli: Cli, still: Path, tmp_path: Path) -> None:
+def test_results_of_a_folder_of_folders_keep_their_places(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
     for number, place in enumerate(("recordings/monday/0800.avi", "recordings/tuesday/0800.avi")):
         write_film(tmp_path / place, footage(6 + number))
     result = cli("score", "recordings", "--checkpoint", still, "--out", "out", *PLAIN)
     assert result.code == 0, result.err
     assert [len(table(tmp_path / "out" / day / "0800")) for day in ("monday", "tuesday")] == [6, 7]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [entry["frames"] for entry in summary] == [6, 7] and "2 of 2 sources scored" in result.out
+    assert [entry["frames"] for entry in summary] == [
+        6,
+        7,
+    ] and "2 of 2 sources scored" in result.out
 
 
 def test_another_source_of_the_same_name_does_not_take_the_results_place(
@@ -236,14 +290,26 @@ def test_another_source_of_the_same_name_does_not_take_the_results_place(
         write_film(tmp_path / place, footage(6 + number))
     for place in ("x/day.avi", "y/day.avi", "x/day.avi"):
         assert cli("score", place, "--checkpoint", still, "--out", "out", *PLAIN).code == 0
-    assert {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir()} == {"day": 6, "day-2": 7}
+    assert {folder.name: len(table(folder)) for folder in (tmp_path / "out").iterdir()} == {
+        "day": 6,
+        "day-2": 7,
+    }
 
 
-def test_a_stretch_of_a_video_and_only_some_of_its_frames(cli: Cli, still: Path, tmp_path: Path) -> None:
+def test_a_stretch_of_a_video_and_only_some_of_its_frames(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
     film = write_film(tmp_path / "day.avi", footage(60))
-    result = cli("score", film, "--checkpoint", still, "--start", 1, "--end", 5, "--every", 2, "--out", "out")
+    result = cli(
+        "score", film, "--checkpoint", still, "--start", 1, "--end", 5, "--every", 2, "--out", "out"
+    )
     assert result.code == 0, result.err
     assert [int(row["frame"]) for row in table(tmp_path / "out" / "day")] == list(range(10, 50, 2))
     assert cli("score", film, "--checkpoint", still, "--start", 5, "--end", 4).code == 2
-    for option, value in (("--every", 0), ("--start", -1), ("--end", 0), ("--overlay", "sometimes")):
+    for option, value in (
+        ("--every", 0),
+        ("--start", -1),
+        ("--end", 0),
+        ("--overlay", "sometimes"),
+    ):
         assert cli("score", film, "--checkpoint", still, option, value).code == 2

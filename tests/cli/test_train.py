@@ -26,7 +26,8 @@ def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
     found = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert found.preset == mpn.preset("small", height=32, width=48, channels=4)
     assert found.fps == 10
-    # Four clips of 14 frames: one is held out, its last 10 frames have scores; three have 10 windows each.
+    # Four clips of 14 frames: one is held out, its last 10 frames have scores; three have 10
+    # windows each.
     assert {name: [len(part) for part in parts] for name, parts in found.normal.items()} == {
         "error": [10],
         "pseudo": [10],
@@ -52,7 +53,10 @@ def test_without_out_the_run_is_named_after_data_preset_and_seed(cli: Cli, tree:
 def test_one_seed_gives_one_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert cli("train", tree, *TINY, "--out", name, "--seed", seed).code == 0
-    a, b, c = (load_checkpoint(tmp_path / name / "model.safetensors").network.state_dict() for name in "abc")
+    a, b, c = (
+        load_checkpoint(tmp_path / name / "model.safetensors").network.state_dict()
+        for name in "abc"
+    )
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
@@ -65,7 +69,9 @@ def test_a_run_is_not_overwritten(cli: Cli, tree: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
-def test_a_finished_run_that_is_resumed_ends_with_the_same_weights(cli: Cli, tree: Path, tmp_path: Path) -> None:
+def test_a_finished_run_that_is_resumed_ends_with_the_same_weights(
+    cli: Cli, tree: Path, tmp_path: Path
+) -> None:
     model = tmp_path / "run" / "model.safetensors"
     assert cli("train", tree, *TINY, "--out", "run").code == 0
     before = load_checkpoint(model).network.state_dict()
@@ -94,17 +100,27 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     assert load_state(tmp_path / "run" / "state.pt")["step"] == 2
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert cli("train", tree, *TINY, "--out", "run", "--resume").code == 0
-    alone, resumed = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("alone", "run"))
-    assert all(torch.equal(a, b) for a, b in zip(alone.state_dict().values(), resumed.state_dict().values()))
+    alone, resumed = (
+        load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("alone", "run")
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(alone.state_dict().values(), resumed.state_dict().values())
+    )
 
 
-def test_footage_too_short_to_hold_any_out_gives_a_model_without_thresholds(cli: Cli, tmp_path: Path) -> None:
-    write_footage(tmp_path / "plain", footage(12))  # an eighth of it, 2 frames, is held out: no window
+def test_footage_too_short_to_hold_any_out_gives_a_model_without_thresholds(
+    cli: Cli, tmp_path: Path
+) -> None:
+    # an eighth of it, 2 frames, is held out: no window
+    write_footage(tmp_path / "plain", footage(12))
     assert cli("train", "plain", *TINY, "--out", "run").code == 0
     detector = mpn.load(tmp_path / "run" / "model.safetensors", precision="float32")
     assert detector.calibration(10) is None
     assert np.isfinite([result.score for result in detector.score(tmp_path / "plain")][4:]).all()
-    scored = cli("score", "plain", "--checkpoint", "run/model.safetensors", "--precision", "float32")
+    scored = cli(
+        "score", "plain", "--checkpoint", "run/model.safetensors", "--precision", "float32"
+    )
     assert scored.code == 0 and "knows no normal scores" in scored.err
 
 

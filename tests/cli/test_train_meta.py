@@ -26,25 +26,39 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_folders_become_a_model_that_can_be_adapted(cli: Cli, cameras: Path, tree: Path, tmp_path: Path) -> None:
+def test_folders_become_a_model_that_can_be_adapted(
+    cli: Cli, cameras: Path, tree: Path, tmp_path: Path
+) -> None:
     result = cli("train", cameras, *TINY, *META, "--validation-scenes", "hall", "--out", "run")
     assert result.code == 0, result.err
     assert result.out == "run/model.safetensors\n"
     found = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert found.meta.targets == ("encoder.block1.", "encoder.block2.", "pseudo_head.")
     assert found.meta.steps == 2
-    assert found.training["meta"]["scenes"] == ["gate", "yard"]  # too short to be seen at a lower rate too
+    # too short to be seen at a lower rate too
+    assert found.training["meta"]["scenes"] == ["gate", "yard"]
     # The scene that is validated on was not pre-trained on either.
     first = load_checkpoint(tmp_path / "run" / "pretraining" / "model.safetensors")
     assert first.meta is None and len(first.training["clips"]) == 2
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert sum("validation" in line for line in lines) == 2
-    assert any(not torch.equal(a, b) for a, b in zip(first.network.parameters(), found.network.parameters()))
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(first.network.parameters(), found.network.parameters())
+    )
 
 
 def test_it_begins_with_a_model_that_is_there(cli: Cli, cameras: Path, tmp_path: Path) -> None:
     assert cli("train", cameras, *TINY, "--out", "first").code == 0
-    given = ("--checkpoint", "first/model.safetensors", "--targets", "last", "--algorithm", "maml", "--second-order")
+    given = (
+        "--checkpoint",
+        "first/model.safetensors",
+        "--targets",
+        "last",
+        "--algorithm",
+        "maml",
+        "--second-order",
+    )
     result = cli("train", cameras, *META, *given, "--out", "run")
     assert result.code == 0, result.err
     assert not (tmp_path / "run" / "pretraining").exists()
@@ -67,14 +81,22 @@ def test_interrupted_in_either_half_it_goes_on_to_the_same_end(
         return step(self, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("mpn.training.Training.train_step", lambda self, sample: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "mpn.training.Training.train_step",
+            lambda self, sample: (_ for _ in ()).throw(KeyboardInterrupt),
+        )
         assert cli("train", *arguments, "--out", "run").code == 130
     with monkeypatch.context() as patch:
         patch.setattr(MetaTraining, "train_step", interrupted)
         assert cli("train", *arguments, "--out", "run", "--resume").code == 130
     assert cli("train", *arguments, "--out", "run", "--resume").code == 0
-    alone, resumed = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("alone", "run"))
-    assert all(torch.equal(a, b) for a, b in zip(alone.state_dict().values(), resumed.state_dict().values()))
+    alone, resumed = (
+        load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("alone", "run")
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(alone.state_dict().values(), resumed.state_dict().values())
+    )
 
 
 def test_a_run_is_not_overwritten(cli: Cli, cameras: Path) -> None:
@@ -95,5 +117,7 @@ def test_options_of_meta_training_without_it_are_wrong_use(cli: Cli, cameras: Pa
         (("--shots", "40"), "40"),
     ],
 )
-def test_what_cannot_be_is_one_line(cli: Cli, cameras: Path, given: tuple[str, ...], words: str) -> None:
+def test_what_cannot_be_is_one_line(
+    cli: Cli, cameras: Path, given: tuple[str, ...], words: str
+) -> None:
     assert words in cli("train", cameras, *TINY, *META, *given, "--out", "run").error()

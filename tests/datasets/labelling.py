@@ -1,4 +1,5 @@
-"""What the tests of labels share: the lengths and truth of the trees of `tests.trees`, loading, refusing."""
+"""What the tests of labels share: the lengths and truth of the trees of `tests.trees`, loading,
+refusing."""
 
 from __future__ import annotations
 
@@ -36,8 +37,11 @@ def refused(match, root, path=None):
 
 
 def rows(names="{}"):
-    return [f"{names.format(int(key))},{start},{stop}" for key, spans in trees.ANOMALIES.items()
-            for start, stop in spans]
+    return [
+        f"{names.format(int(key))},{start},{stop}"
+        for key, spans in trees.ANOMALIES.items()
+        for start, stop in spans
+    ]
 
 
 def all_labels():

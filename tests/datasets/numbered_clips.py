@@ -20,7 +20,9 @@ def clip(count, *, name="clip", scene="yard", bad=()):
 
 def numbered(*lengths, scene="yard", bad=()):
     """Clips of one scene whose frames' third channel says which clip it is."""
-    clips = [clip(count, name=f"{scene}{i}", scene=scene, bad=bad) for i, count in enumerate(lengths)]
+    clips = [
+        clip(count, name=f"{scene}{i}", scene=scene, bad=bad) for i, count in enumerate(lengths)
+    ]
     for number, own in enumerate(clips):
         own.frames[..., 2] = number
     return clips
@@ -28,4 +30,7 @@ def numbered(*lengths, scene="yard", bad=()):
 
 def shown(shots):
     """(clip, frame) of every frame of every stack, a list a window."""
-    return [[(int(f[0, 0, 2]), int(f[0, 0, 0]) + 256 * int(f[0, 0, 1])) for f in stack] for stack in shots.stacks]
+    return [
+        [(int(f[0, 0, 2]), int(f[0, 0, 0]) + 256 * int(f[0, 0, 1])) for f in stack]
+        for stack in shots.stacks
+    ]

@@ -11,7 +11,9 @@ from mpn.datasets.windows import Clip
 from mpn.video import BadFrame
 
 SIZE = (32, 48)
-PLAIN = CameraOptions((1.0, 1.0), stretch=1.0, contrast=(1.0, 1.0), gamma=(1.0, 1.0), offset=0, noise=0, blur=0)
+PLAIN = CameraOptions(
+    (1.0, 1.0), stretch=1.0, contrast=(1.0, 1.0), gamma=(1.0, 1.0), offset=0, noise=0, blur=0
+)
 
 
 def frames(count=6, seed=0):
@@ -57,7 +59,9 @@ def test_frames_keep_their_kind_and_the_original_is_left_alone():
 
 def test_brightness_keeps_its_order():
     # Without noise, blur and another view a brighter pixel never becomes the darker one.
-    ramp = np.tile(np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1))
+    ramp = np.tile(
+        np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1)
+    )
     for seed in range(20):
         one = camera(seed, CameraOptions(zoom=(1.0, 1.0), stretch=1.0, noise=0.0, blur=0.0))
         row = one(ramp)[0, 0, :, 0].astype(int)
@@ -66,7 +70,9 @@ def test_brightness_keeps_its_order():
 
 def test_zoom_shows_a_part_of_the_view():
     # A frame whose columns are numbered: what is seen spans 1/2 of them.
-    ramp = np.tile((np.arange(SIZE[1]) * 5).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1))
+    ramp = np.tile(
+        (np.arange(SIZE[1]) * 5).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1)
+    )
     seen = camera(0, replace(PLAIN, zoom=(2.0, 2.0)))(ramp)[0, 0, :, 0].astype(int)
     assert 5 * (SIZE[1] // 2 - 2) <= np.ptp(seen) <= 5 * (SIZE[1] // 2)
 

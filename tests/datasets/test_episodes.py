@@ -14,13 +14,15 @@ from tests.datasets.numbered_clips import T, clip, numbered, shown
 
 
 def assert_apart(support, query, gap):
-    """By brute force over frames: none of one is within the gap of any of the other in the same clip."""
+    """By brute force over frames: none of one is within the gap of any of the other in the same
+    clip."""
     one, other = ({frame for stack in side for frame in stack} for side in (support, query))
     near = [(a, b) for a, b in product(one, other) if a[0] == b[0] and abs(a[1] - b[1]) <= gap]
     assert not near, near[:3]
 
 
-# Any labelled data ------------------------------------------------------------------------------------
+# Any labelled data
+# ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def digits():
 
 def test_images_n_way_k_shot(digits):
     labels = load_digits().target
-    sampler = EpisodeSampler({name: len(own) for name, own in digits.items()}, shots=5, queries=15, ways=5, seed=2)
+    sampler = EpisodeSampler(
+        {name: len(own) for name, own in digits.items()}, shots=5, queries=15, ways=5, seed=2
+    )
     met = set()
     for number in range(40):
         episode = sampler.episode(number)
@@ -57,10 +61,15 @@ def test_every_image_is_as_likely_support_as_any_other():
 
 @pytest.mark.parametrize(("classes", "ways"), [(12, 1), (12, 3), (10, 5)])
 def test_every_class_comes_equally_often_in_ever_another_order(classes, ways):
-    sampler = EpisodeSampler(dict.fromkeys(map(str, range(classes)), 9), shots=1, queries=1, ways=ways, seed=5)
+    sampler = EpisodeSampler(
+        dict.fromkeys(map(str, range(classes)), 9), shots=1, queries=1, ways=ways, seed=5
+    )
     around = classes // ways
     drawn = [sampler.episode(number).ways for number in range(6 * around)]
-    orders = [tuple(way for own in drawn[i : i + around] for way in own) for i in range(0, len(drawn), around)]
+    orders = [
+        tuple(way for own in drawn[i : i + around] for way in own)
+        for i in range(0, len(drawn), around)
+    ]
     assert all(sorted(order) == sorted(map(str, range(classes))) for order in orders)
     assert len(set(orders)) == 6
 
@@ -74,7 +83,9 @@ def test_where_ways_do_not_divide_the_classes_each_is_left_out_in_turn():
 
 def test_seed_and_number_decide_whatever_was_drawn_before():
     items = {"a": 30, "b": 40, "c": 50}
-    first, again, other = (EpisodeSampler(items, shots=(1, 5), queries=2, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (
+        EpisodeSampler(items, shots=(1, 5), queries=2, seed=seed) for seed in (3, 3, 4)
+    )
     forwards = [first.episode(number) for number in range(20)]
     assert [again.episode(number) for number in reversed(range(20))][::-1] == forwards
     assert [other.episode(number) for number in range(20)] != forwards
@@ -90,15 +101,28 @@ def test_the_number_of_shots_is_drawn():
 @pytest.mark.parametrize(
     ("items", "given", "message"),
     [
-        ({"cat": 4, "dog": 9, "eel": 5}, {"shots": 3, "queries": 3}, r"cat has 4, eel has 5; it takes 3 .* and 3 "),
-        ({"cat": 9}, {"shots": 1, "queries": 1, "ways": 2}, r"2 ways need as many classes, there are 1"),
+        (
+            {"cat": 4, "dog": 9, "eel": 5},
+            {"shots": 3, "queries": 3},
+            r"cat has 4, eel has 5; it "
+            r"takes 3 .* and 3 ",
+        ),
+        (
+            {"cat": 9},
+            {"shots": 1, "queries": 1, "ways": 2},
+            r"2 ways need as many classes, there "
+            r"are 1",
+        ),
         ({"cat": 9}, {"shots": 0, "queries": 1}, r"shots 0.*from 1 up"),
         ({"cat": 9}, {"shots": (), "queries": 1}, r"shots \(\).*from 1 up"),
         ({"cat": 9}, {"shots": 1, "queries": 1, "gap": 2}, r"gap of 2 frames needs items"),
-        ({"cat": [Item(0, 0, 4), Item(0, 6, 9)]}, {"shots": 1, "queries": 1, "gap": 2},
-         r"cat has 2; .* more than 2 frames between"),
+        (
+            {"cat": [Item(0, 0, 4), Item(0, 6, 9)]},
+            {"shots": 1, "queries": 1, "gap": 2},
+            r"cat has 2; .* more than 2 frames between",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_drawn_from_says_so_with_numbers(items, given, message):
     with pytest.raises(DataError, match=message):
         EpisodeSampler(items, **given)
@@ -111,19 +135,28 @@ def test_items_of_any_length_are_kept_apart_in_time():
         items = []
         for _ in range(40):
             first = int(generator.integers(0, 60))
-            items.append(Item(int(generator.integers(3)), first, first + int(generator.integers(0, 9))))
+            items.append(
+                Item(int(generator.integers(3)), first, first + int(generator.integers(0, 9)))
+            )
         sampler = EpisodeSampler({"a": items}, shots=3, queries=4, gap=gap, seed=trial)
         for number in range(20):
             episode = sampler.episode(number)
             assert len(set(episode.support[0])) == 3 and len(set(episode.query[0])) == 4
             for s, q in product(episode.support[0], episode.query[0]):
                 one, other = items[s], items[q]
-                assert one.clip != other.clip or other.first - one.last > gap or one.first - other.last > gap
+                assert (
+                    one.clip != other.clip
+                    or other.first - one.last > gap
+                    or one.first - other.last > gap
+                )
 
 
 def test_a_class_that_only_some_orders_of_its_clips_can_cut_never_fails():
-    # 8, 3 and 2 items that touch: five for support and eight for query fit in no other way than 3 + 2 against 8.
-    items = [Item(number, k, k + 50) for number, count in enumerate((3, 8, 2)) for k in range(count)]
+    # 8, 3 and 2 items that touch: five for support and eight for query fit in no other way than 3 +
+    # 2 against 8.
+    items = [
+        Item(number, k, k + 50) for number, count in enumerate((3, 8, 2)) for k in range(count)
+    ]
     sampler = EpisodeSampler({"a": items}, shots=5, queries=8, gap=4)
     for number in range(200):
         episode = sampler.episode(number)
@@ -131,7 +164,8 @@ def test_a_class_that_only_some_orders_of_its_clips_can_cut_never_fails():
         assert {items[i].clip for i in episode.support[0]} <= {0, 2}
 
 
-# Scenes -----------------------------------------------------------------------------------------------
+# Scenes
+# -----------------------------------------------------------------------------------------------
 
 
 SCENES = {
@@ -153,7 +187,9 @@ def test_support_and_query_show_frames_further_apart_than_the_gap(kind, pseudo):
         if kind == "the shortest" and gap == 9:
             continue
         few = kind == "two short ones"
-        episodes = SceneEpisodes(clips, T, shots=3 if few else 10, queries=4 if few else 8, pseudo=pseudo, gap=gap)
+        episodes = SceneEpisodes(
+            clips, T, shots=3 if few else 10, queries=4 if few else 8, pseudo=pseudo, gap=gap
+        )
         for number in range(60):
             task = episodes.task(number)
             support, query = shown(task.support), shown(task.query)
@@ -172,7 +208,9 @@ def test_a_scene_of_one_clip_is_cut_anywhere_and_either_side_is_support():
     first, cuts = Counter(), []
     for number in range(300):
         task = episodes.task(number)
-        support, query = (sorted(stack[-1][1] for stack in shown(side)) for side in (task.support, task.query))
+        support, query = (
+            sorted(stack[-1][1] for stack in shown(side)) for side in (task.support, task.query)
+        )
         assert support[-1] < query[0] or query[-1] < support[0]
         first[support[-1] < query[0]] += 1
         cuts.append(max(min(support[-1], query[-1]), T))
@@ -197,7 +235,9 @@ def test_history_is_as_long_as_the_footage_allows():
 
 
 def test_every_scene_comes_equally_often_and_tasks_stay_in_theirs():
-    clips = [clip(60 + 7 * i, name=f"{scene}{i}", scene=scene) for i, scene in enumerate("aabcccde")]
+    clips = [
+        clip(60 + 7 * i, name=f"{scene}{i}", scene=scene) for i, scene in enumerate("aabcccde")
+    ]
     episodes = SceneEpisodes(clips, T, shots=(1, 5), queries=4, seed=1)
     own = {scene: [c.frames for c in clips if c.scene == scene] for scene in "abcde"}
     drawn = []
@@ -211,8 +251,13 @@ def test_every_scene_comes_equally_often_and_tasks_stay_in_theirs():
 
 def test_tasks_are_the_same_for_the_same_seed_and_number():
     clips = numbered(80, 60)
-    first, again, other = (SceneEpisodes(clips, T, shots=(1, 5), queries=4, seed=seed) for seed in (0, 0, 1))
-    tasks = lambda episodes, order: {n: (shown(episodes.task(n).support), shown(episodes.task(n).query)) for n in order}  # noqa: E731
+    first, again, other = (
+        SceneEpisodes(clips, T, shots=(1, 5), queries=4, seed=seed) for seed in (0, 0, 1)
+    )
+
+    def tasks(episodes, order):
+        return {n: (shown(episodes.task(n).support), shown(episodes.task(n).query)) for n in order}  # noqa: E731
+
     forwards = tasks(first, range(10))
     assert tasks(again, reversed(range(10))) == forwards
     assert tasks(other, range(10)) != forwards
@@ -221,7 +266,12 @@ def test_tasks_are_the_same_for_the_same_seed_and_number():
 def test_mirror_images_are_scenes_of_their_own():
     clips = numbered(60) + numbered(60, scene="hall")
     episodes = SceneEpisodes([*clips, *mirrored(clips)], T, shots=2, queries=2)
-    assert {episodes.task(n).scene for n in range(4)} == {"yard", "hall", "yard-mirrored", "hall-mirrored"}
+    assert {episodes.task(n).scene for n in range(4)} == {
+        "yard",
+        "hall",
+        "yard-mirrored",
+        "hall-mirrored",
+    }
 
 
 def test_parts_of_held_out_footage_serve_too():
@@ -232,19 +282,33 @@ def test_parts_of_held_out_footage_serve_too():
 
 
 def test_scenes_too_short_are_named_with_what_they_have_and_need():
-    clips = [*numbered(38, scene="hall"), *numbered(39, scene="yard"), *numbered(9, 4, scene="attic", bad=(2,))]
+    clips = [
+        *numbered(38, scene="hall"),
+        *numbered(39, scene="yard"),
+        *numbered(9, 4, scene="attic", bad=(2,)),
+    ]
     with pytest.raises(DataError) as caught:
         SceneEpisodes(clips, T, shots=(1, 10), queries=8)
     message = str(caught.value)
     assert "hall has 38 frames in 1 clip," in message
     assert "attic has 13 frames in 2 clips (2 unreadable);" in message
-    assert "10 windows" in message and "8 from another time" in message and "39 frames in a row" in message
+    assert (
+        "10 windows" in message
+        and "8 from another time" in message
+        and "39 frames in a row" in message
+    )
     assert "yard" not in message and "\n" not in message
 
 
-@pytest.mark.parametrize(("shots", "queries", "gap", "pseudo"), [(1, 1, 0, True), (5, 8, 4, False), (2, 3, 11, True)])
+@pytest.mark.parametrize(
+    ("shots", "queries", "gap", "pseudo"), [(1, 1, 0, True), (5, 8, 4, False), (2, 3, 11, True)]
+)
 def test_the_length_that_is_asked_for_is_the_least(shots, queries, gap, pseudo):
-    make = lambda count: SceneEpisodes(numbered(count), T, shots=shots, queries=queries, gap=gap, pseudo=pseudo)  # noqa: E731
+    def make(count):
+        return SceneEpisodes(
+            numbered(count), T, shots=shots, queries=queries, gap=gap, pseudo=pseudo
+        )  # noqa: E731
+
     lengths = iter(range(200))
     for count in lengths:
         try:

@@ -39,12 +39,15 @@ def test_nothing_is_unpickled(frames, tmp_path, how):
     assert not target.exists()
 
 
-@pytest.mark.parametrize("array, words", [
-    (np.full(TOTAL, 2), "holds the value 2; expected 0"),
-    (np.full(TOTAL, np.nan), "holds the value nan"),
-    (np.zeros((3, 7)), r"has shape \(3, 7\); expected frame labels"),
-    (np.array(["a"] * TOTAL), "holds <U1; expected an array of numbers"),
-])
+@pytest.mark.parametrize(
+    "array, words",
+    [
+        (np.full(TOTAL, 2), "holds the value 2; expected 0"),
+        (np.full(TOTAL, np.nan), "holds the value nan"),
+        (np.zeros((3, 7)), r"has shape \(3, 7\); expected frame labels"),
+        (np.array(["a"] * TOTAL), "holds <U1; expected an array of numbers"),
+    ],
+)
 def test_vectors_that_are_no_labels(frames, array, words):
     np.save(frames / "frame_labels_x.npy", array)
     refused(r"frame_labels_x\.npy: " + words, frames)
@@ -67,18 +70,23 @@ def test_damaged_mat_files(frames):
     path = trees.write_gt_mat(frames / "x.mat")
     path.write_bytes(path.read_bytes()[:200])
     refused(r"x\.mat: cannot be read as a \.mat file", frames)
-    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n")
+    path.write_bytes(
+        b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n"
+    )
     refused(r"x\.mat: is a MATLAB v7\.3 \(HDF5\) file; expected v7 or older", frames)
     scipy.io.savemat(path, {"volLabel": np.zeros(3)})
     refused(r"x\.mat: holds volLabel; expected the variable 'gt'", frames, path)
 
 
-@pytest.mark.parametrize("cell, words", [
-    (np.array([[5], [2]]), "ends before it starts"),
-    (np.zeros((3, 3)), r"has shape \(3, 3\); expected 2xK or Kx2"),
-    (np.array([[1.5], [2]]), "no frame numbers"),
-    (np.array(["a"]), "no frame numbers"),
-])
+@pytest.mark.parametrize(
+    "cell, words",
+    [
+        (np.array([[5], [2]]), "ends before it starts"),
+        (np.zeros((3, 3)), r"has shape \(3, 3\); expected 2xK or Kx2"),
+        (np.array([[1.5], [2]]), "no frame numbers"),
+        (np.array(["a"]), "no frame numbers"),
+    ],
+)
 def test_cells_that_are_no_intervals(frames, cell, words):
     cells = np.empty((1, 3), object)
     cells[0, :] = [np.array([[1], [2]]), cell, np.array([[1], [2]])]
@@ -97,12 +105,20 @@ def test_a_script_without_intervals_when_given(frames):
     refused(r"x\.m: no 'gt_frame = \[\.\.\.\]' found", frames, frames / "x.m")
 
 
-@pytest.mark.parametrize("row, words", [
-    ("1,2,5", "names the video '1', which is not one test video; expected one of 01, 02, 10"),
-    ("01,5,2", "is '01,5,2'; expected video,start,end with frames from 0 and start < end"),
-    ("01,3,3", "is '01,3,3'"), ("01,-1,3", "is '01,-1,3'"), ("01,a,3", "is '01,a,3'"), ("01,2.5,3", "is '01,2.5,3'"),
-    ("01,2,", "is '01,2,'"), (",2,3", "is ',2,3'"), ("01", None),
-])
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        ("1,2,5", "names the video '1', which is not one test video; expected one of 01, 02, 10"),
+        ("01,5,2", "is '01,5,2'; expected video,start,end with frames from 0 and start < end"),
+        ("01,3,3", "is '01,3,3'"),
+        ("01,-1,3", "is '01,-1,3'"),
+        ("01,a,3", "is '01,a,3'"),
+        ("01,2.5,3", "is '01,2.5,3'"),
+        ("01,2,", "is '01,2,'"),
+        (",2,3", "is ',2,3'"),
+        ("01", None),
+    ],
+)
 def test_rows_of_labels_csv(frames, row, words):
     trees.write_csv(frames / "labels.csv", ["02,0,2", row])
     if words is None:  # nothing but a name says that the video is normal
@@ -113,7 +129,11 @@ def test_rows_of_labels_csv(frames, row, words):
 
 def test_a_csv_without_its_columns(frames):
     trees.write_csv(frames / "labels.csv", rows("{:02d}"), header="01,0,1")
-    refused(r"labels\.csv: its first line is '01,0,1'; expected the columns video,start,end", frames)
+    refused(
+        r"labels\.csv: its first line is '01,0,1'; expected the columns "
+        r"video,start,end",
+        frames,
+    )
     (frames / "labels.csv").write_bytes(b"")
     refused(r"labels\.csv: its first line is ''; expected the columns", frames)
     (frames / "labels.csv").write_bytes(b"video,start,end\n\xff\xfe\x00,1,2\n")
@@ -130,7 +150,12 @@ def test_label_paths_that_are_none(frames):
     with pytest.raises(DataError, match=r"gone\.mat: does not exist"):
         load(frames, frames / "gone.mat")
     (frames / "labels.txt").touch()
-    refused(r"labels\.txt: is no form of labels; expected \.mat, \.npy, \.m, \.csv", frames, frames / "labels.txt")
+    refused(
+        r"labels\.txt: is no form of labels; expected \.mat, \.npy, \.m, "
+        r"\.csv",
+        frames,
+        frames / "labels.txt",
+    )
     (frames / "nothing").mkdir()
     refused(r"nothing: is no form of labels", frames, frames / "nothing")
 
@@ -138,5 +163,7 @@ def test_label_paths_that_are_none(frames):
 def test_no_test_videos_no_labels(tmp_path):
     trees.write_video(tmp_path / "a.avi", 3)
     tree = recognise(tmp_path)
-    with pytest.raises(LabelError, match="has no test videos.*a labels.csv makes test videos of all"):
+    with pytest.raises(
+        LabelError, match="has no test videos.*a labels.csv makes test videos of all"
+    ):
         load_labels(tree, {})

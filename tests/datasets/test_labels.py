@@ -18,7 +18,8 @@ def frames(tmp_path):
     return trees.frames(tmp_path / "avenue_like")
 
 
-# Every published form --------------------------------------------------------------------------------
+# Every published form
+# --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["rows", "columns", "cells"])
@@ -41,7 +42,11 @@ def test_two_intervals_are_read_the_way_in_which_they_follow_each_other(frames, 
 
 def test_one_interval_a_video_may_be_a_plain_matrix(frames):
     scipy.io.savemat(frames / "a.mat", {"gt": np.array([[2, 1, 7], [4, 1, 7]])})
-    assert [np.flatnonzero(label).tolist() for label in load(frames).frames.values()] == [[1, 2, 3], [0], [6]]
+    assert [np.flatnonzero(label).tolist() for label in load(frames).frames.values()] == [
+        [1, 2, 3],
+        [0],
+        [6],
+    ]
 
 
 def test_intervals_beyond_255_do_not_wrap(tmp_path):
@@ -122,17 +127,24 @@ def test_masks_of_avenue(tmp_path):
     labels = load(root)
     assert_true(labels)
     assert np.array_equal(labels.pixel_mask("01"), trees.masks("1"))
-    assert "volLabel" in labels.kind and "11 anomalous frames: neither published version" in labels.kind
+    assert (
+        "volLabel" in labels.kind
+        and "11 anomalous frames: neither published version" in labels.kind
+    )
 
 
 def test_a_volume_of_masks_is_as_good_as_a_cell(tmp_path):
     root = trees.avenue(tmp_path / "Avenue")
     folder = trees.write_avenue_masks(root / "testing_label_mask")
-    scipy.io.savemat(folder / "10_label.mat", {"volLabel": np.moveaxis(trees.masks("10"), 0, 2).astype(np.uint8)})
+    scipy.io.savemat(
+        folder / "10_label.mat", {"volLabel": np.moveaxis(trees.masks("10"), 0, 2).astype(np.uint8)}
+    )
     assert_true(load(root))
 
 
-@pytest.mark.parametrize("count, version", [(3712, "the masks' version"), (3867, "the older vector's version")])
+@pytest.mark.parametrize(
+    "count, version", [(3712, "the masks' version"), (3867, "the older vector's version")]
+)
 def test_avenues_version_is_said(tmp_path, count, version):
     for key in ("1", "2"):
         (tmp_path / "testing_videos").mkdir(exist_ok=True)
@@ -142,9 +154,15 @@ def test_avenues_version_is_said(tmp_path, count, version):
     assert labels.kind.endswith(f"{count:,} anomalous frames: {version}")
 
 
-@pytest.mark.parametrize("lists", [
-    ["3:5, 8", "", "1:7"], ["3:5 8", " ", "1 : 7"], ["3:4,5:5,8:8", "", "1:3, ...\n 4:7"], ["8;3:5", "", "1,2,3,4:7"],
-])
+@pytest.mark.parametrize(
+    "lists",
+    [
+        ["3:5, 8", "", "1:7"],
+        ["3:5 8", " ", "1 : 7"],
+        ["3:4,5:5,8:8", "", "1:3, ...\n 4:7"],
+        ["8;3:5", "", "1,2,3,4:7"],
+    ],
+)
 def test_interval_scripts_of_ucsd(tmp_path, lists):
     root = trees.ucsd(tmp_path / "UCSDped")
     path = trees.write_m(root / "Test" / "UCSDped.m", lists)
@@ -167,12 +185,20 @@ def test_labels_csv_of_plain_and_scenes(tmp_path):
     trees.write_csv(tmp_path / "plain" / "labels.csv", rows("{}.avi"))
     assert_true(load(tmp_path / "plain"))
     root = trees.scenes(tmp_path / "scenes")
-    trees.write_csv(root / "labels.csv", ["yard/1.avi,2,5,bicycle", "lobby,0,6,", "roof/clip,,,"],
-                    header="video,start,end,what")
+    trees.write_csv(
+        root / "labels.csv",
+        ["yard/1.avi,2,5,bicycle", "lobby,0,6,", "roof/clip,,,"],
+        header="video,start,end,what",
+    )
     tree = recognise(root)
     labels = load_labels(tree, {"lobby": 6, "roof": 5, "yard_1": 8, "yard_2": 6, "yard_10": 7})
-    assert {name: label.sum() for name, label in labels.frames.items()} == \
-        {"lobby": 6, "roof": 0, "yard_1": 3, "yard_2": 0, "yard_10": 0}
+    assert {name: label.sum() for name, label in labels.frames.items()} == {
+        "lobby": 6,
+        "roof": 0,
+        "yard_1": 3,
+        "yard_2": 0,
+        "yard_10": 0,
+    }
 
 
 def test_a_csv_of_windows_spreadsheets_is_read(frames):
@@ -181,7 +207,8 @@ def test_a_csv_of_windows_spreadsheets_is_read(frames):
     assert_true(load(frames))
 
 
-# Which of several, and any given ---------------------------------------------------------------------
+# Which of several, and any given
+# ---------------------------------------------------------------------
 
 
 def test_the_order_of_preference(tmp_path):
@@ -197,7 +224,8 @@ def test_the_order_of_preference(tmp_path):
         labels = load(root)
         assert_true(labels)
         assert labels.source == path and labels.notes == ()
-        assert np.array_equal(labels.pixel_mask("Test001"), trees.masks("1"))  # whatever the labels are from
+        # whatever the labels are from
+        assert np.array_equal(labels.pixel_mask("Test001"), trees.masks("1"))
         if path is not masks:
             path.unlink()
 
@@ -213,11 +241,17 @@ def test_any_form_can_be_given(tmp_path):
         np.save(other / "frame" / f"{int(key):02d}.npy", label)
         np.save(other / "pixel" / f"{int(key):02d}.npy", trees.masks(key))
     np.save(other / "vector.npy", all_labels())
-    forms = [other / "frame", other / "pixel", other / "vector.npy", trees.write_gt_mat(other / "x.mat"),
-             trees.write_m(other / "x.m"), trees.write_csv(other / "x.csv", rows("{:02d}")),
-             trees.write_avenue_masks(other / "avenue"),
-             trees.write_mask_pictures(other / "pictures", "{:02d}", ".png"),
-             trees.write_mask_pictures(other / "gt", "{:02d}_gt", ".bmp")]
+    forms = [
+        other / "frame",
+        other / "pixel",
+        other / "vector.npy",
+        trees.write_gt_mat(other / "x.mat"),
+        trees.write_m(other / "x.m"),
+        trees.write_csv(other / "x.csv", rows("{:02d}")),
+        trees.write_avenue_masks(other / "avenue"),
+        trees.write_mask_pictures(other / "pictures", "{:02d}", ".png"),
+        trees.write_mask_pictures(other / "gt", "{:02d}_gt", ".bmp"),
+    ]
     for path in forms:
         labels = load(root, path)
         assert_true(labels)
@@ -234,7 +268,10 @@ def test_contradicting_labels_are_noted(frames):
     assert_true(labels)
     assert len(labels.notes) == 1
     assert "frame_labels_x.npy" in labels.notes[0]
-    assert "14 anomalous frames where the labels in use have 11, 3 frames in 2 videos differ" in labels.notes[0]
+    assert (
+        "14 anomalous frames where the labels in use have 11, 3 frames in 2 videos differ"
+        in labels.notes[0]
+    )
 
 
 def test_labels_beside_that_do_not_fit_are_noted(tmp_path):
@@ -242,11 +279,19 @@ def test_labels_beside_that_do_not_fit_are_noted(tmp_path):
     trees.write_mask_pictures(root / "Test", "Test{:03d}_gt", ".bmp", start=1)
     for file in (root / "Test" / "Test002_gt").iterdir():
         file.unlink()
-    refused(r"Test: nothing for test video Test002 \(1 of 3 test videos have no labels there\)", root)
+    refused(
+        r"Test: nothing for test video Test002 \(1 of 3 test videos have no labels "
+        r"there\)",
+        root,
+    )
     trees.write_m(root / "Test" / "UCSDped1.m")
     labels = load(root)
     assert_true(labels)
-    assert len(labels.notes) == 1 and "does not fit" in labels.notes[0] and "Test002" in labels.notes[0]
+    assert (
+        len(labels.notes) == 1
+        and "does not fit" in labels.notes[0]
+        and "Test002" in labels.notes[0]
+    )
     assert labels.pixel_mask("Test002") is None and labels.pixel_mask("Test010").any()
 
 
@@ -257,14 +302,21 @@ def test_other_mat_files_are_left_alone(frames):
     assert_true(load(frames))
 
 
-# Lengths ---------------------------------------------------------------------------------------------
+# Lengths
+# ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change, words", [
-    (-1, r"20 labels, the 3 test videos have 21 frames together; they run out in video 10"),
-    (-8, r"13 labels, the 3 test videos have 21 frames together; they run out in video 02"),
-    (+2, r"23 labels, the 3 test videos have 21 frames together; 2 are left over after video 10"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (-1, r"20 labels, the 3 test videos have 21 frames together; they run out in video 10"),
+        (-8, r"13 labels, the 3 test videos have 21 frames together; they run out in video 02"),
+        (
+            +2,
+            r"23 labels, the 3 test videos have 21 frames together; 2 are left over after video 10",
+        ),
+    ],
+)
 def test_a_vector_of_the_wrong_length(frames, change, words):
     np.save(frames / "frame_labels_x.npy", np.resize(all_labels(), TOTAL + change))
     refused(r"frame_labels_x\.npy: " + words, frames)
@@ -304,11 +356,19 @@ def test_avenue_masks_one_frame_short(tmp_path):
 def test_intervals_that_reach_beyond_the_video(frames):
     trees.write_gt_mat(frames / "x.mat")
     tree = recognise(frames)
-    with pytest.raises(LabelError, match=r"x\.mat: labels of test video 10 reach frames 0 to 6 \(from 0\), the video "
-                                         "has 6 frames"):
+    with pytest.raises(
+        LabelError,
+        match=r"x\.mat: labels of test video 10 reach frames 0 to 6 "
+        r"\(from 0\), the video "
+        "has 6 frames",
+    ):
         load_labels(tree, lengths_of(tree) | {"10": 6})
     trees.write_csv(frames / "labels.csv", ["01,2,9"])
-    refused(r"labels\.csv: labels of test video 01 reach frames 2 to 8 \(from 0\), the video has 8 frames", frames)
+    refused(
+        r"labels\.csv: labels of test video 01 reach frames 2 to 8 \(from 0\), the video has 8 "
+        r"frames",
+        frames,
+    )
 
 
 def test_intervals_count_from_one(frames):

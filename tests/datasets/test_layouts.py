@@ -7,20 +7,28 @@ from mpn.errors import DataError
 from mpn.video import open_source
 from tests import trees
 
-WRITERS = {"ucsd": trees.ucsd, "frames": trees.frames, "avenue": trees.avenue,
-           "shanghaitech": trees.shanghaitech, "scenes": trees.scenes}
+WRITERS = {
+    "ucsd": trees.ucsd,
+    "frames": trees.frames,
+    "avenue": trees.avenue,
+    "shanghaitech": trees.shanghaitech,
+    "scenes": trees.scenes,
+}
 
 
 def names(videos):
     return [video.name for video in videos]
 
 
-@pytest.mark.parametrize("layout, training, testing", [
-    ("ucsd", ["Train001", "Train002"], ["Test001", "Test002", "Test010"]),
-    ("frames", ["01", "02"], ["01", "02", "10"]),
-    ("avenue", ["01", "02"], ["01", "02", "10"]),
-    ("shanghaitech", ["01_001", "01_002"], ["01_0001", "01_0002", "02_0010"]),
-])
+@pytest.mark.parametrize(
+    "layout, training, testing",
+    [
+        ("ucsd", ["Train001", "Train002"], ["Test001", "Test002", "Test010"]),
+        ("frames", ["01", "02"], ["01", "02", "10"]),
+        ("avenue", ["01", "02"], ["01", "02", "10"]),
+        ("shanghaitech", ["01_001", "01_002"], ["01_0001", "01_0002", "02_0010"]),
+    ],
+)
 @pytest.mark.parametrize("given", [True, False])
 def test_split_layouts_are_recognised(tmp_path, layout, training, testing, given):
     root = WRITERS[layout](tmp_path / "set")
@@ -44,10 +52,15 @@ def test_mask_folders_of_ucsd_are_no_videos(tmp_path):
     assert names(recognise(root / "Test").training) == ["Test001", "Test002", "Test010"]
 
 
-@pytest.mark.parametrize("layout, old, new", [
-    ("ucsd", "Train", "train"), ("ucsd", "Test", "TEST"), ("frames", "training", "Training"),
-    ("avenue", "testing_videos", "Testing_Videos"),
-])
+@pytest.mark.parametrize(
+    "layout, old, new",
+    [
+        ("ucsd", "Train", "train"),
+        ("ucsd", "Test", "TEST"),
+        ("frames", "training", "Training"),
+        ("avenue", "testing_videos", "Testing_Videos"),
+    ],
+)
 def test_folder_names_are_taken_in_any_case(tmp_path, layout, old, new):
     root = WRITERS[layout](tmp_path / "set")
     (root / old).rename(root / new)
@@ -69,7 +82,9 @@ def test_scenes_come_from_names_where_all_have_them(tmp_path):
 def test_a_folder_a_camera(tmp_path):
     root = trees.scenes(tmp_path / "cameras")
     tree = recognise(root)
-    assert tree.layout == "scenes" and tree.testing == () and tree.scenes == ("lobby", "roof", "yard")
+    assert (
+        tree.layout == "scenes" and tree.testing == () and tree.scenes == ("lobby", "roof", "yard")
+    )
     assert names(tree.training) == ["lobby", "roof", "yard_1", "yard_2", "yard_10"]
     assert [video.scene for video in tree.training] == ["lobby", "roof", "yard", "yard", "yard"]
     assert tree.training[1].path == root / "roof" / "clip"
@@ -93,7 +108,11 @@ def test_plain_is_a_video_videos_or_frames(tmp_path):
     video = trees.write_video(tmp_path / "videos" / "2.mp4", 3)
     trees.write_video(tmp_path / "videos" / "10.avi", 3)
     trees.write_frames(tmp_path / "clip", 3)
-    for path, expected in ((video, ["2"]), (tmp_path / "videos", ["2", "10"]), (tmp_path / "clip", ["clip"])):
+    for path, expected in (
+        (video, ["2"]),
+        (tmp_path / "videos", ["2", "10"]),
+        (tmp_path / "clip", ["clip"]),
+    ):
         tree = recognise(path)
         assert tree.layout == "plain" and names(tree.training) == expected and tree.testing == ()
         assert len(tree.scenes) == 1
@@ -123,7 +142,11 @@ def test_one_split_is_enough(tmp_path):
     (root / "testing").rename(tmp_path / "validation")
     assert recognise(root).testing == () and len(recognise(root).training) == 2
     alone = recognise(tmp_path / "validation")
-    assert alone.layout == "frames" and names(alone.testing) == ["01", "02", "10"] and alone.training == ()
+    assert (
+        alone.layout == "frames"
+        and names(alone.testing) == ["01", "02", "10"]
+        and alone.training == ()
+    )
     alone = recognise(root / "training")
     assert names(alone.training) == ["01", "02"] and alone.testing == ()
 
@@ -146,11 +169,16 @@ def test_hidden_files_are_no_videos(tmp_path):
     assert len(recognise(root).testing) == 3
 
 
-# Wrong input -----------------------------------------------------------------------------------------
+# Wrong input
+# -----------------------------------------------------------------------------------------
 
 
 def test_a_missing_folder_names_its_nearest_parent(tmp_path):
-    with pytest.raises(DataError, match=rf"ped2: does not exist; the nearest folder that does is {tmp_path}"):
+    with pytest.raises(
+        DataError,
+        match=r"ped2: does not exist; the nearest folder that does is "
+        rf"{tmp_path}",
+    ):
         recognise(tmp_path / "data" / "ped2")
 
 
@@ -165,7 +193,11 @@ def test_an_empty_folder_says_what_is_needed(tmp_path, layout):
 def test_a_wrong_folder_says_what_it_holds_and_what_is_needed(tmp_path):
     (tmp_path / "thesis.pdf").touch()
     (tmp_path / "figures").mkdir()
-    with pytest.raises(DataError, match=r"holds 1 file \(\.pdf\), 1 folder \(figures\); expected ucsd: Train/CLIP"):
+    with pytest.raises(
+        DataError,
+        match=r"holds 1 file \(\.pdf\), 1 folder \(figures\); expected "
+        r"ucsd: Train/CLIP",
+    ):
         recognise(tmp_path)
 
 
@@ -178,10 +210,16 @@ def test_folders_of_a_layout_without_videos_are_not_one(tmp_path):
 
 def test_the_layout_given_must_fit(tmp_path):
     root = trees.frames(tmp_path / "set")
-    with pytest.raises(DataError, match=r"it holds 2 folders \(testing, training\); expected ucsd: Train/CLIP/\*\.tif"):
+    with pytest.raises(
+        DataError,
+        match=r"it holds 2 folders \(testing, training\); expected ucsd: "
+        r"Train/CLIP/\*\.tif",
+    ):
         recognise(root, "ucsd")
     with pytest.raises(DataError, match="layout 'pets' is unknown; expected one of ucsd, frames"):
         recognise(root, "pets")
     video = trees.write_video(tmp_path / "a.mp4", 2)
-    with pytest.raises(DataError, match="is a file; the avenue layout needs a folder with training_videos"):
+    with pytest.raises(
+        DataError, match="is a file; the avenue layout needs a folder with training_videos"
+    ):
         recognise(video, "avenue")

@@ -15,7 +15,8 @@ from mpn.datasets.label_files import mat_intervals
 from mpn.datasets.mat_structure import check_variable
 from mpn.errors import LabelError
 
-# Found by benchmarks/fuzz.py: a cell array whose bytes were doubled. scipy.io.loadmat (1.17.1) dies of it.
+# Found by benchmarks/fuzz.py: a cell array whose bytes were doubled. scipy.io.loadmat (1.17.1) dies
+# of it.
 CRASH = (
     "eNrzdQzxcXRSMNUzUPB1DNFNy8xJVQjISSxJyy/KtVIoyC/OrNBRcC5KTSxJTVHIz7NSCE4sUfDLL1MwMlQwNLYyNbUyNVQwMjAy"
     "YyADMHr68gGpACBmA2IOIOaDSrFC+UxQzAgk00uGvn4eIFsBzIcAZijNBKVZoDQADy4dZw=="
@@ -44,7 +45,9 @@ SOUND = {
 @pytest.mark.parametrize("compressed", [False, True])
 def test_what_scipy_writes_is_sound(tmp_path, what, compressed):
     path = tmp_path / "a.mat"
-    scipy.io.savemat(path, {"before": np.ones(3), "gt": SOUND[what], "after": "x"}, do_compression=compressed)
+    scipy.io.savemat(
+        path, {"before": np.ones(3), "gt": SOUND[what], "after": "x"}, do_compression=compressed
+    )
     check_variable(path, "gt")
     check_variable(path, "before")
     check_variable(path, "is not there")
@@ -69,7 +72,8 @@ def test_a_file_that_scipy_dies_of_is_one_clear_line(tmp_path):
     assert "\n" not in str(caught.value)
     # Not what is tested, but why: if a later SciPy raises an exception here, all the better.
     code = subprocess.run(
-        [sys.executable, "-c", f"import scipy.io; scipy.io.loadmat({str(path)!r})"], capture_output=True
+        [sys.executable, "-c", f"import scipy.io; scipy.io.loadmat({str(path)!r})"],
+        capture_output=True,
     )
     assert code.returncode != 0
 

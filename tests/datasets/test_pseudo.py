@@ -14,7 +14,9 @@ OBJECT = {"speed_probability": 0, "object_probability": 1, "objects": (1, 1)}
 
 def counting(count=13, size=(30, 40), step=10):
     """Frame k is k * step all over: uint8 (N, H, W, 1)."""
-    return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None] * step, (count, *size, 1)).copy()
+    return np.broadcast_to(
+        np.arange(count, dtype=np.uint8)[:, None, None, None] * step, (count, *size, 1)
+    ).copy()
 
 
 def maker(donor=None, **options):
@@ -66,7 +68,9 @@ def test_the_history_is_what_the_fastest_speed_up_needs():
 
 def test_sped_up_rectangles_have_the_stated_sizes_and_numbers():
     frames, sizes = counting(size=(100, 120)), []
-    for window, mask in draws(maker(**SPEED, whole_frame_probability=0, rectangles=(1, 1)), frames, 80):
+    for window, mask in draws(
+        maker(**SPEED, whole_frame_probability=0, rectangles=(1, 1)), frames, 80
+    ):
         changed = window[0, ..., 0] != frames[-T, 0, 0, 0]
         rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
         assert changed.sum() == len(rows) * len(columns)
@@ -82,19 +86,24 @@ def test_sped_up_rectangles_have_the_stated_sizes_and_numbers():
 def test_one_to_three_rectangles():
     counts = []
     for window, _ in draws(
-        maker(**SPEED, whole_frame_probability=0, rectangle_size=(24, 26)), counting(size=(400, 500)), 60
+        maker(**SPEED, whole_frame_probability=0, rectangle_size=(24, 26)),
+        counting(size=(400, 500)),
+        60,
     ):
         counts.append(ndimage.label(window[0, ..., 0] != 90)[1])
     assert set(counts) == {1, 2, 3}  # overlaps are rare here
 
 
 def test_rectangles_larger_than_the_frame_cover_it():
-    for window, mask in draws(maker(**SPEED, whole_frame_probability=0), counting(size=(16, 20)), 10):
+    for window, mask in draws(
+        maker(**SPEED, whole_frame_probability=0), counting(size=(16, 20)), 10
+    ):
         assert (window[0] != 90).all() and mask.all()
 
 
 def boxes(window, background):
-    """Bounding box (top, left, bottom, right), ends exclusive, of what differs, for each frame; or None."""
+    """Bounding box (top, left, bottom, right), ends exclusive, of what differs, for each frame; or
+    None."""
     for frame in window:
         changed = frame[..., 0] != background
         if not changed.any():
@@ -109,7 +118,10 @@ def test_foreign_objects_are_ellipses_of_the_stated_size_brightness_and_speed():
     sizes, speeds, levels = [], [], []
     for window, _ in draws(maker(np.full((200, 200, 1), 150, np.uint8), **OBJECT), frames, 150):
         found = list(boxes(window, 50))
-        if any(box is None or box[0] == 0 or box[1] == 0 or box[2] == 400 or box[3] == 500 for box in found):
+        if any(
+            box is None or box[0] == 0 or box[1] == 0 or box[2] == 400 or box[3] == 500
+            for box in found
+        ):
             continue  # partly outside
         tops = np.array(found)
         heights, widths = tops[:, 2] - tops[:, 0], tops[:, 3] - tops[:, 1]
@@ -126,7 +138,8 @@ def test_foreign_objects_are_ellipses_of_the_stated_size_brightness_and_speed():
         assert 0.6 < filled < 0.95  # an ellipse covers pi / 4 of its box
         levels.append(piece[piece.shape[0] // 2, piece.shape[1] // 2])
     assert len(sizes) > 100
-    # 10 to 36 pixels enlarged 1.3 to 2.5 times; the faintest pixels of the soft edge may round away.
+    # 10 to 36 pixels enlarged 1.3 to 2.5 times; the faintest pixels of the soft edge may round
+    # away.
     assert min(sizes) >= 11 and max(sizes) <= 90
     assert min(sizes) < 20 and max(sizes) > 70
     assert max(speeds) <= 9 and max(speeds) >= 7 and min(speeds) <= 1
@@ -139,12 +152,15 @@ def test_foreign_objects_are_ellipses_of_the_stated_size_brightness_and_speed():
 def test_one_or_two_objects():
     frames = np.zeros((T, 400, 500, 1), np.uint8)
     options = OBJECT | {"objects": (1, 2)}
-    counts = [ndimage.label(window[-1, ..., 0])[1] for window, _ in draws(maker(**options), frames, 60)]
+    counts = [
+        ndimage.label(window[-1, ..., 0])[1] for window, _ in draws(maker(**options), frames, 60)
+    ]
     assert set(counts) <= {1, 2} and counts.count(1) > 10 and counts.count(2) > 10
 
 
 def test_objects_show_what_the_donor_shows():
-    """Cut from a donor whose left half is dark and right half bright, no pixel is outside its range."""
+    """Cut from a donor whose left half is dark and right half bright, no pixel is outside its
+    range."""
     donor = np.full((120, 160, 3), (40, 90, 140), np.uint8)
     frames = np.full((T, 120, 160, 3), 128, np.uint8)
     for window, _ in draws(maker(donor, **OBJECT, brightness=(20, 20)), frames, 20):
@@ -163,7 +179,9 @@ def recomputed(original, window, threshold=20, dilated=2):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_mask_is_where_the_window_visibly_changed(channels):
     generator = np.random.default_rng(5)
-    frames = generator.integers(0, 256, (1, 60, 80, channels)) + generator.integers(-18, 19, (13, 60, 80, channels))
+    frames = generator.integers(0, 256, (1, 60, 80, channels)) + generator.integers(
+        -18, 19, (13, 60, 80, channels)
+    )
     frames = np.clip(frames, 0, 255).astype(np.uint8)
     donor = generator.integers(0, 256, (60, 80, channels), np.uint8)
     anomalies = maker(donor, speed_probability=0.7, object_probability=0.7)
@@ -176,7 +194,12 @@ def test_the_mask_is_where_the_window_visibly_changed(channels):
 
 def test_the_mask_follows_its_options():
     frames = counting(size=(60, 80))
-    options = SPEED | {"whole_frame_probability": 0, "visible_change": 45, "dilated": 3, "rectangle_size": (24, 30)}
+    options = SPEED | {
+        "whole_frame_probability": 0,
+        "visible_change": 45,
+        "dilated": 3,
+        "rectangle_size": (24, 30),
+    }
     found = set()
     for window, mask in draws(maker(**options), frames, 40):
         assert np.array_equal(mask, recomputed(frames[-T:], window, 45, 3))
@@ -195,7 +218,8 @@ def test_the_same_generator_gives_the_same_and_the_input_stays():
 
 
 def test_frequencies_are_near_the_probabilities():
-    """Each kind by its own sign: speed-ups change the oldest frame's grey, objects are far brighter."""
+    """Each kind by its own sign: speed-ups change the oldest frame's grey, objects are far
+    brighter."""
     frames, count = counting(size=(8, 8), step=5), 1500
     sped, whole, objects, both = 0, 0, 0, 0
     anomalies = maker(np.full((8, 8, 1), 255, np.uint8), rectangle_size=(2, 4), rectangles=(1, 1))
@@ -204,11 +228,18 @@ def test_frequencies_are_near_the_probabilities():
         # The object is in every frame that it overlaps, so look at pixels that it left alone.
         own = window[0][window[0] <= 45]
         has_speed = (own < 45).any()
-        objects, sped, both = objects + has_object, sped + has_speed, both + (has_object and has_speed)
+        objects, sped, both = (
+            objects + has_object,
+            sped + has_speed,
+            both + (has_object and has_speed),
+        )
         whole += has_speed and not has_object and (window[0] < 45).all()
+
     # Three standard deviations and a bit of a binomial share.
     def near(found, probability):
-        return abs(found / count - probability) < 3.5 * np.sqrt(probability * (1 - probability) / count)
+        return abs(found / count - probability) < 3.5 * np.sqrt(
+            probability * (1 - probability) / count
+        )
 
     assert near(objects, 0.3)
     assert near(whole, 0.4 * 0.5 * 0.7)

@@ -14,7 +14,9 @@ from mpn.datasets.windows import Clip, WindowDataset
 from mpn.errors import DataError
 from tests.datasets.numbered_clips import T, numbered, shown
 
-ALWAYS = PseudoOptions(speed_probability=1, object_probability=1, rectangle_size=(4, 12), object_size=(4, 10))
+ALWAYS = PseudoOptions(
+    speed_probability=1, object_probability=1, rectangle_size=(4, 12), object_size=(4, 10)
+)
 
 
 def grey_clip(count, low, high, seed, size=(24, 32)):
@@ -25,7 +27,10 @@ def grey_clip(count, low, high, seed, size=(24, 32)):
 def which(sample, shots):
     """The number of the stack of every sample, by its target."""
     targets = [stack[-1].transpose(2, 0, 1) for stack in shots.stacks]
-    found = [[i for i, target in enumerate(targets) if np.array_equal(frames[-1], target)] for frames in sample.frames]
+    found = [
+        [i for i, target in enumerate(targets) if np.array_equal(frames[-1], target)]
+        for frames in sample.frames
+    ]
     assert all(len(own) == 1 for own in found)
     return [own[0] for own in found]
 
@@ -46,13 +51,23 @@ def test_a_batch_is_one_of_windows(shots):
 @pytest.mark.parametrize("pseudo", [True, False, ALWAYS])
 def test_every_window_comes_equally_often_over_draws_with_one_generator(shots, pseudo):
     generator = np.random.default_rng(3)
-    drawn = [i for count in (2, 4, 1, 5, 3, 10) for i in which(shots.draw(count, generator, pseudo=pseudo), shots)]
+    drawn = [
+        i
+        for count in (2, 4, 1, 5, 3, 10)
+        for i in which(shots.draw(count, generator, pseudo=pseudo), shots)
+    ]
     assert all(sorted(drawn[i : i + 5]) == [0, 1, 2, 3, 4] for i in range(0, 25, 5))
     assert len({tuple(drawn[i : i + 5]) for i in range(0, 25, 5)}) > 1
 
 
 def test_what_is_drawn_depends_on_the_generator_alone(shots):
-    draws = lambda seed: [shots.draw(3, generator) for generator in [np.random.default_rng(seed)] for _ in range(2)]  # noqa: E731
+    def draws(seed):
+        return [
+            shots.draw(3, generator)
+            for generator in [np.random.default_rng(seed)]
+            for _ in range(2)
+        ]  # noqa: E731
+
     first, other, again = draws(1), draws(2), draws(1)
     assert all(torch.equal(a, b) for one, two in zip(first, again) for a, b in zip(one, two))
     assert not all(torch.equal(a.frames, b.frames) for a, b in zip(first, other))
@@ -70,7 +85,9 @@ def test_targets_are_true_and_the_rest_is_changed_where_it_says():
     before = [stack.copy() for stack in shots.stacks]
     sample = shots.draw(60, np.random.default_rng(0), pseudo=ALWAYS)
     assert sample.tampered.any((1, 2)).float().mean() > 0.8
-    for frames, tampered, number in zip(sample.frames.numpy(), sample.tampered.numpy(), which(sample, shots)):
+    for frames, tampered, number in zip(
+        sample.frames.numpy(), sample.tampered.numpy(), which(sample, shots)
+    ):
         change = np.abs(frames[:-1, 0].astype(int) - shots.stacks[number][-5:-1, ..., 0]).max(0)
         assert not (change[~tampered] > 20).any()
     assert all(np.array_equal(a, b) for a, b in zip(before, shots.stacks))
@@ -78,14 +95,19 @@ def test_targets_are_true_and_the_rest_is_changed_where_it_says():
 
 def test_usual_options_leave_some_windows_and_change_others():
     shots = shots_of([grey_clip(60, 0, 256, 1)], [(0, 20)], T)
-    share = shots.draw(200, np.random.default_rng(0), pseudo=True).tampered.any((1, 2)).float().mean()
-    assert 0.3 < share < 0.9  # probabilities 0.4 and 0.3: 58 % are tried, a few without a visible change
+    share = (
+        shots.draw(200, np.random.default_rng(0), pseudo=True).tampered.any((1, 2)).float().mean()
+    )
+    # probabilities 0.4 and 0.3: 58 % are tried, a few without a visible change
+    assert 0.3 < share < 0.9
 
 
 def test_pseudo_anomalies_are_made_of_the_own_stacks_alone():
-    # The window that is drawn is dark and grey levels of the rest of its clip are bright: a pixel of those, up to 12
-    # levels brighter or darker as options say, would show.
-    options = PseudoOptions(speed_probability=1, object_probability=1, brightness=(0, 12), object_size=(8, 20))
+    # The window that is drawn is dark and grey levels of the rest of its clip are bright: a pixel
+    # of those, up to 12 levels brighter or darker as options say, would show.
+    options = PseudoOptions(
+        speed_probability=1, object_probability=1, brightness=(0, 12), object_size=(8, 20)
+    )
     frames = np.full((60, 24, 32, 1), 250, np.uint8)
     frames[20:34] = grey_clip(14, 90, 110, 2).frames
     frames[40:54] = grey_clip(14, 60, 80, 3).frames
@@ -94,9 +116,16 @@ def test_pseudo_anomalies_are_made_of_the_own_stacks_alone():
     sample = shots.draw(200, np.random.default_rng(0), pseudo=options).frames[:, :-1].numpy()
     assert sample.min() >= 60 - 12 and sample.max() <= 110 + 12
     # Each is given to the other: donors are not only a window's own stack.
-    dark = np.array([i == 1 for i in which(shots.draw(200, np.random.default_rng(0), pseudo=options), shots)])
+    dark = np.array(
+        [i == 1 for i in which(shots.draw(200, np.random.default_rng(0), pseudo=options), shots)]
+    )
     assert sample[dark].max() > 80 + 12 and sample[~dark].min() < 90 - 12
-    alone = shots_of([own], [(0, 33)], T).draw(200, np.random.default_rng(0), pseudo=options).frames[:, :-1].numpy()
+    alone = (
+        shots_of([own], [(0, 33)], T)
+        .draw(200, np.random.default_rng(0), pseudo=options)
+        .frames[:, :-1]
+        .numpy()
+    )
     assert alone.min() >= 90 - 12 and alone.max() <= 110 + 12
 
 
@@ -105,13 +134,18 @@ def test_without_history_there_are_no_speed_ups_and_with_it_there_are():
     own = numbered(40)
     steps = {}
     for history in (True, False):
-        found = shots_of(own, [(0, 30)], T, history=history).draw(40, np.random.default_rng(0), pseudo=options).frames
+        found = (
+            shots_of(own, [(0, 30)], T, history=history)
+            .draw(40, np.random.default_rng(0), pseudo=options)
+            .frames
+        )
         steps[history] = set(np.diff(found[:, :-1, 0, 0, 0].numpy()).ravel().tolist())
     assert steps == {True: {2, 3, 4}, False: {1}}
 
 
 @pytest.mark.parametrize(
-    ("target", "stack"), [(4, (0, 4)), (13, (0, 13)), (14, (1, 14)), (24, (20, 24)), (40, (27, 40)), (59, (46, 59))]
+    ("target", "stack"),
+    [(4, (0, 4)), (13, (0, 13)), (14, (1, 14)), (24, (20, 24)), (40, (27, 40)), (59, (46, 59))],
 )
 def test_stacks_are_views_of_the_frames_up_to_the_target(target, stack):
     own = numbered(60, bad=(19,))
@@ -120,9 +154,13 @@ def test_stacks_are_views_of_the_frames_up_to_the_target(target, stack):
     assert np.shares_memory(shots.stacks[0], own[0].frames)
 
 
-@pytest.mark.parametrize(("target", "readable"), [(3, "0 to 3"), (19, "20 to 19"), (22, "20 to 22"), (60, "20 to 59")])
+@pytest.mark.parametrize(
+    ("target", "readable"), [(3, "0 to 3"), (19, "20 to 19"), (22, "20 to 22"), (60, "20 to 59")]
+)
 def test_a_window_that_is_not_there_is_an_error(target, readable):
-    with pytest.raises(DataError, match=f"yard0: no window with target {target}: .*readable are {readable}"):
+    with pytest.raises(
+        DataError, match=f"yard0: no window with target {target}: .*readable are {readable}"
+    ):
         shots_of(numbered(60, bad=(19,)), [(0, target)], T)
 
 
@@ -133,7 +171,8 @@ def test_no_windows_or_too_short_ones_are_an_error():
         Shots([np.zeros((8, 2, 2, 1), np.uint8), np.zeros((4, 2, 2, 1), np.uint8)], T)
 
 
-# Spread -----------------------------------------------------------------------------------------------
+# Spread
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 100])

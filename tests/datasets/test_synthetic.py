@@ -17,15 +17,29 @@ from mpn.datasets.synthetic_actors import Thrown, Trip, Walker, Way
 from mpn.datasets.synthetic_bodies import make_figure, person
 from mpn.datasets.synthetic_drawing import Camera, Stand, draw
 from mpn.errors import DataError
-from mpn.evaluation.baselines import frame_difference, frame_number, nearness_to_middle, uniform_noise
+from mpn.evaluation.baselines import (
+    frame_difference,
+    frame_number,
+    nearness_to_middle,
+    uniform_noise,
+)
 
 SIZE = (96, 144)
-SMALL = {"scenes": 1, "training": 1, "validation": 1, "testing": 1, "length": 6, "test_length": 9, "size": SIZE}
+SMALL = {
+    "scenes": 1,
+    "training": 1,
+    "validation": 1,
+    "testing": 1,
+    "length": 6,
+    "test_length": 9,
+    "size": SIZE,
+}
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One scene; three of its four test clips have two events each, so that every kind comes once."""
+    """One scene; three of its four test clips have two events each, so that every kind comes
+    once."""
     root = tmp_path_factory.mktemp("made") / "demo"
     options = {"training": 1, "validation": 1, "testing": 4, "length": 30, "test_length": 120}
     return write_demo(root, scenes=1, size=SIZE, **options)
@@ -38,7 +52,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def digests(root: Path) -> dict[str, str]:
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def test_layout_is_written(demo: Path) -> None:
@@ -54,7 +70,12 @@ def test_layout_is_written(demo: Path) -> None:
             assert cv2.imread(str(demo / split / "frames" / name / files[-1])).shape == (*SIZE, 3)
     settings = json.loads((demo / "demo.json").read_text())
     assert (settings["seed"], settings["scenes"], settings["fps"]) == (0, 1, 10)
-    assert sorted(path.name for path in demo.iterdir()) == ["demo.json", "testing", "training", "validation"]
+    assert sorted(path.name for path in demo.iterdir()) == [
+        "demo.json",
+        "testing",
+        "training",
+        "validation",
+    ]
     assert [path.name for path in (demo / "training").iterdir()] == ["frames"]
 
 
@@ -64,7 +85,9 @@ def test_real_data_code_reads_it(demo: Path) -> None:
     assert [video.scene for video in tree.testing] == ["01"] * 4
     labels = load_labels(tree, {video.name: 120 for video in tree.testing})
     for name, frames in labels.frames.items():
-        np.testing.assert_array_equal(frames, np.load(demo / "testing" / "test_frame_mask" / f"{name}.npy"))
+        np.testing.assert_array_equal(
+            frames, np.load(demo / "testing" / "test_frame_mask" / f"{name}.npy")
+        )
         mask = labels.pixel_mask(name)
         assert mask is not None
         np.testing.assert_array_equal(mask.any((1, 2)), frames)
@@ -85,7 +108,9 @@ def test_labels_masks_and_tracks_agree_on_every_frame(demo: Path, split: str) ->
                 from_csv[int(row["start"]) : int(row["end"])] = True
         np.testing.assert_array_equal(from_csv, labels)
         for number, label in enumerate(labels):
-            mask = cv2.imread(str(demo / split / "masks" / name / f"{number:03d}.png"), cv2.IMREAD_UNCHANGED)
+            mask = cv2.imread(
+                str(demo / split / "masks" / name / f"{number:03d}.png"), cv2.IMREAD_UNCHANGED
+            )
             assert mask.shape == SIZE and set(np.unique(mask)) <= {0, 255}
             boxes = [row for row in tracks if row["video"] == name and int(row["frame"]) == number]
             assert bool(mask.any()) == bool(label) == bool(boxes)
@@ -131,7 +156,8 @@ def test_masks_are_where_the_anomaly_changed_the_picture() -> None:
             marked += mask.sum()
             changed += (np.abs(change[mask]) > 5).sum()
             around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-            assert change[~around].max(initial=0) < 12  # beside the anomaly there is nothing but its shadow
+            # beside the anomaly there is nothing but its shadow
+            assert change[~around].max(initial=0) < 12
     assert marked > 1000
     assert changed > 0.75 * marked
 
@@ -244,7 +270,13 @@ def test_camera_by_hand() -> None:
 def test_trip_by_hand() -> None:
     way = Way(np.array([[0.0, 10.0], [10.0, 10.0]]), 2.0, 0, 0.1)
     trip = Trip.along(way, 1, 5.0, 2.0, 0.0, pauses=((4.0, 3.0),))
-    for time, x, pace in ((5.0, 0.0, None), (6.0, 2.0, 1.0), (8.0, 4.0, 0.0), (9.9, 4.0, None), (11.0, 6.0, 1.0)):
+    for time, x, pace in (
+        (5.0, 0.0, None),
+        (6.0, 2.0, 1.0),
+        (8.0, 4.0, 0.0),
+        (9.9, 4.0, None),
+        (11.0, 6.0, 1.0),
+    ):
         position, heading, gone, moving = trip.pose(time)
         assert position[0] == pytest.approx(x) and gone == pytest.approx(x)
         np.testing.assert_allclose(heading, [1, 0, 0])
@@ -258,7 +290,9 @@ def test_trip_by_hand() -> None:
 
 def test_thrown_object_flies_a_parabola() -> None:
     hand, rise = np.array([0.0, 1.0, 10.0]), 9.81 / 8  # half a second up, half a second down
-    ball = Thrown("thrown object", 1, (hand, hand), rise, 0.2, (200.0, 200.0, 200.0), start=2.0, end=9.0)
+    ball = Thrown(
+        "thrown object", 1, (hand, hand), rise, 0.2, (200.0, 200.0, 200.0), start=2.0, end=9.0
+    )
     camera = Camera(160, 240, -40.0, 200.0, 8.0)
     heights = [ball.body(camera, time).points[:2, 1].mean() for time in (2.0, 2.25, 2.5, 3.0)]
     np.testing.assert_allclose(heights, [1, 1 + 0.75 * rise, 1 + rise, 1], atol=1e-9)

@@ -9,18 +9,29 @@ from torch.utils.data import DataLoader
 
 from mpn.datasets.layouts import Video
 from mpn.datasets.pseudo import PseudoOptions
-from mpn.datasets.windows import Clip, EpochBatches, WindowDataset, held_out, load_clips, mirrored, to_float
+from mpn.datasets.windows import (
+    Clip,
+    EpochBatches,
+    WindowDataset,
+    held_out,
+    load_clips,
+    mirrored,
+    to_float,
+)
 from mpn.errors import DataError, FrameError
 from mpn.video import BadFrame
 from tests import trees
 
-ALWAYS = PseudoOptions(speed_probability=1, object_probability=1, rectangle_size=(4, 12), object_size=(4, 10))
+ALWAYS = PseudoOptions(
+    speed_probability=1, object_probability=1, rectangle_size=(4, 12), object_size=(4, 10)
+)
 
 
 def numbered(count, *, name="clip", scene="yard", start=0, bad=(), channels=1):
     """A clip of 24x32 whose frame k is `start + k` all over."""
     frames = np.broadcast_to(
-        np.arange(start, start + count, dtype=np.uint8)[:, None, None, None], (count, 24, 32, channels)
+        np.arange(start, start + count, dtype=np.uint8)[:, None, None, None],
+        (count, 24, 32, channels),
     ).copy()
     return Clip(name, scene, frames, 25.0, [BadFrame(i, f"{i}.png", "unreadable") for i in bad])
 
@@ -31,11 +42,16 @@ def numbers(sample):
 
 
 def noisy(count, seed=0):
-    return Clip("noise", "yard", np.random.default_rng(seed).integers(0, 256, (count, 24, 32, 1), np.uint8))
+    return Clip(
+        "noise", "yard", np.random.default_rng(seed).integers(0, 256, (count, 24, 32, 1), np.uint8)
+    )
 
 
 def samples(dataset):
-    return [(sample.frames.clone(), sample.tampered.clone()) for sample in (dataset[i] for i in range(len(dataset)))]
+    return [
+        (sample.frames.clone(), sample.tampered.clone())
+        for sample in (dataset[i] for i in range(len(dataset)))
+    ]
 
 
 def same(first, second):
@@ -44,12 +60,15 @@ def same(first, second):
     )
 
 
-# Windows ---------------------------------------------------------------------------------------------
+# Windows
+# ---------------------------------------------------------------------------------------------
 
 
 def test_every_window_has_its_frames_in_order_and_the_true_next_one():
     dataset = WindowDataset([numbered(7), numbered(3), numbered(6, start=100)], 4)
-    expected = [list(range(t - 4, t + 1)) for t in (4, 5, 6)] + [list(range(t - 4, t + 1)) for t in (104, 105)]
+    expected = [list(range(t - 4, t + 1)) for t in (4, 5, 6)] + [
+        list(range(t - 4, t + 1)) for t in (104, 105)
+    ]
     assert [numbers(dataset[i]) for i in range(len(dataset))] == expected
     assert dataset[0].frames.shape == (5, 1, 24, 32) and dataset[0].frames.dtype == torch.uint8
     assert dataset[0].tampered.shape == (24, 32) and not dataset[0].tampered.any()
@@ -67,7 +86,9 @@ def test_other_window_lengths(window):
 def test_no_window_crosses_a_bad_frame_and_no_other_is_lost(bad):
     dataset = WindowDataset([numbered(14, bad=bad)], 4)
     found = [numbers(dataset[i]) for i in range(len(dataset))]
-    assert found == [list(range(t, t + 5)) for t in range(10) if not set(range(t, t + 5)) & set(bad)]
+    assert found == [
+        list(range(t, t + 5)) for t in range(10) if not set(range(t, t + 5)) & set(bad)
+    ]
 
 
 def test_speed_ups_do_not_look_back_across_a_bad_frame():
@@ -86,7 +107,11 @@ def test_speed_ups_do_not_look_back_across_a_bad_frame():
 
 
 def test_without_a_window_the_lengths_are_told():
-    with pytest.raises(DataError, match=r"no window to train on: it takes 5 frames.*longest of 2 clip\(s\) has 4"):
+    with pytest.raises(
+        DataError,
+        match=r"no window to train on: it takes 5 frames.*longest of 2 "
+        r"clip\(s\) has 4",
+    ):
         WindowDataset([numbered(4), numbered(2)], 4)
 
 
@@ -97,23 +122,31 @@ def test_the_float_range_and_the_order_of_channels():
     window, target = to_float(dataset[0].frames.unsqueeze(0))
     assert window.shape == (1, 12, 2, 2) and target.shape == (1, 3, 2, 2)
     assert window.dtype == target.dtype == torch.float32
-    # Channel 3 k + c is colour c of frame k: white, then black, then a fifth in the newest frame's red.
+    # Channel 3 k + c is colour c of frame k: white, then black, then a fifth in the newest frame's
+    # red.
     expected = [1.0] * 3 + [-1.0] * 8 + [51 / 127.5 - 1]
     assert torch.allclose(window[0, :, 0, 0], torch.tensor(expected), atol=1e-6)
     assert torch.allclose(target, torch.tensor(102 / 127.5 - 1), atol=1e-6)
 
 
-# Reading ---------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------
 
 
 def videos(tmp_path, lengths=(9, 6)):
-    folders = [trees.write_frames(tmp_path / "data" / f"{i:02d}", count) for i, count in enumerate(lengths)]
+    folders = [
+        trees.write_frames(tmp_path / "data" / f"{i:02d}", count) for i, count in enumerate(lengths)
+    ]
     return [Video(folder.name, folder, "yard") for folder in folders]
 
 
 def test_clips_hold_every_frame_in_order(tmp_path):
     clips = load_clips(videos(tmp_path), trees.SIZE, False)
-    assert [clip.name for clip in clips] == ["00", "01"] and clips[0].scene == "yard" and clips[0].fps is None
+    assert (
+        [clip.name for clip in clips] == ["00", "01"]
+        and clips[0].scene == "yard"
+        and clips[0].fps is None
+    )
     assert [trees.index_of(frame) for frame in clips[0].frames] == list(range(9))
     assert np.array_equal(clips[1].frames, np.stack([trees.frame(i) for i in range(6)]))
     grey = load_clips(videos(tmp_path), (24, 32), True)
@@ -130,7 +163,9 @@ def test_memory_and_disk_give_the_same_samples(tmp_path, pseudo, recwarn):
     assert not any(isinstance(clip.frames, np.memmap) for clip in in_memory)
     assert all(isinstance(clip.frames, np.memmap) for clip in on_disk)
     assert os.listdir(cache) == []  # nothing is left behind, however the process ends
-    first, second = (samples(WindowDataset(clips, 4, seed=3, pseudo=pseudo)) for clips in (in_memory, on_disk))
+    first, second = (
+        samples(WindowDataset(clips, 4, seed=3, pseudo=pseudo)) for clips in (in_memory, on_disk)
+    )
     assert len(first) == 5 + 2 and same(first, second)
     assert not [warning for warning in recwarn if "writable" in str(warning.message)]
 
@@ -143,7 +178,10 @@ def test_a_bad_frame_stops_or_is_left_out(tmp_path):
     clips = load_clips(own, trees.SIZE, False, skip_bad=True)
     assert [bad.index for bad in clips[0].bad] == [5] and len(clips[0].frames) == 12
     dataset = WindowDataset(clips[:1], 4)
-    found = [[trees.index_of(f.permute(1, 2, 0).numpy()) for f in dataset[i].frames] for i in range(len(dataset))]
+    found = [
+        [trees.index_of(f.permute(1, 2, 0).numpy()) for f in dataset[i].frames]
+        for i in range(len(dataset))
+    ]
     assert found == [[0, 1, 2, 3, 4], [6, 7, 8, 9, 10], [7, 8, 9, 10, 11]]
 
 
@@ -159,7 +197,8 @@ def test_unreadable_videos_are_left_out_unless_all_are(tmp_path):
         load_clips([Video("text", text, "yard")], trees.SIZE, False, skip_bad=True)
 
 
-# Held-out footage ------------------------------------------------------------------------------------
+# Held-out footage
+# ------------------------------------------------------------------------------------
 
 
 def frame_numbers(clips):
@@ -177,7 +216,9 @@ def test_the_split_is_disjoint_and_covers_everything(count, share):
     # Whole clips where there are four or more: within one clip of the share, one at least.
     assert abs(held - share) <= max(1 / count, 1 / 8)
     if count >= 4:
-        assert {clip.name for clip in training} | {clip.name for clip in calibration} == set(map(str, range(count)))
+        assert {clip.name for clip in training} | {clip.name for clip in calibration} == set(
+            map(str, range(count))
+        )
 
 
 def test_each_scene_is_split_on_its_own():
@@ -196,7 +237,8 @@ def test_bad_frames_keep_their_place_in_the_parts():
     assert training[0].name == "clip[0:12]" and calibration[0].fps == 25.0
 
 
-# Order, epochs, workers, transforms ------------------------------------------------------------------
+# Order, epochs, workers, transforms
+# ------------------------------------------------------------------
 
 
 def test_the_order_is_a_seeded_permutation_that_changes_with_the_epoch():
@@ -213,7 +255,8 @@ def test_the_order_is_a_seeded_permutation_that_changes_with_the_epoch():
 def test_batches_start_where_they_are_told():
     batches = EpochBatches(11, 3, 0)
     whole = list(batches)
-    assert len(batches) == len(whole) == 3 and all(len(batch) == 3 for batch in whole)  # the odd two are left out
+    # the odd two are left out
+    assert len(batches) == len(whole) == 3 and all(len(batch) == 3 for batch in whole)
     batches.start = 1
     assert list(batches) == whole[1:]
 
@@ -254,7 +297,9 @@ def test_the_target_is_never_tampered_with():
             sample = dataset[i]
             assert np.array_equal(sample.frames[-1].permute(1, 2, 0), clip.frames[i + 4])
             if i >= 4:  # from seven frames on there is something to speed up
-                assert sample.tampered.any() and not np.array_equal(sample.frames[0, 0], clip.frames[i, ..., 0])
+                assert sample.tampered.any() and not np.array_equal(
+                    sample.frames[0, 0], clip.frames[i, ..., 0]
+                )
 
 
 def test_a_transform_sees_window_and_target_together():
@@ -284,12 +329,15 @@ def test_the_transform_comes_before_the_tampering():
 def test_a_transform_that_works_in_place_leaves_the_clip_alone(channels):
     clip = numbered(8, channels=channels)
     before = clip.frames.copy()
-    assert numbers(WindowDataset([clip], 4, transform=lambda frames: frames.add_(100))[0]) == list(range(100, 105))
+    assert numbers(WindowDataset([clip], 4, transform=lambda frames: frames.add_(100))[0]) == list(
+        range(100, 105)
+    )
     WindowDataset([clip], 4)[0].frames.zero_()
     assert np.array_equal(clip.frames, before)
 
 
-# Mirror images ---------------------------------------------------------------------------------------
+# Mirror images
+# ---------------------------------------------------------------------------------------
 
 
 def test_mirror_images_are_exchanged_left_and_right_and_scenes_of_their_own():
@@ -300,7 +348,12 @@ def test_mirror_images_are_exchanged_left_and_right_and_scenes_of_their_own():
     for left in (0, 1, 15, 31):
         assert np.array_equal(image.frames[:, :, left], frames[:, :, 31 - left])
     assert image.frames.shape == frames.shape and image.frames.dtype == np.uint8
-    assert (image.name, image.scene, image.fps, image.bad) == ("walk-mirrored", "yard-mirrored", 12.5, clip.bad)
+    assert (image.name, image.scene, image.fps, image.bad) == (
+        "walk-mirrored",
+        "yard-mirrored",
+        12.5,
+        clip.bad,
+    )
     assert not np.shares_memory(image.frames, frames) and np.array_equal(frames, kept)
     assert clip.scene == "yard"
 

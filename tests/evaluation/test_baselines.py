@@ -58,7 +58,9 @@ def test_constant_frames_have_no_motion() -> None:
 
 
 @pytest.mark.parametrize("shift", [(0, 1), (2, 1), (-3, 0)])
-def test_speed_of_a_shifted_texture_is_the_shift(texture: np.ndarray, shift: tuple[int, int]) -> None:
+def test_speed_of_a_shifted_texture_is_the_shift(
+    texture: np.ndarray, shift: tuple[int, int]
+) -> None:
     frames = [colour(np.roll(texture, (shift[0] * t, shift[1] * t), (0, 1))) for t in range(4)]
     speed = flow_speed(frames)
     assert speed.shape == (4,) and speed.dtype == np.float64
@@ -67,7 +69,8 @@ def test_speed_of_a_shifted_texture_is_the_shift(texture: np.ndarray, shift: tup
 
 
 def test_speed_is_that_of_the_fastest_places(texture: np.ndarray) -> None:
-    """A square of 40 pixels moves by 3 over a still ground: five cells of 5x5 fit into it many times."""
+    """A square of 40 pixels moves by 3 over a still ground: five cells of 5x5 fit into it many
+    times."""
     frames = []
     for t in range(3):
         frame = texture.copy()
@@ -120,7 +123,9 @@ def test_maps_have_the_motion_where_it_is(texture: np.ndarray) -> None:
     frames = [colour(texture) for _ in range(3)]
     height, width = texture.shape[:2]
     for t in (1, 2):  # the lower right quarter is shifted by 3 pixels a frame
-        frames[t][height // 2 :, width // 2 :] = np.roll(frames[t - 1][height // 2 :, width // 2 :], 3, axis=1)
+        frames[t][height // 2 :, width // 2 :] = np.roll(
+            frames[t - 1][height // 2 :, width // 2 :], 3, axis=1
+        )
     found: list[tuple[int, dict[str, np.ndarray]]] = []
     with_maps = content_free(lambda: frames, 3, maps=lambda row, maps: found.append((row, maps)))
     without = content_free(lambda: frames, 3)
@@ -132,5 +137,9 @@ def test_maps_have_the_motion_where_it_is(texture: np.ndarray) -> None:
             assert cells.shape == (24, 36)
             assert cells[14:, 20:].mean() > 5 * cells[:10, :16].mean(), (row, name)
         # The scores are what the maps say: a mean over all cells, and the mean of the five largest.
-        assert maps["frame_difference"].mean() == pytest.approx(with_maps["frame_difference"][row], rel=0.01)
-        assert np.sort(maps["flow_speed"].ravel())[-5:].mean() == pytest.approx(with_maps["flow_speed"][row])
+        assert maps["frame_difference"].mean() == pytest.approx(
+            with_maps["frame_difference"][row], rel=0.01
+        )
+        assert np.sort(maps["flow_speed"].ravel())[-5:].mean() == pytest.approx(
+            with_maps["flow_speed"][row]
+        )

@@ -16,7 +16,9 @@ LABELS = "video,start,end\n01,2,4\n02,,\n10,0,1\n10,3,5\n"
 LENGTHS = {"01": 6, "02": 4, "10": 5}
 
 
-def write_run(folder: Path, labels: str | None = LABELS, lengths: dict[str, int] = LENGTHS, below: bool = True) -> Path:
+def write_run(
+    folder: Path, labels: str | None = LABELS, lengths: dict[str, int] = LENGTHS, below: bool = True
+) -> Path:
     """A folder as evaluate writes it, or of score files alone."""
     place = folder / "scores" if below else folder
     place.mkdir(parents=True)
@@ -38,12 +40,18 @@ def test_folders_patterns_and_names() -> None:
         write_run(Path(name))
     Path("mine-3").write_text("no folder")
     assert systems_of(["other", "mine-*", "deep/other"]) == {
-        "other": [Path("other")], "mine-*": [Path("mine-2"), Path("mine-10")], "deep/other": [Path("deep/other")]
-    }  # fmt: skip
+        "other": [Path("other")],
+        "mine-*": [Path("mine-2"), Path("mine-10")],
+        "deep/other": [Path("deep/other")],
+    }
     assert systems_of(["x=other,mine-*", "y=deep/other"]) == {
-        "x": [Path("other"), Path("mine-2"), Path("mine-10")], "y": [Path("deep/other")]
-    }  # fmt: skip
-    assert systems_of(["a=b", "other/scores"]) == {"a=b": [Path("a=b")], "other": [Path("other/scores")]}
+        "x": [Path("other"), Path("mine-2"), Path("mine-10")],
+        "y": [Path("deep/other")],
+    }
+    assert systems_of(["a=b", "other/scores"]) == {
+        "a=b": [Path("a=b")],
+        "other": [Path("other/scores")],
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,18 +81,24 @@ def test_labels_come_from_beside_the_scores() -> None:
     for first, second in (("a", "b"), ("b", "a"), ("a/scores", "b")):
         truth, runs, notes = read_systems({"x": [Path(first)], "y": [Path(second)]})
         assert {video: y.tolist() for video, y in truth.frames.items()} == {
-            "01": [False, False, True, True, False, False], "02": [False] * 4, "10": [True, False, False, True, True]
-        }  # fmt: skip
+            "01": [False, False, True, True, False, False],
+            "02": [False] * 4,
+            "10": [True, False, False, True, True],
+        }
         assert truth.facts["frames"] == 15 and truth.facts["anomalous"] == 5
         assert truth.facts["sha256"] == hashlib.sha256(LABELS.encode()).hexdigest()
         assert notes == []
-        assert [list(run) for system in runs.values() for run in system.values()] == [["01", "02", "10"]] * 2
+        assert [list(run) for system in runs.values() for run in system.values()] == [
+            ["01", "02", "10"]
+        ] * 2
         np.testing.assert_array_equal(runs["y"][second]["10"]["score"], np.arange(5))
 
 
 def test_the_original_label_file_is_named() -> None:
     write_run(Path("a"))
-    Path("a/metrics.json").write_text(json.dumps({"labels": {"source": "set/gt.mat", "sha256": "ab" * 32}}))
+    Path("a/metrics.json").write_text(
+        json.dumps({"labels": {"source": "set/gt.mat", "sha256": "ab" * 32}})
+    )
     write_run(Path("b"), LABELS.replace("01,2,4", "01,2,3\n01,3,4"))
     truth, _, notes = read_systems({"x": [Path("a")], "y": [Path("b")]})
     assert truth.facts["made_from"] == {"source": "set/gt.mat", "sha256": "ab" * 32}
@@ -106,12 +120,17 @@ def test_scores_that_evaluate_took_from_elsewhere() -> None:
 def test_labels_that_differ_are_refused_with_their_counts() -> None:
     write_run(Path("a"))
     write_run(Path("b"), LABELS.replace("01,2,4", "01,2,5"))
-    with pytest.raises(LabelError, match=r"5 of 15 frames .* a/labels\.csv .* but 6 of 15 .* b/labels\.csv") as caught:
+    with pytest.raises(
+        LabelError,
+        match=r"5 of 15 frames .* a/labels\.csv .* but 6 of 15 .* "
+        r"b/labels\.csv",
+    ) as caught:
         read_systems({"x": [Path("a")], "y": [Path("b")]})
     assert "1 frames of 1 videos differ, the first of them '01'" in str(caught.value)
     assert hashlib.sha256(LABELS.encode()).hexdigest()[:12] in str(caught.value)
     truth = Truth({name: np.zeros(length, bool) for name, length in LENGTHS.items()}, {}, "set")
-    assert read_systems({"x": [Path("a")], "y": [Path("b")]}, truth)[0] is truth  # the data set's stand above both
+    # the data set's stand above both
+    assert read_systems({"x": [Path("a")], "y": [Path("b")]}, truth)[0] is truth
     write_run(Path("c"), LABELS.replace("02,,\n", ""), {"01": 6, "10": 5})
     with pytest.raises(LabelError, match="only one has video '02'"):
         read_systems({"x": [Path("a")], "y": [Path("c")]})
@@ -141,16 +160,30 @@ def test_no_labels_or_scores_that_do_not_fit() -> None:
         read_systems({"x": [Path("plain")]})
     write_run(Path("a"))
     write_run(Path("short"), None, {**LENGTHS, "10": 4}, below=False)
-    with pytest.raises(DataError, match=r"10\.csv: 4 scores, but the video has 5 frames .* are those of a\)"):
+    with pytest.raises(
+        DataError,
+        match=r"10\.csv: 4 scores, but the video has 5 frames .* are "
+        r"those of a\)",
+    ):
         read_systems({"x": [Path("a")], "y": [Path("short")]})
     write_run(Path("few"), None, {"01": 6}, below=False)
-    with pytest.raises(DataError, match=r"'02': found no file .*2 of 3 test videos have none \('02', '10'\)"):
+    with pytest.raises(
+        DataError,
+        match=r"'02': found no file .*2 of 3 test videos have none "
+        r"\('02', '10'\)",
+    ):
         read_systems({"x": [Path("a")], "y": [Path("few")]})
     write_run(Path("fewer"), LABELS, {"01": 6})
-    with pytest.raises(DataError, match=r"no scores of 2 of 3 videos that fewer/labels\.csv labels \(02, 10\)"):
+    with pytest.raises(
+        DataError,
+        match=r"no scores of 2 of 3 videos that fewer/labels\.csv labels "
+        r"\(02, 10\)",
+    ):
         read_systems({"x": [Path("fewer")]})
     write_run(Path("late"), LABELS.replace("10,3,5", "10,3,6"))
-    with pytest.raises(LabelError, match="'10' is labelled to frame 6, but late/scores has 5 scores"):
+    with pytest.raises(
+        LabelError, match="'10' is labelled to frame 6, but late/scores has 5 scores"
+    ):
         read_systems({"x": [Path("late")]})
     write_run(Path("none"), "video,start,end\n")
     with pytest.raises(DataError, match="no scores of 0 of 0 videos"):

@@ -20,7 +20,8 @@ CUT = 4
 
 @pytest.fixture
 def data() -> tuple[dict, dict, dict]:
-    """Three videos of 40 to 60 frames, one normal throughout; the planted anomaly raises every column."""
+    """Three videos of 40 to 60 frames, one normal throughout; the planted anomaly raises every
+    column."""
     rng = np.random.default_rng(0)
     labels, series = {}, {}
     for name, length, start in (("01", 40, 20), ("02", 50, 30), ("03", 60, 60)):
@@ -35,7 +36,9 @@ def data() -> tuple[dict, dict, dict]:
         for values in columns.values():
             values[:CUT] = NAN
         labels[name], series[name] = y, columns
-    baselines = {"frame_number": {name: np.arange(len(y), dtype=float) for name, y in labels.items()}}
+    baselines = {
+        "frame_number": {name: np.arange(len(y), dtype=float) for name, y in labels.items()}
+    }
     return labels, series, baselines
 
 
@@ -51,17 +54,38 @@ def test_every_column_and_protocol_against_scikit_learn(data) -> None:
     labels, series, _ = data
     result = evaluate(labels, series, draws=20)
     y = joined(labels)
-    assert set(result["scores"]) == {"score", "error", "psnr_db", "compactness", "mine", "paper_pair"}
-    for name, sign in (("score", 1), ("error", 1), ("psnr_db", -1), ("compactness", 1), ("mine", 1)):
+    assert set(result["scores"]) == {
+        "score",
+        "error",
+        "psnr_db",
+        "compactness",
+        "mine",
+        "paper_pair",
+    }
+    for name, sign in (
+        ("score", 1),
+        ("error", 1),
+        ("psnr_db", -1),
+        ("compactness", 1),
+        ("mine", 1),
+    ):
         plain = {video: sign * values for video, values in column(series, name).items()}
         smooth = {video: protocols.exponential(values) for video, values in plain.items()}
-        paper = {video: protocols.paper_filter(protocols.min_max(values)) for video, values in plain.items()}
+        paper = {
+            video: protocols.paper_filter(protocols.min_max(values))
+            for video, values in plain.items()
+        }
         for protocol, scores in (("absolute", plain), ("causal", smooth), ("paper", paper)):
             found = result["scores"][name][protocol]["micro_auc"]
-            assert found == pytest.approx(roc_auc_score(y, joined(scores)), abs=1e-12), (name, protocol)
+            assert found == pytest.approx(roc_auc_score(y, joined(scores)), abs=1e-12), (
+                name,
+                protocol,
+            )
     pair = {v: protocols.paper_pair(c["psnr_db"], c["compactness"]) for v, c in series.items()}
     assert set(result["scores"]["paper_pair"]) == {"paper"}
-    assert result["scores"]["paper_pair"]["paper"]["micro_auc"] == pytest.approx(roc_auc_score(y, joined(pair)))
+    assert result["scores"]["paper_pair"]["paper"]["micro_auc"] == pytest.approx(
+        roc_auc_score(y, joined(pair))
+    )
 
 
 def test_planted_anomaly_is_high_in_every_known_column_and_unknown_ones_stay(data) -> None:
@@ -90,8 +114,12 @@ def test_baselines_see_the_same_frames(data) -> None:
     result = evaluate(labels, series, baselines, draws=50)
     y = joined(labels)
     entry = result["baselines"]["frame_number"]
-    assert entry["absolute"]["micro_auc"] == pytest.approx(roc_auc_score(y, joined(baselines["frame_number"])))
-    started = {name: protocols.exponential(x[CUT:]) for name, x in baselines["frame_number"].items()}
+    assert entry["absolute"]["micro_auc"] == pytest.approx(
+        roc_auc_score(y, joined(baselines["frame_number"]))
+    )
+    started = {
+        name: protocols.exponential(x[CUT:]) for name, x in baselines["frame_number"].items()
+    }
     assert entry["causal"]["micro_auc"] == pytest.approx(roc_auc_score(y, joined(started, cut=0)))
     difference = entry["absolute"]["score_minus_this"]
     assert difference["value"] == pytest.approx(
@@ -113,21 +141,36 @@ def test_external_scores_without_gap_lose_no_frame() -> None:
     assert result["frames"] == 4
     assert result["dropped_frames"] == 0
     assert result["scores"]["score"]["absolute"]["micro_auc"] == pytest.approx(0.75)
-    assert np.isnan(result["scores"]["score"]["absolute"]["interval"]["low"])  # one video: no interval
+    # one video: no interval
+    assert np.isnan(result["scores"]["score"]["absolute"]["interval"]["low"])
 
 
 def test_every_figure_of_the_score_has_its_interval(data) -> None:
     labels, series, _ = data
     causal = evaluate(labels, series, draws=200, seed=3)["scores"]["score"]["causal"]
     assert causal["interval"] == causal["intervals"]["micro_auc"]
-    shown = {name: protocols.exponential(columns["score"][CUT:]) for name, columns in series.items()}
+    shown = {
+        name: protocols.exponential(columns["score"][CUT:]) for name, columns in series.items()
+    }
     truth = {name: y[CUT:] for name, y in labels.items()}
-    for name in ("micro_auc", "macro_auc", "padded_macro_auc", "equal_error_rate", "average_precision"):
+    for name in (
+        "micro_auc",
+        "macro_auc",
+        "padded_macro_auc",
+        "equal_error_rate",
+        "average_precision",
+    ):
         interval = causal["intervals"][name]
         assert interval["value"] == pytest.approx(causal[name], abs=1e-12)
-        assert interval["low"] <= interval["value"] <= interval["high"] and interval["low"] < interval["high"], name
-    assert causal["average_precision"] == pytest.approx(average_precision_score(
-        np.concatenate(list(truth.values())), np.concatenate(list(shown.values()))))
+        assert (
+            interval["low"] <= interval["value"] <= interval["high"]
+            and interval["low"] < interval["high"]
+        ), name
+    assert causal["average_precision"] == pytest.approx(
+        average_precision_score(
+            np.concatenate(list(truth.values())), np.concatenate(list(shown.values()))
+        )
+    )
 
 
 def test_videos_too_short_for_a_score_are_named(data) -> None:
@@ -152,7 +195,11 @@ def test_what_does_not_fit_is_named(data) -> None:
     with pytest.raises(DataError, match="'02' has columns"):
         evaluate(labels, {**series, "02": {"score": series["02"]["score"]}})
     with pytest.raises(DataError, match="'frame_number' has no scores for video '03'"):
-        evaluate(labels, series, {"frame_number": {k: v for k, v in baselines["frame_number"].items() if k < "03"}})
+        evaluate(
+            labels,
+            series,
+            {"frame_number": {k: v for k, v in baselines["frame_number"].items() if k < "03"}},
+        )
     with pytest.raises(LabelError, match="50 labels but 3 values of baseline 'x'"):
         evaluate({"02": labels["02"]}, {"02": series["02"]}, {"x": {"02": np.zeros(3)}})
     series["02"]["score"][20] = NAN
@@ -172,13 +219,19 @@ def test_table_shows_the_figures_in_per_cent(data) -> None:
     ):
         expected = [f"{100 * entry[p][figure]:.1f}" for p in protocols.PROTOCOLS]
         assert lines[title][-3:] == expected
-    shares = [f"{100 * result['baselines']['frame_number'][p]['micro_auc']:.1f}" for p in protocols.PROTOCOLS]
+    shares = [
+        f"{100 * result['baselines']['frame_number'][p]['micro_auc']:.1f}"
+        for p in protocols.PROTOCOLS
+    ]
     assert lines["no learning: frame number"][-3:] == shares
     causal = result["scores"]["score"]["causal"]
     interval = f"{100 * causal['interval']['low']:.1f} to {100 * causal['interval']['high']:.1f}"
     assert interval in next(line for line in table.splitlines() if "95 %" in line)
     assert "macro AUC (2 of 3 videos)" in table
-    for title, figure in (("equal error rate", "equal_error_rate"), ("average precision", "average_precision")):
+    for title, figure in (
+        ("equal error rate", "equal_error_rate"),
+        ("average precision", "average_precision"),
+    ):
         line = next(x for x in table.splitlines() if title in x)
         assert line.split()[-2] == f"{100 * causal[figure]:.1f}"
     figures = [line for line in table.splitlines()[2:] if line[-1:].isdigit()]
@@ -200,11 +253,16 @@ def test_metrics_file_holds_result_and_extra_and_replaces_whole(tmp_path: Path, 
     result = evaluate(labels, series, baselines, draws=5)
     path = tmp_path / "metrics.json"
     path.write_text("old")
-    extra = {"labels": {"path": tmp_path, "fps": Fraction(25, 2), "counts": np.arange(2), "ok": np.True_}}
+    extra = {
+        "labels": {"path": tmp_path, "fps": Fraction(25, 2), "counts": np.arange(2), "ok": np.True_}
+    }
     write_metrics(path, result, extra)
     stored = json.loads(path.read_text())
     assert stored["labels"] == {"path": str(tmp_path), "fps": 12.5, "counts": [0, 1], "ok": True}
-    assert stored["scores"]["score"]["causal"]["micro_auc"] == result["scores"]["score"]["causal"]["micro_auc"]
+    assert (
+        stored["scores"]["score"]["causal"]["micro_auc"]
+        == result["scores"]["score"]["causal"]["micro_auc"]
+    )
     assert [x.name for x in tmp_path.iterdir()] == ["metrics.json"]
     with pytest.raises(ValueError, match="frames"):
         write_metrics(path, result, {"frames": 3})

@@ -38,9 +38,11 @@ def test_true_regions_are_in_pixels_of_the_frames(labels: Labels) -> None:
     truth = Truth(labels, {"a": (40, 40)})  # twice as high as the masks
     assert truth.known and truth.source == FROM_MASKS
     assert [(one.frame, one.track, one.box) for one in truth.regions("a")] == [
-        (6, truth.regions("a")[0].track, (8, 10, 12, 8)), (7, truth.regions("a")[0].track, (8, 12, 12, 8)),
-        (8, truth.regions("a")[0].track, (8, 14, 12, 8)), (9, truth.regions("a")[0].track, (8, 16, 12, 8)),
-    ]  # fmt: skip
+        (6, truth.regions("a")[0].track, (8, 10, 12, 8)),
+        (7, truth.regions("a")[0].track, (8, 12, 12, 8)),
+        (8, truth.regions("a")[0].track, (8, 14, 12, 8)),
+        (9, truth.regions("a")[0].track, (8, 16, 12, 8)),
+    ]
     np.testing.assert_array_equal(truth.mask("a"), masks())
 
 
@@ -53,7 +55,8 @@ def test_published_tracks_replace_those_of_the_masks(labels: Labels) -> None:
 
 
 def judged(labels: Labels, sign: float = 1.0, first: int = 4) -> Places:
-    """Places of a detector whose map is the mask itself, times `sign`, and whose regions are the true ones."""
+    """Places of a detector whose map is the mask itself, times `sign`, and whose regions are the
+    true ones."""
     places = Places(Truth(labels, {"a": SIZE}))
     for row in range(first, LENGTH):
         found = [(1.0, one.box) for one in places.truth.regions("a") if one.frame == row]
@@ -74,7 +77,9 @@ def test_who_finds_all_of_it_has_one(labels: Labels) -> None:
 def test_only_judged_frames_count(labels: Labels) -> None:
     # Frames 6 and 7 have no score: two of the four true regions are left.
     figures = judged(labels, first=8).figures(draws=20, region_draws=20)
-    assert figures["regions"]["paper"]["regions"] == 2 and figures["regions"]["paper"]["frames"] == 4
+    assert (
+        figures["regions"]["paper"]["regions"] == 2 and figures["regions"]["paper"]["frames"] == 4
+    )
     assert figures["regions"]["paper"]["rbdc"] == 1.0
     assert figures["pixel"]["masked_frames"] == 2
 
@@ -117,12 +122,19 @@ def test_anyones_maps_and_regions(labels: Labels, tmp_path: Path) -> None:
         (None, "is missing"),
     ],
 )
-def test_maps_that_do_not_fit(labels: Labels, tmp_path: Path, maps: np.ndarray | None, words: str) -> None:
+def test_maps_that_do_not_fit(
+    labels: Labels, tmp_path: Path, maps: np.ndarray | None, words: str
+) -> None:
     (tmp_path / "maps").mkdir()
     if maps is not None:
         np.save(tmp_path / "maps" / "a.npy", maps)
     with pytest.raises(DataError, match=words):
-        add_theirs(Places(Truth(labels, {"a": SIZE})), {"a": {"score": np.zeros(LENGTH)}}, tmp_path / "maps", None)
+        add_theirs(
+            Places(Truth(labels, {"a": SIZE})),
+            {"a": {"score": np.zeros(LENGTH)}},
+            tmp_path / "maps",
+            None,
+        )
 
 
 def test_the_table_says_what_is_undefined_and_what_is_not_there(labels: Labels) -> None:

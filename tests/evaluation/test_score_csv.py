@@ -1,4 +1,5 @@
-"""Tables of scores as people have them: what is read, what is said about it, and what is refused."""
+"""Tables of scores as people have them: what is read, what is said about it, and what is
+refused."""
 
 from __future__ import annotations
 
@@ -46,7 +47,16 @@ def test_a_plain_table(tmp_path: Path) -> None:
         "frame, score, psnr_db\n0, 0.5, 30\n1, 0.25, 31\n2, 1e-3, 32.5\n",
         "psnr_db,time,score\n30,nan,0.5\n31,0.1,0.25\n32.5,text,1e-3",
     ],
-    ids=["CRLF", "CR", "BOM", "UTF-16", "blank lines around", "quotes", "blanks", "order of columns"],
+    ids=[
+        "CRLF",
+        "CR",
+        "BOM",
+        "UTF-16",
+        "blank lines around",
+        "quotes",
+        "blanks",
+        "order of columns",
+    ],
 )
 def test_what_makes_no_difference(tmp_path: Path, text: str | bytes) -> None:
     columns, notes = read(tmp_path, text)
@@ -59,14 +69,31 @@ def test_what_makes_no_difference(tmp_path: Path, text: str | bytes) -> None:
         (PLAIN.replace(",", ";"), "semicolons between the columns"),
         (PLAIN.replace(",", "\t"), "tabs between the columns"),
         (PLAIN.replace(",", ";").replace(".", ","), "decimal commas"),
-        (PLAIN.replace("score", "Score").replace("frame", "FRAME"), "names of columns spelt with capitals"),
-        ("frame,score,psnr_db\n2,1e-3,32.5\n0,0.5,30\n1,0.25,31\n", "rows not in the order of their frames, sorted"),
-        (",frame,score,psnr_db\n0,0,0.5,30\n1,1,0.25,31\n2,2,1e-3,32.5\n", "a column without a name, left out"),
-        ("score,psnr_db,video\n0.5,30,v\n0.25,31,v\n1e-3,32.5,v\n", "no numbers in the column 'video', left out"),
-        ("score,psnr_db,note\n0.5,30,\n0.25,31,\n1e-3,32.5,\n", "no numbers in the column 'note', left out"),
+        (
+            PLAIN.replace("score", "Score").replace("frame", "FRAME"),
+            "names of columns spelt with capitals",
+        ),
+        (
+            "frame,score,psnr_db\n2,1e-3,32.5\n0,0.5,30\n1,0.25,31\n",
+            "rows not in the order of their frames, sorted",
+        ),
+        (
+            ",frame,score,psnr_db\n0,0,0.5,30\n1,1,0.25,31\n2,2,1e-3,32.5\n",
+            "a column without a name, left out",
+        ),
+        (
+            "score,psnr_db,video\n0.5,30,v\n0.25,31,v\n1e-3,32.5,v\n",
+            "no numbers in the column 'video', left out",
+        ),
+        (
+            "score,psnr_db,note\n0.5,30,\n0.25,31,\n1e-3,32.5,\n",
+            "no numbers in the column 'note', left out",
+        ),
     ],
 )
-def test_what_is_read_otherwise_than_it_stands_is_said(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_read_otherwise_than_it_stands_is_said(
+    tmp_path: Path, text: str, said: str
+) -> None:
     columns, notes = read(tmp_path, text)
     assert pairs(columns) == WANTED
     assert any(f"v.csv: {said}" in note for note in notes)
@@ -78,7 +105,8 @@ def test_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:
     notes: list[str] = []
     read_scores(tmp_path, notes=notes)
     assert notes == [
-        f"{tmp_path}: 7 files (a.csv, b.csv, c.csv, d.csv, e.csv, ...): semicolons between the columns"
+        f"{tmp_path}: 7 files (a.csv, b.csv, c.csv, d.csv, e.csv, ...): semicolons between the "
+        "columns"
     ]
 
 
@@ -123,9 +151,21 @@ def test_rows_may_begin_late_and_gaps_before_the_first_score_stay(tmp_path: Path
         ("frame,score\n1,1\n2,1\n3,1\n", "line 4: frame 3, but the video has 3 frames"),
         ("score\n1\n2\n", "2 scores, but the video has 3 frames"),
         ("frame,score\n0,1\n1,1\n", "2 scores, but the video has 3 frames"),
-        ("frame,score\n0,1\n1,nan\n2,1\n", r"line 3: no score \(nan\) after the first one \(line 2\)"),
-        ("frame,score\n2,\n1,1\n0,1\n", r"line 2: no score \(empty\) after the first one \(line 4\)"),
-        ("score,error\n1,1\n2,\n3,2\n", r"line 3: no error \(empty\) after the first one \(line 2\)"),
+        (
+            "frame,score\n0,1\n1,nan\n2,1\n",
+            r"line 3: no score \(nan\) after the first one \(line "
+            r"2\)",
+        ),
+        (
+            "frame,score\n2,\n1,1\n0,1\n",
+            r"line 2: no score \(empty\) after the first one \(line "
+            r"4\)",
+        ),
+        (
+            "score,error\n1,1\n2,\n3,2\n",
+            r"line 3: no error \(empty\) after the first one \(line "
+            r"2\)",
+        ),
         ("score;error\n1.234,5;1\n", r"line 2: '1\.234\.5' is not a number"),
         ("score\n" + "1" * 200_000, "cannot be read as CSV"),
     ],

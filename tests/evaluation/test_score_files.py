@@ -16,8 +16,13 @@ NAN = float("nan")
 
 def test_scores_come_back_bit_for_bit(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    series = {name: {"score": generator.normal(size=30) * 10.0**power, "psnr_db": generator.uniform(20, 40, 30)}
-              for name, power in (("02", 0), ("01", -12), ("10", 7))}  # fmt: skip
+    series = {
+        name: {
+            "score": generator.normal(size=30) * 10.0**power,
+            "psnr_db": generator.uniform(20, 40, 30),
+        }
+        for name, power in (("02", 0), ("01", -12), ("10", 7))
+    }
     for name, columns in series.items():
         columns["score"][:4] = NAN
         write_scores(tmp_path / f"{name}.csv", columns, Fraction(25))
@@ -56,9 +61,17 @@ def test_all_three_kinds_of_file(tmp_path: Path) -> None:
 
 def test_missing_videos_are_named_and_counted(tmp_path: Path) -> None:
     (tmp_path / "02.txt").write_text("1\n2\n")
-    with pytest.raises(DataError, match=r"'01': found no file .*01\.csv, 01\.npy, 01\.txt; 2 of 3 .*'01', '03'"):
+    with pytest.raises(
+        DataError,
+        match=r"'01': found no file .*01\.csv, 01\.npy, 01\.txt; 2 of 3 "
+        r".*'01', '03'",
+    ):
         read_scores(tmp_path, {"01": 2, "02": 2, "03": 2})
-    with pytest.raises(DataError, match=r"9 of 10 test videos have none \('v0', 'v1', 'v3', 'v4', 'v5', \.\.\.\)"):
+    with pytest.raises(
+        DataError,
+        match=r"9 of 10 test videos have none \('v0', 'v1', 'v3', 'v4', "
+        r"'v5', \.\.\.\)",
+    ):
         (tmp_path / "v2.txt").write_text("1\n2\n")
         read_scores(tmp_path, {f"v{k}": 2 for k in range(10)})
 
@@ -75,10 +88,16 @@ def test_files_of_no_video_are_left_out_and_said(tmp_path: Path) -> None:
 
 def test_our_own_other_tables_are_no_scores(tmp_path: Path) -> None:
     (tmp_path / "01.csv").write_text("score\n1\n2\n")
-    (tmp_path / "01_regions.csv").write_text("frame,time,track,score,top,left,height,width\n1,nan,0,3,0,0,8,8\n")
+    (tmp_path / "01_regions.csv").write_text(
+        "frame,time,track,score,top,left,height,width\n1,nan,0,3,0,0,8,8\n"
+    )
     (tmp_path / "labels.csv").write_text("video,start,end\n01,0,1\n")
     notes: list[str] = []
-    assert list(read_scores(tmp_path, notes=notes)) == list(read_scores(tmp_path, {"01": 2}, notes)) == ["01"]
+    assert (
+        list(read_scores(tmp_path, notes=notes))
+        == list(read_scores(tmp_path, {"01": 2}, notes))
+        == ["01"]
+    )
     assert notes == []
     (tmp_path / "odd_regions.csv").write_text("score\n1\n2\n")  # of a video that is called so
     assert list(read_scores(tmp_path)) == ["01", "odd_regions"]
@@ -86,14 +105,23 @@ def test_our_own_other_tables_are_no_scores(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "video"),
-    [("test001.csv", "Test001"), ("TEST001.CSV", "Test001"), ("Test1.csv", "Test001"), ("Test001.avi.csv", "Test001"),
-     ("7.csv", "07"), ("01_0014.csv", "1_14")],
-)  # fmt: skip
+    [
+        ("test001.csv", "Test001"),
+        ("TEST001.CSV", "Test001"),
+        ("Test1.csv", "Test001"),
+        ("Test001.avi.csv", "Test001"),
+        ("7.csv", "07"),
+        ("01_0014.csv", "1_14"),
+    ],
+)
 def test_a_name_spelt_otherwise_is_taken_and_said(tmp_path: Path, file: str, video: str) -> None:
     (tmp_path / file).write_text("score\n1\n2\n")
     notes: list[str] = []
     assert list(read_scores(tmp_path, {video: 2}, notes)) == [video]
-    assert len(notes) == 1 and f"{file}: taken for the test video whose name is spelt otherwise" in notes[0]
+    assert (
+        len(notes) == 1
+        and f"{file}: taken for the test video whose name is spelt otherwise" in notes[0]
+    )
 
 
 def test_a_name_that_may_be_of_two_videos_is_not_guessed(tmp_path: Path) -> None:
@@ -120,7 +148,9 @@ def test_a_video_without_any_score_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("score,psnr_db\nnan,\nnan,nan\n")
     notes: list[str] = []
     found = read_scores(tmp_path, {"a": 2}, notes)["a"]
-    assert set(found) == {"score", "psnr_db"} and all(np.isnan(values).all() for values in found.values())
+    assert set(found) == {"score", "psnr_db"} and all(
+        np.isnan(values).all() for values in found.values()
+    )
     assert notes == []
 
 
@@ -155,7 +185,11 @@ def test_npy_files_that_do_not_fit(tmp_path: Path) -> None:
         (np.array(["a", "b"]), "holds <U1; expected an array of numbers"),
         (np.array([0.0, np.inf]), "frame 1 is infinite"),
         (np.array([1.0, 1e301]), "frame 1 is infinite or beyond"),
-        (np.array([np.nan, 0.0, np.nan, 1.0]), r"frame 2 is nan, .* from the first score \(frame 1\) on"),
+        (
+            np.array([np.nan, 0.0, np.nan, 1.0]),
+            r"frame 2 is nan, .* from the first score \(frame "
+            r"1\) on",
+        ),
         (np.zeros(0), "is empty"),
         (np.array(3.0), "one number a frame"),
     ):
@@ -171,7 +205,9 @@ def test_npy_files_that_do_not_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (1, 4)])
-def test_a_row_or_column_of_an_array_is_one_number_a_frame(tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_a_row_or_column_of_an_array_is_one_number_a_frame(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
     np.save(tmp_path / "v.npy", np.array([0.5, 0.25, 3, 1], np.float32).reshape(shape))
     notes: list[str] = []
     assert read_scores(tmp_path, {"v": 4}, notes)["v"]["score"].tolist() == [0.5, 0.25, 3.0, 1.0]

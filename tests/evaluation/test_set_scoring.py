@@ -24,7 +24,9 @@ def test_set(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> mpn.detector.Detector:
-    return mpn.load(write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32")
+    return mpn.load(
+        write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32"
+    )
 
 
 def test_columns_are_those_of_the_detector(test_set: LabelledSet, detector, tmp_path: Path) -> None:
@@ -36,11 +38,15 @@ def test_columns_are_those_of_the_detector(test_set: LabelledSet, detector, tmp_
         np.testing.assert_array_equal(video.smoothed, [one.score for one in alone])
         for part in ("error", "pseudo", "psnr_db", "compactness"):
             assert np.isnan(video.columns[part][:4]).all()
-            np.testing.assert_array_equal(video.columns[part][4:], [one.parts[part] for one in alone[4:]])
+            np.testing.assert_array_equal(
+                video.columns[part][4:], [one.parts[part] for one in alone[4:]]
+            )
         assert video.maps.shape[0] == 24 and not video.maps[:4].any() and video.maps[4:].any()
 
 
-def test_the_intruder_is_in_the_highest_region(test_set: LabelledSet, detector, tmp_path: Path) -> None:
+def test_the_intruder_is_in_the_highest_region(
+    test_set: LabelledSet, detector, tmp_path: Path
+) -> None:
     video = dict(score_set(detector, test_set.sources, None, tmp_path / "regions"))["01"]
     row, _, score, (top, left, height, width) = max(video.regions, key=lambda one: one[2])
     assert 10 <= row < 19
@@ -80,4 +86,6 @@ def test_labels_beside_the_figures_are_read_back(test_set: LabelledSet, tmp_path
     write_labels(tmp_path / "labels.csv", test_set.labels)
     assert (tmp_path / "labels.csv").read_text() == "video,start,end\n01,10,18\n02,,\n03,14,20\n"
     again = open_set(test_set.tree, tmp_path / "labels.csv")
-    assert all(np.array_equal(again.labels.frames[name], test_set.labels.frames[name]) for name in NAMES)
+    assert all(
+        np.array_equal(again.labels.frames[name], test_set.labels.frames[name]) for name in NAMES
+    )

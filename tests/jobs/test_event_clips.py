@@ -26,8 +26,16 @@ def results(count, alarms, box):
     """Grey frames, a region above the threshold of 1 in some."""
     for frame in range(count):
         score = 2.0 if frame in alarms else 0.0
-        result = Result(frame, frame / 10, score, score, {}, np.zeros((9, 17), np.float32), box,
-                        np.full((*FOOTAGE, 3), 128, np.uint8))  # fmt: skip
+        result = Result(
+            frame,
+            frame / 10,
+            score,
+            score,
+            {},
+            np.zeros((9, 17), np.float32),
+            box,
+            np.full((*FOOTAGE, 3), 128, np.uint8),
+        )
         yield result, [Tracked(12, 2.0, box)] if score else []
 
 
@@ -38,7 +46,9 @@ def red(frame):
 
 
 def test_boxes_and_their_tracks_are_drawn_in_the_frames_that_they_are_of(tmp_path):
-    detector = load(write_model(tmp_path / "model.safetensors", pseudo_head=False), precision="float32")
+    detector = load(
+        write_model(tmp_path / "model.safetensors", pseudo_head=False), precision="float32"
+    )
     source = open_source(write_footage(tmp_path / "clip", footage(30)), fps=10)
     alarms, box = range(12, 18), (30, 40, 16, 24)
     with OverlayVideo(tmp_path, source, 1.0, detector) as film:
@@ -48,16 +58,20 @@ def test_boxes_and_their_tracks_are_drawn_in_the_frames_that_they_are_of(tmp_pat
     with EventClips(tmp_path, source, 1.0, detector) as film:
         event = Event(12, 18, 1.2, 1.8, 12, 2.0, box)
         for result, regions in results(30, alarms, box):
-            film.write(result, regions, event if 12 <= result.frame < 28 else None, int(result.frame >= 28))
+            film.write(
+                result, regions, event if 12 <= result.frame < 28 else None, int(result.frame >= 28)
+            )
         film.finish(1)
     whole = list(open_source(tmp_path / "overlay.webm").frames())
     clip = list(open_source(tmp_path / "event-001.webm").frames())
-    assert len(whole) == 30 and len(clip) == 28  # all before it, itself, and until it was known to be over
+    # all before it, itself, and until it was known to be over
+    assert len(whole) == 30 and len(clip) == 28
     for number, frame in enumerate(whole):
         assert red(frame).any() == (number in alarms)
         if number in alarms:
             rows, columns = np.nonzero(red(frame))
-            # The box from 120 to 184 down and 160 to 256 across; its number on a plate over its corner.
+            # The box from 120 to 184 down and 160 to 256 across; its number on a plate over its
+            # corner.
             assert 95 <= rows.min() <= 112 and abs(rows.max() - 183) <= 3
             assert abs(columns.min() - 160) <= 3 and abs(columns.max() - 255) <= 3
     assert [red(frame).any() for frame in clip] == [number in alarms for number in range(28)]

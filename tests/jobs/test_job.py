@@ -29,7 +29,9 @@ GROWING = ("scores.csv", "clip_regions.csv", "heat.bin")  # of a job with a repo
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "still.safetensors", normal=True, pseudo_head=False)
+    return write_model(
+        tmp_path_factory.mktemp("model") / "still.safetensors", normal=True, pseudo_head=False
+    )
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ def detector(model) -> Detector:
 
 @pytest.fixture
 def sharp(model) -> Detector:
-    """Without smoothing: an intruder's frames, and the one in which it is gone, are above the threshold, no others."""
+    """Without smoothing: an intruder's frames, and the one in which it is gone, are above the
+    threshold, no others."""
     return load(model, precision="float32", recipe=Recipe(smoothing=1.0))
 
 
@@ -51,7 +54,9 @@ def clip(tmp_path) -> Path:
     return write_footage(tmp_path / "clip", frames)
 
 
-def stopping(detector: Detector, at: int, error: type[BaseException] = KeyboardInterrupt) -> Detector:
+def stopping(
+    detector: Detector, at: int, error: type[BaseException] = KeyboardInterrupt
+) -> Detector:
     """The detector, but for an end after `at` results."""
     score = detector.score
 
@@ -100,7 +105,10 @@ def test_stopped_and_gone_on_with_it_ends_as_one_left_alone(detector, clip, tmp_
 def test_events_are_where_the_intruder_is(sharp, clip, tmp_path):
     found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
     assert [(event["start"], event["end"]) for event in found] == [(20, 33), (50, 63)]
-    assert [(event["start_seconds"], event["end_seconds"]) for event in found] == [(2.0, 3.3), (5.0, 6.3)]
+    assert [(event["start_seconds"], event["end_seconds"]) for event in found] == [
+        (2.0, 3.3),
+        (5.0, 6.3),
+    ]
 
 
 def test_regions_are_where_the_intruder_is_and_its_events_name_their_tracks(sharp, clip, tmp_path):
@@ -109,7 +117,12 @@ def test_regions_are_where_the_intruder_is_and_its_events_name_their_tracks(shar
     assert sorted({row.frame for row in rows}) == [*range(20, 33), *range(50, 63)]
     for row in rows:
         top, left, height, width = row.box
-        assert row.score > 100 and 0 <= top < 48 < top + height + 16 and top + height <= 64 and left + width <= 96
+        assert (
+            row.score > 100
+            and 0 <= top < 48 < top + height + 16
+            and top + height <= 64
+            and left + width <= 96
+        )
         assert left < 80 and left + width > 56  # where it was or where it is now
     for event in found["events"]:
         own = [row for row in rows if event["start"] <= row.frame < event["end"]]
@@ -118,12 +131,17 @@ def test_regions_are_where_the_intruder_is_and_its_events_name_their_tracks(shar
             seen = [row for row in own if row.track == track["track"]]
             highest = max(seen, key=lambda row: row.score)
             assert (track["first"], track["last"]) == (seen[0].frame, seen[-1].frame)
-            assert track["peak_score"] == pytest.approx(highest.score, rel=1e-5) and tuple(track["box"]) == highest.box
+            assert (
+                track["peak_score"] == pytest.approx(highest.score, rel=1e-5)
+                and tuple(track["box"]) == highest.box
+            )
     first, second = ({track["track"] for track in event["tracks"]} for event in found["events"])
     assert first and second and not first & second  # more than half a second apart
 
 
-def test_the_place_of_an_alarm_is_named_even_where_no_place_alone_is_above(detector, clip, tmp_path):
+def test_the_place_of_an_alarm_is_named_even_where_no_place_alone_is_above(
+    detector, clip, tmp_path
+):
     # Smoothing keeps the score up when the intruder is gone.
     found = score_source(detector, clip, tmp_path / "out", OPTIONS).summary
     rows = read_regions(tmp_path / "out" / "clip_regions.csv")
@@ -141,7 +159,11 @@ def test_without_a_threshold_the_highest_places_of_each_frame(tmp_path, clip):
     score_source(bare, clip, tmp_path / "out", replace(OPTIONS, threshold=None))
     rows = read_regions(tmp_path / "out" / "clip_regions.csv")
     frames = [row.frame for row in rows]
-    assert set(frames) == set(range(4, 90)) and {frames.count(frame) for frame in frames} <= {1, 2, 3}
+    assert set(frames) == set(range(4, 90)) and {frames.count(frame) for frame in frames} <= {
+        1,
+        2,
+        3,
+    }
     assert frames.count(10) == 3  # noise has many
 
 
@@ -180,7 +202,9 @@ def test_tracks_go_on_where_only_some_frames_are_scored(sharp, clip, tmp_path):
 def test_what_is_finished_is_not_scored_again(detector, clip, tmp_path):
     first = score_source(detector, clip, tmp_path / "out", OPTIONS)
     told: list[dict] = []
-    second = score_source(stopping(detector, 0, AssertionError), clip, tmp_path / "out", OPTIONS, told.append)
+    second = score_source(
+        stopping(detector, 0, AssertionError), clip, tmp_path / "out", OPTIONS, told.append
+    )
     assert second.done_before == 90 and second.summary == first.summary == summary(tmp_path / "out")
     assert told == first.summary["events"] and second.highest == first.highest
 
@@ -190,15 +214,24 @@ def test_it_goes_on_from_a_whole_batch_and_decodes_no_score_twice(detector, clip
         score_source(stopping(detector, 31), clip, tmp_path / "out", OPTIONS)
     scored = []
     other = load_again(detector)
-    other.score = lambda *args, **options: scored.append(options["first"]) or detector.score(*args, **options)
+    other.score = lambda *args, **options: (
+        scored.append(options["first"]) or detector.score(*args, **options)
+    )
     outcome = score_source(other, clip, tmp_path / "out", OPTIONS)
     assert scored == [28] and outcome.done_before == 28  # 4 without a score, then batches of 4
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"threshold": 50.0}, {"fps": 20.0}, {"every": 2}, {"start": 1.0}, {"end": 5.0}, {"overlay": "events"},
-     {"report": True}],
+    [
+        {"threshold": 50.0},
+        {"fps": 20.0},
+        {"every": 2},
+        {"start": 1.0},
+        {"end": 5.0},
+        {"overlay": "events"},
+        {"report": True},
+    ],
 )
 def test_with_other_options_it_begins_anew(detector, clip, tmp_path, change):
     with pytest.raises(KeyboardInterrupt):
@@ -217,11 +250,16 @@ def test_with_another_model_or_another_file_it_begins_anew(detector, tmp_path):
     write_film(film, footage(40, intruder=(20, 30)))
     changed = score_source(detector, film, tmp_path / "out", options)
     assert changed.done_before == 0 and changed.summary["frames"] == 40
-    model = load(write_model(tmp_path / "other.safetensors", channels=5, pseudo_head=False), precision="float32")
+    model = load(
+        write_model(tmp_path / "other.safetensors", channels=5, pseudo_head=False),
+        precision="float32",
+    )
     assert score_source(model, film, tmp_path / "out", options).done_before == 0
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"identity": 1}', '{"identity": {}, "state": {"count": "x"}}'])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"identity": 1}', '{"identity": {}, "state": {"count": "x"}}']
+)
 def test_a_broken_state_is_no_state(detector, clip, tmp_path, damage):
     whole = score_source(detector, clip, tmp_path / "out", OPTIONS).summary
     (tmp_path / "out" / "state.json").write_text(damage)
@@ -239,19 +277,33 @@ def test_a_table_that_was_cut_is_begun_anew(detector, clip, tmp_path):
 
 
 def test_only_a_stretch_and_only_every_third_frame(sharp, clip, tmp_path):
-    outcome = score_source(sharp, clip, tmp_path / "out", replace(OPTIONS, start=1.0, end=8.0, every=3))
+    outcome = score_source(
+        sharp, clip, tmp_path / "out", replace(OPTIONS, start=1.0, end=8.0, every=3)
+    )
     rows = (tmp_path / "out" / "scores.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == [str(frame) for frame in range(10, 80, 3)]
-    assert [row.split(",")[1] for row in rows] == [f"{frame / 10:.3f}" for frame in range(10, 80, 3)]
+    assert [row.split(",")[1] for row in rows] == [
+        f"{frame / 10:.3f}" for frame in range(10, 80, 3)
+    ]
     assert outcome.summary["fps"] == pytest.approx(10 / 3)
-    # Seen in frames 22, 25, 28 and 31, gone in 34; and 52, 55, 58, 61, gone in 64. A frame stands for three.
-    spans = [(event["start"], event["end"], event["start_seconds"]) for event in outcome.summary["events"]]
-    assert [start for start, _, _ in spans] == [22, 52] and [seconds for *_, seconds in spans] == [2.2, 5.2]
+    # Seen in frames 22, 25, 28 and 31, gone in 34; and 52, 55, 58, 61, gone in 64. A frame stands
+    # for three.
+    spans = [
+        (event["start"], event["end"], event["start_seconds"])
+        for event in outcome.summary["events"]
+    ]
+    assert [start for start, _, _ in spans] == [22, 52] and [seconds for *_, seconds in spans] == [
+        2.2,
+        5.2,
+    ]
     assert all(31 < end <= 37 or 61 < end <= 67 for _, end, _ in spans)
 
 
 def test_a_model_without_normal_scores_says_how_to_get_a_threshold(tmp_path, clip):
-    bare = load(write_model(tmp_path / "bare.safetensors", normal=False, pseudo_head=False), precision="float32")
+    bare = load(
+        write_model(tmp_path / "bare.safetensors", normal=False, pseudo_head=False),
+        precision="float32",
+    )
     outcome = score_source(bare, clip, tmp_path / "out", replace(OPTIONS, threshold=None))
     assert outcome.summary["threshold"] is None and outcome.summary["events"] == []
     assert any("mpn adapt" in note and "--threshold" in note for note in outcome.notes)
@@ -265,8 +317,13 @@ def test_a_camera_that_the_model_does_not_know_is_suspected(detector, tmp_path):
     with pytest.raises(KeyboardInterrupt):  # it counts on across a stop
         score_source(stopping(detector, 60), strange, tmp_path / "out", asked)
     outcome = score_source(detector, strange, tmp_path / "out", asked)
-    assert any("96% of the frames are above the threshold" in note and "mpn adapt" in note for note in outcome.notes)
-    usual = score_source(detector, write_footage(tmp_path / "usual", footage(100)), tmp_path / "other", asked)
+    assert any(
+        "96% of the frames are above the threshold" in note and "mpn adapt" in note
+        for note in outcome.notes
+    )
+    usual = score_source(
+        detector, write_footage(tmp_path / "usual", footage(100)), tmp_path / "other", asked
+    )
     assert usual.notes == []
     own = score_source(detector, strange, tmp_path / "own", replace(asked, threshold=0.5))
     assert not any("above the threshold" in note for note in own.notes)
@@ -277,8 +334,8 @@ def test_overlay_clips_of_events(sharp, clip, tmp_path):
     clips = sorted(path.name for path in (tmp_path / "out").glob("*.webm"))
     assert clips == ["event-001.webm", "event-002.webm"]
     lengths = [frames_of(tmp_path / "out" / name) for name in clips]
-    # Frames 0-19 before it, 20-32, and a second after it in which it might have gone on; the second has two
-    # seconds before it, of which the first clip has shown some.
+    # Frames 0-19 before it, 20-32, and a second after it in which it might have gone on; the second
+    # has two seconds before it, of which the first clip has shown some.
     assert lengths[0] in range(42, 44) and lengths[1] in range(13 + 8, 13 + 20 + 11)
 
 
@@ -294,13 +351,17 @@ def test_an_overlay_of_everything_in_parts(detector, clip, tmp_path):
 
 def test_one_threshold_later_old_overlays_are_gone(detector, clip, tmp_path):
     score_source(detector, clip, tmp_path / "out", replace(OPTIONS, overlay="events"))
-    score_source(detector, clip, tmp_path / "out", replace(OPTIONS, overlay="events", threshold=1e9))
+    score_source(
+        detector, clip, tmp_path / "out", replace(OPTIONS, overlay="events", threshold=1e9)
+    )
     assert not list((tmp_path / "out").glob("*.webm"))
 
 
 def test_a_folder_belongs_to_its_source(detector, clip, tmp_path):
     score_source(detector, clip, tmp_path / "out", OPTIONS)
-    assert belongs_to(tmp_path / "out", clip) and not belongs_to(tmp_path / "out", tmp_path / "other")
+    assert belongs_to(tmp_path / "out", clip) and not belongs_to(
+        tmp_path / "out", tmp_path / "other"
+    )
     assert belongs_to(tmp_path / "new", clip)
     (tmp_path / "out" / "state.json").unlink()  # results of somebody else, then
     assert not belongs_to(tmp_path / "out", clip)
@@ -311,7 +372,9 @@ def test_a_strict_job_stops_and_a_lenient_one_goes_on(detector, clip, tmp_path):
     with pytest.raises(DataError, match="frame 40"):
         score_source(detector, clip, tmp_path / "strict", replace(OPTIONS, strict=True))
     outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
-    assert [bad["index"] for bad in outcome.summary["bad_frames"]] == [40] and outcome.summary["frames"] == 90
+    assert [bad["index"] for bad in outcome.summary["bad_frames"]] == [40] and outcome.summary[
+        "frames"
+    ] == 90
 
 
 def test_a_folder_that_cannot_be_made(detector, clip, tmp_path):
@@ -333,10 +396,30 @@ def test_stopped_by_a_signal_and_started_again(model, tmp_path, number):
     # Long enough to be caught in the midst of it; the frames are the same hundred again and again.
     frames = np.concatenate([footage(100, intruder=(40, 60))] * 6)
     film = write_film(tmp_path / "day.avi", frames)
-    command = [sys.executable, "-m", "mpn", "score", str(film), "--checkpoint", str(model), "--threads", "1",
-               "--precision", "float32", "--threshold", "100", "--no-report"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mpn",
+        "score",
+        str(film),
+        "--checkpoint",
+        str(model),
+        "--threads",
+        "1",
+        "--precision",
+        "float32",
+        "--threshold",
+        "100",
+        "--no-report",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    here = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    here = {
+        "cwd": tmp_path,
+        "env": environment,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
     assert subprocess.run([*command, "--out", "whole"], **here).returncode == 0
     process = subprocess.Popen([*command, "--out", "again"], **here)
     table = tmp_path / "again" / "day" / "scores.csv"
@@ -351,5 +434,8 @@ def test_stopped_by_a_signal_and_started_again(model, tmp_path, number):
     if number == signal.SIGTERM:
         assert "of them scored before" in resumed.stdout
     for name in ("scores.csv", "day_regions.csv"):
-        assert (tmp_path / "again" / "day" / name).read_bytes() == (tmp_path / "whole" / "day" / name).read_bytes()
-    assert len(read_regions(tmp_path / "again" / "day" / "day_regions.csv")) >= 6 * 20  # in 20 of every 100 frames
+        assert (tmp_path / "again" / "day" / name).read_bytes() == (
+            tmp_path / "whole" / "day" / name
+        ).read_bytes()
+    # in 20 of every 100 frames
+    assert len(read_regions(tmp_path / "again" / "day" / "day_regions.csv")) >= 6 * 20

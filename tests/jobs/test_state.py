@@ -19,11 +19,18 @@ EVENT = Event(20, 33, 2.0, 3.3, 24, 9.5, (1, 2, 3, 4))
     [
         JobState(),
         JobState(
-            90, 26, {"scores.csv": 900, "a_regions.csv": 70}, 1 / 3, (FoundEvent(EVENT, (TRACK,)),), EVENT, (TRACK,),
-            {"gap": 5, "next": 4, "tracks": [[3, 31, [1, 2, 3, 4]]]}, (9.5, 2.4),
+            90,
+            26,
+            {"scores.csv": 900, "a_regions.csv": 70},
+            1 / 3,
+            (FoundEvent(EVENT, (TRACK,)),),
+            EVENT,
+            (TRACK,),
+            {"gap": 5, "next": 4, "tracks": [[3, 31, [1, 2, 3, 4]]]},
+            (9.5, 2.4),
         ),
     ],
-)  # fmt: skip
+)
 def test_through_json_and_back(state: JobState) -> None:
     assert JobState.from_dict(json.loads(json.dumps(state.to_dict()))) == state
 
@@ -40,6 +47,7 @@ def test_the_tracks_of_an_event_by_hand() -> None:
 def test_the_highest_of_very_many_tracks_are_kept() -> None:
     seen: tuple[SeenTrack, ...] = ()
     for number in range(300):
-        seen = with_seen(seen, number, [Tracked(number, float(number * 7 % 300), (0, 0, 1, 1))])  # each score once
+        # each score once
+        seen = with_seen(seen, number, [Tracked(number, float(number * 7 % 300), (0, 0, 1, 1))])
     assert len(seen) == MOST_TRACKS
     assert {one.peak_score for one in seen} == set(range(300 - MOST_TRACKS, 300))

@@ -12,9 +12,19 @@ from mpn.errors import LabelError
 # UCSD Ped2's published intervals (first, last frame, from 1, inclusive) and clip lengths.
 PED2_LENGTHS = (180, 180, 150, 180, 150, 180, 180, 180, 120, 150, 180, 180)
 PED2_INTERVALS = (
-    (61, 180), (95, 180), (1, 146), (31, 180), (1, 129), (1, 159),
-    (46, 180), (1, 180), (1, 120), (1, 150), (1, 180), (88, 180),
-)  # fmt: skip
+    (61, 180),
+    (95, 180),
+    (1, 146),
+    (31, 180),
+    (1, 129),
+    (1, 159),
+    (46, 180),
+    (1, 180),
+    (1, 120),
+    (1, 150),
+    (1, 180),
+    (88, 180),
+)
 
 
 def ped2_labels(cut: int = 0) -> list[np.ndarray]:
@@ -28,15 +38,16 @@ def ped2_labels(cut: int = 0) -> list[np.ndarray]:
 def pair_count(labels: np.ndarray, scores: np.ndarray) -> float:
     """AUC by its meaning: the share of (anomalous, normal) pairs ranked rightly, ties a half."""
     wins = [
-        1.0 if a > b else 0.5 if a == b else 0.0
-        for a in scores[labels]
-        for b in scores[~labels]
+        1.0 if a > b else 0.5 if a == b else 0.0 for a in scores[labels] for b in scores[~labels]
     ]
     return sum(wins) / len(wins)
 
 
-def random_videos(seed: int, count: int = 5, levels: int = 6) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Videos with many tied scores; the first has normal frames only, the last anomalous ones only."""
+def random_videos(
+    seed: int, count: int = 5, levels: int = 6
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Videos with many tied scores; the first has normal frames only, the last anomalous ones
+    only."""
     rng = np.random.default_rng(seed)
     labels = [rng.random(int(rng.integers(8, 20))) < 0.4 for _ in range(count)]
     labels[0][:] = False
@@ -75,8 +86,8 @@ def test_macro_differs_from_micro_where_videos_have_their_own_level() -> None:
 def test_padded_macro_adds_the_lowest_as_normal_and_the_highest_as_anomalous() -> None:
     labels = [np.array([False, True, False]), np.array([False, False])]
     scores = [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0])]
-    # video 1: anomalous 2, 3; normal 1, 3, 1: wins 2 over both ones, 3 over both ones, 3 = 3 -> 4.5 of 6
-    # video 2: anomalous 5; normal 4, 5, 4: wins two, one tie -> 2.5 of 3
+    # video 1: anomalous 2, 3; normal 1, 3, 1: wins 2 over both ones, 3 over both ones, 3 = 3 -> 4.5
+    # of 6 video 2: anomalous 5; normal 4, 5, 4: wins two, one tie -> 2.5 of 3
     assert metrics.padded_macro_auc(labels, scores) == pytest.approx((4.5 / 6 + 2.5 / 3) / 2)
 
 
@@ -86,21 +97,27 @@ def test_padded_macro_flatters_a_random_scorer_on_ped2() -> None:
     assert sum(y.sum() for y in labels) == 1648
     assert sum(y.all() for y in labels) == 4
     rng = np.random.default_rng(0)
-    drawn = [metrics.padded_macro_auc(labels, [rng.random(len(y)) for y in labels]) for _ in range(150)]
-    # Exact expectation, but for ties of the added frames with the extremes: the added anomalous frame
-    # wins all its n + 1 pairs, the added normal frame loses its m others, the n * m rest are even.
+    drawn = [
+        metrics.padded_macro_auc(labels, [rng.random(len(y)) for y in labels]) for _ in range(150)
+    ]
+    # Exact expectation, but for ties of the added frames with the extremes: the added anomalous
+    # frame wins all its n + 1 pairs, the added normal frame loses its m others, the n * m rest are
+    # even.
     counts = [(int((~y).sum()), int(y.sum())) for y in labels]
     exact = np.mean([(1 + n + m + n * m / 2) / ((n + 1) * (m + 1)) for n, m in counts])
     assert exact == pytest.approx(0.685, abs=5e-4)  # one draw spreads by 0.013: 69.0 was one
     assert np.mean(drawn) == pytest.approx(exact, abs=0.005)
-    plain = [metrics.macro_auc(labels, [rng.random(len(y)) for y in labels]).value for _ in range(150)]
+    plain = [
+        metrics.macro_auc(labels, [rng.random(len(y)) for y in labels]).value for _ in range(150)
+    ]
     assert np.mean(plain) == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("cut", [0, 4])
 def test_frame_number_alone_on_ped2(cut: int) -> None:
     labels = ped2_labels(cut)
-    share = [np.linspace(0.0, 1.0, len(y)) for y in labels]  # of the clip, as per-video min-max makes it
+    # of the clip, as per-video min-max makes it
+    share = [np.linspace(0.0, 1.0, len(y)) for y in labels]
     y, s = np.concatenate(labels), np.concatenate(share)
     ahead = s[y][:, None] - s[~y][None]
     expected = float(((ahead > 0) + 0.5 * (ahead == 0)).mean())
@@ -114,7 +131,9 @@ def test_reversed_scores_give_one_minus(seed: int) -> None:
     labels, scores = random_videos(seed)
     turned = [-s for s in scores]
     assert metrics.frame_auc(labels, turned) == pytest.approx(1 - metrics.frame_auc(labels, scores))
-    assert metrics.macro_auc(labels, turned).value == pytest.approx(1 - metrics.macro_auc(labels, scores).value)
+    assert metrics.macro_auc(labels, turned).value == pytest.approx(
+        1 - metrics.macro_auc(labels, scores).value
+    )
     assert metrics.equal_error_rate(labels, turned) == pytest.approx(
         1 - metrics.equal_error_rate(labels, scores)
     )
@@ -124,8 +143,11 @@ def test_only_the_order_of_scores_counts() -> None:
     labels, scores = random_videos(1)
     bent = [np.exp(s) - 7 for s in scores]
     for metric in (
-        metrics.frame_auc, metrics.equal_error_rate, metrics.average_precision, metrics.padded_macro_auc
-    ):  # fmt: skip
+        metrics.frame_auc,
+        metrics.equal_error_rate,
+        metrics.average_precision,
+        metrics.padded_macro_auc,
+    ):
         assert metric(labels, bent) == pytest.approx(metric(labels, scores), abs=1e-12)
 
 
@@ -154,13 +176,18 @@ def test_equal_error_rate_by_hand() -> None:
     assert metrics.equal_error_rate([0, 1, 0, 1], [1.0, 2.0, 3.0, 4.0]) == 0.5
     assert metrics.equal_error_rate([0, 1] * 5, [1.0] * 10) == 0.5  # all tied: the diagonal
     # ROC corners (0, 1/2), (1/3, 1/2), (1/3, 1): the line fpr = 1 - tpr meets the rise at fpr = 1/3
-    assert metrics.equal_error_rate([1, 0, 1, 0, 0], [5.0, 4.0, 3.0, 2.0, 1.0]) == pytest.approx(1 / 3)
+    assert metrics.equal_error_rate([1, 0, 1, 0, 0], [5.0, 4.0, 3.0, 2.0, 1.0]) == pytest.approx(
+        1 / 3
+    )
 
 
 def test_average_precision_by_hand() -> None:
     # ranks of the anomalous: 1 and 3 -> (1/1 + 2/3) / 2
-    assert metrics.average_precision([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0]) == pytest.approx((1 + 2 / 3) / 2)
-    assert metrics.average_precision([1, 0, 0, 0], [1.0] * 4) == pytest.approx(0.25)  # the base rate
+    assert metrics.average_precision([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0]) == pytest.approx(
+        (1 + 2 / 3) / 2
+    )
+    # the base rate
+    assert metrics.average_precision([1, 0, 0, 0], [1.0] * 4) == pytest.approx(0.25)
 
 
 def test_all_forms_of_input_agree() -> None:
@@ -199,7 +226,9 @@ def test_bootstrap_shortcut_equals_the_general_way() -> None:
     general = metrics.bootstrap_interval(
         labels, scores, metric=lambda y, s: metrics.frame_auc(y, s), draws=50, seed=2
     )
-    assert metrics.bootstrap_interval(labels, scores, draws=50, seed=2) == pytest.approx(general, abs=1e-12)
+    assert metrics.bootstrap_interval(labels, scores, draws=50, seed=2) == pytest.approx(
+        general, abs=1e-12
+    )
 
 
 def test_bootstrap_of_another_metric_and_of_one_video() -> None:
@@ -223,7 +252,9 @@ def test_paired_bootstrap_is_narrower_than_the_parts() -> None:
     a = [y * rng.uniform(0, 2) + rng.normal(size=40) for y in labels]
     b = [s - 0.3 * y for y, s in zip(labels, a)]  # a little worse on every video
     difference = metrics.paired_bootstrap(labels, a, b, draws=300)
-    assert difference.value == pytest.approx(metrics.frame_auc(labels, a) - metrics.frame_auc(labels, b))
+    assert difference.value == pytest.approx(
+        metrics.frame_auc(labels, a) - metrics.frame_auc(labels, b)
+    )
     assert 0 < difference.low < difference.value < difference.high
     alone = metrics.bootstrap_interval(labels, a, draws=300)
     assert difference.high - difference.low < alone.high - alone.low
@@ -250,6 +281,11 @@ def test_paired_bootstrap_is_narrower_than_the_parts() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(labels: object, scores: object, message: str) -> None:
-    for metric in (metrics.frame_auc, metrics.macro_auc, metrics.padded_macro_auc, metrics.bootstrap_interval):
+    for metric in (
+        metrics.frame_auc,
+        metrics.macro_auc,
+        metrics.padded_macro_auc,
+        metrics.bootstrap_interval,
+    ):
         with pytest.raises(LabelError, match=message):
             metric(labels, scores)

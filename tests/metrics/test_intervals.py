@@ -57,7 +57,8 @@ def random_pairs(seed: int, videos: int, frames: int, levels: int) -> Videos:
 @pytest.mark.parametrize("metric", FRAME_METRICS, ids=lambda metric: metric.__name__)
 @settings(max_examples=60, deadline=None)
 @given(videos=VIDEOS, seed=st.integers(0, 2**16))
-@example(videos=[[(False, 1)], [(True, 1)]], seed=0)  # undefined in some draws, all tied in the others
+# undefined in some draws, all tied in the others
+@example(videos=[[(False, 1)], [(True, 1)]], seed=0)
 @example(videos=[[(True, 0)], [(True, 1)]], seed=0)  # never defined
 def test_fast_draws_equal_the_metric_of_the_drawn_videos(
     metric: Callable, videos: list[list[tuple[bool, int]]], seed: int
@@ -70,8 +71,11 @@ def test_fast_draws_equal_the_metric_of_the_drawn_videos(
 
 @pytest.mark.parametrize("levels", [3, 200, 10**9], ids=["few scores", "some tied", "none tied"])
 @pytest.mark.parametrize("videos", [7, 300])
-def test_fast_draws_over_many_blocks_and_cuts(monkeypatch: pytest.MonkeyPatch, videos: int, levels: int) -> None:
-    """More frames than one block, one chunk of blocks and one cut hold, more pairs than are counted at once."""
+def test_fast_draws_over_many_blocks_and_cuts(
+    monkeypatch: pytest.MonkeyPatch, videos: int, levels: int
+) -> None:
+    """More frames than one block, one chunk of blocks and one cut hold, more pairs than are counted
+    at once."""
     monkeypatch.setattr(intervals, "WAITING", 10_000)
     pairs = random_pairs(videos, videos, 24_000 // videos, levels)
     picks = intervals.draw_videos(videos, 5, seed=1)
@@ -86,14 +90,17 @@ def test_fast_draws_over_many_blocks_and_cuts(monkeypatch: pytest.MonkeyPatch, v
 
 
 @pytest.mark.parametrize("levels", [4, 10**9])
-def test_more_videos_than_a_table_of_pairs_of_them_is_made_for(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
+def test_more_videos_than_a_table_of_pairs_of_them_is_made_for(
+    monkeypatch: pytest.MonkeyPatch, levels: int
+) -> None:
     pairs = random_pairs(3, 9, 40, levels)
     picks = intervals.draw_videos(9, 20, seed=2)
     with_table = drawn(pairs, picks, metrics.frame_auc)
     monkeypatch.setattr(intervals, "WINS_VIDEOS", 8)
     monkeypatch.setattr(intervals, "video_wins", None)  # else the other way is not tested
     expected = [
-        roc_auc_score(*(np.concatenate([pairs[k][part] for k in row]) for part in (0, 1))) for row in picks
+        roc_auc_score(*(np.concatenate([pairs[k][part] for k in row]) for part in (0, 1)))
+        for row in picks
     ]
     np.testing.assert_allclose(drawn(pairs, picks, metrics.frame_auc), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(with_table, expected, rtol=0, atol=1e-12)

@@ -1,4 +1,5 @@
-"""Alarms, found events and delays on timelines drawn by hand, and against `mpn.events` frame by frame."""
+"""Alarms, found events and delays on timelines drawn by hand, and against `mpn.events` frame by
+frame."""
 
 from __future__ import annotations
 
@@ -25,9 +26,13 @@ def frames(count: int, *spans: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def figures(labels: dict[str, np.ndarray], alarms: dict[str, np.ndarray], fps: object = FPS) -> object:
+def figures(
+    labels: dict[str, np.ndarray], alarms: dict[str, np.ndarray], fps: object = FPS
+) -> object:
     """With scores 1 where alarms are and 0 elsewhere, and a threshold between."""
-    return operator_figures(labels, {name: mask.astype(float) for name, mask in alarms.items()}, 0.5, fps)
+    return operator_figures(
+        labels, {name: mask.astype(float) for name, mask in alarms.items()}, 0.5, fps
+    )
 
 
 def test_found_missed_and_false_by_hand() -> None:
@@ -67,8 +72,10 @@ def test_an_alarm_that_ends_where_an_event_begins_is_false() -> None:
 
 def test_gaps_under_a_second_are_closed_in_alarms_and_labels() -> None:
     nothing = {"a": frames(200)}
-    assert figures(nothing, {"a": frames(200, (20, 30), (39, 45))}).false_alarms == 1  # 9 frames apart
-    assert figures(nothing, {"a": frames(200, (20, 30), (40, 45))}).false_alarms == 2  # 10 frames apart
+    # 9 frames apart
+    assert figures(nothing, {"a": frames(200, (20, 30), (39, 45))}).false_alarms == 1
+    # 10 frames apart
+    assert figures(nothing, {"a": frames(200, (20, 30), (40, 45))}).false_alarms == 2
     assert figures({"a": frames(200, (20, 30), (39, 45))}, nothing).events == 1
     assert figures({"a": frames(200, (20, 30), (40, 45))}, nothing).events == 2
     # An alarm within a label's closed gap has found the event: 32 - 20 frames after its start.
@@ -78,7 +85,9 @@ def test_gaps_under_a_second_are_closed_in_alarms_and_labels() -> None:
 
 
 def test_alarms_under_three_frames_are_dropped_but_labels_are_not() -> None:
-    found = figures({"a": frames(200, (100, 101))}, {"a": frames(200, (20, 22), (60, 61), (66, 67))})
+    found = figures(
+        {"a": frames(200, (100, 101))}, {"a": frames(200, (20, 22), (60, 61), (66, 67))}
+    )
     assert (found.events, found.events_found) == (1, 0)
     assert found.false_alarms == 1  # 60 to 67 with its gap closed
 
@@ -89,14 +98,20 @@ def test_frames_without_a_score_neither_alarm_nor_count() -> None:
     scores[:4] = np.nan
     scores[40:45] = np.nan
     found = operator_figures(labels, {"a": scores}, 0.5, FPS)
-    assert (found.events, found.events_found) == (1, 1)  # the event in the first two frames cannot be judged
+    # the event in the first two frames cannot be judged
+    assert (found.events, found.events_found) == (1, 1)
     assert found.mean_delay_seconds == 0.5  # from the event's own start, not from its first score
-    assert found.normal_hours == pytest.approx(7.6 / 3600)  # 100 less 4 without a score less 20 of the event
+    # 100 less 4 without a score less 20 of the event
+    assert found.normal_hours == pytest.approx(7.6 / 3600)
 
 
 def test_all_videos_count_together_each_at_its_own_rate() -> None:
     labels = {"slow": frames(100, (50, 60)), "fast": frames(1000, (500, 600)), "calm": frames(360)}
-    alarms = {"slow": frames(100, (55, 60)), "fast": frames(1000, (520, 600)), "calm": frames(360, (0, 5))}
+    alarms = {
+        "slow": frames(100, (55, 60)),
+        "fast": frames(1000, (520, 600)),
+        "calm": frames(360, (0, 5)),
+    }
     rates = {"slow": 5, "fast": Fraction(50), "calm": 10.0}
     found = figures(labels, alarms, rates)
     assert (found.events, found.events_found, found.false_alarms) == (2, 2, 1)
@@ -134,8 +149,14 @@ SCORES = st.lists(st.sampled_from([0.0, 1.0, 2.0, np.nan]), min_size=1, max_size
 
 
 @settings(max_examples=200, deadline=None)
-@given(scores=SCORES, threshold=st.sampled_from([0.0, 0.5, 1.0]), fps=st.sampled_from([1, 2.5, 4, Fraction(30, 7)]))
-def test_alarms_are_the_events_of_the_frame_by_frame_finder(scores: list, threshold: float, fps: object) -> None:
+@given(
+    scores=SCORES,
+    threshold=st.sampled_from([0.0, 0.5, 1.0]),
+    fps=st.sampled_from([1, 2.5, 4, Fraction(30, 7)]),
+)
+def test_alarms_are_the_events_of_the_frame_by_frame_finder(
+    scores: list, threshold: float, fps: object
+) -> None:
     values = np.array(scores)
     expected = [[event.start, event.end] for event in events(values, threshold, fps)]
     gap = next(gap for gap in range(1, 99) if gap >= fps)  # the shortest gap that lasts a second
@@ -144,17 +165,23 @@ def test_alarms_are_the_events_of_the_frame_by_frame_finder(scores: list, thresh
 
 @settings(max_examples=100, deadline=None)
 @given(
-    videos=st.lists(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=40), min_size=1,
-                    max_size=4),
+    videos=st.lists(
+        st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=40),
+        min_size=1,
+        max_size=4,
+    ),
     fps=st.sampled_from([2, 5.0, Fraction(10, 3)]),
-)  # fmt: skip
+)
 def test_figures_are_those_of_loops_over_events(videos: list, fps: object) -> None:
     labels = {f"v{k}": np.array([y for y, _ in video]) for k, video in enumerate(videos)}
     scores = {f"v{k}": np.array([float(s) for _, s in video]) for k, video in enumerate(videos)}
     false, delays, count = 0, [], 0
     for name in labels:
         alarms = [range(e.start, e.end) for e in events(scores[name], 1.5, fps)]
-        truth = [range(e.start, e.end) for e in events(labels[name].astype(float), 0.5, fps, min_frames=1)]
+        truth = [
+            range(e.start, e.end)
+            for e in events(labels[name].astype(float), 0.5, fps, min_frames=1)
+        ]
         false += sum(not any(set(alarm) & set(event) for event in truth) for alarm in alarms)
         count += len(truth)
         for event in truth:
@@ -172,7 +199,10 @@ def test_a_higher_threshold_never_finds_more_events() -> None:
     rng = np.random.default_rng(0)
     labels = {"a": frames(3000, *((start, start + 60) for start in range(100, 2900, 200)))}
     scores = {"a": np.convolve(rng.normal(size=3000), np.ones(9) / 3, "same") + labels["a"]}
-    recalls = [operator_figures(labels, scores, level, FPS).event_recall for level in np.linspace(-3, 6, 19)]
+    recalls = [
+        operator_figures(labels, scores, level, FPS).event_recall
+        for level in np.linspace(-3, 6, 19)
+    ]
     assert recalls == sorted(recalls, reverse=True)
     assert recalls[0] == 1.0
     assert recalls[-1] == 0.0

@@ -27,15 +27,21 @@ def figures_of(videos: dict, share: float = 0.4, draws: int = 20, seed: int = 0)
 
 def all_pixels(videos: dict) -> tuple[np.ndarray, np.ndarray]:
     frames = [frame for frames in videos.values() for frame in frames]
-    return np.concatenate([m.ravel() for _, m in frames]), np.concatenate([g.ravel() for g, _ in frames])
+    return np.concatenate([m.ravel() for _, m in frames]), np.concatenate(
+        [g.ravel() for g, _ in frames]
+    )
 
 
-def random_videos(seed: int, count: int = 4, shape: tuple[int, int] = (12, 16), frames: int = 5) -> dict:
+def random_videos(
+    seed: int, count: int = 4, shape: tuple[int, int] = (12, 16), frames: int = 5
+) -> dict:
     rng = np.random.default_rng(seed)
     videos = {}
     for k in range(count):
         masks = [rng.random(shape) < (0.2 if rng.random() < 0.6 else 0.0) for _ in range(frames)]
-        videos[f"v{k}"] = [(rng.normal(0, 3, shape).astype(np.float32) + mask, mask) for mask in masks]
+        videos[f"v{k}"] = [
+            (rng.normal(0, 3, shape).astype(np.float32) + mask, mask) for mask in masks
+        ]
     return videos
 
 
@@ -54,11 +60,18 @@ VALUES = st.sampled_from([-3.5, -1.0, -0.0, 0.0, 1e-30, -1e-30, 0.25, 2.0, 1e30]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.tuples(VALUES, st.booleans()), min_size=4, max_size=4), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.lists(st.tuples(VALUES, st.booleans()), min_size=4, max_size=4), min_size=1, max_size=8
+    )
+)
 def test_pixel_auc_with_ties_and_signs(frames: list) -> None:
     grids = [np.array([value for value, _ in frame], np.float32).reshape(2, 2) for frame in frames]
     masks = [np.array([marked for _, marked in frame]).reshape(2, 2) for frame in frames]
-    labels, values = np.concatenate([m.ravel() for m in masks]), np.concatenate([g.ravel() for g in grids])
+    labels, values = (
+        np.concatenate([m.ravel() for m in masks]),
+        np.concatenate([g.ravel() for g in grids]),
+    )
     result = figures_of({"a": list(zip(grids, masks))})
     if labels.all() or not labels.any():
         assert math.isnan(result["pixel_auc"])
@@ -66,7 +79,9 @@ def test_pixel_auc_with_ties_and_signs(frames: list) -> None:
         assert result["pixel_auc"] == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
 
 
-def test_dropped_bits_keep_the_true_value_between_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_bits_keep_the_true_value_between_the_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     videos = random_videos(5, count=3, shape=(40, 40))
     labels, values = all_pixels(videos)
     monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", 2000)
@@ -77,7 +92,9 @@ def test_dropped_bits_keep_the_true_value_between_the_bounds(monkeypatch: pytest
         for grid, mask in frames:
             figures.update(name, grid, mask)
             for counter in (figures._all, figures._each):
-                assert sum(len(one.codes) for pair in counter.counts.values() for one in pair) <= 2000
+                assert (
+                    sum(len(one.codes) for pair in counter.counts.values() for one in pair) <= 2000
+                )
     result = figures.figures(draws=5)
     low, high = result["pixel_auc_bounds"]
     truth = roc_auc_score(labels, values)
@@ -87,7 +104,9 @@ def test_dropped_bits_keep_the_true_value_between_the_bounds(monkeypatch: pytest
     assert abs(result["pixel_auc"] - truth) < 0.001
 
 
-def test_the_order_of_frames_and_when_they_are_counted_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_frames_and_when_they_are_counted_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     videos = dict(reversed(random_videos(6, shape=(30, 30)).items()))
     monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", 1000)
     monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 1000)
@@ -117,7 +136,8 @@ def test_reversed_maps_turn_the_auc_and_monotone_changes_keep_it(seed: int) -> N
     assume(0 < sum(mask.any() for frames in videos.values() for _, mask in frames) < 8)
     result = figures_of(videos)
     turned = figures_of({name: [(-g, m) for g, m in frames] for name, frames in videos.items()})
-    doubled = figures_of({name: [(g * 4, m) for g, m in frames] for name, frames in videos.items()})  # exact
+    # exact
+    doubled = figures_of({name: [(g * 4, m) for g, m in frames] for name, frames in videos.items()})
     assert turned["pixel_auc"] == pytest.approx(1 - result["pixel_auc"], abs=1e-12)
     assert doubled == result
 
@@ -134,7 +154,8 @@ def test_a_grid_is_brought_to_the_size_of_the_mask() -> None:
     assert result["pixel_auc"] == pytest.approx(expected, abs=1e-12)
 
 
-# The UCSD criterion -----------------------------------------------------------------------------------
+# The UCSD criterion
+# -----------------------------------------------------------------------------------
 
 
 def frame(values: list[float], marked: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -144,22 +165,30 @@ def frame(values: list[float], marked: list[int]) -> tuple[np.ndarray, np.ndarra
 
 
 def test_pixel_level_criterion_by_hand() -> None:
-    # Anomalous pixels 9 7 5 3 1: at 40 % two of them have to be marked, so the frame is found up to threshold 7,
-    # whatever its normal pixel (8) is. The two normal frames are false alarms up to 6 and 8.
-    # Pairs: 7 > 6, 7 < 8 -> AUC 1/2.
-    videos = {"a": [frame([9, 7, 5, 3, 1, 8], [0, 1, 2, 3, 4]), frame([6, 0, 0, 0, 0, 0], []), frame([8, 1], [])]}
+    # Anomalous pixels 9 7 5 3 1: at 40 % two of them have to be marked, so the frame is found up to
+    # threshold 7, whatever its normal pixel (8) is. The two normal frames are false alarms up to 6
+    # and 8. Pairs: 7 > 6, 7 < 8 -> AUC 1/2.
+    videos = {
+        "a": [
+            frame([9, 7, 5, 3, 1, 8], [0, 1, 2, 3, 4]),
+            frame([6, 0, 0, 0, 0, 0], []),
+            frame([8, 1], []),
+        ]
+    }
     result = figures_of(videos)
     assert result["pixel_level_auc"] == pytest.approx(0.5)
     assert (result["frames"], result["masked_frames"]) == (3, 1)
-    # From threshold 8 on one of two normal frames is an alarm, at 7 the anomalous one is found: the ROC goes
-    # (0, 0), (1/2, 0), (1/2, 1), (1, 1) and meets false alarms = misses at 1/2.
+    # From threshold 8 on one of two normal frames is an alarm, at 7 the anomalous one is found: the
+    # ROC goes (0, 0), (1/2, 0), (1/2, 1), (1, 1) and meets false alarms = misses at 1/2.
     assert result["pixel_level_eer"] == pytest.approx(0.5)
     # One pixel is enough at 20 %: 9 > 8. Three are needed at 60 %: 5 < 6.
     assert figures_of(videos, share=0.2)["pixel_level_auc"] == pytest.approx(1.0)
     assert figures_of(videos, share=0.6)["pixel_level_auc"] == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize(("count", "needed"), [(1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (35, 14), (100, 40)])
+@pytest.mark.parametrize(
+    ("count", "needed"), [(1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (35, 14), (100, 40)]
+)
 def test_forty_per_cent_of_the_pixels_exactly(count: int, needed: int) -> None:
     # Pixels count, count - 1, ..., 1: found up to the needed-th, count - needed + 1.
     values = list(range(count, 0, -1))
@@ -171,7 +200,9 @@ def test_forty_per_cent_of_the_pixels_exactly(count: int, needed: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.4, 0.5, 1.0]))
-def test_pixel_level_criterion_is_its_definition_at_every_threshold(seed: int, share: float) -> None:
+def test_pixel_level_criterion_is_its_definition_at_every_threshold(
+    seed: int, share: float
+) -> None:
     rng = np.random.default_rng(seed)
     grids = rng.integers(0, 6, (9, 4, 5)).astype(np.float32)
     frames = [(grid, rng.random((4, 5)) < rng.choice([0, 0.4])) for grid in grids]
@@ -180,14 +211,16 @@ def test_pixel_level_criterion_is_its_definition_at_every_threshold(seed: int, s
     rates = [(0.0, 0.0)]
     for threshold in range(6, -1, -1):  # plain reading of the paper
         alarm = [
-            (g[m] >= threshold).mean() >= share if m.any() else (g >= threshold).any() for g, m in frames
+            (g[m] >= threshold).mean() >= share if m.any() else (g >= threshold).any()
+            for g, m in frames
         ]
         rates.append((np.mean(np.array(alarm)[~anomalous]), np.mean(np.array(alarm)[anomalous])))
     area = sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(rates, rates[1:]))
     assert figures_of({"a": frames}, share)["pixel_level_auc"] == pytest.approx(area, abs=1e-12)
 
 
-# Intervals --------------------------------------------------------------------------------------------
+# Intervals
+# --------------------------------------------------------------------------------------------
 
 
 def test_the_interval_is_that_of_drawn_videos_put_together() -> None:
@@ -204,7 +237,9 @@ def test_the_interval_is_that_of_drawn_videos_put_together() -> None:
     assert (interval["draws"], interval["skipped"]) == (50, 0)
 
 
-def test_groups_move_the_interval_by_no_more_than_they_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_move_the_interval_by_no_more_than_they_hide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     videos = random_videos(3, count=5, shape=(40, 40))
     fine = figures_of(videos, draws=50)["pixel_auc_interval"]
     monkeypatch.setattr(pixel_metrics, "GROUPS", 200)
@@ -229,13 +264,16 @@ def test_one_video_has_no_interval() -> None:
     assert math.isnan(interval["high"])
 
 
-# Edges ------------------------------------------------------------------------------------------------
+# Edges
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [False, True])
 def test_one_class_is_undefined(value: bool) -> None:
     grid = np.arange(6, dtype=np.float32).reshape(2, 3)
-    result = figures_of({"a": [(grid, np.full((2, 3), value))], "b": [(grid, np.full((2, 3), value))]})
+    result = figures_of(
+        {"a": [(grid, np.full((2, 3), value))], "b": [(grid, np.full((2, 3), value))]}
+    )
     for name in ("pixel_auc", "pixel_level_auc", "pixel_level_eer"):
         assert math.isnan(result[name])
     assert all(map(math.isnan, result["pixel_auc_bounds"]))

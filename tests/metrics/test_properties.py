@@ -1,4 +1,5 @@
-"""What holds of every metric whatever the labels and scores are, and the curves against counts by hand."""
+"""What holds of every metric whatever the labels and scores are, and the curves against counts by
+hand."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from mpn.errors import LabelError
 
 FRAME = st.tuples(st.booleans(), st.integers(-6, 6))
 VIDEOS = st.dictionaries(
-    st.text("abcdefgh", min_size=1, max_size=3), st.lists(FRAME, min_size=1, max_size=12), min_size=1, max_size=5
+    st.text("abcdefgh", min_size=1, max_size=3),
+    st.lists(FRAME, min_size=1, max_size=12),
+    min_size=1,
+    max_size=5,
 )
 METRICS = {
     "frame_auc": metrics.frame_auc,
@@ -32,7 +36,9 @@ Maps = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 def maps(videos: dict[str, list[tuple[bool, int]]]) -> Maps:
     labels = {name: np.array([y for y, _ in frames]) for name, frames in videos.items()}
-    return labels, {name: np.array([float(s) for _, s in frames]) for name, frames in videos.items()}
+    return labels, {
+        name: np.array([float(s) for _, s in frames]) for name, frames in videos.items()
+    }
 
 
 def same(a: float, b: float) -> bool:
@@ -40,12 +46,16 @@ def same(a: float, b: float) -> bool:
 
 
 def staircase(y: np.ndarray, s: np.ndarray) -> list[tuple[Fraction, Fraction]]:
-    """(false alarm rate, detection rate) at every threshold from above all scores to the lowest, by counting."""
+    """(false alarm rate, detection rate) at every threshold from above all scores to the lowest, by
+    counting."""
     points = [(Fraction(0), Fraction(0))]
     for threshold in sorted(set(s.tolist()), reverse=True):
         above = s >= threshold
         points.append(
-            (Fraction(int((above & ~y).sum()), int((~y).sum())), Fraction(int((above & y).sum()), int(y.sum())))
+            (
+                Fraction(int((above & ~y).sum()), int((~y).sum())),
+                Fraction(int((above & y).sum()), int(y.sum())),
+            )
         )
     return points
 
@@ -53,21 +63,30 @@ def staircase(y: np.ndarray, s: np.ndarray) -> list[tuple[Fraction, Fraction]]:
 @every_metric
 @quick
 @given(videos=VIDEOS, scale=st.sampled_from([0.25, 3.0]), shift=st.sampled_from([-5.0, 0.0, 100.0]))
-def test_only_the_order_of_scores_counts(metric: Callable, videos: dict, scale: float, shift: float) -> None:
+def test_only_the_order_of_scores_counts(
+    metric: Callable, videos: dict, scale: float, shift: float
+) -> None:
     labels, scores = maps(videos)
     for bend in (lambda s: scale * s + shift, np.exp, lambda s: s**3, np.arctan):
-        assert same(metric(labels, {name: bend(s) for name, s in scores.items()}), metric(labels, scores))
+        assert same(
+            metric(labels, {name: bend(s) for name, s in scores.items()}), metric(labels, scores)
+        )
 
 
 @every_metric
 @quick
 @given(videos=VIDEOS, randoms=st.randoms(use_true_random=False))
-def test_names_and_order_of_videos_do_not_count(metric: Callable, videos: dict, randoms: object) -> None:
+def test_names_and_order_of_videos_do_not_count(
+    metric: Callable, videos: dict, randoms: object
+) -> None:
     labels, scores = maps(videos)
     names = list(videos)
     randoms.shuffle(names)
     renamed = {name: f"video {number}" for number, name in enumerate(names)}
-    turned = {renamed[name]: labels[name] for name in names}, {renamed[name]: scores[name] for name in scores}
+    turned = (
+        {renamed[name]: labels[name] for name in names},
+        {renamed[name]: scores[name] for name in scores},
+    )
     assert same(metric(*turned), metric(labels, scores))
     as_lists = [labels[name] for name in names], [scores[name] for name in names]
     assert same(metric(*as_lists), metric(labels, scores))
@@ -76,7 +95,9 @@ def test_names_and_order_of_videos_do_not_count(metric: Callable, videos: dict, 
 @every_metric
 @quick
 @given(videos=VIDEOS, randoms=st.randoms(use_true_random=False))
-def test_the_order_of_frames_does_not_count(metric: Callable, videos: dict, randoms: object) -> None:
+def test_the_order_of_frames_does_not_count(
+    metric: Callable, videos: dict, randoms: object
+) -> None:
     mixed = {name: list(frames) for name, frames in videos.items()}
     for frames in mixed.values():
         randoms.shuffle(frames)
@@ -107,7 +128,9 @@ def test_against_scikit_learn_and_pair_counts(videos: dict) -> None:
     labels, scores = maps(videos)
     y, s = (np.concatenate(list(group.values())) for group in (labels, scores))
     if y.all() or not y.any():
-        assert np.isnan([METRICS[n](labels, scores) for n in METRICS if n != "padded_macro_auc"]).all()
+        assert np.isnan(
+            [METRICS[n](labels, scores) for n in METRICS if n != "padded_macro_auc"]
+        ).all()
         return
     assert same(metrics.frame_auc(labels, scores), roc_auc_score(y, s))
     assert same(metrics.average_precision(labels, scores), average_precision_score(y, s))
@@ -122,7 +145,8 @@ def test_equal_error_rate_lies_on_the_curve_where_misses_equal_false_alarms(fram
     assume(y.any() and not y.all())
     rate = None
     points = staircase(y, s)
-    for (x0, y0), (x1, y1) in zip(points, points[1:]):  # exact: where x = 1 - y on the first piece that reaches it
+    # exact: where x = 1 - y on the first piece that reaches it
+    for (x0, y0), (x1, y1) in zip(points, points[1:]):
         before, after = x0 + y0 - 1, x1 + y1 - 1
         if before < 0 <= after:
             rate = x0 + (x1 - x0) * -before / (after - before)
@@ -182,13 +206,16 @@ def test_thinned_curves_stay_near_the_full_ones(most: int, levels: int) -> None:
     for points in (metrics.roc_points, metrics.precision_recall_points):
         thin, full = points(y, s, most), points(y, s, 10**7)
         assert len(full.x) >= min(levels, 1000)
-        # The kept point with the nearest threshold from above is the one that stands for a left-out one.
+        # The kept point with the nearest threshold from above is the one that stands for a left-out
+        # one.
         kept = np.searchsorted(-thin.thresholds, -full.thresholds, side="right") - 1
         assert (thin.thresholds[kept] >= full.thresholds).all()
         assert np.abs(thin.x[kept] - full.x).max() < 1 / most
         assert np.abs(thin.y[kept] - full.y).max() < 1 / most
     assert len(metrics.roc_points(y, s, most).x) <= 2 * most + 2
-    assert auc(*metrics.roc_points(y, s, most)[:2]) == pytest.approx(metrics.frame_auc(y, s), abs=1 / most)
+    assert auc(*metrics.roc_points(y, s, most)[:2]) == pytest.approx(
+        metrics.frame_auc(y, s), abs=1 / most
+    )
 
 
 def test_a_perfect_score_has_both_corners() -> None:
@@ -218,7 +245,10 @@ def test_padded_macro_of_a_video_of_one_class_is_flattering_by_hand() -> None:
 
 
 def test_padded_macro_of_constant_scores_is_a_half() -> None:
-    assert metrics.padded_macro_auc({"a": [0, 1, 0], "b": [0, 0]}, {"a": [2.0] * 3, "b": [3.0] * 2}) == 0.5
+    assert (
+        metrics.padded_macro_auc({"a": [0, 1, 0], "b": [0, 0]}, {"a": [2.0] * 3, "b": [3.0] * 2})
+        == 0.5
+    )
 
 
 @pytest.mark.parametrize("points", [metrics.roc_points, metrics.precision_recall_points])

@@ -32,19 +32,24 @@ def found(frame: int, score: float, box: tuple = HERE, video: str = "a") -> Regi
 
 
 def both(truth: list, regions: list, frames: int, **options: float) -> list[Criteria]:
-    return [region_and_track_criteria(truth, regions, frames, variant, **options) for variant in VARIANTS]
+    return [
+        region_and_track_criteria(truth, regions, frames, variant, **options)
+        for variant in VARIANTS
+    ]
 
 
 def areas(criteria: Criteria) -> tuple[float, float]:
     return round(criteria.rbdc, 9), round(criteria.tbdc, 9)
 
 
-# By hand ----------------------------------------------------------------------------------------------
+# By hand
+# ----------------------------------------------------------------------------------------------
 
 
 def test_one_region_found_one_missed() -> None:
-    # Two true regions of one track, the first found: from threshold 1 down the shares are 1/2 and 1 (one of two
-    # regions is more than a tenth), no false positive ever, so both are held up to 1: areas 1/2 and 1.
+    # Two true regions of one track, the first found: from threshold 1 down the shares are 1/2 and 1
+    # (one of two regions is more than a tenth), no false positive ever, so both are held up to 1:
+    # areas 1/2 and 1.
     for result in both([true(0), true(1)], [found(0, 1.0)], 2):
         assert areas(result) == (0.5, 1.0)
         assert result.curve_fpr.tolist() == [0, 0, 1]
@@ -62,8 +67,8 @@ def test_a_repeat_hit_is_neither_found_again_nor_a_false_positive() -> None:
 
 
 def test_a_false_positive_before_the_detection() -> None:
-    # 4 frames. Scores 3: beside the true region of frame 0 (a false positive), 2: in frame 3 without any (another),
-    # 1: on it. FPR 1/4, 2/4, then the region at FPR 2/4: area 1 * (1 - 2/4).
+    # 4 frames. Scores 3: beside the true region of frame 0 (a false positive), 2: in frame 3
+    # without any (another), 1: on it. FPR 1/4, 2/4, then the region at FPR 2/4: area 1 * (1 - 2/4).
     regions = [found(0, 3.0, THERE), found(3, 2.0), found(0, 1.0)]
     for result in both([true(0)], regions, 4):
         assert areas(result) == (0.5, 0.5)
@@ -73,8 +78,8 @@ def test_a_false_positive_before_the_detection() -> None:
 
 
 def test_two_tracks_with_one_found() -> None:
-    # Track 7: two regions, one found at score 2. Track 9: one region, never found. False positive at score 1.
-    # RBDR 1/3 and TBDR 1/2 from FPR 0 on.
+    # Track 7: two regions, one found at score 2. Track 9: one region, never found. False positive
+    # at score 1. RBDR 1/3 and TBDR 1/2 from FPR 0 on.
     truth = [true(0, 7), true(1, 7), true(0, 9, THERE)]
     for result in both(truth, [found(0, 2.0), found(2, 1.0)], 4):
         assert areas(result) == (round(1 / 3, 9), 0.5)
@@ -97,20 +102,31 @@ def test_the_same_track_number_in_another_video_is_another_track() -> None:
 def test_ties_enter_at_once_in_the_paper_and_one_by_one_in_the_script() -> None:
     # 2 frames, all scores equal: a detection and two false positives, FPR 1 in all.
     # Paper: one step from (0, 0) to (1, 1), a straight line: area 1/2.
-    # Script: the order of the rows. Detection first: 1 at once: area 1. Last: the curve is 0 up to FPR 1 and only
-    # there goes up: area 0. Between the two false positives: up at FPR 1/2: area 1/2.
+    # Script: the order of the rows. Detection first: 1 at once: area 1. Last: the curve is 0 up to
+    # FPR 1 and only there goes up: area 0. Between the two false positives: up at FPR 1/2: area
+    # 1/2.
     hit, miss, other = found(0, 5.0), found(0, 5.0, THERE), found(1, 5.0)
-    for regions, script in (([hit, miss, other], 1.0), ([miss, other, hit], 0.0), ([miss, hit, other], 0.5)):
+    for regions, script in (
+        ([hit, miss, other], 1.0),
+        ([miss, other, hit], 0.0),
+        ([miss, hit, other], 0.5),
+    ):
         results = both([true(0)], regions, 2)
         assert [areas(result) for result in results] == [(0.5, 0.5), (script, script)]
 
 
 def test_a_tie_that_passes_one_false_positive_a_frame_is_cut_on_the_line() -> None:
-    # 2 frames, 2 true regions. Score 2: one detected. Score 1: the other and four false positives in one step, from
-    # (0, 1/2) to (2, 1). Paper: on the line at FPR 1 RBDR is 3/4; area (1/2 + 3/4) / 2 = 5/8.
-    # Script: false positives first: FPR 1/2, 1 at 1/2, the rest is beyond 1: area 1/2. Detection first: area 1.
+    # 2 frames, 2 true regions. Score 2: one detected. Score 1: the other and four false positives
+    # in one step, from (0, 1/2) to (2, 1). Paper: on the line at FPR 1 RBDR is 3/4; area (1/2 +
+    # 3/4) / 2 = 5/8. Script: false positives first: FPR 1/2, 1 at 1/2, the rest is beyond 1: area
+    # 1/2. Detection first: area 1.
     truth = [true(0), true(1)]
-    wrong = [found(0, 1.0, THERE), found(1, 1.0, THERE), found(0, 1.0, BESIDE), found(1, 1.0, BESIDE)]
+    wrong = [
+        found(0, 1.0, THERE),
+        found(1, 1.0, THERE),
+        found(0, 1.0, BESIDE),
+        found(1, 1.0, BESIDE),
+    ]
     for rest, script in (([*wrong, found(1, 1.0)], 0.5), ([found(1, 1.0), *wrong], 1.0)):
         paper, own = both(truth, [found(0, 2.0), *rest], 2)
         assert (paper.rbdc, own.rbdc) == (0.625, script)
@@ -131,7 +147,9 @@ def test_what_enters_beyond_one_false_positive_a_frame_does_not_count() -> None:
         assert result.curve_rbdr[-1] == 1.0
 
 
-@pytest.mark.parametrize(("regions", "needed"), [(1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (30, 3), (70, 7)])
+@pytest.mark.parametrize(
+    ("regions", "needed"), [(1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (30, 3), (70, 7)]
+)
 def test_a_track_is_found_with_exactly_a_tenth_of_its_regions(regions: int, needed: int) -> None:
     truth = [true(frame) for frame in range(regions)]
     for count in (needed - 1, needed):
@@ -162,10 +180,18 @@ def test_no_truth_is_undefined_and_nothing_found_is_zero() -> None:
         assert math.isnan(result.rbdc)
 
 
-# Against a slow reading -------------------------------------------------------------------------------
+# Against a slow reading
+# -------------------------------------------------------------------------------
 
 
-def slow(truth: list[TrueRegion], regions: list[Region], frames: int, variant: str, iou: float, share: float) -> tuple:
+def slow(
+    truth: list[TrueRegion],
+    regions: list[Region],
+    frames: int,
+    variant: str,
+    iou: float,
+    share: float,
+) -> tuple:
     """Both areas by loops over thresholds, boxes as sets of pixels."""
 
     def pixels(box: tuple) -> set:
@@ -183,7 +209,10 @@ def slow(truth: list[TrueRegion], regions: list[Region], frames: int, variant: s
 
     ranked = sorted(regions, key=lambda region: region.score, reverse=True)
     if variant == "paper":
-        batches = [[r for r in ranked if r.score == s] for s in sorted({r.score for r in ranked}, reverse=True)]
+        batches = [
+            [r for r in ranked if r.score == s]
+            for s in sorted({r.score for r in ranked}, reverse=True)
+        ]
     else:
         batches = [[r] for r in ranked]
     tracks: dict[tuple, list[int]] = {}
@@ -197,7 +226,9 @@ def slow(truth: list[TrueRegion], regions: list[Region], frames: int, variant: s
             own = hits(region)
             detected |= own
             alarms += not own
-        seen = sum(len(detected & set(members)) / len(members) >= share for members in tracks.values())
+        seen = sum(
+            len(detected & set(members)) / len(members) >= share for members in tracks.values()
+        )
         points.append((alarms / frames, len(detected) / len(truth), seen / len(tracks)))
     area = [0.0, 0.0]
     inside = [point for point in points if point[0] <= 1]
@@ -217,35 +248,54 @@ def slow(truth: list[TrueRegion], regions: list[Region], frames: int, variant: s
 
 BOXES = st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(1, 4), st.integers(1, 5))
 PLACES = st.tuples(st.sampled_from("ab"), st.integers(0, 2))
-TRUTH = st.lists(st.builds(lambda p, t, b: TrueRegion(*p, t, b), PLACES, st.integers(0, 2), BOXES), max_size=12)
-FOUND = st.lists(st.builds(lambda p, b, s: Region(*p, b, s), PLACES, BOXES, st.integers(0, 4).map(float)), max_size=25)
+TRUTH = st.lists(
+    st.builds(lambda p, t, b: TrueRegion(*p, t, b), PLACES, st.integers(0, 2), BOXES), max_size=12
+)
+FOUND = st.lists(
+    st.builds(lambda p, b, s: Region(*p, b, s), PLACES, BOXES, st.integers(0, 4).map(float)),
+    max_size=25,
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(TRUTH, FOUND, st.sampled_from(VARIANTS), st.sampled_from([0.1, 0.3, 0.5, 1.0]), st.sampled_from([0.1, 0.5, 1.0]))
+@given(
+    TRUTH,
+    FOUND,
+    st.sampled_from(VARIANTS),
+    st.sampled_from([0.1, 0.3, 0.5, 1.0]),
+    st.sampled_from([0.1, 0.5, 1.0]),
+)
 def test_both_variants_against_the_slow_reading(
     truth: list, regions: list, variant: str, iou: float, share: float
 ) -> None:
     assume(truth)
     result = region_and_track_criteria(truth, regions, {"a": 3, "b": 3}, variant, iou, share)
-    assert (result.rbdc, result.tbdc) == pytest.approx(slow(truth, regions, 6, variant, iou, share), abs=1e-12)
+    assert (result.rbdc, result.tbdc) == pytest.approx(
+        slow(truth, regions, 6, variant, iou, share), abs=1e-12
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(TRUTH, FOUND, st.randoms(use_true_random=False))
-def test_without_ties_the_variants_agree_in_any_order(truth: list, regions: list, random: object) -> None:
+def test_without_ties_the_variants_agree_in_any_order(
+    truth: list, regions: list, random: object
+) -> None:
     assume(truth)
     apart = [region._replace(score=float(k)) for k, region in enumerate(regions)]
     results = both(truth, apart, 6)
     assert areas(results[0]) == areas(results[1])
     shuffled = list(apart)
     random.shuffle(shuffled)
-    assert [areas(result) for result in both(list(reversed(truth)), shuffled, 6)] == [areas(r) for r in results]
+    assert [areas(result) for result in both(list(reversed(truth)), shuffled, 6)] == [
+        areas(r) for r in results
+    ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(TRUTH, FOUND, st.sampled_from(VARIANTS))
-def test_only_the_order_of_scores_counts_and_names_do_not(truth: list, regions: list, variant: str) -> None:
+def test_only_the_order_of_scores_counts_and_names_do_not(
+    truth: list, regions: list, variant: str
+) -> None:
     assume(truth)
     result = region_and_track_criteria(truth, regions, 6, variant)
     other = region_and_track_criteria(
@@ -273,7 +323,8 @@ def test_pairs_compared_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert areas(region_and_track_criteria(truth, regions, 40)) == areas(whole)
 
 
-# Intervals --------------------------------------------------------------------------------------------
+# Intervals
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -284,7 +335,9 @@ def test_intervals_are_those_of_drawn_videos_put_together(variant: str) -> None:
     for name, count in frames.items():
         for frame in range(count):
             truth += [true(frame, int(rng.integers(2)), HERE, name)] * int(rng.integers(0, 2))
-            regions += [found(frame, float(s), b, name) for b in (HERE, THERE) for s in rng.normal(size=2)]
+            regions += [
+                found(frame, float(s), b, name) for b in (HERE, THERE) for s in rng.normal(size=2)
+            ]
     values = []
     names = list(frames)
     for picks in np.random.default_rng(3).integers(0, 4, (40, 4)):
@@ -304,7 +357,9 @@ def test_intervals_are_those_of_drawn_videos_put_together(variant: str) -> None:
 
 
 def test_draws_without_true_regions_are_left_out_and_counted() -> None:
-    intervals = criteria_intervals([true(0)], [found(0, 1.0)], {"a": 2, "b": 2, "empty": 0}, draws=300)
+    intervals = criteria_intervals(
+        [true(0)], [found(0, 1.0)], {"a": 2, "b": 2, "empty": 0}, draws=300
+    )
     assert intervals.rbdc.draws + intervals.rbdc.skipped == 300
     assert 60 < intervals.rbdc.skipped < 120  # (2/3)^3 of the draws are without "a"
     assert (intervals.rbdc.low, intervals.rbdc.high) == (1.0, 1.0)
@@ -316,16 +371,31 @@ def test_one_video_has_no_interval() -> None:
     assert math.isnan(intervals.tbdc.low)
 
 
-# Wrong use --------------------------------------------------------------------------------------------
+# Wrong use
+# --------------------------------------------------------------------------------------------
 
 
 def test_wrong_regions_and_options_are_named() -> None:
     good, hit = [true(0)], [found(0, 1.0)]
     for truth, regions, frames, options, message in [
         (good, [found(0, math.nan)], 1, {}, "found region 0: its score is no number"),
-        (good, [found(3, 1.0, (0, 0, 0, 5))], 9, {}, r"found region in frame 3 of video 'a' .* \(0, 0, 0, 5\)"),
+        (
+            good,
+            [found(3, 1.0, (0, 0, 0, 5))],
+            9,
+            {},
+            r"found region in frame 3 of video 'a' .* "
+            r"\(0, 0, 0, 5\)",
+        ),
         ([true(0, 0, (0, 0, 5, -1))], hit, 1, {}, "true region in frame 0"),
-        (good, [found(0, 1.0, video="a_1")], {"a": 2}, {}, r"found region is in video 'a_1', .* none of the 1 .*\(a\)"),
+        (
+            good,
+            [found(0, 1.0, video="a_1")],
+            {"a": 2},
+            {},
+            r"found region is in video 'a_1', .* "
+            r"none of the 1 .*\(a\)",
+        ),
         ([true(0, video="z")], hit, {"a": 2}, {}, "true region is in video 'z'"),
         (good, hit, 0, {}, "0 frames"),
         (good, hit, 1, {"variant": "papers"}, "variant 'papers'.*paper, script"),

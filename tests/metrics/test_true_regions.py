@@ -9,10 +9,17 @@ import pytest
 
 from mpn.errors import DataError, LabelError
 from mpn.metrics.regions import Region, TrueRegion
-from mpn.metrics.true_regions import read_region_files, read_track_files, read_tracks, regions_of_masks
+from mpn.metrics.true_regions import (
+    read_region_files,
+    read_track_files,
+    read_tracks,
+    regions_of_masks,
+)
 
 
-def masks(frames: list[list[tuple[int, int, int, int]]], shape: tuple[int, int] = (60, 100)) -> list[np.ndarray]:
+def masks(
+    frames: list[list[tuple[int, int, int, int]]], shape: tuple[int, int] = (60, 100)
+) -> list[np.ndarray]:
     """Pictures of filled boxes (top, left, height, width), a list a frame."""
     drawn = []
     for boxes in frames:
@@ -38,10 +45,14 @@ def test_two_anomalies_that_cross_the_frame_are_two_tracks() -> None:
 
 
 def test_the_tracks_do_not_depend_on_which_part_comes_first() -> None:
-    # The lower one of frame 0 moves up past the other, on its right: the order of the parts changes.
+    # The lower one of frame 0 moves up past the other, on its right: the order of the parts
+    # changes.
     frames = [[(20, 10, 10, 12), (20 + 6 - 4 * t, 60, 10, 12)] for t in range(6)]
-    assert {track: box[1] for boxes in by_frame(regions_of_masks("v", masks(frames))).values()
-            for track, box in boxes.items()} == {0: 10, 1: 60}  # fmt: skip
+    assert {
+        track: box[1]
+        for boxes in by_frame(regions_of_masks("v", masks(frames))).values()
+        for track, box in boxes.items()
+    } == {0: 10, 1: 60}
 
 
 def test_a_track_may_miss_one_frame_but_not_two() -> None:
@@ -54,7 +65,10 @@ def test_a_track_may_miss_one_frame_but_not_two() -> None:
 
 def test_an_anomaly_that_splits_keeps_its_track_in_the_larger_part() -> None:
     frames = [[(10, 10, 20, 40)], [(10, 10, 20, 25), (10, 40, 20, 10)]]
-    assert by_frame(regions_of_masks("v", masks(frames)))[1] == {0: (10, 10, 20, 25), 1: (10, 40, 20, 10)}
+    assert by_frame(regions_of_masks("v", masks(frames)))[1] == {
+        0: (10, 10, 20, 25),
+        1: (10, 40, 20, 10),
+    }
 
 
 def test_the_overlap_is_of_pixels_not_of_boxes() -> None:
@@ -71,7 +85,10 @@ def test_specks_are_dropped_and_corners_connect() -> None:
     mask[2:5, 2:5] = True  # 9 pixels: a speck
     mask[10:14, 10:14] = mask[14:18, 14:18] = True  # touch at a corner
     mask[25:27, 20:25] = True  # 10 pixels
-    assert {region.box for region in regions_of_masks("v", [mask])} == {(10, 10, 8, 8), (25, 20, 2, 5)}
+    assert {region.box for region in regions_of_masks("v", [mask])} == {
+        (10, 10, 8, 8),
+        (25, 20, 2, 5),
+    }
 
 
 def test_masks_of_0_and_255_count_and_other_arrays_do_not() -> None:
@@ -82,11 +99,14 @@ def test_masks_of_0_and_255_count_and_other_arrays_do_not() -> None:
         regions_of_masks("v", [np.zeros((4, 4), bool), np.zeros((4, 4))])
 
 
-# Files ------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------
 
 
 def test_published_tracks(tmp_path: Path) -> None:
-    (tmp_path / "01_0014.txt").write_text("0,154,4,142,119,249\n0,155,6,145,129,254\n\n1, 155, 0, 0, 0, 0\n")
+    (tmp_path / "01_0014.txt").write_text(
+        "0,154,4,142,119,249\n0,155,6,145,129,254\n\n1, 155, 0, 0, 0, 0\n"
+    )
     (tmp_path / "01_0015.txt").write_text("")
     (tmp_path / "02.txt").write_text("3.0,1e1,1,2,3,4")
     assert read_track_files(tmp_path) == [
@@ -125,7 +145,10 @@ def test_rows_keep_their_order_because_ties_depend_on_it(tmp_path: Path) -> None
     [
         ("0,1,0,0,9,9\n0,1,0,0,9\n", r"line 2 has 5 values; expected track_id,frame_id"),
         ("0;1;0;0;9;9\n", "line 1 has 1 value;"),
-        ("track_id,frame_id,x_min,y_min,x_max,y_max\n", "line 1 has 'track_id' where a number belongs"),
+        (
+            "track_id,frame_id,x_min,y_min,x_max,y_max\n",
+            "line 1 has 'track_id' where a number belongs",
+        ),
         ("0,1.5,0,0,9,9\n", "line 1 has the frame 1.5, no whole number from 0"),
         ("0,-1,0,0,9,9\n", "line 1 has the frame -1, no whole number from 0"),
         ("0.5,1,0,0,9,9\n", "line 1 has the track 0.5, no whole number;"),
@@ -142,7 +165,12 @@ def test_a_bad_row_of_tracks_is_named(tmp_path: Path, rows: str, message: str) -
 
 def test_a_bad_table_of_regions_is_named(tmp_path: Path) -> None:
     header = "frame,time,track,score,top,left,height,width\n"
-    for table in ("", "frame;score;top\n", f"{header}1,0,1,,0,0,2,2\n", f"{header}1,0,1,1,0,0,0,2\n"):
+    for table in (
+        "",
+        "frame;score;top\n",
+        f"{header}1,0,1,,0,0,2,2\n",
+        f"{header}1,0,1,1,0,0,0,2\n",
+    ):
         (tmp_path / "01_regions.csv").write_text(table)
         with pytest.raises(DataError, match=r"01_regions.csv"):
             read_region_files(tmp_path)
@@ -179,10 +207,13 @@ def test_folders_without_regions_are_refused(tmp_path: Path) -> None:
 
 def test_a_table_of_tracks(tmp_path: Path) -> None:
     table = tmp_path / "tracks.csv"
-    table.write_text("video,frame,track,kind,x,y,w,h\n01_01,0,3,runner,94,87,12,28\n\n01_02,7,1,van,5,6,1,2\n")
+    table.write_text(
+        "video,frame,track,kind,x,y,w,h\n01_01,0,3,runner,94,87,12,28\n\n01_02,7,1,van,5,6,1,2\n"
+    )
     assert read_tracks(table) == [
-        TrueRegion("01_01", 0, 3, (87, 94, 28, 12)), TrueRegion("01_02", 7, 1, (6, 5, 2, 1)),
-    ]  # fmt: skip
+        TrueRegion("01_01", 0, 3, (87, 94, 28, 12)),
+        TrueRegion("01_02", 7, 1, (6, 5, 2, 1)),
+    ]
     table.write_text("h,w,y,x,track,frame,video\n28,12,87,94,3,0,a\n")
     assert read_tracks(table) == [TrueRegion("a", 0, 3, (87, 94, 28, 12))]
     (tmp_path / "folder").mkdir()
@@ -196,7 +227,10 @@ def test_a_table_of_tracks(tmp_path: Path) -> None:
         ("video,frame,track,x,y,w\n", "its first line has no 'h'"),
         ("", "its first line has no 'video'"),
         ("video,frame,track,x,y,w,h\na,1,1,2,3,4\n", "line 2 has 6 values"),
-        ("video,frame,track,x,y,w,h\na,1,1,2,3,0,5\n", "line 2 has a box that ends before it begins"),
+        (
+            "video,frame,track,x,y,w,h\na,1,1,2,3,0,5\n",
+            "line 2 has a box that ends before it begins",
+        ),
         ("video,frame,track,x,y,w,h\na,-1,1,2,3,4,5\n", "line 2 has the frame -1"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Headless Chromium for the tests of the page: how it is started, and what is asked of a page that is open."""
+"""Headless Chromium for the tests of the page: how it is started, and what is asked of a page that
+is open."""
 
 from __future__ import annotations
 
@@ -12,12 +13,19 @@ import pytest
 from tests.report import pages
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 COUNT = 150
 
 
@@ -33,14 +41,16 @@ class View:
         return int(self.page.input_value("#position"))
 
     def until(self, expression: str, seconds: float = 8) -> None:
-        """Waits for it to be true; asked from outside, since the page's policy lets nobody evaluate text in it."""
+        """Waits for it to be true; asked from outside, since the page's policy lets nobody evaluate
+        text in it."""
         last = time.monotonic() + seconds
         while not self.value(expression):
             assert time.monotonic() < last, f"still not so: {expression}"
             self.page.wait_for_timeout(25)
 
     def shows(self, row: int) -> None:
-        """Waits until slider and picture are both at a row: the disc in the picture is where that row has it."""
+        """Waits until slider and picture are both at a row: the disc in the picture is where that
+        row has it."""
         self.until(f"document.getElementById('position').value == '{row}'")
         self.until(f"Math.abs(({DISC})() - {pages.disc(row)}) < 1.6")
 
@@ -53,12 +63,13 @@ def complains(said: Any) -> bool:
     return said.type in ("error", "warning") and "willReadFrequently" not in said.text
 
 
-# Where the bright disc is in the picture that is drawn, in pixels of the footage; -1 where there is none. Heat is
-# redder than it is blue, the disc is neither.
+# Where the bright disc is in the picture that is drawn, in pixels of the footage; -1 where there is
+# none. Heat is redder than it is blue, the disc is neither.
 DISC = f"""() => {{
   const canvas = document.getElementById('drawing');
   if (!canvas.width) return -1;
-  const y = Math.floor(canvas.height * 0.5), pixels = canvas.getContext('2d').getImageData(0, y, canvas.width, 1).data;
+  const y = Math.floor(canvas.height * 0.5);
+  const pixels = canvas.getContext('2d').getImageData(0, y, canvas.width, 1).data;
   let sum = 0, count = 0;
   for (let x = 0; x < canvas.width; x++) if (pixels[4 * x + 2] > 190) (sum += x), count++;
   return count ? (sum / count + 0.5) * {pages.SIZE[1]} / canvas.width : -1;

@@ -1,4 +1,5 @@
-"""A browser, and the page in it. What it takes is only imported when a test asks for it: it need not be installed."""
+"""A browser, and the page in it. What it takes is only imported when a test asks for it: it need
+not be installed."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ def browser() -> Iterator[Any]:
     from tests.report import browser as chromium
 
     with chromium.playwright.sync_playwright() as manager:
-        running = manager.chromium.launch(executable_path=chromium.CHROMIUM, args=chromium.ARGUMENTS)
+        running = manager.chromium.launch(
+            executable_path=chromium.CHROMIUM, args=chromium.ARGUMENTS
+        )
         yield running
         running.close()
 
@@ -34,12 +37,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
     contexts, views = [], []
 
-    def opened(path: Path, width: int = 1280, height: int = 860, theme: str = "light", **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **options)
+    def opened(
+        path: Path, width: int = 1280, height: int = 860, theme: str = "light", **options: Any
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=theme, **options
+        )
         contexts.append(context)
         view = View(context.new_page())
         views.append(view)
-        view.page.on("console", lambda said: view.complaints.append(said.text) if complains(said) else None)
+        view.page.on(
+            "console", lambda said: view.complaints.append(said.text) if complains(said) else None
+        )
         view.page.on("pageerror", lambda error: view.complaints.append(str(error)))
         view.page.on("request", lambda request: view.requests.append(request.url))
         view.page.goto(path.as_uri())
@@ -47,7 +56,12 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
     yield opened
     complaints = [complaint for view in views for complaint in view.complaints]
-    loaded = [url for view in views for url in view.requests if not url.startswith(("file:", "data:", "blob:"))]
+    loaded = [
+        url
+        for view in views
+        for url in view.requests
+        if not url.startswith(("file:", "data:", "blob:"))
+    ]
     for context in contexts:
         context.close()
     assert complaints == []

@@ -18,12 +18,16 @@ pytestmark = needs_chromium
 
 
 def test_it_asks_for_nothing_but_itself(view: View, report: Path) -> None:
-    assert [url for url in view.requests if not url.startswith(("blob:", "data:"))] == [report.as_uri()]
+    assert [url for url in view.requests if not url.startswith(("blob:", "data:"))] == [
+        report.as_uri()
+    ]
 
 
 def test_it_opens_at_the_strongest_event(view: View) -> None:
     traces = pages.evaluation().traces
-    best = max((event.score, k, event.peak) for k, trace in enumerate(traces) for event in trace.events)
+    best = max(
+        (event.score, k, event.peak) for k, trace in enumerate(traces) for event in trace.events
+    )
     assert (view.value("Number(document.getElementById('video').value)"), view.row()) == best[1:]
 
 
@@ -34,7 +38,10 @@ def test_the_film_plays_and_the_cursor_goes_with_it(view: View) -> None:
     before = view.value(head)
     view.page.click("#play")
     view.until("document.getElementById('play').getAttribute('aria-label') === 'Pause'")
-    view.until("document.getElementById('film').currentTime > 0.3 && document.getElementById('position').value >= 7")
+    view.until(
+        "document.getElementById('film').currentTime > 0.3 && "
+        "document.getElementById('position').value >= 7"
+    )
     view.page.click("#play")
     view.until("document.getElementById('film').paused")
     assert view.value(head) > before + 5
@@ -46,7 +53,9 @@ def test_a_click_on_an_event_seeks(view: View) -> None:
     for number, event in enumerate(trace.events):
         view.page.locator("#events-body tr").nth(number).locator("button").click()
         view.shows(event.peak)
-        curve, head = (view.page.locator(name).bounding_box() for name in ("#curve .u-over", ".playhead"))
+        curve, head = (
+            view.page.locator(name).bounding_box() for name in ("#curve .u-over", ".playhead")
+        )
         share = (head["x"] + 1 - curve["x"]) / curve["width"]
         assert share == pytest.approx((event.peak + 0.5) / COUNT, abs=0.01)
 
@@ -57,7 +66,11 @@ def test_events_are_judged_by_the_labels(view: View) -> None:
     view.page.click("#scope-all")
     assert view.page.locator("#events-body tr").count() == 6
     view.page.click("#events-head button:has-text('Peak')")
-    peaks = [float(x) for x in view.page.locator("#events-body td:nth-child(4)").all_inner_texts() if x != "-"]
+    peaks = [
+        float(x)
+        for x in view.page.locator("#events-body td:nth-child(4)").all_inner_texts()
+        if x != "-"
+    ]
     assert peaks == sorted(peaks, reverse=True) and len(peaks) == 4
     other = view.page.locator("#events-body tr:has-text('video 00') button").first
     other.click()
@@ -116,7 +129,9 @@ def test_moving_along_the_curve_moves_the_film(view: View) -> None:
     box = view.page.locator("#curve .u-over").bounding_box()
     for share in (0.2, 0.55, 0.9):
         view.page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
-        view.until(f"Math.abs(document.getElementById('position').value - {share * COUNT - 0.5}) < 2")
+        view.until(
+            f"Math.abs(document.getElementById('position').value - {share * COUNT - 0.5}) < 2"
+        )
         view.shows(view.row())
 
 
@@ -132,7 +147,10 @@ def test_dragging_zooms_and_all_is_one_click_away(view: View) -> None:
     assert view.page.is_enabled("#zoom-all")
     view.page.keyboard.press("End")  # what is out of sight is brought into it
     view.until("!document.querySelector('.playhead').hidden")
-    for everything in (lambda: view.page.click("#zoom-all"), lambda: view.page.mouse.dblclick(box["x"] + 90, y)):
+    for everything in (
+        lambda: view.page.click("#zoom-all"),
+        lambda: view.page.mouse.dblclick(box["x"] + 90, y),
+    ):
         everything()
         assert view.page.is_disabled("#zoom-all")
         view.page.mouse.move(box["x"] + 0.5 * box["width"], y)
@@ -183,7 +201,8 @@ def test_the_charts_and_the_matrix(view: View) -> None:
     for name in ("roc", "precision-recall", "promises"):
         drawn = view.value(
             f"(() => {{ const c = document.querySelector('#{name} canvas');"
-            "return new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size })()"
+            "return new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size "
+            "})()"
         )
         assert drawn > 20
     assert view.page.locator(".matrix:visible").get_attribute("id") == "matrix-micro_auc"
@@ -200,7 +219,9 @@ def test_a_film_beside_the_page_plays(tmp_path: Path, open_page: Callable[..., V
     view.until("document.getElementById('film').currentTime > 0.2")
 
 
-def test_a_missing_film_is_said_and_the_curve_works(tmp_path: Path, open_page: Callable[..., View]) -> None:
+def test_a_missing_film_is_said_and_the_curve_works(
+    tmp_path: Path, open_page: Callable[..., View]
+) -> None:
     path = write_report(tmp_path / "report.html", pages.evaluation(tmp_path), embed_bytes=0)
     shutil.rmtree(tmp_path / "report-files")
     view = open_page(path)
@@ -212,7 +233,9 @@ def test_a_missing_film_is_said_and_the_curve_works(tmp_path: Path, open_page: C
     view.complaints = [text for text in view.complaints if "ERR_FILE_NOT_FOUND" not in text]
 
 
-def test_a_thinned_film_shows_the_nearest_frame_and_says_so(tmp_path: Path, open_page: Callable[..., View]) -> None:
+def test_a_thinned_film_shows_the_nearest_frame_and_says_so(
+    tmp_path: Path, open_page: Callable[..., View]
+) -> None:
     report = pages.evaluation()
     report.traces = report.traces[:1]
     report.insides = []
@@ -228,15 +251,22 @@ def test_a_thinned_film_shows_the_nearest_frame_and_says_so(tmp_path: Path, open
         assert not said or f"{nearest / 25:.1f}" in said
 
 
-def test_without_film_rate_or_score_it_still_works(tmp_path: Path, open_page: Callable[..., View]) -> None:
+def test_without_film_rate_or_score_it_still_works(
+    tmp_path: Path, open_page: Callable[..., View]
+) -> None:
     plain = Trace("plain", np.r_[np.nan, np.arange(5.0)], first=7, step=3)
     silent = Trace("silent", np.full(3, np.nan), 10.0)
     single = Trace("single", np.array([1.0]), 10.0, threshold=2.0)
-    view = open_page(write_report(tmp_path / "report.html", Report("score", "x", traces=[plain, silent, single])))
+    view = open_page(
+        write_report(tmp_path / "report.html", Report("score", "x", traces=[plain, silent, single]))
+    )
     assert not view.page.is_visible("#play")
     assert view.page.inner_text("#now-time") == "frame 22"  # the highest: row 5
     view.page.keyboard.press("Home")
-    assert (view.page.inner_text("#now-time"), view.page.inner_text("#now-score")) == ("frame 7", "-")
+    assert (view.page.inner_text("#now-time"), view.page.inner_text("#now-score")) == (
+        "frame 7",
+        "-",
+    )
     for name in ("1", "2"):
         view.page.select_option("#video", name)
     assert view.page.inner_text("#now-score") == "1"

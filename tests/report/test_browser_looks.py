@@ -14,7 +14,9 @@ pytestmark = needs_chromium
 
 
 @pytest.mark.parametrize("width", [360, 390])
-def test_a_phone_never_scrolls_sideways(report: Path, open_page: Callable[..., View], width: int) -> None:
+def test_a_phone_never_scrolls_sideways(
+    report: Path, open_page: Callable[..., View], width: int
+) -> None:
     view = open_page(report, width, 780, has_touch=True, is_mobile=True, device_scale_factor=2)
     view.page.click("#help")
     assert view.value("document.scrollingElement.scrollWidth <= innerWidth")
@@ -33,8 +35,8 @@ def test_a_finger_moves_along_the_curve(report: Path, open_page: Callable[..., V
     view.until(f"Math.abs(document.getElementById('position').value - {0.25 * COUNT}) < 2")
 
 
-# Every text on the page with its colour and the ground below it, both as they come out: layers are put over each
-# other by a canvas.
+# Every text on the page with its colour and the ground below it, both as they come out: layers are
+# put over each other by a canvas.
 CONTRASTS = r"""() => {
   const pen = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
   const apart = '.hidden, .skip, .screen, svg, noscript, script, select, :disabled';
@@ -42,12 +44,14 @@ CONTRASTS = r"""() => {
     for (const layer of layers) { pen.fillStyle = layer; pen.fillRect(0, 0, 1, 1); }
     return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
-  const light = (rgb) => rgb.map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  const light = (rgb) => rgb.map((c) => c / 255)
+    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
     .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
   const found = {};
   for (const element of document.querySelectorAll('body *')) {
     if (!element.checkVisibility() || element.closest(apart)) continue;
-    if (![...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
+    const words = (node) => node.nodeType === 3 && node.textContent.trim();
+    if (![...element.childNodes].some(words)) continue;
     const grounds = [];
     let solid = 1;
     for (let at = element; at; at = at.parentElement) {
@@ -63,7 +67,8 @@ CONTRASTS = r"""() => {
     const [high, low] = [light(text), light(ground)].sort((a, b) => b - a);
     const ratio = (high + 0.05) / (low + 0.05);
     const key = `${ink} on ${ground}`;
-    const where = `${element.tagName}.${element.className}: ${element.textContent.trim().slice(0, 40)}`;
+    const text = element.textContent.trim().slice(0, 40);
+    const where = `${element.tagName}.${element.className}: ${text}`;
     if (!(key in found) || ratio < found[key][0]) found[key] = [ratio, where];
   }
   return Object.values(found);
@@ -71,7 +76,9 @@ CONTRASTS = r"""() => {
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_can_be_read_in_both_themes(report: Path, open_page: Callable[..., View], theme: str) -> None:
+def test_text_can_be_read_in_both_themes(
+    report: Path, open_page: Callable[..., View], theme: str
+) -> None:
     view = open_page(report, theme=theme)
     view.page.click("#help")
     found = view.value(CONTRASTS)
@@ -83,7 +90,14 @@ def test_dark_is_dark_and_the_button_turns_it(report: Path, open_page: Callable[
     view = open_page(report, theme="dark")
 
     def ground() -> int:
-        return sum(map(int, re.findall(r"\d+", view.value("getComputedStyle(document.body).backgroundColor"))[:3]))
+        return sum(
+            map(
+                int,
+                re.findall(r"\d+", view.value("getComputedStyle(document.body).backgroundColor"))[
+                    :3
+                ],
+            )
+        )
 
     assert ground() < 150
     view.page.click("#theme")
@@ -94,11 +108,26 @@ def test_dark_is_dark_and_the_button_turns_it(report: Path, open_page: Callable[
 
 
 def test_whatever_can_be_used_has_a_name(view: View) -> None:
-    nodes = view.page.context.new_cdp_session(view.page).send("Accessibility.getFullAXTree")["nodes"]
-    roles = {"button", "link", "combobox", "slider", "checkbox", "image", "region", "dialog", "table", "navigation"}
+    nodes = view.page.context.new_cdp_session(view.page).send("Accessibility.getFullAXTree")[
+        "nodes"
+    ]
+    roles = {
+        "button",
+        "link",
+        "combobox",
+        "slider",
+        "checkbox",
+        "image",
+        "region",
+        "dialog",
+        "table",
+        "navigation",
+    }
     used = [node for node in nodes if not node["ignored"] and node["role"]["value"] in roles]
     assert len(used) > 40
-    assert [node["role"]["value"] for node in used if not node.get("name", {}).get("value", "").strip()] == []
+    assert [
+        node["role"]["value"] for node in used if not node.get("name", {}).get("value", "").strip()
+    ] == []
 
 
 def test_the_position_is_said(view: View) -> None:

@@ -50,7 +50,8 @@ def test_labelled_intervals_are_shaded_at_their_frames(tmp_path: Path) -> None:
     picture = read(tmp_path / "a.png")
     left, right = panel_columns(picture)
     columns = shaded(picture).sum(axis=0) > 50
-    at = (np.arange(0.5, N) / N * (right - left) + left).round().astype(int)  # the middle of each frame
+    # the middle of each frame
+    at = (np.arange(0.5, N) / N * (right - left) + left).round().astype(int)
     # A line of the grid hides the shade below it: the pixels beside it count too.
     np.testing.assert_array_equal(columns[at - 2] | columns[at + 2], LABELS)
 
@@ -74,7 +75,9 @@ def test_threshold_stands_above_lower_scores(tmp_path: Path) -> None:
     left, right = panel_columns(picture)
     dark = (picture[:, left + 5 : right - 5] < 60).all(axis=2).mean(axis=1)
     dashed = np.flatnonzero((dark > 0.4) & (dark < 0.9))
-    score = np.flatnonzero(near(picture, curves.SCORE_COLOUR)[:, left + 5 : right - 5].mean(axis=1) > 0.9)
+    score = np.flatnonzero(
+        near(picture, curves.SCORE_COLOUR)[:, left + 5 : right - 5].mean(axis=1) > 0.9
+    )
     assert len(dashed)
     assert dashed.max() < score.min()
     plain = read(tmp_path / "without.png")
@@ -85,7 +88,14 @@ def test_threshold_stands_above_lower_scores(tmp_path: Path) -> None:
 def test_parts_make_a_second_panel_and_seconds_an_axis(tmp_path: Path) -> None:
     ramp = np.linspace(0, 1, N)
     curves.plot_scores(tmp_path / "plain.png", ramp, title="a")
-    curves.plot_scores(tmp_path / "full.png", ramp, LABELS, title="a", fps=25, parts={"error": ramp, "pseudo": -ramp})
+    curves.plot_scores(
+        tmp_path / "full.png",
+        ramp,
+        LABELS,
+        title="a",
+        fps=25,
+        parts={"error": ramp, "pseudo": -ramp},
+    )
     plain, full = read(tmp_path / "plain.png"), read(tmp_path / "full.png")
     assert full.shape[0] == pytest.approx(1.5 * plain.shape[0], abs=2)
     for colour, _ in curves.PART_STYLES[:2]:
@@ -93,7 +103,9 @@ def test_parts_make_a_second_panel_and_seconds_an_axis(tmp_path: Path) -> None:
         assert near(plain, colour).sum() == 0
 
 
-def test_all_videos_by_name_and_parts_in_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_videos_by_name_and_parts_in_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn = {}
     original = curves.plot_scores
 
@@ -129,5 +141,7 @@ def test_lengths_must_fit(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lobby: 3 scores but 4 of labels"):
         curves.plot_scores(tmp_path / "a.png", np.zeros(3), np.zeros(4, bool), title="lobby")
     with pytest.raises(DataError, match="3 scores but 2 of error"):
-        curves.plot_scores(tmp_path / "a.png", np.zeros(3), title="lobby", parts={"error": np.zeros(2)})
+        curves.plot_scores(
+            tmp_path / "a.png", np.zeros(3), title="lobby", parts={"error": np.zeros(2)}
+        )
     assert not list(tmp_path.iterdir())

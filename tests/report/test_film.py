@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from mpn.errors import DataError
 from mpn.report.content import EventRow
-from mpn.report.film import FilmWriter, film_of, film_size, frame_of, rows_of, rows_to_show, write_film
+from mpn.report.film import (
+    FilmWriter,
+    film_of,
+    film_size,
+    frame_of,
+    rows_of,
+    rows_to_show,
+    write_film,
+)
 from tests.trees import frame, index_of, write_frames, write_video
 
 SIZE = (240, 320)
@@ -34,14 +42,22 @@ def halves(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return picture[:middle].astype(int), picture[middle:].astype(int)
 
 
-# The file -----------------------------------------------------------------------------------------------
+# The file
+# -----------------------------------------------------------------------------------------------
 
 
 def test_every_frame_above_its_heat(tmp_path: Path) -> None:
     heat = np.zeros((7, 6, 8), np.uint8)
     heat[3, 4, 6] = 255  # rows 160-199, columns 240-279 of the picture
-    film = write_film(tmp_path / "a.webm", (frame(i, SIZE) for i in range(7)), heat, Fraction(25, 2), SIZE)
-    assert (film.path, film.fps, film.size, film.rows) == (tmp_path / "a.webm", 12.5, SIZE, [(0, 1, 7)])
+    film = write_film(
+        tmp_path / "a.webm", (frame(i, SIZE) for i in range(7)), heat, Fraction(25, 2), SIZE
+    )
+    assert (film.path, film.fps, film.size, film.rows) == (
+        tmp_path / "a.webm",
+        12.5,
+        SIZE,
+        [(0, 1, 7)],
+    )
     pictures = read(film.path)
     assert [index_of(halves(picture)[0]) for picture in pictures] == list(range(7))
     for number, picture in enumerate(pictures):
@@ -58,14 +74,17 @@ def test_every_frame_above_its_heat(tmp_path: Path) -> None:
 
 def test_any_frame_can_be_jumped_to(tmp_path: Path) -> None:
     film = write_film(tmp_path / "a.webm", (frame(i, SIZE) for i in range(40)), None, 10, SIZE)
-    assert film.path.read_bytes().count(b"\x9d\x01\x2a") >= 40  # the start code that only key frames have
+    # the start code that only key frames have
+    assert film.path.read_bytes().count(b"\x9d\x01\x2a") >= 40
     capture = cv2.VideoCapture(str(film.path))
     for wanted in (31, 4, 39, 17):
         capture.set(cv2.CAP_PROP_POS_FRAMES, wanted)
         assert index_of(halves(capture.read()[1])[0]) == wanted
 
 
-def test_heat_below_a_third_of_the_threshold_is_not_seen_and_at_the_threshold_is(tmp_path: Path) -> None:
+def test_heat_below_a_third_of_the_threshold_is_not_seen_and_at_the_threshold_is(
+    tmp_path: Path,
+) -> None:
     levels = [0, 38, 64, 128, 255]
     maps = [np.full((5, 5), level, np.uint8) for level in levels]
     film = write_film(tmp_path / "a.webm", [frame(0, SIZE)] * 5, maps, 10, SIZE)
@@ -76,7 +95,13 @@ def test_heat_below_a_third_of_the_threshold_is_not_seen_and_at_the_threshold_is
 
 def test_one_without_heat_among_others_and_grey_odd_frames(tmp_path: Path) -> None:
     grey = np.full((65, 97, 1), 90, np.uint8)
-    film = write_film(tmp_path / "a.webm", [grey] * 3, [None, np.full((2, 2), 200, np.uint8), None], None, (65, 97))
+    film = write_film(
+        tmp_path / "a.webm",
+        [grey] * 3,
+        [None, np.full((2, 2), 200, np.uint8), None],
+        None,
+        (65, 97),
+    )
     assert film.size == (214, 320) and film.fps == 25
     for picture, hot in zip(read(film.path), (False, True, False), strict=True):
         above, below = halves(picture)
@@ -124,7 +149,8 @@ def test_what_fails_leaves_nothing_and_loses_nothing(tmp_path: Path) -> None:
         FilmWriter(tmp_path / "none" / "a.webm", fps=10, size=SIZE)
 
 
-# Of a source --------------------------------------------------------------------------------------------
+# Of a source
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["folder", "video"])
@@ -139,17 +165,26 @@ def shown(path: Path) -> list[int]:
     return [index_of(halves(picture)[0]) for picture in read(path)]
 
 
-def test_the_rows_asked_for_with_their_heat(twenty: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_the_rows_asked_for_with_their_heat(
+    twenty: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
     heat = np.zeros((20, 4, 4), np.uint8)
     heat[11] = 255
     stored = np.memmap(tmp_path / "heat", np.uint8, "w+", shape=heat.shape)
     stored[:] = heat
     stored.flush()
     rows = [(0, 5, 2), (10, 1, 3), (14, 2, 3)]
-    film = film_of(twenty, tmp_path / "a.webm", rows, np.memmap(tmp_path / "heat", np.uint8, "r", shape=heat.shape))
+    film = film_of(
+        twenty,
+        tmp_path / "a.webm",
+        rows,
+        np.memmap(tmp_path / "heat", np.uint8, "r", shape=heat.shape),
+    )
     assert shown(film.path) == [0, 5, 10, 11, 12, 14, 16, 18]
     assert film.rows == rows and film.fps == (10 if twenty.is_file() else 25)
-    assert [halves(picture)[1].mean() > 100 for picture in read(film.path)] == [False] * 3 + [True] + [False] * 4
+    assert [halves(picture)[1].mean() > 100 for picture in read(film.path)] == [False] * 3 + [
+        True
+    ] + [False] * 4
     assert capfd.readouterr() == ("", "")
 
 
@@ -160,28 +195,37 @@ def test_the_source_is_opened_as_it_was_scored(twenty: Path, tmp_path: Path) -> 
 
 
 def test_rows_that_are_not_there(twenty: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="20 frames came for 21 rows; expected the source as it was"):
+    with pytest.raises(
+        DataError, match="20 frames came for 21 rows; expected the source as it was"
+    ):
         film_of(twenty, tmp_path / "a.webm", [(0, 1, 21)])
     with pytest.raises(DataError, match="clip.*row 19 is to be shown and there are 19 heat maps"):
         film_of(twenty, tmp_path / "a.webm", [(0, 1, 20)], np.zeros((19, 2, 2), np.uint8))
     assert not (tmp_path / "a.webm").exists()
 
 
-# Which rows ---------------------------------------------------------------------------------------------
+# Which rows
+# ---------------------------------------------------------------------------------------------
 
 
 def test_all_that_there_are_or_events_whole_and_the_rest_thinned() -> None:
     assert rows_to_show(3000, []) == [(0, 1, 3000)]
     assert rows_to_show(0, []) == []
     assert rows_to_show(100, [], budget=10) == [(0, 10, 10)]
-    # At 5 frames/s two seconds are 10 rows: 90 to 130 of 1,000 are whole; of the others 960 / 160 = every sixth.
+    # At 5 frames/s two seconds are 10 rows: 90 to 130 of 1,000 are whole; of the others 960 / 160 =
+    # every sixth.
     event = EventRow(100, 120, 110, 5.0)
-    assert rows_to_show(1000, [event], budget=200, fps=5) == [(0, 6, 15), (90, 1, 40), (130, 6, 145)]
+    assert rows_to_show(1000, [event], budget=200, fps=5) == [
+        (0, 6, 15),
+        (90, 1, 40),
+        (130, 6, 145),
+    ]
 
 
 def test_the_strongest_event_comes_first() -> None:
     weak, strong = EventRow(100, 150, 120, 2.0), EventRow(600, 650, 620, 8.0)
-    runs = rows_to_show(1000, [weak, strong], budget=121, fps=1)  # half is 60: the strong one's 54, and 6 more
+    # half is 60: the strong one's 54, and 6 more
+    runs = rows_to_show(1000, [weak, strong], budget=121, fps=1)
     assert (598, 1, 54) in runs
     rest = next(run for run in runs if run[1] == 1 and run[0] < 500)
     assert rest[2] == 6 and rest[0] <= 120 < rest[0] + 6
@@ -194,7 +238,9 @@ def cases(draw: st.DrawFn) -> tuple[int, list[EventRow], int, float]:
     for _ in range(draw(st.integers(0, 6))):
         start = draw(st.integers(0, count - 1))
         end = draw(st.integers(start + 1, min(count, start + 400)))
-        events.append(EventRow(start, end, draw(st.integers(start, end - 1)), draw(st.floats(0, 100))))
+        events.append(
+            EventRow(start, end, draw(st.integers(start, end - 1)), draw(st.floats(0, 100)))
+        )
     return count, events, draw(st.integers(1, 600)), draw(st.sampled_from([0.2, 5.0, 30.0]))
 
 

@@ -34,8 +34,21 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(model: Path, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluated") / "results"
-    arguments = [str(tree), "--checkpoint", str(model), "--out", str(folder), "--fps", "10", "--precision", "float32"]
-    assert run("evaluate", [*arguments, "--false-alarms-per-hour", "360", "--inside", "02:5,02:23"]) == 0
+    arguments = [
+        str(tree),
+        "--checkpoint",
+        str(model),
+        "--out",
+        str(folder),
+        "--fps",
+        "10",
+        "--precision",
+        "float32",
+    ]
+    assert (
+        run("evaluate", [*arguments, "--false-alarms-per-hour", "360", "--inside", "02:5,02:23"])
+        == 0
+    )
     return folder
 
 
@@ -79,18 +92,28 @@ def test_the_curves_are_of_the_causal_scores(page: str, out: Path) -> None:
         truth.append(label[WINDOW:])
         scores.append(smooth)
     roc = {curve["name"]: curve for curve in data_of(page)["roc"]}
-    assert roc["score"]["area"] == pytest.approx(roc_auc_score(np.concatenate(truth), np.concatenate(scores)))
+    assert roc["score"]["area"] == pytest.approx(
+        roc_auc_score(np.concatenate(truth), np.concatenate(scores))
+    )
     assert set(roc) == {"score", "PSNR", "pseudo-anomaly head", "speed alone"}
     x, y = floats(roc["score"]["x"]), floats(roc["score"]["y"])
     assert auc(x, y) == pytest.approx(roc["score"]["area"], abs=0.01)
 
 
 def test_figures_facts_and_matrix_stand_on_the_page(page: str, out: Path) -> None:
-    metrics, matrix = (json.loads((out / name).read_text()) for name in ("metrics.json", "matrix.json"))
-    assert metrics["labels"]["sha256"] == matrix["labels"]["sha256"] and metrics["labels"]["sha256"] in page
+    metrics, matrix = (
+        json.loads((out / name).read_text()) for name in ("metrics.json", "matrix.json")
+    )
+    assert (
+        metrics["labels"]["sha256"] == matrix["labels"]["sha256"]
+        and metrics["labels"]["sha256"] in page
+    )
     cells = [" ".join(text.split()) for _, text in Walk(page).all("td")]
     causal = metrics["scores"]["score"]["causal"]
-    assert f"{100 * causal['micro_auc']:.1f}" in cells and f"{100 * causal['equal_error_rate']:.1f}" in cells
+    assert (
+        f"{100 * causal['micro_auc']:.1f}" in cells
+        and f"{100 * causal['equal_error_rate']:.1f}" in cells
+    )
     live = {(cell["normalisation"], cell["smoothing"]): cell["live"] for cell in matrix["cells"]}
     assert live[("absolute", "causal")] and not live[("min-max", "paper")]
     assert "alarms" in metrics and len(metrics["alarms"]) == 4
@@ -102,13 +125,21 @@ def test_figures_facts_and_matrix_stand_on_the_page(page: str, out: Path) -> Non
 
 def test_a_look_inside_is_of_frames_that_have_a_window(page: str) -> None:
     insides = data_of(page)["insides"]
-    assert [(NAMES[one["trace"]], one["row"]) for one in insides[:2]] == [("02", 5), ("02", 23)]  # as asked for
+    # as asked for
+    assert [(NAMES[one["trace"]], one["row"]) for one in insides[:2]] == [("02", 5), ("02", 23)]
     assert 3 <= len(insides) <= 6 and all(one["row"] >= WINDOW for one in insides)
     assert page.count("data:image/png;base64,") >= 20 * len(insides)
 
 
 def test_without_a_model_there_are_curves_only(tree: Path, out: Path, tmp_path: Path) -> None:
-    arguments = [str(tree), "--scores", str(out / "scores"), "--out", str(tmp_path / "again"), "--no-baselines"]
+    arguments = [
+        str(tree),
+        "--scores",
+        str(out / "scores"),
+        "--out",
+        str(tmp_path / "again"),
+        "--no-baselines",
+    ]
     assert run("evaluate", arguments) == 0
     data = data_of((tmp_path / "again" / "report.html").read_text("utf-8"))
     assert data["insides"] == [] and data["reliability"] == []
@@ -118,23 +149,51 @@ def test_without_a_model_there_are_curves_only(tree: Path, out: Path, tmp_path: 
         np.testing.assert_allclose(floats(one["scores"]), floats(other["scores"]), rtol=1e-5)
 
 
-def test_none_if_none_is_wanted_and_nothing_left_behind(tree: Path, out: Path, tmp_path: Path) -> None:
-    arguments = [str(tree), "--scores", str(out / "scores"), "--out", str(tmp_path / "again"), "--no-report"]
+def test_none_if_none_is_wanted_and_nothing_left_behind(
+    tree: Path, out: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        str(tree),
+        "--scores",
+        str(out / "scores"),
+        "--out",
+        str(tmp_path / "again"),
+        "--no-report",
+    ]
     assert run("evaluate", [*arguments, "--no-baselines"]) == 0
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == [
-        "curves", "labels.csv", "matrix.json", "metrics.json",
-    ]  # fmt: skip
+        "curves",
+        "labels.csv",
+        "matrix.json",
+        "metrics.json",
+    ]
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize(
     ("inside", "words"),
-    [("07:5", "07: is no test video; expected one of 01, 02, 03"), ("01:3", "01:3: expected a frame from 4 to 23")],
+    [
+        ("07:5", "07: is no test video; expected one of 01, 02, 03"),
+        ("01:3", "01:3: expected a frame from 4 to 23"),
+    ],
 )
 def test_a_look_inside_at_nothing(
-    tree: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], inside: str, words: str
+    tree: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    inside: str,
+    words: str,
 ) -> None:
-    arguments = [str(tree), "--checkpoint", str(model), "--out", str(tmp_path / "out"), "--inside", inside]
+    arguments = [
+        str(tree),
+        "--checkpoint",
+        str(model),
+        "--out",
+        str(tmp_path / "out"),
+        "--inside",
+        inside,
+    ]
     assert run("evaluate", arguments) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

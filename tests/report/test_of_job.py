@@ -21,7 +21,9 @@ OPTIONS = JobOptions(fps=10.0, report=True)
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> mpn.Detector:
-    return mpn.load(write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32")
+    return mpn.load(
+        write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32"
+    )
 
 
 @pytest.fixture
@@ -63,10 +65,15 @@ def test_every_second_frame_of_a_stretch(detector: mpn.Detector, tmp_path: Path)
     assert outcome.summary["events"]
 
 
-def test_it_is_made_once_and_again_when_it_is_gone(detector: mpn.Detector, clip: Path, tmp_path: Path) -> None:
+def test_it_is_made_once_and_again_when_it_is_gone(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     score_source(detector, clip, folder, OPTIONS)
-    written = {name: (folder / name).stat().st_mtime_ns for name in ("report.html", "scores.csv", "heat.bin")}
+    written = {
+        name: (folder / name).stat().st_mtime_ns
+        for name in ("report.html", "scores.csv", "heat.bin")
+    }
     score_source(detector, clip, folder, OPTIONS)
     assert {name: (folder / name).stat().st_mtime_ns for name in written} == written
     first = data(folder)
@@ -92,7 +99,9 @@ def test_interrupted_while_it_is_made_the_same_command_makes_it(
     detector: mpn.Detector, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("mpn.report.of_job.look_into", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(
+            "mpn.report.of_job.look_into", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             score_source(detector, clip, tmp_path / "out", OPTIONS)
     folder = tmp_path / "out"
@@ -116,7 +125,9 @@ def test_a_table_that_is_none(tmp_path: Path) -> None:
         read_table(tmp_path / "scores.csv")
 
 
-def test_a_look_inside_at_a_chosen_frame(detector: mpn.Detector, clip: Path, tmp_path: Path) -> None:
+def test_a_look_inside_at_a_chosen_frame(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     score_source(detector, clip, folder, OPTIONS)
     own = [one["row"] for one in data(folder)["insides"]]
@@ -126,5 +137,8 @@ def test_a_look_inside_at_a_chosen_frame(detector: mpn.Detector, clip: Path, tmp
     assert (folder / "scores.csv").stat().st_mtime_ns == table  # nothing is scored again for it
     page = (folder / "report.html").read_text("utf-8")
     for frame in (2, 99):
-        assert f"no look inside at frame {frame}: it was not scored, or has no 4 frames before it" in page
+        assert (
+            f"no look inside at frame {frame}: it was not scored, or has no 4 frames before it"
+            in page
+        )
     assert outcome.summary["complete"]

@@ -23,7 +23,8 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u2
 
 
 class Walk(HTMLParser):
-    """Checks that tags are closed in order; keeps elements, ids, headings and the text of scripts."""
+    """Checks that tags are closed in order; keeps elements, ids, headings and the text of
+    scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -44,7 +45,9 @@ class Walk(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert tag not in VOID
-        assert self.open and self.open.pop()[0] == tag, f"</{tag}> closes something else (line {self.getpos()[0]})"
+        assert self.open and self.open.pop()[0] == tag, (
+            f"</{tag}> closes something else (line {self.getpos()[0]})"
+        )
 
     def handle_data(self, data: str) -> None:
         place = self.open[-1][1] if self.open else -1
@@ -52,7 +55,11 @@ class Walk(HTMLParser):
 
     def all(self, tag: str) -> list[tuple[dict[str, str | None], str]]:
         """Attributes and own text of every element of a kind."""
-        return [(attrs, self.text.get(k, "")) for k, (name, attrs) in enumerate(self.elements) if name == tag]
+        return [
+            (attrs, self.text.get(k, ""))
+            for k, (name, attrs) in enumerate(self.elements)
+            if name == tag
+        ]
 
 
 def written(folder: Path, report: Report, **options: int) -> str:
@@ -61,7 +68,9 @@ def written(folder: Path, report: Report, **options: int) -> str:
 
 def data_of(text: str) -> dict:
     scripts = Walk(text).all("script")
-    return json.loads(next(content for attrs, content in scripts if attrs.get("id") == "report-data"))
+    return json.loads(
+        next(content for attrs, content in scripts if attrs.get("id") == "report-data")
+    )
 
 
 def floats(text: str) -> np.ndarray:
@@ -123,20 +132,32 @@ def test_nothing_is_loaded_from_anywhere(full: str) -> None:
 
 def test_policy_names_exactly_the_scripts_and_styles_of_the_page(full: str) -> None:
     walk = Walk(full)
-    policy = next(a["content"] for a, _ in walk.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"]
+        for a, _ in walk.all("meta")
+        if a.get("http-equiv") == "Content-Security-Policy"
+    )
     rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
     assert rules["default-src"] == rules["connect-src"] == ["'none'"]
     for directive, tag in (("script-src", "script"), ("style-src", "style")):
         texts = [text for attrs, text in walk.all(tag) if "type" not in attrs]
-        sums = [f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in texts]
+        sums = [
+            f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'"
+            for t in texts
+        ]
         assert sorted(rules[directive]) == sorted(sums)
-    assert not [attrs for _, attrs in walk.elements if "style" in attrs]  # the policy would drop them
+    # the policy would drop them
+    assert not [attrs for _, attrs in walk.elements if "style" in attrs]
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     report = pages.evaluation()
     report.title = HOSTILE
-    report.facts, report.notes, report.further = [(HOSTILE, HOSTILE)], [HOSTILE], [(HOSTILE, f"javascript:{HOSTILE}")]
+    report.facts, report.notes, report.further = (
+        [(HOSTILE, HOSTILE)],
+        [HOSTILE],
+        [(HOSTILE, f"javascript:{HOSTILE}")],
+    )
     report.tables = [Table([HOSTILE], [[HOSTILE]], HOSTILE)]
     report.traces[0].name = report.insides[0].video = report.insides[0].why = HOSTILE
     report.traces[0].other = {HOSTILE: report.traces[0].scores}
@@ -163,24 +184,51 @@ def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
 def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:
     scores = np.array([np.nan, 0.25, 1.5, -3.0, np.inf])
     trace = Trace(
-        "a", scores, 25.0, first=100, step=2, times=np.array([10.0, 10.5, 12.0, 12.0, 13.0]), threshold=1.0,
-        labels=[(1, 3)], events=[EventRow(2, 3, 2, 1.5, None, False, (1, 2, 3, 4))],
-        regions=[(3, 7, 2.5, (5, 6, 7, 8)), (2, 1, 1.5, (1, 2, 3, 4))], size=(20, 30), other={"psnr_db": scores[::-1]},
-    )  # fmt: skip
+        "a",
+        scores,
+        25.0,
+        first=100,
+        step=2,
+        times=np.array([10.0, 10.5, 12.0, 12.0, 13.0]),
+        threshold=1.0,
+        labels=[(1, 3)],
+        events=[EventRow(2, 3, 2, 1.5, None, False, (1, 2, 3, 4))],
+        regions=[(3, 7, 2.5, (5, 6, 7, 8)), (2, 1, 1.5, (1, 2, 3, 4))],
+        size=(20, 30),
+        other={"psnr_db": scores[::-1]},
+    )
     found = data_of(written(tmp_path, Report("score", "x", traces=[trace])))["traces"][0]
     np.testing.assert_array_equal(floats(found["scores"]), [np.nan, 0.25, 1.5, -3.0, np.nan])
-    np.testing.assert_array_equal(floats(found["other"]["psnr_db"]), [np.nan, -3.0, 1.5, 0.25, np.nan])
-    times = (found["times"]["first"] * 1000 + np.cumsum(floats(found["times"]["steps"]), dtype=np.float64)) / 1000
+    np.testing.assert_array_equal(
+        floats(found["other"]["psnr_db"]), [np.nan, -3.0, 1.5, 0.25, np.nan]
+    )
+    times = (
+        found["times"]["first"] * 1000
+        + np.cumsum(floats(found["times"]["steps"]), dtype=np.float64)
+    ) / 1000
     np.testing.assert_allclose(times, trace.times)
     rows = floats(found["regions"]).reshape(-1, 7)
     np.testing.assert_array_equal(rows, [[2, 1, 1.5, 1, 2, 3, 4], [3, 7, 2.5, 5, 6, 7, 8]])
-    assert found["events"][0] | {"box": [1, 2, 3, 4], "from": 12.0, "to": 12.0, "oneIn": None} == found["events"][0]
-    assert (found["first"], found["step"], found["labels"], found["size"]) == (100, 2, [[1, 3]], [20, 30])
+    assert (
+        found["events"][0] | {"box": [1, 2, 3, 4], "from": 12.0, "to": 12.0, "oneIn": None}
+        == found["events"][0]
+    )
+    assert (found["first"], found["step"], found["labels"], found["size"]) == (
+        100,
+        2,
+        [[1, 3]],
+        [20, 30],
+    )
 
 
 def test_it_begins_at_the_strongest_event_above_its_threshold(tmp_path: Path) -> None:
     quiet = Trace("a", np.arange(9.0), threshold=5.0, events=[EventRow(6, 9, 8, 8.0)])
-    loud = Trace("b", np.arange(9.0) - 4, threshold=0.0, events=[EventRow(5, 9, 8, 4.0), EventRow(1, 2, 1, -3.0)])
+    loud = Trace(
+        "b",
+        np.arange(9.0) - 4,
+        threshold=0.0,
+        events=[EventRow(5, 9, 8, 4.0), EventRow(1, 2, 1, -3.0)],
+    )
     data = data_of(written(tmp_path, Report("score", "x", traces=[quiet, loud])))
     assert data["start"] == {"trace": 1, "row": 8}
 
@@ -190,14 +238,20 @@ def test_films_that_do_not_fit_lie_beside_the_page_and_it_says_so(tmp_path: Path
     sizes = [trace.film.path.stat().st_size for trace in report.traces]
     text = written(tmp_path, report, embed_bytes=sizes[0] + 10)
     walk = Walk(text)
-    films = {a["id"]: content for a, content in walk.all("script") if str(a.get("id", "")).startswith("film-")}
+    films = {
+        a["id"]: content
+        for a, content in walk.all("script")
+        if str(a.get("id", "")).startswith("film-")
+    }
     assert list(films) == ["film-000"]
     assert base64.b64decode(films["film-000"]) == report.traces[0].film.path.read_bytes()
     data = data_of(text)["traces"]
     assert [bool(trace["film"]["element"]) for trace in data] == [True, False, False]
     for trace, found in zip(report.traces[1:], data[1:]):
         assert (tmp_path / found["film"]["href"]).read_bytes() == trace.film.path.read_bytes()
-    assert any("2 of 3 films" in content and "report-files" in content for _, content in walk.all("li"))
+    assert any(
+        "2 of 3 films" in content and "report-files" in content for _, content in walk.all("li")
+    )
 
 
 def test_a_later_report_leaves_no_films_of_an_earlier_one(tmp_path: Path) -> None:
@@ -209,7 +263,16 @@ def test_a_later_report_leaves_no_films_of_an_earlier_one(tmp_path: Path) -> Non
 
 
 def test_empty_sections_are_absent(tmp_path: Path, full: str) -> None:
-    sections = {"timeline", "events", "videos", "figures", "protocols", "reliability", "insides", "details"}
+    sections = {
+        "timeline",
+        "events",
+        "videos",
+        "figures",
+        "protocols",
+        "reliability",
+        "insides",
+        "details",
+    }
 
     def there(text: str) -> set[str]:
         return {attrs["id"] for attrs, _ in Walk(text).all("section") if "id" in attrs}
@@ -224,12 +287,19 @@ def test_empty_sections_are_absent(tmp_path: Path, full: str) -> None:
     ("change", "message"),
     [
         (lambda t: t.other.update(psnr_db=np.ones(3)), "150 scores but 3 values of 'psnr_db'"),
-        (lambda t: setattr(t, "labels", [(140, 151)]), r"label \[140, 151\) is not within its 150 rows"),
+        (
+            lambda t: setattr(t, "labels", [(140, 151)]),
+            r"label \[140, 151\) is not within its 150 "
+            r"rows",
+        ),
         (lambda t: setattr(t, "events", [EventRow(7, 7, 7, 1.0)]), r"event \[7, 7\)"),
-        (lambda t: setattr(t, "film", Film(Path("gone.webm"), 25, (2, 2), [(0, 1, 5)])), "gone.webm.*missing"),
+        (
+            lambda t: setattr(t, "film", Film(Path("gone.webm"), 25, (2, 2), [(0, 1, 5)])),
+            "gone.webm.*missing",
+        ),
         (lambda t: setattr(t, "times", np.r_[np.arange(149.0), 0.0]), "times .* rise"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(tmp_path: Path, change: object, message: str) -> None:
     report = pages.evaluation()
     change(report.traces[0])
@@ -260,7 +330,8 @@ def test_precision_recall_points_are_turned_to_rise(tmp_path: Path) -> None:
 def test_the_matrix_says_what_a_live_camera_could_have_had() -> None:
     matrix = pages.matrix()
     tables = words.matrix_tables(matrix)
-    assert [table.key for table in tables] == ["micro_auc", "macro_auc", "equal_error_rate"]  # the others are undefined
+    # the others are undefined
+    assert [table.key for table in tables] == ["micro_auc", "macro_auc", "equal_error_rate"]
     table = tables[0]
     assert table.columns == ["region score", "paper's pair", "PSNR", "frame number", "flow speed"]
     assert [row.live for row in table.rows] == [True, True, False, False, False, False]
@@ -272,16 +343,31 @@ def test_the_matrix_says_what_a_live_camera_could_have_had() -> None:
 
 def test_the_list_of_videos_counts_and_ranks_by_hand() -> None:
     scores = np.array([np.nan, 1.0, 3.0, 2.0, 4.0])
-    trace = Trace("a", scores, 2.0, labels=[(2, 3), (4, 5)], events=[EventRow(4, 5, 4, 4.0)], threshold=3.5)
+    trace = Trace(
+        "a", scores, 2.0, labels=[(2, 3), (4, 5)], events=[EventRow(4, 5, 4, 4.0)], threshold=3.5
+    )
     row = words.videos(Report("evaluate", "x", traces=[trace]))[0]
     # Anomalous 3 and 4 against normal 1 and 2: all four pairs in order.
-    assert (row.frames, row.length, row.events, row.highest, row.auc) == (5, "2.5 s", 1, "4", "100.0")
+    assert (row.frames, row.length, row.events, row.highest, row.auc) == (
+        5,
+        "2.5 s",
+        1,
+        "4",
+        "100.0",
+    )
     assert str(row.spark).count("spark-label") == 2
-    assert words.videos(Report("score", "x", traces=[Trace("b", np.full(3, np.nan))]))[0][1:6] == (3, "-", 0, "-", "-")
+    assert words.videos(Report("score", "x", traces=[Trace("b", np.full(3, np.nan))]))[0][1:6] == (
+        3,
+        "-",
+        0,
+        "-",
+        "-",
+    )
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3.21, "3.2 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "-")]
+    ("seconds", "text"),
+    [(3.21, "3.2 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "-")],
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert words.duration(seconds) == text
@@ -289,7 +375,12 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 def test_the_chart_library_is_the_one_that_its_note_names() -> None:
     folder = Path(page.__file__).parent / "assets" / "uplot"
-    rows = re.findall(r"^\| `(\S+)` \| `([0-9a-f]{64})` \|$", (folder / "VERSIONS.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\S+)` \| `([0-9a-f]{64})` "
+        r"\|$",
+        (folder / "VERSIONS.md").read_text(),
+        re.MULTILINE,
+    )
     assert {name for name, _ in rows} == {"uPlot.iife.min.js", "uPlot.min.css", "LICENSE"}
     for name, digest in rows:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest

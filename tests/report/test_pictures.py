@@ -26,7 +26,8 @@ def even(count: int, height: int = 16, width: int = 24) -> np.ndarray:
 
 @pytest.fixture
 def insides() -> Insides:
-    """Two halves with queries of their own, which the prototypes explain to the left and not to the right."""
+    """Two halves with queries of their own, which the prototypes explain to the left and not to the
+    right."""
     rng = np.random.default_rng(2)
     target = rng.integers(90, 110, (H, W, 1)).astype(np.uint8)
     halves = np.where(np.arange(24) < 12, 1.0, -1.0)
@@ -43,9 +44,18 @@ def insides() -> Insides:
     error = np.zeros((H, W), np.float32)
     error[20:24, 30:34] = 0.2
     return Insides(
-        target, target, error, rng.normal(size=(32, 2, 3)).astype(np.float32), query, normalcy, query + normalcy,
-        attention, assignment, np.eye(M, dtype=np.float32) * 2 - 1, np.zeros((16, 24), np.float32),
-    )  # fmt: skip
+        target,
+        target,
+        error,
+        rng.normal(size=(32, 2, 3)).astype(np.float32),
+        query,
+        normalcy,
+        query + normalcy,
+        attention,
+        assignment,
+        np.eye(M, dtype=np.float32) * 2 - 1,
+        np.zeros((16, 24), np.float32),
+    )
 
 
 def pixels(picture: Picture) -> np.ndarray:
@@ -62,7 +72,9 @@ def shown(insides: Insides) -> dict[str, np.ndarray]:
 def place(picture: np.ndarray, row: int, column: int, of: tuple[int, int]) -> np.ndarray:
     """The mean colour of a position among `of` (rows, columns)."""
     height, width = picture.shape[0] // of[0], picture.shape[1] // of[1]
-    return picture[row * height : (row + 1) * height, column * width : (column + 1) * width].mean(axis=(0, 1))
+    return picture[row * height : (row + 1) * height, column * width : (column + 1) * width].mean(
+        axis=(0, 1)
+    )
 
 
 def test_every_picture_has_a_name_and_a_sentence_and_is_small(insides: Insides) -> None:
@@ -70,7 +82,11 @@ def test_every_picture_has_a_name_and_a_sentence_and_is_small(insides: Insides) 
     titles = [picture.title for picture in pictures]
     assert len(set(titles)) == len(titles) == 4 + 6 + 2 * M + 1
     for picture in pictures:
-        assert picture.caption.endswith(".") and "\n" not in picture.caption and "nan" not in picture.caption
+        assert (
+            picture.caption.endswith(".")
+            and "\n" not in picture.caption
+            and "nan" not in picture.caption
+        )
         assert len(picture.png) < 40_000
         if picture.title != "Prototypes compared":
             assert pixels(picture).shape == (128, 192, 3)  # four times, to be 192 wide
@@ -79,7 +95,9 @@ def test_every_picture_has_a_name_and_a_sentence_and_is_small(insides: Insides) 
 def test_the_frame_is_the_frame(insides: Insides) -> None:
     picture = shown(insides)["The frame"]
     assert np.array_equal(picture[..., 0], picture[..., 2])
-    assert place(picture, 5, 7, (8, 8)) == pytest.approx(insides.target[20:24, 42:48].mean(), abs=1.5)
+    assert place(picture, 5, 7, (8, 8)) == pytest.approx(
+        insides.target[20:24, 42:48].mean(), abs=1.5
+    )
     colours = np.zeros((64, 200, 3), np.uint8)
     colours[:, :100] = (200, 10, 60)
     picture = shown(replace(insides, target=colours, prediction=colours[::-1]))["The frame"]
@@ -89,8 +107,11 @@ def test_the_frame_is_the_frame(insides: Insides) -> None:
 
 def test_a_large_frame_is_made_smaller(insides: Insides) -> None:
     large = np.zeros((480, 768, 3), np.uint8)
-    sizes = {picture.shape for title, picture in shown(replace(insides, target=large, prediction=large)).items()
-             if title != "Prototypes compared"}  # fmt: skip
+    sizes = {
+        picture.shape
+        for title, picture in shown(replace(insides, target=large, prediction=large)).items()
+        if title != "Prototypes compared"
+    }
     assert sizes == {(240, 384, 3)}
 
 
@@ -103,7 +124,10 @@ def test_the_error_is_bright_where_frame_and_prediction_differ(insides: Insides)
 
 def test_attention_is_bright_where_it_is_and_dim_where_it_is_even(insides: Insides) -> None:
     pictures = shown(insides)
-    even_one, sharp = pictures["Prototype 1: where it looks"], pictures["Prototype 2: where it looks"]
+    even_one, sharp = (
+        pictures["Prototype 1: where it looks"],
+        pictures["Prototype 2: where it looks"],
+    )
     assert place(sharp, *HOT, (16, 24)).sum() > 550
     elsewhere = place(sharp, 12, 3, (16, 24))
     assert elsewhere.max() - elsewhere.min() < 1  # the grey frame
@@ -117,7 +141,9 @@ def test_attention_is_bright_where_it_is_and_dim_where_it_is_even(insides: Insid
 
 def test_encodings_that_are_alike_have_one_colour(insides: Insides) -> None:
     pictures = shown(insides)
-    query, normalcy, both = (pictures[f"{name} encoding"] for name in ("Query", "Normalcy", "Aggregation"))
+    query, normalcy, both = (
+        pictures[f"{name} encoding"] for name in ("Query", "Normalcy", "Aggregation")
+    )
     left, right = (slice(20, 100), slice(10, 90)), (slice(20, 100), slice(110, 180))
     assert np.abs(query[left] - normalcy[left]).mean() < 12  # the same but for noise
     assert np.abs(query[left] - both[left]).mean() < 12
@@ -133,10 +159,15 @@ def test_strength_is_where_query_and_normalcy_agree(insides: Insides) -> None:
 
 
 def test_what_is_the_same_everywhere_can_be_drawn(insides: Insides) -> None:
-    flat = replace(insides, encoding=np.ones((32, 2, 3), np.float32), query=insides.normalcy * 0 + 8**-0.5,
-                   normalcy=insides.normalcy * 0 + 8**-0.5)  # fmt: skip
+    flat = replace(
+        insides,
+        encoding=np.ones((32, 2, 3), np.float32),
+        query=insides.normalcy * 0 + 8**-0.5,
+        normalcy=insides.normalcy * 0 + 8**-0.5,
+    )
     assert len(pictures_of(flat)) == len(pictures_of(insides))
-    tiny = replace(insides, encoding=np.ones((32, 1, 1), np.float32))  # the smallest frame has one such position
+    # the smallest frame has one such position
+    tiny = replace(insides, encoding=np.ones((32, 1, 1), np.float32))
     assert len(pictures_of(tiny)) == len(pictures_of(insides))
 
 
@@ -146,7 +177,9 @@ def test_without_the_head_there_is_no_suspicion(insides: Insides) -> None:
 
 
 def test_prototypes_compared(insides: Insides) -> None:
-    picture = cv2.imdecode(np.frombuffer(pictures_of(insides)[-1].png, np.uint8), cv2.IMREAD_UNCHANGED).astype(int)
+    picture = cv2.imdecode(
+        np.frombuffer(pictures_of(insides)[-1].png, np.uint8), cv2.IMREAD_UNCHANGED
+    ).astype(int)
     opaque = picture[..., 3] > 250
     red = opaque & (picture[..., 2] > picture[..., 0] + 60)
     blue = opaque & (picture[..., 0] > picture[..., 2] + 60)
@@ -154,17 +187,24 @@ def test_prototypes_compared(insides: Insides) -> None:
     assert picture[2, 2, 3] == 0  # nothing behind it, so that it stands on any page
 
 
-# Which rows ---------------------------------------------------------------------------------------------
+# Which rows
+# ---------------------------------------------------------------------------------------------
 
 SCORES = np.array([np.nan] * 4 + [3.0, 1.0, 9.0, 2.0, 0.5, 7.0, 8.0, 4.0])
 
 
 def test_the_strongest_events_and_the_quietest_frame() -> None:
-    events = [EventRow(4, 5, 4, 3.0), EventRow(6, 7, 6, 9.0), EventRow(9, 11, 10, 8.0), EventRow(11, 12, 11, 4.0)]
+    events = [
+        EventRow(4, 5, 4, 3.0),
+        EventRow(6, 7, 6, 9.0),
+        EventRow(9, 11, 10, 8.0),
+        EventRow(11, 12, 11, 4.0),
+    ]
     assert [row for row, _ in choose_rows(SCORES, events)] == [6, 10, 11, 8]
     assert [row for row, _ in choose_rows(SCORES, events, most=2)] == [6, 8]
     assert [row for row, _ in choose_rows(SCORES, events, most=1)] == [6]
-    assert [why.split()[1] for _, why in choose_rows(SCORES, events)[:3]] == ["2", "3", "4"]  # as they are numbered
+    # as they are numbered
+    assert [why.split()[1] for _, why in choose_rows(SCORES, events)[:3]] == ["2", "3", "4"]
 
 
 def test_without_events_the_highest_and_the_lowest() -> None:
