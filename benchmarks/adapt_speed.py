@@ -26,7 +26,7 @@ from benchmarks.common import (
     spread,
     write_result,
 )
-from mpn.datasets.synthetic import scene_clips
+from mpn.datasets.demo.dataset import scene_clips
 
 FRAMES, SECONDS = 300, 30.0
 

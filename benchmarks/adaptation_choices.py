@@ -7,10 +7,10 @@ not trained on.
 
 A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd`
 (step sizes such that a step changes each number by about `change`, from its gradients over some
-support batches, as meta-training begins) - with options of `mpn.adaptation.Adaptation`, `targets`
-(a name of `TARGETS`), `without` (loss terms, joined by +) and `pseudo_weight`. K windows (--shots)
-of the first half of each scene; frame AUC of the score, the error and the pseudo-anomaly head's
-map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and PSNR.
+support batches, as meta-training begins) - with options of `mpn.adaptation.inner_loop.Adaptation`,
+`targets` (a name of `TARGETS`), `without` (loss terms, joined by +) and `pseudo_weight`. K windows
+(--shots) of the first half of each scene; frame AUC of the score, the error and the pseudo-anomaly
+head's map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and PSNR.
 """
 
 from __future__ import annotations
@@ -26,15 +26,21 @@ import torch
 from benchmarks.common import parser, print_table
 from benchmarks.few_shot_scenes import figures_of
 from benchmarks.made_anomalies import choice_set
-from mpn.adaptation import TARGETS, Adaptation, SceneLoss, default_targets, support_batches
-from mpn.checkpoint import Checkpoint, MetaInfo, load_checkpoint
+from mpn.adaptation.inner_loop import (
+    TARGETS,
+    Adaptation,
+    SceneLoss,
+    default_targets,
+    support_batches,
+)
 from mpn.datasets.episodes import Shots, shots_of, spread
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
-from mpn.detector import Detector
-from mpn.few_shot import few_shot
-from mpn.meta import target_names
-from mpn.meta_training import first_sizes
+from mpn.evaluation.few_shot import few_shot
+from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
+from mpn.model.parameters import target_names
+from mpn.scoring.detector import Detector
+from mpn.training.meta_training import first_sizes
 
 NUMBERS = {
     "steps": int,

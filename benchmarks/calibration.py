@@ -56,10 +56,10 @@ from benchmarks.calibration_footage import (
 )
 from benchmarks.calibration_picture import draw
 from benchmarks.common import ROOT, goal, parser, print_goals, print_table, spread, write_result
-from mpn.calibration import Calibration, calibrate, episode_peaks
-from mpn.checkpoint import save_checkpoint
-from mpn.detector import Detector
-from mpn.reliability import RATES, Promise, format_reliability, merge_promises, reliability
+from mpn.model.checkpoint import save_checkpoint
+from mpn.scoring.calibration import Calibration, calibrate, episode_peaks
+from mpn.scoring.detector import Detector
+from mpn.scoring.reliability import RATES, Promise, format_reliability, merge_promises, reliability
 
 LENGTH, LONG = 150, 500  # frames of a clip
 SIZES = (1, 5, 10, 17)  # clips of each camera to fit on: 1, 5, 10 and 17 minutes of all four

@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mpn.datasets.synthetic import JPEG_QUALITY, scene_clips
-from mpn.datasets.synthetic_clips import Clip
-from mpn.detector import Detector
+from mpn.datasets.demo.clips import Clip
+from mpn.datasets.demo.dataset import JPEG_QUALITY, scene_clips
 from mpn.errors import DataError
-from mpn.files import write_atomically
-from mpn.protocols import exponential
-from mpn.scoring import combine, part_names, score_frames
-from mpn.video import fit_frame
+from mpn.io.atomic import write_atomically
+from mpn.scoring.detector import Detector
+from mpn.scoring.protocols import exponential
+from mpn.scoring.scores import combine, part_names, score_frames
+from mpn.video.sources import fit_frame
 
 SEED, CAMERAS, FPS = 0, 4, 10  # of the demo set
 OWN = 5  # training clips of a camera that are the demo set's

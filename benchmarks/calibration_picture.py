@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mpn.files import write_atomically
+from mpn.io.atomic import write_atomically
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # told apart with any colour vision
 RANGE = (0.3, 1500.0)  # of both axes, an hour

@@ -22,19 +22,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import parser, write_result
-from mpn import protocols
-from mpn.adaptation import FINE_TUNING_RATE, adapt_network
-from mpn.camera_figures import score_clips
-from mpn.checkpoint import load_checkpoint
+from mpn.adaptation.before_after import score_clips
+from mpn.adaptation.inner_loop import FINE_TUNING_RATE, adapt_network
 from mpn.cli import from_zero
 from mpn.cli.train import names
 from mpn.datasets.episodes import shots_of, spread
 from mpn.datasets.windows import Clip
-from mpn.detector import Detector
-from mpn.events import events, intervals
-from mpn.few_shot import METHODS, FewShotRow, Key, few_shot
-from mpn.few_shot_table import Figure, Record, format_few_shot_table, summarise_records
-from mpn.files import write_atomically
+from mpn.evaluation.few_shot import METHODS, FewShotRow, Key, few_shot
+from mpn.evaluation.few_shot_summary import Figure, Record, format_few_shot_table, summarise_records
+from mpn.io.atomic import write_atomically
+from mpn.io.runs import intervals
+from mpn.model.checkpoint import load_checkpoint
+from mpn.scoring import protocols
+from mpn.scoring.detector import Detector
+from mpn.scoring.events import events
 
 FIGURE_PSNR = Figure("PSNR on normal test frames, dB", 1.0, 2)
 
@@ -318,8 +319,8 @@ def false_alarms(
     An event is a run of anomalous frames; it is found if the score of one of its frames reaches the
     threshold. A false alarm is an episode above the threshold (stretches nearer than a second are
     one) in normal frames; those within a second of an event are left out, an alarm there being the
-    event's. As in `mpn.calibration` the most episodes at this or any higher threshold count:
-    further down they only merge.
+    event's. As in `mpn.scoring.calibration` the most episodes at this or any higher threshold
+    count: further down they only merge.
 
     Args:
         labels: video -> bool (T,). scores: video -> (T,), smoothed, higher = more anomalous, NaN

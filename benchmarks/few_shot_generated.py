@@ -28,12 +28,12 @@ from benchmarks.few_shot_common import (
     untouched,
 )
 from mpn.cli.data import demo_rate
+from mpn.datasets.demo.dataset import write_demo
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
-from mpn.datasets.synthetic import write_demo
 from mpn.datasets.windows import load_clips
-from mpn.few_shot import FewShotRow
-from mpn.few_shot_table import FIGURES, Figure, Record, record_of
+from mpn.evaluation.few_shot import FewShotRow
+from mpn.evaluation.few_shot_summary import FIGURES, Figure, Record, record_of
 
 SETTINGS = {
     "seed": 2,

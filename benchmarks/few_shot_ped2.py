@@ -25,9 +25,9 @@ from benchmarks.few_shot_common import (
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
-from mpn.few_shot import FewShotRow
-from mpn.few_shot_table import FIGURES, record_of
-from mpn.video import open_source
+from mpn.evaluation.few_shot import FewShotRow
+from mpn.evaluation.few_shot_summary import FIGURES, record_of
+from mpn.video.sources import open_source
 
 RATE = 10.0  # frames/s: Ped2's pictures don't say
 

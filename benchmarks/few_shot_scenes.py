@@ -36,8 +36,8 @@ from benchmarks.few_shot_common import (
 from benchmarks.made_anomalies import KINDS, Choice, choice_set
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
-from mpn.few_shot import FewShotRow
-from mpn.few_shot_table import FIGURES, Figure, Record, record_of
+from mpn.evaluation.few_shot import FewShotRow
+from mpn.evaluation.few_shot_summary import FIGURES, Figure, Record, record_of
 from mpn.metrics import frame_auc
 
 SHOWN = {

@@ -27,14 +27,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.common import parser, write_result
-from mpn.authors_weights import import_weights
-from mpn.checkpoint import Checkpoint, load_checkpoint, load_state, save_camera, save_checkpoint
-from mpn.datasets import label_files
+from mpn.datasets import label_readers
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.errors import MpnError
 from mpn.evaluation.score_files import read_scores
-from mpn.network import build_model
+from mpn.model.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_state,
+    save_camera,
+    save_checkpoint,
+)
+from mpn.model.network import build_model
+from mpn.published_weights.convert import import_weights
 
 INPUTS = 1_500
 FRAMES = 12
@@ -75,8 +81,7 @@ def contents(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
     return st.one_of(changed, changed, changed, st.binary(max_size=400))
 
 
-# Readers of a file: (what, name of the file, how it is read, valid contents)
-# ------------------------------
+# --- Readers of a file: (what, name of the file, how it is read, valid contents)
 
 
 def of_mat(**variables: object) -> bytes:
@@ -163,13 +168,13 @@ def readers(folder: Path) -> Iterator[tuple[str, str, Callable[[Path], object], 
         labels,
         [of_npy(np.tile(vector, 2)), of_npy(np.zeros((1, 24)))],
     )
-    yield "mask .npy", "01.npy", label_files.npy_mask, [of_npy(np.zeros((3, 4, 5), np.uint8))]
-    yield "mask .mat", "1_label.mat", label_files.mat_mask, [of_mat(volLabel=volume)]
+    yield "mask .npy", "01.npy", label_readers.npy_mask, [of_npy(np.zeros((3, 4, 5), np.uint8))]
+    yield "mask .mat", "1_label.mat", label_readers.mat_mask, [of_mat(volLabel=volume)]
     picture = cv2.imencode(".png", np.eye(8, dtype=np.uint8) * 255)[1].tobytes()
     yield (
         "mask picture",
         "001.png",
-        label_files.read_mask,
+        label_readers.read_mask,
         [picture, cv2.imencode(".bmp", np.eye(8))[1].tobytes()],
     )
     scores = b"frame,score\n" + b"".join(b"%d,0.5\n" % k for k in range(FRAMES))
@@ -219,8 +224,7 @@ def check(
     return count
 
 
-# The layout finder
-# -------------------------------------------------------------------------------------
+# --- The layout finder
 
 NAMES = (
     "Train",

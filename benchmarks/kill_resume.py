@@ -2,11 +2,11 @@
 for bit?
 
 A small frames-layout folder is generated and `small` (at a small frame size) is trained on it by
-`mpn.training.train`, saving its state every 0.2 s instead of every 30. First once without
-interruption; then the same run is started, killed at a random moment of its life (start-up, loading
-and saving included) and resumed, again and again; when it ends by itself, its model is compared and
-another run is begun, until all kills are spent. After every kill whatever `state.pt` and
-`model.safetensors` there is must load.
+`mpn.training.pretraining.train`, saving its state every 0.2 s instead of every 30. First once
+without interruption; then the same run is started, killed at a random moment of its life (start-up,
+loading and saving included) and resumed, again and again; when it ends by itself, its model is
+compared and another run is begun, until all kills are spent. After every kill whatever `state.pt`
+and `model.safetensors` there is must load.
 
     python -m benchmarks.kill_resume            (about 5 minutes on two cores)
     python -m benchmarks.kill_resume --quick    (three kills)
@@ -29,12 +29,12 @@ import numpy as np
 import torch
 
 from benchmarks.common import ROOT, machine, parser, write_result
-from mpn import training
-from mpn.checkpoint import load_checkpoint, load_state
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.errors import CheckpointError
-from mpn.presets import preset
+from mpn.model.checkpoint import load_checkpoint, load_state
+from mpn.model.config import preset
+from mpn.training import pretraining
 
 SAVE_SECONDS = 0.2
 CLIPS = 4
@@ -58,13 +58,13 @@ def write_clips(folder: Path, frames: int, size: tuple[int, int]) -> None:
 
 def child(task: dict[str, Any]) -> None:
     """One life of the run: starts it, or resumes it where there is a state."""
-    training.SAVE_SECONDS = SAVE_SECONDS
+    pretraining.SAVE_SECONDS = SAVE_SECONDS
     small = preset("small", height=task["size"][0], width=task["size"][1])
     clips = load_clips(recognise(task["data"]).training, small.size, small.grey)
-    options = training.TrainingOptions(epochs=task["epochs"], batch_size=4, seed=3)
+    options = pretraining.TrainingOptions(epochs=task["epochs"], batch_size=4, seed=3)
     folder = Path(task["run"])
     print(READY, flush=True)
-    training.train(clips, small, options, folder, resume=(folder / training.STATE).exists())
+    pretraining.train(clips, small, options, folder, resume=(folder / pretraining.STATE).exists())
 
 
 def start(task: dict[str, Any]) -> subprocess.Popen:
@@ -105,7 +105,7 @@ def check_ended(process: subprocess.Popen, task: dict[str, Any]) -> None:
 def inspect(task: dict[str, Any]) -> dict[str, Any]:
     """What a kill left behind; `broken` says why a file cannot be read, None where all can."""
     folder = Path(task["run"])
-    state, model = folder / training.STATE, folder / training.MODEL
+    state, model = folder / pretraining.STATE, folder / pretraining.MODEL
     unfinished = list(folder.glob(".*.part")) if folder.exists() else []
     for part in unfinished:  # a killed writer cannot tidy up; twenty of them would fill the disk
         part.unlink()
@@ -135,14 +135,14 @@ def inspect(task: dict[str, Any]) -> dict[str, Any]:
 
 def contents(run: Path) -> tuple[dict[str, torch.Tensor], list[Any]]:
     """Weights and held-out scores of a run's model, and the log without its times."""
-    checkpoint = load_checkpoint(run / training.MODEL)
+    checkpoint = load_checkpoint(run / pretraining.MODEL)
     tensors = dict(checkpoint.network.state_dict())
     tensors |= {
         f"normal.{name}.{n}": torch.from_numpy(part)
         for name, parts in checkpoint.normal.items()
         for n, part in enumerate(parts)
     }
-    lines = [json.loads(line) for line in (run / training.LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / pretraining.LOG).read_text().splitlines()]
     return tensors, [(line["step"], line["losses"], line["gradient_norm"]) for line in lines]
 
 
@@ -212,7 +212,7 @@ def main() -> None:
             "epochs": args.epochs or (2 if args.quick else 12),
         }
         times = run_to_end(base | {"run": str(folder / "whole" / "run")})
-        steps = load_state(folder / "whole" / "run" / training.STATE)["step"]
+        steps = load_state(folder / "whole" / "run" / pretraining.STATE)["step"]
         print(
             f"uninterrupted: {steps} steps, {times[0]:.1f} s of start-up, "
             f"{times[1] - times[0]:.1f} s of training"

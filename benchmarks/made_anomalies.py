@@ -3,7 +3,7 @@ into them.
 
     python -m benchmarks.made_anomalies SCENES --out FOLDER      a picture a scene, to look at them
 
-The kinds are not those that the pseudo-anomaly head is trained on (`mpn.datasets.pseudo`:
+The kinds are not those that the pseudo-anomaly head is trained on (`mpn.datasets.pseudo_anomalies`:
 speed-ups, and pieces of frames that slide straight on). They last one to three seconds and are
 labelled where they can be seen:
     reversed   an area runs backwards
@@ -28,7 +28,7 @@ import numpy as np
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError
-from mpn.presets import preset
+from mpn.model.config import preset
 
 # A pixel differs visibly by so many grey levels; a frame, by so many such pixels.
 VISIBLE_CHANGE, VISIBLE_PIXELS = 12, 24

@@ -4,9 +4,9 @@ The step: 4 tasks of 4 support and 4 query windows, one inner step of Meta-SGD w
 gradients, then Adam; preset `base` at 128x128, prototype heads and head adapted (113,731 numbers),
 encoder and decoder frozen. Published: the written-out unit, one task at a time, the whole forward
 in the inner and in the outer loop. Ours: encoder and decoder once per task, outside the graph, then
-`mpn.meta.accumulate`; beside it bfloat16, and all tasks at once by vmap. Both are first checked to
-give the same gradients. Every case runs in fresh processes, the rounds take the cases in turn. Then
-resident memory over 1,000 outer steps, of a tiny network, and over fewer, of `small`.
+`mpn.adaptation.maml.accumulate`; beside it bfloat16, and all tasks at once by vmap. Both are first
+checked to give the same gradients. Every case runs in fresh processes, the rounds take the cases in
+turn. Then resident memory over 1,000 outer steps, of a tiny network, and over fewer, of `small`.
 
     python -m benchmarks.meta_speed            (about 12 minutes on two cores, nothing else running)
     python -m benchmarks.meta_speed --quick    (32x32, few steps: half a minute)
@@ -34,7 +34,7 @@ from benchmarks.common import (
 if TYPE_CHECKING:
     import torch
 
-    from mpn.meta import Params
+    from mpn.adaptation.maml import Params
 
 OURS, TOGETHER, PUBLISHED = "ours", "ours, tasks at once", "published"
 CASES = ((OURS, "float32"), (PUBLISHED, "float32"), (OURS, "bfloat16"), (TOGETHER, "float32"))
@@ -60,8 +60,8 @@ class Step:
         import torch
 
         from benchmarks.written_out import write_out
-        from mpn.meta import target_names
-        from mpn.network import build_model
+        from mpn.model.network import build_model
+        from mpn.model.parameters import target_names
 
         torch.manual_seed(0)
         self.form, self.bfloat16, self.size = form, precision == "bfloat16", size
@@ -115,7 +115,7 @@ class Step:
         import torch
         from torch.func import functional_call
 
-        from mpn import losses
+        from mpn.model import losses
 
         window, target, *decoded = batch
         frozen = {name: p for name, p in self.network.named_parameters() if name not in params}
@@ -142,21 +142,21 @@ class Step:
         )
 
     def _ours(self, tasks: list[tuple[Any, Any]]) -> None:
-        from mpn import meta
+        from mpn.adaptation import maml
 
         ready = (self._decoded(*task) for task in tasks)
-        meta.accumulate(self.loss, self.params, ready, step_sizes=self.sizes, count=len(tasks))
+        maml.accumulate(self.loss, self.params, ready, step_sizes=self.sizes, count=len(tasks))
 
     def _together(self, tasks: list[tuple[Any, Any]]) -> None:
         import torch
 
-        from mpn import meta
+        from mpn.adaptation import maml
 
         ready = [self._decoded(*task) for task in tasks]
         support, query = (
             tuple(map(torch.stack, zip(*(task[k] for task in ready)))) for k in range(2)
         )
-        meta.accumulate_together(self.loss, self.params, support, query, step_sizes=self.sizes)
+        maml.accumulate_together(self.loss, self.params, support, query, step_sizes=self.sizes)
 
     def _published(self, tasks: list[tuple[Any, Any]]) -> None:
         """Written as in the published training, but for one thing that it has slower: it goes back
@@ -247,9 +247,10 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     all trained."""
     import torch
 
-    from mpn import meta
-    from mpn.losses import loss_terms, total_loss
-    from mpn.network import build_model
+    from mpn.adaptation import maml
+    from mpn.model.losses import loss_terms, total_loss
+    from mpn.model.network import build_model
+    from mpn.model.parameters import target_names
 
     if case["threads"]:
         torch.set_num_threads(case["threads"])
@@ -258,11 +259,11 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     network = build_model("small", **case["options"])
     preset, own = network.preset, dict(network.named_parameters())
     params = {
-        name: own[name] for name in meta.target_names(network, ("encoder.block1.", "pseudo_head."))
+        name: own[name] for name in target_names(network, ("encoder.block1.", "pseudo_head."))
     }
     frozen = {name: p for name, p in own.items() if name not in params}
     sizes = {name: torch.full_like(p, 1e-3).requires_grad_() for name, p in params.items()}
-    loss_fn = meta.functional_loss(
+    loss_fn = maml.functional_loss(
         network, lambda *given: total_loss(loss_terms(*given), preset), frozen
     )
     optimizer = torch.optim.Adam([*own.values(), *sizes.values()], lr=1e-5)
@@ -275,7 +276,7 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     for number in range(1, max(case["at"]) + 1):
         optimizer.zero_grad()
         tasks = (([batch(), batch()], batch()) for _ in range(2))
-        meta.accumulate(loss_fn, params, tasks, step_sizes=sizes, steps=2, count=2)
+        maml.accumulate(loss_fn, params, tasks, step_sizes=sizes, steps=2, count=2)
         optimizer.step()
         if number in case["at"]:
             with peak_memory() as memory:

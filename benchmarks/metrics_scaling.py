@@ -41,7 +41,7 @@ MASKED, MASK, MAP = 15_000, (240, 360), (57, 89)
 ANOMALOUS = 0.2  # share of the frames
 FPS = 25.0
 MODULES = {
-    "protocol matrix": "mpn.evaluation.matrix",
+    "protocol matrix": "mpn.evaluation.protocol_matrix",
     "region metrics": "mpn.metrics.regions",
     "pixel metrics": "mpn.metrics.pixels",
 }
@@ -128,7 +128,7 @@ def frame_steps(case: dict[str, Any]) -> Steps:
 
 def matrix_steps(case: dict[str, Any]) -> Steps:
     """The matrix of a region score and the paper's parts, beside one baseline."""
-    from mpn.evaluation.matrix import protocol_matrix
+    from mpn.evaluation.protocol_matrix import protocol_matrix
 
     labels, scores = made(case["frames"], case["videos"])
     series = {

@@ -42,8 +42,7 @@ class Input(NamedTuple):
     ffmpeg: tuple[str, ...] | None = None
 
 
-# Footage
-# ---------------------------------------------------------------------------------------------
+# --- Footage
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -80,8 +79,7 @@ def write_pictures(folder: Path, pictures: Sequence[np.ndarray], suffix: str = "
     return folder
 
 
-# Changes to the bytes of whole files
-# -------------------------------------------------------------------
+# --- Changes to the bytes of whole files
 
 
 def _mp4_box(
@@ -215,8 +213,7 @@ def cut(path: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
-# What is made
-# ------------------------------------------------------------------------------------------
+# --- What is made
 
 INPUTS = (
     Input("usual.mp4", "MPEG-4 in .mp4"),
@@ -388,8 +385,7 @@ def make_with_ffmpeg(folder: Path, one: Input) -> str | None:
     return None if done.returncode == 0 else "not made: this ffmpeg cannot"
 
 
-# Scoring
-# -----------------------------------------------------------------------------------------------
+# --- Scoring
 
 
 def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:

@@ -141,7 +141,7 @@ def reading(metrics: dict[str, Any]) -> str:
 def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Of every run that is evaluated: frame AUC in % by column and protocol, baselines, training,
     prototypes."""
-    from mpn.checkpoint import load_checkpoint
+    from mpn.model.checkpoint import load_checkpoint
 
     found: dict[str, dict[str, Any]] = {}
     for recipe, seed, folder in runs(args):

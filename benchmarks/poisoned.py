@@ -27,22 +27,22 @@ import numpy as np
 
 from benchmarks.common import parser, print_table, write_result
 from benchmarks.few_shot_common import open_model, plain
-from mpn import protocols
-from mpn.adaptation import Adaptation
-from mpn.camera import CameraOptions, Report, adapt_camera
-from mpn.camera_figures import score_clips
+from mpn.adaptation.before_after import score_clips
+from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
+from mpn.adaptation.inner_loop import Adaptation
+from mpn.datasets.demo.clips import KINDS, make_clip
+from mpn.datasets.demo.dataset import scene_clips
+from mpn.datasets.demo.scene import Scene
 from mpn.datasets.episodes import spread
-from mpn.datasets.synthetic import scene_clips
-from mpn.datasets.synthetic_clips import KINDS, make_clip
-from mpn.datasets.synthetic_scene import Scene
 from mpn.datasets.windows import Clip
-from mpn.detector import Detector
-from mpn.events import intervals
-from mpn.few_shot_table import paired_difference
-from mpn.files import write_atomically
+from mpn.evaluation.few_shot_summary import paired_difference
+from mpn.io.atomic import write_atomically
+from mpn.io.runs import intervals
 from mpn.metrics import frame_auc
-from mpn.scoring import combine
-from mpn.video import fit_frame
+from mpn.scoring import protocols
+from mpn.scoring.detector import Detector
+from mpn.scoring.scores import combine
+from mpn.video.sources import fit_frame
 
 FPS = 10.0
 SHARE = 1 / 3  # of the support clip that is to be anomalous

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from mpn.cli.data import add_data, open_data
-from mpn.datasets.pseudo import PseudoOptions
+from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import WindowDataset, load_clips
-from mpn.presets import preset
+from mpn.model.config import preset
 
 ROWS, COLUMNS = 4, 3
 

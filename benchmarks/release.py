@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mpn.checkpoint import load_checkpoint, save_checkpoint
+from mpn.model.checkpoint import load_checkpoint, save_checkpoint
 
 
 def main() -> None:

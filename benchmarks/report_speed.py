@@ -21,8 +21,8 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.common import goal, parser, print_goals, print_table, shown, spread, write_result
-from mpn.report.content import EventRow, Film, Report, Trace
 from mpn.report.film import write_film
+from mpn.report.model import EventRow, Film, Report, Trace
 from mpn.report.page import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

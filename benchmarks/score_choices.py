@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mpn import protocols
-from mpn.checkpoint import load_checkpoint
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import WindowDataset, load_clips, to_float
 from mpn.metrics import frame_auc
-from mpn.scoring import patch_means
+from mpn.model.checkpoint import load_checkpoint
+from mpn.scoring import protocols
+from mpn.scoring.scores import patch_means
 
 PATCHES = (8, 16, 24, 32)
 

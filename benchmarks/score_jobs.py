@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 from benchmarks.common import ROOT, goal, parser, print_goals, write_result
-from mpn.checkpoint import Checkpoint, save_checkpoint
-from mpn.network import build_model
+from mpn.model.checkpoint import Checkpoint, save_checkpoint
+from mpn.model.network import build_model
 
 MODEL = ROOT / "checkpoints" / "demo.safetensors"
 CLIP = 500  # frames that are shown again and again

@@ -23,7 +23,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmarks.common import goal, parser, print_goals, print_table, spread, write_result
-from mpn import meta
+from mpn.adaptation import maml
 
 AMPLITUDES, PHASES, RANGE = (0.1, 5.0), (0.0, torch.pi), (-5.0, 5.0)
 HIDDEN, SHOTS, TASKS, STEP_SIZE, LEARNING_RATE = 40, 10, 25, 0.01, 1e-3
@@ -59,7 +59,7 @@ def draw(tasks: int, generator: torch.Generator) -> Waves:
     return Waves(*((x, amplitude * torch.sin(x - phase)) for x in (*points, even)))
 
 
-def network(seed: int) -> tuple[nn.Module, meta.Params]:
+def network(seed: int) -> tuple[nn.Module, maml.Params]:
     """The paper's: two hidden layers of 40 ReLUs; and its parameters as leaves."""
     torch.manual_seed(seed)
     module = nn.Sequential(
@@ -69,8 +69,8 @@ def network(seed: int) -> tuple[nn.Module, meta.Params]:
 
 
 def train(
-    seed: int, steps: int, gradients: Callable[[nn.Module, meta.Params, Waves], Any]
-) -> meta.Params:
+    seed: int, steps: int, gradients: Callable[[nn.Module, maml.Params, Waves], Any]
+) -> maml.Params:
     """Adam on the gradients that `gradients` leaves in the parameters, 25 waves a step; the same
     waves for a seed."""
     module, params = network(seed)
@@ -83,34 +83,34 @@ def train(
     return {name: p.detach() for name, p in params.items()}
 
 
-def maml(module: nn.Module, params: meta.Params, waves: Waves) -> None:
+def meta_gradients(module: nn.Module, params: maml.Params, waves: Waves) -> None:
     """All 25 tasks at once, differentiated through the step."""
-    loss_fn = meta.functional_loss(module, F.mse_loss)
-    meta.accumulate_together(loss_fn, params, waves.support, waves.query, step_sizes=STEP_SIZE)
+    loss_fn = maml.functional_loss(module, F.mse_loss)
+    maml.accumulate_together(loss_fn, params, waves.support, waves.query, step_sizes=STEP_SIZE)
 
 
-def maml_one_by_one(module: nn.Module, params: meta.Params, waves: Waves) -> None:
+def maml_one_by_one(module: nn.Module, params: maml.Params, waves: Waves) -> None:
     """The same, one task after the other."""
     tasks = [
         (tuple(x[k] for x in waves.support), tuple(x[k] for x in waves.query)) for k in range(TASKS)
     ]
-    meta.accumulate(meta.functional_loss(module, F.mse_loss), params, tasks, step_sizes=STEP_SIZE)
+    maml.accumulate(maml.functional_loss(module, F.mse_loss), params, tasks, step_sizes=STEP_SIZE)
 
 
-def pretrain(module: nn.Module, params: meta.Params, waves: Waves) -> None:
+def pretrain(module: nn.Module, params: maml.Params, waves: Waves) -> None:
     """The error on all points of all waves, as if they were one data set."""
     x, y = (torch.cat(pair) for pair in zip(waves.support, waves.query))
     F.mse_loss(module(x), y).backward()
 
 
-def errors(params: meta.Params, waves: Waves, step_size: float) -> Tensor:
+def errors(params: maml.Params, waves: Waves, step_size: float) -> Tensor:
     """Mean squared error of every wave after every number of gradient steps on its ten points: (11,
     tasks)."""
     module, _ = network(0)
     tasks = len(waves.support[0])
     predict = torch.func.vmap(lambda values, x: functional_call(module, values, (x,), strict=True))
 
-    def each(values: meta.Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def each(values: maml.Params, batch: tuple[Tensor, Tensor]) -> Tensor:
         return (predict(values, batch[0]) - batch[1]).square().mean(dim=(1, 2))
 
     # Every task has parameters of its own, so that the gradient of the sum is that of each.
@@ -119,14 +119,14 @@ def errors(params: meta.Params, waves: Waves, step_size: float) -> Tensor:
     with torch.no_grad():
         for step in range(SHOWN_STEPS[-1] + 1):
             if step:
-                values = meta.adapt(
+                values = maml.adapt(
                     lambda v, b: each(v, b).sum(), values, waves.support, step_sizes=step_size
                 )
             found.append(each(values, waves.judged))
     return torch.stack(found)
 
 
-def best_sizes(params: meta.Params, waves: Waves) -> dict[int, float]:
+def best_sizes(params: maml.Params, waves: Waves) -> dict[int, float]:
     """The one of `CHOICES` with the smallest mean error, for every number of steps."""
     means = torch.stack([errors(params, waves, size).mean(dim=1) for size in CHOICES]).nan_to_num(
         torch.inf
@@ -135,7 +135,7 @@ def best_sizes(params: meta.Params, waves: Waves) -> dict[int, float]:
 
 
 def judge(
-    params: meta.Params, waves: Waves, sizes: dict[int, float]
+    params: maml.Params, waves: Waves, sizes: dict[int, float]
 ) -> dict[str, dict[str, float]]:
     """By number of steps: the step size, the error's mean over the waves, half the width of its 95
     % interval."""
@@ -148,7 +148,7 @@ def judge(
 
 
 def cpu_milliseconds(
-    gradients: Callable[[nn.Module, meta.Params, Waves], Any], steps: int
+    gradients: Callable[[nn.Module, maml.Params, Waves], Any], steps: int
 ) -> dict[str, Any]:
     """CPU time of one outer step of one thread, without the optimiser's: what else runs does not
     change it much."""
@@ -191,11 +191,11 @@ def main() -> None:
     steps = args.steps or (300 if args.quick else 40_000)
     speed = {
         name: cpu_milliseconds(way, 50)
-        for name, way in (("together", maml), ("one by one", maml_one_by_one))
+        for name, way in (("together", meta_gradients), ("one by one", maml_one_by_one))
     }
     began = time.process_time()
     trained = {
-        "maml": train(args.seed, steps, maml),
+        "maml": train(args.seed, steps, meta_gradients),
         "pretrained": train(args.seed, steps, pretrain),
     }
     seconds = time.process_time() - began

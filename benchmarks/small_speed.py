@@ -1,8 +1,8 @@
 """Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file, decoding
 included.
 
-Training is a whole `mpn.training.Training` run on random uint8 clips: loader with pseudo-anomalies,
-forward, backward, clipping, Adam, logging, saving. Scoring is `score_frames` over
+Training is a whole `mpn.training.pretraining.Training` run on random uint8 clips: loader with
+pseudo-anomalies, forward, backward, clipping, Adam, logging, saving. Scoring is `score_frames` over
 `open_source(...).frames(...)` of an mp4v file that is made for it (moving figures on a textured
 ground, some noise). The time until the first line of the log, and a first short pass over the file,
 are not counted.
@@ -35,12 +35,12 @@ from benchmarks.common import (
     write_result,
 )
 from mpn.datasets.windows import Clip
-from mpn.detector import use_bfloat16
-from mpn.network import Network, build_model
-from mpn.presets import preset
-from mpn.scoring import score_frames
-from mpn.training import LOG_EVERY, Training, TrainingOptions
-from mpn.video import open_source
+from mpn.model.config import preset
+from mpn.model.network import Network, build_model
+from mpn.scoring.detector import use_bfloat16
+from mpn.scoring.scores import score_frames
+from mpn.training.pretraining import LOG_EVERY, Training, TrainingOptions
+from mpn.video.sources import open_source
 
 SAMPLES_PER_SECOND, FRAMES_PER_SECOND = 25.0, 60.0
 VIDEO_HEIGHT, VIDEO_WIDTH = 240, 360

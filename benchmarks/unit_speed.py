@@ -68,7 +68,7 @@ def measure(case: dict[str, Any], seconds: float) -> dict[str, Any]:
     import torch
 
     from benchmarks.written_out import write_out
-    from mpn.network import build_model
+    from mpn.model.network import build_model
 
     if case["threads"]:
         torch.set_num_threads(case["threads"])

@@ -1,19 +1,26 @@
 """mpn: video anomaly detection with the Meta Prototype Network.
 
-import mpn
-detector = mpn.load("checkpoints/demo.safetensors")
-for result in detector.score("video.mp4"):
-    print(result.frame, result.score)
+    import mpn
+    detector = mpn.load("checkpoints/demo.safetensors")
+    for result in detector.score("video.mp4"):
+        print(result.frame, result.score)
+
+Names are imported when they are first used (PEP 562): `import mpn.metrics` loads no torch.
 """
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from mpn import metrics
-from mpn.detector import Detector, Result, load
-from mpn.network import Network, build_model
-from mpn.presets import PRESETS, Preset, preset
+if TYPE_CHECKING:
+    from mpn import metrics
+    from mpn.api import Detector, load
+    from mpn.model.config import PRESETS, Preset, preset
+    from mpn.model.network import Network, build_model
+    from mpn.scoring.detector import Result
+
+__version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
@@ -26,3 +33,29 @@ __all__ = [
     "metrics",
     "preset",
 ]
+
+_HOME = {
+    "Detector": "mpn.api",
+    "load": "mpn.api",
+    "PRESETS": "mpn.model.config",
+    "Preset": "mpn.model.config",
+    "preset": "mpn.model.config",
+    "Network": "mpn.model.network",
+    "build_model": "mpn.model.network",
+    "Result": "mpn.scoring.detector",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module that defines it, once."""
+    if name == "metrics":
+        return importlib.import_module("mpn.metrics")
+    if name not in _HOME:
+        raise AttributeError(f"module 'mpn' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

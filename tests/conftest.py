@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mpn import training
-from mpn.network import Network, build_model
-from tests import training_runs
+from mpn.model.network import Network, build_model
+from mpn.training import pretraining
+from tests.helpers import training_runs
 
 # Networks of these tests are too small for two threads, and the suite runs in two processes.
 torch.set_num_threads(1)
@@ -49,6 +49,8 @@ def finished(tmp_path_factory) -> Path:
     """The folder of a training left alone, every step logged; not to be written to."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LOG_EVERY", 1)
-        training.train(training_runs.walkers(), training_runs.PRESET, training_runs.OPTIONS, folder)
+        patch.setattr(pretraining, "LOG_EVERY", 1)
+        pretraining.train(
+            training_runs.walkers(), training_runs.PRESET, training_runs.OPTIONS, folder
+        )
     return folder

@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mpn.adaptation import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
-from mpn.camera import CameraOptions, Report, adapt_camera
-from mpn.camera_figures import Figures
-from mpn.camera_files import rollback, write_camera
-from mpn.checkpoint import CAMERA_SUFFIX, load_checkpoint
+from mpn.adaptation.before_after import Figures
+from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
+from mpn.adaptation.camera_file import rollback, write_camera
+from mpn.adaptation.inner_loop import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
+from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.model import RELEASED
-from mpn.detector import Detector
 from mpn.errors import CheckpointError
-from mpn.guard import LIMIT
+from mpn.model.checkpoint import CAMERA_SUFFIX, load_checkpoint
+from mpn.scoring.detector import Detector
 
 EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   python -m mpn adapt frames/01 --fps 10 --shots 20

@@ -6,16 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from mpn.checkpoint import library_versions
 from mpn.cli import UsageError, from_zero, new_parser
 from mpn.cli.data import open_data
 from mpn.datasets.layouts import LAYOUTS
 from mpn.evaluation.comparison import compare, format_comparison
-from mpn.evaluation.comparison_files import Truth, read_systems, scores_in, systems_of
-from mpn.evaluation.figures import metrics_text, write_metrics
-from mpn.evaluation.labelled_set import open_set
+from mpn.evaluation.comparison_inputs import Truth, read_systems, scores_in, systems_of
+from mpn.evaluation.frame_metrics import metrics_text, write_metrics
 from mpn.evaluation.score_files import MAIN
-from mpn.protocols import PROTOCOLS
+from mpn.evaluation.test_set import open_set
+from mpn.model.checkpoint import library_versions
+from mpn.scoring.protocols import PROTOCOLS
 
 EXAMPLES = """  python -m mpn compare runs/evaluate-mine runs/evaluate-theirs
   python -m mpn compare "runs/mine-*" their_scores --data data/ped2  several seeds; anyone's scores

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mpn.cli import UsageError, above_zero
+from mpn.datasets.demo.dataset import write_demo
 from mpn.datasets.layouts import LAYOUTS, DatasetTree, Video, recognise
-from mpn.datasets.synthetic import write_demo
 from mpn.errors import DataError
 
 DEMO = "demo"

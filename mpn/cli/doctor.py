@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mpn.cli import above_zero, new_parser
 from mpn.datasets.layouts import LAYOUTS
-from mpn.doctor import SEVERITIES, Clip, Diagnosis, diagnose
-from mpn.overlay import clock
+from mpn.doctor.diagnose import SEVERITIES, Clip, Diagnosis, diagnose
+from mpn.video.overlay import clock
 
 EXAMPLES = """  python -m mpn doctor recordings/
   python -m mpn doctor data/ped2 --fps 10

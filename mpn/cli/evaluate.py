@@ -12,10 +12,14 @@ from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive, who
 from mpn.cli.data import add_data, data_name, open_data
 from mpn.cli.few_shots import few_shots
 from mpn.cli.model import add_model, model_options, open_detector
-from mpn.detector import Detector
 from mpn.errors import DataError, MpnError
-from mpn.evaluation.figures import format_table, write_metrics
-from mpn.evaluation.labelled_set import (
+from mpn.evaluation.few_shot import DRAWS, PROTOCOLS
+from mpn.evaluation.frame_metrics import format_table, write_metrics
+from mpn.evaluation.localisation import Places, add_theirs, format_places
+from mpn.evaluation.protocol_matrix import format_matrix, write_matrix
+from mpn.evaluation.run_detector import ScoredVideo, score_set
+from mpn.evaluation.score_files import read_scores, write_scores
+from mpn.evaluation.test_set import (
     Judged,
     LabelledSet,
     facts_of,
@@ -24,13 +28,9 @@ from mpn.evaluation.labelled_set import (
     open_set,
     write_labels,
 )
-from mpn.evaluation.matrix import format_matrix, write_matrix
-from mpn.evaluation.places import Places, add_theirs, format_places
-from mpn.evaluation.score_files import read_scores, write_scores
-from mpn.evaluation.set_scoring import ScoredVideo, score_set
-from mpn.few_shot import DRAWS, PROTOCOLS
 from mpn.report.curves import plot_all
-from mpn.report.of_evaluation import REPORT, report_evaluation
+from mpn.report.from_evaluation import REPORT, report_evaluation
+from mpn.scoring.detector import Detector
 
 EXAMPLES = """  python evaluate.py    the demo set, the released model
   python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors

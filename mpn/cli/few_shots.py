@@ -13,10 +13,10 @@ from mpn.cli.model import open_detector
 from mpn.datasets.labels import load_labels
 from mpn.datasets.windows import load_clips
 from mpn.errors import LabelError
-from mpn.evaluation.figures import write_metrics
-from mpn.evaluation.labelled_set import facts_of
-from mpn.few_shot import DRAWS, METHODS, PROTOCOLS, few_shot
-from mpn.few_shot_table import format_few_shot_table, record_of, summarise_records
+from mpn.evaluation.few_shot import DRAWS, METHODS, PROTOCOLS, few_shot
+from mpn.evaluation.few_shot_summary import format_few_shot_table, record_of, summarise_records
+from mpn.evaluation.frame_metrics import write_metrics
+from mpn.evaluation.test_set import facts_of
 
 
 def few_shots(options: argparse.Namespace) -> None:

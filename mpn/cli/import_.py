@@ -6,10 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from mpn.authors_weights import META, Imported, import_weights
-from mpn.checkpoint import Checkpoint, save_checkpoint
 from mpn.cli import UsageError, new_parser
 from mpn.errors import CheckpointError
+from mpn.model.checkpoint import Checkpoint, save_checkpoint
+from mpn.published_weights.convert import META, Imported, import_weights
 
 EXAMPLES = """  python -m mpn import model_ped2.pth --out ped2_published.safetensors
   python -m mpn import meta_sh.pth --base pretrain_model.pth --out sh_meta.safetensors"""

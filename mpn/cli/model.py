@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import mpn
-from mpn.checkpoint import load_checkpoint
 from mpn.cli import number, positive
-from mpn.detector import Detector, recipe_of
 from mpn.errors import CheckpointError
-from mpn.presets import PRESETS
+from mpn.model.checkpoint import load_checkpoint
+from mpn.model.config import PRESETS
+from mpn.scoring.detector import Detector, recipe_of
 
 # Released models lie beside the package, in the repository.
 RELEASED = Path(mpn.__file__).resolve().parent.parent / "checkpoints"

@@ -24,13 +24,13 @@ from mpn.cli import (
     whole_numbers,
 )
 from mpn.cli.model import add_model, open_detector
-from mpn.detector import Detector
 from mpn.errors import DataError, SizeError
-from mpn.files import write_atomically
+from mpn.io.atomic import write_atomically
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, belongs_to, score_source
-from mpn.overlay import clock
-from mpn.report.of_job import REPORT
-from mpn.video import find_sources
+from mpn.report.from_job import REPORT
+from mpn.scoring.detector import Detector
+from mpn.video.overlay import clock
+from mpn.video.sources import find_sources
 
 EXAMPLES = """  python -m mpn score lobby.mp4
   python -m mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events

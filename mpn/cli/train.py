@@ -9,19 +9,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mpn.adaptation import TARGETS, default_targets
-from mpn.checkpoint import Checkpoint, load_checkpoint
+from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.datasets.windows import Clip, load_clips
-from mpn.detector import checked_device, use_bfloat16
 from mpn.errors import MpnError, TrainingError
-from mpn.meta_options import ALGORITHMS, MetaOptions
-from mpn.meta_training import MetaTraining
-from mpn.network import check_size
-from mpn.presets import PRESETS, Preset
-from mpn.runs import STATE, check_folder
-from mpn.training import TrainingOptions, train
+from mpn.model.checkpoint import Checkpoint, load_checkpoint
+from mpn.model.config import PRESETS, Preset
+from mpn.model.network import check_size
+from mpn.scoring.detector import checked_device, use_bfloat16
+from mpn.training.meta_options import ALGORITHMS, MetaOptions
+from mpn.training.meta_training import MetaTraining
+from mpn.training.pretraining import TrainingOptions, train
+from mpn.training.run_folder import STATE, check_folder
 
 EXAMPLES = """  python train.py                                    the demo set
   python train.py data/avenue --minutes 50           an hour on two cores

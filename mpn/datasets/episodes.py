@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mpn.datasets.pseudo import PseudoAnomalies, PseudoOptions
+from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.datasets.windows import Clip, Sample, windows_of
 from mpn.errors import DataError
 

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mpn.datasets import label_files
+from mpn.datasets import label_readers
 from mpn.datasets.layouts import DatasetTree, Video, child
 from mpn.errors import LabelError
-from mpn.listing import natural_key, require_path, visible
+from mpn.video.paths import natural_key, require_path, visible
 
 # Reading more than this only to compare it with the labels in use is not worth the wait.
 COMPARED_BYTES = 1 << 30
@@ -73,14 +73,14 @@ class Labels:
         if place is None:
             return None
         if place.is_dir():
-            masks = [label_files.read_mask(file) for file in label_files.mask_files(place)]
+            masks = [label_readers.read_mask(file) for file in label_readers.mask_files(place)]
             if len({mask.shape for mask in masks}) > 1:
                 raise LabelError(f"{place}: masks of different sizes; expected one size")
             mask = np.stack(masks)
         elif place.suffix == ".mat":
-            mask = label_files.mat_mask(place)
+            mask = label_readers.mat_mask(place)
         else:
-            mask = np.asarray(label_files.npy_mask(place)) != 0
+            mask = np.asarray(label_readers.npy_mask(place)) != 0
         _check(name, mask.shape[0], self.frames[name].size, place)
         return mask
 
@@ -187,8 +187,7 @@ def _check(name: str, found: int, frames: int, source: Path) -> None:
         )
 
 
-# Finding
-# --------------------------------------------------------------------------------------------
+# --- Finding
 
 
 def _find(tree: DatasetTree) -> list[_Form]:
@@ -213,7 +212,7 @@ def _find(tree: DatasetTree) -> list[_Form]:
     forms += [
         _gt_form(file)
         for file in with_suffix(".mat")
-        if (names := label_files.mat_variables(file)) is None or "gt" in names
+        if (names := label_readers.mat_variables(file)) is None or "gt" in names
     ]
     forms += [_vectors_form(folder, tree) for folder in folders("test_frame_mask")]
     forms += [_vector_form(file) for file in vectors + ([beside] if beside.is_file() else [])]
@@ -243,7 +242,7 @@ def _form_at(path: Path, tree: DatasetTree) -> _Form:
         if ".mat" in suffixes:
             return _avenue_form(path, tree)
         if ".npy" in suffixes:
-            first = label_files.load_npy(
+            first = label_readers.load_npy(
                 next(item for item in inside if item.suffix.lower() == ".npy")
             )
             return (_pixels_form if first.ndim == 3 else _vectors_form)(path, tree)
@@ -263,8 +262,7 @@ def _form_at(path: Path, tree: DatasetTree) -> _Form:
     )
 
 
-# Forms
-# ----------------------------------------------------------------------------------------------
+# --- Forms
 
 
 def _fill(
@@ -307,16 +305,16 @@ def _interval_form(path: Path, kind: str, reader: Callable[[Path], list[np.ndarr
 
 
 def _gt_form(path: Path) -> _Form:
-    return _interval_form(path, f"intervals of {path.name} (gt)", label_files.mat_intervals)
+    return _interval_form(path, f"intervals of {path.name} (gt)", label_readers.mat_intervals)
 
 
 def _m_form(path: Path) -> _Form:
-    return _interval_form(path, f"intervals of {path.name} (gt_frame)", label_files.m_intervals)
+    return _interval_form(path, f"intervals of {path.name} (gt_frame)", label_readers.m_intervals)
 
 
 def _vector_form(path: Path) -> _Form:
     def read(lengths: dict[str, int]) -> dict[str, np.ndarray]:
-        vector = label_files.npy_vector(path)
+        vector = label_readers.npy_vector(path)
         ends = np.cumsum(list(lengths.values()))
         if vector.size != ends[-1]:
             last = list(lengths)[
@@ -341,7 +339,7 @@ def _csv_form(path: Path, tree: DatasetTree) -> _Form:
     def read(lengths: dict[str, int]) -> dict[str, np.ndarray]:
         names = _spellings(tree)
         spans: dict[str, list[tuple[int, int]]] = {name: [] for name in lengths}
-        for line, written, start, end in label_files.csv_rows(path):
+        for line, written, start, end in label_readers.csv_rows(path):
             if written not in names:
                 raise LabelError(
                     f"{path}: line {line} names the video '{written}', which is not "
@@ -410,7 +408,7 @@ def _vectors_form(folder: Path, tree: DatasetTree) -> _Form:
         f"vectors of frame labels ({folder.name}/*.npy)",
         folder,
         places,
-        label_files.npy_vector,
+        label_readers.npy_vector,
         tuple(places.values()),
         pixels=False,
     )
@@ -422,7 +420,7 @@ def _pixels_form(folder: Path, tree: DatasetTree) -> _Form:
         f"pixel masks ({folder.name}/*.npy)",
         folder,
         places,
-        lambda file: _any_pixel(label_files.npy_mask(file)),
+        lambda file: _any_pixel(label_readers.npy_mask(file)),
         tuple(places.values()),
         pixels=True,
     )
@@ -443,7 +441,7 @@ def _avenue_form(folder: Path, tree: DatasetTree) -> _Form:
         f"pixel masks ({folder.name}/*.mat, volLabel)",
         folder,
         places,
-        lambda file: _any_pixel(label_files.mat_mask(file)),
+        lambda file: _any_pixel(label_readers.mat_mask(file)),
         tuple(places.values()),
         pixels=True,
     )
@@ -451,7 +449,7 @@ def _avenue_form(folder: Path, tree: DatasetTree) -> _Form:
 
 def _gt_folder(video: Video) -> Path | None:
     folder = video.path.with_name(f"{video.path.name}_gt")
-    return folder if folder.is_dir() and label_files.mask_files(folder) else None
+    return folder if folder.is_dir() and label_readers.mask_files(folder) else None
 
 
 def _pictures_form(folder: Path, tree: DatasetTree) -> _Form:
@@ -464,7 +462,7 @@ def _pictures_form(folder: Path, tree: DatasetTree) -> _Form:
                 place
                 for place in found
                 if place.is_dir()
-                and label_files.mask_files(place)
+                and label_readers.mask_files(place)
                 # a clip's own .tif frames are no masks
                 and not place.samefile(video.path)
             ),
@@ -472,7 +470,7 @@ def _pictures_form(folder: Path, tree: DatasetTree) -> _Form:
         )
         if place is not None:
             places[video.name] = place
-    files = tuple(file for place in places.values() for file in label_files.mask_files(place))
+    files = tuple(file for place in places.values() for file in label_readers.mask_files(place))
     clip = "CLIP_gt" if any(place.name.endswith("_gt") for place in places.values()) else "CLIP"
     kind = f"pixel masks ({folder.name}/{clip}/*{files[0].suffix.lower() if files else ''})"
     return _per_video(kind, folder, places, _any_picture, files, pixels=True)
@@ -480,5 +478,6 @@ def _pictures_form(folder: Path, tree: DatasetTree) -> _Form:
 
 def _any_picture(folder: Path) -> np.ndarray:
     return np.array(
-        [bool(label_files.read_mask(file).any()) for file in label_files.mask_files(folder)], bool
+        [bool(label_readers.read_mask(file).any()) for file in label_readers.mask_files(folder)],
+        bool,
     )

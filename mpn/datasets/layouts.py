@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpn.errors import DataError
-from mpn.listing import (
+from mpn.video.paths import (
     VIDEO_SUFFIXES,
     contents,
     find_sources,

@@ -22,9 +22,9 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from mpn.datasets.layouts import Video
-from mpn.datasets.pseudo import PseudoAnomalies, PseudoOptions
+from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError
-from mpn.video import BadFrame, FrameSource, open_source
+from mpn.video.sources import BadFrame, FrameSource, open_source
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from mpn import metrics, protocols
+from mpn import metrics
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.figures import format_rows
+from mpn.evaluation.frame_metrics import format_rows
 from mpn.evaluation.score_files import MAIN
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
+from mpn.scoring import protocols
 
 Run = Mapping[str, Mapping[str, np.ndarray]]  # video -> column -> float64 (T,)
 FEW_RUNS = 5  # below, drawing runs says too little about how far seeds spread
@@ -43,7 +44,7 @@ def compare(
         labels: video -> bool (T,).
         systems: name -> run's name -> its series: video -> column -> (T,), NaN before the first
             score. Every run has the videos of `labels` and a value for each of their frames.
-        protocol: of `mpn.protocols.PROTOCOLS`. score: a column, or "pair" (the paper's).
+        protocol: of `mpn.scoring.protocols.PROTOCOLS`. score: a column, or "pair" (the paper's).
         draws, seed: of the resampling.
 
     Returns:

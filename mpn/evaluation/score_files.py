@@ -23,8 +23,8 @@ import numpy as np
 from mpn import metrics
 from mpn.errors import DataError
 from mpn.evaluation.score_csv import LARGEST, MAIN, number, read_csv
-from mpn.files import read_npy, write_atomically
-from mpn.listing import VIDEO_SUFFIXES, natural_key, visible
+from mpn.io.atomic import read_npy, write_atomically
+from mpn.video.paths import VIDEO_SUFFIXES, natural_key, visible
 
 SUFFIXES = (".csv", ".npy", ".txt")
 REGIONS = "_regions"  # VIDEO_regions.csv beside VIDEO.csv is no video's scores

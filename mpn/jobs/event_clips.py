@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mpn.detector import Detector, Result
-from mpn.events import Event
-from mpn.frame_maps import map_on_frame
-from mpn.localisation import Tracked
-from mpn.overlay import OverlayWriter, drawn
-from mpn.video import FrameSource
+from mpn.scoring.detector import Detector, Result
+from mpn.scoring.events import Event
+from mpn.scoring.maps import map_on_frame
+from mpn.scoring.regions import Tracked
+from mpn.video.overlay import OverlayWriter, drawn
+from mpn.video.sources import FrameSource
 
 SECONDS_BEFORE = 2.0
 SUFFIX = ".webm"

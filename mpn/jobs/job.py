@@ -7,9 +7,9 @@ with.
     the source;
                       `complete` once it is
     state.json        to go on from: what was asked for, and where the last whole batch of the
-    network ended heat.bin          small heat maps for the report, see `mpn.heat`
+    network ended heat.bin          small heat maps for the report, see `mpn.scoring.heat_file`
     report.html       all of it to look at, once it is complete
-    overlay.webm, event-NNN.webm   if wanted, see `mpn.overlay` and `mpn.jobs.event_clips`
+    overlay.webm, event-NNN.webm   if wanted, see `mpn.video.overlay` and `mpn.jobs.event_clips`
 
 A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the
 same model, source and options ends with the scores.csv, NAME_regions.csv and heat.bin of one left
@@ -30,18 +30,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mpn.calibration import Threshold
-from mpn.detector import Detector, Result, check_size_of
 from mpn.errors import MpnError
-from mpn.events import Event, EventFinder
-from mpn.files import write_atomically
+from mpn.io.atomic import write_atomically
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
-from mpn.jobs.files import JobFiles, heat_of
+from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
-from mpn.localisation import Tracked
-from mpn.region_table import regions_name
-from mpn.report.of_job import REPORT, report_job
-from mpn.video import FrameSource, open_source
+from mpn.report.from_job import REPORT, report_job
+from mpn.scoring.calibration import Threshold
+from mpn.scoring.detector import Detector, Result, check_size_of
+from mpn.scoring.events import Event, EventFinder
+from mpn.scoring.region_table import regions_name
+from mpn.scoring.regions import Tracked
+from mpn.video.sources import FrameSource, open_source
 
 OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
@@ -309,8 +309,7 @@ class ScoreJob:
                 for path in self.folder.glob(old):
                     path.unlink()
 
-    # What was asked for, and where it stands
-    # -----------------------------------------------------------
+    # --- What was asked for, and where it stands
 
     def _assumed_rate(self) -> Fraction:
         rate = self.detector.checkpoint.fps or USUAL_RATE
@@ -364,8 +363,7 @@ class ScoreJob:
         write_atomically(self.folder / EVENTS, summary)
         write_atomically(self.folder / STATE, json.dumps(content) + "\n")
 
-    # What is said of it
-    # --------------------------------------------------------------------------------
+    # --- What is said of it
 
     def _described(self, found: FoundEvent) -> dict[str, Any]:
         """An event's entry in events.json."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mpn.events import Event
-from mpn.localisation import Box, Tracked
+from mpn.scoring.events import Event
+from mpn.scoring.regions import Box, Tracked
 
 SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
 MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
@@ -60,7 +60,7 @@ class JobState:
         sizes: name -> bytes of each file that grows with the results.
         smoothed: the last score.
         events: those that are over. open: one that may go on. seen: the tracks in it.
-        tracker: see `mpn.localisation.Tracker.to_dict`; None before the first result.
+        tracker: see `mpn.scoring.regions.Tracker.to_dict`; None before the first result.
         highest: the highest score and its time in seconds.
     """
 

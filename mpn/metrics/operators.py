@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 from mpn.errors import DataError, LabelError
-from mpn.events import MIN_EVENT_FRAMES, checked_rate, gap_frames
 from mpn.metrics.inputs import paired
+from mpn.scoring.events import MIN_EVENT_FRAMES, checked_rate, gap_frames
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ def operator_figures(
 ) -> OperatorFigures:
     """False alarms per hour, events found and delays at a threshold.
 
-    An alarm is an event of PROTOCOL section 2, as `mpn.events.events` finds them: frames above the
-    threshold, gaps under a second closed, under three frames dropped. A labelled event is a stretch
-    of anomalous frames, gaps under a second closed; an alarm that overlaps several finds them all.
+    An alarm is an event of PROTOCOL section 2, as `mpn.scoring.events.events` finds them: frames
+    above the threshold, gaps under a second closed, under three frames dropped. A labelled event is
+    a stretch of anomalous frames, gaps under a second closed; an alarm that overlaps several finds
+    them all.
 
     Args:
         labels: video -> bool (T,), True = anomalous.
@@ -105,7 +106,7 @@ def stretches(mask: np.ndarray, gap: int, least: int = 1) -> np.ndarray:
     """Starts and ends (exclusive), int (stretches, 2), of the True frames of a mask (T,), in order.
 
     Gaps of fewer than `gap` frames are closed, then stretches of fewer than `least` frames dropped:
-    the same as `mpn.events.events`, for a million frames at once.
+    the same as `mpn.scoring.events.events`, for a million frames at once.
     """
     edges = np.flatnonzero(
         np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))

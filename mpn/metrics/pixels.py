@@ -128,7 +128,7 @@ class PixelFigures:
         Args:
             video: its name. Frames without a map are left out by the caller.
             grid: float (h, w), higher = more anomalous, over the whole frame; brought to the mask's
-                size (bilinear). Patches don't reach the edges: `mpn.frame_maps.map_on_frame` lays
+                size (bilinear). Patches don't reach the edges: `mpn.scoring.maps.map_on_frame` lays
                 them where they belong.
             mask: bool (H, W), True = anomalous; all False for a normal frame.
 

@@ -160,8 +160,7 @@ def criteria_intervals(
     )
 
 
-# Counting
-# -------------------------------------------------------------------------------------------
+# --- Counting
 
 
 @dataclass(frozen=True)

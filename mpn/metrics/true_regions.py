@@ -8,7 +8,7 @@ is x_max - x_min + 1):
                      tracks.csv           video,frame,track,x,y,w,h with a header, of all videos
                      (the demo set's)
     found regions    VIDEO.txt            frame_id,x_min,y_min,x_max,y_max,score
-                     VIDEO_regions.csv    as `score` writes it (`mpn.region_table`)
+                     VIDEO_regions.csv    as `score` writes it (`mpn.scoring.region_table`)
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mpn.errors import LabelError
-from mpn.listing import visible
 from mpn.metrics.regions import Box, Region, TrueRegion
-from mpn.region_table import SUFFIX, read_regions
+from mpn.scoring.region_table import SUFFIX, read_regions
+from mpn.video.paths import visible
 
 # Parts of a mask smaller than so many pixels are leavings of whoever drew or compressed it.
 SPECK = 10
@@ -120,8 +120,7 @@ def _parts(video: str, frame: int, mask: np.ndarray) -> list[_Part]:
     return parts
 
 
-# Files
-# ----------------------------------------------------------------------------------------------
+# --- Files
 
 
 def read_track_files(folder: str | Path) -> list[TrueRegion]:

@@ -18,8 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mpn.errors import DataError
-from mpn.events import intervals
-from mpn.files import write_atomically
+from mpn.io.atomic import write_atomically
+from mpn.io.runs import intervals
 
 SCORE_COLOUR = "#0072B2"  # blue
 THRESHOLD_COLOUR = "#000000"

@@ -20,10 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 from mpn.errors import DataError
-from mpn.overlay import CODECS, USUAL_RATE, silent
-from mpn.report.content import EventRow, Film, Runs
-from mpn.video import FrameFolder, FrameSource, open_source
-from mpn.video_files import quiet
+from mpn.report.model import EventRow, Film, Runs
+from mpn.video.overlay import CODECS, USUAL_RATE, silent
+from mpn.video.sources import FrameFolder, FrameSource, open_source
+from mpn.video.stream import quiet
 
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
@@ -223,9 +223,9 @@ def film_of(
     """A film of some rows of a source; progress goes to stderr.
 
     Args:
-        source: what was scored: a path, which is opened with `options` (of `mpn.video.open_source`:
-            the same as for scoring, so that its frames are the rows of the scores), or a source
-            opened so.
+        source: what was scored: a path, which is opened with `options` (of
+            `mpn.video.sources.open_source`: the same as for scoring, so that its frames are the
+            rows of the scores), or a source opened so.
         path: where to, .webm. rows: from `rows_to_show`.
         heat: uint8 (T, h, w), a map for every row of the scores, 128 = the threshold; None for
             none.

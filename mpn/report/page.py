@@ -20,9 +20,9 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from mpn.errors import DataError, MpnError
-from mpn.files import write_atomically
-from mpn.report import words
-from mpn.report.content import Report
+from mpn.io.atomic import write_atomically
+from mpn.report import view
+from mpn.report.model import Report
 from mpn.report.payload import film_data, page_data
 
 EMBED_BYTES = 40_000_000  # of films in the page itself; more makes browsers slow to open it
@@ -121,7 +121,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"data_uri": _data_uri, "path": quote}
-    environment.filters |= {"duration": words.duration, "galleries": words.galleries}
+    environment.filters |= {"duration": view.duration, "galleries": view.galleries}
     charts = _asset("uplot/uPlot.iife.min.js")
     script = (
         "(() => {\n'use strict';\n"
@@ -133,11 +133,11 @@ def render(
     return environment.get_template("report.html.j2").render(
         report=report,
         notes=report.notes if notes is None else notes,
-        highlights=report.highlights or words.highlights(report),
-        summary=words.summary(report),
-        videos=words.videos(report),
-        sections=words.sections(report),
-        matrix=words.matrix_tables(report.matrix),
+        highlights=report.highlights or view.highlights(report),
+        summary=view.summary(report),
+        videos=view.videos(report),
+        sections=view.sections(report),
+        matrix=view.matrix_tables(report.matrix),
         policy=_policy([theme, charts, script], style),
         licence=_asset("uplot/LICENSE"),
         theme=Markup(theme),

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import auc
 
 from mpn.errors import DataError
-from mpn.report.content import Film, Report, Trace
+from mpn.report.model import Film, Report, Trace
 
 if TYPE_CHECKING:
     from mpn.metrics import Curve

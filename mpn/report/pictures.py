@@ -17,10 +17,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mpn.report.content import EventRow, Picture
+from mpn.report.model import EventRow, Picture
 
 if TYPE_CHECKING:
-    from mpn.insides import Insides
+    from mpn.scoring.inspection import Insides
 
 # of a picture: narrower frames are enlarged to it or above, by whole numbers; wider than twice,
 # reduced
@@ -70,8 +70,7 @@ def choose_rows(
     return found
 
 
-# The three groups
-# ---------------------------------------------------------------------------------------
+# --- The three groups
 
 
 def _frames(insides: Insides) -> list[Picture]:
@@ -204,8 +203,7 @@ def _number(value: float, digits: int) -> str:
     return f"{round(float(value), digits) + 0.0:.{digits}f}"  # no -0.0
 
 
-# Numbers to pixels
-# --------------------------------------------------------------------------------------
+# --- Numbers to pixels
 
 
 def _picture(title: str, caption: str, pixels: np.ndarray) -> Picture:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mpn.calibration import Calibration
-from mpn.detector import Detector
-from mpn.events import Event, events
-from mpn.insides import frames_around_each, look_inside
-from mpn.localisation import Box
-from mpn.report.content import EventRow, Inside, Trace
 from mpn.report.film import BUDGET, film_of, rows_to_show
+from mpn.report.model import EventRow, Inside, Trace
 from mpn.report.pictures import choose_rows, pictures_of
-from mpn.video import FrameSource
+from mpn.scoring.calibration import Calibration
+from mpn.scoring.detector import Detector
+from mpn.scoring.events import Event, events
+from mpn.scoring.inspection import frames_around_each, look_inside
+from mpn.scoring.regions import Box
+from mpn.video.sources import FrameSource
 
 MOST_INSIDES = 4  # frames whose insides a page shows
 FILM_FRAMES = 2 * BUDGET  # of all films of a page together

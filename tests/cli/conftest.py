@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mpn.cli import run
-from tests.small_model import write_model, write_tree
+from tests.helpers.small_model import write_model, write_tree
 
 
 @dataclass
@@ -58,11 +58,11 @@ def cli(
 
 @pytest.fixture(scope="session")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model file of `tests.small_model`; not to be changed."""
+    """The model file of `tests.helpers.small_model`; not to be changed."""
     return write_model(tmp_path_factory.mktemp("model") / "still.safetensors")
 
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data set of `tests.small_model`; not to be changed."""
+    """The data set of `tests.helpers.small_model`; not to be changed."""
     return write_tree(tmp_path_factory.mktemp("data") / "street")

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import mpn
-from mpn.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.cli import adapt
-from mpn.meta import target_names
+from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
+from mpn.model.parameters import target_names
 from tests.cli.conftest import Cli
-from tests.small_model import footage, write_footage, write_model, write_tree
+from tests.helpers.small_model import footage, write_footage, write_model, write_tree
 
 PLAIN = ("--precision", "float32", "--fps", "10")
 FEW = ("--shots", 3, *PLAIN)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mpn import camera
-from mpn.checkpoint import Checkpoint, save_checkpoint
+from mpn.adaptation import camera
+from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import Bomb, contents
-from tests.small_model import footage, still_network, write_footage, write_model
+from tests.helpers.small_model import footage, still_network, write_footage, write_model
 
 PLAIN = ("--precision", "float32", "--fps", "10")
 # One step of Adam, so small that it does no harm.
@@ -45,8 +45,7 @@ def made(cli: Cli, lobby: Path, tmp_path: Path) -> Path:
     return tmp_path / "cameras" / "a.camera.safetensors"
 
 
-# Footage
-# ---------------------------------------------------------------------------------------------
+# --- Footage
 
 
 def test_a_clip_shorter_than_a_window(cli: Cli, still: Path, tmp_path: Path) -> None:
@@ -105,13 +104,12 @@ def test_frames_smaller_than_the_network_needs(cli: Cli, still: Path, tmp_path: 
 def test_everything_anomalous(
     cli: Cli, still: Path, lobby: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpn.guard.LIMIT", -1e9)
+    monkeypatch.setattr("mpn.adaptation.outliers.LIMIT", -1e9)
     error = cli("adapt", lobby, "--checkpoint", still, *ADAM).error()
     assert "all of its 2 support windows look anomalous" in error and "--no-guard" in error
 
 
-# Models
-# ----------------------------------------------------------------------------------------------
+# --- Models
 
 
 def test_a_plain_model_with_the_method_of_a_meta_trained_one(
@@ -153,8 +151,7 @@ def test_too_many_numbers_for_a_camera_file(
     )
 
 
-# Camera files
-# ----------------------------------------------------------------------------------------
+# --- Camera files
 
 
 def test_a_camera_file_cut_in_half(cli: Cli, made: Path) -> None:
@@ -186,8 +183,7 @@ def test_a_base_that_is_another_model_or_cut_short(cli: Cli, made: Path) -> None
     assert cli("score", "clip", "--checkpoint", made, *PLAIN).code == 0
 
 
-# Writing
-# ---------------------------------------------------------------------------------------------
+# --- Writing
 
 
 def test_a_full_disk_keeps_what_was_there(
@@ -198,7 +194,7 @@ def test_a_full_disk_keeps_what_was_there(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("mpn.files.os.fsync", full)
+    monkeypatch.setattr("mpn.io.atomic.os.fsync", full)
     error = cli("adapt", lobby, "--checkpoint", "base.safetensors", "--out", made, *ADAM).error()
     assert "the disk is full" in error
     assert contents(tmp_path / "cameras") == before
@@ -244,8 +240,7 @@ def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path
     assert contents(tmp_path) == before
 
 
-# Wrong use
-# -------------------------------------------------------------------------------------------
+# --- Wrong use
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.small_model import footage, write_film, write_footage, write_model
+from tests.helpers.small_model import footage, write_film, write_footage, write_model
 
 TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
 PLAIN = ("--precision", "float32", "--fps", "10")
@@ -47,8 +47,7 @@ class Bomb:
         return os.mkdir, ("boom",)
 
 
-# Folders and videos
-# ----------------------------------------------------------------------------------
+# --- Folders and videos
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
@@ -144,7 +143,7 @@ def test_a_zero_byte_jpg_is_trained_around_on_request(
     # 30 frames, 4 of them held out: targets 4-14 and, after the bad frame 15, 20-25.
     clips = json.loads((tmp_path / "run" / "config.json").read_text())["clips"]
     assert [clip[:2] for clip in clips] == [["holed[0:26]", 26]]
-    from mpn.checkpoint import load_checkpoint
+    from mpn.model.checkpoint import load_checkpoint
 
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").training["windows"] == 11 + 6
 
@@ -197,8 +196,7 @@ def test_frames_smaller_than_the_network_needs(cli: Cli, still: Path, tmp_path: 
     assert "smaller than the network needs" in cli("train", "speck", "--size", "8x8").error()
 
 
-# Labels
-# ----------------------------------------------------------------------------------------------
+# --- Labels
 
 
 def test_labels_one_frame_short(cli: Cli, tree: Path, still: Path, tmp_path: Path) -> None:
@@ -239,8 +237,7 @@ def test_scores_that_do_not_fit(cli: Cli, tree: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-# Checkpoints
-# -----------------------------------------------------------------------------------------
+# --- Checkpoints
 
 
 def test_a_checkpoint_cut_in_half(cli: Cli, still: Path, tmp_path: Path) -> None:
@@ -320,8 +317,7 @@ def test_nothing_to_resume(cli: Cli, tree: Path) -> None:
     assert "nothing to resume: there is no run/state.pt" in error
 
 
-# Places to write to
-# ----------------------------------------------------------------------------------
+# --- Places to write to
 
 
 def test_a_file_in_the_way_of_the_results(
@@ -349,7 +345,7 @@ def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("mpn.files.os.fsync", full)
+    monkeypatch.setattr("mpn.io.atomic.os.fsync", full)
 
 
 def test_a_full_disk_while_training_keeps_the_earlier_state(

@@ -10,10 +10,10 @@ import pytest
 
 from mpn.cli import UsageError
 from mpn.cli.data import add_data, data_name, open_data, open_data_list, training_videos
+from mpn.datasets.demo.dataset import write_demo
 from mpn.datasets.layouts import DatasetTree, Video, recognise
-from mpn.datasets.synthetic import write_demo
 from mpn.errors import DataError
-from tests import trees
+from tests.helpers import trees
 
 
 def parsed(*arguments: object, several: bool = True) -> argparse.Namespace:

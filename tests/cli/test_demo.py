@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mpn.checkpoint import load_checkpoint
-from mpn.datasets.synthetic import write_demo
-from mpn.presets import PRESETS
+from mpn.datasets.demo.dataset import write_demo
+from mpn.model.checkpoint import load_checkpoint
+from mpn.model.config import PRESETS
 from tests.cli.conftest import Cli
 
 

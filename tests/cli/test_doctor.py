@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpn import doctor
+from mpn.doctor import diagnose
 from tests.cli.conftest import Cli
-from tests.small_model import footage, write_film, write_footage
-from tests.trees import write_csv
+from tests.helpers.small_model import footage, write_film, write_footage
+from tests.helpers.trees import write_csv
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_same_as_json(cli: Cli, recordings: Path) -> None:
     result = cli("doctor", "set", "--json")
     assert result.code == 0
     printed = json.loads(result.out)
-    assert printed == json.loads(json.dumps(doctor.diagnose("set", progress=False).to_dict()))
+    assert printed == json.loads(json.dumps(diagnose.diagnose("set", progress=False).to_dict()))
     assert [row["frames"] for row in printed["videos"]] == [30, 20]
     assert [finding["kind"] for finding in printed["findings"]][:2] == ["same-videos", "black"]
     assert set(printed["findings"][0]) == {"kind", "severity", "where", "what", "mend"}
@@ -116,13 +116,13 @@ def test_what_cannot_be_read_fails(cli: Cli, tmp_path: Path) -> None:
 def test_interrupted_it_prints_what_it_saw(
     cli: Cli, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = doctor.read_clip
+    inside = diagnose.read_clip
 
     def read(clip, **options) -> None:
         inside(clip, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "read_clip", read)
+    monkeypatch.setattr(diagnose, "read_clip", read)
     result = cli("doctor", "set")
     assert result.code == 130
     assert "interrupted: 1 of 2 videos read to the end; what follows is of 30 frames" in result.out

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mpn.detector import Detector
+from mpn.scoring.detector import Detector
 from tests.cli.conftest import Cli
-from tests.small_model import footage, write_footage
+from tests.helpers.small_model import footage, write_footage
 
 NAMES = ["01", "02", "03"]
 PLAIN = ("--precision", "float32")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mpn.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_checkpoint
-from mpn.meta import target_names
+from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_checkpoint
+from mpn.model.parameters import target_names
 from tests.cli.conftest import Cli
 
 TARGETS = ("encoder.block1.", "pseudo_head.")

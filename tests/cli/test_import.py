@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from mpn.checkpoint import load_checkpoint
-from tests.authors_classes import convAE, meta_trained, save, trained
+from mpn.model.checkpoint import load_checkpoint
 from tests.cli.conftest import Cli
-from tests.hostile_files import (
+from tests.helpers.authors_classes import convAE, meta_trained, save, trained
+from tests.helpers.hostile_files import (
     call,
     named,
     number,

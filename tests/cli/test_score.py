@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mpn.detector import Detector, Result
+from mpn.scoring.detector import Detector, Result
 from tests.cli.conftest import Cli, Outcome
-from tests.small_model import footage, write_film, write_footage, write_model
+from tests.helpers.small_model import footage, write_film, write_footage, write_model
 
 COLUMNS = ["frame", "time", "score", "raw", "error", "pseudo", "psnr_db", "compactness"]
 PLACE = ["top", "left", "height", "width"]

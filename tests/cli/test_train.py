@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import mpn
-from mpn.checkpoint import load_checkpoint, load_state
 from mpn.cli.train import chosen_preset, parser
+from mpn.model.checkpoint import load_checkpoint, load_state
 from tests.cli.conftest import Cli
-from tests.small_model import footage, write_footage
+from tests.helpers.small_model import footage, write_footage
 
 TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
 
@@ -83,7 +83,7 @@ def test_a_finished_run_that_is_resumed_ends_with_the_same_weights(
 def test_an_interrupted_run_goes_on_to_the_same_end(
     cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mpn.training import Training
+    from mpn.training.pretraining import Training
 
     assert cli("train", tree, *TINY, "--out", "alone").code == 0
     step = Training.train_step

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mpn.checkpoint import load_checkpoint
-from mpn.meta_training import MetaTraining
+from mpn.model.checkpoint import load_checkpoint
+from mpn.training.meta_training import MetaTraining
 from tests.cli.conftest import Cli
-from tests.small_model import footage, write_footage
+from tests.helpers.small_model import footage, write_footage
 
 TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
 META = ("--meta", "--meta-steps", "3", "--shots", "1,2", "--inner-steps", "2")
@@ -82,7 +82,7 @@ def test_interrupted_in_either_half_it_goes_on_to_the_same_end(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            "mpn.training.Training.train_step",
+            "mpn.training.pretraining.Training.train_step",
             lambda self, sample: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         assert cli("train", *arguments, "--out", "run").code == 130

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from mpn.datasets.episodes import EpisodeSampler, Item, SceneEpisodes
 from mpn.datasets.windows import WindowDataset, held_out, mirrored
 from mpn.errors import DataError
-from tests.datasets.numbered_clips import T, clip, numbered, shown
+from tests.helpers.numbered_clips import T, clip, numbered, shown
 
 
 def assert_apart(support, query, gap):
@@ -21,8 +21,7 @@ def assert_apart(support, query, gap):
     assert not near, near[:3]
 
 
-# Any labelled data
-# ------------------------------------------------------------------------------------
+# --- Any labelled data
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +163,7 @@ def test_a_class_that_only_some_orders_of_its_clips_can_cut_never_fails():
         assert {items[i].clip for i in episode.support[0]} <= {0, 2}
 
 
-# Scenes
-# -----------------------------------------------------------------------------------------------
+# --- Scenes
 
 
 SCENES = {

@@ -9,8 +9,8 @@ import scipy.io
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.errors import LabelError
-from tests import trees
-from tests.datasets.labelling import TOTAL, all_labels, assert_true, lengths_of, load, refused, rows
+from tests.helpers import trees
+from tests.helpers.labelling import TOTAL, all_labels, assert_true, lengths_of, load, refused, rows
 
 
 @pytest.fixture
@@ -18,8 +18,7 @@ def frames(tmp_path):
     return trees.frames(tmp_path / "avenue_like")
 
 
-# Every published form
-# --------------------------------------------------------------------------------
+# --- Every published form
 
 
 @pytest.mark.parametrize("form", ["rows", "columns", "cells"])
@@ -207,8 +206,7 @@ def test_a_csv_of_windows_spreadsheets_is_read(frames):
     assert_true(load(frames))
 
 
-# Which of several, and any given
-# ---------------------------------------------------------------------
+# --- Which of several, and any given
 
 
 def test_the_order_of_preference(tmp_path):
@@ -302,8 +300,7 @@ def test_other_mat_files_are_left_alone(frames):
     assert_true(load(frames))
 
 
-# Lengths
-# ---------------------------------------------------------------------------------------------
+# --- Lengths
 
 
 @pytest.mark.parametrize(

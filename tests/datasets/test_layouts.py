@@ -4,8 +4,8 @@ import pytest
 
 from mpn.datasets.layouts import LAYOUTS, recognise
 from mpn.errors import DataError
-from mpn.video import open_source
-from tests import trees
+from mpn.video.sources import open_source
+from tests.helpers import trees
 
 WRITERS = {
     "ucsd": trees.ucsd,
@@ -169,8 +169,7 @@ def test_hidden_files_are_no_videos(tmp_path):
     assert len(recognise(root).testing) == 3
 
 
-# Wrong input
-# -----------------------------------------------------------------------------------------
+# --- Wrong input
 
 
 def test_a_missing_folder_names_its_nearest_parent(tmp_path):

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from mpn.datasets.episodes import Shots, shots_of, spread
-from mpn.datasets.pseudo import PseudoOptions
+from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import Clip, WindowDataset
 from mpn.errors import DataError
-from tests.datasets.numbered_clips import T, numbered, shown
+from tests.helpers.numbered_clips import T, numbered, shown
 
 ALWAYS = PseudoOptions(
     speed_probability=1, object_probability=1, rectangle_size=(4, 12), object_size=(4, 10)
@@ -171,8 +171,7 @@ def test_no_windows_or_too_short_ones_are_an_error():
         Shots([np.zeros((8, 2, 2, 1), np.uint8), np.zeros((4, 2, 2, 1), np.uint8)], T)
 
 
-# Spread
-# -----------------------------------------------------------------------------------------------
+# --- Spread
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 100])

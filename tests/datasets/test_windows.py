@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mpn.datasets.layouts import Video
-from mpn.datasets.pseudo import PseudoOptions
+from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import (
     Clip,
     EpochBatches,
@@ -19,8 +19,8 @@ from mpn.datasets.windows import (
     to_float,
 )
 from mpn.errors import DataError, FrameError
-from mpn.video import BadFrame
-from tests import trees
+from mpn.video.sources import BadFrame
+from tests.helpers import trees
 
 ALWAYS = PseudoOptions(
     speed_probability=1, object_probability=1, rectangle_size=(4, 12), object_size=(4, 10)
@@ -60,8 +60,7 @@ def same(first, second):
     )
 
 
-# Windows
-# ---------------------------------------------------------------------------------------------
+# --- Windows
 
 
 def test_every_window_has_its_frames_in_order_and_the_true_next_one():
@@ -129,8 +128,7 @@ def test_the_float_range_and_the_order_of_channels():
     assert torch.allclose(target, torch.tensor(102 / 127.5 - 1), atol=1e-6)
 
 
-# Reading
-# ---------------------------------------------------------------------------------------------
+# --- Reading
 
 
 def videos(tmp_path, lengths=(9, 6)):
@@ -197,8 +195,7 @@ def test_unreadable_videos_are_left_out_unless_all_are(tmp_path):
         load_clips([Video("text", text, "yard")], trees.SIZE, False, skip_bad=True)
 
 
-# Held-out footage
-# ------------------------------------------------------------------------------------
+# --- Held-out footage
 
 
 def frame_numbers(clips):
@@ -237,8 +234,7 @@ def test_bad_frames_keep_their_place_in_the_parts():
     assert training[0].name == "clip[0:12]" and calibration[0].fps == 25.0
 
 
-# Order, epochs, workers, transforms
-# ------------------------------------------------------------------
+# --- Order, epochs, workers, transforms
 
 
 def test_the_order_is_a_seeded_permutation_that_changes_with_the_epoch():
@@ -336,8 +332,7 @@ def test_a_transform_that_works_in_place_leaves_the_clip_alone(channels):
     assert np.array_equal(clip.frames, before)
 
 
-# Mirror images
-# ---------------------------------------------------------------------------------------
+# --- Mirror images
 
 
 def test_mirror_images_are_exchanged_left_and_right_and_scenes_of_their_own():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mpn import metrics, protocols
+from mpn import metrics
 from mpn.errors import DataError, LabelError
 from mpn.evaluation.comparison import compare, format_comparison
+from mpn.scoring import protocols
 
 NAN = float("nan")
 LABELS = {f"{k:02d}": np.arange(60) // (10 + k) % 2 == 1 for k in range(8)}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpn.detector import Result, load
-from mpn.events import Event
+from mpn.api import load
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
-from mpn.localisation import Tracked
-from mpn.overlay import OverlayWriter
-from mpn.video import open_source
-from tests.small_model import FOOTAGE, footage, write_footage, write_model
+from mpn.scoring.detector import Result
+from mpn.scoring.events import Event
+from mpn.scoring.regions import Tracked
+from mpn.video.overlay import OverlayWriter
+from mpn.video.sources import open_source
+from tests.helpers.small_model import FOOTAGE, footage, write_footage, write_model
 
 SIZE = (240, 320)
 

@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 import pytest
 
-from mpn.detector import Detector, load
+from mpn.api import load
 from mpn.errors import DataError, MpnError
-from mpn.heat import read_heat
 from mpn.jobs import JobOptions, belongs_to, score_source
-from mpn.region_table import read_regions
-from mpn.scoring import Recipe
-from tests.small_model import footage, write_film, write_footage, write_model
+from mpn.scoring.detector import Detector
+from mpn.scoring.heat_file import read_heat
+from mpn.scoring.region_table import read_regions
+from mpn.scoring.scores import Recipe
+from tests.helpers.small_model import footage, write_film, write_footage, write_model
 
 OPTIONS = JobOptions(threshold=100.0, fps=10.0)
 GROWING = ("scores.csv", "clip_regions.csv", "heat.bin")  # of a job with a report

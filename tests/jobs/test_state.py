@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from mpn.events import Event
 from mpn.jobs.state import MOST_TRACKS, FoundEvent, JobState, SeenTrack, with_seen
-from mpn.localisation import Tracked
+from mpn.scoring.events import Event
+from mpn.scoring.regions import Tracked
 
 TRACK = SeenTrack(3, 20, 31, 7.25, (1, 2, 3, 4))
 EVENT = Event(20, 33, 2.0, 3.3, 24, 9.5, (1, 2, 3, 4))

@@ -1,5 +1,5 @@
-"""Alarms, found events and delays on timelines drawn by hand, and against `mpn.events` frame by
-frame."""
+"""Alarms, found events and delays on timelines drawn by hand, and against `mpn.scoring.events`
+frame by frame."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpn.errors import DataError, LabelError
-from mpn.events import events
 from mpn.metrics import operator_figures
 from mpn.metrics.operators import stretches
+from mpn.scoring.events import events
 
 FPS = 10  # a gap of 9 frames is closed, one of 10 is not
 

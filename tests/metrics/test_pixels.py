@@ -154,8 +154,7 @@ def test_a_grid_is_brought_to_the_size_of_the_mask() -> None:
     assert result["pixel_auc"] == pytest.approx(expected, abs=1e-12)
 
 
-# The UCSD criterion
-# -----------------------------------------------------------------------------------
+# --- The UCSD criterion
 
 
 def frame(values: list[float], marked: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -219,8 +218,7 @@ def test_pixel_level_criterion_is_its_definition_at_every_threshold(
     assert figures_of({"a": frames}, share)["pixel_level_auc"] == pytest.approx(area, abs=1e-12)
 
 
-# Intervals
-# --------------------------------------------------------------------------------------------
+# --- Intervals
 
 
 def test_the_interval_is_that_of_drawn_videos_put_together() -> None:
@@ -264,8 +262,7 @@ def test_one_video_has_no_interval() -> None:
     assert math.isnan(interval["high"])
 
 
-# Edges
-# ------------------------------------------------------------------------------------------------
+# --- Edges
 
 
 @pytest.mark.parametrize("value", [False, True])

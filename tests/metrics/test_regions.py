@@ -42,8 +42,7 @@ def areas(criteria: Criteria) -> tuple[float, float]:
     return round(criteria.rbdc, 9), round(criteria.tbdc, 9)
 
 
-# By hand
-# ----------------------------------------------------------------------------------------------
+# --- By hand
 
 
 def test_one_region_found_one_missed() -> None:
@@ -180,8 +179,7 @@ def test_no_truth_is_undefined_and_nothing_found_is_zero() -> None:
         assert math.isnan(result.rbdc)
 
 
-# Against a slow reading
-# -------------------------------------------------------------------------------
+# --- Against a slow reading
 
 
 def slow(
@@ -323,8 +321,7 @@ def test_pairs_compared_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert areas(region_and_track_criteria(truth, regions, 40)) == areas(whole)
 
 
-# Intervals
-# --------------------------------------------------------------------------------------------
+# --- Intervals
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -371,8 +368,7 @@ def test_one_video_has_no_interval() -> None:
     assert math.isnan(intervals.tbdc.low)
 
 
-# Wrong use
-# --------------------------------------------------------------------------------------------
+# --- Wrong use
 
 
 def test_wrong_regions_and_options_are_named() -> None:

@@ -99,8 +99,7 @@ def test_masks_of_0_and_255_count_and_other_arrays_do_not() -> None:
         regions_of_masks("v", [np.zeros((4, 4), bool), np.zeros((4, 4))])
 
 
-# Files
-# ------------------------------------------------------------------------------------------------
+# --- Files
 
 
 def test_published_tracks(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from mpn.report.page import write_report
-from tests.report import pages
+from tests.helpers import pages
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from tests.report import browser as chromium
+    from tests.helpers import browser as chromium
 
     with chromium.playwright.sync_playwright() as manager:
         running = manager.chromium.launch(
@@ -33,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    from tests.report.browser import View, complains
+    from tests.helpers.browser import View, complains
 
     contexts, views = [], []
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpn.report.content import Report, Trace
+from mpn.report.model import Report, Trace
 from mpn.report.page import write_report
-from tests.report import pages
-from tests.report.browser import COUNT, DISC, WARMTH, View, needs_chromium
+from tests.helpers import pages
+from tests.helpers.browser import COUNT, DISC, WARMTH, View, needs_chromium
 
 pytestmark = needs_chromium
 

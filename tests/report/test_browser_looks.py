@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.browser import COUNT, View, needs_chromium
+from tests.helpers.browser import COUNT, View, needs_chromium
 
 pytestmark = needs_chromium
 
@@ -67,8 +67,8 @@ CONTRASTS = r"""() => {
     const [high, low] = [light(text), light(ground)].sort((a, b) => b - a);
     const ratio = (high + 0.05) / (low + 0.05);
     const key = `${ink} on ${ground}`;
-    const text = element.textContent.trim().slice(0, 40);
-    const where = `${element.tagName}.${element.className}: ${text}`;
+    const said = element.textContent.trim().slice(0, 40);
+    const where = `${element.tagName}.${element.className}: ${said}`;
     if (!(key in found) || ratio < found[key][0]) found[key] = [ratio, where];
   }
   return Object.values(found);

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpn.errors import DataError
-from mpn.report.content import EventRow
 from mpn.report.film import (
     FilmWriter,
     film_of,
@@ -22,7 +21,8 @@ from mpn.report.film import (
     rows_to_show,
     write_film,
 )
-from tests.trees import frame, index_of, write_frames, write_video
+from mpn.report.model import EventRow
+from tests.helpers.trees import frame, index_of, write_frames, write_video
 
 SIZE = (240, 320)
 
@@ -42,8 +42,7 @@ def halves(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return picture[:middle].astype(int), picture[middle:].astype(int)
 
 
-# The file
-# -----------------------------------------------------------------------------------------------
+# --- The file
 
 
 def test_every_frame_above_its_heat(tmp_path: Path) -> None:
@@ -149,8 +148,7 @@ def test_what_fails_leaves_nothing_and_loses_nothing(tmp_path: Path) -> None:
         FilmWriter(tmp_path / "none" / "a.webm", fps=10, size=SIZE)
 
 
-# Of a source
-# --------------------------------------------------------------------------------------------
+# --- Of a source
 
 
 @pytest.fixture(params=["folder", "video"])
@@ -204,8 +202,7 @@ def test_rows_that_are_not_there(twenty: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "a.webm").exists()
 
 
-# Which rows
-# ---------------------------------------------------------------------------------------------
+# --- Which rows
 
 
 def test_all_that_there_are_or_events_whole_and_the_rest_thinned() -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from mpn.errors import DataError
 from mpn.metrics import Curve
-from mpn.report import page, words
-from mpn.report.content import EventRow, Film, Report, Table, Trace
-from tests.report import pages
+from mpn.report import page, view
+from mpn.report.model import EventRow, Film, Report, Table, Trace
+from tests.helpers import pages
 
 VOID = {"meta", "link", "input", "img", "br", "hr", "path", "circle", "rect"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u2028 <!--"
@@ -329,7 +329,7 @@ def test_precision_recall_points_are_turned_to_rise(tmp_path: Path) -> None:
 
 def test_the_matrix_says_what_a_live_camera_could_have_had() -> None:
     matrix = pages.matrix()
-    tables = words.matrix_tables(matrix)
+    tables = view.matrix_tables(matrix)
     # the others are undefined
     assert [table.key for table in tables] == ["micro_auc", "macro_auc", "equal_error_rate"]
     table = tables[0]
@@ -346,7 +346,7 @@ def test_the_list_of_videos_counts_and_ranks_by_hand() -> None:
     trace = Trace(
         "a", scores, 2.0, labels=[(2, 3), (4, 5)], events=[EventRow(4, 5, 4, 4.0)], threshold=3.5
     )
-    row = words.videos(Report("evaluate", "x", traces=[trace]))[0]
+    row = view.videos(Report("evaluate", "x", traces=[trace]))[0]
     # Anomalous 3 and 4 against normal 1 and 2: all four pairs in order.
     assert (row.frames, row.length, row.events, row.highest, row.auc) == (
         5,
@@ -356,7 +356,7 @@ def test_the_list_of_videos_counts_and_ranks_by_hand() -> None:
         "100.0",
     )
     assert str(row.spark).count("spark-label") == 2
-    assert words.videos(Report("score", "x", traces=[Trace("b", np.full(3, np.nan))]))[0][1:6] == (
+    assert view.videos(Report("score", "x", traces=[Trace("b", np.full(3, np.nan))]))[0][1:6] == (
         3,
         "-",
         0,
@@ -370,7 +370,7 @@ def test_the_list_of_videos_counts_and_ranks_by_hand() -> None:
     [(3.21, "3.2 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "-")],
 )
 def test_durations(seconds: float | None, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert view.duration(seconds) == text
 
 
 def test_the_chart_library_is_the_one_that_its_note_names() -> None:

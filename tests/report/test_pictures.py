@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mpn.insides import Insides
-from mpn.report.content import EventRow, Picture
+from mpn.report.model import EventRow, Picture
 from mpn.report.pictures import choose_rows, pictures_of
+from mpn.scoring.inspection import Insides
 
 H, W, M = 32, 48, 3
 HOT = (4, 9)  # of the unit's 16 x 24 positions
@@ -187,8 +187,7 @@ def test_prototypes_compared(insides: Insides) -> None:
     assert picture[2, 2, 3] == 0  # nothing behind it, so that it stands on any page
 
 
-# Which rows
-# ---------------------------------------------------------------------------------------------
+# --- Which rows
 
 SCORES = np.array([np.nan] * 4 + [3.0, 1.0, 9.0, 2.0, 0.5, 7.0, 8.0, 4.0])
 

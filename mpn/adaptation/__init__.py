@@ -1,0 +1,1 @@
+"""A model adapted to a new camera: meta-learning, and what `mpn adapt` does."""

@@ -1,0 +1,177 @@
+"""What a model makes of a camera's held-out frames: the before and after of an adaptation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mpn.adaptation.inner_loop import Adaptation, SceneLoss
+from mpn.adaptation.maml import Params
+from mpn.datasets.episodes import shots_of, spread
+from mpn.datasets.windows import Clip, Sample
+from mpn.scoring.events import events
+from mpn.scoring.protocols import exponential
+from mpn.scoring.scores import combine, part_names, score_frames
+
+if TYPE_CHECKING:
+    from mpn.scoring.detector import Detector
+
+# Held-out windows that the loss is taken on, and how many at a time.
+LOSS_WINDOWS, LOSS_BATCH = 64, 8
+
+# Raw parts of the score by name ("error", "pseudo", "psnr_db", "compactness"), float32 (frames,).
+Parts = Mapping[str, np.ndarray]
+
+
+class Figures(NamedTuple):
+    """What a model makes of the held-out frames.
+
+    psnr_db: mean PSNR of the prediction. loss: that of the adaptation, with the same made anomalies
+    for both models. threshold: in units of the model's own normal frames; extrapolated: beyond what
+    its normal footage can show; false_alarms: episodes above it; above: share of frames above it.
+    The last four are None for a model without normal scores.
+    """
+
+    psnr_db: float
+    loss: float
+    threshold: float | None = None
+    extrapolated: bool | None = None
+    false_alarms: int | None = None
+    above: float | None = None
+
+
+def runs(clip: Clip, without: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """The stretches (start, stop) of a clip without its unreadable frames and without the stretches
+    of `without`."""
+    free = np.ones(len(clip.frames) + 2, np.int8)
+    free[[0, -1]] = 0
+    for start, stop in [
+        *without,
+        *((bad.index, bad.index + 1) for bad in clip.bad if bad.index < len(clip.frames)),
+    ]:
+        free[start + 1 : stop + 1] = 0
+    edges = np.flatnonzero(np.diff(free))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2])]
+
+
+def score_clips(
+    detector: Detector, clips: Sequence[Clip], title: str
+) -> list[dict[str, np.ndarray]]:
+    """The raw parts of every frame of every clip.
+
+    NaN where there is no score: for the first T frames, and where a window shows a frame that could
+    not be read.
+    """
+    found = []
+    names = [*part_names(detector.network), "psnr_db", "compactness"]
+    total = sum(len(clip.frames) for clip in clips)
+    with tqdm(total=total, desc=title, unit="frame", disable=None, leave=False) as bar:
+        for clip in clips:
+            own = {name: np.full(len(clip.frames), np.nan, np.float32) for name in names}
+            for start, stop in runs(clip):
+                scored = score_frames(
+                    detector.network,
+                    clip.frames[start:stop],
+                    patch=detector.recipe.patch,
+                    bfloat16=detector.bfloat16,
+                )
+                for frame in scored:
+                    for name, value in frame.parts.items():
+                        own[name][start + frame.frame] = value
+                    bar.update()
+            found.append(own)
+    return found
+
+
+def held_out_losses(
+    detector: Detector, tensors: Params, footage: Sequence[Clip], settings: Adaptation
+) -> tuple[float, float]:
+    """The adaptation's loss on held-out footage by the detector's network, and by it with `tensors`
+    in their place.
+
+    Both on the same windows, evenly spread, with the same made anomalies, of nothing but these
+    frames.
+    """
+    network, window = detector.network, detector.preset.window
+    count = min(LOSS_WINDOWS, sum(len(clip.frames) - window for clip in footage))
+    shots = shots_of(footage, spread(footage, count, window), window)
+    loss = SceneLoss(network, list(tensors), bfloat16=detector.bfloat16, without=settings.without)
+    pseudo = network.preset.pseudo_head and "pseudo" not in settings.without
+    frames, tampered = shots.draw(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
+    own = dict(network.named_parameters())
+    before = after = 0.0
+    with torch.no_grad():
+        for first in range(0, count, LOSS_BATCH):
+            batch = Sample(frames[first : first + LOSS_BATCH], tampered[first : first + LOSS_BATCH])
+            prepared, share = loss.prepare(batch), len(batch.frames) / count
+            before += share * float(loss({name: own[name] for name in tensors}, prepared))
+            after += share * float(loss(tensors, prepared))
+    return before, after
+
+
+def figures(
+    detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
+) -> Figures:
+    """What a detector, calibrated on other footage, makes of held-out stretches at `rate` false
+    alarms an hour."""
+    psnr = float(np.mean(np.concatenate([own["psnr_db"] for own in parts])))
+    calibration = detector.calibration(fps)
+    if calibration is None:
+        return Figures(psnr, loss)
+    threshold = calibration.threshold(rate)
+    episodes, above, count = _alarms(detector, threshold.value, parts, fps)
+    return Figures(psnr, loss, threshold.value, threshold.extrapolated, episodes, above / count)
+
+
+def crossed_figures(
+    detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
+) -> Figures:
+    """The same for a detector that is calibrated on these very stretches.
+
+    Its threshold is that of all of them; false alarms are counted in the later half with what the
+    earlier half is calibrated to, and the reverse.
+    """
+    plain = figures(detector, parts, loss, fps, rate)
+    halves = _halves(parts)
+    episodes = above = count = 0
+    for fitted_on, judged in (halves, halves[::-1]):
+        normal = {name: [own[name] for own in fitted_on] for name in detector.weights}
+        fitted = detector.sibling(replace(detector.checkpoint, normal=normal))
+        found = _alarms(fitted, fitted.calibration(fps).threshold(rate).value, judged, fps)
+        episodes, above, count = episodes + found[0], above + found[1], count + found[2]
+    return plain._replace(false_alarms=episodes, above=above / count)
+
+
+def _alarms(
+    detector: Detector, threshold: float, parts: Sequence[Parts], fps: float
+) -> tuple[int, int, int]:
+    """Episodes (PROTOCOL section 2) and frames above a threshold, and frames in all."""
+    episodes = above = count = 0
+    for own in parts:
+        score = exponential(
+            combine(own, detector.weights, detector.normal), detector.recipe.smoothing
+        )
+        episodes += len(events(score, threshold, fps, min_frames=1))
+        above += int((score > threshold).sum())
+        count += len(score)
+    return episodes, above, count
+
+
+def _halves(parts: Sequence[Parts]) -> tuple[list[Parts], list[Parts]]:
+    """The earlier and the later half of the frames; the stretch in the middle is cut."""
+    left = sum(len(own["error"]) for own in parts) // 2
+    earlier, later = [], []
+    for own in parts:
+        length = len(own["error"])
+        cut = min(max(left, 0), length)
+        left -= length
+        if cut:
+            earlier.append({name: values[:cut] for name, values in own.items()})
+        if cut < length:
+            later.append({name: values[cut:] for name, values in own.items()})
+    return earlier, later

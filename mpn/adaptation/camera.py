@@ -1,0 +1,387 @@
+"""A model and normal footage of one camera in, the model adapted to that camera out: what
+`mpn adapt` does.
+
+K windows, spread over the footage, are adapted on; the guard leaves those out that look anomalous
+beside the rest. *Held out* is every frame that no support window shows, as input or as target. (The
+frames before a support window lend it material for speed-ups, which are learned as what is not
+normal, and are held out all the same.) Held-out frames come in stretches between the support
+windows, and a frame is scored where its whole window lies in its stretch. On these frames alone
+before and after are compared and the camera's thresholds are set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from mpn.adaptation import outliers
+from mpn.adaptation.before_after import (
+    Figures,
+    crossed_figures,
+    figures,
+    held_out_losses,
+    runs,
+    score_clips,
+)
+from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
+from mpn.adaptation.maml import Params
+from mpn.datasets.episodes import Shots, shots_of, spread
+from mpn.datasets.layouts import Video
+from mpn.datasets.windows import Clip, load_clips
+from mpn.errors import AdaptationError, DataError, MpnError
+from mpn.model.checkpoint import CAMERA_BYTES, Checkpoint
+from mpn.model.parameters import target_names
+from mpn.scoring.detector import Detector, check_size_of
+from mpn.scoring.scores import combine, part_names
+from mpn.video.paths import folder_name
+from mpn.video.sources import find_sources, open_source
+
+# Where neither the footage nor the model knows its frame rate; the report says when.
+USUAL_RATE = 25.0
+# Held-out frames with a score; fewer say nothing of what is normal.
+FEWEST_HELD_OUT = 50
+# So many are kept for the camera's thresholds, or as many as a camera file has room for beside
+# `RESERVED_BYTES`.
+NORMAL_FRAMES, RESERVED_BYTES = 100_000, 60_000
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """How a model is adapted to a camera.
+
+    Attributes:
+        shots: K, support windows.
+        adaptation: method, steps and so on.
+        false_alarms_per_hour: the rate that the report's thresholds are for.
+        guard: leave out what looks anomalous beside the rest of the footage.
+        force: give the adapted model even where its loss on held-out frames has risen.
+        standalone: it will be written as a whole model, of any size.
+    """
+
+    shots: int = 10
+    # Adam finds more than the released model's learned step sizes on all footage looked at
+    # (README).
+    adaptation: Adaptation = field(default_factory=lambda: Adaptation("adam"))
+    false_alarms_per_hour: float = 1.0
+    guard: bool = True
+    force: bool = False
+    standalone: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done and what came of it. Frames count from 0 in each clip, clips from 0.
+
+    Attributes:
+        source: as it was given. clips: names. frames: of each clip. fps, fps_from: the frame rate,
+            and whether it is the footage's ("footage"), that of the model's training ("model") or
+            assumed ("assumed").
+        windows: (clip, target frame) of the windows adapted on. left_out: those that the guard left
+            out.
+        excluded: (clip, first, end) of stretches that the guard kept out of the calibration.
+        held_out: number of held-out frames with a score.
+        before, after: base and adapted model on these. After's false alarms are counted on one half
+            of them with the threshold from the other, both ways.
+        options: shots, method, steps and so on, as they were used.
+    """
+
+    source: str
+    clips: list[str]
+    frames: list[int]
+    fps: float
+    fps_from: str
+    windows: list[tuple[int, int]]
+    left_out: list[outliers.LeftOut]
+    excluded: list[outliers.Stretch]
+    held_out: int
+    before: Figures
+    after: Figures
+    options: dict[str, Any]
+
+    @property
+    def worse(self) -> bool:
+        """Whether the loss on held-out frames has risen, or is no number any more."""
+        return not self.after.loss <= self.before.loss
+
+    @property
+    def hours(self) -> float:
+        """Length of the held-out footage."""
+        return self.held_out / self.fps / 3600
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        own |= {"before": self.before._asdict(), "after": self.after._asdict()}
+        return own | {"left_out": [entry._asdict() for entry in self.left_out]}
+
+
+class _Plan(NamedTuple):
+    """What is adapted on, and what is held out."""
+
+    windows: list[tuple[int, int]]
+    left_out: list[outliers.LeftOut]
+    excluded: list[outliers.Stretch]
+    shots: Shots
+    held_out: list[outliers.Stretch]
+
+
+def adapt_camera(
+    detector: Detector,
+    source: str | Path,
+    options: CameraOptions | None = None,
+    *,
+    fps: float | None = None,
+    skip_bad: bool = False,
+) -> tuple[Checkpoint, Report]:
+    """Adapts a detector's model to a camera; the detector itself is left as it is.
+
+    Args:
+        source: normal footage of the camera: a video, a folder of frames, or a folder of several of
+            either.
+        fps: frames per second, instead of what the source says.
+        skip_bad: go on without frames that cannot be read.
+
+    Returns:
+        The adapted model with the camera's calibration, for
+        `mpn.adaptation.camera_file.write_camera`, and the report.
+
+    Raises:
+        DataError: footage that cannot be read, or too little of it, with numbers. AdaptationError:
+            the loss on held-out frames has risen. MpnError: "meta" with a model that was not
+            meta-trained, a model that is a camera's already, or more adapted numbers than a camera
+            file has room for.
+    """
+    options = options or CameraOptions()
+    base, window = detector.checkpoint, detector.preset.window
+    if base.camera:
+        raise MpnError(
+            f"{base.path or 'this model'} is adapted to a camera already: adapt its base, "
+            f"{base.camera['base']['path']}"
+        )
+    settings = options.adaptation.filled(base)
+    room = _room(detector, settings, options)
+    clips = read_footage(detector, source, fps, skip_bad)
+    # finds too little footage before the work begins
+    chosen = _spread(source, clips, options.shots, window)
+    rate, rate_from = _frame_rate(clips, base)
+    parts = score_clips(detector, clips, "scoring")
+    plan = _plan(source, clips, parts, chosen, detector, options, room)
+    tensors = _adapted(source, detector, plan.shots, settings)
+    adapted, before, after = _judged(detector, tensors, clips, parts, plan, settings, rate, options)
+    report = Report(
+        source=str(source),
+        clips=[clip.name for clip in clips],
+        frames=[len(clip.frames) for clip in clips],
+        fps=rate,
+        fps_from=rate_from,
+        windows=plan.windows,
+        left_out=plan.left_out,
+        excluded=plan.excluded,
+        held_out=sum(stop - start - window for _, start, stop in plan.held_out),
+        before=before,
+        after=after,
+        options=asdict(settings)
+        | {name: getattr(options, name) for name in ("shots", "guard", "false_alarms_per_hour")},
+    )
+    if not options.force:
+        _refuse_worse(report)
+    adapted.camera = {
+        "base": {"path": str(base.path or ""), "sha256": base.sha256},
+        "tensors": sorted(tensors),
+        "adapted_on": report.to_dict(),
+    }
+    return adapted, report
+
+
+def _refuse_worse(report: Report) -> None:
+    if report.worse:
+        raise AdaptationError(
+            f"{report.source}: on its held-out frames the loss is {report.after.loss:.5f} after "
+            f"adaptation and was {report.before.loss:.5f} before, so nothing is kept: give more "
+            "shots or other footage, or keep it all the same (--force)"
+        )
+
+
+def _spread(
+    source: str | Path, clips: Sequence[Clip], shots: int, window: int
+) -> list[tuple[int, int]]:
+    try:
+        return spread(clips, shots, window)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _adapted(source: str | Path, detector: Detector, shots: Shots, settings: Adaptation) -> Params:
+    tensors = adapt_network(detector.checkpoint, shots, settings, bfloat16=detector.bfloat16)
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise AdaptationError(
+            f"{source}: adaptation gave numbers that are not finite, so nothing is kept: take "
+            "fewer steps (--steps) or a lower --learning-rate"
+        )
+    return tensors
+
+
+def _judged(
+    detector: Detector,
+    tensors: Params,
+    clips: Sequence[Clip],
+    parts: Sequence[Mapping[str, np.ndarray]],
+    plan: _Plan,
+    settings: Adaptation,
+    fps: float,
+    options: CameraOptions,
+) -> tuple[Checkpoint, Figures, Figures]:
+    """The adapted model, calibrated on what is held out; figures there before and after."""
+    window, rate = detector.preset.window, options.false_alarms_per_hour
+    footage = [
+        replace(clips[clip], frames=clips[clip].frames[start:stop], bad=[])
+        for clip, start, stop in plan.held_out
+    ]
+    before = [
+        {name: values[start + window : stop] for name, values in parts[clip].items()}
+        for clip, start, stop in plan.held_out
+    ]
+    losses = held_out_losses(detector, tensors, footage, settings)
+    adapted = replace(
+        adapted_checkpoint(detector.checkpoint, tensors),
+        fps=fps,
+        recipe=asdict(detector.recipe),
+        sha256="",
+        path=None,
+    )
+    scored = score_clips(detector.sibling(adapted), footage, "calibrating")
+    after = [{name: values[window:] for name, values in own.items()} for own in scored]
+    # Rounded as a camera file keeps them, so that a threshold is the same before it is written and
+    # after.
+    adapted.normal = {
+        name: [own[name].astype(np.float16).astype(np.float32) for own in after]
+        for name in part_names(detector.network)
+    }
+    return (
+        adapted,
+        figures(detector, before, losses[0], fps, rate),
+        crossed_figures(detector.sibling(adapted), after, losses[1], fps, rate),
+    )
+
+
+def read_footage(
+    detector: Detector, source: str | Path, fps: float | None, skip_bad: bool
+) -> list[Clip]:
+    """The frames of a video, of a folder of frames, or of all of either in a folder, fitted to the
+    network.
+
+    Raises:
+        DataError, FrameError: naming what is missing or cannot be read. SizeError: frames too small
+            for the network.
+    """
+    name, preset = folder_name(Path(source)), detector.preset
+    videos = [Video(folder_name(path), path, name) for path in find_sources(source)]
+    for video in videos:
+        # which are then left out, and logged, below
+        with contextlib.suppress(*[DataError] * skip_bad):
+            check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), preset)
+    return load_clips(videos, preset.size, preset.grey, skip_bad=skip_bad, fps=fps)
+
+
+def _frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:
+    """Frames per second, and where that is known from (see `Report`)."""
+    rates = {clip.fps for clip in clips if clip.fps}
+    if rates:
+        return float(np.median(sorted(rates))), "footage"
+    return (base.fps, "model") if base.fps else (USUAL_RATE, "assumed")
+
+
+def _room(detector: Detector, settings: Adaptation, options: CameraOptions) -> int:
+    """How many normal frames the result has room for. Raises MpnError for more numbers than a
+    camera file takes."""
+    own = dict(detector.network.named_parameters())
+    numbers = sum(own[name].numel() for name in target_names(detector.network, settings.targets))
+    if options.standalone:
+        return NORMAL_FRAMES
+    left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * len(part_names(detector.network)))
+    if left < FEWEST_HELD_OUT:
+        raise MpnError(
+            f"{', '.join(settings.targets)} are {numbers:,} numbers, {4 * numbers / 1e6:.2f} MB, "
+            f"and a camera file has less than {CAMERA_BYTES / 1e6:g}: adapt fewer (--method adam "
+            "--targets first), or write a whole  model (--standalone)"
+        )
+    return min(left, NORMAL_FRAMES)
+
+
+def _deviations(detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+    """By how much each frame stands out (`guard.deviations`).
+
+    Parts are in units of their deviation within clips of the model's normal footage: between the
+    scenes that it was trained on they differ by more than any anomaly does. Without such footage,
+    of their deviation in this one.
+    """
+    weights, normal = detector.weights, detector.checkpoint.normal
+    clips = zip(*(normal.get(name, []) for name in weights))
+    known = [dict(zip(weights, own)) for own in clips if len(own[0]) > 1]
+    units = {}
+    for name in weights:
+        variances = [np.nanvar(own[name]) for own in known or parts if np.isfinite(own[name]).any()]
+        units[name] = (0.0, float(np.sqrt(np.mean(variances))) or 1.0)
+    scores, ordinary = (
+        [combine(own, weights, units) for own in footage] for footage in (parts, known)
+    )
+    return outliers.deviations(scores, ordinary or None)
+
+
+def _plan(
+    source: str | Path,
+    clips: Sequence[Clip],
+    parts: Sequence[Mapping[str, np.ndarray]],
+    windows: list[tuple[int, int]],
+    detector: Detector,
+    options: CameraOptions,
+    room: int,
+) -> _Plan:
+    """What of the spread windows is adapted on, and what is held out; raises as `adapt_camera`
+    says."""
+    window = detector.preset.window
+    left_out: list[outliers.LeftOut] = []
+    excluded: list[outliers.Stretch] = []
+    if options.guard:
+        far = _deviations(detector, parts)
+        windows, left_out = outliers.choose(windows, far, window)
+        excluded = outliers.standing_out(far)
+    if not windows:
+        raise AdaptationError(
+            f"{source}: all of its {len(left_out)} support windows look anomalous beside the rest "
+            "of the footage: give other footage, or take it as it is (--no-guard)"
+        )
+    seen = [outliers.Stretch(clip, target - window, target + 1) for clip, target in windows]
+    held_out = [
+        outliers.Stretch(number, start, stop)
+        for number, clip in enumerate(clips)
+        for start, stop in runs(
+            clip, [(s.start, s.stop) for s in [*seen, *excluded] if s.clip == number]
+        )
+        if stop - start > window
+    ]
+    count = sum(stretch.stop - stretch.start - window for stretch in held_out)
+    if count < FEWEST_HELD_OUT:
+        frames = sum(len(clip.frames) for clip in clips)
+        raise DataError(
+            f"{source}: of its {frames} frames {len(windows)} "
+            f"shots{' and the guard' * bool(excluded)} leave {count} to calibrate on, and it takes "
+            f"{FEWEST_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
+        )
+    if count > room:  # the first part of each
+        held_out = [
+            stretch._replace(
+                stop=stretch.start
+                + window
+                + (stretch.stop - stretch.start - window) * room // count
+            )
+            for stretch in held_out
+        ]
+        held_out = [stretch for stretch in held_out if stretch.stop - stretch.start > window]
+    return _Plan(windows, left_out, excluded, shots_of(clips, windows, window), held_out)

@@ -1,0 +1,133 @@
+"""Camera files in their places: written, kept as versions when a newer one comes, and taken
+back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mpn.errors import CheckpointError, MpnError
+from mpn.io.atomic import write_atomically
+from mpn.model.checkpoint import (
+    CAMERA_SUFFIX,
+    Checkpoint,
+    load_checkpoint,
+    save_camera,
+    save_checkpoint,
+)
+
+
+def write_camera(
+    path: str | Path, checkpoint: Checkpoint, *, standalone: bool = False
+) -> Path | None:
+    """Writes what `adapt_camera` gave, or a camera file that was read; an earlier file there stays
+    as a version.
+
+    Args:
+        path: NAME.camera.safetensors; its versions are NAME.v1.camera.safetensors and on, the
+            highest the newest.
+        standalone: a whole model instead, which needs no base; any name ending in .safetensors.
+
+    Returns:
+        Where the earlier file is kept, or None if there was none.
+
+    Raises:
+        MpnError: it cannot be written, has another name, is too large, or would take the base's
+            place; what was there is then there still.
+    """
+    path = Path(path)
+    own = checkpoint.camera
+    if own is None:
+        raise MpnError(f"{path} is not written: this model was not adapted to a camera")
+    wanted = ".safetensors" if standalone else CAMERA_SUFFIX
+    if not path.name.endswith(wanted) or path.name == wanted:
+        raise MpnError(
+            f"{path}: the name of a {'model' if standalone else 'camera file'} ends in {wanted}"
+        )
+    base = Path(own["base"]["path"])
+    if not standalone and not own["base"]["path"]:
+        raise MpnError(
+            f"{path} is not written: its model was not read from a file, which a camera "
+            "file refers to"
+        )
+    if own["base"]["path"] and path.resolve() == base.resolve():
+        raise MpnError(f"{path} is the model that was adapted: give the result another name")
+    kept = _keep(path, "v") if path.is_file() else None
+    try:
+        if standalone:
+            training = checkpoint.training | {"base": own["base"], "adapted_on": own["adapted_on"]}
+            # The step sizes were learned for the base's weights, not for these.
+            save_checkpoint(path, replace(checkpoint, training=training, meta=None))
+        else:
+            tensors = checkpoint.network.state_dict()
+            save_camera(
+                path,
+                base,
+                own["base"]["sha256"],
+                {name: tensors[name] for name in own["tensors"]},
+                checkpoint.normal,
+                checkpoint.fps,
+                checkpoint.recipe,
+                own["adapted_on"],
+            )
+    except BaseException:
+        if kept:  # a copy of what is there still
+            kept.unlink(missing_ok=True)
+        raise
+    return kept
+
+
+def rollback(path: str | Path) -> tuple[Path, Path | None]:
+    """Puts the newest version of a camera file (or model) back in its place.
+
+    What was there is kept beside it, as NAME.replaced1.camera.safetensors and on.
+
+    Returns:
+        The version that was restored (its file is `path` now), and where the replaced file is kept
+        (None if `path` was missing).
+
+    Raises:
+        MpnError: there is no version, or the newest is not whole; nothing is changed then.
+    """
+    path = Path(path)
+    versions = _numbered(path, "v")
+    if not versions:
+        raise MpnError(
+            f"{path} has no earlier version to go back to (it would be {_name(path, 'v', 1)})"
+        )
+    newest = versions[max(versions)]
+    try:
+        load_checkpoint(newest)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path} is left as it is, its version {newest.name} cannot be used: {error}"
+        ) from error
+    replaced = _keep(path, "replaced") if path.is_file() else None
+    try:
+        newest.replace(path)
+    except OSError as error:
+        raise MpnError(f"cannot move {newest} to {path}: {error.strerror}") from error
+    return newest, replaced
+
+
+def _name(path: Path, word: str, number: int) -> str:
+    suffix = CAMERA_SUFFIX if path.name.endswith(CAMERA_SUFFIX) else path.suffix
+    return f"{path.name.removesuffix(suffix)}.{word}{number}{suffix}"
+
+
+def _numbered(path: Path, word: str) -> dict[int, Path]:
+    """The files beside `path` that are called NAME.WORD1 and on, by number."""
+    start, end = _name(path, word, 0).rsplit(f".{word}0", 1)
+    found = {}
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        number = other.name.removeprefix(f"{start}.{word}").removesuffix(end)
+        if number.isascii() and number.isdigit() and other.name == _name(path, word, int(number)):
+            found[int(number)] = other
+    return found
+
+
+def _keep(path: Path, word: str) -> Path:
+    """Copies a file to its next number."""
+    copy = path.parent / _name(path, word, max(_numbered(path, word), default=0) + 1)
+    write_atomically(copy, path.read_bytes())
+    return copy

@@ -1,0 +1,255 @@
+"""A network and a handful of windows of one camera in, its adapted parameters out.
+
+The inner loss is the network's own: prediction, compactness, diversity, and with the pseudo-anomaly
+head pseudo-anomalies made from the support windows themselves. What normal motion and size are in
+front of a camera is carried by these; the prediction error alone has little to adapt
+(benchmarks/results/adaptation_choices.md).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from mpn.adaptation.maml import Params, adapt, fine_tune
+from mpn.datasets.episodes import Shots
+from mpn.datasets.windows import Sample, to_float
+from mpn.errors import MpnError
+from mpn.model.checkpoint import Checkpoint
+from mpn.model.losses import loss_terms, ranking_loss, total_loss
+from mpn.model.network import Network
+from mpn.model.parameters import target_names
+
+# Named sets of target parameters: beginnings of parameters' names.
+TARGETS: dict[str, tuple[str, ...]] = {
+    "paper": ("prototype.heads.", "head."),
+    "early": ("encoder.block1.", "encoder.block2.", "pseudo_head."),
+    "first": ("encoder.block1.", "pseudo_head."),
+    "last": ("prototype.", "head.", "pseudo_head."),
+    "biases": ("*.bias",),
+    "all": ("encoder.", "decoder.", "prototype.", "head.", "pseudo_head."),
+}
+# What lies behind the decoder: where only these are adapted, encoder and decoder run once.
+BEHIND_THE_DECODER = ("prototype.", "head.", "pseudo_head.")
+DEFAULT_TARGETS = "early"
+# Plain Adam, where there are no learned step sizes, and for comparison with them (PROTOCOL section
+# 4).
+FINE_TUNING_STEPS, FINE_TUNING_RATE = 100, 5e-4
+
+
+class SceneBatch(NamedTuple):
+    """A `Sample` on the network's device as it takes it; `decoded` where encoder and decoder need
+    not run again; `ranking` is the weight of `mpn.model.losses.ranking_loss` on it."""
+
+    window: Tensor
+    target: Tensor
+    tampered: Tensor
+    decoded: tuple[Tensor, Tensor] | None
+    ranking: float = 0.0
+
+
+class SceneLoss:
+    """The loss of a network on windows of one camera, as a function of its target parameters: a
+    `loss_fn` of `mpn.adaptation.maml`. The network itself is never changed.
+
+    Args:
+        network: gives the preset and every parameter that is not adapted.
+        names: the parameters that are adapted.
+        bfloat16: run the network in bfloat16 autocast.
+        without: names of loss terms to leave out ("pseudo", "compactness", ...).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        names: Sequence[str],
+        *,
+        bfloat16: bool = False,
+        without: Sequence[str] = (),
+    ) -> None:
+        self.network, self.bfloat16, self.without = network, bfloat16, tuple(without)
+        self.frozen = {name: p for name, p in network.named_parameters() if name not in set(names)}
+        before = [
+            n
+            for n, p in self.frozen.items()
+            if p.requires_grad and not n.startswith(BEHIND_THE_DECODER)
+        ]
+        # Neither adapted nor learned by an outer loop.
+        self.decode_once = all(name.startswith(BEHIND_THE_DECODER) for name in names) and not before
+        self.device = next(network.parameters()).device
+
+    def prepare(self, sample: Sample) -> SceneBatch:
+        """A batch of windows for this loss: uint8 frames (B, T + 1, C, H, W), bool tampered (B, H,
+        W)."""
+        window, target = to_float(sample.frames.to(self.device))
+        window = window.contiguous(memory_format=torch.channels_last)
+        decoded = None
+        if self.decode_once:
+            with torch.no_grad(), self._precision():
+                decoded = self.network.decode(window)
+        return SceneBatch(window, target, sample.tampered.to(self.device), decoded)
+
+    def __call__(self, params: Mapping[str, Tensor], batch: SceneBatch) -> Tensor:
+        """The weighted sum of the loss terms, a scalar."""
+        terms = self.terms(params, batch)
+        kept = {
+            name: term for name, term in terms.items() if name not in (*self.without, "ranking")
+        }
+        total = total_loss(kept, self.network.preset)
+        return total + batch.ranking * terms["ranking"] if "ranking" in terms else total
+
+    def terms(self, params: Mapping[str, Tensor], batch: SceneBatch) -> dict[str, Tensor]:
+        """Every loss term by name, unweighted; "ranking" where the batch gives it a weight."""
+        with self._precision():
+            output = functional_call(
+                self.network,
+                {**self.frozen, **params},
+                (batch.window,),
+                {"decoded": batch.decoded},
+                strict=True,
+            )
+        terms = loss_terms(output, batch.target, batch.tampered)
+        if batch.ranking and "pseudo" in terms:
+            terms["ranking"] = ranking_loss(output.pseudo_logits, batch.tampered)
+        return terms
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a network is adapted.
+
+    Attributes:
+        method: "meta", gradient steps with the learned step sizes of a meta-trained checkpoint; or
+            "adam".
+        steps: how many; None for what the checkpoint was meta-trained with, or 100 of Adam.
+        learning_rate: of Adam.
+        batch: windows of a step: the support windows in turn, each time with other
+            pseudo-anomalies; None for what the checkpoint was meta-trained with.
+        seed: of the order and of the pseudo-anomalies.
+        targets: for "adam", which parameters, by name; None for those that the checkpoint was
+            meta-trained for, or `DEFAULT_TARGETS`.
+        without: loss terms to leave out.
+    """
+
+    method: str = "meta"
+    steps: int | None = None
+    learning_rate: float = FINE_TUNING_RATE
+    batch: int | None = None
+    seed: int = 0
+    targets: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in ("meta", "adam"):
+            raise MpnError(f"adaptation by {self.method!r}: meta or adam was expected")
+        if (self.steps or 1) < 1 or (self.batch or 1) < 1 or self.learning_rate <= 0:
+            raise MpnError(
+                f"{self}: steps and batch from 1 up and a learning rate above 0 were expected"
+            )
+
+    def filled(self, checkpoint: Checkpoint) -> Adaptation:
+        """With every None in its place. Raises MpnError where the checkpoint was not meta-trained
+        and has to be."""
+        meta = checkpoint.meta
+        if self.method == "meta" and meta is None:
+            raise MpnError(
+                "this model was not meta-trained and has no learned step sizes: adapt it by plain "
+                "Adam (--method adam), or give another --checkpoint"
+            )
+        if (
+            self.method == "meta"
+            and self.targets is not None
+            and tuple(self.targets) != meta.targets
+        ):
+            raise MpnError(
+                f"the step sizes were learned for {', '.join(meta.targets)}: name no other "
+                "targets, or adapt by adam"
+            )
+        learned = meta.steps if meta else FINE_TUNING_STEPS
+        return replace(
+            self,
+            steps=self.steps or (learned if self.method == "meta" else FINE_TUNING_STEPS),
+            batch=self.batch or (meta.batch if meta else 8),
+            targets=tuple(
+                self.targets or (meta.targets if meta else default_targets(checkpoint.network))
+            ),
+        )
+
+
+def default_targets(network: Network) -> tuple[str, ...]:
+    """The names of `DEFAULT_TARGETS` that the network has (one may have no pseudo-anomaly head)."""
+    tops = tuple(name for name, _ in network.named_parameters())
+    return tuple(
+        target
+        for target in TARGETS[DEFAULT_TARGETS]
+        if any(name.startswith(target) for name in tops)
+    )
+
+
+def adapt_network(
+    checkpoint: Checkpoint,
+    shots: Shots,
+    options: Adaptation | None = None,
+    *,
+    bfloat16: bool = False,
+) -> Params:
+    """The target parameters after adaptation on support windows; the checkpoint's network is left
+    as it is.
+
+    Raises:
+        MpnError: "meta" with a checkpoint that was not meta-trained, or targets that it does not
+            have.
+    """
+    options = (options or Adaptation()).filled(checkpoint)
+    network = checkpoint.network
+    names = target_names(network, options.targets)
+    loss = SceneLoss(network, names, bfloat16=bfloat16, without=options.without)
+    own = dict(network.named_parameters())
+    params = {name: own[name].detach() for name in names}
+    torch.set_flush_denormal(True)
+    batches = support_batches(loss, shots, options, np.random.default_rng(options.seed))
+    if options.method == "adam":
+        return fine_tune(loss, params, batches, learning_rate=options.learning_rate)
+    sizes = {name: size.to(loss.device) for name, size in checkpoint.meta.step_sizes.items()}
+    with torch.no_grad():  # nothing is learned from this: no graph over the steps
+        for batch in batches:
+            params = adapt(
+                loss,
+                params,
+                batch,
+                step_sizes=sizes,
+                second_order=False,
+                clip_norm=checkpoint.meta.clip_norm,
+            )
+    return params
+
+
+def support_batches(
+    loss: SceneLoss, shots: Shots, options: Adaptation, generator: np.random.Generator
+) -> Iterator[SceneBatch]:
+    """One batch a step, each with pseudo-anomalies of its own draw (none if the network has no head
+    for them)."""
+    pseudo = loss.network.preset.pseudo_head and "pseudo" not in options.without
+    for _ in range(options.steps):
+        yield loss.prepare(shots.draw(options.batch, generator, pseudo=pseudo))
+
+
+def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """The checkpoint with a copy of its network that has these tensors; the rest, calibration too,
+    is still the base's."""
+    network = copy.deepcopy(checkpoint.network)
+    own = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+    return replace(checkpoint, network=network.eval())

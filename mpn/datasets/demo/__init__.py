@@ -1,0 +1,1 @@
+"""The embedded demo set: footage of generated scenes, with labels."""

@@ -1,0 +1,260 @@
+"""The embedded `demo` data set: made footage of several cameras, from a seed, in the "frames"
+layout.
+
+Normal life is people who walk; what does not belong is one of `KINDS`. Everything is drawn by
+`synthetic_scene` (the places), `synthetic_actors` (who moves) and `synthetic_clips` (what happens).
+
+    ROOT/demo.json                            seed, sizes, frame rate: what the set was made with
+    ROOT/training/frames/SS_NN/000.jpg        normal footage; SS is the camera
+    ROOT/validation/frames/SS_NN/000.jpg      the choice set: for choosing recipes, never for test
+    figures ROOT/testing/frames/SS_NN/000.jpg         what figures are taken on
+    ROOT/{validation,testing}/labels.csv                  video,start,end (frames from 0, end
+    exclusive) ROOT/{validation,testing}/test_frame_mask/SS_NN.npy   bool (T,), True = anomalous
+    ROOT/{validation,testing}/masks/SS_NN/000.png         255 = anomalous, for every frame
+    ROOT/{validation,testing}/tracks.csv                  video,frame,track,kind,x,y,w,h (pixels)
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mpn.datasets.demo.clips import KINDS, Clip, Frame, make_clip
+from mpn.datasets.demo.scene import Scene, make_scene
+from mpn.errors import DataError
+from mpn.io.runs import intervals
+
+VERSION = 1  # of the footage: raised whenever the same seed gives other frames
+JPEG_QUALITY = 92
+# of the clips' random numbers
+_FIRST_KEY = {"training": 100, "validation": 10_000, "testing": 20_000}
+
+
+class SceneClips(NamedTuple):
+    """A whole scene, nothing of it drawn yet: `training` clips are normal, the others have
+    anomalies."""
+
+    scene: Scene
+    training: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    testing: tuple[Clip, ...]
+
+
+def _plan(seed: int, index: int, split: str, clips: int) -> list[tuple[tuple[str, float], ...]]:
+    """For each clip its events: (kind, share of the clip at which it begins).
+
+    One clip in four is wholly normal, the others have two events half a clip apart. Beginnings are
+    spread evenly over the clips of a scene, so that a frame's number says nothing about its label.
+    """
+    if split == "training":
+        return [()] * clips
+    rng = np.random.default_rng([seed, index, _FIRST_KEY[split]])
+    busy = clips - clips // 4
+    kinds = rng.permutation([KINDS[(index * 2 * busy + j) % len(KINDS)] for j in range(2 * busy)])
+    plans: list[tuple[tuple[str, float], ...]] = []
+    for number in range(busy):
+        share = 0.5 * (number + rng.random()) / busy
+        plans.append(((str(kinds[2 * number]), share), (str(kinds[2 * number + 1]), share + 0.5)))
+    plans += [()] * (clips - busy)
+    return [plans[number] for number in rng.permutation(clips)]
+
+
+def scene_clips(
+    seed: int,
+    index: int,
+    *,
+    training: int = 5,
+    validation: int = 2,
+    testing: int = 4,
+    length: int = 150,
+    test_length: int = 175,
+    size: tuple[int, int] = (160, 240),
+) -> SceneClips:
+    """Scene number `index` (from 0, any number) of the family `seed`, with so many clips of each
+    split.
+
+    Training and validation clips have `length` frames, test clips `test_length`; size is (height,
+    width) in pixels. `Clip.frames()` draws them, always the same: frames uint8 (H, W, 3) BGR and
+    the anomalous tracks' pixels.
+    """
+    scene = make_scene(seed, index, size)
+    splits = []
+    for split, clips in (("training", training), ("validation", validation), ("testing", testing)):
+        frames = test_length if split == "testing" else length
+        plans = _plan(seed, index, split, clips)
+        splits.append(
+            tuple(
+                make_clip(
+                    scene,
+                    f"{index + 1:02d}_{number + 1:02d}",
+                    _FIRST_KEY[split] + number,
+                    frames,
+                    events,
+                )
+                for number, events in enumerate(plans)
+            )
+        )
+    return SceneClips(scene, *splits)
+
+
+def _track_rows(clip: Clip, number: int, frame: Frame) -> list[list]:
+    """The rows of tracks.csv of one frame."""
+    rows = []
+    for track, mask in sorted(frame.tracks.items()):
+        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+        rows.append([clip.name, number, track, clip.kind(track), x, y, w, h])
+    return rows
+
+
+def _encode(path: Path, image: np.ndarray) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    done, data = cv2.imencode(path.suffix, image, options)
+    if not done:
+        raise DataError(f"{path}: OpenCV could not encode a made frame of shape {image.shape}")
+    path.write_bytes(data.tobytes())
+
+
+def _write_clip(
+    clip: Clip, folder: Path, labelled: bool, step: Callable[[], None]
+) -> tuple[np.ndarray, list[list]]:
+    """Write one clip below `folder`; its labels bool (T,) and its rows of tracks.csv."""
+    (folder / "frames" / clip.name).mkdir(parents=True)
+    if labelled:
+        (folder / "masks" / clip.name).mkdir(parents=True)
+    labels, rows = np.zeros(clip.length, bool), []
+    for number, frame in enumerate(clip.frames()):
+        _encode(folder / "frames" / clip.name / f"{number:03d}.jpg", frame.image)
+        labels[number] = bool(frame.tracks)
+        rows += _track_rows(clip, number, frame)
+        if labelled:
+            mask = np.zeros(frame.image.shape[:2], np.uint8)
+            for pixels in frame.tracks.values():
+                mask[pixels] = 255
+            _encode(folder / "masks" / clip.name / f"{number:03d}.png", mask)
+        step()
+    return labels, rows
+
+
+def _write_split(clips: list[Clip], folder: Path, labelled: bool, step: Callable[[], None]) -> None:
+    """Write the clips of one split, with labels, masks and tracks where `labelled`."""
+    stretches, tracks = [], []
+    folder.mkdir()
+    for clip in clips:
+        labels, rows = _write_clip(clip, folder, labelled, step)
+        if labelled:
+            (folder / "test_frame_mask").mkdir(exist_ok=True)
+            np.save(folder / "test_frame_mask" / f"{clip.name}.npy", labels)
+            stretches += [[clip.name, start, end] for start, end in intervals(labels)]
+            tracks += rows
+    if labelled:
+        tables = (
+            ("labels.csv", ["video", "start", "end"], stretches),
+            ("tracks.csv", ["video", "frame", "track", "kind", "x", "y", "w", "h"], tracks),
+        )
+        for name, head, rows in tables:
+            with open(folder / name, "w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows([head, *rows])
+
+
+def _is_there(root: Path, settings: dict) -> bool:
+    """Whether `root` holds this very set; DataError where it holds something else."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    try:
+        found = json.loads((root / "demo.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f"{root}: holds something other than a demo set (no readable demo.json); "
+            "name a folder that is empty or not there"
+        ) from None
+    if found != settings:
+        raise DataError(
+            f"{root}: holds a demo set made with other settings (see demo.json); "
+            "remove that folder or name another one"
+        )
+    return True
+
+
+def write_demo(
+    root: Path,
+    *,
+    seed: int = 0,
+    scenes: int = 4,
+    training: int = 5,
+    validation: int = 2,
+    testing: int = 4,
+    length: int = 150,
+    test_length: int = 175,
+    size: tuple[int, int] = (160, 240),
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make the demo set in the folder `root` (layout: see the module) and return `root`.
+
+    scenes: number of cameras; training, validation, testing: clips of each camera; length: frames
+    of a training or validation clip, test_length: of a test clip; size: (height, width) in pixels,
+    at 10 frames a second. progress: called with (frames written, frames in all) after every frame;
+    without it a bar is shown where stderr is a terminal. A set made with the same settings is left
+    as it is and used again. The set appears as a whole or not at all: it is made in a hidden folder
+    beside `root`, then renamed.
+
+    Raises DataError where `root` holds anything else, or cannot be written.
+    """
+    root, written = Path(root), 0
+    options = {"training": training, "validation": validation, "testing": testing}
+    settings = {
+        "name": "demo",
+        "version": VERSION,
+        "seed": seed,
+        "scenes": scenes,
+        "fps": 10,
+        "clips": options,
+        "frames": {"training": length, "validation": length, "testing": test_length},
+        "size": list(size),
+        "kinds": list(KINDS),
+    }
+    if _is_there(root, settings):
+        return root
+    total = scenes * ((training + validation) * length + testing * test_length)
+    part = root.with_name(f".{root.name}.{os.getpid()}.part")
+    bar = tqdm(
+        total=total,
+        desc="making the demo set",
+        unit="frame",
+        disable=None if progress is None else True,
+    )
+
+    def step() -> None:
+        nonlocal written
+        written += 1
+        bar.update()
+        if progress is not None:
+            progress(written, total)
+
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        lengths = {"length": length, "test_length": test_length}
+        made = [scene_clips(seed, i, **options, **lengths, size=size) for i in range(scenes)]
+        for split in ("training", "validation", "testing"):
+            clips = [clip for scene in made for clip in getattr(scene, split)]
+            _write_split(clips, part / split, split != "training", step)
+        (part / "demo.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, root)
+    except OSError as error:
+        if not _is_there(root, settings):  # made by another process in the meantime: use that one
+            raise DataError(
+                f"{root}: the demo set cannot be written: {error}; free space or name another"
+            ) from error
+    finally:
+        bar.close()
+        shutil.rmtree(part, ignore_errors=True)
+    return root

@@ -1,0 +1,1 @@
+"""What is wrong with footage, and how to remedy it."""

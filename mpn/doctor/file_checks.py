@@ -1,0 +1,412 @@
+"""What `mpn.doctor.diagnose` looks for in files and folders: names, counts, sizes, frame rates.
+
+Each check is a function of the data set's tree and of its clips that could be read, and yields
+findings. Checks of what the frames show are in `mpn.doctor.frame_checks`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpn.datasets.layouts import DatasetTree
+from mpn.doctor.fingerprints import Clip
+from mpn.errors import FrameError
+from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
+from mpn.video.sources import BadFrame, read_image
+
+SEVERITIES = ("error", "warning", "note")
+SHORTEST = 5  # frames: a window of 4 and its target
+COUNT_SLACK = 2  # frames by which containers are often off
+ODD_RATES = (2.0, 100.0)  # frames/s; cameras are seldom slower or faster
+RATE_SLACK, SHAPE_SLACK = 0.02, 0.03  # relative differences that don't matter
+USUAL_RATE = 25.0  # frames/s, where the footage says none
+ENOUGH_SECONDS = 600.0  # of normal footage, to set a threshold
+# Recordings that are named so are not looked for in folders.
+OTHER_VIDEOS = {
+    ".264",
+    ".265",
+    ".3gp",
+    ".asf",
+    ".dav",
+    ".dv",
+    ".gif",
+    ".h264",
+    ".h265",
+    ".hevc",
+    ".m2ts",
+    ".mjpeg",
+    ".mjpg",
+    ".mts",
+    ".mxf",
+    ".ogv",
+    ".vob",
+    ".y4m",
+}
+SKIP = "--skip-bad goes on without"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that will go wrong, or may.
+
+    Attributes:
+        kind: what, as a word for programs.
+        severity: "error" (mpn stops there, or figures would be wrong), "warning" (results suffer)
+            or "note" (good to know).
+        where: the video or folder.
+        what: what was found, in words.
+        mend: what to do about it.
+    """
+
+    kind: str
+    severity: str
+    where: str
+    what: str
+    mend: str
+
+
+def some(names: Sequence[object], shown: int = 3) -> str:
+    """'a, b, c and 5 more'."""
+    if len(names) <= shown + 1:
+        return ", ".join(map(str, names))
+    return f"{', '.join(map(str, names[:shown]))} and {len(names) - shown} more"
+
+
+def plural(count: int, word: str) -> str:
+    """'1 frame', '2 frames'."""
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
+def at(clip: Clip, frame: int) -> str:
+    """A frame of a clip: its number from 0, and its time where the frame rate is known."""
+    return f"frame {frame}" + (f" ({frame / clip.fps:.1f} s)" if clip.fps else "")
+
+
+def by_scene(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    """The clips of each camera."""
+    found: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        found[clip.video.scene].append(clip)
+    return found
+
+
+def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """A split without videos, and one that is the other."""
+    where = str(tree.root)
+    if tree.layout in ("scenes", "plain"):
+        if tree.testing:
+            what = (
+                f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are "
+                "training videos too"
+            )
+            mend = (
+                "train on another folder, of normal footage alone: else the figures are of what "
+                "was trained on"
+            )
+            yield Finding("same-videos", "warning", where, what, mend)
+        return
+    if not tree.training:
+        mend = (
+            "nothing, to evaluate or score; to train, add normal footage (data/README.md draws the "
+            "tree)"
+        )
+        yield Finding("no-training", "note", where, "there are no training videos", mend)
+    if not tree.testing:
+        mend = (
+            "nothing, to train; to evaluate, add labelled test footage (data/README.md draws the "
+            "tree)"
+        )
+        yield Finding("no-testing", "note", where, "there are no test videos", mend)
+
+
+def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Names whose order as text is not that of their numbers."""
+    mend = (
+        "nothing in mpn, which sorts by number; for other tools give all numbers the same digits "
+        "(002, 010)"
+    )
+    for folder in _parents(tree):
+        names = [
+            item.name
+            for item in visible(folder)
+            if item.is_dir() or item.suffix.lower() not in IMAGE_SUFFIXES
+        ]
+        if swapped := _swapped(names):
+            yield Finding("order", "note", str(folder), f"the order of the videos: {swapped}", mend)
+    found = {}
+    for clip in clips:
+        if not clip.is_file and (
+            swapped := _swapped([file.name for file in images_in(clip.video.path)])
+        ):
+            found[clip.name] = swapped
+    if found:
+        first = next(iter(found.values()))
+        yield Finding("order", "note", some(list(found)), f"the order of the frames: {first}", mend)
+
+
+def _swapped(names: list[str]) -> str | None:
+    names = [name.lower() for name in names]
+    for first, second in zip(sorted(names), sorted(names, key=natural_key)):
+        if first != second:
+            return f"{first} comes before {second} where names are sorted as text"
+    return None
+
+
+def _parents(tree: DatasetTree) -> list[Path]:
+    """The folders in which the videos lie."""
+    if not tree.root.is_dir():
+        return []
+    return list(
+        dict.fromkeys(v.path.parent for v in tree.training + tree.testing if v.path != tree.root)
+    )
+
+
+def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Folders NAME_gt: masks, not videos."""
+    for folder in _parents(tree):
+        names = [item.name for item in visible(folder) if item.is_dir()]
+        masks = [name for name in names if name.endswith("_gt") and name[:-3] in names]
+        if masks:
+            mend = "nothing in mpn, which leaves them out; other tools would take them for videos"
+            yield Finding(
+                "masks", "note", str(folder), f"masks beside the videos: {some(masks)}", mend
+            )
+    for clip in clips:
+        if clip.video.name.lower().endswith("_gt"):
+            mend = f"take it out of the folder, or put its video, {clip.video.name[:-3]}, beside it"
+            yield Finding(
+                "masks", "warning", clip.name, "is taken for a video, but is named like masks", mend
+            )
+
+
+def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """What lies beside the videos and should be one, but is not taken for one."""
+    taken = {video.path for video in tree.training + tree.testing}
+    for folder in _parents(tree):
+        beside = [item for item in visible(folder) if item not in taken]
+        odd = [
+            item.name for item in beside if item.suffix.lower() in OTHER_VIDEOS and item.is_file()
+        ]
+        if odd:
+            mend = (
+                "convert them, to H.264 .mp4 for instance (ffmpeg -i IN -c:v libx264 -crf 18 "
+                "OUT.mp4)"
+            )
+            what = f"not taken for videos, because of their suffix: {some(odd)}"
+            yield Finding("unused", "warning", str(folder), what, mend)
+        empty = [item.name for item in beside if item.is_dir() and not visible(item)]
+        if empty:
+            what = f"folders with nothing in them: {some(empty)}"
+            yield Finding(
+                "empty", "warning", str(folder), what, "copy their frames again, or remove them"
+            )
+
+
+TROUBLES = {
+    "missing-frames": (
+        "missing in the numbering",
+        f"copy them again, or make two clips of it ({SKIP} them: the frame before stands in)",
+    ),
+    "sizes-in-clip": (
+        "of another size than the first",
+        "put every recording in a folder of its own, or resize them",
+    ),
+    "bad-frames": (
+        "that cannot be read",
+        f"copy or export them again ({SKIP} them: the frame before stands in)",
+    ),
+}
+
+
+def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Frames that are missing, cannot be read or have another size than their clip's first."""
+    for clip in clips:
+        groups: dict[str, list[BadFrame]] = defaultdict(list)
+        for bad in clip.bad:
+            if bad.index < clip.frames:  # beyond: the header's count, see `streams`
+                groups[_trouble(clip, bad.name)].append(bad)
+        for kind, (words, mend) in TROUBLES.items():
+            if own := groups.get(kind):
+                index, name, reason = own[0]
+                what = (
+                    f"{plural(len(own), 'frame')} {words}, the first: {at(clip, index)}, {name}, "
+                    f"{reason}"
+                )
+                yield Finding(kind, "error", clip.name, what, mend)
+
+
+def _trouble(clip: Clip, name: str) -> str:
+    """Which of `TROUBLES` a bad frame is."""
+    if clip.is_file:
+        return "bad-frames"
+    file = clip.video.path / name
+    if not file.exists():
+        return "missing-frames"
+    try:
+        read_image(file)
+    except FrameError:
+        return "bad-frames"
+    return "sizes-in-clip"
+
+
+def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Clips without a window."""
+    found = [
+        f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
+    ]
+    if found:
+        what = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
+        mend = "take them out, or put the recording together again"
+        yield Finding("short", "warning", some(found), what, mend)
+
+
+def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """What sources say wrongly of themselves: counts, rates; recordings that end too early."""
+    for clip in clips:
+        early = [bad for bad in clip.bad if bad.index >= clip.frames]
+        for bad in early:
+            mend = (
+                "copy or export it again; after damage in the middle, frame numbers and times may "
+                "be too low"
+            )
+            yield Finding(
+                "cut-short", "error", clip.name, f"{at(clip, bad.index)} {bad.reason}", mend
+            )
+        for note in clip.notes:
+            if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
+                continue
+            mend = (
+                "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
+                if clip.is_file
+                else ("convert the pictures to 8 bits over their whole range")
+            )
+            yield Finding("stream", "warning", clip.name, note, mend)
+        if not clip.is_file or not clip.complete:
+            continue
+        mend = (
+            "nothing in mpn, which counts itself; labels and tools that trust the header are off "
+            "by that"
+        )
+        if clip.header is None:
+            what = f"its header says no number of frames; there are {clip.frames:,}"
+            yield Finding("container-count", "note", clip.name, what, mend)
+        elif 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
+            what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
+            yield Finding("container-count", "note", clip.name, what, mend)
+
+
+def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Frame rates that are absent, absurd or not the same."""
+    files = [clip.name for clip in clips if clip.is_file and not clip.fps]
+    folders = [clip.name for clip in clips if not clip.is_file and not clip.fps]
+    for kind, severity, silent in (
+        ("video file", "warning", files),
+        ("folder of frames", "note", folders),
+    ):
+        if silent:
+            what = (
+                f"no frame rate ({kind}): times and alarms an hour would be those of "
+                f"{USUAL_RATE:g} frames/s"
+            )
+            where = f"all {len(silent)} videos" if len(silent) == len(clips) > 1 else some(silent)
+            yield Finding("no-rate", severity, where, what, "say it, as in --fps 10")
+    for clip in clips:
+        if clip.fps and not ODD_RATES[0] <= clip.fps <= ODD_RATES[1]:
+            what = f"{clip.fps:g} frames/s, which hardly any camera records"
+            yield Finding(
+                "odd-rate", "warning", clip.name, what, "say the true rate, as in --fps 25"
+            )
+    mend = (
+        "bring them to one (ffmpeg -i IN -vf fps=10 OUT.mp4): a window is 4 frames, whatever time "
+        "they span"
+    )
+    scenes = by_scene([clip for clip in clips if clip.fps])
+    for scene, own in scenes.items():
+        if ends := _ends(own, [clip.fps for clip in own], RATE_SLACK):
+            what = "clips of several frame rates: " + _to(ends, _rate)
+            yield Finding("mixed-rates", "warning", _scene(tree, scene), what, mend)
+    heads = [own[0] for own in scenes.values()]
+    if ends := _ends(heads, [clip.fps for clip in heads], RATE_SLACK):
+        what = "cameras of several frame rates: " + _to(ends, _rate)
+        yield Finding(
+            "mixed-rates", "note", str(tree.root), what, f"to train one model of all, {mend}"
+        )
+
+
+def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Clips of a camera in several sizes, cameras of several shapes."""
+    scenes = by_scene(clips)
+    for scene, own in scenes.items():
+        found = Counter(clip.size for clip in own).most_common()
+        if len(found) > 1:
+            groups = [
+                f"{w}x{h} ({some([c.name for c in own if c.size == (h, w)], 2)})"
+                for (h, w), _ in found
+            ]
+            mend = (
+                "export all clips of a camera in one size and cut: else places don't agree from "
+                "clip to clip"
+            )
+            what = f"clips of {len(found)} sizes: {some(groups)}"
+            yield Finding("mixed-sizes", "warning", _scene(tree, scene), what, mend)
+    heads = [own[0] for own in scenes.values()]
+    if ends := _ends(heads, [clip.size[1] / clip.size[0] for clip in heads], SHAPE_SLACK):
+        what = "cameras of several shapes: " + _to(
+            ends, lambda clip: f"{clip.size[1]}x{clip.size[0]}"
+        )
+        mend = "to train one model of all, crop them to one shape: else people are squeezed in some"
+        yield Finding("mixed-shapes", "note", str(tree.root), what, mend)
+
+
+def _ends(clips: Sequence[Clip], values: Sequence[float], slack: float) -> tuple[Clip, Clip] | None:
+    """The clips with the lowest and the highest value, None where these are the same within the
+    slack."""
+    if not values or max(values) <= min(values) * (1 + slack):
+        return None
+    return clips[values.index(min(values))], clips[values.index(max(values))]
+
+
+def _to(ends: tuple[Clip, Clip], word: Callable[[Clip], str]) -> str:
+    return " to ".join(f"{word(clip)} ({clip.name})" for clip in ends)
+
+
+def _rate(clip: Clip) -> str:
+    return f"{clip.fps:.4g} frames/s"
+
+
+def _scene(tree: DatasetTree, scene: str) -> str:
+    return f"scene {scene}" if len(tree.scenes) > 1 else str(tree.root)
+
+
+def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Too little normal footage of a camera to set a threshold from."""
+    lengths = {}
+    for scene, own in by_scene([clip for clip in clips if clip.split != "testing"]).items():
+        if all(clip.complete for clip in own):
+            lengths[scene] = sum(clip.frames / (clip.fps or USUAL_RATE) for clip in own)
+    little = {scene: seconds for scene, seconds in lengths.items() if seconds < ENOUGH_SECONDS}
+    if little:
+        least = min(little, key=little.__getitem__)
+        minutes, enough = f"{little[least] / 60:.1f} minutes", f"{ENOUGH_SECONDS / 60:g} minutes"
+        what = f"{minutes} of normal footage"
+        if len(lengths) > 1:
+            short = f"{len(little)} of {len(lengths)} cameras"
+            what = (
+                f"{short} have less than {enough} of normal footage, {least} the least: {minutes}"
+            )
+        guess = (
+            ""
+            if all(clip.fps for clip in clips)
+            else f" (at {USUAL_RATE:g} frames/s where none are known)"
+        )
+        mend = (
+            "record more before you trust a threshold: one false alarm an hour takes hours to be "
+            "seen"
+        )
+        yield Finding("little-footage", "note", str(tree.root), what + guess, mend)
+
+
+CHECKS = (splits, unused, masks_beside, order, unusable, short, streams, rates, sizes, amount)

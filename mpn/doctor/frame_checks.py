@@ -1,0 +1,222 @@
+"""What `mpn.doctor.diagnose` looks for in the frames: nothing to see, nothing new, a camera that
+moves, frames seen elsewhere.
+
+Each check is a function of the data set's tree and of its clips that could be read, and yields
+findings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from mpn.datasets.layouts import DatasetTree
+from mpn.doctor.file_checks import Finding, at, plural
+from mpn.doctor.fingerprints import LOOK_EVERY, Clip
+
+FROZEN_FRAMES, FROZEN_SECONDS = 10, 1.0  # the longer of the two
+# of frames that repeat the one before, from which the frame rate is not the true one
+REPEATED_SHARE = 0.2
+REPEATED_LEAST = 20  # frames that a clip needs for that to be said
+CUT_BELOW, CUT_BETWEEN = 0.1, 0.5  # share of the picture that stays: at a cut, before and after it
+FEW_MOVES = 3  # so often somebody touched the camera; more often it moves by itself
+LOOP_SHARE, LOOP_LEAST = 0.1, 10  # of a clip, frames: equal to earlier ones of it
+DARK, BRIGHT = 24, 231  # grey levels: below it is black, above it white
+
+
+def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Frames of a single colour."""
+    for clip in clips:
+        flat = clip.flat & clip.good
+        if flat.any():
+            first, level = int(flat.argmax()), clip.level[flat]
+            colour = (
+                "black"
+                if level.max() < DARK
+                else "white"
+                if level.min() > BRIGHT
+                else "of a single colour"
+            )
+            what = (
+                f"{plural(int(flat.sum()), 'frame')} of {clip.frames:,} "
+                f"{'is' if flat.sum() == 1 else 'are'} "
+            )
+            what += f"{colour}, the first: {at(clip, first)}"
+            mend = (
+                "cut them out (ffmpeg -ss FROM -to TO): to a model a black frame is an event, or, "
+                "trained on, normal"
+            )
+            yield Finding("black", "warning", clip.name, what, mend)
+
+
+def stretches(mask: np.ndarray) -> list[tuple[int, int]]:
+    """The runs of True in bool (T,) as (start, end), end exclusive."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
+
+
+def _repeats(clip: Clip) -> np.ndarray:
+    """Frames equal to the one before, bool (T,): not those of a single colour, nor stand-ins."""
+    found = np.zeros(clip.frames, bool)
+    usable = clip.good & ~clip.flat
+    found[1:] = (clip.prints[1:] == clip.prints[:-1]) & usable[1:] & usable[:-1]
+    return found
+
+
+def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """The same picture for long, or again and again for a frame or two."""
+    for clip in clips:
+        repeats = _repeats(clip)
+        least = max(FROZEN_FRAMES, math.ceil(FROZEN_SECONDS * clip.fps) if clip.fps else 0)
+        runs = [(start - 1, end) for start, end in stretches(repeats) if end - start + 1 >= least]
+        if runs:
+            start, end = max(runs, key=lambda run: run[1] - run[0])
+            what = (
+                f"the picture stands still from {at(clip, start)} to {at(clip, end - 1)}, every "
+                "pixel"
+            )
+            if len(runs) > 1:
+                what += (
+                    f"; {len(runs)} such stretches, {sum(b - a for a, b in runs):,} frames together"
+                )
+            mend = (
+                "look whether the recorder hung there; if so cut it out: nothing can be found in it"
+            )
+            yield Finding("frozen", "warning", clip.name, what, mend)
+        short = repeats.copy()
+        for start, end in runs:
+            short[start:end] = False
+        rest = clip.frames - sum(end - start for start, end in runs)
+        if rest >= REPEATED_LEAST and short.sum() >= REPEATED_SHARE * rest:
+            what = (
+                f"{int(short.sum()):,} of {clip.frames:,} frames repeat the one before: the true "
+                "frame rate is lower"
+            )
+            true = (rest - int(short.sum())) / rest
+            if clip.fps:
+                what += f", about {true * clip.fps:.3g} frames/s"
+            mend = (
+                "write it anew with the true rate (ffmpeg -i IN -vf fps=RATE OUT.mp4): repeated "
+                "frames are too easy"
+            )
+            yield Finding("repeated-frames", "warning", clip.name, what, mend)
+
+
+def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """A camera that does not stand still, and other sudden changes of the whole picture."""
+    for clip in clips:
+        if clip.moves:
+            yield _moves(clip)
+        cuts = [
+            cut
+            for cut in _cuts(clip)
+            if not any(0 <= move.frame - cut < LOOK_EVERY for move in clip.moves)
+        ]
+        if cuts:
+            what = (
+                "the whole picture changes at once, at "
+                f"{', '.join(at(clip, cut) for cut in cuts[:3])}"
+            )
+            if len(cuts) > 3:
+                what += f" and {len(cuts) - 3} times more"
+            mend = (
+                "where another camera or another time begins, begin another clip: a window across "
+                "it shows no motion"
+            )
+            yield Finding("cut", "warning", clip.name, what, mend)
+
+
+def _moves(clip: Clip) -> Finding:
+    moves = clip.moves
+    far = max(moves, key=lambda move: math.hypot(move.right, move.down))
+    furthest = f"{math.hypot(far.right, far.down):.0f} pixels"
+    if len(moves) <= FEW_MOVES:
+        places = ", ".join(at(clip, move.frame) for move in moves)
+        what = f"the camera moved: the picture shifts, by up to {furthest}, at about {places}"
+        mend = "make clips of their own of what lies before and after; train on what it sees now"
+        return Finding("camera-moves", "warning", clip.name, what, mend)
+    what = (
+        f"the camera moves: seen at {len(moves)} of {clip.looks} looks, {LOOK_EVERY} frames apart, "
+        f"by up to {furthest}, from {at(clip, moves[0].frame)} to {at(clip, moves[-1].frame)}"
+    )
+    mend = (
+        "mount it firmly or stabilise the footage: mpn is for fixed cameras, to it all that moves "
+        "is motion"
+    )
+    return Finding("camera-moves", "warning", clip.name, what, mend)
+
+
+def _cuts(clip: Clip) -> list[int]:
+    """Frames at which nearly nothing of the picture stays, while before and after it does."""
+    stays = clip.likeness
+    found = []
+    for cut in np.flatnonzero(stays < CUT_BELOW).tolist():
+        around = np.concatenate([stays[max(0, cut - 3) : cut], stays[cut + 1 : cut + 4]])
+        around = around[np.isfinite(around)]
+        flat = clip.flat[cut] or clip.flat[cut - 1]
+        if (
+            clip.good[cut]
+            and clip.good[cut - 1]
+            and not flat
+            and around.size
+            and around.min() > CUT_BETWEEN
+        ):
+            found.append(cut)
+    return found
+
+
+def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Frames that are in two clips, or twice in one, pixel for pixel."""
+    # Frames of a single colour are alike everywhere, and a picture that stands still is one.
+    kept = [clip.good & ~clip.flat & ~_repeats(clip) for clip in clips]
+    prints = [clip.prints[own] for clip, own in zip(clips, kept)]
+    index = [np.flatnonzero(own) for own in kept]
+    owner = np.repeat(np.arange(len(clips)), [len(own) for own in index])
+    if not len(owner):
+        return
+    frames, all_prints = np.concatenate(index), np.concatenate(prints)
+    # so clips and frames stay in order within equal prints
+    ranked = np.argsort(all_prints, kind="stable")
+    shared: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    again: dict[int, int] = defaultdict(int)
+    for start, end in stretches(np.concatenate([[False], np.diff(all_prints[ranked]) == 0])):
+        group = ranked[start - 1 : end]
+        first: dict[int, int] = {}
+        for clip, frame in zip(owner[group].tolist(), frames[group].tolist()):
+            again[clip] += clip in first
+            first.setdefault(clip, frame)
+        for pair in combinations(first, 2):
+            shared[pair].append((first[pair[0]], first[pair[1]]))
+    for (one, other), places in sorted(shared.items(), key=lambda item: -len(item[1])):
+        yield _shared(clips[one], clips[other], sorted(places, key=lambda place: place[::-1]))
+    for number, count in sorted(again.items()):
+        if count >= max(LOOP_LEAST, LOOP_SHARE * clips[number].frames):
+            what = (
+                f"{count:,} of {clips[number].frames:,} frames are equal to earlier ones: a loop, "
+                "or a made video"
+            )
+            mend = "keep one round of it: else it counts for more than it shows"
+            yield Finding("loop", "warning", clips[number].name, what, mend)
+
+
+def _shared(one: Clip, other: Clip, places: list[tuple[int, int]]) -> Finding:
+    here, there = places[0]
+    what = (
+        f"{plural(len(places), 'frame')} of {other.frames:,} {'is' if len(places) == 1 else 'are'} "
+        f"in {one.name} too, pixel for pixel; the first: frame {there}, there frame {here}"
+    )
+    if {one.split, other.split} == {"training", "testing"}:
+        mend = (
+            "take them out of the training footage: figures on frames that were trained on are too "
+            "good"
+        )
+        return Finding("duplicates-train-test", "error", other.name, what, mend)
+    mend = "keep one of them: the other adds nothing, and counts twice in figures and calibration"
+    return Finding("duplicates", "warning", other.name, what, mend)
+
+
+CHECKS = (black, frozen, camera, duplicates)

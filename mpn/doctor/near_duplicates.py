@@ -1,0 +1,110 @@
+"""Test footage that was trained on, in another file format: alike, but not pixel for pixel.
+
+Frames of a fixed camera are all alike, so that likeness alone says nothing. What tells is motion: a
+stretch of a test video that is much closer to a stretch of a training video than to itself a few
+frames earlier or later shows the very same moments. Where nothing moves nothing can be said, and is
+not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mpn.datasets.layouts import DatasetTree
+from mpn.doctor.file_checks import Finding, by_scene
+from mpn.doctor.fingerprints import Clip
+
+ASK_EVERY = 5  # frames of a test video
+AROUND = 2  # frames before and after, that have to be alike too
+# frames, between which the video's own motion is measured
+LAGS = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)
+CLOSER = 0.6  # than its own motion, of which root mean squares are compared
+LEAST_HITS = 3  # at one distance in time
+BLOCK = 4096  # frames that are compared at once
+
+
+def near_duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Pairs of a training and a test video of one camera with the same moments in them."""
+    for own in by_scene(
+        [clip for clip in clips if clip.frames == len(clip.thumbs) > 2 * AROUND]
+    ).values():
+        trained = [clip for clip in own if clip.split == "training"]
+        for test in own:
+            if test.split == "testing" and trained:
+                yield from _twins(test, trained)
+
+
+def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
+    """What of a test video is in the training videos."""
+    asked = np.arange(AROUND, test.frames - AROUND, ASK_EVERY)
+    asked = asked[test.good[asked] & ~test.flat[asked]]
+    motion = np.array([_motion(test.thumbs, frame) for frame in asked.tolist()])
+    asked = asked[motion > 0]
+    motion = motion[motion > 0]
+    if not len(asked):
+        return
+    for clip in trained:
+        distances = Counter()
+        for frame, own, best in zip(
+            asked.tolist(), motion.tolist(), _nearest(test.thumbs[asked], clip.thumbs)
+        ):
+            if (
+                AROUND <= best < clip.frames - AROUND
+                and _apart(test.thumbs, frame, clip.thumbs, best) < CLOSER * own
+            ):
+                distances[best - frame] += 1
+        hits = sum(distances.values())
+        if distances and max(distances.values()) >= LEAST_HITS and not _pixel_for_pixel(test, clip):
+            distance = distances.most_common(1)[0][0]
+            there = (
+                f"{abs(distance)} frames {'later' if distance > 0 else 'earlier'}"
+                if distance
+                else "at that frame"
+            )
+            what = (
+                f"shows moments that {clip.name} shows too, in other pixels (another coding or "
+                f"size): at {hits} of {len(asked)} looks, there mostly {there}"
+            )
+            mend = (
+                "look at both; if so take one out: figures on footage that was trained on are too "
+                "good"
+            )
+            yield Finding("near-duplicates-train-test", "warning", test.name, what, mend)
+
+
+def _nearest(queries: np.ndarray, bank: np.ndarray) -> list[int]:
+    """For each of uint8 (Q, P) the nearest of uint8 (T, P)."""
+    middle = bank[0].astype(np.float32)  # small numbers keep their last digits
+    queries = queries - middle
+    best, index = np.full(len(queries), np.inf, np.float32), np.zeros(len(queries), int)
+    for start in range(0, len(bank), BLOCK):
+        block = bank[start : start + BLOCK] - middle
+        # less that of the query, which is the same for all
+        squares = np.square(block).sum(1) - 2 * queries @ block.T
+        nearest = squares.argmin(1)
+        values = squares[np.arange(len(queries)), nearest]
+        closer = values < best
+        best[closer], index[closer] = values[closer], nearest[closer] + start
+    return index.tolist()
+
+
+def _motion(thumbs: np.ndarray, frame: int) -> float:
+    """How far a stretch is from itself a few frames off, at the least."""
+    inside = [lag for lag in LAGS if AROUND <= frame + lag < len(thumbs) - AROUND]
+    return min((_apart(thumbs, frame, thumbs, frame + lag) for lag in inside), default=0.0)
+
+
+def _apart(one: np.ndarray, frame: int, other: np.ndarray, there: int) -> float:
+    """Root mean square difference of two stretches in grey levels."""
+    reach = np.arange(-AROUND, AROUND + 1)
+    return float(
+        np.sqrt(np.square(one[frame + reach].astype(np.float32) - other[there + reach]).mean())
+    )
+
+
+def _pixel_for_pixel(one: Clip, other: Clip) -> bool:
+    """Whether they share frames that `duplicates` finds."""
+    return bool(np.isin(one.prints[~one.flat], other.prints[~other.flat]).any())

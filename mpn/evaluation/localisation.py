@@ -1,0 +1,290 @@
+"""Where: maps and regions of a test set in, pixel-level and region-level figures out (PROTOCOL
+section 3). No torch.
+
+A set's true places come from its pixel masks: their pixels, and as regions and tracks their
+connected parts (or published track files). A `Places` gathers what one detector, or one baseline,
+found; all are judged on the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpn.datasets.labels import Labels
+from mpn.errors import DataError, LabelError
+from mpn.evaluation.frame_metrics import format_rows
+from mpn.io.atomic import read_npy
+from mpn.metrics.pixels import PixelFigures
+from mpn.metrics.regions import (
+    VARIANTS,
+    Region,
+    TrueRegion,
+    criteria_intervals,
+    region_and_track_criteria,
+)
+from mpn.metrics.true_regions import read_region_files, regions_of_masks
+from mpn.scoring.regions import Box
+
+FROM_MASKS = (
+    "connected parts of the pixel masks, linked from frame to frame (not the published annotations)"
+)
+
+
+class Truth:
+    """Where the anomalies of a test set are.
+
+    Args:
+        labels: of the set; its masks are read a video at a time.
+        sizes: video -> (height, width) of its frames, in whose pixels boxes are.
+        tracks: published regions and tracks, instead of those of the masks.
+        source: where these are from, in words.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        sizes: dict[str, tuple[int, int]],
+        tracks: Sequence[TrueRegion] | None = None,
+        source: str = "",
+    ) -> None:
+        self.labels, self.sizes = labels, sizes
+        self.source = source if tracks is not None else FROM_MASKS
+        self._mask: tuple[str, np.ndarray | None] = ("", None)
+        self._regions: dict[str, list[TrueRegion]] = {}
+        for one in tracks or ():
+            self._regions.setdefault(one.video, []).append(one)
+        unknown = sorted(set(self._regions) - set(sizes))
+        if unknown:
+            expected = ", ".join(list(sizes)[:4])
+            raise LabelError(
+                f"{source}: tracks of {unknown[0]!r}, which is not a test video; "
+                f"expected {expected}, ..."
+            )
+        self.given = tracks is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of places."""
+        return self.given or bool(self.labels.masks)
+
+    def mask(self, video: str) -> np.ndarray | None:
+        """Its masks, bool (T, H, W), or None; the last video asked for is kept in memory."""
+        if self._mask[0] != video:
+            self._mask = (video, self.labels.pixel_mask(video))
+        return self._mask[1]
+
+    def regions(self, video: str) -> list[TrueRegion]:
+        """Its true regions, boxes in pixels of its frames."""
+        if not self.given and video not in self._regions:
+            masks = self.mask(video)
+            found = [] if masks is None else regions_of_masks(video, masks)
+            size = self.sizes[video] if masks is None else masks.shape[1:]
+            self._regions[video] = [
+                one._replace(box=_scaled(one.box, size, self.sizes[video])) for one in found
+            ]
+        return self._regions.get(video, [])
+
+
+class Places:
+    """What one detector found of the true places, frame by frame.
+
+    Args:
+        truth: shared by all that are compared.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self.pixels = PixelFigures()
+        self.with_maps, self.with_regions = False, True
+        self.found: list[Region] = []
+        self.rows: dict[str, set[int]] = {}
+
+    def add(
+        self, video: str, row: int, values: np.ndarray | None, regions: Iterable[tuple[float, Box]]
+    ) -> None:
+        """A judged frame.
+
+        Args:
+            video, row: which. values: its map, float (h, w) over the whole frame, higher = more
+                anomalous, or None.
+            regions: (score, box in pixels of its frames) of what was found.
+        """
+        mask = self.truth.mask(video) if values is not None else None
+        if mask is not None:
+            self.with_maps = True
+            self.pixels.update(video, values, mask[row])
+        self.found += [Region(video, row, box, score) for score, box in regions]
+        self.rows.setdefault(video, set()).add(row)
+
+    def figures(
+        self, *, draws: int = 1000, region_draws: int = 200, seed: int = 0
+    ) -> dict[str, Any]:
+        """Pixel figures (where there are masks and maps), RBDC and TBDC in both variants; see
+        `mpn.metrics.pixels` and `mpn.metrics.regions`."""
+        result: dict[str, Any] = {}
+        if self.with_maps:
+            result["pixel"] = self.pixels.figures(draws=draws, seed=seed)
+        if not self.truth.known or not self.with_regions:
+            return result
+        # Only judged frames count, and are numbered anew.
+        number = {
+            video: {row: k for k, row in enumerate(sorted(rows))}
+            for video, rows in self.rows.items()
+        }
+        frames = {video: len(rows) for video, rows in number.items()}
+        every = [
+            one
+            for video in number
+            for one in self.truth.regions(video)
+            if one.frame in number[video]
+        ]
+        truth = [one._replace(frame=number[one.video][one.frame]) for one in every]
+        found = [one._replace(frame=number[one.video][one.frame]) for one in self.found]
+        result["regions"] = {
+            variant: _criteria(truth, found, frames, variant, region_draws, seed)
+            for variant in VARIANTS
+        }
+        result["true_regions"] = self.truth.source
+        return result
+
+
+def _criteria(
+    truth: list[TrueRegion],
+    found: list[Region],
+    frames: dict[str, int],
+    variant: str,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    figures = region_and_track_criteria(truth, found, frames, variant)._asdict()
+    for curve in ("curve_fpr", "curve_rbdr", "curve_tbdr"):
+        figures.pop(curve)
+    intervals = criteria_intervals(truth, found, frames, variant, draws=draws, seed=seed)
+    return figures | {
+        f"{name}_interval": interval._asdict() for name, interval in intervals._asdict().items()
+    }
+
+
+def add_theirs(
+    places: Places,
+    series: Mapping[str, Mapping[str, np.ndarray]],
+    maps: Path | None,
+    regions: Path | None,
+) -> Places | None:
+    """Adds what another detector found where, of the frames that it gave scores for; None where
+    nothing is given.
+
+    Args:
+        series: its scores: video -> column -> (T,). maps: a folder of VIDEO.npy, float (T, h, w),
+            higher = more anomalous. regions: a folder of its regions, see
+            `mpn.metrics.true_regions.read_region_files`.
+
+    Raises:
+        DataError: a video's maps are missing, or are not one a frame.
+    """
+    if maps is None and regions is None:
+        return None
+    found: dict[tuple[str, int], list[tuple[float, Box]]] = {}
+    for one in read_region_files(regions) if regions is not None else ():
+        found.setdefault((one.video, one.frame), []).append((one.score, one.box))
+    for name, columns in series.items():
+        values = None if maps is None else _their_maps(maps / f"{name}.npy", len(columns["score"]))
+        for row in np.flatnonzero(~np.isnan(columns["score"])).tolist():
+            own = None if values is None else np.asarray(values[row], np.float32)
+            if own is not None and not np.isfinite(own).all():
+                raise DataError(
+                    f"{maps / name}.npy: the map of frame {row} is not finite "
+                    "everywhere; expected numbers"
+                )
+            places.add(name, row, own, found.get((name, row), ()))
+    places.with_regions = regions is not None
+    return places
+
+
+def _their_maps(path: Path, length: int) -> np.ndarray:
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing; expected the maps of every test video, float (T, h, w)"
+        )
+    values = read_npy(path)
+    if values.ndim != 3 or len(values) != length:
+        raise DataError(
+            f"{path}: {values.dtype} {values.shape}, expected maps (T, h, w) of all {length} frames"
+        )
+    return values
+
+
+_NAMES = {
+    "score": "this",
+    "frame_difference": "frame difference",
+    "flow_speed": "speed alone (optical flow)",
+}
+_ROWS = (
+    ("pixel AUC", lambda own: (own["pixel"]["pixel_auc"], own["pixel"]["pixel_auc_interval"])),
+    (
+        "UCSD pixel level, AUC",
+        lambda own: (own["pixel"]["pixel_level_auc"], own["pixel"]["pixel_level_interval"]),
+    ),
+    ("UCSD pixel level, EER", lambda own: (own["pixel"]["pixel_level_eer"], None)),
+    *(
+        (
+            f"{name.upper()} ({words})",
+            lambda own, v=variant, n=name: (
+                own["regions"][v][n],
+                own["regions"][v][f"{n}_interval"],
+            ),
+        )
+        for variant, words in (
+            ("paper", "as the paper says"),
+            ("script", "as the published script does"),
+        )
+        for name in ("rbdc", "tbdc")
+    ),
+)
+
+
+def place_rows(where: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The figures of `Places.figures`, of several, as text in per cent: a head and rows; "-" where
+    undefined."""
+    rows = []
+    for title, figure in _ROWS:
+        cells = []
+        for own in where.values():
+            try:
+                value, interval = figure(own)
+            except KeyError:  # no masks, or no regions
+                cells.append("")
+                continue
+            words = "-" if np.isnan(value) else f"{100 * value:.1f}"
+            if interval is not None and not np.isnan(interval["low"]):
+                words += f" ({100 * interval['low']:.1f}-{100 * interval['high']:.1f})"
+            cells.append(words)
+        if any(cells):
+            rows.append([title, *cells])
+    return ["where, % (95 % over videos)", *(_NAMES.get(name, name) for name in where)], rows
+
+
+def format_places(where: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same as a plain table."""
+    lines = [format_rows(*place_rows(where)).rstrip()]
+    own = next(iter(where.values()))
+    if "regions" in own:
+        counts = own["regions"]["paper"]
+        lines.append(
+            f"true regions: {counts['regions']} in {counts['tracks']} tracks; {own['true_regions']}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _scaled(box: Box, here: tuple[int, int], there: tuple[int, int]) -> Box:
+    """A box of a frame of size `here` in one of size `there`."""
+    if tuple(here) == tuple(there):
+        return box
+    tall, wide = there[0] / here[0], there[1] / here[1]
+    top, left = round(box[0] * tall), round(box[1] * wide)
+    bottom, right = round((box[0] + box[2]) * tall), round((box[1] + box[3]) * wide)
+    return top, left, max(bottom - top, 1), max(right - left, 1)

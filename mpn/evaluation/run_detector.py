@@ -1,0 +1,146 @@
+"""A test set through a detector: columns of scores, where it found what, and maps for the
+report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mpn.evaluation.baselines import CELLS, content_free
+from mpn.evaluation.localisation import Places
+from mpn.scoring.detector import Detector, Result
+from mpn.scoring.heat_file import heat_shape
+from mpn.scoring.maps import map_on_frame
+from mpn.scoring.region_table import RegionTable
+from mpn.scoring.regions import FLOOR, Box, Tracker, find_regions, track_gap
+from mpn.scoring.scores import part_names
+from mpn.video.sources import FrameSource
+
+WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
+
+
+@dataclass
+class ScoredVideo:
+    """What a detector gave for a video of T frames.
+
+    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts, "psnr_db",
+    "compactness". smoothed: the score as a live camera has it, float64 (T,).
+    maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
+    regions: (row, track, score, box) of all that was found, in pixels of the frames.
+    """
+
+    columns: dict[str, np.ndarray]
+    smoothed: np.ndarray
+    maps: np.ndarray
+    regions: list[tuple[int, int, float, Box]] = field(default_factory=list)
+
+
+def score_set(
+    detector: Detector,
+    sources: Mapping[str, FrameSource],
+    places: Places | None = None,
+    tables: Path | None = None,
+) -> Iterator[tuple[str, ScoredVideo]]:
+    """Each video's scores, as soon as it is scored.
+
+    Args:
+        sources: by name. places: gathers what is found, where the set has masks.
+        tables: a folder for VIDEO_regions.csv, if wanted.
+    """
+    total = sum(source.length or 0 for source in sources.values())
+    with tqdm(total=total, desc="scoring", unit="frame", disable=None) as bar:
+        for name, source in sources.items():
+            yield name, _score_video(detector, name, source, places, tables, bar)
+
+
+def _score_video(
+    detector: Detector,
+    name: str,
+    source: FrameSource,
+    places: Places | None,
+    tables: Path | None,
+    bar: tqdm,
+) -> ScoredVideo:
+    patch, size = detector.recipe.patch, detector.preset.size
+    shape = heat_shape(source.size)
+    tracker, regions = Tracker(track_gap(source.fps)) if source.fps else Tracker(), []
+    raw, smoothed, parts, maps = [], [], [], []
+    if tables is not None:
+        tables.mkdir(parents=True, exist_ok=True)
+    table = None if tables is None else RegionTable(tables / f"{name}_regions.csv")
+    try:
+        for row, result in enumerate(detector.score(source)):
+            raw.append(result.raw)
+            smoothed.append(result.score)
+            parts.append(result.parts)
+            maps.append(np.zeros(shape, np.float32))
+            if result.map is not None:
+                maps[-1] = map_on_frame(result.map, patch, size, shape)
+                found = find_regions(result.map, FLOOR, patch, size, source.size)
+                tracked = tracker.update(row, found)
+                regions += [(row, one.track, one.score, one.box) for one in tracked]
+                if table is not None:
+                    table.write(row, result.time, tracked)
+                if places is not None:
+                    places.add(name, row, _over(result, places, name, patch, size), found)
+            bar.update()
+    finally:
+        if table is not None:
+            table.close()
+    names = [*part_names(detector.network), "psnr_db", "compactness"]
+    columns = {"score": np.array(raw)} | {
+        one: np.array([own.get(one, np.nan) for own in parts]) for one in names
+    }
+    return ScoredVideo(
+        columns, np.array(smoothed), np.array(maps, np.float32).reshape(-1, *shape), regions
+    )
+
+
+def _over(
+    result: Result, places: Places, name: str, patch: int, size: tuple[int, int]
+) -> np.ndarray | None:
+    """The map in the size of the masks; None where there are none."""
+    mask = places.truth.mask(name)
+    return None if mask is None else map_on_frame(result.map, patch, size, mask.shape[1:])
+
+
+def score_baselines(
+    sources: Mapping[str, FrameSource],
+    lengths: Mapping[str, int],
+    seed: int,
+    judged: Mapping[str, int],
+    places: Mapping[str, Places] | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """The content-free baselines: baseline -> video -> float64 (T,).
+
+    judged: video -> the first frame that is judged (the first frames have no score). places:
+    baseline -> what gathers its maps, for those of `WITH_PLACE`.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for number, (name, source) in enumerate(
+        tqdm(sources.items(), desc="baselines", unit="video", disable=None)
+    ):
+
+        def gather(
+            row: int, maps: dict[str, np.ndarray], name: str = name, source: FrameSource = source
+        ) -> None:
+            if row < judged.get(name, lengths[name]):
+                return
+            for baseline, own in (places or {}).items():
+                own.add(
+                    name,
+                    row,
+                    maps[baseline],
+                    find_regions(maps[baseline], 0.0, 1, CELLS, source.size),
+                )
+
+        scores = content_free(
+            source.frames, lengths[name], seed + number, gather if places else None
+        )
+        for baseline, values in scores.items():
+            found.setdefault(baseline, {})[name] = values
+    return found

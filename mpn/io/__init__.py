@@ -1,0 +1,1 @@
+"""Files and small texts: what every other folder may use."""

@@ -1,0 +1,1 @@
+"""The network: its configuration, layers, losses, and its checkpoint files."""

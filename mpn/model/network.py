@@ -1,0 +1,346 @@
+"""The Meta Prototype Network: encoder, decoder, prototype unit, heads (Lv et al., CVPR 2021).
+
+One forward serves training, scoring and adaptation. Tensors are (batch, channels, height, width);
+inside the prototype unit positions are a list: N = height * width queries of D numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mpn.errors import SizeError
+from mpn.model.config import Preset
+from mpn.model.config import preset as find_preset
+
+# As F.normalize: keeps the inverse norm of a zero vector finite.
+EPSILON = 1e-12
+INITIAL_SCALE = 10.0
+
+
+@dataclass
+class Output:
+    """What one forward gives. B samples, N = h * w positions, D features, M prototypes.
+
+    Attributes:
+        prediction: the predicted next frame, (B, C, H, W), about [-1, 1].
+        encoding: the encoder's last features, (B, 8 * channels, h/8, w/8).
+        features: the (projected) decoder features before normalisation, (B, D, h, w); h = H /
+            unshuffle.
+        inverse_norm: 1 / |features| at every position, float (B, N, 1).
+        prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D).
+        assignment: softmax over the prototypes at every position, (B, N, M).
+        aggregation: query + normalcy encoding, (B, D, h, w).
+        distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0,
+            4].
+        pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that
+            head.
+    """
+
+    prediction: Tensor
+    encoding: Tensor
+    features: Tensor
+    inverse_norm: Tensor
+    prototypes: Tensor
+    assignment: Tensor
+    aggregation: Tensor
+    distance: Tensor
+    pseudo_logits: Tensor | None
+
+    @property
+    def query(self) -> Tensor:
+        """The query encoding, (B, D, h, w), unit length at every position; computed on demand."""
+        b, d, h, w = self.features.shape
+        return self.features * self.inverse_norm.reshape(b, 1, h, w).to(self.features.dtype)
+
+    @property
+    def compactness(self) -> Tensor:
+        """Squared distance of query to most-assigned prototype, divided by D: (B, h, w)."""
+        return self.distance / self.features.shape[1]
+
+
+def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.Sequential:
+    first, second = (
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+    )
+    return nn.Sequential(
+        first, nn.ReLU(inplace=True), second, *([nn.ReLU(inplace=True)] if last_relu else [])
+    )
+
+
+def _upsample(inputs: int, outputs: int) -> nn.Sequential:
+    up = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+    return nn.Sequential(up, nn.ReLU(inplace=True))
+
+
+def _three_convolutions(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, hidden, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, hidden, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, outputs, 3, padding=1),
+    )
+
+
+class Encoder(nn.Module):
+    """Four blocks of two 3x3 convolutions, 2x2 max-pool between; no ReLU after the last."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        c = channels
+        self.block1 = _two_convolutions(inputs, c)
+        self.block2 = _two_convolutions(c, 2 * c)
+        self.block3 = _two_convolutions(2 * c, 4 * c)
+        self.block4 = _two_convolutions(4 * c, 8 * c, last_relu=False)
+
+    def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, inputs, h, w) -> features of blocks 1-4, the last of them (B, 8c, h/8, w/8)."""
+        first = self.block1(window)
+        second = self.block2(F.max_pool2d(first, 2))
+        third = self.block3(F.max_pool2d(second, 2))
+        return first, second, third, self.block4(F.max_pool2d(third, 2))
+
+
+class Decoder(nn.Module):
+    """From the encoding up to the first block's size; skips are concatenated in front."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        c = channels
+        self.block4 = _two_convolutions(8 * c, 8 * c)
+        self.up4 = _upsample(8 * c, 4 * c)
+        self.block3 = _two_convolutions(8 * c, 4 * c)
+        self.up3 = _upsample(4 * c, 2 * c)
+        self.block2 = _two_convolutions(4 * c, 2 * c)
+        self.up2 = _upsample(2 * c, c)
+
+    def forward(self, first: Tensor, second: Tensor, third: Tensor, encoding: Tensor) -> Tensor:
+        """The encoder's features -> (B, 2c, h, w), of which the queries are made."""
+        x = self.block3(torch.cat([third, self.up4(self.block4(encoding))], dim=1))
+        x = self.block2(torch.cat([second, self.up3(x)], dim=1))
+        return torch.cat([first, self.up2(x)], dim=1)
+
+
+class InverseNorm(torch.autograd.Function):
+    """1 / |y| over the last dimension, (..., D) -> (..., 1), in float32 at least.
+
+    By hand because autograd's own rules copy all of a bfloat16 `y` to float32 on the way there and
+    back, a fifth of a training step. Made of differentiable operations, so that it can be
+    differentiated twice.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y: Tensor) -> Tensor:
+        wide = torch.promote_types(y.dtype, torch.float32)
+        return (
+            torch.linalg.vector_norm(y, dim=-1, keepdim=True, dtype=wide)
+            .clamp_min(EPSILON)
+            .reciprocal()
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        y, inverse = ctx.saved_tensors
+        return y * (-gradient * inverse**3).to(y.dtype)
+
+
+class PrototypeUnit(nn.Module):
+    """Prototypes of the window's own queries, and the queries as the prototypes would have them.
+
+    Everything is a matrix product with M = 10 on one side; the published (B, N, M, D) product is
+    never built, nor need the normalised query be (DESIGN "Never build (B, N, M, C)"). Norms and
+    softmaxes are float32 at least, whatever autocast makes of the products.
+    """
+
+    def __init__(
+        self, features: int, prototypes: int, *, projection: bool, learned_scales: bool
+    ) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(features, features, 1) if projection else None
+        self.heads = nn.Linear(features, prototypes, bias=False)
+        self.learned_scales = learned_scales
+        if learned_scales:
+            # Logarithms: as plain numbers the scales hardly moved from where they started.
+            start = torch.tensor(INITIAL_SCALE).log()
+            self.log_attention_scale = nn.Parameter(start.clone())
+            self.log_assignment_scale = nn.Parameter(start.clone())
+            # Orthogonal heads attend to different features from the first step on.
+            nn.init.orthogonal_(self.heads.weight)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Decoder features (B, D, h, w) -> features, inverse_norm, prototypes, assignment,
+        aggregation, distance, as in `Output`."""
+        if self.projection is not None:
+            features = self.projection(features)
+        b, d, h, w = features.shape
+        y = features.permute(0, 2, 3, 1).reshape(b, h * w, d)
+        wide = torch.promote_types(features.dtype, torch.float32)
+        inverse_norm = InverseNorm.apply(y)
+
+        attention = self.attention(y, inverse_norm)
+        prototypes = (attention * inverse_norm).to(y.dtype).transpose(1, 2) @ y
+        unit_prototypes = F.normalize(prototypes.to(wide), dim=2)
+
+        cosine = (y @ unit_prototypes.to(y.dtype).transpose(1, 2)).to(wide) * inverse_norm
+        scaled = cosine * self.log_assignment_scale.exp() if self.learned_scales else cosine
+        assignment = scaled.softmax(dim=2)
+        distance = (2 - 2 * cosine.amax(dim=2)).clamp_min(0)
+
+        # |s P|^2 = s G s^T with G = P P^T: the norm of the normalcy encoding without building it
+        # first.
+        gram = unit_prototypes @ unit_prototypes.transpose(1, 2)
+        squared = ((assignment @ gram.to(assignment.dtype)).to(wide) * assignment).sum(
+            dim=2, keepdim=True
+        )
+        weights = assignment * squared.clamp_min(EPSILON**2).rsqrt()
+        aggregation = torch.baddbmm(
+            y * inverse_norm.to(y.dtype), weights.to(y.dtype), unit_prototypes.to(y.dtype)
+        )
+        aggregation = aggregation.reshape(b, h, w, d).permute(0, 3, 1, 2)
+        return (
+            features,
+            inverse_norm,
+            prototypes,
+            assignment,
+            aggregation,
+            distance.reshape(b, h, w),
+        )
+
+    def attention(self, y: Tensor, inverse_norm: Tensor) -> Tensor:
+        """Which positions each prototype is made from: (B, N, M), a softmax over the N positions,
+        of features (B, N, D) before normalisation and their inverse norms (B, N, 1)."""
+        heads = self.heads.weight
+        if self.learned_scales:
+            heads = F.normalize(heads, dim=1) * self.log_attention_scale.exp()
+        return (F.linear(y, heads).to(inverse_norm.dtype) * inverse_norm).softmax(dim=1)
+
+
+class Network(nn.Module):
+    """The whole network of a preset.
+
+    Args:
+        preset: every option; see `mpn.model.config.Preset`.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        c, r = preset.channels, preset.unshuffle
+        self.encoder = Encoder(preset.window * preset.colours * r * r, c)
+        self.decoder = Decoder(c)
+        self.prototype = PrototypeUnit(
+            2 * c,
+            preset.prototypes,
+            projection=preset.projection,
+            learned_scales=preset.learned_scales,
+        )
+        self.head = _three_convolutions(2 * c, c, preset.colours * r * r)
+        self.pseudo_head = _three_convolutions(2 * c, c, 1) if preset.pseudo_head else None
+
+    def decode(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes before the prototype unit: (B, T * C, H, W) -> encoding (B, 8c, h/8, w/8) and
+        the decoder's features (B, 2c, h, w). Raises SizeError as `forward` does."""
+        check_window(self.preset, window)
+        r = self.preset.unshuffle
+        first, second, third, encoding = self.encoder(
+            F.pixel_unshuffle(window, r) if r > 1 else window
+        )
+        return encoding, self.decoder(first, second, third, encoding)
+
+    def forward(self, window: Tensor, decoded: tuple[Tensor, Tensor] | None = None) -> Output:
+        """A window to a predicted frame and all that scores and losses are made of.
+
+        Args:
+            window: (B, T * C, H, W) float in [-1, 1], oldest frame first; H and W multiples of the
+                preset's stride.
+            decoded: `decode(window)`, where it is known already: encoder and decoder are then not
+                run (where neither is adapted, once is enough for all steps of an adaptation).
+
+        Raises:
+            SizeError: a wrong number of channels, or a size that the strides don't divide.
+        """
+        check_window(self.preset, window)
+        colours, r = self.preset.colours, self.preset.unshuffle
+        encoding, decoder_features = self.decode(window) if decoded is None else decoded
+        features, inverse_norm, prototypes, assignment, aggregation, distance = self.prototype(
+            decoder_features
+        )
+        out = self.head(aggregation)
+        out = F.pixel_shuffle(out, r) if r > 1 else out
+        if self.preset.residual:
+            prediction = window[:, -colours:] + out.to(window.dtype)
+        else:
+            prediction = torch.tanh(out)
+        logits = None if self.pseudo_head is None else self.pseudo_head(decoder_features).squeeze(1)
+        return Output(
+            prediction,
+            encoding,
+            features,
+            inverse_norm,
+            prototypes,
+            assignment,
+            aggregation,
+            distance,
+            logits,
+        )
+
+
+def check_window(preset: Preset, window: Tensor) -> None:
+    """Raises SizeError unless `window` is (B, T * C, H, W) of a size that the preset's strides
+    divide."""
+    channels = preset.window * preset.colours
+    if window.ndim != 4 or window.shape[1] != channels:
+        raise SizeError(
+            f"a window of shape {tuple(window.shape)}: preset {preset.name!r} takes (B, "
+            f"{channels}, H, W), {preset.window} frames of {preset.colours} channel(s), oldest "
+            "first"
+        )
+    check_size(preset, window.shape[2], window.shape[3])
+
+
+def check_size(preset: Preset, height: int, width: int) -> None:
+    """Raises SizeError, naming the nearest sizes that fit, unless the preset's strides divide the
+    size."""
+    stride = preset.stride
+    if height < stride or width < stride:
+        raise SizeError(
+            f"frames of {height}x{width} are smaller than the network needs: "
+            f"height and width of preset {preset.name!r} are multiples of {stride}, "
+            f"{stride}x{stride} the least"
+        )
+    if height % stride or width % stride:
+        low = (height // stride * stride, width // stride * stride)
+        high = (-(-height // stride) * stride, -(-width // stride) * stride)
+        raise SizeError(
+            f"frames of {height}x{width}: height and width of preset {preset.name!r} must be "
+            f"multiples of {stride}; the nearest sizes are {low[0]}x{low[1]} and "
+            f"{high[0]}x{high[1]}"
+        )
+
+
+def build_model(preset: str | Preset = "small", **options: Any) -> Network:
+    """An untrained network in float32 on the CPU, weights from torch's global generator.
+
+    Args:
+        preset: a name ("base", "small") or a `Preset`.
+        **options: fields of the preset to change, e.g. `height=256, width=384, grey=False`.
+
+    Raises:
+        MpnError: an unknown preset or option. SizeError: a frame size that the strides don't
+            divide.
+    """
+    chosen = find_preset(preset, **options) if isinstance(preset, str) else preset
+    check_size(chosen, *chosen.size)
+    return Network(chosen)

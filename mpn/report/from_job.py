@@ -1,0 +1,194 @@
+"""report.html of a scored source."""
+
+from __future__ import annotations
+
+import csv
+import math
+import tempfile
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpn.errors import DataError
+from mpn.report.model import EventRow, Highlight, Report, Trace
+from mpn.report.page import write_report
+from mpn.report.traces import FILM_FRAMES, add_films, look_into
+from mpn.scoring.detector import Detector
+from mpn.scoring.events import Event
+from mpn.scoring.heat_file import read_heat
+from mpn.scoring.region_table import read_regions, regions_name
+from mpn.scoring.regions import Box
+from mpn.video.sources import FrameSource
+
+REPORT = "report.html"
+
+
+def report_job(
+    folder: Path,
+    detector: Detector,
+    source: FrameSource,
+    summary: dict[str, Any],
+    inside: Sequence[int] = (),
+) -> Path:
+    """Writes FOLDER/report.html from a finished job's files.
+
+    Args:
+        folder: with scores.csv, NAME_regions.csv and heat.bin. source: opened as it was for
+            scoring.
+        summary: what events.json holds. inside: frames whose insides are shown beside those that
+            are chosen here.
+
+    Raises:
+        DataError: a file of the job is missing or broken. MpnError: the page cannot be written.
+    """
+    frames, times, scores = read_table(folder / "scores.csv")
+    rows = {frame: row for row, frame in enumerate(frames.tolist())}
+    threshold = summary["threshold"]["value"] if summary["threshold"] else None
+    trace = Trace(
+        source.path.name,
+        scores,
+        summary["fps"],
+        threshold=threshold,
+        size=tuple(summary["frame_size"]),
+    )
+    trace.first = int(frames[0]) if len(frames) else 0
+    rises = np.isfinite(times).all() and (np.diff(times) >= 0).all()
+    trace.times = times if rises else None  # some containers count time backwards
+    steps = np.unique(np.diff(frames))
+    trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
+    known = [one for one in summary["events"] if one["start"] in rows and one["peak_frame"] in rows]
+    trace.events = [_event(one, rows) for one in known]
+    trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
+    report = Report("score", source.path.name)
+    report.traces, report.notes = [trace], list(summary["notes"])
+    report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
+    report.further = [
+        (path.name, path.name)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".csv", ".webm")
+    ]
+    report.further.append(("events.json", "events.json"))
+    heat = summary.get("heat")
+    maps = read_heat(folder / heat["file"], tuple(heat["shape"])) if heat else None
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
+        trace.name = source.name
+        add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
+        asked, missing = _asked(inside, rows, detector.preset.window)
+        report.notes += missing
+        report.insides = look_into(
+            detector, [trace], {source.name: source}, {source.name: asked} if asked else None
+        )
+        return write_report(folder / REPORT, report)
+
+
+def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frame numbers int64 (T,), seconds and scores float64 (T,) of a scores.csv as `mpn score`
+    writes it.
+
+    Raises:
+        DataError: it cannot be read, or is not such a table.
+    """
+    try:
+        with path.open(newline="") as file:
+            rows = [
+                (int(row["frame"]), float(row["time"]), float(row["score"]))
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: not as mpn score writes it ({error}); score the source again"
+        ) from error
+    columns = list(zip(*rows)) or [(), (), ()]
+    return (
+        np.array(columns[0], np.int64),
+        np.array(columns[1], np.float64),
+        np.array(columns[2], np.float64),
+    )
+
+
+def _asked(frames: Sequence[int], rows: dict[int, int], window: int) -> tuple[list[int], list[str]]:
+    """Frames as rows of the scores, and a note of those that have no insides to show."""
+    without = [frame for frame in frames if rows.get(frame, -1) < window]
+    notes = [
+        f"no look inside at frame {frame}: it was not scored, or has no {window} frames before it"
+        for frame in without
+    ]
+    return [rows[frame] for frame in frames if frame not in without], notes
+
+
+def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
+    """An event of events.json, its frames as rows of the scores."""
+    event = Event.from_dict(values)
+    start, peak = rows[event.start], rows[event.peak_frame]
+    last = max(
+        (rows[frame] for frame in range(event.start, event.end) if frame in rows), default=start
+    )
+    return EventRow(
+        start,
+        last + 1,
+        peak,
+        event.peak_score,
+        values.get("rarer_than_one_in"),
+        bool(values.get("beyond_normal_footage")),
+        event.region,
+        event.start_seconds,
+        event.end_seconds,
+    )
+
+
+def _regions(
+    path: Path, rows: dict[int, int], threshold: float | None
+) -> list[tuple[int, int, float, Box]]:
+    """What the table of regions has above the threshold, frames as rows of the scores."""
+    return [
+        (rows[one.frame], one.track, one.score, one.box)
+        for one in (read_regions(path) if path.is_file() else [])
+        if one.frame in rows and (threshold is None or one.score > threshold)
+    ]
+
+
+def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    found = [
+        ("Source", summary["source"]),
+        (
+            "Frames",
+            f"{summary['frames']:,} of {summary['frame_size'][1]} x "
+            f"{summary['frame_size'][0]} pixels",
+        ),
+        ("Frame rate", f"{summary['fps']:g} frames/s"),
+        ("Model", f"SHA-256 {summary['checkpoint_sha256']}"),
+        ("Score", ", ".join(f"{name} {value:g}" for name, value in summary["recipe"].items())),
+    ]
+    threshold = summary["threshold"]
+    if threshold is not None and threshold["false_alarms_per_hour"] is not None:
+        low, high = threshold["interval"]
+        words = (
+            f"{threshold['value']:.3g} (95 %: {low:.3g} to {high:.3g}), for "
+            f"{threshold['false_alarms_per_hour']:g} "
+        )
+        words += (
+            f"false alarms per hour; from {60 * threshold['hours']:.1f} minutes of normal footage"
+        )
+        words += ", extrapolated: take it as a rough guide" if threshold["extrapolated"] else ""
+        found.insert(3, ("Threshold", words))
+    elif threshold is not None:
+        found.insert(3, ("Threshold", f"{threshold['value']:.3g}, as given"))
+    return found
+
+
+def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
+    above = sum(event.end - event.start for event in trace.events) / max(len(trace.scores), 1)
+    seconds = float(len(trace.scores) / Fraction(summary["fps"]))
+    found = [
+        Highlight("Events", str(len(trace.events)), "stretches above the threshold"),
+        Highlight("Time in events", f"{100 * above:.1f} %", f"of {seconds / 60:.1f} minutes"),
+    ]
+    scored = trace.scores[np.isfinite(trace.scores)]
+    if len(scored):
+        rarest = max((event.one_in or math.nan for event in trace.events), default=math.nan)
+        words = "" if math.isnan(rarest) else f"rarer than 1 in {rarest:,.0f} normal frames"
+        found.append(Highlight("Highest score", f"{scored.max():.3g}", words))
+    return found

@@ -1,0 +1,176 @@
+"""Stretches of frames above a threshold, as a list or as they come (PROTOCOL section 2). No torch.
+
+Frame numbers count from 0 and are whole; `end` is exclusive; seconds are frame / fps. Scores are
+higher = more anomalous; NaN is not above anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from mpn.errors import DataError
+
+GAP_SECONDS = 1.0  # shorter gaps are closed
+MIN_EVENT_FRAMES = 3  # shorter events are dropped
+
+
+@dataclass(frozen=True)
+class Event:
+    """Frames start to end (exclusive) above a threshold, gaps closed; where it peaked, and how
+    high.
+
+    start_seconds and end_seconds are start / fps and end / fps, so that their difference is the
+    duration. region is whatever the scorer gave for the peak frame, (top, left, height, width) in
+    pixels, or None.
+    """
+
+    start: int
+    end: int
+    start_seconds: float
+    end_seconds: float
+    peak_frame: int
+    peak_score: float
+    region: tuple[int, ...] | None = None
+
+    @property
+    def frames(self) -> int:
+        """Length in frames, closed gaps included."""
+        return self.end - self.start
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds, closed gaps included."""
+        return self.end_seconds - self.start_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, ready for JSON."""
+        return asdict(self) | {"region": None if self.region is None else list(self.region)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Event:
+        """What `to_dict` gave, further entries left out."""
+        own = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**own | {"region": None if own["region"] is None else tuple(own["region"])})
+
+
+class EventFinder:
+    """Finds events while frames arrive; what it keeps does not grow with the stream.
+
+    A frame is above when score > threshold. A gap of fewer than gap_seconds * fps frames is closed,
+    so an event is known to be over only that much later. Where only every `step`-th frame of a
+    video is scored, fps is the rate of those, and a frame stands for the `step` from it on. Raises
+    DataError for an unknown frame rate.
+    """
+
+    def __init__(
+        self,
+        threshold: float,
+        fps: float | Fraction,
+        *,
+        gap_seconds: float = GAP_SECONDS,
+        min_frames: int = MIN_EVENT_FRAMES,
+        step: int = 1,
+    ) -> None:
+        self.threshold = float(threshold)
+        self.fps = checked_rate(fps)
+        self.gap = gap_frames(self.fps, gap_seconds) * step
+        self.min_frames = min_frames * step
+        self.step = step
+        self.open: Event | None = None  # what may still become longer
+        self._next = 0
+
+    def update(
+        self,
+        frame: int,
+        score: float,
+        region: Sequence[int] | None = None,
+        seconds: float | None = None,
+    ) -> list[Event]:
+        """Take the next frame (numbers rise; left-out frames count as not above); events now over.
+
+        seconds: the frame's time, where it is not frame / (fps * step), as in videos of a varying
+        frame rate. Raises DataError for a frame number that does not rise.
+        """
+        if frame < self._next:
+            raise DataError(f"frame {frame} after frame {self._next - 1}: frame numbers must rise")
+        self._next = frame + 1
+        finished = []
+        is_above = score > self.threshold
+        if self.open is not None and frame - self.open.end + self.step * (not is_above) >= self.gap:
+            finished = self.finish()
+        if is_above:
+            self._extend(frame, float(score), region, seconds)
+        return finished
+
+    def finish(self) -> list[Event]:
+        """The event still open, if it is long enough; the finder is ready for what follows."""
+        event, self.open = self.open, None
+        return [event] if event is not None and event.frames >= self.min_frames else []
+
+    def _extend(
+        self, frame: int, score: float, region: Sequence[int] | None, seconds: float | None
+    ) -> None:
+        # Exact where the rate is all there is: frame / fps, not the frame before's time and a
+        # rounded interval.
+        times = [Fraction(at, self.step) / self.fps for at in (frame, frame + self.step)]
+        if seconds is not None:
+            times = [seconds, round(seconds + float(1 / self.fps), 6)]  # not 3.3000000000000003
+        end, end_seconds = frame + self.step, float(times[1])
+        place = None if region is None else tuple(int(x) for x in region)
+        if self.open is None:
+            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, place)
+        elif score > self.open.peak_score:
+            self.open = replace(
+                self.open,
+                end=end,
+                end_seconds=end_seconds,
+                peak_frame=frame,
+                peak_score=score,
+                region=place,
+            )
+        else:
+            self.open = replace(self.open, end=end, end_seconds=end_seconds)
+
+
+def events(
+    scores: np.ndarray,
+    threshold: float,
+    fps: float | Fraction,
+    *,
+    gap_seconds: float = GAP_SECONDS,
+    min_frames: int = MIN_EVENT_FRAMES,
+    regions: Sequence[Sequence[int] | None] | None = None,
+) -> list[Event]:
+    """All events of one video, in order; scores (T,), regions one a frame or None.
+
+    The same as `EventFinder` frame by frame. Raises DataError for an unknown frame rate or regions
+    of another length.
+    """
+    values = np.asarray(scores, dtype=np.float64).tolist()
+    if regions is not None and len(regions) != len(values):
+        raise DataError(f"{len(values)} scores but {len(regions)} regions")
+    finder = EventFinder(threshold, fps, gap_seconds=gap_seconds, min_frames=min_frames)
+    found = []
+    for frame, score in enumerate(values):
+        found += finder.update(frame, score, None if regions is None else regions[frame])
+    return found + finder.finish()
+
+
+def checked_rate(fps: float | Fraction | None) -> Fraction:
+    """Frames per second as an exact fraction. Raises DataError where it is unknown or not above
+    0."""
+    if fps is None or not math.isfinite(fps) or not fps > 0:
+        raise DataError(f"frame rate {fps}: times need frames per second above 0; state it (--fps)")
+    return Fraction(fps)
+
+
+def gap_frames(fps: Fraction, gap_seconds: float = GAP_SECONDS) -> int:
+    """The shortest gap, in frames, that is not closed: at least gap_seconds long, at least one
+    frame."""
+    return max(1, math.ceil(Fraction(gap_seconds) * fps))

@@ -1,0 +1,95 @@
+"""Heat maps of a whole video as one raw file: uint8, one small map a frame, for the report's page.
+No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mpn.errors import DataError
+from mpn.io.appending import GrowingFile
+
+HEAT_SHAPE_MOST = (24, 36)
+# The value of a map that is drawn at half of the full heat, where there is no threshold to be it.
+# maps in [0, 2] of a model that knows no normal scores: errors and probabilities
+UNCALIBRATED_UNIT = 0.25
+
+
+def heat_shape(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the heat maps of frames of `size`: as large as `HEAT_SHAPE_MOST` allows,
+    of the same shape."""
+    scale = min(1.0, *(most / side for most, side in zip(HEAT_SHAPE_MOST, size)))
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def heat_unit(threshold: float | None, *, calibrated: bool = True) -> float:
+    """The value of a map at half of the full heat: the threshold; where there is none above 0, one
+    deviation of normal frames, or what suits a model that knows none."""
+    if threshold is not None and threshold > 0:
+        return threshold
+    return 1.0 if calibrated else UNCALIBRATED_UNIT
+
+
+def heat_levels(
+    values: np.ndarray | None, unit: float, shape: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Maps as uint8 of the same shape: 0 for 0 and below, 128 for `unit`, 255 for twice that and
+    above.
+
+    Args:
+        values: float (..., h, w), NaN counts as 0; None, of a frame without a map, gives `shape` of
+            zeros.
+    """
+    if values is None:
+        return np.zeros(shape, np.uint8)
+    return np.rint(np.clip(np.nan_to_num(values / (2 * unit), nan=0.0), 0, 1) * 255).astype(
+        np.uint8
+    )
+
+
+class HeatFile(GrowingFile):
+    """Writes heat maps, or goes on with a file of them.
+
+    Args:
+        path, size: see `GrowingFile`.
+        shape: (height, width) of each map. unit: see `heat_levels`.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int], unit: float, size: int = 0) -> None:
+        super().__init__(path, size)
+        self.shape, self.unit = tuple(shape), unit
+
+    def write(self, values: np.ndarray | None) -> int:
+        """A frame's map, float `shape` over the whole frame, or None; the file's size in bytes with
+        it.
+
+        Raises DataError for a map of another shape.
+        """
+        levels = heat_levels(values, self.unit, self.shape)
+        if levels.shape != self.shape:
+            raise DataError(
+                f"{self.path}: a map of {levels.shape} after ones of {self.shape} (height, width)"
+            )
+        return self.append(levels.tobytes())
+
+
+def read_heat(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
+    """The maps of a file, uint8 (T, h, w), memory-mapped.
+
+    Raises DataError where it is missing or is not made of whole maps of that shape.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as heat maps: {error.strerror}") from error
+    count, rest = divmod(size, shape[0] * shape[1])
+    if rest:
+        raise DataError(
+            f"{path}: {size} bytes are not whole maps of {shape[0]}x{shape[1]} bytes "
+            "(height x width)"
+        )
+    if not count:
+        return np.zeros((0, *shape), np.uint8)
+    return np.memmap(path, np.uint8, "r", shape=(count, *shape))

@@ -1,0 +1,95 @@
+"""VIDEO_regions.csv: a row for every region of every frame, with the track that it belongs to. No
+torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mpn.errors import DataError
+from mpn.io.appending import GrowingFile
+from mpn.scoring.regions import Box, Tracked
+
+COLUMNS = ("frame", "time", "track", "score", "top", "left", "height", "width")
+SUFFIX = "_regions.csv"
+
+
+def regions_name(source: Path) -> str:
+    """The name of a source's table: lobby_regions.csv of lobby.mp4 or of a folder lobby."""
+    named = source if source.name not in ("", "..") else source.resolve()
+    return f"{named.name if named.is_dir() else named.stem}{SUFFIX}"
+
+
+class RegionTable(GrowingFile):
+    """Writes the table, or goes on with one.
+
+    Columns: frame (from 0), time (seconds), track (from 1; the same in every frame of one thing),
+    score (the region's peak, in units of normal frames), and top, left, height and width in pixels
+    of the source.
+
+    Args:
+        path, size: see `GrowingFile`.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        super().__init__(path, size)
+        if not size:
+            self.append((",".join(COLUMNS) + "\n").encode())
+
+    def write(self, frame: int, time: float, regions: Sequence[Tracked]) -> int:
+        """A frame's rows, none where it has no regions; the table's size in bytes with them."""
+        rows = (
+            ",".join(
+                [str(frame), f"{time:.3f}", str(one.track), f"{one.score:.6g}", *map(str, one.box)]
+            )
+            + "\n"
+            for one in regions
+        )
+        return self.append("".join(rows).encode())
+
+
+class RegionRow(NamedTuple):
+    """A row of the table; `box` is (top, left, height, width) in pixels of the source."""
+
+    frame: int
+    track: int
+    score: float
+    box: Box
+
+
+def read_regions(path: str | Path) -> list[RegionRow]:
+    """The rows of a table, in its order; its columns may stand in any.
+
+    Raises DataError, naming the line: columns that are missing, fields that are not numbers, a file
+    that is no text.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = set(COLUMNS) - set(reader.fieldnames or ())
+            if missing:
+                expected = f"expected a table of regions with {','.join(COLUMNS)}"
+                raise DataError(f"{path}: has no column {sorted(missing)[0]!r}; {expected}")
+            return [_row(fields, f"{path}, line {reader.line_num}") for fields in reader]
+    except (OSError, UnicodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: cannot be read as a table of regions: {reason}") from error
+
+
+def _row(fields: dict[str, str], where: str) -> RegionRow:
+    try:
+        box = tuple(int(fields[name]) for name in COLUMNS[4:])
+        row = RegionRow(int(fields["frame"]), int(fields["track"]), float(fields["score"]), box)
+    except (TypeError, ValueError) as error:
+        found = ",".join(str(field) for field in fields.values())
+        raise DataError(
+            f"{where}: {found[:80]!r} is no region; expected numbers: {','.join(COLUMNS)}"
+        ) from error
+    if row.frame < 0 or min(box[2:]) < 1:
+        raise DataError(
+            f"{where}: frame {row.frame}, box {box}; expected a frame from 0 and sides "
+            "of at least 1 pixel"
+        )
+    return row

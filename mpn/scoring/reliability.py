@@ -1,0 +1,208 @@
+"""Do thresholds keep their promise? Promised false alarms an hour against those on other normal
+footage. No torch.
+
+A threshold promises a rate; normal footage that it was not made from shows another. Both are
+counted in episodes, as `mpn.scoring.calibration` counts them: stretches above the threshold with
+less than a second between them are one. `mpn score` drops events under three frames, so it raises
+at most so many alarms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from mpn.errors import DataError
+from mpn.scoring.calibration import Calibration, episode_peaks, poisson_interval
+
+RATES = (1.0, 6.0, 60.0, 360.0)  # false alarms an hour
+
+
+class Promise(NamedTuple):
+    """One promised rate and what other normal footage showed.
+
+    Attributes:
+        rate: promised false alarms an hour.
+        threshold: the smoothed score that stands for it, with its 95 % `interval`, the hours of
+            footage behind it and whether these are too few to show the rate (`extrapolated`); see
+            `mpn.scoring.calibration.Threshold`.
+        observed: false alarms an hour on the other footage, and their exact (Poisson) 95 %
+            interval.
+        episodes: how many they were. hours: of the other footage, frames with a score.
+        observed_at_interval: false alarms an hour at the upper and at the lower end of `interval`.
+            Where the promised rate lies between them, a threshold within its own uncertainty would
+            have kept it.
+    """
+
+    rate: float
+    threshold: float
+    extrapolated: bool
+    interval: tuple[float, float]
+    hours_behind: float
+    observed: float
+    observed_interval: tuple[float, float]
+    episodes: int
+    hours: float
+    observed_at_interval: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def ratio(self) -> float:
+        """Observed over promised: 2 is twice as many false alarms as promised, below 1 fewer."""
+        return self.observed / self.rate
+
+    @property
+    def verdict(self) -> str:
+        """What the other footage says of the promise, beyond its own chance.
+
+        "more" or "fewer" alarms than promised, "kept" where it shows neither, "too short to say"
+        where it shows neither and fewer than one was promised. Of a threshold from little footage
+        "more" and "fewer" are to be expected, see `observed_at_interval`.
+        """
+        low, high = self.observed_interval
+        if self.rate < low:
+            return "more"
+        if self.rate > high:
+            return "fewer"
+        return "kept" if self.rate * self.hours >= 1 else "too short to say"
+
+
+def reliability(
+    calibration: Calibration, videos: Mapping[str, np.ndarray], rates: Sequence[float] = RATES
+) -> list[Promise]:
+    """Promised against observed false alarms an hour, one `Promise` a rate, in the order given.
+
+    Args:
+        calibration: of normal footage of the same camera.
+        videos: other normal footage: video -> smoothed score (T,) as it is compared with the
+            threshold, at the calibration's frame rate, higher = more anomalous. NaN frames have no
+            score and count for no time.
+        rates: false alarms an hour, above 0.
+
+    Raises:
+        DataError: no frame with a score, an infinite one, or scores that aren't (T,). ValueError: a
+            rate that is not above 0.
+    """
+    scores = {name: _checked(name, values) for name, values in videos.items()}
+    fps = Fraction(calibration.fps)
+    frames = sum(int((~np.isnan(values)).sum()) for values in scores.values())
+    if not frames:
+        raise DataError(
+            f"{len(scores)} videos without any score: give normal footage longer than one window"
+        )
+    hours = float(frames / fps / 3600)
+
+    def episodes(level: float) -> int:
+        return sum(len(episode_peaks(values, level, fps)) for values in scores.values())
+
+    promises = []
+    for rate in rates:
+        found = calibration.threshold(rate)
+        low, high = found.interval
+        count = episodes(found.value)
+        promises.append(
+            Promise(
+                float(rate),
+                found.value,
+                found.extrapolated,
+                found.interval,
+                found.hours,
+                *observed_rate(count, hours),
+                count,
+                hours,
+                (episodes(high) / hours, episodes(low) / hours),
+            )
+        )
+    return promises
+
+
+def observed_rate(episodes: int, hours: float) -> tuple[float, tuple[float, float]]:
+    """Episodes an hour and their exact Poisson 95 % interval, which takes them as independent of
+    each other."""
+    low, high = poisson_interval(episodes)
+    return episodes / hours, (float(low) / hours, float(high) / hours)
+
+
+def merge_promises(cameras: Sequence[Sequence[Promise]]) -> list[Promise]:
+    """The promises of several cameras as one, rate by rate: their episodes over their hours.
+
+    `threshold` and `interval` are NaN where the cameras' differ, `extrapolated` says whether any
+    is, and `hours_behind` is the least of them. Raises ValueError where there is no camera, or
+    their rates differ.
+    """
+    rates = {tuple(promise.rate for promise in camera) for camera in cameras}
+    if len(rates) != 1:
+        raise ValueError(
+            f"{len(cameras)} cameras with {len(rates)} different lists of rates, expected one list"
+        )
+    return [_merged(promises) for promises in zip(*cameras)]
+
+
+def _merged(promises: Sequence[Promise]) -> Promise:
+    one = len({(promise.threshold, promise.interval) for promise in promises}) == 1
+    episodes, hours = sum(p.episodes for p in promises), sum(p.hours for p in promises)
+    upper, lower = (
+        sum(p.observed_at_interval[end] * p.hours for p in promises) / hours for end in (0, 1)
+    )
+    return Promise(
+        promises[0].rate,
+        promises[0].threshold if one else math.nan,
+        any(promise.extrapolated for promise in promises),
+        promises[0].interval if one else (math.nan, math.nan),
+        min(promise.hours_behind for promise in promises),
+        *observed_rate(episodes, hours),
+        episodes,
+        hours,
+        (upper, lower),
+    )
+
+
+def format_reliability(promises: Sequence[Promise]) -> str:
+    """A table in plain text, one line a rate."""
+    head = (
+        "promised/h",
+        "threshold",
+        "footage behind it",
+        "observed/h",
+        "95 % interval",
+        "episodes in",
+        "promise",
+        "at the ends of the threshold's interval",
+    )
+    rows = [head]
+    for promise in promises:
+        (low, high), ends = promise.observed_interval, promise.observed_at_interval
+        rows.append(
+            (
+                f"{promise.rate:g}",
+                f"{promise.threshold:.3f}" + (" extrapolated" if promise.extrapolated else ""),
+                f"{60 * promise.hours_behind:.1f} min",
+                f"{promise.observed:.3g}",
+                f"{low:.3g} to {high:.3g}",
+                f"{promise.episodes} in {60 * promise.hours:.0f} min",
+                promise.verdict,
+                f"{ends[0]:.3g} to {ends[1]:.3g}/h",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    )
+
+
+def _checked(name: str, values: np.ndarray) -> np.ndarray:
+    scores = np.asarray(values, np.float64)
+    if scores.ndim != 1:
+        raise DataError(
+            f"video {name!r}: scores of shape {scores.shape}, expected one number a frame (T,)"
+        )
+    infinite = np.flatnonzero(np.isinf(scores))
+    if len(infinite):
+        raise DataError(
+            f"video {name!r}: the score of frame {infinite[0]} is "
+            f"{scores[infinite[0]]}, expected a number"
+        )
+    return scores

@@ -1,0 +1,1 @@
+"""Pre-training and meta-training, and the run folder that both keep."""

@@ -1,0 +1,90 @@
+"""What a meta-training is made of, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mpn.errors import TrainingError
+
+ALGORITHMS = ("meta-sgd", "maml", "reptile")
+
+
+@dataclass(frozen=True)
+class MetaOptions:
+    """Everything that decides the weights, beside the model it starts from and the data.
+
+    Attributes:
+        targets: the parameters that are adapted, by name, see `mpn.model.parameters.target_names`.
+        minutes, steps: how long, in minutes or steps of the outer optimiser; exactly one is given.
+        algorithm: "meta-sgd" (a learned step size for every number), "maml" (step sizes as they
+            begin), "reptile".
+        second_order: differentiate through the inner gradients.
+        inner_steps: steps on the support of a task.
+        shots: support windows of a task, one of these numbers drawn for each.
+        batch: windows of an inner step, with pseudo-anomalies of their own draw: the support
+            windows in turn.
+        queries: query windows of a task.
+        tasks: of an outer step.
+        learning_rate: of Adam, for initial parameters; falls to 1 % along a cosine.
+        size_rate: of Adam, for the logarithms of the step sizes.
+        first_change: the step sizes begin such that a step changes every number by about so much.
+        whole: the outer loop also trains what is not adapted.
+        without: loss terms that inner and outer loss leave out.
+        pseudo_weight: of that term, from now on, in the model's preset; None for what it was
+            pre-trained with. As it was, the prediction of tampered windows outweighs it, and
+            adaptation finds anomalies worse than before (benchmarks/results/adaptation_choices.md).
+        ranking: weight of `mpn.model.losses.ranking_loss` on the query windows. The cross-entropy
+            there falls as soon as the camera's logits are at the right level, which no ranking of
+            frames is the better for (benchmarks/results/adaptation_choices.md).
+        validation: names of scenes that are kept out, to validate on.
+        made_cameras: every task sees its scene through a made camera of its own, see
+            `mpn.datasets.augmentation`.
+        slower: scenes with every n-th frame only are tasks too, where they are long enough.
+        clip_norm, precision, seed, held_out: see `mpn.training.pretraining.TrainingOptions`.
+    """
+
+    targets: tuple[str, ...]
+    minutes: float | None = None
+    steps: int | None = None
+    algorithm: str = "meta-sgd"
+    second_order: bool = False
+    inner_steps: int = 5
+    shots: tuple[int, ...] = (1, 5, 10)
+    batch: int = 4
+    queries: int = 8
+    tasks: int = 2
+    learning_rate: float = 1e-5
+    size_rate: float = 0.1
+    first_change: float = 2e-3
+    whole: bool = False
+    without: tuple[str, ...] = ()
+    pseudo_weight: float | None = 0.1
+    ranking: float = 0.1
+    validation: tuple[str, ...] = ()
+    made_cameras: bool = True
+    slower: tuple[int, ...] = (2, 3)
+    clip_norm: float = 1.0
+    precision: str = "bfloat16"
+    seed: int = 0
+    held_out: float = 0.125
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None) or (self.minutes or self.steps or 0) <= 0:
+            raise TrainingError("give either minutes or steps of meta-training, a number above 0")
+        if self.algorithm not in ALGORITHMS:
+            raise TrainingError(
+                f"algorithm {self.algorithm!r}: {', '.join(ALGORITHMS)} were expected"
+            )
+        if self.precision not in ("float32", "bfloat16"):
+            raise TrainingError(f"precision {self.precision!r}: float32 or bfloat16 was expected")
+        counts = (self.inner_steps, self.batch, self.queries, self.tasks, *self.shots)
+        if min(counts) < 1 or not self.shots:
+            raise TrainingError(
+                f"inner steps, batch, queries, tasks, shots are {counts}: expected "
+                "numbers from 1 up"
+            )
+        rates = (self.learning_rate, self.size_rate, self.first_change)
+        if min(rates) <= 0 or self.ranking < 0 or not 0 < self.held_out <= 0.5:
+            raise TrainingError(
+                f"{self}: a rate, the ranking's weight or the held-out share is out of range"
+            )

@@ -1,0 +1,134 @@
+"""The base preset against values that the published network computed."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from mpn.model import losses
+from mpn.model.network import build_model
+from mpn.scoring.scores import _frame_scores
+
+# The paper's network, tensor by tensor: two convolutions a block, and the transposed convolutions
+# between.
+BASE_SHAPES = [
+    *[
+        (64, 12, 3, 3),
+        (64,),
+        (64, 64, 3, 3),
+        (64,),
+        (128, 64, 3, 3),
+        (128,),
+        (128, 128, 3, 3),
+        (128,),
+    ],
+    *[
+        (256, 128, 3, 3),
+        (256,),
+        (256, 256, 3, 3),
+        (256,),
+        (512, 256, 3, 3),
+        (512,),
+        (512, 512, 3, 3),
+        (512,),
+    ],
+    *[(512, 512, 3, 3), (512,), (512, 512, 3, 3), (512,), (512, 256, 3, 3), (256,)],
+    *[(256, 512, 3, 3), (256,), (256, 256, 3, 3), (256,), (256, 128, 3, 3), (128,)],
+    *[(128, 256, 3, 3), (128,), (128, 128, 3, 3), (128,), (128, 64, 3, 3), (64,)],
+    *[(10, 128), (64, 128, 3, 3), (64,), (64, 64, 3, 3), (64,), (3, 64, 3, 3), (3,)],
+]
+
+
+def published_weights(rows, seed, sharp):
+    generator = np.random.Generator(np.random.PCG64(seed))
+    for row in rows:
+        shape = tuple(map(int, row["shape"].split("x")))
+        z = generator.standard_normal(shape)
+        if row["name"].endswith("bias"):
+            yield 0.05 * z
+        elif row["name"] == "prototype.Mheads.weight":
+            yield (40 if sharp else 1) * z
+        elif row["name"].startswith("decoder.moduleUpsample"):
+            yield z * np.sqrt(2 / (shape[0] * 9 / 4))
+        else:
+            yield z * np.sqrt(2 / np.prod(shape[1:]))
+
+
+def forward_values(weights, clip, dtype):
+    """Every array of the reference by its name, computed by our network."""
+    network = build_model("base", height=64, width=64).to(dtype)
+    for parameter, values in zip(network.parameters(), weights, strict=True):
+        assert tuple(parameter.shape) == values.shape
+        parameter.data = torch.tensor(values, dtype=dtype)
+    window, target = (
+        torch.tensor(clip[:, :12], dtype=dtype),
+        torch.tensor(clip[:, 12:], dtype=dtype),
+    )
+    with torch.no_grad():
+        output = network(window)
+    scores = [frame.parts for frame in _frame_scores(output, target.float(), 16, 4)]
+    return {
+        "encoding": output.encoding,
+        "query_part": output.query[:, ::16, ::4, ::4],
+        "aggregation_part": output.aggregation[:, ::16, ::4, ::4],
+        "prototypes": output.prototypes,
+        "assignment": output.assignment.reshape(2, 64, 64, 10)[:, ::4, ::4],
+        "prediction": output.prediction,
+        "compactness_map": output.compactness,
+        "compactness_mean": output.compactness.mean(dim=(1, 2)),
+        "compactness_loss": losses.compactness_loss(output),
+        "diversity_loss": losses.diversity_loss(output.prototypes),
+        "consistency_loss": losses.consistency_loss(output.prototypes),
+        "frame_loss": losses.frame_loss(output.prediction, target),
+        "frame_mse_unit_range": (((output.prediction + 1) / 2 - (target + 1) / 2) ** 2).mean(
+            dim=(1, 2, 3)
+        ),
+        "parameter_sums": torch.stack([p.detach().sum() for p in network.parameters()]),
+        "parameter_first": torch.stack([p.detach().flatten()[0] for p in network.parameters()]),
+    }, {
+        # Made by the scorer, which always ends in float32.
+        "psnr": np.array([parts["psnr_db"] for parts in scores]),
+        "compactness_mean": np.array([parts["compactness"] for parts in scores]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "seed", "sharp"), [("forward_64", 11, False), ("forward_sharp_64", 12, True)]
+)
+def test_the_base_forward_agrees_with_the_published_network(reference, file, seed, sharp):
+    with (reference / "parameters.csv").open() as text:
+        rows = list(csv.DictReader(text))
+    wanted = np.load(reference / f"{file}.npz")
+    weights = list(published_weights(rows, seed, sharp))
+    clip = np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (2, 15, 64, 64))
+    assert np.isclose(clip.sum(), wanted["clip_sum"], rtol=1e-12)
+    assert np.array_equal(clip[0, 0, :4, :4], wanted["clip_corner"])
+    compared = {"clip_sum", "clip_corner", "psnr"}
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
+        values, scored = forward_values(weights, clip, dtype)
+        for name, value in values.items():
+            value, expected = value.double().numpy(), wanted[name]
+            assert value.shape == expected.shape, name
+            assert np.abs(value - expected).max() <= tolerance * np.abs(expected).max(), (
+                name,
+                dtype,
+            )
+        for name, value in scored.items():
+            assert np.allclose(value, wanted[name], rtol=1e-4), (name, dtype)
+        compared |= set(values)
+    assert compared == set(wanted.files)  # no array is left out
+
+
+def test_base_has_the_published_tensors_in_their_order():
+    shapes = [tuple(parameter.shape) for parameter in build_model("base").parameters()]
+    assert shapes == BASE_SHAPES
+    assert len(shapes) == 41 and sum(int(np.prod(shape)) for shape in shapes) == 13_285_251
+
+
+def test_the_listed_shapes_are_those_of_the_reference(reference):
+    with (reference / "parameters.csv").open() as text:
+        listed = [tuple(map(int, row["shape"].split("x"))) for row in csv.DictReader(text)]
+    assert listed == BASE_SHAPES

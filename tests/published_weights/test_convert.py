@@ -1,0 +1,486 @@
+"""The authors' weights as models of mpn: whose numbers they give, and what does not fit."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.func import functional_call
+
+from mpn.errors import CheckpointError, MpnError
+from mpn.model import losses
+from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_camera, save_checkpoint
+from mpn.model.network import build_model
+from mpn.published_weights.convert import META, MODEL, import_weights
+from mpn.scoring.detector import Detector
+from tests.helpers.authors_classes import convAE, meta_trained, save, trained
+from tests.helpers.hostile_files import refused
+from tests.helpers.small_model import footage, write_footage
+from tests.model.test_parity import published_weights
+
+OLD_AND_NEW = pytest.mark.parametrize("old", [True, False], ids=["before 1.6", "since 1.6"])
+WINDOW = (
+    torch.rand(1, 12, 16, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
+    - 1
+)
+
+
+@pytest.fixture(scope="module")
+def module():
+    """The whole published network, seeded; not to be changed."""
+    torch.manual_seed(4)
+    return convAE()
+
+
+@pytest.fixture(scope="module")
+def files(module, tmp_path_factory):
+    """What Train.py and Train_meta.py save of it, in both formats."""
+    folder = tmp_path_factory.mktemp("authors")
+    made = {"model": trained(module), "meta": meta_trained(module)}
+    names = [(name, old) for name in made for old in (True, False)]
+    return {
+        (name, old): save(folder / f"{name}-{old}.pth", made[name], old=old) for name, old in names
+    }
+
+
+def outputs(network, window=WINDOW):
+    """Ours, in float64."""
+    with torch.no_grad():
+        return network.double()(window)
+
+
+def same(ours, theirs, window=WINDOW):
+    """Both networks make the same of a window: the frame, the prototypes, and what is between."""
+    with torch.no_grad():
+        prediction, made = theirs.double()(window)
+    theirs.float()
+    output = outputs(ours, window)
+    for own, value in (
+        (output.prediction, prediction),
+        (output.prototypes, made.prototypes),
+        (output.assignment, made.assignment),
+        (output.aggregation, made.aggregation),
+        (output.distance, made.distance),
+        (output.query, made.query),
+    ):
+        assert own.shape == value.shape and (own - value).abs().max() <= 1e-9 * value.abs().max()
+
+
+# --- Whole models
+
+
+@OLD_AND_NEW
+def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
+    checkpoint, found = import_weights(files["model", old])
+    assert (found.kind, found.described, found.epoch) == (
+        MODEL,
+        "module model.base_model.convAE",
+        60,
+    )
+    assert (found.tensors, found.numbers) == (41, 13_285_251)
+    assert found.layout == ("before torch 1.6" if old else "since torch 1.6")
+    assert checkpoint.preset == build_model("base").preset and not checkpoint.network.training
+    assert all(
+        p.dtype == torch.float32 and p.requires_grad for p in checkpoint.network.parameters()
+    )
+    same(checkpoint.network, module)
+
+
+@pytest.mark.parametrize(
+    ("file", "seed", "sharp", "old"),
+    [
+        ("forward_64", 11, False, True),
+        ("forward_64", 11, False, False),
+        ("forward_sharp_64", 12, True, True),
+    ],
+)
+def test_imported_weights_give_the_published_networks_numbers(
+    reference, tmp_path, file, seed, sharp, old
+):
+    with (reference / "parameters.csv").open() as text:
+        rows = list(csv.DictReader(text))
+    wanted = np.load(reference / f"{file}.npz")
+    weights = published_weights(rows, seed, sharp)
+    theirs = convAE().double()
+    assert [name for name, _ in theirs.named_parameters()] == [row["name"] for row in rows]
+    theirs.load_state_dict(
+        {row["name"]: torch.tensor(values) for row, values in zip(rows, weights)}
+    )
+    network = import_weights(save(tmp_path / "file.pth", trained(theirs), old=old))[0].network
+    clip = torch.tensor(
+        np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (2, 15, 64, 64)), dtype=torch.float32
+    )
+    with torch.no_grad():
+        output = network(clip[:, :12])
+    values = {
+        "encoding": output.encoding,
+        "query_part": output.query[:, ::16, ::4, ::4],
+        "aggregation_part": output.aggregation[:, ::16, ::4, ::4],
+        "prototypes": output.prototypes,
+        "assignment": output.assignment.reshape(2, 64, 64, 10)[:, ::4, ::4],
+        "prediction": output.prediction,
+        "compactness_map": output.compactness,
+        "compactness_loss": losses.compactness_loss(output),
+        "diversity_loss": losses.diversity_loss(output.prototypes),
+        "frame_loss": losses.frame_loss(output.prediction, clip[:, 12:]),
+        "parameter_sums": torch.stack([p.detach().double().sum() for p in network.parameters()]),
+        "parameter_first": torch.stack([p.detach().flatten()[0] for p in network.parameters()]),
+    }
+    for name, value in values.items():
+        value, expected = value.double().numpy(), wanted[name]
+        assert value.shape == expected.shape, name
+        assert np.abs(value - expected).max() <= 1e-4 * np.abs(expected).max(), name
+
+
+def test_what_is_written_is_a_model_that_says_where_it_is_from(files, tmp_path):
+    source = files["model", True]
+    checkpoint, found = import_weights(source)
+    save_checkpoint(tmp_path / "model.safetensors", checkpoint)
+    again = load_checkpoint(tmp_path / "model.safetensors")
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert found.sha256 == sha256
+    told = f"imported from {source.name}, sha256 {sha256}, authors' weights, not trained here"
+    assert again.training == {"imported": told, "epoch": 60}
+    assert (again.normal, again.meta, again.fps) == ({}, None, None)
+    for name, values in checkpoint.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], values)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert len(list(file.keys())) == 41
+
+
+def test_it_scores_footage_without_knowing_a_threshold(files, tmp_path):
+    checkpoint, _ = import_weights(files["model", False])
+    checkpoint.network.preset = replace(checkpoint.preset, height=32, width=48)  # to be quick
+    detector = Detector(checkpoint, precision="float32")
+    scores = [
+        result.score
+        for result in detector.score(write_footage(tmp_path / "clip", footage(7)), fps=10)
+    ]
+    assert len(scores) == 7 and np.isfinite(scores[4:]).all() and len(set(scores[4:])) == 3
+    assert detector.calibration(10) is None
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda module: module,
+        lambda module: {"state_dict": module},
+        lambda module: {"state_dict": module.state_dict(), "epoch": 60},
+        lambda module: module.state_dict(),
+        lambda module: {"epoch": True, "state_dict": nn.DataParallel(module)},
+        lambda module: {"epoch": -1, "state_dict": nn.DataParallel(module).state_dict()},
+    ],
+    ids=[
+        "module",
+        "module in a dict",
+        "state dict in a dict",
+        "state dict",
+        "DataParallel",
+        "its state dict",
+    ],
+)
+def test_other_ways_to_save_the_same(module, tmp_path, wrapped):
+    checkpoint, found = import_weights(save(tmp_path / "file.pth", wrapped(module), old=False))
+    theirs = list(module.parameters())
+    for own, value in zip(checkpoint.network.parameters(), theirs, strict=True):
+        assert torch.equal(own, value)
+    assert found.epoch in (None, 60) and found.numbers == 13_285_251
+
+
+@pytest.mark.parametrize(
+    ("dtype", "old"), [(torch.float64, True), (torch.float16, False), (torch.bfloat16, True)]
+)
+def test_weights_of_other_precision(tmp_path, dtype, old):
+    torch.manual_seed(6)
+    values = convAE().to(dtype).state_dict()
+    network = import_weights(save(tmp_path / "file.pth", {"state_dict": values}, old=old))[
+        0
+    ].network
+    for own, value in zip(network.parameters(), values.values(), strict=True):
+        assert own.dtype == torch.float32 and torch.equal(own, value.float())
+
+
+@OLD_AND_NEW
+def test_weights_that_are_views_of_one_storage(module, tmp_path, old):
+    whole = torch.cat([p.detach().flatten() for p in module.parameters()])
+    values, place = OrderedDict(), 0
+    for name, parameter in module.named_parameters():
+        values[name] = whole[place : place + parameter.numel()].view(parameter.shape)
+        place += parameter.numel()
+    values["ohead.4.weight"] = (
+        module.ohead[4].weight.detach().permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    )
+    path = save(tmp_path / "file.pth", {"state_dict": values}, old=old)
+    assert path.stat().st_size < 54e6
+    same(import_weights(path)[0].network, module)
+
+
+def test_the_first_version_called_prototypes_memory(tmp_path):
+    torch.manual_seed(3)
+    module = convAE(unit="memory")
+    checkpoint, found = import_weights(save(tmp_path / "file.pth", trained(module), old=True))
+    assert found.tensors == 41
+    same(checkpoint.network, module)
+
+
+@pytest.mark.parametrize(
+    ("options", "preset"),
+    [
+        ({"colours": 1, "frames": 4}, {"grey": True, "window": 4}),
+        ({"colours": 3, "frames": 2}, {"grey": False, "window": 2}),
+        ({"prototypes": 7}, {"prototypes": 7}),
+    ],
+)
+def test_options_of_their_code_are_read_off_the_shapes(tmp_path, options, preset):
+    torch.manual_seed(3)
+    module = convAE(**options)
+    checkpoint, _ = import_weights(save(tmp_path / "file.pth", trained(module), old=False))
+    assert {name: getattr(checkpoint.preset, name) for name in preset} == preset
+    channels = checkpoint.preset.window * checkpoint.preset.colours
+    same(checkpoint.network, module, WINDOW[:, :channels])
+
+
+# --- What does not fit
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ohead.4.bias": None}, r"tensors: 1 missing \(ohead.4.bias\)"),
+        ({"encoder.moduleConv2.2.weight": None}, r"1 missing \(encoder.moduleConv2.2.weight\)"),
+        ({"decoder.moduleUpsample4.0.bias": None}, r"1 missing \(decoder.moduleUpsample4.0.bias\)"),
+        ({"decoder.moduleConv.0.bias": None}, r"1 missing \(decoder.moduleConv.0.bias\)"),
+        ({"prototype.Mheads.weight": None}, r"1 missing \(prototype.Mheads.weight\)"),
+        ({"memory.keys": torch.zeros(3)}, r"1 unknown \(memory.keys\)"),
+        ({"memory.Mheads.weight": torch.zeros(10, 128)}, r"1 unknown \(prototype.Mheads.weight\)"),
+        ({"head.0.bias": torch.zeros(64)}, r"1 unknown \(head.0.bias\)"),
+        ({"ohead.\x1b[31m\n": torch.zeros(3)}, r"1 unknown \(ohead.\\x1b\[31m\\n\)"),
+        (
+            {"ohead.0.bias": torch.zeros(65), "x": torch.zeros(1), "ohead.2.bias": None},
+            r"1 missing \(ohead.2.bias\); 1 unknown \(x\); 1 of another shape \(ohead.0.bias of 65 "
+            r"instead of 64\)",
+        ),
+        ({"ohead.0.bias": torch.zeros(())}, r"ohead.0.bias of one number instead of 64"),
+        (
+            {"encoder.moduleConv1.0.weight": torch.zeros(64, 13, 3, 3)},
+            "of 64x13x3x3 instead of 64x12x3x3",
+        ),
+        ({"encoder.moduleConv1.0.weight": torch.zeros(64)}, "of 64 instead of 64x12x3x3"),
+        ({"ohead.4.bias": torch.zeros(2)}, "of 2 instead of 3"),
+        (
+            {"ohead.4.bias": torch.tensor([0, float("nan"), 0])},
+            r"head.4.bias has numbers that are "
+            r"not finite",
+        ),
+        ({"ohead.4.bias": torch.tensor([0, 1e300, 0], dtype=torch.float64)}, "not finite"),
+        (
+            {"ohead.4.bias": torch.zeros(3, dtype=torch.int64)},
+            "is of torch.int64, weights are floating-point",
+        ),
+        ({"ohead.4.bias": torch.zeros(0)}, "of 0 instead of 3"),
+    ],
+)
+def test_tensors_that_do_not_fit(module, tmp_path, change, message):
+    # all are views of these, so that the file is small
+    numbers = torch.zeros(512 * 512 * 9, dtype=torch.float16)
+    whole = {
+        name: numbers[: value.numel()].view(value.shape)
+        for name, value in module.state_dict().items()
+    }
+    values = {name: value for name, value in (whole | change).items() if value is not None}
+    refused(save(tmp_path / "file.pth", {"state_dict": values}, old=False), message)
+
+
+def test_the_list_of_what_is_missing_is_cut_short(tmp_path):
+    line = refused(
+        save(tmp_path / "file.pth", {"state_dict": {"fc.weight": torch.zeros(2)}}, old=False),
+        "41 missing",
+    )
+    assert line.count("moduleConv1") == 3 and ", ...)" in line and "1 unknown (fc.weight)" in line
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"epoch": 3},
+        {"state_dict": None},
+        {"state_dict": {}},
+        {"state_dict": {"a": 1}},
+        [1],
+        5,
+        "text",
+        None,
+        torch.zeros(3),
+        {"meta_init": None},
+        {"meta_init": {}, "meta_alpha": 3},
+        {},
+    ],
+)
+@OLD_AND_NEW
+def test_files_without_weights(tmp_path, value, old):
+    refused(
+        save(tmp_path / "file.pth", value, old=old),
+        "holds no weights|no tensors called|holds 0 tensors only",
+    )
+
+
+def test_an_empty_module(tmp_path):
+    refused(
+        save(tmp_path / "file.pth", {"state_dict": nn.Sequential(nn.ReLU())}, old=False),
+        "41 missing",
+    )
+
+
+# --- Meta-training
+
+
+def loss_after_a_step(network, params, sizes, batch):
+    """The published loss after a step of gradient descent, written out; batch: (support, query)
+    clips."""
+
+    def loss(values, clips):
+        output = functional_call(network, values, (clips[:, :12],))
+        frame = losses.frame_loss(output.prediction, clips[:, 12:])
+        return (
+            frame
+            + losses.compactness_loss(output)
+            + 1e-4 * losses.diversity_loss(output.prototypes)
+        )
+
+    values = {name: p.detach().requires_grad_() for name, p in params.items()}
+    gradients = torch.autograd.grad(loss(values, batch[0]), list(values.values()))
+    moved = {name: p - sizes[name] * g for (name, p), g in zip(values.items(), gradients)}
+    return loss(moved, batch[1]).item()
+
+
+@pytest.mark.parametrize(
+    ("base", "old"), [("the other format", True), ("the other format", False), ("ours", True)]
+)
+def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
+    path = files["model", not old]
+    if base == "ours":
+        path = tmp_path / "base.safetensors"
+        begun, _ = import_weights(files["model", old])
+        begun.fps, begun.normal = 12.5, {"error": [np.ones(5, np.float32)]}
+        save_checkpoint(path, begun)
+    checkpoint, found = import_weights(files["meta", old], path)
+    assert (found.kind, found.tensors, found.numbers, found.epoch) == (META, 7, 113_731, 900)
+    assert found.base == path and found.base_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    made = meta_trained(module)
+    theirs = dict(module.named_parameters()) | made["meta_init"]
+    for own, value in zip(checkpoint.network.parameters(), theirs.values(), strict=True):
+        assert torch.equal(own, value)
+    assert checkpoint.meta.targets == ("prototype.heads.", "head.")
+    assert (checkpoint.meta.steps, checkpoint.meta.batch, checkpoint.meta.clip_norm) == (1, 2, None)
+    names = [
+        name
+        for name, _ in checkpoint.network.named_parameters()
+        if name.startswith(checkpoint.meta.targets)
+    ]
+    assert list(checkpoint.meta.step_sizes) == names
+    for own, value in zip(
+        checkpoint.meta.step_sizes.values(), made["meta_alpha"].values(), strict=True
+    ):
+        assert torch.equal(own, value)
+    # The base's normal scores are not those of these weights; its frame rate is still that of its
+    # footage.
+    assert checkpoint.normal == {} and checkpoint.fps == (12.5 if base == "ours" else None)
+    told, source = checkpoint.training, files["model", old if base == "ours" else not old]
+    assert told["imported"].startswith(f"imported from {source.name}, sha256 ")
+    assert told["meta"]["imported"].startswith(
+        f"imported from {files['meta', old].name}, sha256 {found.sha256}"
+    )
+    assert told["meta"]["base"] == f"{path.name}, sha256 {found.base_sha256}"
+
+    save_checkpoint(tmp_path / "meta.safetensors", checkpoint)
+    again = load_checkpoint(tmp_path / "meta.safetensors")
+    assert torch.equal(again.meta.step_sizes[names[0]], checkpoint.meta.step_sizes[names[0]])
+    assert again.training == checkpoint.training
+
+
+def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_path):
+    with (reference / "parameters.csv").open() as text:
+        rows = list(csv.DictReader(text))
+    wanted = np.load(reference / "meta_step_64.npz")
+    theirs = convAE().double()
+    weights = {
+        row["name"]: torch.tensor(v) for row, v in zip(rows, published_weights(rows, 11, False))
+    }
+    theirs.load_state_dict(weights)
+    generator = np.random.Generator(np.random.PCG64(9))
+    targets = {name: p for name, p in weights.items() if name.startswith(("prototype.", "ohead."))}
+    sizes = {
+        name: torch.tensor(generator.uniform(0.005, 0.015, tuple(p.shape)))
+        for name, p in targets.items()
+    }
+    base = save(tmp_path / "base.pth", trained(theirs), old=True)
+    meta = save(
+        tmp_path / "meta.pth", {"epoch": 1, "meta_init": targets, "meta_alpha": sizes}, old=True
+    )
+    checkpoint, _ = import_weights(meta, base)
+    clips = np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (4, 15, 64, 64))
+    clips = torch.tensor(clips, dtype=torch.float32)
+    params = {
+        name: dict(checkpoint.network.named_parameters())[name]
+        for name in checkpoint.meta.step_sizes
+    }
+    found = loss_after_a_step(
+        checkpoint.network, params, checkpoint.meta.step_sizes, (clips[:2], clips[2:])
+    )
+    assert found == pytest.approx(float(wanted["query_loss"]), rel=1e-4)
+
+
+def test_what_a_meta_training_needs(module, files, tmp_path, tiny):
+    meta, model = files["meta", False], files["model", False]
+
+    def told(message, path, base=None):
+        with pytest.raises(CheckpointError, match=message) as caught:
+            import_weights(path, base)
+        assert "\n" not in str(caught.value)
+
+    told("is of meta-training and holds 7 tensors only: give the model that it began with", meta)
+    told("is a whole model and needs no base", model, model)
+    told("is of meta-training itself and no base", meta, meta)
+    told("there is no checkpoint", meta, tmp_path / "none.safetensors")
+    told("none.pth is not there", meta, tmp_path / "none.pth")
+    save_checkpoint(tmp_path / "small.safetensors", Checkpoint(tiny))
+    told("of preset 'small', not the published network", meta, tmp_path / "small.safetensors")
+    narrow = build_model("base", channels=8, height=64, width=64)
+    save_checkpoint(tmp_path / "narrow.safetensors", Checkpoint(narrow))
+    told("base .*narrow.safetensors.*6 of another shape", meta, tmp_path / "narrow.safetensors")
+    tensors = {"head.4.bias": narrow.head[4].bias}
+    base = tmp_path / "narrow.safetensors"
+    sha256 = load_checkpoint(base).sha256
+    camera = tmp_path / "a.camera.safetensors"
+    save_camera(camera, base, sha256, tensors, {}, 10.0, {}, {})
+    told("is adapted to a camera: give the model .*narrow.safetensors instead", meta, camera)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("meta_init", {"ohead.0.bias": None}, r"\(meta_init, .*1 missing \(ohead.0.bias\)"),
+        ("meta_alpha", {"ohead.0.bias": None}, r"\(meta_alpha, .*1 missing \(ohead.0.bias\)"),
+        ("meta_alpha", {"ohead.0.bias": torch.zeros(1)}, r"\(meta_alpha, .*of another shape"),
+        ("meta_alpha", {"ohead.0.bias": torch.full((64,), float("inf"))}, "not finite"),
+        ("meta_init", {"encoder.moduleConv1.0.bias": torch.zeros(64)}, r"\(meta_init, .*1 unknown"),
+    ],
+)
+def test_meta_weights_that_do_not_fit(module, files, tmp_path, key, change, message):
+    made = meta_trained(module)
+    made[key] = {name: value for name, value in (made[key] | change).items() if value is not None}
+    path = save(tmp_path / "file.pth", made, old=False)
+    with pytest.raises(MpnError, match=message):
+        import_weights(path, files["model", False])
+    if key == "meta_init" and "1 missing" in message:
+        made.pop("meta_alpha")
+        with pytest.raises(MpnError, match="missing|no tensors called meta_alpha"):
+            import_weights(save(path, made, old=False), files["model", False])

@@ -1,0 +1,451 @@
+"""Pickles of all kinds: nothing in them is ever run, and nothing in them is believed of sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import copyreg
+import io
+import os
+import pickle
+import struct
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mpn.errors import CheckpointError
+from mpn.published_weights.pickle_reader import StandIn, StoredTensor
+from mpn.published_weights.torch_file import read_torch_file
+from tests.helpers.authors_classes import Meta_Prototype, adam_state, save
+from tests.helpers.hostile_files import (
+    MAGIC_NUMBER,
+    NEW,
+    OLD,
+    SYSTEM,
+    call,
+    named,
+    number,
+    peak,
+    pickled,
+    refused,
+    state_dict,
+    storage,
+    tensor,
+    text,
+    write,
+    write_new,
+    write_old,
+)
+
+FOUR = struct.pack("<4f", 1, 2, 3, 4)
+
+
+def tensors_of(value):
+    """Every tensor that can be reached, whatever the file has made of it."""
+    waiting, seen = [value], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if type(one) is StoredTensor:
+            yield one
+        elif type(one) is StandIn:
+            waiting.append(one.state)
+        elif type(one) is dict:
+            waiting += one.values()
+        elif type(one) in (list, tuple):
+            waiting += one
+
+
+# --- What would run something
+
+MARK = "executed"
+SYSTEM_CALL = call(named("os", "system"), text(f"touch {MARK}"))
+MAKE = f"open({MARK!r}, 'w').close()"
+NESTED = call(
+    call(
+        named("builtins", "getattr"),
+        call(named("builtins", "__import__"), text("os")),
+        text("mkdir"),
+    ),
+    text(MARK),
+)
+BOMBS = {
+    "os.system": (pickled(SYSTEM_CALL), r"os\.system"),
+    "posix.system": (
+        pickled(call(named("posix", "system"), text(f"touch {MARK}"))),
+        r"posix\.system",
+    ),
+    "eval": (pickled(call(named("builtins", "eval"), text(MAKE))), r"builtins\.eval"),
+    "eval of Python 2": (
+        pickled(call(named("__builtin__", "eval"), text(MAKE))),
+        r"builtins\.eval",
+    ),
+    "exec": (pickled(call(named("builtins", "exec"), text(MAKE))), r"builtins\.exec"),
+    "a nested reduce": (pickled(NESTED), r"builtins\.getattr"),
+    "a name from the stack": (
+        pickled(text("os") + text("system") + b"\x93(" + text(f"touch {MARK}") + b"tR", 4),
+        r"os\.system",
+    ),
+    "a name through an allowed module": (
+        pickled(
+            text("torch.nn.modules.module")
+            + text("torch.os.mkdir")
+            + b"\x93("
+            + text(MARK)
+            + b"tR",
+            4,
+        ),
+        r"torch\.nn\.modules\.module\.torch\.os\.mkdir",
+    ),
+    "INST": (pickled(b"(" + text(MARK) + b"ios\nmkdir\n"), "INST"),
+    "OBJ": (pickled(b"(" + named("os", "mkdir") + text(MARK) + b"o"), r"os\.mkdir"),
+    "an object of a class": (
+        pickled(named("pathlib", "Path") + b"(" + text(MARK) + b"t\x81"),
+        r"pathlib\.Path",
+    ),
+    "behind a good dict": (
+        pickled(state_dict(tensor(storage())) + SYSTEM_CALL + b"0"),
+        r"os\.system",
+    ),
+    "as a key": (pickled(b"}" + SYSTEM_CALL + b"Ns"), r"os\.system"),
+    "as a state": (
+        pickled(call(named("collections", "OrderedDict")) + SYSTEM_CALL + b"b"),
+        r"os\.system",
+    ),
+    "a class with its source": (
+        pickled(
+            b"(" + text("module") + named("os", "system") + b"NNtQ(" + text(f"touch {MARK}") + b"tR"
+        ),
+        r"os\.system",
+    ),
+}
+# these make nothing, or need torch's own unpickler
+DEAD = {"an object of a class", "a class with its source"}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("kind", ["pickle", OLD, NEW])
+def test_a_bomb_does_not_go_off(tmp_path, monkeypatch, name, kind):
+    monkeypatch.chdir(tmp_path)
+    bomb, message = BOMBS[name]
+    mark, path = tmp_path / MARK, tmp_path / "file.pth"
+    if kind == "pickle":
+        path.write_bytes(bomb)
+    else:
+        write(kind, path, bomb, {"0": FOUR} if b"storage" in bomb else {})
+    if name not in DEAD and not (kind == "pickle" and b"storage" in bomb):
+        # It is a real one: what reads pickles sets it off.
+        with contextlib.suppress(pickle.UnpicklingError):
+            pickle.loads(bomb) if kind == "pickle" else torch.load(path, weights_only=False)
+        assert mark.exists()
+        mark.rmdir() if mark.is_dir() else mark.unlink()
+    assert refused(path, message).startswith(f"{path}: refused: ")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_bomb_in_any_part_of_the_older_format(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    parts = [pickle.dumps(value, protocol=2) for value in (MAGIC_NUMBER, 1001, SYSTEM, {}, [])]
+    parts[place] = pickled(SYSTEM_CALL)
+    path = write_old(tmp_path / "file.pth", parts[3], head=tuple(parts[:3]), keys=parts[4])
+    assert "refused: the file asks for os.system" in refused(path, r"os\.system")
+    assert not (tmp_path / MARK).exists()
+
+
+def test_a_registered_extension_is_not_looked_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bomb = pickled(b"\x82\xf0(" + text(MARK) + b"tR")
+    path = write_new(tmp_path / "file.pth", bomb)
+    copyreg.add_extension("os", "mkdir", 0xF0)
+    try:
+        pickle.loads(bomb)
+        os.rmdir(MARK)
+        refused(path, "refused: it uses EXT1, which torch.save never writes")
+    finally:
+        copyreg.remove_extension("os", "mkdir", 0xF0)
+    assert not (tmp_path / MARK).exists()
+
+
+def test_attributes_of_functions_and_classes_are_not_set(tmp_path):
+    target = torch._utils._rebuild_tensor_v2
+    body = pickled(
+        named("torch._utils", "_rebuild_tensor_v2") + b"}" + text("marked") + number(1) + b"sb"
+    )
+    pickle.loads(body)
+    assert target.marked == 1  # so would be done with any function that is let in
+    del target.marked
+    refused(write_new(tmp_path / "file.pth", body), "refused: it sets the attributes of something")
+    assert not hasattr(target, "marked")
+    for target in (
+        ("torch.nn.modules.linear", "Linear"),
+        ("collections", "OrderedDict"),
+        ("torch", "FloatStorage"),
+    ):
+        slots = b"N}" + text("forward") + number(1) + b"s\x86"
+        path = write_new(tmp_path / "file.pth", pickled(named(*target) + slots + b"b"))
+        refused(path, "refused: it sets the attributes of something")
+    assert callable(nn.Linear.forward)
+
+
+def test_a_module_of_an_allowed_name_is_not_imported_or_made(tmp_path, monkeypatch):
+    """Their classes need not exist; one that does is neither imported nor told its state."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "__init__.py").write_text(
+        f"open({str(tmp_path / MARK)!r}, 'w').close()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made = named("model", "convAE") + b")\x81}" + text("a") + number(5) + b"sb"
+    path = write_new(tmp_path / "file.pth", pickled(b"}" + text("state_dict") + made + b"s"))
+    stand_in = read_torch_file(path).root["state_dict"]
+    assert (stand_in.kind, stand_in.state) == ("model.convAE", {"a": 5}) and not (
+        tmp_path / MARK
+    ).exists()
+    with pytest.raises(AttributeError):
+        pickle.loads(pickled(made))
+    assert (tmp_path / MARK).exists()
+    del sys.modules["model"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("subprocess", "Popen"),
+        ("torch", "load"),
+        ("torch.hub", "load"),
+        ("numpy", "load"),
+        ("runpy", "run_path"),
+        ("functools", "partial"),
+        ("operator", "attrgetter"),
+        ("types", "CodeType"),
+        ("importlib", "import_module"),
+        ("torch.serialization", "load"),
+        ("torch.storage", "_load_from_bytes"),
+        ("torch._utils", "_import_dotted_name"),
+        ("torch.jit._script", "load"),
+        ("_codecs", "encode"),
+        ("__main__", "convAE"),
+        ("models.resnet", "ResNet"),
+        ("torchvision.models.resnet", "ResNet"),
+        ("modelx", "convAE"),
+        ("model.base_model", "convAE.__class__"),
+        ("torch.nn.modules", "module.torch.load"),
+        ("torch", "FloatTensor"),
+        ("torch.nn", "functional"),
+        ("", ""),
+        ("os\x1b[2J", "system\x07"),
+        ("s" * 10_000, "x"),
+        ("mödel", "convAE"),
+    ],
+)
+@pytest.mark.parametrize("stack", [False, True])
+def test_every_other_name_is_refused(tmp_path, module, name, stack):
+    asked = text(module) + text(name) + b"\x93" if stack else named(module, name)
+    path = write_new(tmp_path / "file.pth", pickled(asked, 4))
+    if not stack and not module.isascii():
+        # such a name can only come from the stack
+        refused(path, "its pickle is cut short or broken")
+        return
+    line = refused(
+        path,
+        "refused: the file asks for .* it is not a weights file of the authors, "
+        "and nothing of it was",
+    )
+    if module.isascii() and module.isprintable() and len(module) < 100:
+        assert f"asks for {module}.{name};" in line
+
+
+# --- What would take all memory or all time
+
+
+LYING = {
+    "a memo of two thousand million places": b"N" + b"r" + struct.pack("<I", 2**31 - 1) + b"0",
+    "bytes that are not there": b"\x8e" + struct.pack("<Q", 2**40) + b"abc",
+    "a byte array that is not there": b"\x96" + struct.pack("<Q", 2**40) + b"abc",
+    "a string that is not there": b"X" + struct.pack("<I", 2**32 - 1) + b"abc",
+    "a longer one": b"\x8d" + struct.pack("<Q", 2**62) + b"abc",
+    "a number that is not there": b"\x8b" + struct.pack("<i", 2**31 - 1) + b"abc",
+    "a number of negative length": b"\x8b" + struct.pack("<i", -5) + b"abc",
+    "a frame that is not there": b"\x95" + struct.pack("<Q", 2**40) + b"N",
+    "lists within lists": b"]" * 20_000 + b"a" * 19_999,
+    "tuples within tuples": b")" + b"\x85" * 20_000,
+    "a key of tuples within tuples": b"})" + b"\x85" * 20_000 + b"Ns",
+    "a key that doubles": b"})" + b"q\x00h\x00\x86" * 100 + b"Ns",
+    "a dict that holds itself": b"}q\x00" + text("state_dict") + b"h\x00s",
+    "modules that hold themselves": b"}"
+    + text("state_dict")
+    + named("model", "convAE")
+    + b")\x81q\x00}"
+    + text("_modules")
+    + b"}"
+    + text("a")
+    + b"h\x00s"
+    + text("b")
+    + b"h\x00ssbs",
+    "modules of long names that hold themselves": b"}"
+    + text("state_dict")
+    + named("model", "convAE")
+    + b")\x81q\x00}"
+    + text("_modules")
+    + b"}"
+    + text("a" * 10**6)
+    + b"h\x00s"
+    + text("b" * 10**6)
+    + b"h\x00ssbs",
+    "a module with a number for a name": b"}"
+    + text("state_dict")
+    + named("model", "convAE")
+    + b")\x81}"
+    + text("_modules")
+    + b"}"
+    + number(7**9999)
+    + b"Nssbs",
+    "absurd numbers": state_dict(tensor(storage(count=1), 0, tuple([256**100_000] * 8), (0,) * 8)),
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_nothing_is_believed_of_sizes_in_a_pickle(tmp_path, name):
+    body = LYING[name]
+    path = write_new(tmp_path / "file.pth", pickled(body, 5))
+    assert peak(lambda: refused(path, ".")) < 20e6 + 300 * len(body)
+
+
+def test_more_operations_than_weights_need(tmp_path):
+    refused(
+        write_new(tmp_path / "file.pth", pickled(b"]" * 200_001)),
+        "have more than 200,000 operations",
+    )
+
+
+@pytest.mark.parametrize("kind", [OLD, NEW])
+@pytest.mark.parametrize("count", [5, 2**33, 2**50, 2**62, 2**63, 2**200, -1])
+def test_a_storage_of_absurd_size_is_not_allocated(tmp_path, kind, count):
+    body = pickled(state_dict(tensor(storage(count=count))))
+    path = write(kind, tmp_path / "file.pth", body, {"0": FOUR})
+    assert peak(lambda: refused(path, "storage")) < 5e6
+
+
+def test_an_older_file_whose_storage_lies_about_its_length(tmp_path):
+    body = pickled(state_dict(tensor(storage(count=2**40, view=b"N"))))
+    path = write_old(tmp_path / "file.pth", body, {"0": FOUR})
+    data = path.read_bytes()
+    path.write_bytes(data[:-24] + struct.pack("<q", 2**40) + data[-16:])
+    refused(path, r"storage 0 of 4,398,046,511,104 bytes is not where it should be")
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides"),
+    [
+        (0, (5,), (1,)),
+        (1, (4,), (1,)),
+        (0, (2, 2), (3, 1)),
+        (0, (2,), (4,)),
+        (0, (2,), (2**62,)),
+        (-1, (2,), (1,)),
+        (0, (-2,), (1,)),
+        (0, (2,), (-1,)),
+        (0, (2, 2), (1,)),
+        (0, (8,), (0,)),
+        (0, (2**40,), (0,)),
+        (4, (), ()),
+        (0, (1,) * 9, (1,) * 9),
+        (2**63, (1,), (1,)),
+    ],
+)
+@pytest.mark.parametrize("kind", [OLD, NEW])
+def test_a_tensor_beyond_its_storage(tmp_path, kind, offset, shape, strides):
+    body = pickled(state_dict(tensor(storage(), offset, shape, strides)))
+    refused(write(kind, tmp_path / "file.pth", body, {"0": FOUR}), "it describes a tensor")
+
+
+def test_a_tensor_at_the_edge_of_its_storage_and_one_with_idle_strides(tmp_path):
+    for offset, shape, strides, values in (
+        (3, (), (), 4),
+        (2, (2,), (1,), [3, 4]),
+        (0, (2, 2), (1, 2), [[1, 3], [2, 4]]),
+        (1, (2,), (2,), [2, 4]),
+        (3, (1, 1), (2**62, 7), [[4]]),
+    ):
+        body = pickled(state_dict(tensor(storage(), offset, shape, strides)))
+        file = read_torch_file(write_new(tmp_path / "file.pth", body, {"0": FOUR}))
+        assert file.tensor(file.root["state_dict"]["ohead.4.bias"]).tolist() == values
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        b"",
+        number(1),
+        storage(),
+        storage() + number(0),
+        storage() + number(0) + text("4") + text("1"),
+        storage() + number(0) + b"(" + text("4") + b"t" + b"(" + number(1) + b"t",
+        b"N" * 6,
+        b"(" + b"N" * 9 + b"t",
+        named("torch", "FloatStorage") + number(0) + b"))",
+        storage() + b"\x88))",
+        storage() + number(0) + b"]]",
+    ],
+)
+@pytest.mark.parametrize(
+    "function", ["_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter"]
+)
+def test_rebuilding_of_other_things(tmp_path, function, arguments):
+    body = pickled(state_dict(call(named("torch._utils", function), arguments)))
+    refused(
+        write_new(tmp_path / "file.pth", body, {"0": FOUR}), "it describes a (tensor|parameter)"
+    )
+
+
+# --- Whatever else
+
+
+@pytest.mark.parametrize("kind", [OLD, NEW])
+def test_whatever_is_changed_in_a_file_only_our_errors_come(tmp_path, kind):
+    """Bytes of the pickle changed, put in, left out and swapped: it is read, or refused in one
+    line."""
+    path = tmp_path / "file.pth"
+    unit = Meta_Prototype(3, 4)
+    value = {"epoch": 3, "state_dict": unit, "optimizer_D": adam_state([unit.Mheads.weight], 0.1)}
+    data = save(path, value, old=kind == OLD).read_bytes()
+    if kind == NEW:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            kept = {
+                name.split("/")[-1]: archive.read(name)
+                for name in archive.namelist()
+                if "/data/" in name
+            }
+            data = archive.read("file/data.pkl")
+    generator = np.random.default_rng(8)
+    end = data.rindex(b"param_groups")  # behind it are the storages
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(250):
+        changed = bytearray(data)
+        for _ in range(generator.integers(1, 4)):
+            place, length = int(generator.integers(0, end)), int(generator.integers(1, 6))
+            new = {
+                0: generator.bytes(length),
+                1: b"",
+                2: bytes([generator.choice(list(b"cRb\x81\x93Q0sutae.(q2h}])"))]),
+                3: changed[(other := int(generator.integers(0, end))) : other + length],
+            }[int(generator.integers(0, 4))]
+            changed[place : place + (length if generator.random() < 0.7 else 0)] = new
+        if kind == NEW:
+            write_new(path, bytes(changed), kept)
+        else:
+            path.write_bytes(changed)
+        try:
+            file = read_torch_file(path)
+            for stored in tensors_of(file.root):
+                file.tensor(stored)
+            outcomes["read"] += 1
+        except CheckpointError:
+            outcomes["refused"] += 1
+        refused(path, ".")  # read or not, it is not the whole network
+    assert min(outcomes.values()) > 20, outcomes

@@ -1,0 +1,144 @@
+"""The report of a scored source shows what its other files say, and never costs them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mpn
+from mpn.errors import DataError
+from mpn.jobs import JobOptions, score_source
+from mpn.report.from_job import read_table
+from tests.helpers.small_model import footage, write_film, write_footage, write_model
+from tests.report.test_page import data_of, floats
+
+OPTIONS = JobOptions(fps=10.0, report=True)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> mpn.Detector:
+    return mpn.load(
+        write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32"
+    )
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_footage(tmp_path / "lobby", footage(60, intruder=(30, 44), seed=5))
+
+
+def data(folder: Path) -> dict:
+    return data_of((folder / "report.html").read_text("utf-8"))
+
+
+def test_scores_events_and_regions(detector: mpn.Detector, clip: Path, tmp_path: Path) -> None:
+    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
+    (trace,) = data(tmp_path / "out")["traces"]
+    frames, times, scores = read_table(tmp_path / "out" / "scores.csv")
+    np.testing.assert_allclose(floats(trace["scores"]), scores, rtol=1e-5)
+    assert frames.tolist() == list(range(60)) and times[-1] == pytest.approx(5.9)
+    found = outcome.summary["events"]
+    assert [(one["start"], one["end"], one["peak"]) for one in trace["events"]] == [
+        (one["start"], one["end"], one["peak_frame"]) for one in found
+    ]
+    assert found and trace["threshold"] == pytest.approx(outcome.summary["threshold"]["value"])
+    regions = floats(trace["regions"]).reshape(-1, 7)
+    assert {30 <= row <= 50 for row in regions[:, 0]} == {True}
+    assert trace["film"]["rows"] == [[0, 1, 60]] and trace["labels"] is None
+
+
+def test_every_second_frame_of_a_stretch(detector: mpn.Detector, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "lobby.avi", footage(60, intruder=(30, 44), seed=5))
+    options = JobOptions(report=True, every=2, start=1.0, end=5.0)
+    outcome = score_source(detector, film, tmp_path / "out", options)
+    (trace,) = data(tmp_path / "out")["traces"]
+    frames, _, scores = read_table(tmp_path / "out" / "scores.csv")
+    assert frames.tolist() == list(range(10, 50, 2)) and (trace["first"], trace["step"]) == (10, 2)
+    assert trace["count"] == len(scores) == 20
+    for event, row in zip(outcome.summary["events"], trace["events"]):
+        assert frames[row["start"]] == event["start"] and frames[row["end"] - 1] < event["end"]
+        assert frames[row["peak"]] == event["peak_frame"]
+    assert outcome.summary["events"]
+
+
+def test_it_is_made_once_and_again_when_it_is_gone(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    score_source(detector, clip, folder, OPTIONS)
+    written = {
+        name: (folder / name).stat().st_mtime_ns
+        for name in ("report.html", "scores.csv", "heat.bin")
+    }
+    score_source(detector, clip, folder, OPTIONS)
+    assert {name: (folder / name).stat().st_mtime_ns for name in written} == written
+    first = data(folder)
+    (folder / "report.html").unlink()
+    score_source(detector, clip, folder, OPTIONS)
+    assert data(folder)["traces"] == first["traces"]
+    assert (folder / "scores.csv").stat().st_mtime_ns == written["scores.csv"]  # not scored again
+
+
+def test_a_report_that_fails_costs_nothing_else(
+    detector: mpn.Detector, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise DataError("no room for films")
+
+    monkeypatch.setattr("mpn.jobs.job.report_job", fails)
+    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
+    assert "report.html could not be made: no room for films" in outcome.notes
+    assert json.loads((tmp_path / "out" / "events.json").read_text())["complete"] is True
+
+
+def test_interrupted_while_it_is_made_the_same_command_makes_it(
+    detector: mpn.Detector, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "mpn.report.from_job.look_into", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            score_source(detector, clip, tmp_path / "out", OPTIONS)
+    folder = tmp_path / "out"
+    assert not (folder / "report.html").exists()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".report")]
+    score_source(detector, clip, folder, OPTIONS)
+    assert data(folder)["traces"][0]["count"] == 60
+
+
+def test_a_source_shorter_than_a_window(detector: mpn.Detector, tmp_path: Path) -> None:
+    clip = write_footage(tmp_path / "short", footage(3))
+    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
+    assert not [note for note in outcome.notes if "could not be made" in note]
+    (trace,) = data(tmp_path / "out")["traces"]
+    assert np.isnan(floats(trace["scores"])).all() and trace["events"] == []
+
+
+def test_a_table_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("frame,time\n0,0.0\n")
+    with pytest.raises(DataError, match=r"scores\.csv: not as mpn score writes it"):
+        read_table(tmp_path / "scores.csv")
+
+
+def test_a_look_inside_at_a_chosen_frame(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    score_source(detector, clip, folder, OPTIONS)
+    own = [one["row"] for one in data(folder)["insides"]]
+    table = (folder / "scores.csv").stat().st_mtime_ns
+    outcome = score_source(detector, clip, folder, replace(OPTIONS, inside=(2, 17, 99)))
+    assert [one["row"] for one in data(folder)["insides"]] == [17, *own]
+    assert (folder / "scores.csv").stat().st_mtime_ns == table  # nothing is scored again for it
+    page = (folder / "report.html").read_text("utf-8")
+    for frame in (2, 99):
+        assert (
+            f"no look inside at frame {frame}: it was not scored, or has no 4 frames before it"
+            in page
+        )
+    assert outcome.summary["complete"]

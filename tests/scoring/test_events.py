@@ -1,0 +1,179 @@
+"""Events against hand-made series and against connected components of a closed mask."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from mpn.errors import DataError
+from mpn.io.runs import intervals
+from mpn.scoring.events import Event, EventFinder, events
+
+
+def spans(found: list[Event]) -> list[tuple[int, int]]:
+    return [(event.start, event.end) for event in found]
+
+
+def series(*above: int, length: int = 40) -> np.ndarray:
+    scores = np.zeros(length)
+    scores[list(above)] = 2.0
+    return scores
+
+
+def test_all_fields_of_an_event_by_hand() -> None:
+    scores = np.array([np.nan, 0, 0, 2, 3, 5, 4, 0, 0])
+    regions = [None, *[(k, 0, 8, 8) for k in range(8)]]
+    (event,) = events(scores, 1.0, 10, regions=regions)
+    assert event == Event(3, 7, 0.3, 0.7, 5, 5.0, (4, 0, 8, 8))
+    assert event.frames == 4
+    assert event.seconds == pytest.approx(0.4)
+    assert event.to_dict() == {
+        "start": 3,
+        "end": 7,
+        "start_seconds": 0.3,
+        "end_seconds": 0.7,
+        "peak_frame": 5,
+        "peak_score": 5.0,
+        "region": [4, 0, 8, 8],
+    }
+
+
+def test_the_threshold_itself_is_not_above() -> None:
+    assert events(np.full(10, 1.0), 1.0, 10) == []
+    assert spans(events(np.full(10, 1.0001), 1.0, 10)) == [(0, 10)]
+
+
+def test_gaps_under_one_second_are_closed_and_of_one_second_not() -> None:
+    # at 5 frames/s: 4 frames between are 0.8 s, 5 frames are 1 s
+    assert spans(events(series(3, 4, 5, 10, 11, 12), 1.0, 5)) == [(3, 13)]
+    assert spans(events(series(3, 4, 5, 11, 12, 13), 1.0, 5)) == [(3, 6), (11, 14)]
+    assert spans(events(series(3, 4, 5, 8, 9, 10), 1.0, 5, gap_seconds=0.0)) == [(3, 6), (8, 11)]
+
+
+def test_events_under_three_frames_are_dropped_after_closing() -> None:
+    assert spans(events(series(5, 6), 1.0, 5)) == []
+    assert spans(events(series(5, 7), 1.0, 5)) == [(5, 8)]
+    assert spans(events(series(5), 1.0, 5, min_frames=1)) == [(5, 6)]
+
+
+def test_an_event_may_begin_and_end_with_the_video() -> None:
+    assert spans(events(np.full(4, 2.0), 1.0, 25)) == [(0, 4)]
+
+
+def test_seconds_are_exact_for_fractional_rates() -> None:
+    (event,) = events(series(30, 31, 32), 1.0, Fraction(30000, 1001))
+    assert event.start_seconds == pytest.approx(1.001, abs=1e-12)
+    assert event.end_seconds == pytest.approx(33 * 1001 / 30000, abs=1e-12)
+
+
+def by_components(scores: np.ndarray, gap: int, min_frames: int) -> list[tuple[int, int]]:
+    """Fill runs of fewer than `gap` frames between two runs above, then label what is left."""
+    mask = scores > 1.0
+    holes, _ = ndimage.label(~mask)
+    for (hole,) in ndimage.find_objects(holes):
+        inside = hole.start > 0 and hole.stop < len(mask)
+        if inside and hole.stop - hole.start < gap:
+            mask[hole] = True
+    found = [run for (run,) in ndimage.find_objects(ndimage.label(mask)[0])]
+    return [(run.start, run.stop) for run in found if run.stop - run.start >= min_frames]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_same_as_connected_components_and_as_the_stream(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=600)
+    scores[:4] = np.nan
+    fps = int(rng.integers(2, 9))
+    found = events(scores, 1.0, fps)
+    assert spans(found) == by_components(scores, fps, 3)
+    assert len(found) > 1
+    finder, streamed = EventFinder(1.0, fps), []
+    for frame, score in enumerate(scores):
+        finished = finder.update(frame, score)
+        assert all(event.end <= frame - fps + 1 for event in finished)  # only when surely over
+        streamed += finished
+    assert streamed + finder.finish() == found
+    for event in found:
+        inside = scores[event.start : event.end]
+        assert event.peak_score == np.nanmax(inside)
+        assert event.peak_frame == event.start + int(np.nanargmax(inside))
+
+
+def test_a_finished_event_comes_as_soon_as_the_gap_is_long_enough() -> None:
+    finder = EventFinder(1.0, 5)
+    told = [frame for frame, score in enumerate(series(3, 4, 5)) if finder.update(frame, score)]
+    assert told == [10]  # frames 6 to 10 make one second
+    assert finder.finish() == []
+
+
+def test_left_out_frames_are_a_gap() -> None:
+    finder = EventFinder(1.0, 5, min_frames=1)
+    assert finder.update(0, 2.0) == []
+    assert spans(finder.update(20, 2.0)) == [(0, 1)]
+    assert spans(finder.finish()) == [(20, 21)]
+    assert finder.finish() == []
+
+
+def test_wrong_use() -> None:
+    for rate in (None, 0, -5, float("nan")):
+        with pytest.raises(DataError, match="frame rate"):
+            EventFinder(1.0, rate)
+    finder = EventFinder(1.0, 5)
+    finder.update(3, 0.0)
+    with pytest.raises(DataError, match="frame 3 after frame 3"):
+        finder.update(3, 0.0)
+    with pytest.raises(DataError, match="2 scores but 1 regions"):
+        events(np.zeros(2), 1.0, 5, regions=[None])
+
+
+def test_every_third_frame_of_a_video_stands_for_three() -> None:
+    # At 30 frames/s every third: 10 a second, so that nine of these without a score above are a gap
+    # that is closed.
+    finder = EventFinder(1.0, 10, step=3)
+    found = []
+    for frame in range(0, 300, 3):
+        found += finder.update(frame, 2.0 if frame in (30, 33, 36, 66, 120, 150, 153, 156) else 0.0)
+    found += finder.finish()
+    # 36 to 66: frames 39 to 63, nine scored ones; 66 to 120: more; 120 alone, joined to 150 by nine
+    # (123 to 147).
+    assert spans(found) == [(30, 69), (120, 159)]
+    assert [(event.start_seconds, event.end_seconds) for event in found] == [(1.0, 2.3), (4.0, 5.3)]
+
+
+def test_events_have_the_times_of_their_frames() -> None:
+    finder = EventFinder(1.0, 10)
+    times = [0.0, 0.1, 0.25, 0.3, 0.9, 1.0]
+    for frame, seconds in enumerate(times):
+        finder.update(frame, 2.0 if 1 <= frame <= 4 else 0.0, None, seconds)
+    (event,) = finder.finish()
+    assert (event.start, event.end, event.start_seconds, event.end_seconds) == (1, 5, 0.1, 1.0)
+
+
+def test_an_event_through_a_dictionary() -> None:
+    for region in (None, (1, 2, 3, 4)):
+        event = Event(3, 7, 0.3, 0.7, 5, 5.5, region)
+        assert Event.from_dict(event.to_dict() | {"further": 1}) == event
+
+
+def test_an_open_event_can_be_given_to_another_finder() -> None:
+    scores = [0, 2, 3, 2, 0, 2, 2, 0, *[0] * 20]
+    for stop in range(len(scores)):
+        first, second = EventFinder(1.0, 10), EventFinder(1.0, 10)
+        found = [event for frame in range(stop) for event in first.update(frame, scores[frame])]
+        second.open = first.open
+        found += [
+            event
+            for frame in range(stop, len(scores))
+            for event in second.update(frame, scores[frame])
+        ]
+        assert found + second.finish() == events(np.array(scores, float), 1.0, 10)
+
+
+def test_runs_of_labels() -> None:
+    assert intervals(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
+    assert intervals(np.zeros(4, bool)) == []
+    assert intervals(np.ones(5, bool)) == [(0, 5)]
+    assert intervals(np.zeros(0, bool)) == []

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+from mpn.errors import MpnError
+from mpn.model.network import build_model
+from mpn.scoring.scores import Recipe, combine, part_names, patch_means, region, score_frames
+
+
+def footage(count, size=(32, 48), channels=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *size, channels), np.uint8)
+
+
+def largest_patch(values, side, step):
+    """By numpy: the largest mean over side x side squares, `step` apart."""
+    squares = np.lib.stride_tricks.sliding_window_view(values, (side, side))[::step, ::step]
+    return squares.mean(axis=(2, 3)).max()
+
+
+# --- Scores of a stream
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
+def test_a_stream_scores_as_each_window_alone(tiny, batch_size):
+    frames = footage(11)
+    scored = list(score_frames(tiny, iter(frames), batch_size=batch_size, patch=8))
+    assert [one.frame for one in scored] == list(range(4, 11))
+    for one in scored:
+        window = frames[one.frame - 4 : one.frame, :, :, 0].astype(np.float64) / 127.5 - 1
+        with torch.no_grad():
+            output = tiny(torch.from_numpy(window[None]).float())
+        predicted = (output.prediction[0, 0].double().numpy() + 1) / 2
+        error = np.abs(predicted - frames[one.frame, :, :, 0] / 255)
+        probability = 1 / (1 + np.exp(-output.pseudo_logits[0].double().numpy()))
+        expected = {
+            "error": largest_patch(error, 8, 2),
+            "pseudo": largest_patch(probability, 4, 1),  # its map has half the size
+            "psnr_db": 10 * np.log10(1 / (error**2).mean()),
+            "compactness": output.compactness.mean().item(),
+        }
+        assert one.parts == pytest.approx(expected, rel=2e-4)
+        assert {name: grid.shape for name, grid in one.maps.items()} == {
+            "error": (13, 21),
+            "pseudo": (13, 21),
+        }
+        for name, grid in one.maps.items():
+            assert grid.dtype == np.float32
+            assert grid.max() == pytest.approx(one.parts[name])
+
+
+def test_colour_frames_and_a_network_without_the_head():
+    torch.manual_seed(1)
+    network = build_model("base", channels=3, height=16, width=24)
+    frames = footage(6, (16, 24), 3)
+    scored = list(score_frames(network, frames, patch=4))
+    assert part_names(network) == ["error"]
+    assert [one.frame for one in scored] == [4, 5]
+    assert set(scored[0].parts) == {"error", "psnr_db", "compactness"} and set(scored[0].maps) == {
+        "error"
+    }
+    window = (
+        torch.from_numpy(frames[1:5]).permute(0, 3, 1, 2).reshape(1, 12, 16, 24).float() / 127.5 - 1
+    )
+    with torch.no_grad():
+        predicted = (network(window).prediction[0].permute(1, 2, 0).numpy() + 1) / 2
+    error = np.abs(predicted - frames[5] / 255)
+    assert scored[1].parts["error"] == pytest.approx(
+        largest_patch(error.mean(axis=2), 4, 2), rel=1e-4
+    )
+    assert scored[1].parts["psnr_db"] == pytest.approx(-10 * np.log10((error**2).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_clips_without_a_window_have_no_scores(tiny, count):
+    assert list(score_frames(tiny, footage(count))) == []
+
+
+def test_frames_are_taken_as_they_are_needed_and_let_go(tiny):
+    pulled, alive = [], weakref.WeakSet()
+
+    class Frame(np.ndarray):
+        """An array that can be watched."""
+
+        __hash__ = object.__hash__
+
+    def stream():
+        for index in range(60):
+            frame = footage(1, seed=index)[0].view(Frame)
+            alive.add(frame)
+            pulled.append(index)
+            yield frame
+
+    scores = score_frames(tiny, stream(), batch_size=3)
+    assert pulled == []
+    for one in scores:
+        assert len(pulled) <= one.frame + 3  # not further ahead than a batch
+        assert len(alive) <= 4 + 3 + 1
+    assert len(pulled) == 60 and one.frame == 59
+
+
+def test_an_exact_prediction_has_the_highest_psnr(tiny):
+    for parameter in tiny.head[-1].parameters():
+        parameter.data.zero_()  # the last frame is predicted
+    still = np.repeat(footage(1), 6, axis=0)
+    one = list(score_frames(tiny, still))[0]
+    assert one.parts["psnr_db"] == pytest.approx(100) and one.parts["error"] == 0
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (10, 26), (24, 40), (5, 17)])
+def test_a_planted_square_raises_the_score_and_the_region_covers_it(tiny, top, left):
+    for parameter in tiny.head[-1].parameters():
+        parameter.data.zero_()
+    frames = np.repeat(footage(1) // 4, 12, axis=0)
+    frames[8, top : top + 8, left : left + 8] = 255
+    scored = {one.frame: one for one in score_frames(tiny, frames, patch=8)}
+    error = {frame: one.parts["error"] for frame, one in scored.items()}
+    psnr = {frame: one.parts["psnr_db"] for frame, one in scored.items()}
+    assert set(sorted(error, key=error.get)[-2:]) == {8, 9}  # it comes, and it goes
+    assert error[8] > error[7] + 0.5 and psnr[8] < psnr[7] - 10
+    # In the source's pixels, three times as many: what is inside is the square, but for the grid's
+    # step.
+    y, x, h, w = region(scored[8].maps["error"], 8, (32, 48), (96, 144))
+    assert (h, w) == (24, 24)
+    assert abs(y - 3 * top) <= 3 and abs(x - 3 * left) <= 3
+
+
+def test_bfloat16_scores_are_near(tiny):
+    frames = footage(8)
+    wide, narrow = (list(score_frames(tiny, frames, bfloat16=flag)) for flag in (False, True))
+    for one, other in zip(wide, narrow, strict=True):
+        assert other.parts == pytest.approx(one.parts, rel=0.03, abs=3e-4)
+        assert other.parts != one.parts
+
+
+# --- Patches and regions
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "step"), [((12, 16), 4, 2), ((13, 17), 5, 2), ((8, 9), 3, 1), ((6, 5), 9, 2)]
+)
+def test_patch_means_are_those_of_numpy(size, patch, step):
+    values = np.random.default_rng(2).random((2, *size))
+    side = min(patch, *size)
+    squares = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))[
+        :, ::step, ::step
+    ]
+    found = patch_means(torch.from_numpy(values), patch, step).numpy()
+    assert found.shape == (2, (size[0] - side) // step + 1, (size[1] - side) // step + 1)
+    assert np.allclose(found, squares.mean(axis=(3, 4)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("position", "source", "expected"),
+    [
+        # 16-pixel patches of 128x192, every second pixel: a grid of 57x89.
+        ((0, 0), (128, 192), (0, 0, 16, 16)),
+        ((10, 20), (128, 192), (20, 40, 16, 16)),
+        ((56, 88), (128, 192), (112, 176, 16, 16)),
+        ((10, 20), (256, 384), (40, 80, 32, 32)),
+        ((56, 88), (240, 360), (210, 330, 30, 30)),
+        ((56, 0), (64, 768), (56, 0, 8, 64)),
+    ],
+)
+def test_regions_by_hand(position, source, expected):
+    grid = np.zeros((57, 89), np.float32)
+    grid[position] = 1
+    assert region(grid, 16, (128, 192), source) == expected
+
+
+def test_regions_stay_inside_the_source():
+    generator = np.random.default_rng(3)
+    for _ in range(300):
+        size = tuple(8 * generator.integers(2, 20, 2))
+        patch, step = int(generator.integers(2, 24)), int(generator.integers(1, 3))
+        side = min(patch, *size)
+        grid = np.zeros([(n - side) // step + 1 for n in size])
+        grid.flat[generator.integers(grid.size)] = 1
+        source = tuple(map(int, generator.integers(60, 1000, 2)))
+        top, left, height, width = region(grid, patch, size, source)
+        assert 0 <= top <= top + height <= source[0] and 0 <= left <= left + width <= source[1]
+        assert (
+            abs(height - side * source[0] / size[0]) <= 1
+            and abs(width - side * source[1] / size[1]) <= 1
+        )
+
+
+def test_a_patch_larger_than_the_frame_is_all_of_it():
+    assert region(np.ones((1, 1)), 50, (16, 16), (64, 32)) == (0, 0, 64, 32)
+    # A square all the same where one side is longer.
+    grid = patch_means(torch.arange(32.0).expand(1, 16, 32), 50, 2)[0].numpy()
+    assert region(grid, 50, (16, 32), (16, 32)) == (0, 16, 16, 16)
+
+
+# --- Recipes
+
+
+def test_parts_are_weighed_in_units_of_normal_frames():
+    parts = {
+        "error": np.array([3.0, 5.0]),
+        "pseudo": np.array([10.0, 30.0]),
+        "psnr_db": np.array([1.0, 1.0]),
+    }
+    normal = {"error": (3.0, 2.0), "pseudo": (20.0, 10.0)}
+    assert combine(parts, {"error": 1.0, "pseudo": 1.0}, normal).tolist() == [-1.0, 2.0]
+    assert combine(parts, {"error": 2.0, "pseudo": 0.5}, normal).tolist() == [-0.5, 2.5]
+    # What doesn't count need not be known.
+    assert combine(parts, {"error": 0.0, "pseudo": 1.0}, {"pseudo": (20.0, 10.0)}).tolist() == [
+        -1.0,
+        1.0,
+    ]
+
+
+def test_maps_and_numbers_are_combined_alike():
+    normal = {"error": (1.0, 2.0), "pseudo": (0.0, 4.0)}
+    maps = {"error": np.array([[1.0, 3.0]]), "pseudo": np.array([[4.0, 0.0]])}
+    assert combine(maps, {"error": 1.0, "pseudo": 1.0}, normal).tolist() == [[1.0, 1.0]]
+    assert combine({"error": 5.0}, {"error": 1.0}, normal) == 2.0
+
+
+def test_weights_are_those_of_the_parts_there_are():
+    recipe = Recipe(error_weight=2.0, pseudo_weight=0.5)
+    assert recipe.weights(["error", "pseudo", "psnr_db"]) == {"error": 2.0, "pseudo": 0.5}
+    assert recipe.weights(["error"]) == {"error": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch": 1}, "patch of at least 2 pixels"),
+        ({"error_weight": -1}, "weights from 0 up"),
+        ({"error_weight": 0, "pseudo_weight": 0}, "both weights of the score are 0"),
+        ({"smoothing": 0}, "smoothing is 0: a weight above 0, at most 1"),
+        ({"smoothing": 1.1}, "smoothing is 1.1"),
+    ],
+)
+def test_recipes_out_of_range(options, message):
+    with pytest.raises(MpnError, match=message):
+        Recipe(**options)
+
+
+def test_recipes_at_the_ends_of_their_ranges():
+    Recipe(patch=2, error_weight=0, smoothing=1.0)
+    Recipe(pseudo_weight=0)

@@ -1,0 +1,204 @@
+"""A run that was interrupted or killed ends as one left alone; another run is not resumed by
+mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mpn.errors import CheckpointError, TrainingError
+from mpn.model.checkpoint import load_state
+from mpn.training import pretraining
+from mpn.training.pretraining import Training, train
+from tests.helpers.training_runs import (
+    OPTIONS,
+    PRESET,
+    STEPS,
+    one_line,
+    same_tensors,
+    tensors,
+    untimed,
+    walkers,
+)
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_logged(monkeypatch):
+    monkeypatch.setattr(pretraining, "LOG_EVERY", 1)
+
+
+# --- Interruptions
+
+
+@pytest.mark.parametrize("stop", [3, 7, 21])
+def test_an_interrupt_keeps_the_last_step_and_the_run_can_go_on(finished, tmp_path, stop):
+    def interrupt(line):
+        if line["step"] == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(walkers(), PRESET, OPTIONS, tmp_path, observe=interrupt)
+    assert load_state(tmp_path / "state.pt")["step"] == stop
+    assert not (tmp_path / "model.safetensors").exists()
+    train(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
+    assert same_tensors(tensors(tmp_path), tensors(finished))
+    assert untimed(tmp_path) == untimed(finished)
+
+
+def test_a_finished_run_resumed_gives_the_same_model(finished, tmp_path):
+    for name in ("state.pt", "log.jsonl"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    train(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
+    assert same_tensors(tensors(tmp_path), tensors(finished))
+    assert untimed(tmp_path) == untimed(finished)
+
+
+# Forks one process for each life of a run, so that torch is imported once.
+LIVES = """
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+from mpn.training import pretraining
+from tests.helpers.training_runs import OPTIONS, PRESET, walkers
+
+folder = sys.argv[1]
+pretraining.SAVE_SECONDS = -1
+pretraining.LOG_EVERY = 1
+
+def after(count, function=None, of=lambda *args: True):
+    calls = []
+    def wrapped(*args, **kwargs):
+        calls.append(of(*args))
+        if sum(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function and function(*args, **kwargs)
+    return wrapped
+
+def live(run, resume, prepare=lambda: None):
+    process = os.fork()
+    if not process:
+        observe = prepare()
+        run_folder = os.path.join(folder, run)
+        pretraining.train(walkers(), PRESET, OPTIONS, run_folder, resume=resume, observe=observe)
+        os._exit(0)
+    status = os.waitpid(process, 0)[1]
+    print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
+
+def while_saving():  # config, state of step 0, then one a step: killed before the rename of step 5
+    os.fsync = after(7, os.fsync)
+
+def within_a_step():  # gradients are there, weights are not changed; past the end of an epoch
+    torch.nn.utils.clip_grad_norm_ = after(6, torch.nn.utils.clip_grad_norm_)
+
+def after_a_log_line():
+    return after(1, of=lambda line: line["step"] == 16)
+
+live("alone", False)
+live("killed", False, while_saving)
+live("killed", True, within_a_step)
+live("killed", True, after_a_log_line)
+with open(os.path.join(folder, "killed", "log.jsonl"), "a") as log:
+    log.write('{"step": 17, "epo')
+live("killed", True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_run_killed_three_times_ends_as_one_left_alone(tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", LIVES, str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["0", "9", "9", "9", "0"], done.stderr[-2000:]
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    assert same_tensors(tensors(killed), tensors(alone))
+    assert untimed(killed) == untimed(alone) and len(untimed(alone)) == STEPS
+    assert same_tensors(
+        load_state(killed / "state.pt")["network"], load_state(alone / "state.pt")["network"]
+    )
+    # What the killed writer left is gone.
+    assert sorted(os.listdir(killed)) == [
+        "config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "state.pt",
+    ]
+
+
+# --- Refusals
+
+
+@pytest.fixture
+def stopped(finished, tmp_path):
+    """A folder with a state to resume."""
+    (tmp_path / "state.pt").write_bytes((finished / "state.pt").read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("clips", "chosen", "options", "message"),
+    [
+        (4, replace(PRESET, channels=8), OPTIONS, "other preset: channels 4, here 8"),
+        (
+            4,
+            replace(PRESET, pseudo_head=False),
+            OPTIONS,
+            "other preset: pseudo_head True, here False",
+        ),
+        (4, PRESET, replace(OPTIONS, seed=1), "other options: seed 3, here 1"),
+        (
+            4,
+            PRESET,
+            replace(OPTIONS, epochs=None, minutes=2),
+            "options: minutes None, here 2, epochs 3, here None",
+        ),
+        (3, PRESET, OPTIONS, r"trained on other footage \(3 clips, here 3\)"),
+        (6, PRESET, OPTIONS, r"trained on other footage \(3 clips, here 5\)"),
+    ],
+)
+def test_another_run_cannot_be_resumed(stopped, clips, chosen, options, message):
+    before = (stopped / "state.pt").read_bytes()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        Training(walkers(clips), chosen, options, stopped, resume=True)
+    one_line(caught)
+    assert (stopped / "state.pt").read_bytes() == before
+
+
+def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):
+    clips = walkers()
+    clips[1].frames[0] = 255 - clips[1].frames[0]
+    with pytest.raises(CheckpointError, match="trained on other footage"):
+        Training(clips, PRESET, OPTIONS, stopped, resume=True)
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(
+        CheckpointError, match="nothing to resume: there is no .*state.pt; start without --resume"
+    ):
+        Training(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
+
+
+def test_a_state_cut_in_half_is_named(stopped):
+    data = (stopped / "state.pt").read_bytes()
+    (stopped / "state.pt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match="state.pt is not a whole training state"):
+        Training(walkers(), PRESET, OPTIONS, stopped, resume=True)
+
+
+def test_a_folder_with_a_run_is_not_written_over(stopped):
+    with pytest.raises(
+        TrainingError, match="holds a run already: give --resume to go on, or another --out"
+    ):
+        Training(walkers(), PRESET, OPTIONS, stopped)
+    (stopped / "state.pt").rename(stopped / "model.safetensors")
+    with pytest.raises(TrainingError, match="holds a run already"):
+        Training(walkers(), PRESET, OPTIONS, stopped)

@@ -1,0 +1,498 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import odd_inputs
+from mpn.errors import DataError, FrameError
+from mpn.video.sources import open_source
+from mpn.video.stream import FrameClock, Span, frame_rate, timing_of
+from tests.helpers import trees
+
+COUNT = 40
+
+
+def film(path, count=COUNT, size=trees.SIZE, fps=10):
+    """A video of numbered frames; .avi and .mkv are Motion JPEG, whose frames do not need each
+    other."""
+    return odd_inputs.write_video(path, [trees.frame(index, size) for index in range(count)], fps)
+
+
+def shown(source):
+    """(index, time, the number that the picture shows) of every frame."""
+    return [(*source.position, trees.index_of(frame)) for frame in source.frames()]
+
+
+def numbers(source):
+    return [trees.index_of(frame) for frame in source.frames()]
+
+
+def repeated(bad, count=COUNT):
+    """The numbers that are seen where the bad frames show the one before."""
+    found = []
+    for index in range(count):
+        found.append(found[-1] if index in bad else index)
+    return found
+
+
+# --- What times say
+
+
+@pytest.mark.parametrize("rate", [5, 10, 12.5, 24, 25, 30000 / 1001, 30, 50, 60, 120])
+@pytest.mark.parametrize("digits", [0, 6])
+def test_a_constant_rate_is_read_from_times_rounded_to_milliseconds(rate, digits):
+    timing = timing_of([round(1000 * index / rate, digits) for index in range(32)])
+    assert timing.steady and abs(float(timing.rate) - rate) < 0.002 * rate
+
+
+def test_usual_rates_are_exact():
+    assert timing_of([round(1000 * index / 25) for index in range(32)]).rate == 25
+    assert timing_of([1001 * index / 30 for index in range(32)]).rate == Fraction(30000, 1001)
+
+
+def test_a_rate_that_varies_is_not_steady_and_has_a_mean():
+    times = np.cumsum([0] + [100] * 10 + [300] * 10)
+    timing = timing_of(times)
+    assert not timing.steady and timing.rate == 5  # 20 intervals in 4 s
+    generator = np.random.default_rng(0)
+    assert not timing_of(1000 * np.arange(32) / 30 + generator.uniform(-12, 12, 32)).steady
+
+
+def test_a_lost_frame_or_two_does_not_hide_a_constant_rate():
+    times = [100 * index for index in range(40) if index not in (7, 20, 21)]
+    assert timing_of(times) == (pytest.approx(0.1), True)
+
+
+@pytest.mark.parametrize("times", [[], [0], [0] * 32, [0, 100, 200]])
+def test_times_that_say_nothing(times):
+    timing = timing_of(times)
+    assert math.isnan(timing.period) and timing.rate is None and not timing.steady
+
+
+def ticks(clock, milliseconds, failed=None):
+    failed = failed or {}
+    return [clock.tick(one, failed.get(number, 0)) for number, one in enumerate(milliseconds)]
+
+
+def test_a_gap_is_as_many_frames_as_fit_into_it():
+    clock = FrameClock(0.04, True, True)
+    found = ticks(clock, [200, 240, 360, 400, 2000])
+    assert [missing for missing, _ in found] == [0, 0, 2, 0, 39]
+    assert [time for _, time in found] == pytest.approx([0, 0.04, 0.16, 0.2, 1.8])
+
+
+def test_a_gap_is_nothing_where_the_rate_varies_or_is_not_to_be_looked_at():
+    for clock in (FrameClock(0.04, False, True), FrameClock(0.04, True, False)):
+        assert [missing for missing, _ in ticks(clock, [0, 40, 160, 200])] == [0, 0, 0, 0]
+    late = FrameClock(0.04, True, True)
+    assert ticks(late, [0, 40, 100])[-1][0] == 0  # one and a half intervals are not a frame
+
+
+def test_a_long_gap_is_a_pause_not_a_loss():
+    clock = FrameClock(0.1, True, True)
+    assert ticks(clock, [0, 100, 60_000])[-1] == (0, 60) and clock.longest_pause == pytest.approx(
+        59.9
+    )
+
+
+def test_a_stream_whose_rate_turns_out_to_vary_is_no_longer_filled():
+    clock = FrameClock(0.1, True, True)
+    times = [100.0 * index for index in range(100)] + [
+        10_000 + 300.0 * index for index in range(200)
+    ]
+    missing = [count for count, _ in ticks(clock, times)]
+    assert not clock.steady and not any(missing[150:]) and sum(missing) < 50
+
+
+def test_reads_that_failed_are_lost_frames_where_times_do_not_tell():
+    unknown = FrameClock(0.1, False, True)
+    assert ticks(unknown, [0, 0, 0, 0], {2: 2}) == [
+        (0, 0),
+        (0, 0.1),
+        (2, pytest.approx(0.4)),
+        (0, pytest.approx(0.5)),
+    ]
+    first = FrameClock(0.1, True, True)
+    assert ticks(first, [300, 400], {0: 3}) == [(3, pytest.approx(0.3)), (0, pytest.approx(0.4))]
+
+
+def test_times_that_are_unknown_at_the_end_or_begin_anew_go_on_rising():
+    clock = FrameClock(0.1, True, True)
+    times = [time for _, time in ticks(clock, [200, 300, 400, 0, 0])]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    joined = FrameClock(0.1, True, True)
+    found = ticks(joined, [0, 100, 200, 300, 0, 100, 200])
+    assert [time for _, time in found] == pytest.approx([0.1 * k for k in range(7)])
+    assert not any(missing for missing, _ in found)
+
+
+def test_times_never_fall_whatever_comes():
+    generator = np.random.default_rng(2)
+    for _ in range(50):
+        clock = FrameClock(0.1, True, True)
+        times = [time for _, time in ticks(clock, generator.integers(-500, 3000, 60).astype(float))]
+        assert all(after >= before for before, after in zip(times, times[1:]))
+
+
+# --- What is shown
+
+
+@pytest.mark.parametrize(
+    "span, expected",
+    [
+        (Span(), range(50)),
+        (Span(every=7), range(0, 50, 7)),
+        (Span(start=1), range(10, 50)),
+        (Span(end=1), range(10)),
+        (Span(start=0.1 + 0.2, end=0.7), range(3, 7)),
+        (Span(0.25, 0.26), range(3, 3)),
+        (Span(4, 90, 3), range(40, 50, 3)),
+        (Span(5), range(0)),
+    ],
+)
+def test_the_frames_of_a_span(span, expected):
+    assert list(span.indices(50, Fraction(10))) == list(expected)
+    assert (
+        list(expected)
+        == [i for i in range(50) if span.begun(i / 10) and not span.over(i / 10)][:: span.every]
+    )
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, range(40)),
+        ({"every": 3}, range(0, 40, 3)),
+        ({"start": 1.2}, range(12, 40)),
+        ({"end": 1.2}, range(12)),
+        ({"start": 0.5, "end": 2, "every": 4}, range(5, 20, 4)),
+        ({"start": 3.9}, [39]),
+    ],
+)
+def test_part_of_a_video(tmp_path, suffix, options, expected):
+    source = open_source(film(tmp_path / f"a{suffix}"), **options)
+    found = shown(source)
+    assert [(index, number) for index, _, number in found] == [(index, index) for index in expected]
+    assert [time for _, time, _ in found] == pytest.approx([index / 10 for index in expected])
+    assert source.length == len(found) and source.fps == Fraction(10, options.get("every", 1))
+
+
+def test_a_rate_given_sets_the_times_and_what_start_means(tmp_path):
+    source = open_source(film(tmp_path / "a.avi"), fps=5, start=2, end=3)
+    assert source.fps == 5 and source.length == 5
+    assert shown(source) == [(index, index / 5, index) for index in range(10, 15)]
+
+
+def test_before_the_first_frame_there_is_no_position(tmp_path):
+    index, time = open_source(film(tmp_path / "a.avi", 3)).position
+    assert index == -1 and math.isnan(time)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"start": -1}, "start -1 given; expected seconds from 0 up"),
+        ({"start": math.nan}, "start nan given"),
+        ({"end": math.inf}, "end inf given"),
+        ({"end": 0}, "end 0 s is not after start 0 s"),
+        ({"start": 2, "end": 2}, "end 2 s is not after start 2 s"),
+        ({"every": 0}, "every 0 given; expected a whole number from 1 up"),
+        ({"every": 1.5}, "every 1.5 given"),
+        ({"start": 4}, r"has no frame from 4 s on, it is 4\.0 s long"),
+        (
+            {"start": 100, "end": 101},
+            r"has no frame from 100 s on and before 101 s, it is 4\.0 s long",
+        ),
+        (
+            {"start": 1.01, "end": 1.09},
+            r"has no frame from 1\.01 s on and before 1\.09 s, it is 4\.0 s "
+            r"long",
+        ),
+    ],
+)
+def test_figures_that_make_no_sense(tmp_path, options, message):
+    with pytest.raises(DataError, match=rf"a\.avi: {message}"):
+        open_source(film(tmp_path / "a.avi"), **options)
+
+
+def test_a_start_beyond_what_comes_is_found_at_the_end(tmp_path):
+    path = film(tmp_path / "a.avi")
+    odd_inputs.set_avi_header(path, count=500)
+    with pytest.raises(DataError, match=r"has no frame from 20 s on, it is 3\.9 s long"):
+        list(open_source(path, start=20, repeat_broken=True).frames())
+
+
+# --- Frame rates
+
+
+@pytest.mark.parametrize(
+    "value, rate",
+    [
+        (25, Fraction(25)),
+        (29.97002997002997, Fraction(30000, 1001)),
+        (12.5, Fraction(25, 2)),
+        ("30000/1001", Fraction(30000, 1001)),
+        (60.00024000279398, Fraction(60)),
+        (0, None),
+        (-1, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (90000, None),
+        ("fast", None),
+        (None, None),
+    ],
+)
+def test_frame_rates(value, rate):
+    assert frame_rate(value) == rate
+
+
+PAUSES = [1] * 20 + [3] * 20
+
+
+def test_times_come_from_the_stream_where_its_rate_varies(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    odd_inputs.set_mp4_intervals(path, PAUSES)
+    source = open_source(path)  # nor is it taken for a broken one
+    found = shown(source)
+    assert [(index, number) for index, _, number in found] == [
+        (index, index) for index in range(40)
+    ]
+    assert [time for _, time, _ in found] == pytest.approx(np.cumsum([0, *PAUSES[:-1]]) / 10)
+    assert source.fps == 5 and source.bad == []  # 40 frames in 8 s
+    assert source.notes == ["its frame rate varies; times are those of the stream"]
+
+
+def test_part_of_a_video_whose_rate_varies(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    odd_inputs.set_mp4_intervals(path, PAUSES)
+    assert [index for index, *_ in shown(open_source(path, start=1.85, end=3))] == [
+        19,
+        20,
+        21,
+        22,
+        23,
+    ]
+    assert [number for *_, number in shown(open_source(path, start=7.4))] == [38, 39]
+
+
+def test_pauses_of_a_recorder_are_not_lost_frames(tmp_path):
+    path = film(tmp_path / "a.mp4", 60)
+    intervals = [1] * 60
+    intervals[40] = intervals[50] = 20  # after more than the frames that are looked at first
+    odd_inputs.set_mp4_intervals(path, intervals)
+    source = open_source(path, repeat_broken=True)
+    found = shown(source)
+    assert [number for *_, number in found] == list(range(60)) and source.bad == []
+    assert [found[k][1] for k in (40, 41, 51, 59)] == pytest.approx([4, 6, 8.9, 9.7])
+
+
+@pytest.mark.parametrize("rate", [50, 900, 30_000, 4])
+def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
+    path = film(tmp_path / "a.mkv")
+    odd_inputs.set_mkv_rate(path, rate)
+    source = open_source(path)
+    assert source.fps == 10 and abs(source.length - 40) <= 2
+    assert source.notes == [
+        f"its header says {rate} frames/s, the times of its first frames 10, which are believed"
+    ]
+    assert [(index, number) for index, _, number in shown(source)] == [
+        (index, index) for index in range(40)
+    ]
+    assert source.position == (39, pytest.approx(3.9))
+    given = open_source(path, fps=20)
+    assert given.fps == 20 and given.notes == []
+
+
+def test_an_absurd_rate_that_nothing_corrects_is_unknown_and_so_are_times(tmp_path):
+    path = film(tmp_path / "a.avi")
+    odd_inputs.set_avi_header(path, rate=90_000)  # the times of an .avi follow from its rate
+    source = open_source(path)
+    assert (
+        source.fps is None and "its header says 90000 frames/s, which cannot be" in source.notes[0]
+    )
+    assert (
+        len(list(source.frames())) == 40
+        and source.position[0] == 39
+        and math.isnan(source.position[1])
+    )
+    source.fps = Fraction(25)  # assumed by whoever knows better
+    assert source.position == (39, 39 / 25)
+    with pytest.raises(DataError, match="its frame rate is unknown, so start and end"):
+        open_source(path, start=1)
+    assert open_source(path, fps=10, start=1).length == 30
+
+
+@pytest.mark.parametrize("count, bad", [(10, []), (500, [40])])
+def test_a_wrong_count_in_the_header_is_noted(tmp_path, count, bad):
+    path = film(tmp_path / "a.avi")
+    odd_inputs.set_avi_header(path, count=count)
+    source = open_source(path, repeat_broken=True)
+    assert source.length == count and numbers(source) == list(range(40))
+    assert source.notes == [f"its header says {count} frames, 40 came"]
+    assert [one.index for one in source.bad] == bad
+    list(source.frames())
+    assert len(source.notes) == 1 and len(source.bad) == len(bad)  # said once
+
+
+# --- What is lost
+
+LOST = (5, 6, 7, 20, 33)
+
+
+@pytest.mark.parametrize(
+    "suffix, damage", [(".avi", odd_inputs.break_avi), (".mkv", odd_inputs.drop_mkv)]
+)
+@pytest.mark.parametrize("option", ["repeat_broken", "skip_bad"])
+def test_lost_frames_are_repeated_counted_and_reported(tmp_path, suffix, damage, option):
+    path = film(tmp_path / f"a{suffix}")
+    damage(path, LOST)
+    source = open_source(path, **{option: True})
+    found = shown(source)
+    assert [index for index, *_ in found] == list(range(40))
+    assert [time for _, time, _ in found] == pytest.approx([index / 10 for index in range(40)])
+    assert [number for *_, number in found] == repeated(LOST)
+    assert [one.index for one in source.bad] == list(LOST) and source.bad[0].name == f"a{suffix}"
+    assert "is lost: it cannot be decoded" in source.bad[0].reason
+    assert len(list(source.frames())) == 40 and len(source.bad) == len(LOST)  # not listed twice
+
+
+def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    odd_inputs.break_mp4(path, LOST)
+    source = open_source(path, repeat_broken=True)
+    assert [index for index, *_ in shown(source)] == list(range(40))
+    assert [one.index for one in source.bad] == list(LOST)
+
+
+@pytest.mark.parametrize(
+    "suffix, damage, index",
+    [
+        (".avi", odd_inputs.break_avi, 5),
+        (".mkv", odd_inputs.drop_mkv, 35),
+    ],
+)
+def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):
+    path = film(tmp_path / f"a{suffix}")
+    damage(path, LOST)
+    seen = []
+    with pytest.raises(
+        FrameError,
+        match=rf"frame {index} \(a\{suffix}\) is (lost|not "
+        r"there).*--skip-bad",
+    ):
+        for frame in open_source(path).frames():
+            seen.append(trees.index_of(frame))
+    assert seen == [number for number in range(40) if number not in LOST][: len(seen)]
+
+
+def test_the_first_frames_are_replaced_by_the_one_after(tmp_path):
+    path = film(tmp_path / "a.avi")
+    odd_inputs.break_avi(path, (0, 1))
+    source = open_source(path, repeat_broken=True)
+    found = shown(source)
+    assert [number for *_, number in found] == [2, 2, *range(2, 40)]
+    assert [time for _, time, _ in found] == pytest.approx([index / 10 for index in range(40)])
+    assert [one.index for one in source.bad] == [0, 1]
+    with pytest.raises(FrameError, match="frame 0 .* is lost"):
+        list(open_source(path).frames())
+
+
+def test_only_what_is_shown_is_reported(tmp_path):
+    path = film(tmp_path / "a.avi")
+    odd_inputs.break_avi(path, LOST)
+    source = open_source(path, repeat_broken=True, start=0.6, end=3)
+    assert numbers(source) == [8, 8, *range(8, 20), 19, *range(21, 30)]
+    assert [one.index for one in source.bad] == [6, 7, 20]
+    every = open_source(path, repeat_broken=True, every=5)
+    assert [(index, number) for index, _, number in shown(every)] == [
+        (0, 0),
+        (5, 0),
+        (10, 10),
+        (15, 15),
+        (20, 15),
+        (25, 25),
+        (30, 30),
+        (35, 35),
+    ]
+    assert [one.index for one in every.bad] == [5, 20]
+
+
+def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    odd_inputs.break_mp4(path, (10, 30))
+    odd_inputs.set_mp4_intervals(path, PAUSES)
+    source = open_source(path, repeat_broken=True)
+    found = shown(source)
+    assert [index for index, *_ in found] == list(range(40)) and [
+        one.index for one in source.bad
+    ] == [10, 30]
+    assert [time for _, time, _ in found] == pytest.approx(np.cumsum([0, *PAUSES[:-1]]) / 10)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_a_stream_that_ends_early(tmp_path, suffix):
+    path = film(tmp_path / f"a{suffix}")
+    odd_inputs.cut(path, 0.6)
+    source = open_source(path, repeat_broken=True)
+    found = numbers(source)
+    assert found == list(range(len(found))) and 15 < len(found) < 30
+    assert [one.index for one in source.bad] == [len(found)]
+    assert f"its header says 40 frames and {len(found)} can be decoded" in source.bad[0].reason
+    assert source.notes == [f"its header says 40 frames, {len(found)} came"]
+    assert numbers(open_source(path, skip_bad=True)) == found
+    with pytest.raises(FrameError, match="truncated or damaged"):
+        list(open_source(path).frames())
+    assert numbers(open_source(path, end=1)) == list(range(10))  # what is cut off was not asked for
+
+
+def test_repeating_is_for_video_files_only(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 8)
+    (folder / "003.png").unlink()
+    with pytest.raises(FrameError, match=r"frame 3 \(003\.png\) is missing"):
+        open_source(folder, repeat_broken=True)
+
+
+# --- How frames lie
+
+
+@pytest.mark.parametrize(
+    "degrees, turn",
+    [
+        (90, cv2.ROTATE_90_COUNTERCLOCKWISE),
+        (180, cv2.ROTATE_180),
+        (270, cv2.ROTATE_90_CLOCKWISE),
+    ],
+)
+def test_frames_come_upright(tmp_path, degrees, turn):
+    upright = np.full((64, 96, 3), 40, np.uint8)
+    upright[:32, :32] = 220  # the corner at the top left
+    path = odd_inputs.write_video(tmp_path / "a.mp4", [cv2.rotate(upright, turn)] * 5)
+    odd_inputs.set_mp4_rotation(path, degrees)
+    source = open_source(path)
+    frames = list(source.frames())
+    assert source.size == (64, 96) and len(frames) == 5
+    assert all(np.abs(frame.astype(int) - upright).mean() < 4 for frame in frames)
+
+
+@pytest.mark.parametrize("size", [(96, 32), (34, 46), (16, 400)])
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_portrait_and_other_shapes(tmp_path, size, suffix):
+    source = open_source(film(tmp_path / f"a{suffix}", 12, size))
+    assert source.size == size and numbers(source) == list(range(12))
+
+
+def test_a_grey_video_has_three_equal_channels(tmp_path):
+    path = odd_inputs.write_video(
+        tmp_path / "a.avi", [trees.frame(index)[..., 0] for index in range(8)]
+    )
+    frames = list(open_source(path).frames())
+    assert [trees.index_of(frame) for frame in frames] == list(range(8)) and frames[0].shape == (
+        *trees.SIZE,
+        3,
+    )
+    assert all(np.abs(np.diff(frame.astype(int), axis=2)).max() <= 1 for frame in frames)
