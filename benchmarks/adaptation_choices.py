@@ -107,11 +107,11 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
     checkpoint = load_checkpoint(args.checkpoint)
     weight, change = one.pop("pseudo_weight", None), one.pop("change", None)
     if weight is not None:
-        checkpoint.network.preset = replace(checkpoint.preset, pseudo_weight=weight)
+        checkpoint.network.config = replace(checkpoint.config, pseudo_weight=weight)
     videos = [
         video for video in recognise(args.data).training if video.scene in args.scenes.split(",")
     ]
-    clips = load_clips(videos, checkpoint.preset.size, checkpoint.preset.grey)
+    clips = load_clips(videos, checkpoint.config.size, checkpoint.config.grey)
     method = one.pop("method")
     one.pop("text")
     if "targets" in one:
@@ -122,7 +122,7 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
     for choice in choice_set(clips, 0):
         own = checkpoint
         if method == "sgd":
-            window = checkpoint.preset.window
+            window = checkpoint.config.window
             chosen = spread(choice.training, args.shots, window)
             own = with_first_sizes(
                 checkpoint, shots_of(choice.training, chosen, window), change, bfloat16=True
@@ -140,7 +140,7 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
             shots=(0,) if method == "none" else (args.shots,),
             methods=methods or {"case": Adaptation("adam")},
         )
-        found = [figures_of(row, choice, checkpoint.preset.window) for row in rows]
+        found = [figures_of(row, choice, checkpoint.config.window) for row in rows]
         figures.append([np.mean([row[name] for row in found]) for name in COLUMNS])
     means = np.mean(figures, axis=0)
     return [f"{100 * value:.1f}" for value in means[:3]] + [f"{means[3]:.2f}"]

@@ -65,10 +65,10 @@ def decoded(clip: Clip) -> Iterator[np.ndarray]:
 
 def raw_parts(detector: Detector, clip: Clip) -> Parts:
     """The raw score parts of a clip, as `Checkpoint.normal` keeps them."""
-    preset = detector.preset
-    frames = (fit_frame(frame, preset.size, preset.grey) for frame in decoded(clip))
+    config = detector.config
+    frames = (fit_frame(frame, config.size, config.grey) for frame in decoded(clip))
     scored = score_frames(
-        detector.network, frames, patch=detector.recipe.patch, bfloat16=detector.bfloat16
+        detector.network, frames, patch=detector.score_config.patch, bfloat16=detector.bfloat16
     )
     parts = [frame.parts for frame in scored]
     return {
@@ -111,7 +111,7 @@ def smoothed(detector: Detector, clips: Mapping[str, Parts]) -> dict[str, np.nda
     """The scores that the detector compares with its threshold, float64 (T,) a clip."""
     return {
         name: exponential(
-            combine(parts, detector.weights, detector.normal), detector.recipe.smoothing
+            combine(parts, detector.weights, detector.normal), detector.score_config.smoothing
         )
         for name, parts in clips.items()
     }

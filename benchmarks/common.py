@@ -196,7 +196,7 @@ def peak_memory() -> Iterator[dict[str, int]]:
     found["extra"] = found["peak"] - found["before"]
 
 
-def log_reading(recipe: str, seed: int | str, figure: str, path: Path = READINGS) -> None:
+def log_reading(score_config: str, seed: int | str, figure: str, path: Path = READINGS) -> None:
     """Notes that a test split was read (PROTOCOL section 5)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
@@ -204,4 +204,4 @@ def log_reading(recipe: str, seed: int | str, figure: str, path: Path = READINGS
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(["date", "commit", "recipe", "seed", "figure"])
-        writer.writerow([datetime.date.today().isoformat(), commit(), recipe, seed, figure])
+        writer.writerow([datetime.date.today().isoformat(), commit(), score_config, seed, figure])

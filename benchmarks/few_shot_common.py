@@ -206,7 +206,7 @@ def collect(
         "footage": footage([*training, *testing]),
         "methods": {method: asdict(options) for method, options in methods.items()},
         "draws": args.draws,  # they are spread over all of a window's room together
-        "recipe": asdict(detector.recipe),
+        "recipe": asdict(detector.score_config),
         "bfloat16": detector.bfloat16,
     }
     file = RowFile(args.work / f"{labelled(name, args)}.jsonl", identity)
@@ -241,7 +241,7 @@ def expected(
     there: int,
 ) -> str:
     """How long it will take, from a few frames and steps as they run now."""
-    window, clip = detector.preset.window, testing[0]
+    window, clip = detector.config.window, testing[0]
     few = replace(clip, frames=clip.frames[: window + 16])
     score_clips(detector, [replace(clip, frames=clip.frames[: window + 4])], "warming up")
     began = time.perf_counter()

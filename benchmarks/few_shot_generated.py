@@ -88,8 +88,8 @@ def main() -> None:
     detector = open_model(args.checkpoint, args)
     if not args.data.exists():
         write_demo(args.data, **(QUICK if args.quick else SETTINGS))
-    tree, fps, window = recognise(args.data), demo_rate(args.data), detector.preset.window
-    size, grey = detector.preset.size, detector.preset.grey
+    tree, fps, window = recognise(args.data), demo_rate(args.data), detector.config.window
+    size, grey = detector.config.size, detector.config.grey
     training, testing = (
         load_clips(videos, size, grey, fps=fps) for videos in (tree.training, tree.testing)
     )

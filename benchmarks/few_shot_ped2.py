@@ -40,7 +40,7 @@ def main() -> None:
     args = checked(arguments.parse_args())
     detector = open_model(args.checkpoint, args)
     tree = recognise(args.data)
-    size, grey = detector.preset.size, detector.preset.grey
+    size, grey = detector.config.size, detector.config.grey
     videos = tree.testing[:2] if args.quick else tree.testing
     training, testing = (load_clips(own, size, grey, fps=RATE) for own in (tree.training, videos))
     # Labels are of the whole split, with --quick too.

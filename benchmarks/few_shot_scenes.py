@@ -98,13 +98,13 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
     missing = sorted(set(one.scenes) - {video.scene for video in videos})
     if missing:
         raise SystemExit(f"{args.data} has no scene {missing[0]}, which --fold {one.name} names")
-    clips = load_clips(videos, detector.preset.size, detector.preset.grey)
+    clips = load_clips(videos, detector.config.size, detector.config.grey)
     choices = {choice.scene: choice for choice in choice_set(clips, seed)}
     print(f"\nfold {one.name}: {', '.join(choices)}")
     training = [clip for choice in choices.values() for clip in choice.training]
     testing = [clip for choice in choices.values() for clip in (choice.normal, *choice.made)]
     rows = collect(f"few_shot_scenes-{one.name}", detector, training, testing, args)
-    found = records(rows, lambda row: figures_of(row, choices[row.scene], detector.preset.window))
+    found = records(rows, lambda row: figures_of(row, choices[row.scene], detector.config.window))
     facts = {
         "checkpoint": {"path": str(one.checkpoint), "sha256": detector.checkpoint.sha256},
         "scenes": {

@@ -33,7 +33,7 @@ from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import load_checkpoint, load_state
-from mpn.model.config import preset
+from mpn.model.config import get_config
 from mpn.training import pretraining
 
 SAVE_SECONDS = 0.2
@@ -59,7 +59,7 @@ def write_clips(folder: Path, frames: int, size: tuple[int, int]) -> None:
 def child(task: dict[str, Any]) -> None:
     """One life of the run: starts it, or resumes it where there is a state."""
     pretraining.SAVE_SECONDS = SAVE_SECONDS
-    small = preset("small", height=task["size"][0], width=task["size"][1])
+    small = get_config("small", height=task["size"][0], width=task["size"][1])
     clips = load_clips(recognise(task["data"]).training, small.size, small.grey)
     options = pretraining.TrainingOptions(epochs=task["epochs"], batch_size=4, seed=3)
     folder = Path(task["run"])

@@ -28,7 +28,7 @@ import numpy as np
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError
-from mpn.model.config import preset
+from mpn.model.config import get_config
 
 # A pixel differs visibly by so many grey levels; a frame, by so many such pixels.
 VISIBLE_CHANGE, VISIBLE_PIXELS = 12, 24
@@ -450,7 +450,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     arguments.add_argument("--seed", type=int, default=0)
     args = arguments.parse_args()
-    small = preset("small")
+    small = get_config("small")
     args.out.mkdir(parents=True, exist_ok=True)
     for choice in choice_set(
         load_clips(recognise(args.data).training, small.size, small.grey), args.seed

@@ -49,7 +49,7 @@ ALLOWED = {"float64": 1e-9, "float32": 1e-3}
 SHARPENED = 40.0
 
 
-class Step:
+class FrameRead:
     """An outer step of one of the forms: `run(tasks)` leaves the gradients in `params` and `sizes`.
 
     Args:
@@ -185,7 +185,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     if case["threads"]:
         torch.set_num_threads(case["threads"])
     torch.set_flush_denormal(True)
-    step = Step(case["form"], case["precision"], case["size"])
+    step = FrameRead(case["form"], case["precision"], case["size"])
     tasks = step.tasks()
     # Kernels, threads and the optimiser's state are there before memory is looked at.
     step.run([tuple(tuple(x[:1, :, :16, :16] for x in batch) for batch in task) for task in tasks])
@@ -215,7 +215,7 @@ def agreement(size: int) -> dict[str, float]:
     """
 
     def gradients(form: str, precision: str) -> dict[str, torch.Tensor]:
-        step = Step(form, precision, size)
+        step = FrameRead(form, precision, size)
         step.run(step.tasks())
         return {
             f"{kind} {name}": leaf.grad.double()
@@ -257,20 +257,20 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     network = build_model("small", **case["options"])
-    preset, own = network.preset, dict(network.named_parameters())
+    config, own = network.config, dict(network.named_parameters())
     params = {
         name: own[name] for name in target_names(network, ("encoder.block1.", "pseudo_head."))
     }
     frozen = {name: p for name, p in own.items() if name not in params}
     sizes = {name: torch.full_like(p, 1e-3).requires_grad_() for name, p in params.items()}
     loss_fn = maml.functional_loss(
-        network, lambda *given: total_loss(loss_terms(*given), preset), frozen
+        network, lambda *given: total_loss(loss_terms(*given), config), frozen
     )
     optimizer = torch.optim.Adam([*own.values(), *sizes.values()], lr=1e-5)
 
     def batch() -> tuple[torch.Tensor, ...]:
-        window = torch.rand(2, preset.window * preset.colours, *preset.size) * 2 - 1
-        return window, window[:, -preset.colours :].clone(), torch.rand(2, *preset.size) > 0.9
+        window = torch.rand(2, config.window * config.colours, *config.size) * 2 - 1
+        return window, window[:, -config.colours :].clone(), torch.rand(2, *config.size) > 0.9
 
     found = {}
     for number in range(1, max(case["at"]) + 1):

@@ -110,7 +110,7 @@ def detection(
 ) -> dict[str, float]:
     """Frame AUC (region score, causal) on other clips of the scene, and the share of events above
     the threshold."""
-    window = detector.preset.window
+    window = detector.config.window
     level = detector.calibration(FPS).threshold(rate).value
     found, truth, scores = [], [], []
     for own, label in zip(score_clips(detector, clips, "scoring"), labels):
@@ -134,7 +134,7 @@ def one_case(
     detector: Detector, scene: Scene, kind: str, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Everything about one scene and one kind of anomaly."""
-    preset = detector.preset
+    config = detector.config
     length, test_length = (200, 150) if args.quick else (600, 175)
     frames, truth, events = poisoned_clip(scene, kind, length)
     clean, _ = drawn(scene, 40_000, length, events, clean=True)
@@ -144,7 +144,7 @@ def one_case(
         images, label = drawn(
             scene, 50_000 + number, test_length, [(kind, 0.1 + 0.2 * number), (kind, 0.6)]
         )
-        fitted = np.stack([fit_frame(image, preset.size, preset.grey) for image in images])
+        fitted = np.stack([fit_frame(image, config.size, config.grey) for image in images])
         clips.append(Clip(f"test{number}", "scene", fitted.reshape(*fitted.shape[:3], -1), FPS))
         labels.append(label)
     found: dict[str, Any] = {
@@ -166,7 +166,7 @@ def one_case(
             adapted, report = adapt_camera(detector, source, options, fps=FPS)
             label = np.zeros(length, bool) if name == "clean" else truth
             found[name] = detection(detector.sibling(adapted), clips, labels, args.rate)
-            found[name] |= {"support": named(report, label, args.shots, preset.window)}
+            found[name] |= {"support": named(report, label, args.shots, config.window)}
     return found
 
 
@@ -300,7 +300,7 @@ def main() -> None:
             {
                 "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
                 "options": options,
-                "recipe": asdict(detector.recipe),
+                "recipe": asdict(detector.score_config),
                 "summary": total,
                 "cases": cases,
             }

@@ -16,7 +16,7 @@ import numpy as np
 from mpn.cli.data import add_data, open_data
 from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import WindowDataset, load_clips
-from mpn.model.config import preset
+from mpn.model.config import get_config
 
 ROWS, COLUMNS = 4, 3
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/pseudo_anomalies.png"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    small = preset("small")
+    small = get_config("small")
     clips = load_clips(open_data(options).training[::3], small.size, small.grey)
     true = WindowDataset(clips, small.window)
     changed = WindowDataset(clips, small.window, seed=options.seed, pseudo=PseudoOptions())

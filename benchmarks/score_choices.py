@@ -54,17 +54,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
     network = load_checkpoint(options.model).network
-    preset = network.preset
+    config = network.config
     tree = recognise(options.data)
-    clips = load_clips(tree.testing, preset.size, preset.grey)
+    clips = load_clips(tree.testing, config.size, config.grey)
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in clips}).frames
     series: dict[str, dict[str, np.ndarray]] = {}
     for clip in clips:
-        dataset = WindowDataset([clip], preset.window)
+        dataset = WindowDataset([clip], config.window)
         rows = [columns(network, dataset[i].frames[None].numpy()) for i in range(len(dataset))]
         for name in rows[0]:
             series.setdefault(name, {})[clip.name] = np.array([row[name] for row in rows])
-    truth = {name: values[preset.window :] for name, values in labels.items()}
+    truth = {name: values[config.window :] for name, values in labels.items()}
     for name, scores in series.items():
         figures = [
             100 * frame_auc(truth, protocols.apply(protocol, scores))

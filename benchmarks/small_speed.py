@@ -35,7 +35,7 @@ from benchmarks.common import (
     write_result,
 )
 from mpn.datasets.windows import Clip
-from mpn.model.config import preset
+from mpn.model.config import get_config
 from mpn.model.network import Network, build_model
 from mpn.scoring.detector import use_bfloat16
 from mpn.scoring.scores import score_frames
@@ -50,7 +50,9 @@ CLIPS = 8  # one of them is held out
 def training_rates(steps: int, precision: str, size: tuple[int, int] | None) -> list[float]:
     """Samples/s of each stretch of `LOG_EVERY` steps of one training, the first left out."""
     options = TrainingOptions(epochs=1, precision=precision)
-    small = preset("small") if size is None else preset("small", height=size[0], width=size[1])
+    small = (
+        get_config("small") if size is None else get_config("small", height=size[0], width=size[1])
+    )
     windows = -(-(steps * options.batch_size) // (CLIPS - 1))
     generator = np.random.default_rng(0)
     shape = (windows + small.window, *small.size, small.colours)
@@ -93,9 +95,9 @@ def scoring_rate(network: Network, path: Path, batch_size: int, bfloat16: bool) 
     """Frames of the file a second, from opening it to its last score."""
     began = time.perf_counter()
     source = open_source(path)
-    frames = source.frames(network.preset.size, network.preset.grey)
+    frames = source.frames(network.config.size, network.config.grey)
     scored = sum(1 for _ in score_frames(network, frames, batch_size=batch_size, bfloat16=bfloat16))
-    return (scored + network.preset.window) / (time.perf_counter() - began)
+    return (scored + network.config.window) / (time.perf_counter() - began)
 
 
 def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
@@ -110,7 +112,7 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
         write_video(path, frames)
         for precision, batch in settings:
             warm_up = islice(
-                open_source(path).frames(network.preset.size, network.preset.grey), 4 + 2 * batch
+                open_source(path).frames(network.config.size, network.config.grey), 4 + 2 * batch
             )
             list(score_frames(network, warm_up, batch_size=batch, bfloat16=precision == "bfloat16"))
         for _ in range(repeats):
@@ -184,7 +186,7 @@ def main() -> None:
     print_goals(goals)
     result = {
         "steps": steps,
-        "preset": preset("small").to_dict(),
+        "preset": get_config("small").to_dict(),
         "goals": goals,
         "cases": rows,
         "load_average_before": state["load_average_before"],

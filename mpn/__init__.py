@@ -16,30 +16,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpn import metrics
     from mpn.api import Detector, load
-    from mpn.model.config import PRESETS, Preset, preset
+    from mpn.model.config import CONFIGS, ModelConfig, get_config
     from mpn.model.network import Network, build_model
     from mpn.scoring.detector import Result
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "PRESETS",
+    "CONFIGS",
     "Detector",
     "Network",
-    "Preset",
+    "ModelConfig",
     "Result",
     "build_model",
     "load",
     "metrics",
-    "preset",
+    "get_config",
 ]
 
 _HOME = {
     "Detector": "mpn.api",
     "load": "mpn.api",
-    "PRESETS": "mpn.model.config",
-    "Preset": "mpn.model.config",
-    "preset": "mpn.model.config",
+    "CONFIGS": "mpn.model.config",
+    "ModelConfig": "mpn.model.config",
+    "get_config": "mpn.model.config",
     "Network": "mpn.model.network",
     "build_model": "mpn.model.network",
     "Result": "mpn.scoring.detector",

@@ -10,7 +10,7 @@ from mpn.adaptation.camera_file import write_camera
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring.detector import Detector as ScoringDetector
-from mpn.scoring.scores import Recipe
+from mpn.scoring.scores import ScoreConfig
 
 
 class Detector(ScoringDetector):
@@ -60,7 +60,11 @@ class Detector(ScoringDetector):
 
 
 def load(
-    path: str | Path, *, recipe: Recipe | None = None, device: str = "cpu", precision: str = "auto"
+    path: str | Path,
+    *,
+    score_config: ScoreConfig | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
 ) -> Detector:
     """A detector from a model file.
 
@@ -72,4 +76,6 @@ def load(
         CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base
             is.
     """
-    return Detector(load_checkpoint(path), recipe=recipe, device=device, precision=precision)
+    return Detector(
+        load_checkpoint(path), score_config=score_config, device=device, precision=precision
+    )

@@ -28,7 +28,7 @@ LOSS_WINDOWS, LOSS_BATCH = 64, 8
 Parts = Mapping[str, np.ndarray]
 
 
-class Figures(NamedTuple):
+class HeldOutMetrics(NamedTuple):
     """What a model makes of the held-out frames.
 
     psnr_db: mean PSNR of the prediction. loss: that of the adaptation, with the same made anomalies
@@ -77,7 +77,7 @@ def score_clips(
                 scored = score_frames(
                     detector.network,
                     clip.frames[start:stop],
-                    patch=detector.recipe.patch,
+                    patch=detector.score_config.patch,
                     bfloat16=detector.bfloat16,
                 )
                 for frame in scored:
@@ -97,11 +97,11 @@ def held_out_losses(
     Both on the same windows, evenly spread, with the same made anomalies, of nothing but these
     frames.
     """
-    network, window = detector.network, detector.preset.window
+    network, window = detector.network, detector.config.window
     count = min(LOSS_WINDOWS, sum(len(clip.frames) - window for clip in footage))
     shots = shots_of(footage, spread(footage, count, window), window)
     loss = SceneLoss(network, list(tensors), bfloat16=detector.bfloat16, without=settings.without)
-    pseudo = network.preset.pseudo_head and "pseudo" not in settings.without
+    pseudo = network.config.pseudo_head and "pseudo" not in settings.without
     frames, tampered = shots.draw(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
     own = dict(network.named_parameters())
     before = after = 0.0
@@ -116,21 +116,23 @@ def held_out_losses(
 
 def figures(
     detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
-) -> Figures:
+) -> HeldOutMetrics:
     """What a detector, calibrated on other footage, makes of held-out stretches at `rate` false
     alarms an hour."""
     psnr = float(np.mean(np.concatenate([own["psnr_db"] for own in parts])))
     calibration = detector.calibration(fps)
     if calibration is None:
-        return Figures(psnr, loss)
+        return HeldOutMetrics(psnr, loss)
     threshold = calibration.threshold(rate)
     episodes, above, count = _alarms(detector, threshold.value, parts, fps)
-    return Figures(psnr, loss, threshold.value, threshold.extrapolated, episodes, above / count)
+    return HeldOutMetrics(
+        psnr, loss, threshold.value, threshold.extrapolated, episodes, above / count
+    )
 
 
-def crossed_figures(
+def crossed_metrics(
     detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
-) -> Figures:
+) -> HeldOutMetrics:
     """The same for a detector that is calibrated on these very stretches.
 
     Its threshold is that of all of them; false alarms are counted in the later half with what the
@@ -154,7 +156,7 @@ def _alarms(
     episodes = above = count = 0
     for own in parts:
         score = exponential(
-            combine(own, detector.weights, detector.normal), detector.recipe.smoothing
+            combine(own, detector.weights, detector.normal), detector.score_config.smoothing
         )
         episodes += len(events(score, threshold, fps, min_frames=1))
         above += int((score > threshold).sum())

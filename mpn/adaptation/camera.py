@@ -22,8 +22,8 @@ import torch
 
 from mpn.adaptation import outliers
 from mpn.adaptation.before_after import (
-    Figures,
-    crossed_figures,
+    HeldOutMetrics,
+    crossed_metrics,
     figures,
     held_out_losses,
     runs,
@@ -97,11 +97,11 @@ class Report:
     fps: float
     fps_from: str
     windows: list[tuple[int, int]]
-    left_out: list[outliers.LeftOut]
+    left_out: list[outliers.Replaced]
     excluded: list[outliers.Stretch]
     held_out: int
-    before: Figures
-    after: Figures
+    before: HeldOutMetrics
+    after: HeldOutMetrics
     options: dict[str, Any]
 
     @property
@@ -125,7 +125,7 @@ class _Plan(NamedTuple):
     """What is adapted on, and what is held out."""
 
     windows: list[tuple[int, int]]
-    left_out: list[outliers.LeftOut]
+    left_out: list[outliers.Replaced]
     excluded: list[outliers.Stretch]
     shots: Shots
     held_out: list[outliers.Stretch]
@@ -158,7 +158,7 @@ def adapt_camera(
             file has room for.
     """
     options = options or CameraOptions()
-    base, window = detector.checkpoint, detector.preset.window
+    base, window = detector.checkpoint, detector.config.window
     if base.camera:
         raise MpnError(
             f"{base.path or 'this model'} is adapted to a camera already: adapt its base, "
@@ -236,9 +236,9 @@ def _judged(
     settings: Adaptation,
     fps: float,
     options: CameraOptions,
-) -> tuple[Checkpoint, Figures, Figures]:
+) -> tuple[Checkpoint, HeldOutMetrics, HeldOutMetrics]:
     """The adapted model, calibrated on what is held out; figures there before and after."""
-    window, rate = detector.preset.window, options.false_alarms_per_hour
+    window, rate = detector.config.window, options.false_alarms_per_hour
     footage = [
         replace(clips[clip], frames=clips[clip].frames[start:stop], bad=[])
         for clip, start, stop in plan.held_out
@@ -251,7 +251,7 @@ def _judged(
     adapted = replace(
         adapted_checkpoint(detector.checkpoint, tensors),
         fps=fps,
-        recipe=asdict(detector.recipe),
+        score_config=asdict(detector.score_config),
         sha256="",
         path=None,
     )
@@ -266,7 +266,7 @@ def _judged(
     return (
         adapted,
         figures(detector, before, losses[0], fps, rate),
-        crossed_figures(detector.sibling(adapted), after, losses[1], fps, rate),
+        crossed_metrics(detector.sibling(adapted), after, losses[1], fps, rate),
     )
 
 
@@ -280,13 +280,13 @@ def read_footage(
         DataError, FrameError: naming what is missing or cannot be read. SizeError: frames too small
             for the network.
     """
-    name, preset = folder_name(Path(source)), detector.preset
+    name, config = folder_name(Path(source)), detector.config
     videos = [Video(folder_name(path), path, name) for path in find_sources(source)]
     for video in videos:
         # which are then left out, and logged, below
         with contextlib.suppress(*[DataError] * skip_bad):
-            check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), preset)
-    return load_clips(videos, preset.size, preset.grey, skip_bad=skip_bad, fps=fps)
+            check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
+    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps)
 
 
 def _frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:
@@ -345,8 +345,8 @@ def _plan(
 ) -> _Plan:
     """What of the spread windows is adapted on, and what is held out; raises as `adapt_camera`
     says."""
-    window = detector.preset.window
-    left_out: list[outliers.LeftOut] = []
+    window = detector.config.window
+    left_out: list[outliers.Replaced] = []
     excluded: list[outliers.Stretch] = []
     if options.guard:
         far = _deviations(detector, parts)

@@ -67,7 +67,7 @@ def write_camera(
                 {name: tensors[name] for name in own["tensors"]},
                 checkpoint.normal,
                 checkpoint.fps,
-                checkpoint.recipe,
+                checkpoint.score_config,
                 own["adapted_on"],
             )
     except BaseException:

@@ -37,7 +37,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "all": ("encoder.", "decoder.", "prototype.", "head.", "pseudo_head."),
 }
 # What lies behind the decoder: where only these are adapted, encoder and decoder run once.
-BEHIND_THE_DECODER = ("prototype.", "head.", "pseudo_head.")
+AFTER_DECODER = ("prototype.", "head.", "pseudo_head.")
 DEFAULT_TARGETS = "early"
 # Plain Adam, where there are no learned step sizes, and for comparison with them (PROTOCOL section
 # 4).
@@ -77,12 +77,10 @@ class SceneLoss:
         self.network, self.bfloat16, self.without = network, bfloat16, tuple(without)
         self.frozen = {name: p for name, p in network.named_parameters() if name not in set(names)}
         before = [
-            n
-            for n, p in self.frozen.items()
-            if p.requires_grad and not n.startswith(BEHIND_THE_DECODER)
+            n for n, p in self.frozen.items() if p.requires_grad and not n.startswith(AFTER_DECODER)
         ]
         # Neither adapted nor learned by an outer loop.
-        self.decode_once = all(name.startswith(BEHIND_THE_DECODER) for name in names) and not before
+        self.decode_once = all(name.startswith(AFTER_DECODER) for name in names) and not before
         self.device = next(network.parameters()).device
 
     def prepare(self, sample: Sample) -> SceneBatch:
@@ -102,7 +100,7 @@ class SceneLoss:
         kept = {
             name: term for name, term in terms.items() if name not in (*self.without, "ranking")
         }
-        total = total_loss(kept, self.network.preset)
+        total = total_loss(kept, self.network.config)
         return total + batch.ranking * terms["ranking"] if "ranking" in terms else total
 
     def terms(self, params: Mapping[str, Tensor], batch: SceneBatch) -> dict[str, Tensor]:
@@ -239,7 +237,7 @@ def support_batches(
 ) -> Iterator[SceneBatch]:
     """One batch a step, each with pseudo-anomalies of its own draw (none if the network has no head
     for them)."""
-    pseudo = loss.network.preset.pseudo_head and "pseudo" not in options.without
+    pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     for _ in range(options.steps):
         yield loss.prepare(shots.draw(options.batch, generator, pseudo=pseudo))
 

@@ -35,14 +35,14 @@ LEAST_SPREAD, ORDINARY = 0.5, 0.8
 LIMIT = 3.0
 
 
-class LeftOut(NamedTuple):
+class Replaced(NamedTuple):
     """A support window that stood out: number of its clip and its target frame, by how much (see
     `deviations`), and the target frame in the same clip that takes its place, or None."""
 
     clip: int
     frame: int
     deviation: float
-    instead: int | None
+    by: int | None
 
 
 class Stretch(NamedTuple):
@@ -109,7 +109,7 @@ def window_deviations(far: np.ndarray, window: int) -> np.ndarray:
 
 def choose(
     chosen: Sequence[tuple[int, int]], far: Sequence[np.ndarray], window: int
-) -> tuple[list[tuple[int, int]], list[LeftOut]]:
+) -> tuple[list[tuple[int, int]], list[Replaced]]:
     """Replaces windows that stand out by their nearest neighbours that don't.
 
     Args:
@@ -130,10 +130,10 @@ def choose(
         # Of what no other window shows, where there is that.
         apart = free[(np.abs(free[:, None] - own) > window).all(axis=1)]
         near = apart if len(apart) else free
-        instead = int(near[np.abs(near - frame).argmin()]) if len(near) else None
-        if instead is not None:
-            taken.add((clip, instead))
-        left_out.append(LeftOut(clip, frame, float(most[clip][frame]), instead))
+        by = int(near[np.abs(near - frame).argmin()]) if len(near) else None
+        if by is not None:
+            taken.add((clip, by))
+        left_out.append(Replaced(clip, frame, float(most[clip][frame]), by))
     return sorted(taken), left_out
 
 

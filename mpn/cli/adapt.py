@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mpn.adaptation.before_after import Figures
+from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
 from mpn.adaptation.camera_file import rollback, write_camera
 from mpn.adaptation.inner_loop import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
@@ -237,8 +237,8 @@ def _open(options: argparse.Namespace) -> Detector:
             f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
         )
     checkpoint = load_checkpoint(path)
-    height, width = checkpoint.preset.size
-    print(f"{path}: preset {checkpoint.preset.name}, frames of {height}x{width}", file=sys.stderr)
+    height, width = checkpoint.config.size
+    print(f"{path}: preset {checkpoint.config.name}, frames of {height}x{width}", file=sys.stderr)
     return Detector(checkpoint, device=options.device, precision=options.precision)
 
 
@@ -286,7 +286,7 @@ def _text(report: Report, seconds: float) -> str:
             f"{LIMIT:g}:"
         )
     for entry in report.left_out:
-        place = "nothing" if entry.instead is None else f"frame {at(entry.clip, entry.instead)}"
+        place = "nothing" if entry.by is None else f"frame {at(entry.clip, entry.by)}"
         when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
         lines.append(f"  {when} by {entry.deviation:.1f}; {place} instead")
     if report.excluded:
@@ -326,7 +326,7 @@ def _table(report: Report) -> list[str]:
     return lines
 
 
-def _alarms(side: Figures, hours: float) -> tuple[str, str, str]:
+def _alarms(side: HeldOutMetrics, hours: float) -> tuple[str, str, str]:
     if side.threshold is None:
         return "-", "-", "-"
     alarms = f"{side.false_alarms / hours:.1f} ({side.false_alarms})"

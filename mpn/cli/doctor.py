@@ -152,7 +152,7 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
     for (severity, kind), alike in kinds.items():
         shown = alike if len(alike) <= MOST_ALIKE + 1 else alike[:MOST_ALIKE]
         for finding in shown:
-            lines += [f"{severity}: {finding.where}: {finding.what}", f"  mend: {finding.mend}"]
+            lines += [f"{severity}: {finding.where}: {finding.what}", f"  remedy: {finding.remedy}"]
         rest = alike[len(shown) :]
         if rest:
             places = list(dict.fromkeys(finding.where for finding in rest))

@@ -223,7 +223,7 @@ def _check_inside(
         if video not in test.lengths:
             known = ", ".join(list(test.lengths)[:6])
             raise DataError(f"--inside {video}: is no test video; expected one of {known}, ...")
-        first, length = detector.preset.window, test.lengths[video]
+        first, length = detector.config.window, test.lengths[video]
         bad = [frame for frame in frames if not first <= frame < length]
         if bad:
             raise DataError(

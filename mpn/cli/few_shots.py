@@ -31,9 +31,9 @@ def few_shots(options: argparse.Namespace) -> None:
             f"{tree.root}: no test videos in the {tree.layout} layout; labelled "
             "footage was expected"
         )
-    preset = detector.preset
+    config = detector.config
     training, testing = (
-        load_clips(videos, preset.size, preset.grey, skip_bad=options.skip_bad, fps=options.fps)
+        load_clips(videos, config.size, config.grey, skip_bad=options.skip_bad, fps=options.fps)
         if videos
         else []
         for videos in (tree.training, tree.testing)

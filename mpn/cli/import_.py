@@ -84,7 +84,7 @@ def _facts(found: Imported, checkpoint: Checkpoint) -> dict[str, object]:
         "tensors": found.tensors,
         "numbers": found.numbers,
         "base": None if found.base is None else str(found.base),
-        "preset": checkpoint.preset.to_dict(),
+        "preset": checkpoint.config.to_dict(),
     }
 
 
@@ -99,7 +99,7 @@ def _text(found: Imported, checkpoint: Checkpoint) -> str:
         lines.append(
             f"  with a step size for each of them; the other tensors are those of {found.base}"
         )
-    own = checkpoint.preset
+    own = checkpoint.config
     colours = "grey" if own.grey else "BGR"
     lines.append(
         f"preset {own.name!r}: windows of {own.window} {colours} frames of "

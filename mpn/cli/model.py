@@ -11,8 +11,8 @@ import mpn
 from mpn.cli import number, positive
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import load_checkpoint
-from mpn.model.config import PRESETS
-from mpn.scoring.detector import Detector, recipe_of
+from mpn.model.config import CONFIGS
+from mpn.scoring.detector import Detector, score_config_of
 
 # Released models lie beside the package, in the repository.
 RELEASED = Path(mpn.__file__).resolve().parent.parent / "checkpoints"
@@ -29,7 +29,7 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
         help="a .safetensors model or camera file (default: checkpoints/demo.safetensors)",
     )
     parser.add_argument(
-        "--preset", choices=PRESETS, help="stop unless the checkpoint is of this preset"
+        "--preset", choices=CONFIGS, help="stop unless the checkpoint is of this preset"
     )
     own = parser.add_argument_group("the score (default: as the checkpoint says)")
     own.add_argument(
@@ -70,9 +70,9 @@ def open_detector(options: argparse.Namespace, default: str = "demo.safetensors"
             f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
         )
     checkpoint = load_checkpoint(path)
-    if options.preset and options.preset != checkpoint.preset.name:
+    if options.preset and options.preset != checkpoint.config.name:
         raise CheckpointError(
-            f"{path} is of preset {checkpoint.preset.name!r}, not {options.preset!r}: leave "
+            f"{path} is of preset {checkpoint.config.name!r}, not {options.preset!r}: leave "
             "--preset out, or give another --checkpoint"
         )
     options.checkpoint = path
@@ -82,9 +82,12 @@ def open_detector(options: argparse.Namespace, default: str = "demo.safetensors"
         "patch": options.patch,
         "smoothing": options.smoothing,
     }
-    recipe = replace(
-        recipe_of(checkpoint), **{name: value for name, value in given.items() if value is not None}
+    score_config = replace(
+        score_config_of(checkpoint),
+        **{name: value for name, value in given.items() if value is not None},
     )
-    height, width = checkpoint.preset.size
-    print(f"{path}: preset {checkpoint.preset.name}, frames of {height}x{width}", file=sys.stderr)
-    return Detector(checkpoint, recipe=recipe, device=options.device, precision=options.precision)
+    height, width = checkpoint.config.size
+    print(f"{path}: preset {checkpoint.config.name}, frames of {height}x{width}", file=sys.stderr)
+    return Detector(
+        checkpoint, score_config=score_config, device=options.device, precision=options.precision
+    )

@@ -209,7 +209,7 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
     )
     shown: list[dict[str, Any]] = []
 
-    def tell(event: dict[str, Any]) -> None:
+    def on_event(event: dict[str, Any]) -> None:
         if not shown and not options.json:
             tqdm.write(f"{entry.path}:")
         shown.append(event)
@@ -217,7 +217,7 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
             tqdm.write(event_line(len(shown), event))
 
     try:
-        entry.outcome = score_source(detector, entry.path, entry.folder, wanted, tell)
+        entry.outcome = score_source(detector, entry.path, entry.folder, wanted, on_event)
     except (DataError, SizeError) as error:
         if options.strict:
             raise

@@ -15,7 +15,7 @@ from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
-from mpn.model.config import PRESETS, Preset
+from mpn.model.config import CONFIGS, ModelConfig
 from mpn.model.network import check_size
 from mpn.scoring.detector import checked_device, use_bfloat16
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES
     )
     add_data(own, several=True)
-    own.add_argument("--preset", choices=PRESETS, default="small", help="network (default: small)")
+    own.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
     own.add_argument(
         "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
     )
@@ -193,9 +193,9 @@ def frame_size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def chosen_preset(options: argparse.Namespace) -> Preset:
+def chosen_preset(options: argparse.Namespace) -> ModelConfig:
     """The preset with what the options change. Raises SizeError."""
-    chosen = PRESETS[options.preset]
+    chosen = CONFIGS[options.preset]
     if options.size:
         chosen = replace(chosen, height=options.size[0], width=options.size[1])
     if options.colour:
@@ -216,7 +216,7 @@ def main(options: argparse.Namespace) -> None:
     if given and not options.meta:
         raise UsageError(f"{', '.join(given)}: only with --meta")
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
-    preset = base.preset if base else chosen_preset(options)
+    config = base.config if base else chosen_preset(options)
     precision = (
         "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
     )
@@ -227,7 +227,7 @@ def main(options: argparse.Namespace) -> None:
             f"{trees[0].root}: no training videos; expected normal footage to learn from"
         )
     meta = "-meta" * options.meta
-    out = options.out or Path("runs") / f"{data_name(options)}-{preset.name}{meta}-{options.seed}"
+    out = options.out or Path("runs") / f"{data_name(options)}-{config.name}{meta}-{options.seed}"
     first = out / PRETRAINING if options.meta else out
     # Before the footage is decoded, which takes its time.
     if not options.resume:
@@ -235,8 +235,8 @@ def main(options: argparse.Namespace) -> None:
     check_folder(out if base else first, options.resume)
     clips = load_clips(
         videos,
-        preset.size,
-        preset.grey,
+        config.size,
+        config.grey,
         skip_bad=options.skip_bad,
         cache=options.cache,
         fps=options.fps,
@@ -245,25 +245,25 @@ def main(options: argparse.Namespace) -> None:
         f"{sum(len(clip.frames) for clip in clips)} frames; the run is kept in {out}",
         file=sys.stderr,
     )
-    observe = _tensorboard(out) if options.tensorboard else None
+    on_log = _tensorboard(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:
         own = [clip for clip in clips if clip.scene not in validation]
         model = train(
             own,
-            preset,
+            config,
             _training_options(options, precision),
             first,
             resume=options.resume,
             device=options.device,
-            observe=observe,
+            on_log=on_log,
         )
         base = load_checkpoint(model) if options.meta else None
     if options.meta:
         settings = _meta_options(options, base, validation, precision)
         resume = options.resume and (out / STATE).exists()
         model = MetaTraining(base, clips, settings, out, resume=resume, device=options.device).run(
-            observe
+            on_log
         )
     print(model)
 
@@ -330,7 +330,7 @@ def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log
         ) from error
     writer = SummaryWriter(str(folder))
 
-    def observe(line: dict) -> None:
+    def on_log(line: dict) -> None:
         for name, value in line.get("losses", {}).items():
             writer.add_scalar(f"losses/{name}", value, line["step"])
         for name in ("samples_per_second", "learning_rate", "gradient_norm", "before", "after"):
@@ -339,4 +339,4 @@ def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log
         for name, value in line.get("collapse", {}).items():
             writer.add_scalar(f"collapse/{name}", value, line["step"])
 
-    return observe
+    return on_log

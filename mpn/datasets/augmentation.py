@@ -32,7 +32,7 @@ class CameraOptions:
     blur: float = 1.0
 
 
-class MadeCamera:
+class RandomCamera:
     """One camera, drawn once: the same view, brightness and sharpness for all that is shown to it;
     fresh noise.
 
@@ -89,7 +89,7 @@ class MadeCamera:
         return seen
 
 
-def slower(clips: Sequence[Clip], every: int, least: int) -> list[Clip]:
+def temporal_subsample(clips: Sequence[Clip], every: int, least: int) -> list[Clip]:
     """The clips as a camera of fewer frames a second has them: every n-th frame, a scene of its
     own; views.
 

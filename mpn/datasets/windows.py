@@ -146,7 +146,7 @@ def _decode(
         return np.memmap(file, np.uint8, "r", shape=(count, *shape))
 
 
-def held_out(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:
+def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:
     """Splits normal footage into clips to train on and clips for calibration, scene by scene.
 
     With four clips or more in a scene, whole clips are held out, evenly spread; with fewer, the end

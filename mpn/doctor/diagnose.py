@@ -153,11 +153,11 @@ def _read(clips: list[Clip], fps: float | None, progress: bool) -> bool:
 
 
 def _unreadable(clip: Clip) -> Iterator[Finding]:
-    mend = (
+    remedy = (
         f"copy or export it again, convert it to H.264 .mp4, or take it out of the folder ({SKIP} "
         "it)"
     )
-    yield Finding("unreadable", "error", clip.name, str(clip.error), mend)
+    yield Finding("unreadable", "error", clip.name, str(clip.error), remedy)
 
 
 def _labels(
@@ -167,7 +167,7 @@ def _labels(
     tested = [clip for clip in clips if clip.split in ("testing", "both")]
     if not tested and path is None:
         return None, []
-    mend = (
+    remedy = (
         "see data/README.md for the forms; a labels.csv (video,start,end; from 0, end exclusive) "
         "is the simplest"
     )
@@ -180,11 +180,12 @@ def _labels(
     except DataError as error:
         where = str(path or tree.root)
         return None, [
-            Finding("labels", "error", where, str(error).removeprefix(f"{where}: "), mend)
+            Finding("labels", "error", where, str(error).removeprefix(f"{where}: "), remedy)
         ]
-    mend = "remove the wrong one, or name the right one: --labels FILE"
+    remedy = "remove the wrong one, or name the right one: --labels FILE"
     differ = [
-        Finding("labels-differ", "warning", str(labels.source), note, mend) for note in labels.notes
+        Finding("labels-differ", "warning", str(labels.source), note, remedy)
+        for note in labels.notes
     ]
     return labels, differ + list(_classes(labels))
 
@@ -193,13 +194,13 @@ def _classes(labels: Labels) -> Iterator[Finding]:
     where, per_video = str(labels.source), labels.frames
     if labels.anomalous in (0, labels.total):
         kind = "normal" if labels.anomalous == 0 else "anomalous"
-        mend = "look whether they are the right labels; with one class no AUC is defined"
+        remedy = "look whether they are the right labels; with one class no AUC is defined"
         yield Finding(
             "one-class",
             "error",
             where,
             f"all {labels.total:,} test frames are labelled {kind}",
-            mend,
+            remedy,
         )
         return
     alone = [name for name, own in per_video.items() if own.all() or not own.any()]
@@ -208,8 +209,8 @@ def _classes(labels: Labels) -> Iterator[Finding]:
             f"{plural(len(alone), 'test video')} of {len(per_video)} with one class only: "
             f"{some(alone)}"
         )
-        mend = (
+        remedy = (
             "nothing; figures per video and their mean leave them out, the frame AUC over all has "
             "them"
         )
-        yield Finding("one-class-videos", "note", where, what, mend)
+        yield Finding("one-class-videos", "note", where, what, remedy)

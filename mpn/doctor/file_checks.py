@@ -58,14 +58,14 @@ class Finding:
             or "note" (good to know).
         where: the video or folder.
         what: what was found, in words.
-        mend: what to do about it.
+        remedy: what to do about it.
     """
 
     kind: str
     severity: str
     where: str
     what: str
-    mend: str
+    remedy: str
 
 
 def some(names: Sequence[object], shown: int = 3) -> str:
@@ -102,29 +102,29 @@ def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are "
                 "training videos too"
             )
-            mend = (
+            remedy = (
                 "train on another folder, of normal footage alone: else the figures are of what "
                 "was trained on"
             )
-            yield Finding("same-videos", "warning", where, what, mend)
+            yield Finding("same-videos", "warning", where, what, remedy)
         return
     if not tree.training:
-        mend = (
+        remedy = (
             "nothing, to evaluate or score; to train, add normal footage (data/README.md draws the "
             "tree)"
         )
-        yield Finding("no-training", "note", where, "there are no training videos", mend)
+        yield Finding("no-training", "note", where, "there are no training videos", remedy)
     if not tree.testing:
-        mend = (
+        remedy = (
             "nothing, to train; to evaluate, add labelled test footage (data/README.md draws the "
             "tree)"
         )
-        yield Finding("no-testing", "note", where, "there are no test videos", mend)
+        yield Finding("no-testing", "note", where, "there are no test videos", remedy)
 
 
 def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Names whose order as text is not that of their numbers."""
-    mend = (
+    remedy = (
         "nothing in mpn, which sorts by number; for other tools give all numbers the same digits "
         "(002, 010)"
     )
@@ -135,7 +135,9 @@ def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             if item.is_dir() or item.suffix.lower() not in IMAGE_SUFFIXES
         ]
         if swapped := _swapped(names):
-            yield Finding("order", "note", str(folder), f"the order of the videos: {swapped}", mend)
+            yield Finding(
+                "order", "note", str(folder), f"the order of the videos: {swapped}", remedy
+            )
     found = {}
     for clip in clips:
         if not clip.is_file and (
@@ -144,7 +146,9 @@ def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             found[clip.name] = swapped
     if found:
         first = next(iter(found.values()))
-        yield Finding("order", "note", some(list(found)), f"the order of the frames: {first}", mend)
+        yield Finding(
+            "order", "note", some(list(found)), f"the order of the frames: {first}", remedy
+        )
 
 
 def _swapped(names: list[str]) -> str | None:
@@ -170,15 +174,21 @@ def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         names = [item.name for item in visible(folder) if item.is_dir()]
         masks = [name for name in names if name.endswith("_gt") and name[:-3] in names]
         if masks:
-            mend = "nothing in mpn, which leaves them out; other tools would take them for videos"
+            remedy = "nothing in mpn, which leaves them out; other tools would take them for videos"
             yield Finding(
-                "masks", "note", str(folder), f"masks beside the videos: {some(masks)}", mend
+                "masks", "note", str(folder), f"masks beside the videos: {some(masks)}", remedy
             )
     for clip in clips:
         if clip.video.name.lower().endswith("_gt"):
-            mend = f"take it out of the folder, or put its video, {clip.video.name[:-3]}, beside it"
+            remedy = (
+                f"take it out of the folder, or put its video, {clip.video.name[:-3]}, beside it"
+            )
             yield Finding(
-                "masks", "warning", clip.name, "is taken for a video, but is named like masks", mend
+                "masks",
+                "warning",
+                clip.name,
+                "is taken for a video, but is named like masks",
+                remedy,
             )
 
 
@@ -191,12 +201,12 @@ def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             item.name for item in beside if item.suffix.lower() in OTHER_VIDEOS and item.is_file()
         ]
         if odd:
-            mend = (
+            remedy = (
                 "convert them, to H.264 .mp4 for instance (ffmpeg -i IN -c:v libx264 -crf 18 "
                 "OUT.mp4)"
             )
             what = f"not taken for videos, because of their suffix: {some(odd)}"
-            yield Finding("unused", "warning", str(folder), what, mend)
+            yield Finding("unused", "warning", str(folder), what, remedy)
         empty = [item.name for item in beside if item.is_dir() and not visible(item)]
         if empty:
             what = f"folders with nothing in them: {some(empty)}"
@@ -228,14 +238,14 @@ def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         for bad in clip.bad:
             if bad.index < clip.frames:  # beyond: the header's count, see `streams`
                 groups[_trouble(clip, bad.name)].append(bad)
-        for kind, (words, mend) in TROUBLES.items():
+        for kind, (words, remedy) in TROUBLES.items():
             if own := groups.get(kind):
                 index, name, reason = own[0]
                 what = (
                     f"{plural(len(own), 'frame')} {words}, the first: {at(clip, index)}, {name}, "
                     f"{reason}"
                 )
-                yield Finding(kind, "error", clip.name, what, mend)
+                yield Finding(kind, "error", clip.name, what, remedy)
 
 
 def _trouble(clip: Clip, name: str) -> str:
@@ -259,8 +269,8 @@ def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     ]
     if found:
         what = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
-        mend = "take them out, or put the recording together again"
-        yield Finding("short", "warning", some(found), what, mend)
+        remedy = "take them out, or put the recording together again"
+        yield Finding("short", "warning", some(found), what, remedy)
 
 
 def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -268,34 +278,34 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for clip in clips:
         early = [bad for bad in clip.bad if bad.index >= clip.frames]
         for bad in early:
-            mend = (
+            remedy = (
                 "copy or export it again; after damage in the middle, frame numbers and times may "
                 "be too low"
             )
             yield Finding(
-                "cut-short", "error", clip.name, f"{at(clip, bad.index)} {bad.reason}", mend
+                "cut-short", "error", clip.name, f"{at(clip, bad.index)} {bad.reason}", remedy
             )
         for note in clip.notes:
             if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
                 continue
-            mend = (
+            remedy = (
                 "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
                 if clip.is_file
                 else ("convert the pictures to 8 bits over their whole range")
             )
-            yield Finding("stream", "warning", clip.name, note, mend)
+            yield Finding("stream", "warning", clip.name, note, remedy)
         if not clip.is_file or not clip.complete:
             continue
-        mend = (
+        remedy = (
             "nothing in mpn, which counts itself; labels and tools that trust the header are off "
             "by that"
         )
         if clip.header is None:
             what = f"its header says no number of frames; there are {clip.frames:,}"
-            yield Finding("container-count", "note", clip.name, what, mend)
+            yield Finding("container-count", "note", clip.name, what, remedy)
         elif 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
             what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
-            yield Finding("container-count", "note", clip.name, what, mend)
+            yield Finding("container-count", "note", clip.name, what, remedy)
 
 
 def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -319,7 +329,7 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             yield Finding(
                 "odd-rate", "warning", clip.name, what, "say the true rate, as in --fps 25"
             )
-    mend = (
+    remedy = (
         "bring them to one (ffmpeg -i IN -vf fps=10 OUT.mp4): a window is 4 frames, whatever time "
         "they span"
     )
@@ -327,12 +337,12 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for scene, own in scenes.items():
         if ends := _ends(own, [clip.fps for clip in own], RATE_SLACK):
             what = "clips of several frame rates: " + _to(ends, _rate)
-            yield Finding("mixed-rates", "warning", _scene(tree, scene), what, mend)
+            yield Finding("mixed-rates", "warning", _scene(tree, scene), what, remedy)
     heads = [own[0] for own in scenes.values()]
     if ends := _ends(heads, [clip.fps for clip in heads], RATE_SLACK):
         what = "cameras of several frame rates: " + _to(ends, _rate)
         yield Finding(
-            "mixed-rates", "note", str(tree.root), what, f"to train one model of all, {mend}"
+            "mixed-rates", "note", str(tree.root), what, f"to train one model of all, {remedy}"
         )
 
 
@@ -346,19 +356,21 @@ def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 f"{w}x{h} ({some([c.name for c in own if c.size == (h, w)], 2)})"
                 for (h, w), _ in found
             ]
-            mend = (
+            remedy = (
                 "export all clips of a camera in one size and cut: else places don't agree from "
                 "clip to clip"
             )
             what = f"clips of {len(found)} sizes: {some(groups)}"
-            yield Finding("mixed-sizes", "warning", _scene(tree, scene), what, mend)
+            yield Finding("mixed-sizes", "warning", _scene(tree, scene), what, remedy)
     heads = [own[0] for own in scenes.values()]
     if ends := _ends(heads, [clip.size[1] / clip.size[0] for clip in heads], SHAPE_SLACK):
         what = "cameras of several shapes: " + _to(
             ends, lambda clip: f"{clip.size[1]}x{clip.size[0]}"
         )
-        mend = "to train one model of all, crop them to one shape: else people are squeezed in some"
-        yield Finding("mixed-shapes", "note", str(tree.root), what, mend)
+        remedy = (
+            "to train one model of all, crop them to one shape: else people are squeezed in some"
+        )
+        yield Finding("mixed-shapes", "note", str(tree.root), what, remedy)
 
 
 def _ends(clips: Sequence[Clip], values: Sequence[float], slack: float) -> tuple[Clip, Clip] | None:
@@ -402,11 +414,11 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             if all(clip.fps for clip in clips)
             else f" (at {USUAL_RATE:g} frames/s where none are known)"
         )
-        mend = (
+        remedy = (
             "record more before you trust a threshold: one false alarm an hour takes hours to be "
             "seen"
         )
-        yield Finding("little-footage", "note", str(tree.root), what + guess, mend)
+        yield Finding("little-footage", "note", str(tree.root), what + guess, remedy)
 
 
 CHECKS = (splits, unused, masks_beside, order, unusable, short, streams, rates, sizes, amount)

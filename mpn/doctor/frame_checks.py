@@ -46,11 +46,11 @@ def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 f"{'is' if flat.sum() == 1 else 'are'} "
             )
             what += f"{colour}, the first: {at(clip, first)}"
-            mend = (
+            remedy = (
                 "cut them out (ffmpeg -ss FROM -to TO): to a model a black frame is an event, or, "
                 "trained on, normal"
             )
-            yield Finding("black", "warning", clip.name, what, mend)
+            yield Finding("black", "warning", clip.name, what, remedy)
 
 
 def stretches(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -83,10 +83,10 @@ def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 what += (
                     f"; {len(runs)} such stretches, {sum(b - a for a, b in runs):,} frames together"
                 )
-            mend = (
+            remedy = (
                 "look whether the recorder hung there; if so cut it out: nothing can be found in it"
             )
-            yield Finding("frozen", "warning", clip.name, what, mend)
+            yield Finding("frozen", "warning", clip.name, what, remedy)
         short = repeats.copy()
         for start, end in runs:
             short[start:end] = False
@@ -99,11 +99,11 @@ def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             true = (rest - int(short.sum())) / rest
             if clip.fps:
                 what += f", about {true * clip.fps:.3g} frames/s"
-            mend = (
+            remedy = (
                 "write it anew with the true rate (ffmpeg -i IN -vf fps=RATE OUT.mp4): repeated "
                 "frames are too easy"
             )
-            yield Finding("repeated-frames", "warning", clip.name, what, mend)
+            yield Finding("repeated-frames", "warning", clip.name, what, remedy)
 
 
 def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -123,11 +123,11 @@ def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             )
             if len(cuts) > 3:
                 what += f" and {len(cuts) - 3} times more"
-            mend = (
+            remedy = (
                 "where another camera or another time begins, begin another clip: a window across "
                 "it shows no motion"
             )
-            yield Finding("cut", "warning", clip.name, what, mend)
+            yield Finding("cut", "warning", clip.name, what, remedy)
 
 
 def _moves(clip: Clip) -> Finding:
@@ -137,17 +137,17 @@ def _moves(clip: Clip) -> Finding:
     if len(moves) <= FEW_MOVES:
         places = ", ".join(at(clip, move.frame) for move in moves)
         what = f"the camera moved: the picture shifts, by up to {furthest}, at about {places}"
-        mend = "make clips of their own of what lies before and after; train on what it sees now"
-        return Finding("camera-moves", "warning", clip.name, what, mend)
+        remedy = "make clips of their own of what lies before and after; train on what it sees now"
+        return Finding("camera-moves", "warning", clip.name, what, remedy)
     what = (
         f"the camera moves: seen at {len(moves)} of {clip.looks} looks, {LOOK_EVERY} frames apart, "
         f"by up to {furthest}, from {at(clip, moves[0].frame)} to {at(clip, moves[-1].frame)}"
     )
-    mend = (
+    remedy = (
         "mount it firmly or stabilise the footage: mpn is for fixed cameras, to it all that moves "
         "is motion"
     )
-    return Finding("camera-moves", "warning", clip.name, what, mend)
+    return Finding("camera-moves", "warning", clip.name, what, remedy)
 
 
 def _cuts(clip: Clip) -> list[int]:
@@ -199,8 +199,8 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 f"{count:,} of {clips[number].frames:,} frames are equal to earlier ones: a loop, "
                 "or a made video"
             )
-            mend = "keep one round of it: else it counts for more than it shows"
-            yield Finding("loop", "warning", clips[number].name, what, mend)
+            remedy = "keep one round of it: else it counts for more than it shows"
+            yield Finding("loop", "warning", clips[number].name, what, remedy)
 
 
 def _shared(one: Clip, other: Clip, places: list[tuple[int, int]]) -> Finding:
@@ -210,13 +210,13 @@ def _shared(one: Clip, other: Clip, places: list[tuple[int, int]]) -> Finding:
         f"in {one.name} too, pixel for pixel; the first: frame {there}, there frame {here}"
     )
     if {one.split, other.split} == {"training", "testing"}:
-        mend = (
+        remedy = (
             "take them out of the training footage: figures on frames that were trained on are too "
             "good"
         )
-        return Finding("duplicates-train-test", "error", other.name, what, mend)
-    mend = "keep one of them: the other adds nothing, and counts twice in figures and calibration"
-    return Finding("duplicates", "warning", other.name, what, mend)
+        return Finding("duplicates-train-test", "error", other.name, what, remedy)
+    remedy = "keep one of them: the other adds nothing, and counts twice in figures and calibration"
+    return Finding("duplicates", "warning", other.name, what, remedy)
 
 
 CHECKS = (black, frozen, camera, duplicates)

@@ -68,11 +68,11 @@ def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
                 f"shows moments that {clip.name} shows too, in other pixels (another coding or "
                 f"size): at {hits} of {len(asked)} looks, there mostly {there}"
             )
-            mend = (
+            remedy = (
                 "look at both; if so take one out: figures on footage that was trained on are too "
                 "good"
             )
-            yield Finding("near-duplicates-train-test", "warning", test.name, what, mend)
+            yield Finding("near-duplicates-train-test", "warning", test.name, what, remedy)
 
 
 def _nearest(queries: np.ndarray, bank: np.ndarray) -> list[int]:

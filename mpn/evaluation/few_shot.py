@@ -26,7 +26,7 @@ from mpn.adaptation.inner_loop import (
     adapted_checkpoint,
 )
 from mpn.datasets.episodes import shots_of, spread
-from mpn.datasets.windows import Clip, held_out
+from mpn.datasets.windows import Clip, split_calibration
 from mpn.errors import DataError, MpnError
 from mpn.evaluation.few_shot_summary import (
     BASE_UNITS,
@@ -128,7 +128,7 @@ def few_shot(
         )
     for camera in cameras:
         for count in counts:
-            _support(camera, protocol, count, detector.preset.window)
+            _support(camera, protocol, count, detector.config.window)
     plan = [
         key for camera in cameras for key in _plan(camera.scene, protocol, counts, draws, methods)
     ]
@@ -174,7 +174,7 @@ def _kept_for_units(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
     """(support, units): of several clips whole ones, evenly spread, at most a third of them; else
     the last quarter."""
     if len(clips) == 1:
-        return held_out(clips, 0.25)
+        return split_calibration(clips, 0.25)
     frames = sum(len(clip.frames) for clip in clips)
     count = max(1, min(UNIT_FRAMES * len(clips) // frames, len(clips) // 3))
     chosen = {(2 * i + 1) * len(clips) // (2 * count) for i in range(count)}
@@ -249,7 +249,7 @@ def _clean_rows(
 ) -> Iterator[FewShotRow]:
     judge, seconds = detector, 0.0
     if key.shots:
-        chosen = _support(camera, "clean", key.shots, detector.preset.window, key.draw, draws)[0]
+        chosen = _support(camera, "clean", key.shots, detector.config.window, key.draw, draws)[0]
         judge, seconds = _adapted(detector, camera.support, chosen, replace(options, seed=key.draw))
     parts = _scored(judge, camera.testing)
     if key.method != BASE_UNITS:
@@ -266,7 +266,7 @@ def _clean_rows(
 def _paper_row(detector: Detector, camera: _Camera, key: Key, options: Adaptation) -> FewShotRow:
     parts, seconds = {}, []
     for clip, chosen in zip(
-        camera.testing, _support(camera, "paper", key.shots, detector.preset.window)
+        camera.testing, _support(camera, "paper", key.shots, detector.config.window)
     ):
         judge, took = _adapted(detector, camera.testing, chosen, replace(options, seed=key.draw))
         seconds.append(took)
@@ -283,7 +283,7 @@ def _adapted(
     options: Adaptation,
 ) -> tuple[Detector, float]:
     """The detector adapted on windows of the clips, and the seconds that took."""
-    shots = shots_of(clips, chosen, detector.preset.window)
+    shots = shots_of(clips, chosen, detector.config.window)
     began = time.perf_counter()
     tensors = adapt_network(detector.checkpoint, shots, options, bfloat16=detector.bfloat16)
     judge = detector.sibling(adapted_checkpoint(detector.checkpoint, tensors))

@@ -65,7 +65,7 @@ def _score_video(
     tables: Path | None,
     bar: tqdm,
 ) -> ScoredVideo:
-    patch, size = detector.recipe.patch, detector.preset.size
+    patch, size = detector.score_config.patch, detector.config.size
     shape = heat_shape(source.size)
     tracker, regions = Tracker(track_gap(source.fps)) if source.fps else Tracker(), []
     raw, smoothed, parts, maps = [], [], [], []

@@ -9,7 +9,7 @@ from pathlib import Path
 from mpn.errors import MpnError
 
 
-class GrowingFile:
+class AppendOnlyFile:
     """Appends to a file.
 
     Args:
@@ -48,7 +48,7 @@ class GrowingFile:
         with contextlib.suppress(OSError):
             self.file.close()
 
-    def __enter__(self) -> GrowingFile:
+    def __enter__(self) -> AppendOnlyFile:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -49,7 +49,7 @@ class _Drawer:
         again: bool = False,
     ) -> None:
         self.folder, self.source, self.threshold, self.again = folder, source, threshold, again
-        self.patch, self.network_size = detector.recipe.patch, detector.preset.size
+        self.patch, self.network_size = detector.score_config.patch, detector.config.size
         self.writer: OverlayWriter | None = None
         self.highest = 1e-6
 

@@ -104,7 +104,7 @@ class ScoreJob:
         path: a video file or a folder of frames.
         folder: for the results; made where it is missing.
         options: see `JobOptions`.
-        tell: called with every event as soon as it is over, and with those of an earlier run.
+        on_event: called with every event as soon as it is over, and with those of an earlier run.
 
     Raises:
         DataError: the source cannot be read. SizeError: its frames are too small. MpnError: the
@@ -117,19 +117,19 @@ class ScoreJob:
         path: Path,
         folder: Path,
         options: JobOptions,
-        tell: Callable[[dict[str, Any]], None] = lambda event: None,
+        on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> None:
-        self.detector, self.path, self.folder, self.options, self.tell = (
+        self.detector, self.path, self.folder, self.options, self.on_event = (
             detector,
             path,
             folder,
             options,
-            tell,
+            on_event,
         )
         self.notes: list[str] = []
         self.rate: Fraction | None = None
         self.source = self.open()
-        check_size_of(self.source, detector.preset)
+        check_size_of(self.source, detector.config)
         self.rate = Fraction(self.source.fps or self._assumed_rate())
         self.source.fps = self.rate
         self.threshold = self._threshold()
@@ -155,22 +155,22 @@ class ScoreJob:
     def run(self) -> Outcome:
         """Scores what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
         for found in self.state.events:
-            self.tell(self._described(found))
+            self.on_event(self._described(found))
         before = self.state.count
         if self.state.complete:
             return Outcome(self._read_summary(), before, self.state.highest, self.notes)
         self._make_folder()
         self._save(self.state, self.state)  # whose results these are, however soon it is killed
         self._score()
-        self.notes += self._doubts()
+        self.notes += self._warnings()
         self._save(self.state, self.state)
         return Outcome(
             self._summary(), before, self.state.highest, [*self.notes, *self.source.notes]
         )
 
-    def _doubts(self) -> list[str]:
+    def _warnings(self) -> list[str]:
         """What speaks against the scores as a whole."""
-        count, window = self.state.count, self.detector.preset.window
+        count, window = self.state.count, self.detector.config.window
         if count <= window:
             return [f"{count} frames are too few, a score takes {window} before it"]
         share = self.state.above / count
@@ -269,7 +269,7 @@ class ScoreJob:
     def _told(self, state: JobState, over: list[Event]) -> JobState:
         found = [FoundEvent(event, state.seen) for event in over]
         for one in found:
-            self.tell(self._described(one))
+            self.on_event(self._described(one))
         return replace(state, events=(*state.events, *found)) if found else state
 
     def _finder(self) -> EventFinder | None:
@@ -347,7 +347,7 @@ class ScoreJob:
             "bytes_or_frames": self.source.length if self.path.is_dir() else stat.st_size,
             "modified": stat.st_mtime_ns,
             "checkpoint": self.detector.checkpoint.sha256,
-            "recipe": asdict(self.detector.recipe),
+            "recipe": asdict(self.detector.score_config),
             "bfloat16": self.detector.bfloat16,
             "fps": float(self.rate),
             "threshold": self._level,
@@ -402,7 +402,7 @@ class ScoreJob:
             "bad_frames": [bad._asdict() for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
-            "recipe": asdict(self.detector.recipe),
+            "recipe": asdict(self.detector.score_config),
         }
 
     def _read_summary(self) -> dict[str, Any]:
@@ -417,11 +417,11 @@ def score_source(
     path: Path,
     folder: Path,
     options: JobOptions,
-    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Outcome:
     """Scores one source into its folder, or goes on with it, and makes the report, if one is wanted
     and is not there yet; see `ScoreJob`."""
-    job = ScoreJob(detector, path, folder, options, tell)
+    job = ScoreJob(detector, path, folder, options, on_event)
     outcome = job.run()
     if options.report and (options.inside or not (folder / REPORT).is_file()):
         try:

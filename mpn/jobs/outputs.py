@@ -85,8 +85,8 @@ class JobFiles:
         found = find_regions(
             result.map,
             FLOOR,
-            self.detector.recipe.patch,
-            self.detector.preset.size,
+            self.detector.score_config.patch,
+            self.detector.config.size,
             self.source.size,
         )
         if self.threshold is None:
@@ -101,7 +101,7 @@ class JobFiles:
         if result.map is None:
             return None
         return map_on_frame(
-            result.map, self.detector.recipe.patch, self.detector.preset.size, self.heat.shape
+            result.map, self.detector.score_config.patch, self.detector.config.size, self.heat.shape
         )
 
     def __enter__(self) -> JobFiles:

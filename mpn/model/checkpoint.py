@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
-from mpn.model.config import Preset
+from mpn.model.config import ModelConfig
 from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
 
@@ -64,7 +64,8 @@ class Checkpoint:
     Attributes:
         network: in float32, in evaluation mode.
         fps: frames per second of what it was trained on, or None.
-        recipe: how its parts make the score, by default (fields of `mpn.scoring.scores.Recipe`).
+        score_config: how its parts make the score, by default (fields of
+            `mpn.scoring.scores.ScoreConfig`).
         normal: raw score parts on held-out normal footage, part -> one float32 array a clip.
             Thresholds are made of them when a score is asked for, so that weights, smoothing and
             rate remain options.
@@ -80,7 +81,7 @@ class Checkpoint:
 
     network: Network
     fps: float | None = None
-    recipe: dict[str, Any] = field(default_factory=dict)
+    score_config: dict[str, Any] = field(default_factory=dict)
     normal: dict[str, list[np.ndarray]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -90,9 +91,9 @@ class Checkpoint:
     path: Path | None = None
 
     @property
-    def preset(self) -> Preset:
+    def config(self) -> ModelConfig:
         """The preset that the network was built from."""
-        return self.network.preset
+        return self.network.config
 
 
 def library_versions() -> dict[str, str]:
@@ -128,7 +129,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
     }
     document = {
         "format": FORMAT_VERSION,
-        "preset": checkpoint.preset.to_dict(),
+        "preset": checkpoint.config.to_dict(),
         "training": checkpoint.training,
     }
     document |= _pack_normal(tensors, checkpoint.normal, torch.float32)
@@ -139,7 +140,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
         own = checkpoint.meta
         counts = {"steps": own.steps, "batch": own.batch, "clip_norm": own.clip_norm}
         document["meta"] = {"targets": list(own.targets), **counts}
-    document |= {"fps": checkpoint.fps, "recipe": checkpoint.recipe, "versions": library_versions()}
+    document |= {
+        "fps": checkpoint.fps,
+        "recipe": checkpoint.score_config,
+        "versions": library_versions(),
+    }
     write_atomically(path, to_safetensors(tensors, metadata={METADATA_KEY: json.dumps(document)}))
 
 
@@ -150,7 +155,7 @@ def save_camera(
     tensors: Mapping[str, Tensor],
     normal: Mapping[str, list[np.ndarray]],
     fps: float | None,
-    recipe: Mapping[str, Any],
+    score_config: Mapping[str, Any],
     adapted_on: Mapping[str, Any],
 ) -> None:
     """Writes a camera file, whole or not at all: what one camera changes in the model `base_path`.
@@ -189,7 +194,7 @@ def save_camera(
     document |= _pack_normal(kept, normal, torch.float16)
     document |= {
         "fps": fps,
-        "recipe": dict(recipe),
+        "recipe": dict(score_config),
         "adapted_on": dict(adapted_on),
         "versions": library_versions(),
     }
@@ -226,7 +231,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
         # Without memory until the tensors are known to fit: the file is not to be trusted with
         # sizes.
         with torch.device("meta"):
-            network = build_model(Preset.from_dict(document["preset"]))
+            network = build_model(ModelConfig.from_dict(document["preset"]))
     except (KeyError, TypeError, AttributeError, MpnError) as error:
         raise CheckpointError(f"{path} does not describe its network: {error}") from error
     normal = _normal_parts(path, tensors, document.get("normal_lengths") or [])
@@ -236,7 +241,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
     if wanted != found:
         wrong = sorted(set(wanted.items()) ^ set(found.items()))
         raise CheckpointError(
-            f"{path} does not fit preset {network.preset.name!r}: "
+            f"{path} does not fit preset {network.config.name!r}: "
             f"{len({name for name, _ in wrong})} tensors are missing, unknown or of another shape, "
             f"the first is {wrong[0][0]}"
         )
@@ -244,7 +249,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
     return Checkpoint(
         network.eval(),
         fps=document.get("fps"),
-        recipe=document.get("recipe") or {},
+        score_config=document.get("recipe") or {},
         normal=normal,
         training=document.get("training") or {},
         versions=document.get("versions") or {},
@@ -276,7 +281,7 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
     return replace(
         base,
         fps=document.get("fps"),
-        recipe=document.get("recipe") or {},
+        score_config=document.get("recipe") or {},
         normal=normal,
         versions=document.get("versions") or {},
         sha256=_digest(path),

@@ -10,7 +10,7 @@ from mpn.errors import CheckpointError, MpnError
 
 
 @dataclass(frozen=True)
-class Preset:
+class ModelConfig:
     """Every option of a network and of what it is trained for.
 
     Attributes:
@@ -97,7 +97,7 @@ class Preset:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, options: dict[str, Any]) -> Preset:
+    def from_dict(cls, options: dict[str, Any]) -> ModelConfig:
         """The preset that `to_dict` wrote. Raises CheckpointError for unknown, missing or mistyped
         options."""
         known = {field.name: field.type for field in fields(cls)}
@@ -119,12 +119,12 @@ class Preset:
             raise CheckpointError(f"preset options are incomplete: {error}") from None
 
 
-PRESETS: dict[str, Preset] = {
+CONFIGS: dict[str, ModelConfig] = {
     # The network of the paper (Lv et al., CVPR 2021), exactly.
-    "base": Preset(name="base", height=256, width=256),
+    "base": ModelConfig(name="base", height=256, width=256),
     # For ordinary computers: half the resolution inside, narrower, and what keeps the prototypes
     # apart.
-    "small": Preset(
+    "small": ModelConfig(
         name="small",
         height=128,
         width=192,
@@ -141,15 +141,15 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def preset(name: str, **options: Any) -> Preset:
+def get_config(name: str, **options: Any) -> ModelConfig:
     """The preset of that name with some options changed. Raises MpnError for unknown names and
     options."""
-    if name not in PRESETS:
-        raise MpnError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    if name not in CONFIGS:
+        raise MpnError(f"there is no preset {name!r}; there are {', '.join(CONFIGS)}")
     try:
-        return replace(PRESETS[name], **options)
+        return replace(CONFIGS[name], **options)
     except TypeError:
-        known = ", ".join(field.name for field in fields(Preset))
+        known = ", ".join(field.name for field in fields(ModelConfig))
         raise MpnError(
             f"unknown option for preset {name!r} among {sorted(options)}; there are: {known}"
         ) from None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mpn.model.config import Preset
+from mpn.model.config import ModelConfig
 from mpn.model.network import Output
 
 
@@ -123,13 +123,13 @@ def loss_terms(output: Output, target: Tensor, tampered: Tensor | None = None) -
     return terms
 
 
-def total_loss(terms: dict[str, Tensor], preset: Preset) -> Tensor:
+def total_loss(terms: dict[str, Tensor], config: ModelConfig) -> Tensor:
     """The weighted sum of the terms that are there; the frame loss has weight 1."""
     weights = {
         "frame": 1.0,
-        "compactness": preset.compactness_weight,
-        "diversity": preset.diversity_weight,
-        "usage": preset.usage_weight,
-        "pseudo": preset.pseudo_weight,
+        "compactness": config.compactness_weight,
+        "diversity": config.diversity_weight,
+        "usage": config.usage_weight,
+        "pseudo": config.pseudo_weight,
     }
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpn.errors import SizeError
-from mpn.model.config import Preset
-from mpn.model.config import preset as find_preset
+from mpn.model.config import ModelConfig
+from mpn.model.config import get_config as find_preset
 
 # As F.normalize: keeps the inverse norm of a zero vector finite.
 EPSILON = 1e-12
@@ -231,29 +231,29 @@ class Network(nn.Module):
     """The whole network of a preset.
 
     Args:
-        preset: every option; see `mpn.model.config.Preset`.
+        preset: every option; see `mpn.model.config.ModelConfig`.
     """
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.preset = preset
-        c, r = preset.channels, preset.unshuffle
-        self.encoder = Encoder(preset.window * preset.colours * r * r, c)
+        self.config = config
+        c, r = config.channels, config.unshuffle
+        self.encoder = Encoder(config.window * config.colours * r * r, c)
         self.decoder = Decoder(c)
         self.prototype = PrototypeUnit(
             2 * c,
-            preset.prototypes,
-            projection=preset.projection,
-            learned_scales=preset.learned_scales,
+            config.prototypes,
+            projection=config.projection,
+            learned_scales=config.learned_scales,
         )
-        self.head = _three_convolutions(2 * c, c, preset.colours * r * r)
-        self.pseudo_head = _three_convolutions(2 * c, c, 1) if preset.pseudo_head else None
+        self.head = _three_convolutions(2 * c, c, config.colours * r * r)
+        self.pseudo_head = _three_convolutions(2 * c, c, 1) if config.pseudo_head else None
 
     def decode(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """What comes before the prototype unit: (B, T * C, H, W) -> encoding (B, 8c, h/8, w/8) and
         the decoder's features (B, 2c, h, w). Raises SizeError as `forward` does."""
-        check_window(self.preset, window)
-        r = self.preset.unshuffle
+        check_window(self.config, window)
+        r = self.config.unshuffle
         first, second, third, encoding = self.encoder(
             F.pixel_unshuffle(window, r) if r > 1 else window
         )
@@ -271,15 +271,15 @@ class Network(nn.Module):
         Raises:
             SizeError: a wrong number of channels, or a size that the strides don't divide.
         """
-        check_window(self.preset, window)
-        colours, r = self.preset.colours, self.preset.unshuffle
+        check_window(self.config, window)
+        colours, r = self.config.colours, self.config.unshuffle
         encoding, decoder_features = self.decode(window) if decoded is None else decoded
         features, inverse_norm, prototypes, assignment, aggregation, distance = self.prototype(
             decoder_features
         )
         out = self.head(aggregation)
         out = F.pixel_shuffle(out, r) if r > 1 else out
-        if self.preset.residual:
+        if self.config.residual:
             prediction = window[:, -colours:] + out.to(window.dtype)
         else:
             prediction = torch.tanh(out)
@@ -297,50 +297,50 @@ class Network(nn.Module):
         )
 
 
-def check_window(preset: Preset, window: Tensor) -> None:
+def check_window(config: ModelConfig, window: Tensor) -> None:
     """Raises SizeError unless `window` is (B, T * C, H, W) of a size that the preset's strides
     divide."""
-    channels = preset.window * preset.colours
+    channels = config.window * config.colours
     if window.ndim != 4 or window.shape[1] != channels:
         raise SizeError(
-            f"a window of shape {tuple(window.shape)}: preset {preset.name!r} takes (B, "
-            f"{channels}, H, W), {preset.window} frames of {preset.colours} channel(s), oldest "
+            f"a window of shape {tuple(window.shape)}: preset {config.name!r} takes (B, "
+            f"{channels}, H, W), {config.window} frames of {config.colours} channel(s), oldest "
             "first"
         )
-    check_size(preset, window.shape[2], window.shape[3])
+    check_size(config, window.shape[2], window.shape[3])
 
 
-def check_size(preset: Preset, height: int, width: int) -> None:
+def check_size(config: ModelConfig, height: int, width: int) -> None:
     """Raises SizeError, naming the nearest sizes that fit, unless the preset's strides divide the
     size."""
-    stride = preset.stride
+    stride = config.stride
     if height < stride or width < stride:
         raise SizeError(
             f"frames of {height}x{width} are smaller than the network needs: "
-            f"height and width of preset {preset.name!r} are multiples of {stride}, "
+            f"height and width of preset {config.name!r} are multiples of {stride}, "
             f"{stride}x{stride} the least"
         )
     if height % stride or width % stride:
         low = (height // stride * stride, width // stride * stride)
         high = (-(-height // stride) * stride, -(-width // stride) * stride)
         raise SizeError(
-            f"frames of {height}x{width}: height and width of preset {preset.name!r} must be "
+            f"frames of {height}x{width}: height and width of preset {config.name!r} must be "
             f"multiples of {stride}; the nearest sizes are {low[0]}x{low[1]} and "
             f"{high[0]}x{high[1]}"
         )
 
 
-def build_model(preset: str | Preset = "small", **options: Any) -> Network:
+def build_model(config: str | ModelConfig = "small", **options: Any) -> Network:
     """An untrained network in float32 on the CPU, weights from torch's global generator.
 
     Args:
-        preset: a name ("base", "small") or a `Preset`.
+        preset: a name ("base", "small") or a `ModelConfig`.
         **options: fields of the preset to change, e.g. `height=256, width=384, grey=False`.
 
     Raises:
         MpnError: an unknown preset or option. SizeError: a frame size that the strides don't
             divide.
     """
-    chosen = find_preset(preset, **options) if isinstance(preset, str) else preset
+    chosen = find_preset(config, **options) if isinstance(config, str) else config
     check_size(chosen, *chosen.size)
     return Network(chosen)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
-from mpn.model.config import Preset, preset
+from mpn.model.config import ModelConfig, get_config
 from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
 from mpn.published_weights.pickle_reader import StandIn, StoredTensor, shown
@@ -120,7 +120,7 @@ def import_weights(path: str | Path, base: str | Path | None = None) -> tuple[Ch
     training = begun.training | {"meta": _summary(imported)}
     # Without the base's normal scores, if it had any: they were made with other weights.
     return Checkpoint(
-        begun.network, begun.fps, begun.recipe, training=training, meta=meta
+        begun.network, begun.fps, begun.score_config, training=training, meta=meta
     ), imported
 
 
@@ -144,7 +144,7 @@ def _base(path: Path) -> Checkpoint:
                 f"{path} is adapted to a camera: give the model {found.camera['base']['path']} "
                 "instead"
             )
-        own = found.preset
+        own = found.config
         if own.residual or own.projection or own.learned_scales or own.unshuffle > 1:
             raise CheckpointError(
                 f"{path} is of preset {own.name!r}, not the published network: "
@@ -229,7 +229,7 @@ def _network(file: TorchFile, tensors: dict[str, StoredTensor]) -> Network:
     with torch.device("meta"):  # without memory until the tensors are known to fit
         network = build_model(_preset(tensors))
     fitting = _fitting(
-        file, tensors, dict(network.named_parameters()), f"preset {network.preset.name!r}"
+        file, tensors, dict(network.named_parameters()), f"preset {network.config.name!r}"
     )
     network.load_state_dict(
         {name: _read(file, name, stored) for name, stored in fitting.items()}, assign=True
@@ -237,7 +237,7 @@ def _network(file: TorchFile, tensors: dict[str, StoredTensor]) -> Network:
     return network.eval()
 
 
-def _preset(tensors: Mapping[str, StoredTensor]) -> Preset:
+def _preset(tensors: Mapping[str, StoredTensor]) -> ModelConfig:
     """The preset `base` with the options of the authors' code that shapes tell; theirs by default
     where they don't."""
     shapes = {_ours(name): tensor.shape for name, tensor in tensors.items()}
@@ -251,7 +251,7 @@ def _preset(tensors: Mapping[str, StoredTensor]) -> Preset:
     prototypes = sum(shapes.get("prototype.heads.weight", ())[:1])
     if 2 <= prototypes <= MOST_PROTOTYPES:
         options["prototypes"] = prototypes
-    return preset("base", **options)
+    return get_config("base", **options)
 
 
 def _ours(name: str) -> str:

@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from mpn.errors import DataError
 from mpn.report.model import EventRow, Film, Runs
-from mpn.video.overlay import CODECS, USUAL_RATE, silent
+from mpn.video.overlay import CODECS, USUAL_RATE, stderr_to_devnull
 from mpn.video.sources import FrameFolder, FrameSource, open_source
-from mpn.video.stream import quiet
+from mpn.video.stream import opencv_log_off
 
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
@@ -81,7 +81,7 @@ class FilmWriter:
         self._colours = heat_colours()
         self._part = self.path.with_name(f".{self.path.stem}.part{SUFFIX}")
         height, width = self.size
-        with silent():
+        with stderr_to_devnull():
             self._writer: cv2.VideoWriter | None = cv2.VideoWriter(
                 str(self._part),
                 cv2.CAP_FFMPEG,
@@ -122,7 +122,7 @@ class FilmWriter:
                 cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0
             ]
         # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same
-        with quiet():
+        with opencv_log_off():
             self._writer.write(_key_frame(canvas))
         self.count += 1
 

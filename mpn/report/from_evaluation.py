@@ -67,7 +67,7 @@ def report_evaluation(
     with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
         add_films(traces, test.sources, _heat(scored, detector, threshold), Path(folder))
         if detector is not None:
-            report.insides = look_into(detector, traces, test.sources, inside)
+            report.activations = look_into(detector, traces, test.sources, inside)
         return write_report(out / REPORT, report)
 
 

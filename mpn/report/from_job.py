@@ -76,9 +76,9 @@ def report_job(
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
         trace.name = source.name
         add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
-        asked, missing = _asked(inside, rows, detector.preset.window)
+        asked, missing = _asked(inside, rows, detector.config.window)
         report.notes += missing
-        report.insides = look_into(
+        report.activations = look_into(
             detector, [trace], {source.name: source}, {source.name: asked} if asked else None
         )
         return write_report(folder / REPORT, report)

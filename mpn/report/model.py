@@ -144,5 +144,5 @@ class Report:
     roc: list[NamedCurve] = field(default_factory=list)
     precision_recall: list[NamedCurve] = field(default_factory=list)
     reliability: list[Promise] | None = None
-    insides: list[Inside] = field(default_factory=list)
+    activations: list[Inside] = field(default_factory=list)
     further: list[tuple[str, str]] = field(default_factory=list)

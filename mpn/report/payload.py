@@ -206,7 +206,7 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
         "reliability": promises_data(report),
         "insides": [
             {"trace": _index(report, inside.video), "row": int(inside.row)}
-            for inside in report.insides
+            for inside in report.activations
         ],
     }
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from mpn.report.model import EventRow, Picture
 
 if TYPE_CHECKING:
-    from mpn.scoring.inspection import Insides
+    from mpn.scoring.inspection import Activations
 
 # of a picture: narrower frames are enlarged to it or above, by whole numbers; wider than twice,
 # reduced
@@ -37,14 +37,14 @@ TEXT = "#767676"  # readable on white and on black
 DPI = 96
 
 
-def pictures_of(insides: Insides) -> list[Picture]:
+def pictures_of(activations: Activations) -> list[Picture]:
     """Everything in a network for one frame, as pictures: frame, prediction, error, encodings,
     prototypes."""
     return [
-        *_frames(insides),
-        *_encodings(insides),
-        *_prototypes(insides),
-        _cosines(insides.cosines),
+        *_frames(activations),
+        *_encodings(activations),
+        *_prototypes(activations),
+        _cosines(activations.cosines),
     ]
 
 
@@ -73,55 +73,55 @@ def choose_rows(
 # --- The three groups
 
 
-def _frames(insides: Insides) -> list[Picture]:
-    size = _shown_size(insides)
-    height, width, colours = insides.target.shape
+def _frames(activations: Activations) -> list[Picture]:
+    size = _shown_size(activations)
+    height, width, colours = activations.target.shape
     seen = f"{height} x {width} pixels, {'in colour' if colours == 3 else 'grey'}"
     pictures = [
         _picture(
             "The frame",
             f"What the camera showed, as the network sees it: {seen}.",
-            _resized(insides.target, size),
+            _resized(activations.target, size),
         ),
         _picture(
             "The prediction",
             "What the network expected to see, from the frames before alone.",
-            _resized(insides.prediction, size),
+            _resized(activations.prediction, size),
         ),
         _picture(
             "The error",
             "Where frame and prediction differ, black where they agree; the "
-            f"largest difference is {insides.error.max():.0%} of the range from black to "
+            f"largest difference is {activations.error.max():.0%} of the range from black to "
             "white.",
-            _heat(insides.error / FULL_ERROR, size),
+            _heat(activations.error / FULL_ERROR, size),
         ),
     ]
-    if insides.pseudo is not None:
+    if activations.pseudo is not None:
         caption = (
             "Where the network suspects something foreign: it was trained to find objects "
-            f"pasted into normal footage; here it is {insides.pseudo.max():.0%} sure at "
+            f"pasted into normal footage; here it is {activations.pseudo.max():.0%} sure at "
             "most."
         )
-        pictures.append(_picture("Suspicion", caption, _over(insides, insides.pseudo)))
+        pictures.append(_picture("Suspicion", caption, _over(activations, activations.pseudo)))
     return pictures
 
 
-def _encodings(insides: Insides) -> list[Picture]:
-    size = _shown_size(insides)
-    strength = _norm(insides.aggregation)
+def _encodings(activations: Activations) -> list[Picture]:
+    size = _shown_size(activations)
+    strength = _norm(activations.aggregation)
     # the half lies midway between the two
-    unit = insides.query, insides.normalcy, insides.aggregation / 2
+    unit = activations.query, activations.normalcy, activations.aggregation / 2
     query, normalcy, aggregation = _colours(unit, fitted=2)
     return [
         _picture(
             "AE encoding",
             "What the encoder makes of the frames before: places of one colour look alike to it.",
-            _blocks(_colours([insides.encoding])[0], size),
+            _blocks(_colours([activations.encoding])[0], size),
         ),
         _picture(
             "AE encoding: strength",
             "How much the encoder has to say of each place; black is least.",
-            _heat(_spread(_norm(insides.encoding)), size),
+            _heat(_spread(_norm(activations.encoding)), size),
         ),
         _picture(
             "Query encoding",
@@ -150,10 +150,12 @@ def _encodings(insides: Insides) -> list[Picture]:
     ]
 
 
-def _prototypes(insides: Insides) -> list[Picture]:
+def _prototypes(activations: Activations) -> list[Picture]:
     pictures = []
-    positions = insides.attention[0].size
-    for number, (attention, assignment) in enumerate(zip(insides.attention, insides.assignment), 1):
+    positions = activations.attention[0].size
+    for number, (attention, assignment) in enumerate(
+        zip(activations.attention, activations.assignment), 1
+    ):
         times = attention * positions  # 1 everywhere where it looks at all places alike
         pictures += [
             _picture(
@@ -161,14 +163,14 @@ def _prototypes(insides: Insides) -> list[Picture]:
                 "The places that this prototype is made from; the "
                 f"brightest counts {times.max():.3g} times as much as if all counted the "
                 "same.",
-                _over(insides, times / max(times.max(), EVEN)),
+                _over(activations, times / max(times.max(), EVEN)),
             ),
             _picture(
                 f"Prototype {number}: where it is used",
                 "The places that are explained by this prototype: "
                 f"{assignment.mean():.0%} of the picture, {assignment.max():.0%} of the place "
                 "where it counts most.",
-                _over(insides, assignment),
+                _over(activations, assignment),
             ),
         ]
     return pictures
@@ -212,9 +214,9 @@ def _picture(title: str, caption: str, pixels: np.ndarray) -> Picture:
     )
 
 
-def _shown_size(insides: Insides) -> tuple[int, int]:
+def _shown_size(activations: Activations) -> tuple[int, int]:
     """(height, width) of a picture."""
-    height, width = insides.target.shape[:2]
+    height, width = activations.target.shape[:2]
     factor = max(1.0, -(-WIDTH // width)) if width < WIDTH else min(1.0, 2 * WIDTH / width)
     return round(height * factor), round(width * factor)
 
@@ -249,10 +251,10 @@ def _heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return _resized(colours[steps, 0], size, cv2.INTER_NEAREST)
 
 
-def _over(insides: Insides, values: np.ndarray) -> np.ndarray:
+def _over(activations: Activations, values: np.ndarray) -> np.ndarray:
     """A map (h, w), 0 to 1, laid over the dimmed grey frame as light is."""
-    size = _shown_size(insides)
-    frame = insides.target
+    size = _shown_size(activations)
+    frame = activations.target
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) if frame.shape[2] == 3 else frame[:, :, 0]
     dim = (_resized(grey, size) * DIMMED).astype(np.uint8)[:, :, None] // SHADES * SHADES
     light = _heat(values, size)

@@ -14,11 +14,11 @@ from mpn.report.pictures import choose_rows, pictures_of
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event, events
-from mpn.scoring.inspection import frames_around_each, look_inside
+from mpn.scoring.inspection import frames_around_each, inspect_frame
 from mpn.scoring.regions import Box
 from mpn.video.sources import FrameSource
 
-MOST_INSIDES = 4  # frames whose insides a page shows
+MAX_ACTIVATIONS = 4  # frames whose insides a page shows
 FILM_FRAMES = 2 * BUDGET  # of all films of a page together
 LEAST_FRAMES = 60  # of each film
 
@@ -92,15 +92,15 @@ def look_into(
     traces: Sequence[Trace],
     sources: Mapping[str, FrameSource],
     asked: Mapping[str, Sequence[int]] | None = None,
-    most: int = MOST_INSIDES,
+    most: int = MAX_ACTIVATIONS,
 ) -> list[Inside]:
     """The unit's insides where they are worth a look: at the highest events, and at the quietest
     frame.
 
     asked: video -> rows that a user wants beside these, each with a window before it
-    (`detector.preset.window`).
+    (`detector.config.window`).
     """
-    window = detector.preset.window
+    window = detector.config.window
     wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}
     scored = [trace for trace in traces if np.isfinite(trace.scores).any()]
     scored.sort(key=lambda trace: -float(np.nanmax(trace.scores)))
@@ -119,7 +119,7 @@ def look_into(
     for name, rows in wanted.items():
         windows = frames_around_each(sources[name], {row for row, _ in rows}, window)
         found += [
-            Inside(name, row, why, pictures_of(look_inside(detector, windows[row])))
+            Inside(name, row, why, pictures_of(inspect_frame(detector, windows[row])))
             for row, why in rows
         ]
     return found

@@ -145,7 +145,7 @@ def sections(report: Report) -> list[tuple[str, str]]:
         "figures": ("Figures", bool(report.tables or report.roc or report.precision_recall)),
         "protocols": ("Protocols", bool(report.matrix and report.matrix.get("cells"))),
         "reliability": ("Reliability", bool(report.reliability)),
-        "insides": ("Inside", bool(report.insides)),
+        "insides": ("Inside", bool(report.activations)),
         "details": ("Details", bool(report.facts or report.further)),
     }
     return [(anchor, name) for anchor, (name, present) in there.items() if present]

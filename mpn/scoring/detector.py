@@ -16,10 +16,10 @@ import torch
 
 from mpn.errors import CheckpointError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint
-from mpn.model.config import Preset
+from mpn.model.config import ModelConfig
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.scores import FrameScores, Recipe, combine, part_names, region, score_frames
+from mpn.scoring.scores import FrameScores, ScoreConfig, combine, part_names, region, score_frames
 from mpn.video.sources import FrameSource, fit_frame, open_source
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Detector:
 
     Args:
         checkpoint: from `mpn.model.checkpoint.load_checkpoint`.
-        recipe: how parts make the score; default: the checkpoint's.
+        score_config: how parts make the score; default: the checkpoint's.
         device: "cpu" or "cuda".
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
     """
@@ -71,18 +71,18 @@ class Detector:
         self,
         checkpoint: Checkpoint,
         *,
-        recipe: Recipe | None = None,
+        score_config: ScoreConfig | None = None,
         device: str = "cpu",
         precision: str = "auto",
     ) -> None:
         self.checkpoint = checkpoint
-        self.preset = checkpoint.preset
+        self.config = checkpoint.config
         self.network = checkpoint.network.to(
             checked_device(device), memory_format=torch.channels_last
         )
         self.bfloat16 = use_bfloat16(precision, device)
-        self.recipe = recipe or recipe_of(checkpoint)
-        self.weights = self.recipe.weights(part_names(self.network))
+        self.score_config = score_config or score_config_of(checkpoint)
+        self.weights = self.score_config.weights(part_names(self.network))
         if not any(self.weights.values()):
             raise MpnError(
                 "this model has no pseudo-anomaly head, and the weight of the error is "
@@ -100,7 +100,7 @@ class Detector:
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
     def _calibration(self, fps: Fraction) -> Calibration:
         smoothed = {
-            clip: exponential(combine(own, self.weights, self.normal), self.recipe.smoothing)
+            clip: exponential(combine(own, self.weights, self.normal), self.score_config.smoothing)
             for clip, own in self._normal_clips.items()
         }
         return calibrate(smoothed, fps)
@@ -133,18 +133,20 @@ class Detector:
         """
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
-        check_size_of(source, self.preset)
+        check_size_of(source, self.config)
         return self._score(source, images, batch_size, first, smoothed)
 
     def ends_a_batch(self, count: int, batch_size: int = BATCH_SIZE) -> bool:
         """Whether after `count` results the network's next batch begins."""
-        return count >= self.preset.window and (count - self.preset.window) % batch_size == 0
+        return count >= self.config.window and (count - self.config.window) % batch_size == 0
 
     def sibling(self, checkpoint: Checkpoint) -> Self:
         """A detector of another checkpoint with this one's recipe, device and precision."""
         device = str(next(self.network.parameters()).device)
         precision = "bfloat16" if self.bfloat16 else "float32"
-        return type(self)(checkpoint, recipe=self.recipe, device=device, precision=precision)
+        return type(self)(
+            checkpoint, score_config=self.score_config, device=device, precision=precision
+        )
 
     def _score(
         self, source: FrameSource, images: bool, batch_size: int, first: int, smoothed: float | None
@@ -152,20 +154,20 @@ class Detector:
         waiting: deque[tuple[int, float, np.ndarray | None]] = deque()
         # A first result that is scored needs the window before it, and the frames before that only
         # to be counted.
-        skipped = max(0, first - self.preset.window)
+        skipped = max(0, first - self.config.window)
 
         def fitted() -> Iterator[np.ndarray]:
             for count, frame in enumerate(source.frames()):
                 if count >= skipped:
                     waiting.append((*_position(source, count), frame if images else None))
-                    yield fit_frame(frame, self.preset.size, self.preset.grey)
+                    yield fit_frame(frame, self.config.size, self.config.grey)
 
-        smoother = Exponential(self.recipe.smoothing)
+        smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
         scored = score_frames(
             self.network,
             fitted(),
-            patch=self.recipe.patch,
+            patch=self.score_config.patch,
             batch_size=batch_size,
             bfloat16=self.bfloat16,
         )
@@ -202,14 +204,14 @@ class Detector:
             raw,
             scored.parts,
             grid,
-            region(grid, self.recipe.patch, self.preset.size, size),
+            region(grid, self.score_config.patch, self.config.size, size),
             image,
         )
 
 
-def check_size_of(source: FrameSource, preset: Preset) -> None:
+def check_size_of(source: FrameSource, config: ModelConfig) -> None:
     """Raises SizeError for frames that are smaller than the network needs."""
-    least = preset.stride
+    least = config.stride
     if min(source.size) < least:
         raise SizeError(
             f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are "
@@ -247,16 +249,17 @@ def use_bfloat16(precision: str, device: str = "cpu") -> bool:
     )
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
+def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
     """The recipe that a checkpoint was made for. Raises CheckpointError where it has none that is
     sound."""
-    known = {field.name for field in fields(Recipe)}
-    if set(checkpoint.recipe) - known:
+    known = {field.name for field in fields(ScoreConfig)}
+    if set(checkpoint.score_config) - known:
         raise CheckpointError(
-            f"the checkpoint's recipe has unknown entries {sorted(set(checkpoint.recipe) - known)}"
+            "the checkpoint's recipe has unknown entries "
+            f"{sorted(set(checkpoint.score_config) - known)}"
         )
     try:
-        return replace(Recipe(), **checkpoint.recipe)
+        return replace(ScoreConfig(), **checkpoint.score_config)
     except TypeError as error:
         raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError
-from mpn.io.appending import GrowingFile
+from mpn.io.appending import AppendOnlyFile
 
 HEAT_SHAPE_MOST = (24, 36)
 # The value of a map that is drawn at half of the full heat, where there is no threshold to be it.
@@ -48,11 +48,11 @@ def heat_levels(
     )
 
 
-class HeatFile(GrowingFile):
+class HeatFile(AppendOnlyFile):
     """Writes heat maps, or goes on with a file of them.
 
     Args:
-        path, size: see `GrowingFile`.
+        path, size: see `AppendOnlyFile`.
         shape: (height, width) of each map. unit: see `heat_levels`.
     """
 

@@ -22,7 +22,7 @@ from mpn.video.sources import FrameFolder, FrameSource, fit_frame
 
 
 @dataclass
-class Insides:
+class Activations:
     """What the network makes of a window, and how its prediction differs from the frame that came.
 
     C channels of the encoding, D of a query, M prototypes; H, W the network's frame.
@@ -57,7 +57,7 @@ class Insides:
 
 
 @torch.inference_mode()
-def look_inside(detector: Detector, frames: np.ndarray) -> Insides:
+def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
     """Runs the network on a window, in float32 whatever it scores in, and keeps all that the unit
     makes.
 
@@ -70,14 +70,14 @@ def look_inside(detector: Detector, frames: np.ndarray) -> Insides:
     Raises:
         SizeError: fewer frames.
     """
-    network, preset = detector.network, detector.preset
-    if len(frames) <= preset.window:
+    network, config = detector.network, detector.config
+    if len(frames) <= config.window:
         raise SizeError(
-            f"{len(frames)} frames: preset {preset.name!r} takes a window of {preset.window} and "
+            f"{len(frames)} frames: preset {config.name!r} takes a window of {config.window} and "
             "the frame after it"
         )
     fitted = np.stack(
-        [fit_frame(frame, preset.size, preset.grey) for frame in frames[-preset.window - 1 :]]
+        [fit_frame(frame, config.size, config.grey) for frame in frames[-config.window - 1 :]]
     )
     device = next(network.parameters()).device
     stack = torch.from_numpy(fitted).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -94,7 +94,7 @@ def look_inside(detector: Detector, frames: np.ndarray) -> Insides:
         """(1, N, K) -> (K, h, w)."""
         return _array(values[0].T.reshape(-1, h, w))
 
-    return Insides(
+    return Activations(
         target=fitted[-1],
         prediction=_array(((prediction + 1) * 127.5).clamp(0, 255).round().byte().permute(1, 2, 0)),
         error=_array(((prediction - stack[-1]).abs() / 2).mean(dim=0)),
@@ -119,7 +119,7 @@ def frames_around(source: FrameSource, row: int, window: int) -> np.ndarray:
     Args:
         source: opened as it was for scoring, so that its frames are the rows of the scores.
         row: from 0; the first with a score is `window`.
-        window: T, `detector.preset.window`.
+        window: T, `detector.config.window`.
 
     Raises:
         DataError: a row that has no window before it, or is beyond the source's end. FrameError: a

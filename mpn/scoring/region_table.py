@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mpn.errors import DataError
-from mpn.io.appending import GrowingFile
+from mpn.io.appending import AppendOnlyFile
 from mpn.scoring.regions import Box, Tracked
 
 COLUMNS = ("frame", "time", "track", "score", "top", "left", "height", "width")
@@ -22,7 +22,7 @@ def regions_name(source: Path) -> str:
     return f"{named.name if named.is_dir() else named.stem}{SUFFIX}"
 
 
-class RegionTable(GrowingFile):
+class RegionTable(AppendOnlyFile):
     """Writes the table, or goes on with one.
 
     Columns: frame (from 0), time (seconds), track (from 1; the same in every frame of one thing),
@@ -30,7 +30,7 @@ class RegionTable(GrowingFile):
     of the source.
 
     Args:
-        path, size: see `GrowingFile`.
+        path, size: see `AppendOnlyFile`.
     """
 
     def __init__(self, path: Path, size: int = 0) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mpn.io.appending import GrowingFile
+from mpn.io.appending import AppendOnlyFile
 from mpn.scoring.detector import Result
 
 PARTS = ("error", "pseudo", "psnr_db", "compactness")
 
 
-class ScoreTable(GrowingFile):
+class ScoreTable(AppendOnlyFile):
     """Writes the table, or goes on with one.
 
     Columns: frame (from 0), time (seconds), score, raw (before smoothing), the parts, and top,
     left, height and width of the largest patch in pixels; NaN, and no place, for the first frames.
 
     Args:
-        path, size: see `GrowingFile`.
+        path, size: see `AppendOnlyFile`.
         pseudo: whether there is a column of the pseudo-anomaly head.
     """
 

@@ -30,7 +30,7 @@ HIGHEST_PSNR = 100.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ScoreConfig:
     """How the parts make the score.
 
     Attributes:
@@ -99,14 +99,14 @@ def score_frames(
 
     Args:
         frames: uint8 (H, W, C) of the network's size and colour, in order.
-        patch: side of the patch, see `Recipe`.
+        patch: side of the patch, see `ScoreConfig`.
         batch_size: windows at a time; results come in steps of so many frames.
         bfloat16: run the network in bfloat16 autocast.
 
     Yields:
         FrameScores for frames T, T + 1, ...
     """
-    window = network.preset.window
+    window = network.config.window
     device = next(network.parameters()).device
     network = network.eval()
     recent: deque[np.ndarray] = deque(maxlen=window + batch_size)

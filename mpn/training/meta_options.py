@@ -37,10 +37,12 @@ class MetaOptions:
             there falls as soon as the camera's logits are at the right level, which no ranking of
             frames is the better for (benchmarks/results/adaptation_choices.md).
         validation: names of scenes that are kept out, to validate on.
-        made_cameras: every task sees its scene through a made camera of its own, see
+        random_cameras: every task sees its scene through a made camera of its own, see
             `mpn.datasets.augmentation`.
-        slower: scenes with every n-th frame only are tasks too, where they are long enough.
-        clip_norm, precision, seed, held_out: see `mpn.training.pretraining.TrainingOptions`.
+        temporal_subsample: scenes with every n-th frame only are tasks too, where they are long
+            enough.
+        clip_norm, precision, seed, calibration_share: see
+            `mpn.training.pretraining.TrainingOptions`.
     """
 
     targets: tuple[str, ...]
@@ -61,12 +63,12 @@ class MetaOptions:
     pseudo_weight: float | None = 0.1
     ranking: float = 0.1
     validation: tuple[str, ...] = ()
-    made_cameras: bool = True
-    slower: tuple[int, ...] = (2, 3)
+    random_cameras: bool = True
+    temporal_subsample: tuple[int, ...] = (2, 3)
     clip_norm: float = 1.0
     precision: str = "bfloat16"
     seed: int = 0
-    held_out: float = 0.125
+    calibration_share: float = 0.125
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None) or (self.minutes or self.steps or 0) <= 0:
@@ -84,7 +86,7 @@ class MetaOptions:
                 "numbers from 1 up"
             )
         rates = (self.learning_rate, self.size_rate, self.first_change)
-        if min(rates) <= 0 or self.ranking < 0 or not 0 < self.held_out <= 0.5:
+        if min(rates) <= 0 or self.ranking < 0 or not 0 < self.calibration_share <= 0.5:
             raise TrainingError(
                 f"{self}: a rate, the ranking's weight or the held-out share is out of range"
             )

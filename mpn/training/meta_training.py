@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from mpn.adaptation.inner_loop import SceneBatch, SceneLoss
 from mpn.adaptation.maml import TaskLosses, accumulate, adapt, reptile_gradients
-from mpn.datasets.augmentation import MadeCamera, slower
+from mpn.datasets.augmentation import RandomCamera, temporal_subsample
 from mpn.datasets.episodes import SceneEpisodes
-from mpn.datasets.windows import Clip, held_out
+from mpn.datasets.windows import Clip, split_calibration
 from mpn.errors import CheckpointError, TrainingError
 from mpn.io.atomic import write_atomically
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_state, save_checkpoint, save_state
@@ -87,7 +87,7 @@ class MetaTraining:
         check_folder(self.folder, resume)
         self.network = base.network.to(self.device, memory_format=torch.channels_last).train()
         if options.pseudo_weight is not None:
-            self.network.preset = replace(self.network.preset, pseudo_weight=options.pseudo_weight)
+            self.network.config = replace(self.network.config, pseudo_weight=options.pseudo_weight)
         self.names = target_names(self.network, options.targets)
         self._split(clips)
         for name, parameter in self.network.named_parameters():
@@ -120,19 +120,23 @@ class MetaTraining:
                 f"no scene is called {unknown[0]}; there are "
                 f"{sorted({clip.scene for clip in clips})}"
             )
-        train, self.calibration_clips = held_out(clips, options.held_out)
+        train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         learned = [clip for clip in train if clip.scene not in options.validation]
         kept_out = [clip for clip in train if clip.scene in options.validation]
-        least = max(options.shots) + options.queries + 10 * self.network.preset.window
+        least = max(options.shots) + options.queries + 10 * self.network.config.window
         self.clips = [
             *learned,
-            *(clip for every in options.slower for clip in slower(learned, every, least)),
+            *(
+                clip
+                for every in options.temporal_subsample
+                for clip in temporal_subsample(learned, every, least)
+            ),
         ]
         if not self.clips:
             raise TrainingError(
                 "every scene is kept out for validation: none is left to learn from"
             )
-        window = self.network.preset.window
+        window = self.network.config.window
         how = {
             "shots": options.shots,
             "queries": options.queries,
@@ -144,7 +148,7 @@ class MetaTraining:
 
     @property
     def _pseudo(self) -> bool:
-        return self.network.preset.pseudo_head and "pseudo" not in self.options.without
+        return self.network.config.pseudo_head and "pseudo" not in self.options.without
 
     def task(self, number: int, *, validation: bool = False) -> tuple[list[SceneBatch], SceneBatch]:
         """Support batches, one an inner step, and the query batch of a task; all drawn from (seed,
@@ -153,8 +157,8 @@ class MetaTraining:
         episode = (self.validation if validation else self.episodes).task(number)
         generator = np.random.default_rng((options.seed, number, int(validation)))
         shown, asked = episode.support, episode.query
-        if options.made_cameras and not validation:
-            camera = MadeCamera(generator, self.network.preset.size)
+        if options.random_cameras and not validation:
+            camera = RandomCamera(generator, self.network.config.size)
             shown, asked = (
                 replace(own, stacks=[camera(stack) for stack in own.stacks])
                 for own in (shown, asked)
@@ -262,7 +266,7 @@ class MetaTraining:
         }
         save_state(self.folder / STATE, state)
 
-    def run(self, observe: Callable[[dict[str, Any]], None] | None = None) -> Path:
+    def run(self, on_log: Callable[[dict[str, Any]], None] | None = None) -> Path:
         """Meta-trains to the end and writes the model; see
         `mpn.training.pretraining.Training.run`."""
         started = last_saved = time.monotonic()
@@ -273,7 +277,7 @@ class MetaTraining:
         durations: list[float] = []
         if self.step == 0:
             self.save()
-            self._validate(observe)
+            self._validate(on_log)
         try:
             while self.total is None or self.step < self.total:
                 began = time.monotonic()
@@ -295,10 +299,10 @@ class MetaTraining:
                 if self.step % LOG_EVERY == 0:
                     self._write(
                         {"step": self.step, "seconds": round(self.seconds, 1), **_means(losses)},
-                        observe,
+                        on_log,
                     )
                 if self.step % VALIDATE_EVERY == 0 or self.step == self.total:
-                    self._validate(observe)
+                    self._validate(on_log)
                 if now - last_saved > SAVE_SECONDS:
                     self.save()
                     last_saved = now
@@ -377,7 +381,7 @@ class MetaTraining:
             )
         self.optimizer.step()
 
-    def _validate(self, observe: Callable[[dict[str, Any]], None] | None) -> None:
+    def _validate(self, on_log: Callable[[dict[str, Any]], None] | None) -> None:
         """The query loss on scenes that are kept out, before and after adaptation; the same tasks
         every time."""
         if self.validation is None:
@@ -392,16 +396,14 @@ class MetaTraining:
                 losses.append(TaskLosses(before, after, float("nan")))
         self._write(
             {"step": self.step, "seconds": round(self.seconds, 1), "validation": _means(losses)},
-            observe,
+            on_log,
         )
 
-    def _write(
-        self, line: dict[str, Any], observe: Callable[[dict[str, Any]], None] | None
-    ) -> None:
+    def _write(self, line: dict[str, Any], on_log: Callable[[dict[str, Any]], None] | None) -> None:
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")
-        if observe:
-            observe(line)
+        if on_log:
+            on_log(line)
 
     def finish(self) -> Path:
         """Scores the held-out footage, writes the model with its step sizes, gives its path."""
@@ -421,7 +423,7 @@ class MetaTraining:
         checkpoint = Checkpoint(
             self.network.eval(),
             fps=self.base.fps,
-            recipe=self.base.recipe,
+            score_config=self.base.score_config,
             normal=normal,
             training=training,
             meta=meta,

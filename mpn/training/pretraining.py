@@ -28,18 +28,18 @@ from mpn.datasets.windows import (
     EpochBatches,
     Sample,
     WindowDataset,
-    held_out,
     mirrored,
+    split_calibration,
     to_float,
 )
 from mpn.errors import CheckpointError, MpnError, TrainingError
 from mpn.io.atomic import write_atomically
 from mpn.model.checkpoint import Checkpoint, load_state, save_checkpoint, save_state
 from mpn.model.collapse import collapse
-from mpn.model.config import Preset
+from mpn.model.config import ModelConfig
 from mpn.model.losses import loss_terms, total_loss
 from mpn.model.network import Network, build_model
-from mpn.scoring.scores import Recipe, part_names, score_frames
+from mpn.scoring.scores import ScoreConfig, part_names, score_frames
 from mpn.training.run_folder import (
     CONFIG,
     LOG,
@@ -73,7 +73,7 @@ class TrainingOptions:
         clip_norm: the gradient's largest norm.
         precision: "float32" or "bfloat16" (autocast; on CPUs with AVX-512 or AMX about twice as
             fast).
-        held_out: share of the normal footage kept for calibration.
+        calibration_share: share of the normal footage kept for calibration.
         mirror: also learn from mirror images, as if of as many further cameras; for models of many
             cameras only, since with one it hides which way things normally go.
     """
@@ -86,7 +86,7 @@ class TrainingOptions:
     warmup: int = 100
     clip_norm: float = 1.0
     precision: str = "bfloat16"
-    held_out: float = 0.125
+    calibration_share: float = 0.125
     workers: int = 0
     mirror: bool = False
 
@@ -99,7 +99,7 @@ class TrainingOptions:
             )
         if self.precision not in ("float32", "bfloat16"):
             raise TrainingError(f"precision {self.precision!r}: float32 or bfloat16 was expected")
-        if self.batch_size < 1 or not 0 < self.held_out <= 0.5 or self.learning_rate <= 0:
+        if self.batch_size < 1 or not 0 < self.calibration_share <= 0.5 or self.learning_rate <= 0:
             raise TrainingError(
                 f"{self}: batch size, held-out share or learning rate is out of range"
             )
@@ -122,24 +122,24 @@ class Training:
     def __init__(
         self,
         clips: Sequence[Clip],
-        preset: Preset,
+        config: ModelConfig,
         options: TrainingOptions,
         folder: str | Path,
         *,
         resume: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.preset, self.options, self.folder = preset, options, Path(folder)
+        self.config, self.options, self.folder = config, options, Path(folder)
         self.device = torch.device(device)
         torch.set_flush_denormal(True)
         torch.manual_seed(options.seed)
-        self.network = build_model(preset).to(self.device, memory_format=torch.channels_last)
+        self.network = build_model(config).to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
-        train, self.calibration_clips = held_out(clips, options.held_out)
+        train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         if options.mirror:
             train = [*train, *mirrored(train)]
-        pseudo = PseudoOptions() if preset.pseudo_head else None
-        self.dataset = WindowDataset(train, preset.window, seed=options.seed, pseudo=pseudo)
+        pseudo = PseudoOptions() if config.pseudo_head else None
+        self.dataset = WindowDataset(train, config.window, seed=options.seed, pseudo=pseudo)
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
         self.step = 0
         self.total = options.epochs * len(self.batches) if options.epochs else None
@@ -159,7 +159,7 @@ class Training:
         """What must agree for a resumed run to be the same run."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
         return {
-            "preset": self.preset.to_dict(),
+            "preset": self.config.to_dict(),
             "options": options,
             "clips": footprint(self.dataset.clips),
         }
@@ -201,11 +201,11 @@ class Training:
         }
         save_state(self.folder / STATE, state)
 
-    def run(self, observe: Callable[[dict[str, Any]], None] | None = None) -> Path:
+    def run(self, on_log: Callable[[dict[str, Any]], None] | None = None) -> Path:
         """Trains to the end and writes the model.
 
         Args:
-            observe: called with every line of the log.
+            on_log: called with every line of the log.
 
         Returns:
             The model's path.
@@ -236,7 +236,7 @@ class Training:
                 shown = {name: f"{value:.4f}" for name, value in losses.items()}
                 bar.set_postfix(shown | {"samples/s": f"{self.rate:.1f}"}, refresh=False)
                 if self.step % LOG_EVERY == 0 or self.step == self.total:
-                    self._write_log(losses, observe)
+                    self._write_log(losses, on_log)
                 if now - last_saved > SAVE_SECONDS:
                     self.save()
                     last_saved = now
@@ -288,7 +288,7 @@ class Training:
         ):
             output = self.network(window.contiguous(memory_format=torch.channels_last))
         terms = loss_terms(output, target, tampered)
-        loss = total_loss(terms, self.preset)
+        loss = total_loss(terms, self.config)
         losses = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(float(loss.detach())):
             raise TrainingError(
@@ -312,7 +312,7 @@ class Training:
         return losses
 
     def _write_log(
-        self, losses: dict[str, float], observe: Callable[[dict[str, Any]], None] | None
+        self, losses: dict[str, float], on_log: Callable[[dict[str, Any]], None] | None
     ) -> None:
         line: dict[str, Any] = {
             "step": self.step,
@@ -327,14 +327,14 @@ class Training:
             line["collapse"] = self.diagnose()
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")
-        if observe:
-            observe(line)
+        if on_log:
+            on_log(line)
 
     @torch.inference_mode()
     def diagnose(self, windows: int = 16) -> dict[str, float]:
         """The collapse diagnostics on held-out normal windows, evenly spread, in float32."""
         try:
-            dataset = WindowDataset(self.calibration_clips, self.preset.window)
+            dataset = WindowDataset(self.calibration_clips, self.config.window)
         except MpnError:  # held-out footage shorter than a window
             return {}
         chosen = np.linspace(0, len(dataset) - 1, min(windows, len(dataset))).astype(int)
@@ -361,7 +361,7 @@ class Training:
         checkpoint = Checkpoint(
             self.network,
             fps=float(np.median(rates)) if rates else None,
-            recipe=asdict(Recipe()),
+            score_config=asdict(ScoreConfig()),
             normal=normal,
             training=training,
         )
@@ -372,21 +372,21 @@ class Training:
 
 def train(
     clips: Sequence[Clip],
-    preset: Preset,
+    config: ModelConfig,
     options: TrainingOptions,
     folder: str | Path,
     *,
     resume: bool = False,
     device: str = "cpu",
-    observe: Callable[[dict[str, Any]], None] | None = None,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
     """Trains a network on normal footage; the path of its model. A finished run that is resumed is
     left alone.
 
     See `Training` for the arguments and what it raises.
     """
-    training = Training(clips, preset, options, folder, resume=resume, device=device)
-    return training.run(observe)
+    training = Training(clips, config, options, folder, resume=resume, device=device)
+    return training.run(on_log)
 
 
 def normal_parts(

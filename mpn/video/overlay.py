@@ -56,7 +56,7 @@ class OverlayWriter:
         # (score, threshold), one a column
         self._recent: deque[tuple[float, float]] = deque(maxlen=self._width)
         self._count = 0
-        with silent():
+        with stderr_to_devnull():
             self._writer = cv2.VideoWriter(
                 str(self._part),
                 cv2.VideoWriter_fourcc(*CODECS[suffix]),
@@ -205,7 +205,7 @@ class OverlayWriter:
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
+def stderr_to_devnull() -> Iterator[None]:
     """Standard error off, also for libraries: OpenCV prints, past its own log, that .webm has no
     tag for VP8, and writes it all the same."""
     sys.stderr.flush()

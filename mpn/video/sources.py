@@ -30,7 +30,15 @@ from mpn.video.paths import (
     require_path,
     with_gaps,
 )
-from mpn.video.stream import HIGHEST_RATE, WHOLE, Span, Step, VideoStream, frame_rate, quiet
+from mpn.video.stream import (
+    HIGHEST_RATE,
+    WHOLE,
+    FrameRead,
+    Span,
+    VideoStream,
+    frame_rate,
+    opencv_log_off,
+)
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -104,7 +112,7 @@ def _decode(path: Path) -> np.ndarray:
     if _cut_short(data):
         raise ValueError(f"is cut short ({len(data):,} bytes, no end marker)")
     try:
-        with quiet():
+        with opencv_log_off():
             frame = _to_8_bit(data)
     except cv2.error as error:
         raise ValueError(f"is no picture that OpenCV can read ({error.err})") from error
@@ -119,7 +127,7 @@ def _dark(path: Path) -> str | None:
     """A note where a 16-bit picture uses so little of its range that 8 bits keep next to nothing of
     it."""
     try:
-        with quiet():
+        with opencv_log_off():
             if _decode(path).max() >= 16:
                 return None
             deep = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -359,10 +367,10 @@ class VideoFile(FrameSource):
 
     def _decoded(self) -> Iterator[np.ndarray]:
         span = self._span
-        waiting: list[Step] = []  # bad ones before the first good one, which stands in
+        waiting: list[FrameRead] = []  # bad ones before the first good one, which stands in
         first = last = None
         seconds = 0.0
-        for step in self._stream.walk(self.skip_bad):
+        for step in self._stream.read_all(self.skip_bad):
             if span.over(step.time):
                 seconds = max(seconds, self._stream.seconds)
                 break
@@ -390,7 +398,7 @@ class VideoFile(FrameSource):
     def _place(self, number: int) -> tuple[int, float]:
         return self._now
 
-    def _picture(self, step: Step) -> np.ndarray | None:
+    def _picture(self, step: FrameRead) -> np.ndarray | None:
         """A frame, or None where it is bad and that is no error."""
         frame = step.picture()
         reason = step.fault or ("cannot be decoded" if frame is None else self._unlike(frame))

@@ -57,7 +57,7 @@ LOST = "is lost: it cannot be decoded, or is missing from the stream"
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def opencv_log_off() -> Iterator[None]:
     """OpenCV's own log lines off while it tries something that may fail."""
     log = getattr(getattr(cv2, "utils", None), "logging", None)
     if log is None:  # builds without the logging module
@@ -221,7 +221,7 @@ class FrameClock:
         return count - 1 if count > 1 and abs(share - count) <= max(0.25, 0.002 * count) else 0
 
 
-class Step(NamedTuple):
+class FrameRead(NamedTuple):
     """One frame of a stream in its turn.
 
     index: in the stream, from 0, lost ones counted. time: seconds from the first frame, nan if
@@ -317,7 +317,7 @@ class VideoStream:
     @contextlib.contextmanager
     def _capture(self) -> Iterator[cv2.VideoCapture]:
         # FFmpeg by name: other backends would take "clip01.avi" for a pattern of picture names.
-        with quiet():
+        with opencv_log_off():
             capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         try:
             if not capture.isOpened():
@@ -350,7 +350,7 @@ class VideoStream:
         while failed < (
             END_READS if self.length is not None and good >= self.length else MOST_BROKEN
         ):
-            with quiet():
+            with opencv_log_off():
                 grabbed = capture.grab()
             if not grabbed:
                 failed += 1
@@ -358,7 +358,7 @@ class VideoStream:
             yield failed
             failed, good = 0, good + 1
 
-    def walk(self, gaps: bool) -> Iterator[Step]:
+    def read_all(self, gaps: bool) -> Iterator[FrameRead]:
         """Every frame in turn; its picture is to be taken before the next step.
 
         gaps: see `FrameClock`. Ends with an `ended` step where the stream is shorter than its
@@ -373,11 +373,11 @@ class VideoStream:
 
             def step(
                 time: float, fault: str | None, taken: Callable[[], np.ndarray | None]
-            ) -> Step:
+            ) -> FrameRead:
                 nonlocal latest
                 time = self._time(index, time)
                 latest = latest if time < latest else time
-                return Step(index, latest, fault, taken)
+                return FrameRead(index, latest, fault, taken)
 
             for failed in self._grabs(capture):
                 before = clock.time if index else -clock.period
@@ -395,7 +395,7 @@ class VideoStream:
             )
         fault = self._end(index, clock)
         if fault:
-            yield Step(
+            yield FrameRead(
                 index, self._time(index, clock.time + clock.period), fault, _no_picture, ended=True
             )
 

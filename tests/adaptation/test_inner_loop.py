@@ -38,7 +38,7 @@ def plain(network, sample):
     """The loss as training has it, without anything functional."""
     frames = sample.frames.float() / 127.5 - 1
     output = network(frames[:, :-1].flatten(1, 2))
-    return total_loss(loss_terms(output, frames[:, -1], sample.tampered), network.preset)
+    return total_loss(loss_terms(output, frames[:, -1], sample.tampered), network.config)
 
 
 def meta_info(network, names, size=1e-2):

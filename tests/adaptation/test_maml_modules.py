@@ -180,7 +180,7 @@ def test_all_tasks_at_once_with_our_own_network(tiny):
     frozen = {name: p for name, p in own.items() if name not in params}
     loss = lambda output, target: F.mse_loss(output.prediction, target) + output.compactness.mean()  # noqa: E731
     loss_fn = maml.functional_loss(network, loss, frozen)
-    shape = (network.preset.window * network.preset.colours, 32, 48)
+    shape = (network.config.window * network.config.colours, 32, 48)
     support, query = (
         (torch.rand(2, 1, *shape).double(), torch.rand(2, 1, 1, 32, 48).double()) for _ in range(2)
     )

@@ -7,7 +7,7 @@ from mpn.adaptation import outliers
 from mpn.adaptation.outliers import (
     LEAST_SPREAD,
     LIMIT,
-    LeftOut,
+    Replaced,
     Stretch,
     choose,
     deviations,
@@ -18,7 +18,7 @@ from mpn.adaptation.outliers import (
 WINDOW = 4
 
 
-def quiet(count, seed=0, *, first=WINDOW):
+def opencv_log_off(count, seed=0, *, first=WINDOW):
     """Scores of normal frames: mean 0, deviation 1, none for the first."""
     values = np.random.default_rng(seed).normal(0, 1, count)
     values[:first] = np.nan
@@ -67,9 +67,9 @@ def test_gaps_stay_gaps_and_nothing_leaks_over_them():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_third_of_the_footage_may_be_anomalous(seed):
-    values = quiet(600, seed)
+    values = opencv_log_off(600, seed)
     values[200:400] += 15
-    far = window_deviations(deviations([values], [quiet(500, seed + 50)])[0], WINDOW)
+    far = window_deviations(deviations([values], [opencv_log_off(500, seed + 50)])[0], WINDOW)
     assert (far[208:392] > LIMIT).all()
     assert not (far[WINDOW:190] > LIMIT).any() and not (far[415:] > LIMIT).any()
 
@@ -78,10 +78,10 @@ def test_a_third_of_the_footage_may_be_anomalous(seed):
 def test_busy_moments_are_normal(seed):
     # An empty room, and somebody walks through it now and then: a hundred times as much as nothing,
     # and no more than what the model knows from elsewhere.
-    values = 0.02 * quiet(600, seed)
+    values = 0.02 * opencv_log_off(600, seed)
     for start in range(50, 600, 110):
         values[start : start + 40] += 2.0
-    far = deviations([values], [3.0 + quiet(500, seed + 50)])
+    far = deviations([values], [3.0 + opencv_log_off(500, seed + 50)])
     assert standing_out(far) == []
     assert choose([(0, 70), (0, 300)], far, WINDOW) == ([(0, 70), (0, 300)], [])
     assert len(standing_out(deviations([values]))) == 5  # without knowing that
@@ -106,12 +106,12 @@ def test_a_window_that_stands_out_is_replaced_by_its_nearest_neighbour():
     taken, left_out = choose([(0, 20), (0, 52), (0, 90)], stretch_of(120, 40, 60), WINDOW)
     # Frames up to 39 don't stand out; from 60 on, a window shows nothing of them from 64 on.
     assert taken == [(0, 20), (0, 64), (0, 90)]
-    assert left_out == [LeftOut(0, 52, 9.0, 64)]
+    assert left_out == [Replaced(0, 52, 9.0, 64)]
 
 
 def test_windows_that_come_in_its_place_show_other_frames_where_there_are_any():
     taken, left_out = choose([(0, 45), (0, 46), (0, 47)], stretch_of(120, 40, 60), WINDOW)
-    assert [entry.instead for entry in left_out] == [39, 34, 64]
+    assert [entry.by for entry in left_out] == [39, 34, 64]
     assert taken == [(0, 34), (0, 39), (0, 64)]
     # In a short clip they may overlap.
     taken, left_out = choose([(0, 45), (0, 46), (0, 47)], stretch_of(66, 12, 60), WINDOW)
@@ -122,7 +122,7 @@ def test_a_clip_without_a_neighbour_gives_fewer_windows():
     far = stretch_of(40, 0, 40, clip_count=2)
     far[0][:WINDOW] = np.nan
     taken, left_out = choose([(0, 20), (1, 20)], far, WINDOW)
-    assert taken == [(1, 20)] and left_out == [LeftOut(0, 20, 9.0, None)]
+    assert taken == [(1, 20)] and left_out == [Replaced(0, 20, 9.0, None)]
 
 
 def test_what_stands_out_is_kept_apart_with_what_the_smoothing_reaches():

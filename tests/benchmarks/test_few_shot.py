@@ -23,7 +23,7 @@ from benchmarks.few_shot_generated import EVERY, together
 from benchmarks.few_shot_scenes import figures_of, fold
 from benchmarks.made_anomalies import KINDS, choice_set, contact_sheet, find_blobs, make
 from benchmarks.poisoned import named
-from mpn.adaptation.outliers import LeftOut
+from mpn.adaptation.outliers import Replaced
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.evaluation.few_shot import FewShotRow
@@ -288,7 +288,7 @@ def test_the_guard_is_counted_by_windows():
     # Four windows over targets 4 to 43: 9, 19, 29, 39; frame 19's window ends before the event,
     # 29's shows it.
     report = SimpleNamespace(
-        left_out=[LeftOut(0, 29, 9.0, 35), LeftOut(0, 9, 5.0, None)], windows=[(0, 19), (0, 33)]
+        left_out=[Replaced(0, 29, 9.0, 35), Replaced(0, 9, 5.0, None)], windows=[(0, 19), (0, 33)]
     )
     assert named(report, truth, 4, 4) == {
         "windows": 4,

@@ -12,7 +12,7 @@ import pytest
 
 from mpn.datasets.demo.dataset import write_demo
 from mpn.model.checkpoint import load_checkpoint
-from mpn.model.config import PRESETS
+from mpn.model.config import CONFIGS
 from tests.cli.conftest import Cli
 
 
@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("mpn.cli.data.write_demo", made)
     monkeypatch.setitem(
-        PRESETS, "small", replace(PRESETS["small"], height=32, width=48, channels=4)
+        CONFIGS, "small", replace(CONFIGS["small"], height=32, width=48, channels=4)
     )
 
 

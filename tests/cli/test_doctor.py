@@ -47,7 +47,7 @@ def test_a_header_a_table_and_findings(cli: Cli, recordings: Path) -> None:
         "warning: a: 5 frames of 30 are black, the first: frame 10 (1.0 s)"
     )
     assert all(line.startswith(("error: ", "warning: ", "note: ")) for line in findings[::2])
-    assert all(line.startswith("  mend: ") for line in findings[1::2])
+    assert all(line.startswith("  remedy: ") for line in findings[1::2])
     assert lines[-1] == "2 warnings, 2 notes"
 
 
@@ -58,7 +58,7 @@ def test_the_same_as_json(cli: Cli, recordings: Path) -> None:
     assert printed == json.loads(json.dumps(diagnose.diagnose("set", progress=False).to_dict()))
     assert [row["frames"] for row in printed["videos"]] == [30, 20]
     assert [finding["kind"] for finding in printed["findings"]][:2] == ["same-videos", "black"]
-    assert set(printed["findings"][0]) == {"kind", "severity", "where", "what", "mend"}
+    assert set(printed["findings"][0]) == {"kind", "severity", "where", "what", "remedy"}
 
 
 def test_nothing_found_is_said(cli: Cli, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert result.out == "run/model.safetensors\n"
     found = load_checkpoint(tmp_path / "run" / "model.safetensors")
-    assert found.preset == mpn.preset("small", height=32, width=48, channels=4)
+    assert found.config == mpn.get_config("small", height=32, width=48, channels=4)
     assert found.fps == 10
     # Four clips of 14 frames: one is held out, its last 10 frames have scores; three have 10
     # windows each.
@@ -128,7 +128,7 @@ def test_options_of_the_network() -> None:
     given = ["--size", "64X48", "--colour", "bgr", "--no-pseudo-head"]
     found = chosen_preset(parser().parse_args(given))
     assert (found.height, found.width, found.grey, found.pseudo_head) == (64, 48, False, False)
-    assert found.channels == mpn.preset("small").channels
+    assert found.channels == mpn.get_config("small").channels
 
 
 def test_a_size_that_does_not_divide_names_the_nearest(cli: Cli, tree: Path) -> None:

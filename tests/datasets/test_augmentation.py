@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mpn.datasets.augmentation import CameraOptions, MadeCamera, slower
+from mpn.datasets.augmentation import CameraOptions, RandomCamera, temporal_subsample
 from mpn.datasets.windows import Clip
 from mpn.video.sources import BadFrame
 
@@ -21,7 +21,7 @@ def frames(count=6, seed=0):
 
 
 def camera(seed, options=None):
-    return MadeCamera(np.random.default_rng(seed), SIZE, options)
+    return RandomCamera(np.random.default_rng(seed), SIZE, options)
 
 
 def test_with_nothing_to_vary_a_camera_shows_the_frames_or_their_mirror_image():
@@ -79,7 +79,7 @@ def test_zoom_shows_a_part_of_the_view():
 
 def test_slower_takes_every_nth_frame_as_a_scene_of_its_own():
     clip = Clip("walk", "yard", frames(31), 30.0)
-    (own,) = slower([clip], 3, 10)
+    (own,) = temporal_subsample([clip], 3, 10)
     assert np.array_equal(own.frames, clip.frames[[0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]])
     assert (own.scene, own.fps) == ("yard-every3", 10.0)
     assert np.shares_memory(own.frames, clip.frames)
@@ -88,5 +88,5 @@ def test_slower_takes_every_nth_frame_as_a_scene_of_its_own():
 def test_clips_too_short_or_with_unreadable_frames_are_left_out():
     clip = Clip("walk", "yard", frames(31), None)
     broken = Clip("walk", "yard", frames(31), None, [BadFrame(3, "3", "broken")])
-    assert slower([clip], 3, 11) == [] and slower([broken], 2, 1) == []
-    assert slower([clip], 3, 10)[0].fps is None
+    assert temporal_subsample([clip], 3, 11) == [] and temporal_subsample([broken], 2, 1) == []
+    assert temporal_subsample([clip], 3, 10)[0].fps is None

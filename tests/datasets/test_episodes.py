@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from mpn.datasets.episodes import EpisodeSampler, Item, SceneEpisodes
-from mpn.datasets.windows import WindowDataset, held_out, mirrored
+from mpn.datasets.windows import WindowDataset, mirrored, split_calibration
 from mpn.errors import DataError
 from tests.helpers.numbered_clips import T, clip, numbered, shown
 
@@ -273,7 +273,7 @@ def test_mirror_images_are_scenes_of_their_own():
 
 
 def test_parts_of_held_out_footage_serve_too():
-    train, _ = held_out(numbered(90), 0.25)
+    train, _ = split_calibration(numbered(90), 0.25)
     episodes = SceneEpisodes(train, T, shots=2, queries=2)
     targets = [stack[-1][1] for n in range(40) for stack in shown(episodes.task(n).query)]
     assert 50 < max(targets) < 68

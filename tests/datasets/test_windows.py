@@ -13,9 +13,9 @@ from mpn.datasets.windows import (
     Clip,
     EpochBatches,
     WindowDataset,
-    held_out,
     load_clips,
     mirrored,
+    split_calibration,
     to_float,
 )
 from mpn.errors import DataError, FrameError
@@ -206,7 +206,7 @@ def frame_numbers(clips):
 @pytest.mark.parametrize("share", [0.125, 0.3, 0.5])
 def test_the_split_is_disjoint_and_covers_everything(count, share):
     clips = [numbered(8, name=str(i), start=8 * i) for i in range(count)]
-    training, calibration = held_out(clips, share)
+    training, calibration = split_calibration(clips, share)
     assert training and calibration
     assert sorted(frame_numbers(training) + frame_numbers(calibration)) == list(range(8 * count))
     held = len(frame_numbers(calibration)) / (8 * count)
@@ -221,14 +221,14 @@ def test_the_split_is_disjoint_and_covers_everything(count, share):
 def test_each_scene_is_split_on_its_own():
     clips = [numbered(8, name=f"a{i}", scene="a", start=8 * i) for i in range(8)]
     clips += [numbered(16, name="b", scene="b", start=100)]
-    training, calibration = held_out(clips, 0.125)
+    training, calibration = split_calibration(clips, 0.125)
     assert [clip.name for clip in calibration if clip.scene == "a"] == ["a7"]
     assert frame_numbers([clip for clip in calibration if clip.scene == "b"]) == [114, 115]
     assert frame_numbers([clip for clip in training if clip.scene == "b"]) == list(range(100, 114))
 
 
 def test_bad_frames_keep_their_place_in_the_parts():
-    training, calibration = held_out([numbered(16, bad=(3, 12, 15))], 0.25)
+    training, calibration = split_calibration([numbered(16, bad=(3, 12, 15))], 0.25)
     assert [bad.index for bad in training[0].bad] == [3]
     assert [bad.index for bad in calibration[0].bad] == [0, 3]
     assert training[0].name == "clip[0:12]" and calibration[0].fps == 25.0

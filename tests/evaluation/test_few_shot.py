@@ -18,7 +18,7 @@ from mpn.evaluation.few_shot import BASE_UNITS, METHODS, UNADAPTED, Key, few_sho
 from mpn.model.checkpoint import Checkpoint, MetaInfo
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
-from mpn.scoring.scores import Recipe, score_frames
+from mpn.scoring.scores import ScoreConfig, score_frames
 from mpn.video.sources import BadFrame
 from tests.helpers.training_runs import walkers
 
@@ -35,7 +35,9 @@ def detector(tiny) -> Detector:
     normal = {"error": [np.float32([0.1, 0.3])], "pseudo": [np.float32([0.5, 0.7])]}
     checkpoint = Checkpoint(tiny, normal=normal, meta=MetaInfo(TARGETS, sizes, 2, 2))
     return Detector(
-        checkpoint, recipe=Recipe(error_weight=2.0, pseudo_weight=0.5), precision="float32"
+        checkpoint,
+        score_config=ScoreConfig(error_weight=2.0, pseudo_weight=0.5),
+        precision="float32",
     )
 
 

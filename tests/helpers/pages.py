@@ -180,7 +180,7 @@ def evaluation(folder: Path | None = None, videos: int = 2) -> Report:
         ],
         "Frame-level figures",
     )
-    insides = [
+    activations = [
         Inside(
             "video 00",
             55,
@@ -204,6 +204,6 @@ def evaluation(folder: Path | None = None, videos: int = 2) -> Report:
         roc=[("region score", curve(0.2), 0.943), ("speed alone", curve(0.1))],
         precision_recall=[("region score", curve(0.5))],
         reliability=promises(),
-        insides=insides,
+        activations=activations,
         further=[("metrics.json", "metrics.json"), ("scores", "scores/video 00.csv")],
     )

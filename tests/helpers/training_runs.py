@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from mpn.datasets.windows import Clip
-from mpn.model.config import preset
+from mpn.model.config import get_config
 from mpn.training.pretraining import TrainingOptions
 
-PRESET = preset("small", channels=4, height=32, width=48)
+PRESET = get_config("small", channels=4, height=32, width=48)
 # Three clips of ten windows are trained on (the fourth is held out): 7 steps an epoch.
 OPTIONS = TrainingOptions(
     epochs=3, batch_size=4, learning_rate=2e-3, warmup=5, precision="float32", seed=3

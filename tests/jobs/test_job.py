@@ -21,7 +21,7 @@ from mpn.jobs import JobOptions, belongs_to, score_source
 from mpn.scoring.detector import Detector
 from mpn.scoring.heat_file import read_heat
 from mpn.scoring.region_table import read_regions
-from mpn.scoring.scores import Recipe
+from mpn.scoring.scores import ScoreConfig
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
 
 OPTIONS = JobOptions(threshold=100.0, fps=10.0)
@@ -44,7 +44,7 @@ def detector(model) -> Detector:
 def sharp(model) -> Detector:
     """Without smoothing: an intruder's frames, and the one in which it is gone, are above the
     threshold, no others."""
-    return load(model, precision="float32", recipe=Recipe(smoothing=1.0))
+    return load(model, precision="float32", score_config=ScoreConfig(smoothing=1.0))
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_the_place_of_an_alarm_is_named_even_where_no_place_alone_is_above(
 
 def test_without_a_threshold_the_highest_places_of_each_frame(tmp_path, clip):
     path = write_model(tmp_path / "bare.safetensors", normal=False, pseudo_head=False)
-    bare = load(path, precision="float32", recipe=Recipe(patch=4))
+    bare = load(path, precision="float32", score_config=ScoreConfig(patch=4))
     score_source(bare, clip, tmp_path / "out", replace(OPTIONS, threshold=None))
     rows = read_regions(tmp_path / "out" / "clip_regions.csv")
     frames = [row.frame for row in rows]

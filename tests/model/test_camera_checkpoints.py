@@ -164,8 +164,8 @@ def test_a_camera_file_is_its_base_with_other_tensors(base, camera):
         again.network.state_dict().items(), base.network.state_dict().values()
     ):
         assert torch.equal(mine, theirs + 1 if name in changed else theirs)
-    assert not again.network.training and again.preset == base.preset
-    assert (again.fps, again.recipe) == (12.5, {"patch": 8}) and again.training == {"seed": 3}
+    assert not again.network.training and again.config == base.config
+    assert (again.fps, again.score_config) == (12.5, {"patch": 8}) and again.training == {"seed": 3}
     assert again.camera["base"]["sha256"] == base.sha256 != again.sha256
     assert (
         again.camera["tensors"] == sorted(changed)

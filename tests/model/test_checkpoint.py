@@ -22,7 +22,7 @@ from mpn.model.checkpoint import (
     save_checkpoint,
     save_state,
 )
-from mpn.model.config import preset
+from mpn.model.config import get_config
 from mpn.model.network import build_model
 
 WINDOW = torch.rand(2, 4, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -60,7 +60,7 @@ def refused(path, message):
 def test_a_round_trip_gives_the_same_outputs_bit_by_bit(tiny, saved):
     again = load_checkpoint(saved)
     assert again.network is not tiny and not again.network.training
-    assert again.preset == tiny.preset
+    assert again.config == tiny.config
     first, second = tiny(WINDOW), again.network(WINDOW)
     for part in ("prediction", "prototypes", "assignment", "distance", "pseudo_logits"):
         assert torch.equal(getattr(first, part), getattr(second, part))
@@ -95,13 +95,13 @@ def test_everything_known_of_a_model_comes_back(tiny, tmp_path):
     }
     told = {
         "fps": 24.5,
-        "recipe": {"patch": 8},
+        "score_config": {"patch": 8},
         "training": {"steps": 12, "seed": 3, "data": ["a", "ü"]},
     }
     path = tmp_path / "new" / "model.safetensors"
     save_checkpoint(path, Checkpoint(tiny, normal=normal, **told), half=True)
     again = load_checkpoint(path)
-    assert (again.fps, again.recipe, again.training) == tuple(told.values())
+    assert (again.fps, again.score_config, again.training) == tuple(told.values())
     assert list(again.normal) == ["error", "pseudo"]
     for name, clips in normal.items():
         assert [clip.tolist() for clip in again.normal[name]] == [clip.tolist() for clip in clips]
@@ -116,7 +116,7 @@ def test_the_description_is_one_json_document_any_reader_can_read(tiny, saved):
         document = json.loads(file.metadata()["mpn"])
         names = set(file.keys())
     assert document["format"] == 1
-    assert document["preset"] == tiny.preset.to_dict()
+    assert document["preset"] == tiny.config.to_dict()
     assert names == set(tiny.state_dict())
 
 
@@ -269,7 +269,7 @@ def test_a_full_disk_while_saving_keeps_the_earlier_file(tiny, tmp_path, monkeyp
 
     save(tiny)
     before = path.read_bytes()
-    other = build_model(tiny.preset)
+    other = build_model(tiny.config)
 
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -319,7 +319,7 @@ def test_bad_training_states(tmp_path):
 
 
 def test_a_model_of_the_base_preset_too(tmp_path):
-    network = build_model(preset("base", channels=2, height=16, width=24)).eval()
+    network = build_model(get_config("base", channels=2, height=16, width=24)).eval()
     save_checkpoint(tmp_path / "m.safetensors", Checkpoint(network))
     window = torch.rand(1, 12, 16, 24)
     again = load_checkpoint(tmp_path / "m.safetensors").network

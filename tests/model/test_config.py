@@ -6,11 +6,11 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from mpn.errors import CheckpointError, MpnError
-from mpn.model.config import PRESETS, Preset, preset
+from mpn.model.config import CONFIGS, ModelConfig, get_config
 
 
 def test_base_is_the_papers_network():
-    base = preset("base")
+    base = get_config("base")
     assert (base.size, base.grey, base.window, base.channels, base.prototypes) == (
         (256, 256),
         False,
@@ -25,9 +25,9 @@ def test_base_is_the_papers_network():
     )
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_each_preset_is_called_by_its_name_and_fits_its_own_strides(name):
-    chosen = preset(name)
+    chosen = get_config(name)
     assert chosen.name == name
     assert chosen.height % chosen.stride == chosen.width % chosen.stride == 0
 
@@ -36,27 +36,27 @@ def test_each_preset_is_called_by_its_name_and_fits_its_own_strides(name):
     ("grey", "unshuffle", "colours", "stride"), [(True, 1, 1, 8), (False, 2, 3, 16)]
 )
 def test_colours_and_stride_follow_from_options(grey, unshuffle, colours, stride):
-    chosen = preset("small", grey=grey, unshuffle=unshuffle)
+    chosen = get_config("small", grey=grey, unshuffle=unshuffle)
     assert (chosen.colours, chosen.stride) == (colours, stride)
 
 
 def test_a_preset_cannot_be_changed_by_accident():
     with pytest.raises(FrozenInstanceError):
-        preset("small").channels = 1
-    changed = preset("small", channels=7)
-    assert changed.channels == 7 and preset("small").channels != 7 and changed.name == "small"
+        get_config("small").channels = 1
+    changed = get_config("small", channels=7)
+    assert changed.channels == 7 and get_config("small").channels != 7 and changed.name == "small"
 
 
 def test_a_preset_survives_json():
-    chosen = preset("small", channels=7, diversity_weight=0.5, grey=False)
-    assert Preset.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
+    chosen = get_config("small", channels=7, diversity_weight=0.5, grey=False)
+    assert ModelConfig.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
 
 
 def test_unknown_names_and_options_say_what_there_is():
     with pytest.raises(MpnError, match="no preset 'large'; there are base, small"):
-        preset("large")
+        get_config("large")
     with pytest.raises(MpnError, match="unknown option.*'depth'.*channels"):
-        preset("small", depth=3)
+        get_config("small", depth=3)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_unknown_names_and_options_say_what_there_is():
 )
 def test_options_of_a_checkpoint_are_checked(change, message):
     with pytest.raises(CheckpointError, match=message):
-        Preset.from_dict(preset("small").to_dict() | change)
+        ModelConfig.from_dict(get_config("small").to_dict() | change)
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,20 @@ def test_options_of_a_checkpoint_are_checked(change, message):
 )
 def test_options_out_of_range_are_refused(option, value, expected):
     with pytest.raises(MpnError, match=f"preset option {option} is {value}: .*{expected}"):
-        preset("small", **{option: value})
+        get_config("small", **{option: value})
 
 
 def test_whole_numbers_may_stand_for_weights():
     assert (
-        Preset.from_dict(preset("small").to_dict() | {"diversity_weight": 1}).diversity_weight == 1
+        ModelConfig.from_dict(
+            get_config("small").to_dict() | {"diversity_weight": 1}
+        ).diversity_weight
+        == 1
     )
 
 
 def test_missing_options_are_named():
-    options = preset("small").to_dict()
+    options = get_config("small").to_dict()
     del options["height"]
     with pytest.raises(CheckpointError, match="incomplete.*height"):
-        Preset.from_dict(options)
+        ModelConfig.from_dict(options)

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
-from mpn.model.config import preset
+from mpn.model.config import get_config
 from mpn.model.losses import (
     compactness_loss,
     consistency_loss,
@@ -140,7 +140,7 @@ def test_loss_terms_are_those_that_there_are():
 
 
 def test_the_total_weighs_each_term_by_its_preset():
-    chosen = preset(
+    chosen = get_config(
         "small", compactness_weight=3.0, diversity_weight=5.0, usage_weight=2.0, pseudo_weight=7.0
     )
     values = {"frame": 1.0, "compactness": 10.0, "diversity": 100.0, "usage": 1e3, "pseudo": 1e4}
@@ -153,7 +153,7 @@ def test_the_total_weighs_each_term_by_its_preset():
 def test_base_has_the_published_weights():
     values = {"frame": 2.0, "compactness": 3.0, "diversity": 1e4, "usage": 1e9}
     terms = {name: torch.tensor(value) for name, value in values.items()}
-    assert total_loss(terms, preset("base")).item() == pytest.approx(2 + 3 + 1)
+    assert total_loss(terms, get_config("base")).item() == pytest.approx(2 + 3 + 1)
 
 
 def test_prototypes_that_nearly_coincide_are_pushed_apart():

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 from mpn.errors import MpnError, SizeError
 from mpn.model import losses
-from mpn.model.config import preset
+from mpn.model.config import get_config
 from mpn.model.network import InverseNorm, PrototypeUnit, build_model
 from tests.helpers.published import Written, prototype_unit
 
 
 def window_for(network, batch=2, size=None, dtype=torch.float32, seed=0):
-    chosen = network.preset
+    chosen = network.config
     shape = (batch, chosen.window * chosen.colours, *(size or chosen.size))
     return (
         torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2
@@ -241,11 +241,11 @@ def test_a_zeroed_head_predicts_the_last_frame(options):
     for parameter in network.head[-1].parameters():
         parameter.data.zero_()
     window = window_for(network)
-    assert torch.equal(network(window).prediction, window[:, -network.preset.colours :])
+    assert torch.equal(network(window).prediction, window[:, -network.config.colours :])
 
 
 def test_the_pseudo_head_is_an_option_and_sees_the_decoder_only(tiny):
-    without = build_model(replace(tiny.preset, pseudo_head=False))
+    without = build_model(replace(tiny.config, pseudo_head=False))
     kept = {name: t for name, t in tiny.state_dict().items() if not name.startswith("pseudo_head")}
     assert len(kept) == len(tiny.state_dict()) - 6
     without.load_state_dict(kept)
@@ -298,8 +298,8 @@ def test_unknown_presets_and_options_are_refused():
         build_model("tiny")
     with pytest.raises(MpnError, match="unknown option.*colour.*grey"):
         build_model("small", colour=True)
-    chosen = preset("small", channels=4)
-    assert build_model(chosen).preset == chosen
+    chosen = get_config("small", channels=4)
+    assert build_model(chosen).config == chosen
 
 
 # --- Precision, and use by name

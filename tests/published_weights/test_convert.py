@@ -86,7 +86,7 @@ def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
     )
     assert (found.tensors, found.numbers) == (41, 13_285_251)
     assert found.layout == ("before torch 1.6" if old else "since torch 1.6")
-    assert checkpoint.preset == build_model("base").preset and not checkpoint.network.training
+    assert checkpoint.config == build_model("base").config and not checkpoint.network.training
     assert all(
         p.dtype == torch.float32 and p.requires_grad for p in checkpoint.network.parameters()
     )
@@ -157,7 +157,7 @@ def test_what_is_written_is_a_model_that_says_where_it_is_from(files, tmp_path):
 
 def test_it_scores_footage_without_knowing_a_threshold(files, tmp_path):
     checkpoint, _ = import_weights(files["model", False])
-    checkpoint.network.preset = replace(checkpoint.preset, height=32, width=48)  # to be quick
+    checkpoint.network.config = replace(checkpoint.config, height=32, width=48)  # to be quick
     detector = Detector(checkpoint, precision="float32")
     scores = [
         result.score
@@ -231,19 +231,19 @@ def test_the_first_version_called_prototypes_memory(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "preset"),
+    ("options", "config"),
     [
         ({"colours": 1, "frames": 4}, {"grey": True, "window": 4}),
         ({"colours": 3, "frames": 2}, {"grey": False, "window": 2}),
         ({"prototypes": 7}, {"prototypes": 7}),
     ],
 )
-def test_options_of_their_code_are_read_off_the_shapes(tmp_path, options, preset):
+def test_options_of_their_code_are_read_off_the_shapes(tmp_path, options, config):
     torch.manual_seed(3)
     module = convAE(**options)
     checkpoint, _ = import_weights(save(tmp_path / "file.pth", trained(module), old=False))
-    assert {name: getattr(checkpoint.preset, name) for name in preset} == preset
-    channels = checkpoint.preset.window * checkpoint.preset.colours
+    assert {name: getattr(checkpoint.config, name) for name in config} == config
+    channels = checkpoint.config.window * checkpoint.config.colours
     same(checkpoint.network, module, WINDOW[:, :channels])
 
 

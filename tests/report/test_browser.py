@@ -238,7 +238,7 @@ def test_a_thinned_film_shows_the_nearest_frame_and_says_so(
 ) -> None:
     report = pages.evaluation()
     report.traces = report.traces[:1]
-    report.insides = []
+    report.activations = []
     film = pages.write_film(tmp_path / "thin.webm", [(0, 10, 4), (40, 1, 30), (80, 10, 7)])
     report.traces[0].film = film
     view = open_page(write_report(tmp_path / "report.html", report))

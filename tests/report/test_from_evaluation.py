@@ -124,11 +124,11 @@ def test_figures_facts_and_matrix_stand_on_the_page(page: str, out: Path) -> Non
 
 
 def test_a_look_inside_is_of_frames_that_have_a_window(page: str) -> None:
-    insides = data_of(page)["insides"]
+    activations = data_of(page)["insides"]
     # as asked for
-    assert [(NAMES[one["trace"]], one["row"]) for one in insides[:2]] == [("02", 5), ("02", 23)]
-    assert 3 <= len(insides) <= 6 and all(one["row"] >= WINDOW for one in insides)
-    assert page.count("data:image/png;base64,") >= 20 * len(insides)
+    assert [(NAMES[one["trace"]], one["row"]) for one in activations[:2]] == [("02", 5), ("02", 23)]
+    assert 3 <= len(activations) <= 6 and all(one["row"] >= WINDOW for one in activations)
+    assert page.count("data:image/png;base64,") >= 20 * len(activations)
 
 
 def test_without_a_model_there_are_curves_only(tree: Path, out: Path, tmp_path: Path) -> None:

@@ -159,9 +159,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         [(HOSTILE, f"javascript:{HOSTILE}")],
     )
     report.tables = [Table([HOSTILE], [[HOSTILE]], HOSTILE)]
-    report.traces[0].name = report.insides[0].video = report.insides[0].why = HOSTILE
+    report.traces[0].name = report.activations[0].video = report.activations[0].why = HOSTILE
     report.traces[0].other = {HOSTILE: report.traces[0].scores}
-    report.insides[0].pictures[0].title = report.insides[0].pictures[0].caption = HOSTILE
+    report.activations[0].pictures[0].title = report.activations[0].pictures[0].caption = HOSTILE
     report.roc = [(HOSTILE, report.roc[0][1])]
     plain, hostile = Walk(written(tmp_path, pages.evaluation())), written(tmp_path, report)
     walk = Walk(hostile)

@@ -10,7 +10,7 @@ import pytest
 
 from mpn.report.model import EventRow, Picture
 from mpn.report.pictures import choose_rows, pictures_of
-from mpn.scoring.inspection import Insides
+from mpn.scoring.inspection import Activations
 
 H, W, M = 32, 48, 3
 HOT = (4, 9)  # of the unit's 16 x 24 positions
@@ -25,7 +25,7 @@ def even(count: int, height: int = 16, width: int = 24) -> np.ndarray:
 
 
 @pytest.fixture
-def insides() -> Insides:
+def activations() -> Activations:
     """Two halves with queries of their own, which the prototypes explain to the left and not to the
     right."""
     rng = np.random.default_rng(2)
@@ -43,7 +43,7 @@ def insides() -> Insides:
     assignment = np.full((M, 16, 24), 1 / M, np.float32)
     error = np.zeros((H, W), np.float32)
     error[20:24, 30:34] = 0.2
-    return Insides(
+    return Activations(
         target,
         target,
         error,
@@ -65,8 +65,8 @@ def pixels(picture: Picture) -> np.ndarray:
     return found.astype(int)
 
 
-def shown(insides: Insides) -> dict[str, np.ndarray]:
-    return {picture.title: pixels(picture) for picture in pictures_of(insides)}
+def shown(activations: Activations) -> dict[str, np.ndarray]:
+    return {picture.title: pixels(picture) for picture in pictures_of(activations)}
 
 
 def place(picture: np.ndarray, row: int, column: int, of: tuple[int, int]) -> np.ndarray:
@@ -77,8 +77,8 @@ def place(picture: np.ndarray, row: int, column: int, of: tuple[int, int]) -> np
     )
 
 
-def test_every_picture_has_a_name_and_a_sentence_and_is_small(insides: Insides) -> None:
-    pictures = pictures_of(insides)
+def test_every_picture_has_a_name_and_a_sentence_and_is_small(activations: Activations) -> None:
+    pictures = pictures_of(activations)
     titles = [picture.title for picture in pictures]
     assert len(set(titles)) == len(titles) == 4 + 6 + 2 * M + 1
     for picture in pictures:
@@ -92,38 +92,38 @@ def test_every_picture_has_a_name_and_a_sentence_and_is_small(insides: Insides) 
             assert pixels(picture).shape == (128, 192, 3)  # four times, to be 192 wide
 
 
-def test_the_frame_is_the_frame(insides: Insides) -> None:
-    picture = shown(insides)["The frame"]
+def test_the_frame_is_the_frame(activations: Activations) -> None:
+    picture = shown(activations)["The frame"]
     assert np.array_equal(picture[..., 0], picture[..., 2])
     assert place(picture, 5, 7, (8, 8)) == pytest.approx(
-        insides.target[20:24, 42:48].mean(), abs=1.5
+        activations.target[20:24, 42:48].mean(), abs=1.5
     )
     colours = np.zeros((64, 200, 3), np.uint8)
     colours[:, :100] = (200, 10, 60)
-    picture = shown(replace(insides, target=colours, prediction=colours[::-1]))["The frame"]
+    picture = shown(replace(activations, target=colours, prediction=colours[::-1]))["The frame"]
     assert picture.shape == (64, 200, 3)  # wide enough: left alone
     assert picture[30, 40].tolist() == [200, 10, 60] and picture[30, 160].tolist() == [0, 0, 0]
 
 
-def test_a_large_frame_is_made_smaller(insides: Insides) -> None:
+def test_a_large_frame_is_made_smaller(activations: Activations) -> None:
     large = np.zeros((480, 768, 3), np.uint8)
     sizes = {
         picture.shape
-        for title, picture in shown(replace(insides, target=large, prediction=large)).items()
+        for title, picture in shown(replace(activations, target=large, prediction=large)).items()
         if title != "Prototypes compared"
     }
     assert sizes == {(240, 384, 3)}
 
 
-def test_the_error_is_bright_where_frame_and_prediction_differ(insides: Insides) -> None:
-    picture = shown(insides)["The error"].sum(axis=2)
+def test_the_error_is_bright_where_frame_and_prediction_differ(activations: Activations) -> None:
+    picture = shown(activations)["The error"].sum(axis=2)
     bright = np.argwhere(picture > 200)
     assert bright.min(axis=0).tolist() == [80, 120] and bright.max(axis=0).tolist() == [95, 135]
     assert picture[:80].max() < 30
 
 
-def test_attention_is_bright_where_it_is_and_dim_where_it_is_even(insides: Insides) -> None:
-    pictures = shown(insides)
+def test_attention_is_bright_where_it_is_and_dim_where_it_is_even(activations: Activations) -> None:
+    pictures = shown(activations)
     even_one, sharp = (
         pictures["Prototype 1: where it looks"],
         pictures["Prototype 2: where it looks"],
@@ -131,16 +131,16 @@ def test_attention_is_bright_where_it_is_and_dim_where_it_is_even(insides: Insid
     assert place(sharp, *HOT, (16, 24)).sum() > 550
     elsewhere = place(sharp, 12, 3, (16, 24))
     assert elsewhere.max() - elsewhere.min() < 1  # the grey frame
-    assert elsewhere.max() < insides.target.max() * 0.5  # dimmed
+    assert elsewhere.max() < activations.target.max() * 0.5  # dimmed
     assert even_one.sum(axis=2).max() < 400
-    captions = {picture.title: picture.caption for picture in pictures_of(insides)}
+    captions = {picture.title: picture.caption for picture in pictures_of(activations)}
     assert "384 times" in captions["Prototype 2: where it looks"]
     assert " 1 times" in captions["Prototype 1: where it looks"]
     assert "33% of the picture" in captions["Prototype 3: where it is used"]
 
 
-def test_encodings_that_are_alike_have_one_colour(insides: Insides) -> None:
-    pictures = shown(insides)
+def test_encodings_that_are_alike_have_one_colour(activations: Activations) -> None:
+    pictures = shown(activations)
     query, normalcy, both = (
         pictures[f"{name} encoding"] for name in ("Query", "Normalcy", "Aggregation")
     )
@@ -153,32 +153,32 @@ def test_encodings_that_are_alike_have_one_colour(insides: Insides) -> None:
     assert np.abs(both[right].mean((0, 1)) - between).max() < 12
 
 
-def test_strength_is_where_query_and_normalcy_agree(insides: Insides) -> None:
-    picture = shown(insides)["Aggregation encoding: strength"].sum(axis=2)
+def test_strength_is_where_query_and_normalcy_agree(activations: Activations) -> None:
+    picture = shown(activations)["Aggregation encoding: strength"].sum(axis=2)
     assert picture[:, :90].min() > picture[:, 102:].max() + 200
 
 
-def test_what_is_the_same_everywhere_can_be_drawn(insides: Insides) -> None:
+def test_what_is_the_same_everywhere_can_be_drawn(activations: Activations) -> None:
     flat = replace(
-        insides,
+        activations,
         encoding=np.ones((32, 2, 3), np.float32),
-        query=insides.normalcy * 0 + 8**-0.5,
-        normalcy=insides.normalcy * 0 + 8**-0.5,
+        query=activations.normalcy * 0 + 8**-0.5,
+        normalcy=activations.normalcy * 0 + 8**-0.5,
     )
-    assert len(pictures_of(flat)) == len(pictures_of(insides))
+    assert len(pictures_of(flat)) == len(pictures_of(activations))
     # the smallest frame has one such position
-    tiny = replace(insides, encoding=np.ones((32, 1, 1), np.float32))
-    assert len(pictures_of(tiny)) == len(pictures_of(insides))
+    tiny = replace(activations, encoding=np.ones((32, 1, 1), np.float32))
+    assert len(pictures_of(tiny)) == len(pictures_of(activations))
 
 
-def test_without_the_head_there_is_no_suspicion(insides: Insides) -> None:
-    assert "Suspicion" in shown(insides)
-    assert "Suspicion" not in shown(replace(insides, pseudo=None))
+def test_without_the_head_there_is_no_suspicion(activations: Activations) -> None:
+    assert "Suspicion" in shown(activations)
+    assert "Suspicion" not in shown(replace(activations, pseudo=None))
 
 
-def test_prototypes_compared(insides: Insides) -> None:
+def test_prototypes_compared(activations: Activations) -> None:
     picture = cv2.imdecode(
-        np.frombuffer(pictures_of(insides)[-1].png, np.uint8), cv2.IMREAD_UNCHANGED
+        np.frombuffer(pictures_of(activations)[-1].png, np.uint8), cv2.IMREAD_UNCHANGED
     ).astype(int)
     opaque = picture[..., 3] > 250
     red = opaque & (picture[..., 2] > picture[..., 0] + 60)

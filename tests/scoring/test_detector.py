@@ -17,8 +17,8 @@ import torch
 import mpn
 from mpn.errors import CheckpointError, FrameError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mpn.scoring.detector import recipe_of, use_bfloat16
-from mpn.scoring.scores import Recipe
+from mpn.scoring.detector import score_config_of, use_bfloat16
+from mpn.scoring.scores import ScoreConfig
 from mpn.video.sources import open_source
 from tests.helpers.small_model import (
     FPS,
@@ -184,22 +184,26 @@ def test_a_source_shorter_than_a_window(detector: mpn.Detector, tmp_path: Path) 
 def test_weights_change_the_score_as_by_hand(
     model: Path, clip: Path, error_weight: float, pseudo_weight: float
 ) -> None:
-    recipe = Recipe(error_weight=error_weight, pseudo_weight=pseudo_weight, smoothing=1.0)
+    score_config = ScoreConfig(
+        error_weight=error_weight, pseudo_weight=pseudo_weight, smoothing=1.0
+    )
     normal = load_checkpoint(model).normal
     mean = {name: np.concatenate(parts).astype(np.float64).mean() for name, parts in normal.items()}
     deviation = {
         name: np.concatenate(parts).astype(np.float64).std() for name, parts in normal.items()
     }
-    for result in list(mpn.load(model, recipe=recipe, precision="float32").score(clip))[4:]:
+    for result in list(mpn.load(model, score_config=score_config, precision="float32").score(clip))[
+        4:
+    ]:
         units = {name: (result.parts[name] - mean[name]) / deviation[name] for name in mean}
         by_hand = error_weight * units["error"] + pseudo_weight * units["pseudo"]
         assert result.raw == pytest.approx(by_hand, rel=1e-9) and result.score == result.raw
 
 
 def test_smoothing_is_the_causal_exponential_mean(model: Path, clip: Path) -> None:
-    results = list(mpn.load(model, recipe=Recipe(smoothing=0.25), precision="float32").score(clip))[
-        4:
-    ]
+    results = list(
+        mpn.load(model, score_config=ScoreConfig(smoothing=0.25), precision="float32").score(clip)
+    )[4:]
     mean = results[0].raw
     for result in results:
         mean = 0.25 * result.raw + 0.75 * mean
@@ -209,7 +213,9 @@ def test_smoothing_is_the_causal_exponential_mean(model: Path, clip: Path) -> No
 def test_a_patch_of_another_side(model: Path, clip: Path) -> None:
     seen = small_grey(footage(20, intruder=(12, 18)))
     change = np.abs(seen[13] - seen[12]) / 255
-    result = list(mpn.load(model, recipe=Recipe(patch=8), precision="float32").score(clip))[13]
+    result = list(
+        mpn.load(model, score_config=ScoreConfig(patch=8), precision="float32").score(clip)
+    )[13]
     assert result.parts["error"] == pytest.approx(largest_patch(change, 8), abs=1 / 255 / 4)
     assert result.region[2:] == (16, 16)
 
@@ -260,18 +266,22 @@ def test_normal_footage_without_a_window_is_as_none(tmp_path: Path, clip: Path) 
 def test_the_recipe_in_the_file_is_used(tmp_path: Path, model: Path) -> None:
     checkpoint = load_checkpoint(model)
     save_checkpoint(
-        tmp_path / "m.safetensors", replace(checkpoint, recipe={"patch": 8, "smoothing": 0.5})
+        tmp_path / "m.safetensors", replace(checkpoint, score_config={"patch": 8, "smoothing": 0.5})
     )
-    assert mpn.load(tmp_path / "m.safetensors").recipe == Recipe(patch=8, smoothing=0.5)
-    assert mpn.load(tmp_path / "m.safetensors", recipe=Recipe()).recipe == Recipe()
+    assert mpn.load(tmp_path / "m.safetensors").score_config == ScoreConfig(patch=8, smoothing=0.5)
+    assert (
+        mpn.load(tmp_path / "m.safetensors", score_config=ScoreConfig()).score_config
+        == ScoreConfig()
+    )
 
 
 @pytest.mark.parametrize(
-    "recipe, words", [({"stride": 2}, "unknown entries .'stride'."), ({"patch": "big"}, "recipe")]
+    "score_config, words",
+    [({"stride": 2}, "unknown entries .'stride'."), ({"patch": "big"}, "recipe")],
 )
-def test_a_recipe_that_is_not_sound(recipe: dict, words: str) -> None:
+def test_a_recipe_that_is_not_sound(score_config: dict, words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        recipe_of(Checkpoint(still_network(), recipe=recipe))
+        score_config_of(Checkpoint(still_network(), score_config=score_config))
 
 
 def test_a_part_that_the_normal_scores_lack(tmp_path: Path, model: Path) -> None:
@@ -284,7 +294,7 @@ def test_a_part_that_the_normal_scores_lack(tmp_path: Path, model: Path) -> None
 def test_a_model_without_the_head_needs_the_error(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.safetensors", normal=False, pseudo_head=False)
     with pytest.raises(MpnError, match="nothing to score"):
-        mpn.load(path, recipe=Recipe(error_weight=0))
+        mpn.load(path, score_config=ScoreConfig(error_weight=0))
 
 
 def test_what_cannot_be_scored_fails_at_the_call(detector: mpn.Detector, tmp_path: Path) -> None:

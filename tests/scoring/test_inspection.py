@@ -12,7 +12,7 @@ import mpn
 from mpn.errors import DataError, SizeError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.network import build_model
-from mpn.scoring.inspection import Insides, frames_around, frames_around_each, look_inside
+from mpn.scoring.inspection import Activations, frames_around, frames_around_each, inspect_frame
 from mpn.video.sources import fit_frame, open_source
 from tests.helpers.published import Written, prototype_unit
 from tests.helpers.small_model import footage, still_network, write_footage
@@ -34,8 +34,8 @@ def detector_of(form: str) -> mpn.Detector:
 
 def written(detector: mpn.Detector, frames: np.ndarray) -> Written:
     """The unit's plain form of the same window."""
-    network, preset = detector.network, detector.preset
-    fitted = np.stack([fit_frame(frame, preset.size, preset.grey) for frame in frames[:4]])
+    network, config = detector.network, detector.config
+    fitted = np.stack([fit_frame(frame, config.size, config.grey) for frame in frames[:4]])
     window = torch.from_numpy(fitted).permute(0, 3, 1, 2).flatten(0, 1)[None].float() / 127.5 - 1
     unit = network.prototype
     options = {}
@@ -48,9 +48,9 @@ def written(detector: mpn.Detector, frames: np.ndarray) -> Written:
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def seen(request: pytest.FixtureRequest) -> tuple[Insides, Written]:
+def seen(request: pytest.FixtureRequest) -> tuple[Activations, Written]:
     detector, frames = detector_of(request.param), footage(5, intruder=(2, 5))
-    return look_inside(detector, frames), written(detector, frames)
+    return inspect_frame(detector, frames), written(detector, frames)
 
 
 def flat(maps: np.ndarray) -> np.ndarray:
@@ -58,56 +58,65 @@ def flat(maps: np.ndarray) -> np.ndarray:
     return maps.reshape(len(maps), -1).T.astype(np.float64)
 
 
-def test_encodings_are_those_of_the_plain_form(seen: tuple[Insides, Written]) -> None:
-    insides, plain = seen
-    assert np.allclose(insides.query, plain.query[0], atol=1e-5)
-    assert np.allclose(insides.aggregation, plain.aggregation[0], atol=1e-5)
-    assert np.allclose(flat(insides.assignment), plain.assignment[0], atol=1e-5)
-    assert np.allclose(insides.normalcy, (plain.aggregation - plain.query)[0], atol=1e-5)
+def test_encodings_are_those_of_the_plain_form(seen: tuple[Activations, Written]) -> None:
+    activations, plain = seen
+    assert np.allclose(activations.query, plain.query[0], atol=1e-5)
+    assert np.allclose(activations.aggregation, plain.aggregation[0], atol=1e-5)
+    assert np.allclose(flat(activations.assignment), plain.assignment[0], atol=1e-5)
+    assert np.allclose(activations.normalcy, (plain.aggregation - plain.query)[0], atol=1e-5)
 
 
-def test_prototypes_are_made_of_what_the_attention_says(seen: tuple[Insides, Written]) -> None:
-    insides, plain = seen
-    prototypes = flat(insides.attention).T @ flat(insides.query)
+def test_prototypes_are_made_of_what_the_attention_says(seen: tuple[Activations, Written]) -> None:
+    activations, plain = seen
+    prototypes = flat(activations.attention).T @ flat(activations.query)
     assert np.allclose(prototypes, plain.prototypes[0], atol=1e-5)
     unit = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
-    assert np.allclose(insides.cosines, unit @ unit.T, atol=1e-5)
-    normalcy = flat(insides.assignment) @ unit
+    assert np.allclose(activations.cosines, unit @ unit.T, atol=1e-5)
+    normalcy = flat(activations.assignment) @ unit
     assert np.allclose(
-        flat(insides.normalcy),
+        flat(activations.normalcy),
         normalcy / np.linalg.norm(normalcy, axis=1, keepdims=True),
         atol=1e-5,
     )
 
 
-def test_what_sums_to_one_and_has_length_one(seen: tuple[Insides, Written]) -> None:
-    insides, _ = seen
-    assert np.allclose(flat(insides.attention).sum(axis=0), 1, atol=1e-5)
-    assert flat(insides.attention).max() > 1.5 / insides.attention[0].size  # and isn't even
-    assert np.allclose(insides.assignment.sum(axis=0), 1, atol=1e-5)
-    assert np.allclose(np.linalg.norm(insides.query, axis=0), 1, atol=1e-5)
-    assert np.allclose(np.linalg.norm(insides.normalcy, axis=0), 1, atol=1e-5)
-    assert np.allclose(insides.aggregation, insides.query + insides.normalcy, atol=1e-5)
+def test_what_sums_to_one_and_has_length_one(seen: tuple[Activations, Written]) -> None:
+    activations, _ = seen
+    assert np.allclose(flat(activations.attention).sum(axis=0), 1, atol=1e-5)
+    assert flat(activations.attention).max() > 1.5 / activations.attention[0].size  # and isn't even
+    assert np.allclose(activations.assignment.sum(axis=0), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(activations.query, axis=0), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(activations.normalcy, axis=0), 1, atol=1e-5)
+    assert np.allclose(activations.aggregation, activations.query + activations.normalcy, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("form", "colours", "inner"), [("published", 3, (32, 48)), ("ours", 1, (16, 24))]
 )
 def test_shapes_and_types(form: str, colours: int, inner: tuple[int, int]) -> None:
-    insides = look_inside(detector_of(form), footage(7))
-    assert insides.target.shape == insides.prediction.shape == (32, 48, colours)
-    assert insides.target.dtype == insides.prediction.dtype == np.uint8
-    assert insides.encoding.shape == (32, inner[0] // 8, inner[1] // 8) and insides.error.shape == (
+    activations = inspect_frame(detector_of(form), footage(7))
+    assert activations.target.shape == activations.prediction.shape == (32, 48, colours)
+    assert activations.target.dtype == activations.prediction.dtype == np.uint8
+    assert activations.encoding.shape == (
+        32,
+        inner[0] // 8,
+        inner[1] // 8,
+    ) and activations.error.shape == (
         32,
         48,
     )
-    assert insides.query.shape == insides.normalcy.shape == insides.aggregation.shape == (8, *inner)
-    assert insides.attention.shape == insides.assignment.shape == (10, *inner)
-    assert insides.cosines.shape == (10, 10)
-    assert (insides.pseudo is None) == (form == "published")
+    assert (
+        activations.query.shape
+        == activations.normalcy.shape
+        == activations.aggregation.shape
+        == (8, *inner)
+    )
+    assert activations.attention.shape == activations.assignment.shape == (10, *inner)
+    assert activations.cosines.shape == (10, 10)
+    assert (activations.pseudo is None) == (form == "published")
     maps = {
         name: values
-        for name, values in vars(insides).items()
+        for name, values in vars(activations).items()
         if name not in ("target", "prediction")
     }
     assert all(values is None or values.dtype == np.float32 for values in maps.values())
@@ -116,12 +125,12 @@ def test_shapes_and_types(form: str, colours: int, inner: tuple[int, int]) -> No
 def test_a_model_that_predicts_no_change_by_hand() -> None:
     detector = mpn.Detector(Checkpoint(still_network()), precision="float32")
     frames = footage(6, intruder=(5, 6))
-    insides = look_inside(detector, frames)
+    activations = inspect_frame(detector, frames)
     before, after = (fit_frame(frame, (32, 48), True) for frame in frames[4:])
-    assert np.array_equal(insides.target, after)
-    assert np.array_equal(insides.prediction, before)
+    assert np.array_equal(activations.target, after)
+    assert np.array_equal(activations.prediction, before)
     change = np.abs(after.astype(float) - before)[:, :, 0] / 255
-    assert np.allclose(insides.error, change, atol=1e-6) and change.max() > 0.4
+    assert np.allclose(activations.error, change, atol=1e-6) and change.max() > 0.4
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -130,19 +139,19 @@ def test_the_error_is_that_of_the_scores(tmp_path: Path, precision: str) -> None
     folder = write_footage(tmp_path / "clip", footage(9, intruder=(6, 8)))
     results = list(detector.score(folder))
     for row in (4, 7, 8):
-        insides = look_inside(detector, frames_around(open_source(folder), row, 4))
-        psnr = -10 * np.log10(np.square(insides.error.astype(np.float64)).mean())
+        activations = inspect_frame(detector, frames_around(open_source(folder), row, 4))
+        psnr = -10 * np.log10(np.square(activations.error.astype(np.float64)).mean())
         assert psnr == pytest.approx(
             results[row].parts["psnr_db"], abs=1e-3 if precision == "float32" else 0.5
         )
-        assert insides.pseudo.max() <= 1
+        assert activations.pseudo.max() <= 1
 
 
 def test_too_few_frames() -> None:
     with pytest.raises(
         SizeError, match="4 frames: preset 'small' takes a window of 4 and the frame after it"
     ):
-        look_inside(detector_of("ours"), footage(4))
+        inspect_frame(detector_of("ours"), footage(4))
 
 
 # --- Frames of a row

@@ -8,7 +8,7 @@ import torch
 
 from mpn.errors import MpnError
 from mpn.model.network import build_model
-from mpn.scoring.scores import Recipe, combine, part_names, patch_means, region, score_frames
+from mpn.scoring.scores import ScoreConfig, combine, part_names, patch_means, region, score_frames
 
 
 def footage(count, size=(32, 48), channels=1, seed=0):
@@ -222,9 +222,9 @@ def test_maps_and_numbers_are_combined_alike():
 
 
 def test_weights_are_those_of_the_parts_there_are():
-    recipe = Recipe(error_weight=2.0, pseudo_weight=0.5)
-    assert recipe.weights(["error", "pseudo", "psnr_db"]) == {"error": 2.0, "pseudo": 0.5}
-    assert recipe.weights(["error"]) == {"error": 2.0}
+    score_config = ScoreConfig(error_weight=2.0, pseudo_weight=0.5)
+    assert score_config.weights(["error", "pseudo", "psnr_db"]) == {"error": 2.0, "pseudo": 0.5}
+    assert score_config.weights(["error"]) == {"error": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_weights_are_those_of_the_parts_there_are():
 )
 def test_recipes_out_of_range(options, message):
     with pytest.raises(MpnError, match=message):
-        Recipe(**options)
+        ScoreConfig(**options)
 
 
 def test_recipes_at_the_ends_of_their_ranges():
-    Recipe(patch=2, error_weight=0, smoothing=1.0)
-    Recipe(pseudo_weight=0)
+    ScoreConfig(patch=2, error_weight=0, smoothing=1.0)
+    ScoreConfig(pseudo_weight=0)

@@ -65,7 +65,11 @@ def test_a_run_gives_a_model_with_step_sizes_of_the_targets(tmp_path):
     for name, size in found.meta.step_sizes.items():
         assert size.shape == own[name].shape and (size > 0).all()
     # 160 frames are enough to be seen at half the rate too, and at a third.
-    wanted = [f"camera{n}{slower}" for n in (0, 2) for slower in ("", "-every2", "-every3")]
+    wanted = [
+        f"camera{n}{temporal_subsample}"
+        for n in (0, 2)
+        for temporal_subsample in ("", "-every2", "-every3")
+    ]
     assert found.training["meta"]["scenes"] == wanted
     assert 0 < found.meta.clip_norm < float("inf")
     assert set(found.normal) == {"error", "pseudo"} and len(found.normal["error"]) == 3
@@ -98,7 +102,7 @@ def test_longer_gradients_are_shortened_to_the_median_of_the_first_tasks(tmp_pat
 
 def test_a_task_sees_its_scene_through_one_camera_of_its_own(tmp_path):
     plain = MetaTraining(
-        base(), scenes(), MetaOptions(EARLY, **QUICK, made_cameras=False), tmp_path / "plain"
+        base(), scenes(), MetaOptions(EARLY, **QUICK, random_cameras=False), tmp_path / "plain"
     )
     made = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "made")
     seen = [made.task(number)[1].target for number in (0, 0, 1)]

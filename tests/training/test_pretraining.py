@@ -78,7 +78,7 @@ def test_the_run_folder_tells_everything(finished):
 
 def test_the_model_holds_its_summary_and_normal_scores(finished):
     model = load_checkpoint(finished / "model.safetensors")
-    assert model.preset == PRESET and model.fps == 12.5
+    assert model.config == PRESET and model.fps == 12.5
     assert model.training["steps"] == STEPS and model.training["windows"] == 30
     assert model.training["held_out"] == ["walk3"] and model.training["options"]["seed"] == 3
     # The held-out clip's fourteen frames less the first four.
@@ -141,7 +141,7 @@ def test_the_gradient_is_clipped(tmp_path, monkeypatch):
 
 def test_observers_see_every_line(tmp_path):
     seen = []
-    train(walkers(), PRESET, replace(OPTIONS, epochs=1), tmp_path, observe=seen.append)
+    train(walkers(), PRESET, replace(OPTIONS, epochs=1), tmp_path, on_log=seen.append)
     assert seen == lines(tmp_path)
 
 
@@ -192,7 +192,7 @@ def test_a_run_by_minutes_resumes_before_and_after_its_plan(tmp_path, monkeypatc
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(walkers(), PRESET, options, tmp_path, observe=interrupt)
+        train(walkers(), PRESET, options, tmp_path, on_log=interrupt)
     train(walkers(), PRESET, options, tmp_path, resume=True)
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 121))
 
@@ -285,8 +285,8 @@ def test_held_out_footage_shorter_than_a_window_is_no_obstacle(tmp_path):
         ({"epochs": 0}, "a number above 0"),
         ({"epochs": 1, "precision": "float16"}, "precision 'float16': float32 or bfloat16"),
         ({"epochs": 1, "batch_size": 0}, "out of range"),
-        ({"epochs": 1, "held_out": 1.0}, "out of range"),
-        ({"epochs": 1, "held_out": 0.0}, "out of range"),
+        ({"epochs": 1, "calibration_share": 1.0}, "out of range"),
+        ({"epochs": 1, "calibration_share": 0.0}, "out of range"),
         ({"epochs": 1, "learning_rate": 0}, "out of range"),
     ],
 )

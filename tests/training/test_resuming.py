@@ -42,7 +42,7 @@ def test_an_interrupt_keeps_the_last_step_and_the_run_can_go_on(finished, tmp_pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(walkers(), PRESET, OPTIONS, tmp_path, observe=interrupt)
+        train(walkers(), PRESET, OPTIONS, tmp_path, on_log=interrupt)
     assert load_state(tmp_path / "state.pt")["step"] == stop
     assert not (tmp_path / "model.safetensors").exists()
     train(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
@@ -84,7 +84,7 @@ def live(run, resume, prepare=lambda: None):
     if not process:
         observe = prepare()
         run_folder = os.path.join(folder, run)
-        pretraining.train(walkers(), PRESET, OPTIONS, run_folder, resume=resume, observe=observe)
+        pretraining.train(walkers(), PRESET, OPTIONS, run_folder, resume=resume, on_log=observe)
         os._exit(0)
     status = os.waitpid(process, 0)[1]
     print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
