@@ -7,7 +7,7 @@ change nothing.
     python -m benchmarks.score_jobs kills --work FOLDER      (about 5 minutes)
 
 memory: one made clip again and again in a .mp4 of 100,000 frames; resident size of
-`python -m mpn score` while it runs, with a network of 32x48 pixels unless --model says otherwise
+`mpn score` while it runs, with a network of 32x48 pixels unless --model says otherwise
 (what a network needs does not depend on how many frames there are). Wanted: the mean over the last
 tenth of the frames within 5 % of that over the second tenth. kills: a video of 6,000 frames is
 scored once without a stop, then again with ten SIGKILLs at random moments (start-up included), each

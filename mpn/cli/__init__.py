@@ -35,14 +35,14 @@ class UsageError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m mpn VERB ...`; the exit code."""
+    """`mpn VERB ...`; the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     verbs = "\n".join(f"  {verb:10} {text}" for verb, text in VERBS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m mpn",
-        usage="python -m mpn VERB [options]   (python -m mpn VERB --help for each)",
+        prog="mpn",
+        usage="mpn VERB [options]   (mpn VERB --help for each)",
         description="Video anomaly detection with the Meta Prototype Network.",
-        epilog=f"verbs:\n{verbs}\n\nexample:\n  python -m mpn score video.mp4",
+        epilog=f"verbs:\n{verbs}\n\nexample:\n  mpn score video.mp4",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", choices=VERBS, metavar="VERB")
@@ -149,7 +149,7 @@ def _checked(text: str, kind: type, expected: str, fits: Callable[[float], bool]
 def new_parser(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
     """A verb's parser: description, examples below the options."""
     return argparse.ArgumentParser(
-        prog=f"python -m mpn {verb}",
+        prog=f"mpn {verb}",
         description=description,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -20,10 +20,10 @@ from mpn.errors import CheckpointError
 from mpn.model.checkpoint import CAMERA_SUFFIX, load_checkpoint
 from mpn.scoring.detector import Detector
 
-EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
-  python -m mpn adapt frames/01 --fps 10 --shots 20
-  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
-  python -m mpn adapt --rollback --out lobby.camera.safetensors"""
+EXAMPLES = """  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
+  mpn adapt frames/01 --fps 10 --shots 20
+  mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
+  mpn adapt --rollback --out lobby.camera.safetensors"""
 MODEL = "meta.safetensors"
 
 
@@ -167,7 +167,7 @@ def main(options: argparse.Namespace) -> None:
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
         "MB)" + (f"; the earlier one is now {kept}" if kept else "")
     )
-    print(f"next: python -m mpn score VIDEO --checkpoint {out}")
+    print(f"next: mpn score VIDEO --checkpoint {out}")
 
 
 def _out(options: argparse.Namespace) -> Path:
@@ -234,7 +234,7 @@ def _open(options: argparse.Namespace) -> Detector:
     path = options.checkpoint or RELEASED / MODEL
     if options.checkpoint is None and not path.exists():
         raise CheckpointError(
-            f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
+            f"there is no released model {path}: give --checkpoint FILE, as mpn train writes it"
         )
     checkpoint = load_checkpoint(path)
     height, width = checkpoint.config.size

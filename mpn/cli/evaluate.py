@@ -32,11 +32,11 @@ from mpn.report.curves import plot_all
 from mpn.report.from_evaluation import REPORT, report_evaluation
 from mpn.scoring.detector import Detector
 
-EXAMPLES = """  python evaluate.py    the demo set, the released model
-  python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors
-  python evaluate.py data/ped2 --scores their_scores    anyone's scores: VIDEO.csv, .npy or .txt
-  python evaluate.py data/ped2 --scores A --maps B --regions C    ... with maps and found regions
-  python evaluate.py data/ped2 --shots 0,1,5,10    as a new camera: adapted on K windows"""
+EXAMPLES = """  mpn evaluate    the demo set, the released model
+  mpn evaluate data/ped2 --checkpoint runs/a/model.safetensors
+  mpn evaluate data/ped2 --scores their_scores    anyone's scores: VIDEO.csv, .npy or .txt
+  mpn evaluate data/ped2 --scores A --maps B --regions C    ... with maps and found regions
+  mpn evaluate data/ped2 --shots 0,1,5,10    as a new camera: adapted on K windows"""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""evaluate.py --shots: every camera of a data set as a new one."""
+"""mpn evaluate --shots: every camera of a data set as a new one."""
 
 from __future__ import annotations
 

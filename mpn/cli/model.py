@@ -67,7 +67,7 @@ def open_detector(options: argparse.Namespace, default: str = "demo.safetensors"
     path = options.checkpoint or RELEASED / default
     if options.checkpoint is None and not path.exists():
         raise CheckpointError(
-            f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
+            f"there is no released model {path}: give --checkpoint FILE, as mpn train writes it"
         )
     checkpoint = load_checkpoint(path)
     if options.preset and options.preset != checkpoint.config.name:

@@ -62,7 +62,7 @@ def test_a_camera_file_is_written_and_scored_with(
         "time",
     ]
     assert "written: lobby.camera.safetensors (0.0" in result.out
-    assert lines[-1] == "next: python -m mpn score VIDEO --checkpoint lobby.camera.safetensors"
+    assert lines[-1] == "next: mpn score VIDEO --checkpoint lobby.camera.safetensors"
 
     # What it names next works, and finds what was not there before.
     write_footage(tmp_path / "today", footage(60, intruder=(30, 50), seed=9))

@@ -47,8 +47,8 @@ def test_every_verb_has_help_with_an_example(cli: Cli, verb: str) -> None:
     shown = cli(verb, "--help")
     assert shown.code == 0
     examples = shown.out.partition("examples:\n")[2].splitlines()
-    assert examples and all("python " in line for line in examples)
-    assert f"usage: python -m mpn {verb}" in shown.out
+    assert examples and all("mpn " in line for line in examples)
+    assert f"usage: mpn {verb}" in shown.out
 
 
 def test_main_hands_the_rest_to_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
