@@ -440,7 +440,9 @@ def main() -> None:
     own.add_argument(
         "folder", type=Path, help="where the inputs are made; must be empty or missing"
     )
-    own.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints" / "demo.safetensors")
+    own.add_argument(
+        "--checkpoint", type=Path, default=ROOT / "mpn" / "models" / "demo.safetensors"
+    )
     own.add_argument(
         "--only", default="", metavar="TEXT", help="score only inputs whose name has this in it"
     )

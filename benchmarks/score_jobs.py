@@ -2,7 +2,7 @@
 change nothing.
 
     python -m benchmarks.score_jobs memory --work FOLDER     (some minutes; with --model
-    checkpoints/demo.safetensors
+    mpn/models/demo.safetensors
                                                               half an hour on one core)
     python -m benchmarks.score_jobs kills --work FOLDER      (about 5 minutes)
 
@@ -32,7 +32,7 @@ from benchmarks.common import ROOT, goal, parser, print_goals, write_result
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.network import build_model
 
-MODEL = ROOT / "checkpoints" / "demo.safetensors"
+MODEL = ROOT / "mpn" / "models" / "demo.safetensors"
 CLIP = 500  # frames that are shown again and again
 RATE = 25.0
 SIZE = (160, 240)

@@ -1,7 +1,7 @@
 """mpn: video anomaly detection with the Meta Prototype Network.
 
     import mpn
-    detector = mpn.load("checkpoints/demo.safetensors")
+    detector = mpn.load("demo")
     for result in detector.score("video.mp4"):
         print(result.frame, result.score)
 

@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         help="print metrics.json (few_shot.json) instead of the table",
     )
     few = own.add_argument_group(
-        "few shots: every camera of DATA as a new one (default model: meta.safetensors)"
+        "few shots: every camera of DATA as a new one (default model: meta)"
     )
     few.add_argument(
         "--shots", type=whole_numbers, metavar="K,K", help="adapt on K windows, such as 0,1,5,10"
