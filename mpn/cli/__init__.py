@@ -13,8 +13,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-import mpn
 from mpn.errors import MpnError
+from mpn.version import __version__
 
 # verb: what it does, in a line of the help
 VERBS = {
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(OVERVIEW)
         return DONE
     if arguments[0] == "--version":
-        print(f"mpn {mpn.__version__}")
+        print(f"mpn {__version__}")
         return DONE
     if arguments[0] not in VERBS:
         print(f"mpn: {_unknown(arguments[0])}", file=sys.stderr)
