@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpn.errors import DataError
+from mpn.io.text import plural
 from mpn.video.paths import (
     VIDEO_SUFFIXES,
     contents,
@@ -90,10 +91,9 @@ class DatasetTree:
 
     def describe(self) -> str:
         """What was recognised, in one line."""
-        count = len(self.scenes)
         return (
             f"{self.root}: {self.layout} layout, {len(self.training)} training and "
-            f"{len(self.testing)} test videos, {count} scene{'s' * (count != 1)}"
+            f"{len(self.testing)} test videos, {plural(len(self.scenes), 'scene', 'd')}"
         )
 
 

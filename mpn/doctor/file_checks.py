@@ -14,6 +14,7 @@ from pathlib import Path
 from mpn.datasets.layouts import DatasetTree
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
+from mpn.io.text import plural
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
 from mpn.video.sources import BadFrame, read_image
 
@@ -73,11 +74,6 @@ def some(names: Sequence[object], shown: int = 3) -> str:
     if len(names) <= shown + 1:
         return ", ".join(map(str, names))
     return f"{', '.join(map(str, names[:shown]))} and {len(names) - shown} more"
-
-
-def plural(count: int, word: str) -> str:
-    """'1 frame', '2 frames'."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def at(clip: Clip, frame: int) -> str:
