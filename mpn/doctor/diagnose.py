@@ -130,7 +130,7 @@ def diagnose(
 
 def _videos(tree: DatasetTree) -> Iterator[tuple[Any, str]]:
     """Every video once, with its split."""
-    if tree.layout in ("scenes", "plain"):
+    if not tree.has_splits:
         yield from ((video, "both" if tree.testing else "") for video in tree.training)
         return
     yield from ((video, "training") for video in tree.training)

@@ -92,7 +92,7 @@ def by_scene(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """A split without videos, and one that is the other."""
     where = str(tree.root)
-    if tree.layout in ("scenes", "plain"):
+    if not tree.has_splits:
         if tree.testing:
             what = (
                 f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are "
