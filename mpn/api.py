@@ -49,9 +49,9 @@ class Detector(ScoringDetector):
             DataError: footage that cannot be read, or too little of it. AdaptationError: it made
                 the model worse.
         """
-        own = {name: options.pop(name) for name in ("fps", "skip_bad") if name in options}
+        reading = {name: options.pop(name) for name in ("fps", "skip_bad") if name in options}
         chosen = CameraOptions(shots=shots, adaptation=Adaptation(method, steps), **options)
-        return self.sibling(adapt_camera(self, source, chosen, **own)[0])
+        return self.sibling(adapt_camera(self, source, chosen, **reading)[0])
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Writes an adapted detector as a camera file, or as a whole model; see

@@ -56,7 +56,11 @@ class UsageError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`mpn VERB ...`; the exit code."""
+    """Run `mpn VERB ...` and return its exit code.
+
+    Args:
+        arguments: without the program's name; default: those of the process.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(OVERVIEW)
@@ -78,8 +82,14 @@ def _unknown(word: str) -> str:
 
 
 def run(verb: str, arguments: Sequence[str] | None = None) -> int:
-    """One verb with its arguments; the exit code. Errors are one line on stderr, a traceback with
-    --debug."""
+    """Run one verb and return its exit code.
+
+    Errors are one line on stderr, with --debug a traceback.
+
+    Args:
+        verb: one of `VERBS`.
+        arguments: of the verb; default: those of the process.
+    """
     module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
     parser: argparse.ArgumentParser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
@@ -92,8 +102,13 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def guarded(action: Callable[..., None], options: argparse.Namespace, name: str) -> int:
-    """Runs a verb; what it raises becomes a line on stderr, which begins with `name`, and an exit
-    code."""
+    """Run a verb; what it raises becomes a line on stderr and an exit code.
+
+    Args:
+        action: the verb's main function.
+        options: what it is given.
+        name: how the line on stderr begins.
+    """
     try:
         if options.threads:
             import torch
@@ -122,7 +137,7 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
 
 
 def _line(error: Exception) -> str:
-    """What happened, in one line. The system's own errors come without a word on what to do."""
+    """Say what happened in one line: the system's errors come without a word on what to do."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror} (--debug shows where it happened)"
@@ -147,32 +162,33 @@ def fit(text: str) -> str:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0, for argparse."""
-    return _checked(text, int, "a whole number above 0", lambda value: value > 0)
+    """Read a whole number above 0, for argparse."""
+    return int(_checked(text, int, "a whole number above 0", lambda value: value > 0))
 
 
 def from_zero(text: str) -> int:
-    """A whole number from 0 up, such as a seed, for argparse."""
-    return _checked(text, int, "a whole number from 0 up", lambda value: 0 <= value <= HIGHEST_SEED)
+    """Read a whole number from 0 up, such as a seed, for argparse."""
+    expected = "a whole number from 0 up"
+    return int(_checked(text, int, expected, lambda value: 0 <= value <= HIGHEST_SEED))
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers from 0 up separated by commas, each once, in order, for argparse."""
+    """Read whole numbers from 0 up, separated by commas, for argparse: each once, in order."""
     return tuple(sorted({from_zero(word.strip()) for word in text.split(",")}))
 
 
 def above_zero(text: str) -> float:
-    """A number above 0, for argparse."""
+    """Read a number above 0, for argparse."""
     return _checked(text, float, "a number above 0", lambda value: value > 0)
 
 
 def from_zero_float(text: str) -> float:
-    """A number from 0 up, for argparse."""
+    """Read a number from 0 up, for argparse."""
     return _checked(text, float, "a number from 0 up", lambda value: value >= 0)
 
 
 def number(text: str) -> float:
-    """A finite number, for argparse."""
+    """Read a finite number, for argparse."""
     return _checked(text, float, "a number", lambda value: True)
 
 
@@ -187,7 +203,7 @@ def _checked(text: str, kind: type, expected: str, fits: Callable[[float], bool]
 
 
 def new_parser(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """A verb's parser: description, examples below the options."""
+    """Make a verb's parser, with its examples below the options."""
     return argparse.ArgumentParser(
         prog=f"mpn {verb}",
         description=description,

@@ -1,4 +1,4 @@
-"""mpn adapt: normal footage of a new camera in, a camera file out."""
+"""mpn adapt: make a camera file from normal footage of a new camera."""
 
 from __future__ import annotations
 
@@ -32,102 +32,102 @@ MODEL, PACKAGED_MODEL = "meta", "demo"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
-    own = new_parser(
+    """Make the verb's parser."""
+    verb = new_parser(
         "adapt",
         "Adapts a model to a new camera from a handful of windows of its normal footage, sets the "
         "camera's threshold on the rest, and writes both as a camera file, which is given wherever "
         "a checkpoint is.",
         EXAMPLES,
     )
-    own.add_argument(
+    verb.add_argument(
         "source",
         nargs="?",
         type=Path,
         metavar="SOURCE",
         help="normal footage: a video, a frame folder",
     )
-    own.add_argument(
+    verb.add_argument(
         "--shots",
         type=positive,
         metavar="K",
         help="windows to adapt on, spread over it (default: 10)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--steps",
         type=positive,
         metavar="N",
         help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was "
         "meta-trained with)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--checkpoint",
         type=Path,
         metavar="MODEL",
         help=f"the model to adapt: a file, or a released model's name (default: {MODEL}; "
         f"{PACKAGED_MODEL} where that is not here)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder"
     )
-    own.add_argument(
+    verb.add_argument(
         "--method",
         choices=("meta", "adam"),
         help="adam: finds more (default); meta: the learned step sizes of a meta-trained model, in "
         "half a second",
     )
-    own.add_argument(
+    verb.add_argument(
         "--learning-rate",
         type=above_zero,
         metavar="RATE",
         help=f"of adam (default: {FINE_TUNING_RATE:g})",
     )
-    own.add_argument(
+    verb.add_argument(
         "--targets",
         choices=TARGETS,
         help="parameters to adapt, of adam (default: as the model says)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--seed", type=from_zero, help="of the made anomalies that it learns from (default: 0)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--fps", type=above_zero, help="frames per second, instead of what the source says"
     )
-    own.add_argument(
+    verb.add_argument(
         "--false-alarms-per-hour",
         type=above_zero,
         metavar="RATE",
         help="the threshold that is shown (default: 1)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--no-guard",
         action="store_true",
         help="take windows that look anomalous beside the rest, too",
     )
-    own.add_argument(
+    verb.add_argument(
         "--force", action="store_true", help="write it even if held-out footage is predicted worse"
     )
-    own.add_argument(
+    verb.add_argument(
         "--standalone",
         action="store_true",
         help="write a whole model, which needs no base beside it",
     )
-    own.add_argument(
+    verb.add_argument(
         "--skip-bad", action="store_true", help="go on without frames that can't be read"
     )
-    own.add_argument(
+    verb.add_argument(
         "--rollback", action="store_true", help="put the earlier version of --out back in its place"
     )
-    own.add_argument("--device", default="cpu", help="cpu or cuda")
-    own.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    own.add_argument(
+    verb.add_argument("--device", default="cpu", help="cpu or cuda")
+    verb.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    verb.add_argument(
         "--json", action="store_true", help="print one JSON document instead of the table"
     )
-    return own
+    return verb
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     out = _out(options)
     if options.rollback:
         _roll_back(out, options)
@@ -157,28 +157,33 @@ def main(options: argparse.Namespace) -> None:
     adapted, report = adapt_camera(
         detector, options.source, chosen, fps=options.fps, skip_bad=options.skip_bad
     )
-    kept = write_camera(out, adapted, standalone=options.standalone)
+    earlier = write_camera(out, adapted, standalone=options.standalone)
     seconds = time.monotonic() - began
     if options.json:
         facts = {
             "file": str(out),
             "bytes": out.stat().st_size,
-            "earlier_version": str(kept) if kept else None,
+            "earlier_version": str(earlier) if earlier else None,
         }
         print(json_text(report.to_dict() | facts | {"seconds": round(seconds, 2)}))
         return
     print(fit(_text(report, seconds)))
     print(
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
-        "MB)" + (f"; the earlier one is now {kept}" if kept else "")
+        "MB)" + (f"; the earlier one is now {earlier}" if earlier else "")
     )
     print(f"next: mpn score VIDEO --checkpoint {out}")
 
 
 def _out(options: argparse.Namespace) -> Path:
-    """Where the result goes. Raises UsageError where that is not known, or cannot be a camera file
-    or a model."""
-    if options.source is None and not (options.rollback and options.out):
+    """Decide where the result goes.
+
+    Raises:
+        UsageError: that is not known, or cannot be a camera file or a model.
+    """
+    out: Path | None = options.out
+    source: Path | None = options.source
+    if source is None and (out is None or not options.rollback):
         missing = (
             "--out FILE, what to put back"
             if options.rollback
@@ -186,13 +191,13 @@ def _out(options: argparse.Namespace) -> Path:
         )
         raise UsageError(f"{missing}, is missing")
     suffix = ".safetensors" if options.standalone else CAMERA_SUFFIX
-    if options.out is None:
-        source = options.source.resolve()
+    if out is None:
+        source = Path(source or "").resolve()
         return Path((source.name if source.is_dir() else source.stem) + suffix)
-    if not options.rollback and not options.out.name.endswith(suffix):
+    if not options.rollback and not out.name.endswith(suffix):
         kind = "model" if options.standalone else "camera file"
-        raise UsageError(f"--out {options.out}: the name of a {kind} ends in {suffix}")
-    return options.out
+        raise UsageError(f"--out {out}: the name of a {kind} ends in {suffix}")
+    return out
 
 
 def _roll_back(out: Path, options: argparse.Namespace) -> None:
@@ -247,13 +252,15 @@ def _open(options: argparse.Namespace) -> Detector:
     return Detector(load_model(model), device=options.device, precision=options.precision)
 
 
-def _targets(detector: Detector, name: str | None) -> tuple[str, ...] | None:
+def _targets(detector: Detector, chosen: str | None) -> tuple[str, ...] | None:
     """The named set, without what this network does not have."""
-    if name is None:
+    if chosen is None:
         return None
-    names = [own for own, _ in detector.network.named_parameters()]
+    parameters = [name for name, _ in detector.network.named_parameters()]
     return tuple(
-        t for t in TARGETS[name] if t.startswith("*") or any(own.startswith(t) for own in names)
+        target
+        for target in TARGETS[chosen]
+        if target.startswith("*") or any(name.startswith(target) for name in parameters)
     )
 
 
@@ -282,12 +289,13 @@ def _text(report: Report, seconds: float) -> str:
             f"{LIMIT:g}:"
         )
     for entry in report.left_out:
-        place = "nothing" if entry.by is None else f"frame {at(entry.clip, entry.by)}"
+        substitute = "nothing" if entry.by is None else f"frame {at(entry.clip, entry.by)}"
         when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
-        lines.append(f"  {when} by {entry.deviation:.1f}; {place} instead")
+        lines.append(f"  {when} by {entry.deviation:.1f}; {substitute} instead")
     if report.excluded:
         stretches = ", ".join(
-            f"{at(own.clip, own.start)} to {own.stop - 1}" for own in report.excluded
+            f"{at(stretch.clip, stretch.start)} to {stretch.stop - 1}"
+            for stretch in report.excluded
         )
         lines.append(
             f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
@@ -321,7 +329,7 @@ def _table(report: Report) -> list[str]:
 
 
 def _alarms(side: HeldOutMetrics, hours: float) -> tuple[str, str, str]:
-    if side.threshold is None:
+    if side.threshold is None or side.false_alarms is None or side.above is None:
         return "-", "-", "-"
     alarms = f"{side.false_alarms / hours:.1f} ({side.false_alarms})"
     return (

@@ -21,7 +21,12 @@ DEMO_FOLDER = Path("data/demo")
 
 
 def add_data(parser: argparse.ArgumentParser, several: bool = False) -> None:
-    """DATA and how to read it; with `several` any number of them, read by `open_data_list`."""
+    """Add DATA and how to read it.
+
+    Args:
+        parser: a verb's.
+        several: take any number of data sets, which `open_data_list` reads.
+    """
     if several:
         text = "data sets' folders, demo among them or not (default: demo)"
         parser.add_argument("data", nargs="*", default=(DEMO,), metavar="DATA", help=text)
@@ -44,13 +49,21 @@ def _given(options: argparse.Namespace) -> list[str]:
 
 
 def data_name(options: argparse.Namespace) -> str:
-    """A short name of the data set, for run folders; of several the names joined by "+"."""
+    """Name the data set shortly, for run folders; of several the names are joined by "+"."""
     return "+".join(DEMO if data == DEMO else Path(data).resolve().name for data in _given(options))
 
 
 def open_data(options: argparse.Namespace) -> DatasetTree:
-    """The data set's tree, generated first if it is the demo set; says on stderr what was
-    recognised."""
+    """Open the data set, which is generated first if it is the demo set.
+
+    What was recognised is said on stderr.
+
+    Args:
+        options: `data`, `layout` and `fps`, which becomes the demo set's where it is None.
+
+    Raises:
+        UsageError: a layout for the demo set. DataError: see `recognise`.
+    """
     if options.data == DEMO and not Path(DEMO).is_dir():
         if options.layout:
             raise UsageError(
@@ -66,7 +79,7 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
 
 
 def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
-    """The trees of all DATA, as `open_data` opens each.
+    """Open all DATA, each as `open_data` does.
 
     The demo set's frame rate becomes that of the options only where it is alone: it is not that of
     other footage.
@@ -77,10 +90,10 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
     given = _given(options)
     trees, roots = [], set()
     for data in given:
-        own = argparse.Namespace(data=data, layout=options.layout, fps=options.fps)
-        trees.append(open_data(own))
+        single = argparse.Namespace(data=data, layout=options.layout, fps=options.fps)
+        trees.append(open_data(single))
         if len(given) == 1:
-            options.fps = own.fps
+            options.fps = single.fps
         root = trees[-1].root.resolve()
         if root in roots:
             raise UsageError(f"{data}: this data set is given twice")
@@ -89,7 +102,7 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
 
 
 def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
-    """The training videos of all trees, in order, cameras and videos of different trees told apart.
+    """List the training videos of all trees, in order, with distinct names of cameras and videos.
 
     A scene or video name that two trees have is given the name of the tree's folder in front,
     TREE-NAME; where two folders have one name too, the second is TREE-2.
@@ -103,43 +116,40 @@ def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
         name = tree.root.resolve().name
         seen[name] += 1
         labels.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    scenes = _told_apart(
+    scenes = _distinct_names(
         labels, [[video.scene for video in tree.training] for tree in trees], "scene"
     )
-    names = _told_apart(
+    names = _distinct_names(
         labels, [[video.name for video in tree.training] for tree in trees], "video"
     )
     return [
         replace(video, scene=scene, name=name)
-        for tree, own_scenes, own_names in zip(trees, scenes, names)
-        for video, scene, name in zip(tree.training, own_scenes, own_names)
+        for tree, tree_scenes, tree_names in zip(trees, scenes, names)
+        for video, scene, name in zip(tree.training, tree_scenes, tree_names)
     ]
 
 
-def _told_apart(
+def _distinct_names(
     labels: Sequence[str], names: Sequence[Sequence[str]], kind: str
 ) -> list[list[str]]:
-    """Each tree's names, those that another tree has too with the tree's label in front."""
-    trees_with = Counter(name for own in names for name in set(own))
-    found = [
-        [f"{label}-{name}" if trees_with[name] > 1 else name for name in own]
-        for label, own in zip(labels, names)
+    """Put the tree's label in front of each name that another tree has too."""
+    trees_with = Counter(name for tree_names in names for name in set(tree_names))
+    distinct = [
+        [f"{label}-{name}" if trees_with[name] > 1 else name for name in tree_names]
+        for label, tree_names in zip(labels, names)
     ]
-    twice = [
-        name
-        for name, count in Counter(name for own in found for name in set(own)).items()
-        if count > 1
-    ]
+    counts = Counter(name for tree_names in distinct for name in set(tree_names))
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise DataError(
             f"a {kind} of two of the data sets would be called {twice[0]}; rename one "
             "of the folders"
         )
-    return found
+    return distinct
 
 
 def demo_rate(folder: Path) -> float:
-    """Frames per second that the demo set was made with."""
+    """Read how many frames a second the demo set was made with."""
     import json
 
     return float(json.loads((folder / "demo.json").read_text())["fps"])

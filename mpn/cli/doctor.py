@@ -1,4 +1,4 @@
-"""mpn doctor: what a source is, what is wrong with it, how to mend it."""
+"""mpn doctor: say what a source is, what is wrong with it, and how to mend it."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from mpn.io.text import align, clock, json_text, plural
 EXAMPLES = """  mpn doctor recordings/
   mpn doctor data/ped2 --fps 10
   mpn doctor lobby.mp4 --json"""
-MOST_ROWS = 30  # of the table
-MOST_ALIKE = 3  # findings of a kind that are printed whole
+MAX_ROWS = 30  # of the table
+MAX_ALIKE = 3  # findings of a kind that are printed whole
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
-    own = new_parser(
+    """Make the verb's parser."""
+    verb = new_parser(
         "doctor",
         "Reads every frame of a data set, a folder of recordings or a video and says what will go "
         "wrong with it in training, scoring and evaluation, and how to mend it.",
         EXAMPLES,
     )
-    own.add_argument(
+    verb.add_argument(
         "data",
         type=Path,
         metavar="DIR|VIDEO",
         help="data set, folder of recordings or frames, or video",
     )
-    own.add_argument(
+    verb.add_argument(
         "--layout", choices=LAYOUTS, help="layout of the folder (default: recognised from the tree)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--labels", type=Path, help="label file or folder (default: found in the folder)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--fps", type=above_zero, help="frames per second, instead of what the files say"
     )
-    own.add_argument(
+    verb.add_argument(
         "--json", action="store_true", help="print everything as JSON instead of the summary"
     )
-    return own
+    return verb
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     diagnosis = diagnose(
         options.data, layout=options.layout, labels=options.labels, fps=options.fps
     )
@@ -94,35 +94,35 @@ def _table(clips: Sequence[Clip]) -> list[str]:
     """A row a video; of many videos a row for each scene of each split, or for each split."""
     groups: dict[tuple[str, ...], list[Clip]] = {(clip.name,): [clip] for clip in clips}
     for keys in (("split", "scene"), ("split",)):
-        if len(groups) > MOST_ROWS:
+        if len(groups) > MAX_ROWS:
             groups = defaultdict(list)
             for clip in clips:
                 names = {"split": clip.split or "videos", "scene": f"scene {clip.video.scene}"}
                 groups[tuple(names[key] for key in keys)].append(clip)
-    rows = [("video", "frames", "size", "frames/s", "length", "on disk")]
-    for names, own in groups.items():
+    rows: list[tuple[str, ...]] = [("video", "frames", "size", "frames/s", "length", "on disk")]
+    for key, group in groups.items():
         name = (
-            names[0]
-            if len(own) == 1 and len(names) == 1
-            else f"{' '.join(names)} ({len(own)} videos)"
+            key[0]
+            if len(group) == 1 and len(key) == 1
+            else f"{' '.join(key)} ({len(group)} videos)"
         )
-        rows.append((name, *_figures(own)))
+        rows.append((name, *_cells(group)))
     return align(rows)
 
 
-def _figures(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """frames, size, frames/s, length and bytes of some videos."""
+def _cells(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """Write frames, size, frames/s, length and bytes of some videos."""
     read = [clip for clip in clips if clip.frames]
     if not read:
         return ("-", "-", "-", "-", _bytes(sum(clip.bytes for clip in clips)))
-    sizes = {f"{clip.size[1]}x{clip.size[0]}" for clip in read}
+    sizes = {f"{clip.size[1]}x{clip.size[0]}" for clip in read if clip.size}
     rates = {f"{clip.fps:.4g}" if clip.fps else "?" for clip in read}
-    known = all(clip.fps for clip in read)
+    seconds = [clip.seconds for clip in read if clip.seconds is not None]
     return (
         f"{sum(clip.frames for clip in read):,}",
         sizes.pop() if len(sizes) == 1 else f"{len(sizes)} sizes",
         rates.pop() if len(rates) == 1 else f"{len(rates)} rates",
-        clock(sum(clip.seconds for clip in read)) if known else "?",
+        clock(sum(seconds)) if len(seconds) == len(read) else "?",
         _bytes(sum(clip.bytes for clip in clips)),
     )
 
@@ -141,7 +141,7 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
     for finding in findings:
         kinds[finding.severity, finding.kind].append(finding)
     for (severity, kind), alike in kinds.items():
-        shown = alike if len(alike) <= MOST_ALIKE + 1 else alike[:MOST_ALIKE]
+        shown = alike if len(alike) <= MAX_ALIKE + 1 else alike[:MAX_ALIKE]
         for finding in shown:
             lines += [f"{severity}: {finding.where}: {finding.what}", f"  remedy: {finding.remedy}"]
         rest = alike[len(shown) :]

@@ -1,4 +1,4 @@
-"""mpn import: weights that the authors' code saved in, a model of mpn out."""
+"""mpn import: turn weights that the authors' code saved into a model of mpn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SUFFIX = ".safetensors"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
-    own = new_parser(
+    """Make the verb's parser."""
+    verb = new_parser(
         "import",
         "Turns a file that the paper's authors' code saved (github.com/ktr-hubrt/MPN: a pickled "
         "module, or the tensors and step sizes of a meta-training) into a model of mpn. A pickle "
@@ -26,28 +26,28 @@ def parser() -> argparse.ArgumentParser:
         "where it asks for anything else.",
         EXAMPLES,
     )
-    own.add_argument(
+    verb.add_argument(
         "file", type=Path, metavar="FILE", help="the .pth file that Train.py or Train_meta.py saved"
     )
-    own.add_argument(
+    verb.add_argument(
         "--base",
         type=Path,
         metavar="BASE",
         help="for a meta-training, which holds seven tensors only: the model that it began with, "
         "theirs or of mpn",
     )
-    own.add_argument(
+    verb.add_argument(
         "--out", type=Path, metavar="FILE", help=f"default: NAME{SUFFIX} in this folder"
     )
-    own.add_argument("--force", action="store_true", help="replace --out if it is there already")
-    own.add_argument(
+    verb.add_argument("--force", action="store_true", help="replace --out if it is there already")
+    verb.add_argument(
         "--json", action="store_true", help="print one JSON document instead of the text"
     )
-    return own
+    return verb
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     out = options.out or Path(options.file.stem + SUFFIX)
     if out.suffix != SUFFIX:
         raise UsageError(f"--out {out}: the name of a model ends in {SUFFIX}")
@@ -55,51 +55,51 @@ def main(options: argparse.Namespace) -> None:
         raise CheckpointError(
             f"{out} is there already: give another --out, or --force to replace it"
         )
-    checkpoint, found = import_weights(options.file, options.base)
+    checkpoint, imported = import_weights(options.file, options.base)
     save_checkpoint(out, checkpoint)
     if options.json:
-        print(
-            json.dumps(_facts(found, checkpoint) | {"file": str(out), "bytes": out.stat().st_size})
-        )
+        written = {"file": str(out), "bytes": out.stat().st_size}
+        print(json.dumps(_facts(imported, checkpoint) | written))
         return
-    print(fit(_text(found, checkpoint)))
+    print(fit(_text(imported, checkpoint)))
     written = f"written: {out} ({out.stat().st_size / 1e6:.1f} MB)"
     print(fit(f"{written}; it has no normal scores, so no threshold is known yet"))
     print(f"next: mpn adapt NORMAL_FOOTAGE --checkpoint {out} --out CAMERA.camera{SUFFIX}")
 
 
-def _facts(found: Imported, checkpoint: Checkpoint) -> dict[str, object]:
-    """What was found, as JSON has it."""
+def _facts(imported: Imported, checkpoint: Checkpoint) -> dict[str, object]:
+    """What was imported, as JSON has it."""
     return {
-        "source": str(found.path),
-        "sha256": found.sha256,
-        "format": found.layout,
-        "kind": found.kind,
-        "described": found.described,
-        "epoch": found.epoch,
-        "tensors": found.tensors,
-        "numbers": found.numbers,
-        "base": None if found.base is None else str(found.base),
+        "source": str(imported.path),
+        "sha256": imported.sha256,
+        "format": imported.layout,
+        "kind": imported.kind,
+        "described": imported.described,
+        "epoch": imported.epoch,
+        "tensors": imported.tensors,
+        "numbers": imported.numbers,
+        "base": None if imported.base is None else str(imported.base),
         "preset": checkpoint.config.to_dict(),
     }
 
 
-def _text(found: Imported, checkpoint: Checkpoint) -> str:
-    """What was found, for a person."""
-    when = "" if found.epoch is None else f", saved in epoch {found.epoch}"
+def _text(imported: Imported, checkpoint: Checkpoint) -> str:
+    """What was imported, for a person."""
+    when = "" if imported.epoch is None else f", saved in epoch {imported.epoch}"
     lines = [
-        f"{found.path}: {found.described}{when}, in the format of torch.save {found.layout}",
-        f"  {found.tensors} tensors with {found.numbers:,} numbers",
-        f"  SHA-256 {found.sha256}",
+        f"{imported.path}: {imported.described}{when}, in the format of torch.save "
+        f"{imported.layout}",
+        f"  {imported.tensors} tensors with {imported.numbers:,} numbers",
+        f"  SHA-256 {imported.sha256}",
     ]
-    if found.kind == META:
+    if imported.kind == META:
         lines.append(
-            f"  with a step size for each of them; the other tensors are those of {found.base}"
+            f"  with a step size for each of them; the other tensors are those of {imported.base}"
         )
-    own = checkpoint.config
-    colours = "grey" if own.grey else "BGR"
+    config = checkpoint.config
+    colours = "grey" if config.grey else "BGR"
     lines.append(
-        f"preset {own.name!r}: windows of {own.window} {colours} frames of "
-        f"{own.height}x{own.width}, {own.prototypes} prototypes"
+        f"preset {config.name!r}: windows of {config.window} {colours} frames of "
+        f"{config.height}x{config.width}, {config.prototypes} prototypes"
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""mpn score: videos in; scores, events and, if wanted, overlay videos out."""
+"""mpn score: write scores, events and, if wanted, overlay videos of videos."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ SUMMARY = "summary.json"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
-    own = new_parser(
+    """Make the verb's parser."""
+    verb = new_parser(
         "score",
         "Scores video files, folders of frames, or folders of either, of any length; the best "
         "results come from a model trained on the same camera, or adapted to it (mpn "
@@ -49,18 +49,18 @@ def parser() -> argparse.ArgumentParser:
         "finished.",
         EXAMPLES,
     )
-    own.add_argument(
+    verb.add_argument(
         "source",
         nargs="+",
         type=Path,
         metavar="SOURCE",
         help="video, folder of frames, folder of those, or a pattern",
     )
-    add_model(own)
-    own.add_argument(
+    add_model(verb)
+    verb.add_argument(
         "--out", type=Path, default=Path("runs/score"), help="results (default: runs/score)"
     )
-    alarm = own.add_mutually_exclusive_group()
+    alarm = verb.add_mutually_exclusive_group()
     alarm.add_argument(
         "--false-alarms-per-hour",
         type=above_zero,
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     alarm.add_argument(
         "--threshold", type=number, metavar="SCORE", help="a threshold of your own instead"
     )
-    own.add_argument(
+    verb.add_argument(
         "--overlay",
         choices=OVERLAYS,
         nargs="?",
@@ -80,35 +80,37 @@ def parser() -> argparse.ArgumentParser:
         help="videos with curve, heat and boxes: a clip of every event, or overlay.webm of all "
         "(default: off)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--no-report", action="store_true", help="leave report.html out (quicker, and less disk)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--inside",
         type=whole_numbers,
         default=(),
         metavar="FRAME,...",
         help="frames whose insides the report shows, beside those that it chooses",
     )
-    own.add_argument(
+    verb.add_argument(
         "--fps", type=above_zero, help="frames per second, instead of what the source says"
     )
-    own.add_argument(
+    verb.add_argument(
         "--start", type=from_zero_float, metavar="SECONDS", help="where to begin in each source"
     )
-    own.add_argument(
+    verb.add_argument(
         "--end", type=above_zero, metavar="SECONDS", help="where to stop in each source"
     )
-    own.add_argument("--every", type=positive, default=1, metavar="N", help="only every n-th frame")
-    own.add_argument(
+    verb.add_argument(
+        "--every", type=positive, default=1, metavar="N", help="only every n-th frame"
+    )
+    verb.add_argument(
         "--strict",
         action="store_true",
         help="stop at a frame or a source that can't be read, instead of going on and saying so",
     )
-    own.add_argument(
+    verb.add_argument(
         "--json", action="store_true", help="print a JSON line a source instead of the summary"
     )
-    return own
+    return verb
 
 
 @dataclass
@@ -122,17 +124,17 @@ class _Entry:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     if options.start is not None and options.end is not None and options.end <= options.start:
         raise UsageError(f"--end {options.end:g} is not after --start {options.start:g}")
     detector = open_detector(options)
-    found, missing = _sources(options)
+    sources, missing = _sources(options)
     entries = [
         _Entry(path, folder)
-        for path, folder in zip(found, _folders(options.out, options.source, found))
+        for path, folder in zip(sources, _folders(options.out, options.source, sources))
     ]
     if not entries:
-        raise DataError("; ".join(one.reason for one in missing))
+        raise DataError("; ".join(entry.reason for entry in missing))
     with _stopped_by_sigterm():
         for entry in tqdm(
             entries, desc="sources", unit="source", disable=None if len(entries) > 1 else True
@@ -158,18 +160,18 @@ def main(options: argparse.Namespace) -> None:
 
 def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
     """What the arguments stand for, and the arguments that stand for nothing."""
-    found: list[Path] = []
+    sources: list[Path] = []
     missing = []
     for source in options.source:
         try:
-            found += [path for path in find_sources(source, deep=True) if path not in found]
+            sources += [path for path in find_sources(source, deep=True) if path not in sources]
         except DataError as error:
             if options.strict:
                 raise
             missing.append(_Entry(source, options.out, reason=str(error)))
             if len(options.source) > 1:
                 print(f"left out: {error}", file=sys.stderr)
-    return found, missing
+    return sources, missing
 
 
 def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
@@ -177,9 +179,9 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
     would share one, or find another source's results there, gets a number."""
     taken: list[Path] = []
     for path in paths:
-        root = next((one for one in given if one in path.parents), path.parent)
-        place = path.relative_to(root)
-        name = place if path.is_dir() else place.with_suffix("")
+        root = next((folder for folder in given if folder in path.parents), path.parent)
+        relative = path.relative_to(root)
+        name = relative if path.is_dir() else relative.with_suffix("")
         if str(name) in ("", "."):  # "score ." in a folder of frames
             name = Path(path.resolve().name)
         free = (
@@ -226,7 +228,9 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
         return
     for note in entry.outcome.notes:
         tqdm.write(fit(f"{entry.path}: {note}"), file=sys.stderr)
-    tqdm.write(json.dumps(entry.outcome.summary) if options.json else fit(_text(entry)))
+    tqdm.write(
+        json.dumps(entry.outcome.summary) if options.json else fit(_text(entry.outcome, entry))
+    )
 
 
 @contextmanager
@@ -248,7 +252,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def event_line(number: int, event: dict[str, Any]) -> str:
-    """An event for a person: when, how long, where, how high."""
+    """Describe an event for a person: when, how long, where, how high."""
     text = (
         f"  event {number}: {clock(event['start_seconds'])} - {clock(event['end_seconds'])} "
         f"({event['end_seconds'] - event['start_seconds']:.1f} s), peak {event['peak_score']:.2f} "
@@ -263,9 +267,9 @@ def event_line(number: int, event: dict[str, Any]) -> str:
     return text
 
 
-def _text(entry: _Entry) -> str:
+def _text(outcome: Outcome, entry: _Entry) -> str:
     """A source's summary for a person."""
-    summary, done = entry.outcome.summary, entry.outcome.done_before
+    summary, done = outcome.summary, outcome.done_before
     text = (
         f"{entry.path}: {summary['frames']} frames, {clock(summary['frames'] / summary['fps'])} "
         "long"
@@ -285,17 +289,16 @@ def _text(entry: _Entry) -> str:
                 "guide)"
             )
         lines.append(f"  threshold {threshold['value']:.2f}{note}; {len(summary['events'])} events")
-    if entry.outcome.highest:
-        lines.append(
-            f"  highest score {entry.outcome.highest[0]:.2f} at {clock(entry.outcome.highest[1])}"
-        )
+    if outcome.highest:
+        score, seconds = outcome.highest
+        lines.append(f"  highest score {score:.2f} at {clock(seconds)}")
     ended = [bad for bad in summary["bad_frames"] if bad["index"] >= summary["frames"]]
-    if bad := [one for one in summary["bad_frames"] if one not in ended]:
+    if replaced := [bad for bad in summary["bad_frames"] if bad not in ended]:
         lines.append(
-            f"  {len(bad)} frames could not be used and were replaced by the one before, the "
-            f"first: frame {bad[0]['index']} ({bad[0]['name']}) {bad[0]['reason']}"
+            f"  {len(replaced)} frames could not be used and were replaced by the one before, the "
+            f"first: frame {replaced[0]['index']} ({replaced[0]['name']}) {replaced[0]['reason']}"
         )
-    lines += [f"  frame {one['index']} ({one['name']}) {one['reason']}" for one in ended]
+    lines += [f"  frame {bad['index']} ({bad['name']}) {bad['reason']}" for bad in ended]
     if (entry.folder / REPORT).is_file():
         lines.append(f"  look at: {entry.folder / REPORT}")
     return "\n".join(lines)
@@ -326,9 +329,9 @@ def _total(entries: list[_Entry], out: Path) -> str:
     width = max(len(str(entry.path)) for entry in entries)
     rows = [["source", "frames", "length", "events", "highest"]]
     for entry in scored:
-        one = _line_of(entry)
-        highest = "-" if one["highest_score"] is None else f"{one['highest_score']:.2f}"
-        numbers = [str(one["frames"]), clock(one["seconds"]), str(one["events"]), highest]
+        line = _line_of(entry)
+        highest = "-" if line["highest_score"] is None else f"{line['highest_score']:.2f}"
+        numbers = [str(line["frames"]), clock(line["seconds"]), str(line["events"]), highest]
         rows.append([str(entry.path), *numbers])
     lines = ["", *align(rows, (width, 8, 10, 7, 8), gap=" ")]
     lines += [

@@ -1,5 +1,4 @@
-"""mpn train: folders of normal footage in, a run folder with a model out; with --meta one that can
-be adapted."""
+"""mpn train: train a model on folders of normal footage; with --meta one that is quick to adapt."""
 
 from __future__ import annotations
 
@@ -34,64 +33,64 @@ PRETRAINING = "pretraining"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
-    own = new_parser(
+    """Make the verb's parser."""
+    verb = new_parser(
         "train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES
     )
-    add_data(own, several=True)
-    own.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
-    own.add_argument(
+    add_data(verb, several=True)
+    verb.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
+    verb.add_argument(
         "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
     )
-    own.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
-    own.add_argument(
+    verb.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
+    verb.add_argument(
         "--channels", type=positive, help="width of the first block (default: the preset's)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
     )
-    length = own.add_mutually_exclusive_group()
+    length = verb.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
     length.add_argument(
         "--epochs", type=positive, help="how often every window is seen, instead of minutes"
     )
-    own.add_argument("--out", type=Path, help="run folder (default: runs/NAME-PRESET-SEED)")
-    own.add_argument(
+    verb.add_argument("--out", type=Path, help="run folder (default: runs/NAME-PRESET-SEED)")
+    verb.add_argument(
         "--resume", action="store_true", help="go on with the run in --out, given the same options"
     )
-    own.add_argument(
+    verb.add_argument(
         "--seed",
         type=from_zero,
         default=0,
         help="of weights, order and pseudo-anomalies (default: 0)",
     )
     batch, rate = TrainingOptions.batch_size, TrainingOptions.learning_rate
-    own.add_argument("--batch-size", type=positive, default=batch, help=f"default: {batch}")
-    own.add_argument("--learning-rate", type=above_zero, default=rate, help=f"default: {rate:g}")
-    own.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    own.add_argument(
+    verb.add_argument("--batch-size", type=positive, default=batch, help=f"default: {batch}")
+    verb.add_argument("--learning-rate", type=above_zero, default=rate, help=f"default: {rate:g}")
+    verb.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    verb.add_argument(
         "--workers", type=from_zero, default=0, help="processes that make samples (default: none)"
     )
-    own.add_argument("--device", default="cpu", help="cpu or cuda")
-    own.add_argument(
+    verb.add_argument("--device", default="cpu", help="cpu or cuda")
+    verb.add_argument(
         "--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--tensorboard", action="store_true", help="also write TensorBoard's files (if installed)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--mirror",
         action="store_true",
         help="also learn from mirror images (with many cameras only)",
     )
-    _add_meta(own)
-    return own
+    _add_meta(verb)
+    return verb
 
 
-def _add_meta(own: argparse.ArgumentParser) -> None:
+def _add_meta(verb: argparse.ArgumentParser) -> None:
     """Options of meta-training; None where it was not given, so that one without --meta is
     noticed."""
-    meta = own.add_argument_group("meta-training over scenes (a task is a scene)")
+    meta = verb.add_argument_group("meta-training over scenes (a task is a scene)")
     meta.add_argument(
         "--meta", action="store_true", help="after pre-training, learn to be adapted to new cameras"
     )
@@ -173,30 +172,34 @@ META_OPTIONS = (
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Words separated by commas, for argparse."""
-    found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found:
+    """Read words separated by commas, for argparse."""
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
         raise argparse.ArgumentTypeError(f"{text!r}: names separated by commas were expected")
-    return found
+    return words
 
 
 def counts(text: str) -> tuple[int, ...]:
-    """Whole numbers above 0 separated by commas, for argparse."""
+    """Read whole numbers above 0, separated by commas, for argparse."""
     return tuple(positive(word) for word in names(text))
 
 
 def frame_size(text: str) -> tuple[int, int]:
-    """(height, width) of text such as 128x192, for argparse."""
-    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not found:
+    """Read (height, width) from text such as 128x192, for argparse."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not match:
         raise argparse.ArgumentTypeError(
             f"{text!r}: HEIGHTxWIDTH in pixels was expected, such as 128x192"
         )
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def chosen_preset(options: argparse.Namespace) -> ModelConfig:
-    """The preset with what the options change. Raises SizeError."""
+    """Change the preset as the options say.
+
+    Raises:
+        SizeError: a size that the network cannot take.
+    """
     chosen = CONFIGS[options.preset]
     if options.size:
         chosen = replace(chosen, height=options.size[0], width=options.size[1])
@@ -211,7 +214,7 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     given = [
         f"--{name.replace('_', '-')}" for name in META_OPTIONS if getattr(options, name) is not None
     ]
@@ -228,8 +231,8 @@ def main(options: argparse.Namespace) -> None:
         raise TrainingError(
             f"{trees[0].root}: no training videos; expected normal footage to learn from"
         )
-    meta = "-meta" * options.meta
-    out = options.out or Path("runs") / f"{data_name(options)}-{config.name}{meta}-{options.seed}"
+    suffix = "-meta" * options.meta
+    out = options.out or Path("runs") / f"{data_name(options)}-{config.name}{suffix}-{options.seed}"
     first = out / PRETRAINING if options.meta else out
     # Before the footage is decoded, which takes its time.
     if not options.resume:
@@ -247,9 +250,8 @@ def main(options: argparse.Namespace) -> None:
     on_log = _tensorboard(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:
-        own = [clip for clip in clips if clip.scene not in validation]
         model = train(
-            own,
+            [clip for clip in clips if clip.scene not in validation],
             config,
             _training_options(options, precision),
             first,
@@ -257,14 +259,14 @@ def main(options: argparse.Namespace) -> None:
             device=options.device,
             on_log=on_log,
         )
-        base = load_checkpoint(model) if options.meta else None
-    if options.meta:
-        settings = _meta_options(options, base, validation, precision)
-        resume = options.resume and (out / STATE).exists()
-        model = MetaTraining(base, clips, settings, out, resume=resume, device=options.device).run(
-            on_log
-        )
-    print(model)
+        if not options.meta:
+            print(model)
+            return
+        base = load_checkpoint(model)
+    settings = _meta_options(options, base, validation, precision)
+    resume = options.resume and (out / STATE).exists()
+    training = MetaTraining(base, clips, settings, out, resume=resume, device=options.device)
+    print(training.run(on_log))
 
 
 def _training_options(options: argparse.Namespace, precision: str) -> TrainingOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 from pathlib import Path
 
 import pytest
@@ -95,25 +96,26 @@ def test_the_name_of_several_is_theirs_joined(
 
 
 def test_one_data_set_opens_alike_either_way(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     root = cameras(tmp_path / "cams", "gate", "hall")
     tree = open_data(parsed(root, several=False))
-    said = capsys.readouterr().err
+    (line,) = caplog.messages
     assert open_data_list(parsed(root)) == open_data_list(parsed(root, several=False)) == [tree]
-    assert capsys.readouterr().err == 2 * said and "scenes layout, 4 training" in said
+    assert caplog.messages == 3 * [line] and "scenes layout, 4 training" in line
     # Nothing to tell apart: names are those of the tree.
     assert training_videos([tree]) == list(tree.training)
 
 
 def test_several_data_sets_are_merged_in_order_each_announced(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     first, second = cameras(tmp_path / "cams", "gate", "hall"), trees.ucsd(tmp_path / "ped2")
     opened = open_data_list(parsed(first, second))
     assert opened == [recognise(first), recognise(second)]
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in lines] == [str(first), str(second)]
+    assert [line.split(":")[0] for line in caplog.messages] == [str(first), str(second)]
     videos = training_videos(opened)
     assert videos == [*opened[0].training, *opened[1].training]
     assert {video.scene for video in videos} == {"gate", "hall", "ped2"}
