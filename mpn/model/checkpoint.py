@@ -30,6 +30,7 @@ from mpn.io.atomic import write_atomically
 from mpn.model.config import ModelConfig
 from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
+from mpn.version import __version__
 
 FORMAT_VERSION = 1
 METADATA_KEY = "mpn"
@@ -100,10 +101,8 @@ def library_versions() -> dict[str, str]:
     """Versions of what decides the figures, for checkpoints and results."""
     import cv2
 
-    import mpn
-
     return {
-        "mpn": mpn.__version__,
+        "mpn": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
