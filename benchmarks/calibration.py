@@ -1,6 +1,6 @@
 """Do thresholds keep their promise on normal footage that nothing was fitted on?
 
-    python -m benchmarks.calibration checkpoints/demo.safetensors       some 20 minutes on one core
+    python -m benchmarks.calibration demo       some 20 minutes on one core
 
 Footage: generated clips of the demo set's four cameras that are not in the demo set, of 150 frames
 like its own, at 10 frames/s (`benchmarks.calibration_footage`); none has an anomaly. Two questions,

@@ -1,4 +1,4 @@
-"""Inputs as they come: odd ones of every kind are made, and `python -m mpn score` is run on each.
+"""Inputs as they come: odd ones of every kind are made, and `mpn score` is run on each.
 
 Made with OpenCV, by changing the bytes of whole files, and, where `ffmpeg` is at hand, with that
 (what is not made is said). Each is four seconds of two squares that move, unless it says otherwise.
@@ -422,7 +422,7 @@ def report(rows: Sequence[Sequence[str]]) -> str:
         "",
         f"`python -m benchmarks.odd_inputs FOLDER`, {datetime.date.today().isoformat()}, commit "
         f"{commit()}, OpenCV {cv2.__version__}, torch {about['torch']}. Each input is {COUNT} "
-        f"frames at {RATE} frames/s unless it says otherwise; `python -m mpn score INPUT` with the "
+        f"frames at {RATE} frames/s unless it says otherwise; `mpn score INPUT` with the "
         "options in the second column. Exit code 0: scored, 1: not.",
         "",
         "| input | what it is | exit code | frames | frame rate | what was said |",
@@ -440,7 +440,9 @@ def main() -> None:
     own.add_argument(
         "folder", type=Path, help="where the inputs are made; must be empty or missing"
     )
-    own.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints" / "demo.safetensors")
+    own.add_argument(
+        "--checkpoint", type=Path, default=ROOT / "mpn" / "models" / "demo.safetensors"
+    )
     own.add_argument(
         "--only", default="", metavar="TEXT", help="score only inputs whose name has this in it"
     )

@@ -2,12 +2,12 @@
 change nothing.
 
     python -m benchmarks.score_jobs memory --work FOLDER     (some minutes; with --model
-    checkpoints/demo.safetensors
+    mpn/models/demo.safetensors
                                                               half an hour on one core)
     python -m benchmarks.score_jobs kills --work FOLDER      (about 5 minutes)
 
 memory: one made clip again and again in a .mp4 of 100,000 frames; resident size of
-`python -m mpn score` while it runs, with a network of 32x48 pixels unless --model says otherwise
+`mpn score` while it runs, with a network of 32x48 pixels unless --model says otherwise
 (what a network needs does not depend on how many frames there are). Wanted: the mean over the last
 tenth of the frames within 5 % of that over the second tenth. kills: a video of 6,000 frames is
 scored once without a stop, then again with ten SIGKILLs at random moments (start-up included), each
@@ -32,7 +32,7 @@ from benchmarks.common import ROOT, goal, parser, print_goals, write_result
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.network import build_model
 
-MODEL = ROOT / "checkpoints" / "demo.safetensors"
+MODEL = ROOT / "mpn" / "models" / "demo.safetensors"
 CLIP = 500  # frames that are shown again and again
 RATE = 25.0
 SIZE = (160, 240)

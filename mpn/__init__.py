@@ -1,7 +1,7 @@
 """mpn: video anomaly detection with the Meta Prototype Network.
 
     import mpn
-    detector = mpn.load("checkpoints/demo.safetensors")
+    detector = mpn.load("demo")
     for result in detector.score("video.mp4"):
         print(result.frame, result.score)
 
@@ -13,14 +13,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mpn.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from mpn import metrics
     from mpn.api import Detector, load
     from mpn.model.config import CONFIGS, ModelConfig, get_config
     from mpn.model.network import Network, build_model
     from mpn.scoring.detector import Result
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CONFIGS",

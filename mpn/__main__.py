@@ -1,4 +1,4 @@
-"""python -m mpn VERB"""
+"""`python -m mpn VERB`: the same as `mpn VERB`."""
 
 from __future__ import annotations
 

@@ -69,8 +69,9 @@ def load(
     """A detector from a model file.
 
     Args:
-        path: a .safetensors checkpoint of mpn, or a camera file.
-        recipe, device, precision: see `Detector`.
+        path: a .safetensors checkpoint of mpn or a camera file; or the name of a released model:
+            "demo" comes with the package, "ped2" and "meta" with the repository.
+        score_config, device, precision: see `Detector`.
 
     Raises:
         CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base

@@ -30,7 +30,7 @@ LEAST_SPREAD, ORDINARY = 0.5, 0.8
 # frames (13 real, 8 generated): 4.6 % of their windows stand out, all of them in five clips where
 # little moves but one thing, 7 to 39 % there. On 21 stretches with a labelled anomaly, each a third
 # of its generated scene's clip: 39 % of its windows stand out by a model of 24 scenes (26 % by
-# checkpoints/demo.safetensors), 75 % (50 %) of those that the plain score of that model shows at
+# the released model demo), 75 % (50 %) of those that the plain score of that model shows at
 # all, and none of the normal windows around it. With 2.5: 5.7 %; 43 % (30 %), 75 % (54 %), 0.3 %.
 LIMIT = 3.0
 

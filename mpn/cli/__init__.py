@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import keyword
 import logging
@@ -13,18 +14,36 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from mpn.errors import MpnError
+from mpn.version import __version__
 
 # verb: what it does, in a line of the help
 VERBS = {
-    "demo": "train, evaluate and score on the embedded demo set, in one go",
-    "train": "train on a folder of normal footage",
-    "evaluate": "figures on a labelled test set",
-    "score": "score videos: when, where and how sure",
-    "adapt": "adapt a model to a new camera from a handful of its frames",
-    "compare": "is one system better than another? differences with 95 % intervals",
-    "doctor": "look at a folder or video and say what is wrong with it, and how to mend it",
-    "import": "turn weights that the paper's authors' code saved into a model of mpn, safely",
+    "demo": "see all of it on generated footage, in under five minutes",
+    "score": "score videos: when something is unusual, where, and how sure",
+    "adapt": "adapt a model to a new camera from a little of its normal footage",
+    "train": "train a model on folders of normal footage",
+    "evaluate": "measure a model, or anyone's scores, on a labelled test set",
+    "compare": "say whether one system is better than another, with intervals",
+    "doctor": "say what is wrong with a folder or a video, and how to mend it",
+    "import": "turn the paper authors' weights into a model of mpn, safely",
 }
+OVERVIEW = "\n".join(
+    [
+        "Video anomaly detection with the Meta Prototype Network.",
+        "",
+        "usage: mpn VERB [options]     mpn VERB --help: its options, with examples",
+        "",
+        *(f"  {verb:10} {text}" for verb, text in VERBS.items()),
+        "",
+        "first steps:",
+        "  mpn demo                    trains, evaluates, scores and adapts: look at it",
+        "  mpn score VIDEO             with the model that comes along, on your footage",
+        "  mpn adapt NORMAL_FOOTAGE    makes a camera file for your camera; then:",
+        "  mpn score VIDEO --checkpoint NAME.camera.safetensors",
+        "",
+        "mpn --version shows the version.",
+    ]
+)
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 # Generators take seeds of up to 64 bits.
 HIGHEST_SEED = 2**63 - 1
@@ -35,22 +54,25 @@ class UsageError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m mpn VERB ...`; the exit code."""
+    """`mpn VERB ...`; the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    verbs = "\n".join(f"  {verb:10} {text}" for verb, text in VERBS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m mpn",
-        usage="python -m mpn VERB [options]   (python -m mpn VERB --help for each)",
-        description="Video anomaly detection with the Meta Prototype Network.",
-        epilog=f"verbs:\n{verbs}\n\nexample:\n  python -m mpn score video.mp4",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("verb", choices=VERBS, metavar="VERB")
-    if not arguments:
-        parser.print_help()
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(OVERVIEW)
         return DONE
-    chosen = parser.parse_args(arguments[:1]).verb
-    return run(chosen, arguments[1:])
+    if arguments[0] == "--version":
+        print(f"mpn {__version__}")
+        return DONE
+    if arguments[0] not in VERBS:
+        print(f"mpn: {_unknown(arguments[0])}", file=sys.stderr)
+        return WRONG_USE
+    return run(arguments[0], arguments[1:])
+
+
+def _unknown(word: str) -> str:
+    """Say what was meant instead of a verb, as far as that can be guessed."""
+    similar = difflib.get_close_matches(word, VERBS, n=1)
+    guess = f"did you mean {similar[0]}?" if similar else f"there are {', '.join(VERBS)}"
+    return f"no verb is called {word!r}; {guess} (mpn --help says what each does)"
 
 
 def run(verb: str, arguments: Sequence[str] | None = None) -> int:
@@ -149,7 +171,7 @@ def _checked(text: str, kind: type, expected: str, fits: Callable[[float], bool]
 def new_parser(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
     """A verb's parser: description, examples below the options."""
     return argparse.ArgumentParser(
-        prog=f"python -m mpn {verb}",
+        prog=f"mpn {verb}",
         description=description,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

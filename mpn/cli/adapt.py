@@ -15,16 +15,18 @@ from mpn.adaptation.camera_file import rollback, write_camera
 from mpn.adaptation.inner_loop import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
-from mpn.cli.model import RELEASED
-from mpn.errors import CheckpointError
-from mpn.model.checkpoint import CAMERA_SUFFIX, load_checkpoint
+from mpn.cli.model import load_model
+from mpn.model.checkpoint import CAMERA_SUFFIX
+from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
 
-EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
-  python -m mpn adapt frames/01 --fps 10 --shots 20
-  python -m mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
-  python -m mpn adapt --rollback --out lobby.camera.safetensors"""
-MODEL = "meta.safetensors"
+EXAMPLES = """  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
+  mpn adapt frames/01 --fps 10 --shots 20
+  mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
+  mpn adapt --rollback --out lobby.camera.safetensors"""
+# The model to begin with, and the one in its place where only the package is there: it has seen
+# generated cameras alone, so less may come of it.
+MODEL, PACKAGED_MODEL = "meta", "demo"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--checkpoint",
         type=Path,
-        metavar="FILE",
-        help=f"the model to adapt (default: checkpoints/{MODEL})",
+        metavar="MODEL",
+        help=f"the model to adapt: a file, or a released model's name (default: {MODEL}; "
+        f"{PACKAGED_MODEL} where that is not here)",
     )
     own.add_argument(
         "--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder"
@@ -167,7 +170,7 @@ def main(options: argparse.Namespace) -> None:
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
         "MB)" + (f"; the earlier one is now {kept}" if kept else "")
     )
-    print(f"next: python -m mpn score VIDEO --checkpoint {out}")
+    print(f"next: mpn score VIDEO --checkpoint {out}")
 
 
 def _out(options: argparse.Namespace) -> Path:
@@ -231,15 +234,16 @@ def _roll_back(out: Path, options: argparse.Namespace) -> None:
 
 
 def _open(options: argparse.Namespace) -> Detector:
-    path = options.checkpoint or RELEASED / MODEL
-    if options.checkpoint is None and not path.exists():
-        raise CheckpointError(
-            f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
+    model = options.checkpoint or MODEL
+    if options.checkpoint is None and released_path(MODEL) is None:
+        model = PACKAGED_MODEL
+        print(
+            f"the released model {MODEL} is not here, so {PACKAGED_MODEL} is adapted, which knows "
+            f"generated cameras only: {MODEL} is in the repository's checkpoints folder; copy it "
+            f"to ./checkpoints, or give --checkpoint MODEL",
+            file=sys.stderr,
         )
-    checkpoint = load_checkpoint(path)
-    height, width = checkpoint.config.size
-    print(f"{path}: preset {checkpoint.config.name}, frames of {height}x{width}", file=sys.stderr)
-    return Detector(checkpoint, device=options.device, precision=options.precision)
+    return Detector(load_model(model), device=options.device, precision=options.precision)
 
 
 def _targets(detector: Detector, name: str | None) -> tuple[str, ...] | None:

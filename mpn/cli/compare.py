@@ -17,9 +17,9 @@ from mpn.evaluation.test_set import open_set
 from mpn.model.checkpoint import library_versions
 from mpn.scoring.protocols import PROTOCOLS
 
-EXAMPLES = """  python -m mpn compare runs/evaluate-mine runs/evaluate-theirs
-  python -m mpn compare "runs/mine-*" their_scores --data data/ped2  several seeds; anyone's scores
-  python -m mpn compare mine=runs/a,runs/b theirs=runs/c,runs/d --protocol paper --score pair"""
+EXAMPLES = """  mpn compare runs/evaluate-mine runs/evaluate-theirs
+  mpn compare "runs/mine-*" their_scores --data data/ped2  several seeds; anyone's scores
+  mpn compare mine=runs/a,runs/b theirs=runs/c,runs/d --protocol paper --score pair"""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,8 +11,8 @@ from mpn.cli import above_zero, evaluate, from_zero, new_parser, score, train
 from mpn.cli.data import DEMO, DEMO_FOLDER, open_data
 from mpn.training.pretraining import MODEL, STATE
 
-EXAMPLES = """  python -m mpn demo               about 12 minutes on two cores
-  python -m mpn demo --minutes 2   a quick look, with poorer figures"""
+EXAMPLES = """  mpn demo               about 12 minutes on two cores
+  mpn demo --minutes 2   a quick look, with poorer figures"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def main(options: argparse.Namespace) -> None:
     )
     print(f"  {out}/evaluate/metrics.json, matrix.json, scores/, regions/, curves/")
     print(f"  {out}/score/{video.path.name}/report.html, overlay.webm, events.json, scores.csv")
-    print(f"  {model}   the model: python -m mpn score YOUR_VIDEO --checkpoint {model}")
+    print(f"  {model}   the model: mpn score YOUR_VIDEO --checkpoint {model}")
     print(f"  {DEMO_FOLDER}/   the footage")
 
 

@@ -14,9 +14,9 @@ from mpn.datasets.layouts import LAYOUTS
 from mpn.doctor.diagnose import SEVERITIES, Clip, Diagnosis, diagnose
 from mpn.video.overlay import clock
 
-EXAMPLES = """  python -m mpn doctor recordings/
-  python -m mpn doctor data/ped2 --fps 10
-  python -m mpn doctor lobby.mp4 --json"""
+EXAMPLES = """  mpn doctor recordings/
+  mpn doctor data/ped2 --fps 10
+  mpn doctor lobby.mp4 --json"""
 MOST_ROWS = 30  # of the table
 MOST_ALIKE = 3  # findings of a kind that are printed whole
 

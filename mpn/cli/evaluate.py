@@ -32,11 +32,11 @@ from mpn.report.curves import plot_all
 from mpn.report.from_evaluation import REPORT, report_evaluation
 from mpn.scoring.detector import Detector
 
-EXAMPLES = """  python evaluate.py    the demo set, the released model
-  python evaluate.py data/ped2 --checkpoint runs/a/model.safetensors
-  python evaluate.py data/ped2 --scores their_scores    anyone's scores: VIDEO.csv, .npy or .txt
-  python evaluate.py data/ped2 --scores A --maps B --regions C    ... with maps and found regions
-  python evaluate.py data/ped2 --shots 0,1,5,10    as a new camera: adapted on K windows"""
+EXAMPLES = """  mpn evaluate    the demo set, the released model
+  mpn evaluate data/ped2 --checkpoint runs/a/model.safetensors
+  mpn evaluate data/ped2 --scores their_scores    anyone's scores: VIDEO.csv, .npy or .txt
+  mpn evaluate data/ped2 --scores A --maps B --regions C    ... with maps and found regions
+  mpn evaluate data/ped2 --shots 0,1,5,10    as a new camera: adapted on K windows"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         help="print metrics.json (few_shot.json) instead of the table",
     )
     few = own.add_argument_group(
-        "few shots: every camera of DATA as a new one (default model: meta.safetensors)"
+        "few shots: every camera of DATA as a new one (default model: meta)"
     )
     few.add_argument(
         "--shots", type=whole_numbers, metavar="K,K", help="adapt on K windows, such as 0,1,5,10"

@@ -1,4 +1,4 @@
-"""evaluate.py --shots: every camera of a data set as a new one."""
+"""mpn evaluate --shots: every camera of a data set as a new one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def few_shots(options: argparse.Namespace) -> None:
     section 4)."""
     if options.scores:
         raise UsageError("--shots adapts a model: with --scores there is none")
-    detector = open_detector(options, default="meta.safetensors")
+    detector = open_detector(options, default="meta")
     tree = open_data(options)
     if not tree.testing:
         raise LabelError(

@@ -11,8 +11,8 @@ from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.published_weights.convert import META, Imported, import_weights
 
-EXAMPLES = """  python -m mpn import model_ped2.pth --out ped2_published.safetensors
-  python -m mpn import meta_sh.pth --base pretrain_model.pth --out sh_meta.safetensors"""
+EXAMPLES = """  mpn import model_ped2.pth --out ped2_published.safetensors
+  mpn import meta_sh.pth --base pretrain_model.pth --out sh_meta.safetensors"""
 SUFFIX = ".safetensors"
 
 
@@ -67,9 +67,7 @@ def main(options: argparse.Namespace) -> None:
         f"written: {out} ({out.stat().st_size / 1e6:.1f} MB); it has no normal scores, so no "
         "threshold is known yet"
     )
-    print(
-        f"next: python -m mpn adapt NORMAL_FOOTAGE --checkpoint {out} --out CAMERA.camera{SUFFIX}"
-    )
+    print(f"next: mpn adapt NORMAL_FOOTAGE --checkpoint {out} --out CAMERA.camera{SUFFIX}")
 
 
 def _facts(found: Imported, checkpoint: Checkpoint) -> dict[str, object]:

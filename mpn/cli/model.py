@@ -7,15 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import mpn
 from mpn.cli import number, positive
 from mpn.errors import CheckpointError
-from mpn.model.checkpoint import load_checkpoint
+from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
 from mpn.scoring.detector import Detector, score_config_of
-
-# Released models lie beside the package, in the repository.
-RELEASED = Path(mpn.__file__).resolve().parent.parent / "checkpoints"
 
 
 def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
@@ -25,8 +21,9 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
     model.add_argument(
         "--checkpoint",
         type=Path,
-        metavar="FILE",
-        help="a .safetensors model or camera file (default: checkpoints/demo.safetensors)",
+        metavar="MODEL",
+        help="a .safetensors model or camera file, or the name of a released model: demo (the "
+        "default), ped2, meta",
     )
     parser.add_argument(
         "--preset", choices=CONFIGS, help="stop unless the checkpoint is of this preset"
@@ -61,21 +58,31 @@ def model_options(options: argparse.Namespace) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
-def open_detector(options: argparse.Namespace, default: str = "demo.safetensors") -> Detector:
+def load_model(name_or_path: str | Path) -> Checkpoint:
+    """Read a model file, or a released model by its name, and say on stderr what it is.
+
+    Raises:
+        CheckpointError: see `mpn.model.checkpoint.load_checkpoint`.
+    """
+    checkpoint = load_checkpoint(name_or_path)
+    height, width = checkpoint.config.size
+    print(
+        f"model {name_or_path}: preset {checkpoint.config.name}, frames of {height}x{width}",
+        file=sys.stderr,
+    )
+    return checkpoint
+
+
+def open_detector(options: argparse.Namespace, default: str = "demo") -> Detector:
     """The detector of --checkpoint, or of the released model `default`, with the score's options;
     says on stderr which model it is."""
-    path = options.checkpoint or RELEASED / default
-    if options.checkpoint is None and not path.exists():
-        raise CheckpointError(
-            f"there is no released model {path}: give --checkpoint FILE, as train.py writes it"
-        )
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_model(options.checkpoint or default)
+    options.checkpoint = checkpoint.path
     if options.preset and options.preset != checkpoint.config.name:
         raise CheckpointError(
-            f"{path} is of preset {checkpoint.config.name!r}, not {options.preset!r}: leave "
-            "--preset out, or give another --checkpoint"
+            f"{checkpoint.path} is of preset {checkpoint.config.name!r}, not {options.preset!r}: "
+            "leave --preset out, or give another --checkpoint"
         )
-    options.checkpoint = path
     given = {
         "error_weight": options.error_weight,
         "pseudo_weight": options.pseudo_weight,
@@ -86,8 +93,6 @@ def open_detector(options: argparse.Namespace, default: str = "demo.safetensors"
         score_config_of(checkpoint),
         **{name: value for name, value in given.items() if value is not None},
     )
-    height, width = checkpoint.config.size
-    print(f"{path}: preset {checkpoint.config.name}, frames of {height}x{width}", file=sys.stderr)
     return Detector(
         checkpoint, score_config=score_config, device=options.device, precision=options.precision
     )

@@ -32,9 +32,9 @@ from mpn.scoring.detector import Detector
 from mpn.video.overlay import clock
 from mpn.video.sources import find_sources
 
-EXAMPLES = """  python -m mpn score lobby.mp4
-  python -m mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
-  python -m mpn score frames/01 --fps 10 --false-alarms-per-hour 0.5"""
+EXAMPLES = """  mpn score lobby.mp4
+  mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
+  mpn score frames/01 --fps 10 --false-alarms-per-hour 0.5"""
 SUMMARY = "summary.json"
 
 
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     own = new_parser(
         "score",
         "Scores video files, folders of frames, or folders of either, of any length; the best "
-        "results come from a model trained on the same camera, or adapted to it (python -m mpn "
+        "results come from a model trained on the same camera, or adapted to it (mpn "
         "adapt). The same command again goes on where it was stopped, and leaves out what is "
         "finished.",
         EXAMPLES,

@@ -23,10 +23,10 @@ from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
 from mpn.training.run_folder import STATE, check_folder
 
-EXAMPLES = """  python train.py                                    the demo set
-  python train.py data/avenue --minutes 50           an hour on two cores
-  python train.py data/avenue --minutes 50 --resume  go on where it stopped
-  python train.py data/scenes demo --meta   learn to be adapted: pre-training, then meta-training"""
+EXAMPLES = """  mpn train                                    the demo set
+  mpn train data/avenue --minutes 50           an hour on two cores
+  mpn train data/avenue --minutes 50 --resume  go on where it stopped
+  mpn train data/scenes demo --meta   learn to be adapted: pre-training, then meta-training"""
 # Folder of the pre-training within a run of meta-training.
 PRETRAINING = "pretraining"
 

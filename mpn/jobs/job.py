@@ -178,7 +178,7 @@ class ScoreJob:
             return []
         return [
             f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
-            "the time, or this is not a camera that the model knows; python -m mpn adapt "
+            "the time, or this is not a camera that the model knows; mpn adapt "
             "NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes one that does"
         ]
 
@@ -330,7 +330,7 @@ class ScoreJob:
             return calibration.threshold(self.options.false_alarms_per_hour)
         self.notes.append(
             "this model knows no normal scores of this camera, so there is no threshold and there "
-            "are no events: python -m mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors "
+            "are no events: mpn adapt NORMAL_FOOTAGE --out CAMERA.camera.safetensors "
             "makes them, or --threshold sets one"
         )
         return None

@@ -30,6 +30,8 @@ from mpn.io.atomic import write_atomically
 from mpn.model.config import ModelConfig
 from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
+from mpn.model.released import find_model, released_files
+from mpn.version import __version__
 
 FORMAT_VERSION = 1
 METADATA_KEY = "mpn"
@@ -100,10 +102,8 @@ def library_versions() -> dict[str, str]:
     """Versions of what decides the figures, for checkpoints and results."""
     import cv2
 
-    import mpn
-
     return {
-        "mpn": mpn.__version__,
+        "mpn": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -213,11 +213,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Reads a model file that `save_checkpoint` wrote, or a camera file with its base; on the CPU,
     in float32.
 
+    Args:
+        path: of the file, or the name of a released model (`mpn.model.released.find_model`).
+
     Raises:
         CheckpointError: missing, cut short, not a file of ours, or tensors that don't fit; for a
             camera file also a base that is missing, another one, or a camera file itself.
     """
-    path = Path(path)
+    path = find_model(path)
     document, tensors = _read(path)
     return (
         _camera(path, document, tensors)
@@ -292,7 +295,8 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
 
 
 def _find_base(path: Path, described: object) -> Path:
-    """The base of a camera file: where the file says, else beside it by its name."""
+    """The base of a camera file: where the file says, else beside it by its name, else a released
+    model."""
     try:
         relative, sha256 = Path(described["path"]), described["sha256"]  # type: ignore[index]
         places = list(dict.fromkeys([path.parent / relative, path.parent / relative.name]))
@@ -301,17 +305,16 @@ def _find_base(path: Path, described: object) -> Path:
         raise CheckpointError(
             f"{path} does not say which model it belongs to ({described!r}): adapt again"
         ) from None
+    for candidate in [*there, *released_files()]:
+        if _digest(candidate) == sha256:
+            return candidate
     if not there:
         raise CheckpointError(
             f"{path}: its base is gone, there is no {' and no '.join(map(str, places))}; put the "
             f"model with SHA-256 {str(sha256)[:16]}... at one of these places, or adapt again"
         )
-    digests = {place: _digest(place) for place in there}
-    for place, digest in digests.items():
-        if digest == sha256:
-            return place
     raise CheckpointError(
-        f"{path}: its base {there[0]} is another model, with SHA-256 {digests[there[0]][:16]}... "
+        f"{path}: its base {there[0]} is another model, with SHA-256 {_digest(there[0])[:16]}... "
         f"where {str(sha256)[:16]}... was adapted; put that one there, or adapt again"
     )
 
@@ -332,7 +335,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}); pickled files are never opened: "
-            "give a .safetensors checkpoint written by mpn (python -m mpn import makes one of the "
+            "give a .safetensors checkpoint written by mpn (mpn import makes one of the "
             "authors' weights)"
         ) from error
     if text is None:

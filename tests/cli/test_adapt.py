@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import mpn
-from mpn.cli import adapt
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import Cli
@@ -62,7 +61,7 @@ def test_a_camera_file_is_written_and_scored_with(
         "time",
     ]
     assert "written: lobby.camera.safetensors (0.0" in result.out
-    assert lines[-1] == "next: python -m mpn score VIDEO --checkpoint lobby.camera.safetensors"
+    assert lines[-1] == "next: mpn score VIDEO --checkpoint lobby.camera.safetensors"
 
     # What it names next works, and finds what was not there before.
     write_footage(tmp_path / "today", footage(60, intruder=(30, 50), seed=9))
@@ -249,15 +248,19 @@ def test_a_worse_model_is_written_on_request_only(
 def test_the_released_model_is_the_default(
     cli: Cli, learned: Path, lobby: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapt, "RELEASED", tmp_path / "checkpoints")
-    error = cli("adapt", lobby, *FEW).error()
-    assert (
-        "there is no released model" in error
-        and "meta.safetensors: give --checkpoint FILE" in error
-    )
+    monkeypatch.setattr("mpn.model.released.PACKAGED_FOLDER", tmp_path / "package")
+    monkeypatch.setattr("mpn.model.released.REPOSITORY_FOLDER", tmp_path / "nothing")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "demo.safetensors").write_bytes(learned.read_bytes())
+    packaged = cli("adapt", lobby, *FEW)  # meta does not come with the package
+    assert packaged.code == 0
+    assert "meta is not here, so demo is adapted" in packaged.err
+    assert "model demo: preset small" in packaged.err
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "meta.safetensors").write_bytes(learned.read_bytes())
-    assert cli("adapt", lobby, *FEW).code == 0
+    whole = cli("adapt", lobby, *FEW)
+    assert whole.code == 0
+    assert "not here" not in whole.err and "model meta: preset" in whole.err
     assert np.isfinite(
         load_checkpoint(tmp_path / "lobby.camera.safetensors").normal["error"][0]
     ).all()

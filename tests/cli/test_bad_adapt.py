@@ -278,4 +278,4 @@ def test_adam_s_options_with_learned_step_sizes(cli: Cli, still: Path, lobby: Pa
 
 def test_help_has_an_example(cli: Cli) -> None:
     result = cli("adapt", "--help")
-    assert result.code == 0 and "python -m mpn adapt lobby_normal.mp4" in result.out
+    assert result.code == 0 and "mpn adapt lobby_normal.mp4" in result.out

@@ -175,18 +175,19 @@ def test_interrupted_it_keeps_the_videos_that_are_scored(
     ]
 
 
-def test_without_the_released_model_it_says_what_to_give(
+def test_a_released_model_that_is_not_here_is_one_line(
     cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpn.cli.model.RELEASED", tmp_path / "nothing")
-    assert "give --checkpoint" in cli("evaluate", tree).error()
+    monkeypatch.setattr("mpn.model.released.REPOSITORY_FOLDER", tmp_path / "nothing")
+    error = cli("evaluate", tree, "--checkpoint", "ped2").error()
+    assert "'ped2'" in error and "give another model" in error
 
 
 def test_the_released_model_is_the_default(
     cli: Cli, tree: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(still, tmp_path / "demo.safetensors")
-    monkeypatch.setattr("mpn.cli.model.RELEASED", tmp_path)
+    monkeypatch.setattr("mpn.model.released.PACKAGED_FOLDER", tmp_path)
     result = cli("evaluate", tree, "--no-baselines", *PLAIN)
     assert result.code == 0, result.err
     found = json.loads((tmp_path / "runs" / "evaluate-street" / "metrics.json").read_text())

@@ -56,7 +56,7 @@ def test_a_whole_model(cli: Cli, saved: dict[str, Path], tmp_path: Path) -> None
         "preset 'base': windows of 4 BGR frames of 256x256, 10 prototypes",
         f"written: ped2.safetensors ({size / 1e6:.1f} MB); it has no normal scores, so no "
         "threshold is known yet",
-        "next: python -m mpn adapt NORMAL_FOOTAGE --checkpoint ped2.safetensors --out "
+        "next: mpn adapt NORMAL_FOOTAGE --checkpoint ped2.safetensors --out "
         "CAMERA.camera.safetensors",
     ]
     assert (
@@ -130,7 +130,7 @@ def test_the_name_of_a_model(cli: Cli, saved: dict[str, Path], tmp_path: Path) -
 
 def test_help_has_an_example(cli: Cli) -> None:
     result = cli("import", "--help")
-    assert result.code == 0 and "python -m mpn import model_ped2.pth --out" in result.out
+    assert result.code == 0 and "mpn import model_ped2.pth --out" in result.out
 
 
 class Bomb:

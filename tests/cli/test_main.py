@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import mpn
 import mpn.cli
 from mpn.cli import VERBS, main
 from mpn.errors import DataError
@@ -35,11 +36,27 @@ def test_without_a_verb_the_help_is_shown(capsys: pytest.CaptureFixture[str]) ->
     assert all(f"  {verb} " in shown for verb in VERBS)
 
 
+@pytest.mark.parametrize("asked", ["-h", "--help", "help"])
+def test_asked_for_the_help_is_shown(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([asked]) == 0
+    shown = capsys.readouterr().out
+    assert main([]) == 0
+    assert capsys.readouterr().out == shown
+    assert max(map(len, shown.splitlines())) < 80
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mpn {mpn.__version__}\n"
+
+
 def test_a_misspelt_verb_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["trian"])
-    assert stopped.value.code == 2
-    assert "trian" in capsys.readouterr().err
+    assert main(["trian"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'trian'; did you mean train?" in line
+    assert main(["xyz"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(verb in line for verb in VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -47,8 +64,8 @@ def test_every_verb_has_help_with_an_example(cli: Cli, verb: str) -> None:
     shown = cli(verb, "--help")
     assert shown.code == 0
     examples = shown.out.partition("examples:\n")[2].splitlines()
-    assert examples and all("python " in line for line in examples)
-    assert f"usage: python -m mpn {verb}" in shown.out
+    assert examples and all("mpn " in line for line in examples)
+    assert f"usage: mpn {verb}" in shown.out
 
 
 def test_main_hands_the_rest_to_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,4 +198,4 @@ def test_the_module_is_the_program(
     with pytest.raises(SystemExit) as stopped:
         runpy.run_module("mpn", run_name="__main__")
     assert stopped.value.code == 0
-    assert "verbs:" in capsys.readouterr().out
+    assert "usage: mpn VERB" in capsys.readouterr().out

@@ -20,9 +20,9 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -37,6 +37,10 @@ VERSION = 1  # of the footage: raised whenever the same seed gives other frames
 JPEG_QUALITY = 92
 # of the clips' random numbers
 _FIRST_KEY = {"training": 100, "validation": 10_000, "testing": 20_000}
+_UNSEEN_SEED, _UNSEEN_CAMERA = 3, 4  # of the camera that no training on the demo set has seen
+
+Settings = dict[str, Any]  # the content of demo.json
+Progress = Callable[[int, int], None]  # (frames written, frames in all)
 
 
 class SceneClips(NamedTuple):
@@ -145,7 +149,9 @@ def _write_clip(
 
 
 def _write_split(clips: list[Clip], folder: Path, labelled: bool, step: Callable[[], None]) -> None:
-    """Write the clips of one split, with labels, masks and tracks where `labelled`."""
+    """Write the clips of one split, if any, with labels, masks and tracks where `labelled`."""
+    if not clips:
+        return
     stretches, tracks = [], []
     folder.mkdir()
     for clip in clips:
@@ -165,23 +171,72 @@ def _write_split(clips: list[Clip], folder: Path, labelled: bool, step: Callable
                 csv.writer(file, lineterminator="\n").writerows([head, *rows])
 
 
-def _is_there(root: Path, settings: dict) -> bool:
+def _is_there(root: Path, settings: Settings) -> bool:
     """Whether `root` holds this very set; DataError where it holds something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / "demo.json").read_text(encoding="utf-8"))
+        settings_there = json.loads((root / "demo.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise DataError(
             f"{root}: holds something other than a demo set (no readable demo.json); "
             "name a folder that is empty or not there"
         ) from None
-    if found != settings:
+    if settings_there != settings:
         raise DataError(
             f"{root}: holds a demo set made with other settings (see demo.json); "
             "remove that folder or name another one"
         )
     return True
+
+
+def _write_set(
+    root: Path, settings: Settings, cameras: Sequence[int], label: str, progress: Progress | None
+) -> Path:
+    """Write the scenes number `cameras` (from 0) as `settings` say; see `write_demo`."""
+    if _is_there(root, settings):
+        return root
+    written = 0
+    clips, lengths = settings["clips"], settings["frames"]
+    total = len(cameras) * sum(clips[split] * lengths[split] for split in clips)
+    part = root.with_name(f".{root.name}.{os.getpid()}.part")
+    bar = tqdm(total=total, desc=label, unit="frame", disable=None if progress is None else True)
+
+    def step() -> None:
+        nonlocal written
+        written += 1
+        bar.update()
+        if progress is not None:
+            progress(written, total)
+
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        scenes = [
+            scene_clips(
+                settings["seed"],
+                camera,
+                **clips,
+                length=lengths["training"],
+                test_length=lengths["testing"],
+                size=tuple(settings["size"]),
+            )
+            for camera in cameras
+        ]
+        for split in clips:
+            of_split = [clip for scene in scenes for clip in getattr(scene, split)]
+            _write_split(of_split, part / split, split != "training", step)
+        (part / "demo.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, root)
+    except OSError as error:
+        if not _is_there(root, settings):  # made by another process in the meantime: use that one
+            raise DataError(
+                f"{root}: the demo set cannot be written: {error}; free space or name another"
+            ) from error
+    finally:
+        bar.close()
+        shutil.rmtree(part, ignore_errors=True)
+    return root
 
 
 def write_demo(
@@ -195,66 +250,86 @@ def write_demo(
     length: int = 150,
     test_length: int = 175,
     size: tuple[int, int] = (160, 240),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Make the demo set in the folder `root` (layout: see the module) and return `root`.
+    """Make the demo set in the folder `root` (layout: see the module).
 
-    scenes: number of cameras; training, validation, testing: clips of each camera; length: frames
-    of a training or validation clip, test_length: of a test clip; size: (height, width) in pixels,
-    at 10 frames a second. progress: called with (frames written, frames in all) after every frame;
-    without it a bar is shown where stderr is a terminal. A set made with the same settings is left
-    as it is and used again. The set appears as a whole or not at all: it is made in a hidden folder
-    beside `root`, then renamed.
+    A set made with the same settings is left as it is and used again. The set appears as a whole
+    or not at all: it is made in a hidden folder beside `root`, then renamed.
 
-    Raises DataError where `root` holds anything else, or cannot be written.
+    Args:
+        root: folder that is not there, is empty, or holds this very set.
+        seed: of the family of scenes, 0 or more.
+        scenes: number of cameras.
+        training: normal clips of each camera.
+        validation: clips of each camera in the choice set.
+        testing: test clips of each camera.
+        length: frames of a training or validation clip, at 10 frames a second.
+        test_length: frames of a test clip.
+        size: (height, width) of a frame in pixels.
+        progress: called with (frames written, frames in all) after every frame; without it a bar
+            is shown where stderr is a terminal.
+
+    Returns:
+        `root`.
+
+    Raises:
+        DataError: `root` holds anything else, or cannot be written.
     """
-    root, written = Path(root), 0
-    options = {"training": training, "validation": validation, "testing": testing}
-    settings = {
+    settings: Settings = {
         "name": "demo",
         "version": VERSION,
         "seed": seed,
         "scenes": scenes,
         "fps": 10,
-        "clips": options,
+        "clips": {"training": training, "validation": validation, "testing": testing},
         "frames": {"training": length, "validation": length, "testing": test_length},
         "size": list(size),
         "kinds": list(KINDS),
     }
-    if _is_there(root, settings):
-        return root
-    total = scenes * ((training + validation) * length + testing * test_length)
-    part = root.with_name(f".{root.name}.{os.getpid()}.part")
-    bar = tqdm(
-        total=total,
-        desc="making the demo set",
-        unit="frame",
-        disable=None if progress is None else True,
-    )
+    return _write_set(Path(root), settings, range(scenes), "making the demo set", progress)
 
-    def step() -> None:
-        nonlocal written
-        written += 1
-        bar.update()
-        if progress is not None:
-            progress(written, total)
 
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        lengths = {"length": length, "test_length": test_length}
-        made = [scene_clips(seed, i, **options, **lengths, size=size) for i in range(scenes)]
-        for split in ("training", "validation", "testing"):
-            clips = [clip for scene in made for clip in getattr(scene, split)]
-            _write_split(clips, part / split, split != "training", step)
-        (part / "demo.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, root)
-    except OSError as error:
-        if not _is_there(root, settings):  # made by another process in the meantime: use that one
-            raise DataError(
-                f"{root}: the demo set cannot be written: {error}; free space or name another"
-            ) from error
-    finally:
-        bar.close()
-        shutil.rmtree(part, ignore_errors=True)
-    return root
+def write_unseen_camera(
+    folder: Path,
+    *,
+    training: int = 3,
+    testing: int = 2,
+    length: int = 150,
+    test_length: int = 175,
+    size: tuple[int, int] = (160, 240),
+    progress: Progress | None = None,
+) -> Path:
+    """Make a data set of one camera, 05, that is in no demo set of `write_demo`'s default seed.
+
+    It is laid out, and whole or not there, as the demo set is, without a choice set: normal
+    footage to adapt to in `training/frames/05_NN`, labelled clips in `testing/frames/05_NN`. Every
+    test clip has normal frames and anomalous ones.
+
+    Args:
+        folder: folder that is not there, is empty, or holds this very set.
+        training: normal clips.
+        testing: test clips, at most 3: from 4 on one in four would be wholly normal.
+        length: frames of a training clip, at 10 frames a second.
+        test_length: frames of a test clip.
+        size: (height, width) of a frame in pixels.
+        progress: as `write_demo` takes it.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        DataError: `folder` holds anything else, or cannot be written.
+    """
+    settings: Settings = {
+        "name": "unseen camera",
+        "version": VERSION,
+        "seed": _UNSEEN_SEED,
+        "scenes": 1,
+        "fps": 10,
+        "clips": {"training": training, "validation": 0, "testing": testing},
+        "frames": {"training": length, "validation": length, "testing": test_length},
+        "size": list(size),
+        "kinds": list(KINDS),
+    }
+    return _write_set(Path(folder), settings, [_UNSEEN_CAMERA], "making a new camera", progress)

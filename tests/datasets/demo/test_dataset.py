@@ -12,7 +12,12 @@ from sklearn.metrics import roc_auc_score
 
 from mpn.datasets.demo.actors import Thrown, Trip, Walker, Way
 from mpn.datasets.demo.bodies import make_figure, person
-from mpn.datasets.demo.dataset import KINDS, scene_clips, write_demo
+from mpn.datasets.demo.dataset import (
+    KINDS,
+    scene_clips,
+    write_demo,
+    write_unseen_camera,
+)
 from mpn.datasets.demo.drawing import Camera, Stand, draw
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
@@ -206,6 +211,44 @@ def test_a_made_set_is_used_again(tmp_path: Path) -> None:
     assert write_demo(root, **SMALL, progress=lambda done, total: calls.append(done)) == root
     assert (marker.stat().st_ino, marker.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert calls == []
+
+
+UNSEEN = {"training": 1, "length": 8, "test_length": 120, "size": SIZE}
+
+
+def test_an_unseen_camera_is_a_data_set_of_its_own(tmp_path: Path) -> None:
+    tree = recognise(write_unseen_camera(tmp_path / "camera", **UNSEEN))
+    assert tree.layout == "frames"
+    assert [video.name for video in tree.training] == ["05_01"]
+    assert [video.name for video in tree.testing] == ["05_01", "05_02"]
+    assert {video.scene for video in tree.testing} == {"05"}
+    labels = load_labels(tree, {video.name: 120 for video in tree.testing})
+    assert all(frames.any() and not frames.all() for frames in labels.frames.values())
+    assert sorted(path.name for path in tree.root.iterdir()) == ["demo.json", "testing", "training"]
+    assert json.loads((tree.root / "demo.json").read_text())["fps"] == 10
+
+
+def test_an_unseen_camera_looks_like_none_of_the_demo_set(tmp_path: Path) -> None:
+    root = write_unseen_camera(tmp_path / "camera", **UNSEEN, testing=0)
+    view = cv2.imread(str(root / "training" / "frames" / "05_01" / "000.jpg")).astype(float)
+    again = cv2.imread(str(root / "training" / "frames" / "05_01" / "007.jpg")).astype(float)
+    for camera in range(4):
+        background = scene_clips(0, camera, training=0, validation=0, testing=0, size=SIZE).scene
+        difference = np.abs(background.background - view).mean()
+        assert difference > 3 * np.abs(again - view).mean()
+
+
+def test_an_unseen_camera_is_made_once_and_never_over_other_things(tmp_path: Path) -> None:
+    calls = []
+    root = write_unseen_camera(tmp_path / "camera", **UNSEEN, progress=lambda *n: calls.append(n))
+    assert calls == [(number, 248) for number in range(1, 249)]
+    before = digests(root)
+    assert write_unseen_camera(root, **UNSEEN, progress=lambda *n: calls.append(n)) == root
+    assert len(calls) == 248
+    with pytest.raises(DataError, match="holds a demo set made with other settings"):
+        write_demo(root, **SMALL)
+    assert digests(root) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["camera"]
 
 
 def test_other_contents_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+"""The version, on the ground floor: checkpoints and results name it, the package hands it on."""
+
+__version__ = "0.1.0"
