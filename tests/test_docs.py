@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mpn import cli
+from mpn.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -97,6 +98,17 @@ def test_a_link_that_leads_nowhere_is_noticed(tmp_path):
 
 def test_the_readme_is_a_page():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_versions_agree():
+    readme, requirements, citation, changelog = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("README.md", "requirements.txt", "CITATION.cff", "CHANGELOG.md")
+    )
+    (pin,) = re.findall(r"^torch==\S+", requirements, re.MULTILINE)
+    assert f"pip install {pin} " in readme
+    assert f"\nversion: {__version__}\n" in citation
+    assert f"## [{__version__}]" in changelog
 
 
 @pytest.mark.parametrize("name", ["PROTOCOL", "DESIGN"])
