@@ -40,6 +40,7 @@ from mpn.evaluation.few_shot import few_shot
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
+from mpn.scoring.parts import PART_NAMES
 from mpn.training.meta_training import first_sizes
 
 NUMBERS = {
@@ -49,7 +50,7 @@ NUMBERS = {
     "change": float,
     "pseudo_weight": float,
 }
-COLUMNS = ("score", "error", "pseudo", "psnr_normal")
+COLUMNS = ("score", *PART_NAMES, "psnr_normal")
 
 
 def case(text: str) -> dict:

@@ -59,6 +59,7 @@ from benchmarks.common import ROOT, goal, parser, print_goals, print_table, spre
 from mpn.model.checkpoint import save_checkpoint
 from mpn.scoring.calibration import Calibration, calibrate, episode_peaks
 from mpn.scoring.detector import Detector
+from mpn.scoring.parts import ERROR
 from mpn.scoring.reliability import RATES, Promise, format_reliability, merge_promises, reliability
 
 LENGTH, LONG = 150, 500  # frames of a clip
@@ -339,7 +340,7 @@ def write_recalibrated(
     checkpoint.training = {**checkpoint.training, FURTHER: {"footage": source, "clips": names}}
     save_checkpoint(path, checkpoint, half=True)
     written = mpn.load(path)
-    result = {"frames_behind": sum(map(len, normal["error"])), "bytes": path.stat().st_size}
+    result = {"frames_behind": sum(map(len, normal[ERROR.name])), "bytes": path.stat().st_size}
     for title, one in (("before", detector), ("after", written)):
         promises = judged(one, others)
         print(
@@ -431,7 +432,7 @@ def main(args: argparse.Namespace) -> None:
     clips = not_its_own(detector, clips)
     long = score_all(detector, footage(long_clips, long_length, OWN + clips_of_each), args.parts)
     frames, long_frames = (
-        sum(len(parts["error"]) for parts in some.values()) for some in (clips, long)
+        sum(len(parts[ERROR.name]) for parts in some.values()) for some in (clips, long)
     )
     result: dict[str, Any] = {
         "checkpoint": {"name": args.checkpoint.name, "sha256": detector.checkpoint.sha256},

@@ -39,9 +39,10 @@ from mpn.datasets.windows import load_clips
 from mpn.evaluation.few_shot import FewShotRow
 from mpn.evaluation.few_shot_summary import FIGURES, Figure, Record, record_of
 from mpn.metrics import frame_auc
+from mpn.scoring.parts import PART_NAMES, PSNR
 
 SHOWN = {
-    **{name: FIGURES[name] for name in ("score", "error", "pseudo")},
+    **{name: FIGURES[name] for name in ("score", *PART_NAMES)},
     **{f"kind_{kind}": Figure(f"frame AUC, region score, causal, {kind}, %") for kind in KINDS},
     "psnr_normal": FIGURE_PSNR,
 }
@@ -74,7 +75,7 @@ def figures_of(row: FewShotRow, choice: Choice, window: int) -> dict[str, float]
     normal = choice.normal.name
     found = record_of(made, labels).figures
     found["psnr_normal"] = mean_psnr(
-        row.columns, {normal: np.isfinite(row.columns[normal]["psnr_db"])}
+        row.columns, {normal: np.isfinite(row.columns[normal][PSNR.name])}
     )
     smooth = {video: causal(own)[window:] for video, own in columns.items()}
     for kind in KINDS:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from mpn.adaptation.before_after import score_clips
 from mpn.adaptation.inner_loop import (
     FINE_TUNING_STEPS,
     Adaptation,
@@ -37,6 +36,7 @@ from mpn.evaluation.few_shot_summary import (
     summarise,
 )
 from mpn.scoring.calibration import part_statistics
+from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpn.evaluation.frame_metrics import evaluate
+from mpn.evaluation.frame_metrics import MAIN, PAIR, evaluate
+from mpn.scoring.parts import PART_NAMES, PARTS, PSNR
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
@@ -34,8 +35,8 @@ class FewShotRow:
 
     Attributes:
         scene, protocol, method, shots, draw: see `Key`.
-        columns: video -> column ("score", its parts, "psnr_db", "compactness") -> float64 (T,), NaN
-            for the first frames, which have no score or are the support; a series of
+        columns: video -> column ("score", its parts and the diagnostics) -> float64 (T,), NaN for
+            the first frames, which have no score or are the support; a series of
             `mpn.evaluation.frame_metrics`.
         seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos in the
             paper's protocol.
@@ -76,11 +77,10 @@ class Figure(NamedTuple):
 
 
 FIGURES: dict[str, Figure] = {
-    "score": Figure("frame AUC, region score, causal, %"),
-    "error": Figure("frame AUC, largest patch of the error, causal, %"),
-    "pseudo": Figure("frame AUC, largest patch of the head's map, causal, %"),
-    "psnr_db": Figure("frame AUC, PSNR, paper's protocol, %"),
-    "paper_pair": Figure("frame AUC, the paper's pair, paper's protocol, %"),
+    MAIN: Figure("frame AUC, region score, causal, %"),
+    **{part.name: Figure(f"frame AUC, {part.label}, causal, %") for part in PARTS},
+    PSNR.name: Figure(f"frame AUC, {PSNR.label}, paper's protocol, %"),
+    PAIR: Figure("frame AUC, the paper's pair, paper's protocol, %"),
 }
 
 
@@ -89,13 +89,7 @@ def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
     result = evaluate({video: labels[video] for video in row.columns}, row.columns, draws=1)[
         "scores"
     ]
-    protocols = {
-        "score": "causal",
-        "error": "causal",
-        "pseudo": "causal",
-        "psnr_db": "paper",
-        "paper_pair": "paper",
-    }
+    protocols = dict.fromkeys((MAIN, *PART_NAMES), "causal") | {PSNR.name: "paper", PAIR: "paper"}
     figures = {
         name: result[name][how]["micro_auc"] for name, how in protocols.items() if name in result
     }

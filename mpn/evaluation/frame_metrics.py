@@ -23,18 +23,12 @@ from mpn.errors import DataError, LabelError
 from mpn.evaluation.score_files import MAIN
 from mpn.io.atomic import write_atomically
 from mpn.scoring import protocols
+from mpn.scoring.parts import COMPACTNESS, LABELS, PSNR
 from mpn.scoring.protocols import TURNED
 
 PAIR = "paper_pair"  # made here of psnr_db and compactness, under the paper's protocol only
 
-_TITLES = {
-    MAIN: "score (region score)",
-    "error": "largest patch, absolute error",
-    "pseudo": "largest patch, pseudo-anomaly head",
-    "psnr_db": "PSNR",
-    "compactness": "compactness",
-    PAIR: "paper's pair",
-}
+_TITLES = {MAIN: "score (region score)", PAIR: "paper's pair", **LABELS}
 _HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "paper's protocol"}
 
 FIGURES = {  # of a score, each of (labels, scores)
@@ -81,7 +75,7 @@ def evaluate(
         }
     if set(protocols.PAIR_COLUMNS) <= set(columns):
         pairs = {
-            name: protocols.paper_pair(x["psnr_db"], x["compactness"])
+            name: protocols.paper_pair(x[PSNR.name], x[COMPACTNESS.name])
             for name, x in data.series.items()
         }
         shown[PAIR] = {"paper": pairs}

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from mpn.evaluation.baselines import CELLS, content_free
 from mpn.evaluation.localisation import Places
+from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector, Result
 from mpn.scoring.heat_file import heat_shape
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.region_table import RegionTable
 from mpn.scoring.regions import FLOOR, Box, Tracker, find_regions, track_gap
-from mpn.scoring.scores import part_names
 from mpn.video.sources import FrameSource
 
 WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
@@ -27,8 +27,8 @@ WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
 class ScoredVideo:
     """What a detector gave for a video of T frames.
 
-    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts, "psnr_db",
-    "compactness". smoothed: the score as a live camera has it, float64 (T,).
+    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts and the
+    diagnostics. smoothed: the score as a live camera has it, float64 (T,).
     maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
     regions: (row, track, score, box) of all that was found, in pixels of the frames.
     """
@@ -91,10 +91,7 @@ def _score_video(
     finally:
         if table is not None:
             table.close()
-    names = [*part_names(detector.network), "psnr_db", "compactness"]
-    columns = {"score": np.array(raw)} | {
-        one: np.array([own.get(one, np.nan) for own in parts]) for one in names
-    }
+    columns = {"score": np.array(raw)} | columns_of(parts, detector.columns)
     return ScoredVideo(
         columns, np.array(smoothed), np.array(maps, np.float32).reshape(-1, *shape), regions
     )

@@ -232,7 +232,7 @@ def facts_of(
         return facts
     return facts | {
         "checkpoint": {"path": str(checkpoint), "sha256": detector.checkpoint.sha256},
-        "recipe": asdict(detector.score_config),
+        "recipe": detector.score_config.to_dict(),
         "precision": "bfloat16" if detector.bfloat16 else "float32",
         "training": {k: v for k, v in detector.checkpoint.training.items() if k != "clips"},
     }

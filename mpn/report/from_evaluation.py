@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mpn.evaluation.frame_metrics import figure_rows
+from mpn.evaluation.frame_metrics import MAIN, figure_rows
 from mpn.evaluation.localisation import place_rows
 from mpn.evaluation.run_detector import ScoredVideo
 from mpn.evaluation.test_set import Judged, LabelledSet, alarm_rows, causal
@@ -21,10 +21,14 @@ from mpn.report.traces import add_films, event_rows, look_into, strongest
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector
 from mpn.scoring.heat_file import heat_levels, heat_unit
+from mpn.scoring.parts import ERROR, PARTS, PSNR
 from mpn.scoring.reliability import Promise, observed_rate
 
 REPORT = "report.html"
-CURVES = {"score": "score", "psnr_db": "PSNR", "pseudo": "pseudo-anomaly head"}
+# Of the prediction error PSNR is shown, which other work has too.
+CURVES = {MAIN: "score"} | {
+    column.name: column.title for column in (PSNR, *PARTS) if column is not ERROR
+}
 
 
 def report_evaluation(

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mpn.errors import DataError
+from mpn.scoring.parts import COLUMNS, COMPACTNESS, PSNR
 
 PROTOCOLS = ("absolute", "causal", "paper")
 NORMALISATIONS = ("absolute", "min-max")
@@ -27,13 +28,14 @@ CELLS: dict[str, tuple[str, str]] = {  # protocol -> its (normalisation, smoothi
     "paper": ("min-max", "paper"),
 }
 PAIR = "pair"  # the paper's pair, of the two columns below it
-PAIR_COLUMNS = ("psnr_db", "compactness")
+PAIR_COLUMNS = (PSNR.name, COMPACTNESS.name)
 SCORES: dict[str, tuple[str, ...]] = {  # score of the matrix -> the columns it is made of
     "region": ("score",),
     PAIR: PAIR_COLUMNS,
-    "psnr": ("psnr_db",),
+    "psnr": (PSNR.name,),
 }
-TURNED = ("psnr_db",)  # higher = more normal: minus these is a score
+# higher = more normal: minus these is a score
+TURNED = tuple(column.name for column in COLUMNS if column.direction == "lower")
 
 CAUSAL_WEIGHT = 0.3
 # frames, 2.33: mean lag of the exponential filter

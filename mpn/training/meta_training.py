@@ -32,8 +32,8 @@ from mpn.errors import CheckpointError, TrainingError
 from mpn.io.atomic import write_atomically
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_state, save_checkpoint, save_state
 from mpn.model.parameters import target_names
+from mpn.scoring.clips import normal_parts
 from mpn.training.meta_options import MetaOptions
-from mpn.training.pretraining import normal_parts
 from mpn.training.run_folder import (
     CONFIG,
     LOG,

@@ -38,8 +38,9 @@ from mpn.model.checkpoint import Checkpoint, load_state, save_checkpoint, save_s
 from mpn.model.collapse import collapse
 from mpn.model.config import ModelConfig
 from mpn.model.losses import loss_terms, total_loss
-from mpn.model.network import Network, build_model
-from mpn.scoring.scores import ScoreConfig, part_names, score_frames
+from mpn.model.network import build_model
+from mpn.scoring.clips import normal_parts
+from mpn.scoring.scores import ScoreConfig
 from mpn.training.run_folder import (
     CONFIG,
     LOG,
@@ -58,8 +59,6 @@ PLAN_FROM, PLAN_AT = 5, 25
 LOG_EVERY = 25
 DIAGNOSE_EVERY = 500
 SAVE_SECONDS = 30.0
-# Of held-out footage, so many frames are kept in the model for its thresholds.
-NORMAL_FRAMES = 100_000
 
 
 @dataclass(frozen=True)
@@ -361,7 +360,7 @@ class Training:
         checkpoint = Checkpoint(
             self.network,
             fps=float(np.median(rates)) if rates else None,
-            score_config=asdict(ScoreConfig()),
+            score_config=ScoreConfig().to_dict(),
             normal=normal,
             training=training,
         )
@@ -387,23 +386,3 @@ def train(
     """
     training = Training(clips, config, options, folder, resume=resume, device=device)
     return training.run(on_log)
-
-
-def normal_parts(
-    network: Network, clips: Sequence[Clip], *, bfloat16: bool = False
-) -> dict[str, list[np.ndarray]]:
-    """Raw score parts of normal footage, part -> one float32 array a clip; see
-    `Checkpoint.normal`."""
-    names = part_names(network)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    left = NORMAL_FRAMES
-    for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
-        scores = [
-            frame.parts for frame in score_frames(network, clip.frames[:left], bfloat16=bfloat16)
-        ]
-        left -= len(scores)
-        for name in names:
-            found[name].append(np.array([parts[name] for parts in scores], np.float32))
-        if left <= 0:
-            break
-    return found

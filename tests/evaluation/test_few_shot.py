@@ -36,7 +36,7 @@ def detector(tiny) -> Detector:
     checkpoint = Checkpoint(tiny, normal=normal, meta=MetaInfo(TARGETS, sizes, 2, 2))
     return Detector(
         checkpoint,
-        score_config=ScoreConfig(error_weight=2.0, pseudo_weight=0.5),
+        score_config=ScoreConfig(weights={"error": 2.0, "pseudo": 0.5}),
         precision="float32",
     )
 

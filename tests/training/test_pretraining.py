@@ -295,19 +295,6 @@ def test_options_out_of_range(options, message):
         TrainingOptions(**options)
 
 
-def test_normal_parts_are_those_of_the_scorer(tiny, monkeypatch):
-    clips = walkers(3)
-    parts = pretraining.normal_parts(tiny, clips)
-    scored = [list(pretraining.score_frames(tiny, clip.frames)) for clip in clips]
-    for name in ("error", "pseudo"):
-        assert [part.dtype for part in parts[name]] == [np.float32] * 3
-        for found, frames in zip(parts[name], scored, strict=True):
-            assert np.allclose(found, [frame.parts[name] for frame in frames])
-    # Of very long footage only so much is kept.
-    monkeypatch.setattr(pretraining, "NORMAL_FRAMES", 15)
-    assert sum(map(len, pretraining.normal_parts(tiny, clips)["error"])) <= 15
-
-
 def test_the_diagnostics_are_made_on_held_out_windows_in_float32(tmp_path, monkeypatch):
     run = Training(walkers(), PRESET, OPTIONS, tmp_path)
     seen = []
