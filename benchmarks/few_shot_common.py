@@ -31,6 +31,7 @@ from mpn.evaluation.few_shot import METHODS, FewShotRow, Key, few_shot
 from mpn.evaluation.few_shot_summary import Figure, Record, format_few_shot_table, summarise_records
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
+from mpn.io.text import plain
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring import protocols
 from mpn.scoring.clips import score_clips
@@ -151,10 +152,7 @@ class RowFile:
     def add(self, row: FewShotRow) -> None:
         """Keeps a row."""
         columns = {
-            video: {
-                name: [None if math.isnan(x) else x for x in values.tolist()]
-                for name, values in own.items()
-            }
+            video: {name: plain(values) for name, values in own.items()}
             for video, own in row.columns.items()
         }
         with self.path.open("a") as file:
@@ -374,12 +372,3 @@ def finish(
     }
     write_result(labelled(name, args), args, plain(result))
     return summaries
-
-
-def plain(value: Any) -> Any:
-    """NaN as null, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

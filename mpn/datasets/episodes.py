@@ -19,6 +19,7 @@ import torch
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.datasets.windows import Clip, Sample, windows_of
 from mpn.errors import DataError
+from mpn.io.text import plural
 
 # Orders of a class's clips that are looked through for one that can be cut in two: all of five
 # clips, else this many.
@@ -397,8 +398,8 @@ class SceneEpisodes:
             own = [clip for clip in self.clips if clip.scene == scene]
             bad = sum(len(clip.bad) for clip in own)
             have.append(
-                f"{scene} has {sum(len(clip.frames) for clip in own)} frames in {len(own)} "
-                f"clip{'s' * (len(own) != 1)}" + f" ({bad} unreadable)" * bool(bad)
+                f"{scene} has {sum(len(clip.frames) for clip in own)} frames in "
+                f"{plural(len(own), 'clip', 'd')}" + f" ({bad} unreadable)" * bool(bad)
             )
         return (
             f"too short to adapt on {most} windows and be judged on {queries} from another time: "

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from mpn.datasets import label_readers
-from mpn.datasets.layouts import DatasetTree, Video, child
+from mpn.datasets.layouts import LAYOUTS, DatasetTree, Video, child
 from mpn.errors import LabelError
 from mpn.video.paths import natural_key, require_path, visible
 
@@ -108,10 +108,10 @@ def load_labels(
     missing `path`.
     """
     if not tree.testing:
+        unsplit = " and ".join(name for name, layout in LAYOUTS.items() if not layout.has_splits)
         raise LabelError(
             f"{tree.root}: has no test videos ({tree.layout} layout), so nothing to "
-            "label; in the scenes and plain layouts a labels.csv makes test videos of "
-            "all"
+            f"label; in the {unsplit} layouts a labels.csv makes test videos of all"
         )
     absent = [video.name for video in tree.testing if video.name not in lengths]
     if absent:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mpn.datasets.windows import Clip
+from mpn.io.runs import intervals
 from mpn.model.network import Network
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import ScorePart, parts_of
@@ -33,15 +34,11 @@ def readable_runs(clip: Clip, without: Sequence[tuple[int, int]] = ()) -> list[t
     Returns:
         (start, stop), in order.
     """
-    free = np.ones(len(clip.frames) + 2, np.int8)
-    free[[0, -1]] = 0
-    for start, stop in [
-        *without,
-        *((bad.index, bad.index + 1) for bad in clip.bad if bad.index < len(clip.frames)),
-    ]:
-        free[start + 1 : stop + 1] = 0
-    edges = np.flatnonzero(np.diff(free))
-    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2])]
+    free = np.ones(len(clip.frames), bool)
+    for start, stop in without:
+        free[start:stop] = False
+    free[[bad.index for bad in clip.bad if bad.index < len(free)]] = False
+    return intervals(free)
 
 
 def score_clips(
