@@ -31,7 +31,8 @@ from benchmarks.common import ROOT, log_reading, parser, print_table, write_resu
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import Video, recognise
 from mpn.evaluation.score_files import read_scores
-from mpn.video.sources import fit_frame, open_source
+from mpn.video.images import fit_frame
+from mpn.video.sources import open_source
 
 PROTOCOLS = ("absolute", "causal", "paper")
 ORIGINAL = "frames"

@@ -20,7 +20,8 @@ from mpn.model.config import ModelConfig
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.scores import FrameScores, ScoreConfig, combine, part_names, region, score_frames
-from mpn.video.sources import FrameSource, fit_frame, open_source
+from mpn.video.images import fit_frame
+from mpn.video.sources import FrameSource, open_source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
