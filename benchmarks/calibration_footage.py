@@ -27,7 +27,7 @@ from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.protocols import exponential
 from mpn.scoring.scores import combine, score_frames
-from mpn.video.sources import fit_frame
+from mpn.video.images import fit_frame
 
 SEED, CAMERAS, FPS = 0, 4, 10  # of the demo set
 OWN = 5  # training clips of a camera that are the demo set's

@@ -41,7 +41,7 @@ from mpn.scoring import protocols
 from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
-from mpn.video.sources import fit_frame
+from mpn.video.images import fit_frame
 
 FPS = 10.0
 SHARE = 1 / 3  # of the support clip that is to be anomalous

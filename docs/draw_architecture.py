@@ -33,7 +33,8 @@ the diagonal and beyond the own floor: they lead down."""
 # own `__init__.py`, which hands on names of the floors below.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("io", "video"),
+    ("io",),
+    ("video",),
     ("datasets", "model"),
     ("scoring",),
     ("adaptation", "metrics", "jobs", "doctor", "published_weights"),

@@ -38,8 +38,8 @@ from mpn.model.parameters import target_names
 from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector, check_size_of
 from mpn.scoring.scores import combine
-from mpn.video.paths import folder_name
-from mpn.video.sources import find_sources, open_source
+from mpn.video.paths import find_sources, folder_name
+from mpn.video.sources import open_source
 
 # Where neither the footage nor the model knows its frame rate; the report says when.
 USUAL_RATE = 25.0

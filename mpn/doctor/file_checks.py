@@ -15,8 +15,9 @@ from mpn.datasets.layouts import DatasetTree
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
+from mpn.video.images import read_image
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
-from mpn.video.sources import BadFrame, read_image
+from mpn.video.sources import BadFrame
 
 SEVERITIES = ("error", "warning", "note")
 SHORTEST = 5  # frames: a window of 4 and its target

@@ -28,7 +28,8 @@ from mpn.model.checkpoint import library_versions
 from mpn.scoring import protocols
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector
-from mpn.video.sources import FrameSource, frame_rate, open_source
+from mpn.video.sources import FrameSource, open_source
+from mpn.video.timing import frame_rate
 
 RATES = (1.0, 6.0, 60.0, 360.0)  # false alarms an hour whose thresholds are tried out
 

@@ -400,7 +400,7 @@ class ScoreJob:
                 if self.options.report
                 else {}
             ),
-            "bad_frames": [bad._asdict() for bad in self.source.bad],
+            "bad_frames": [asdict(bad) for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
             "recipe": self.detector.score_config.to_dict(),

@@ -21,7 +21,8 @@ from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, score_frames
-from mpn.video.sources import FrameSource, fit_frame, open_source
+from mpn.video.images import fit_frame
+from mpn.video.sources import FrameSource, open_source
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mpn.errors import DataError
 from mpn.report.film import (
-    FilmWriter,
+    PageFilmWriter,
     film_of,
     film_size,
     frame_of,
@@ -138,14 +138,14 @@ def test_what_fails_leaves_nothing_and_loses_nothing(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words):
             write_film(path, frames, heat, 10, SIZE, rows)
         assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(KeyboardInterrupt), FilmWriter(path, fps=10, size=SIZE) as writer:
+    with pytest.raises(KeyboardInterrupt), PageFilmWriter(path, fps=10, size=SIZE) as writer:
         writer.write(good[0])
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(DataError, match=r"cannot have the suffix '\.mp4'; expected \.webm"):
-        FilmWriter(tmp_path / "a.mp4", fps=10, size=SIZE)
+        PageFilmWriter(tmp_path / "a.mp4", fps=10, size=SIZE)
     with pytest.raises(DataError, match="cannot be written.*none does not exist"):
-        FilmWriter(tmp_path / "none" / "a.webm", fps=10, size=SIZE)
+        PageFilmWriter(tmp_path / "none" / "a.webm", fps=10, size=SIZE)
 
 
 # --- Of a source
