@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mpn.errors import MpnError
-from mpn.model.network import Network, Output
+from mpn.model.network import Network
+from mpn.model.output import Output
 from mpn.scoring.regions import patches_box
 
 # Patches are compared on a grid of every second pixel.
