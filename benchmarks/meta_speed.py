@@ -258,13 +258,14 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(0)
     network = build_model("small", **case["options"])
     config, own = network.config, dict(network.named_parameters())
+    weights = config.training.loss_weights
     params = {
         name: own[name] for name in target_names(network, ("encoder.block1.", "pseudo_head."))
     }
     frozen = {name: p for name, p in own.items() if name not in params}
     sizes = {name: torch.full_like(p, 1e-3).requires_grad_() for name, p in params.items()}
     loss_fn = maml.functional_loss(
-        network, lambda *given: total_loss(loss_terms(*given), config), frozen
+        network, lambda *given: total_loss(loss_terms(*given, weights), weights), frozen
     )
     optimizer = torch.optim.Adam([*own.values(), *sizes.values()], lr=1e-5)
 

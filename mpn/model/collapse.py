@@ -7,7 +7,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from mpn.model.network import Output
+from mpn.model.output import Output
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ inside the prototype unit positions are a list: N = height * width queries of D 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,51 +15,11 @@ from torch.nn import functional as F
 from mpn.errors import SizeError
 from mpn.model.config import ModelConfig
 from mpn.model.config import get_config as find_preset
+from mpn.model.output import Output
 
 # As F.normalize: keeps the inverse norm of a zero vector finite.
 EPSILON = 1e-12
 INITIAL_SCALE = 10.0
-
-
-@dataclass
-class Output:
-    """What one forward gives. B samples, N = h * w positions, D features, M prototypes.
-
-    Attributes:
-        prediction: the predicted next frame, (B, C, H, W), about [-1, 1].
-        encoding: the encoder's last features, (B, 8 * channels, h/8, w/8).
-        features: the (projected) decoder features before normalisation, (B, D, h, w); h = H /
-            unshuffle.
-        inverse_norm: 1 / |features| at every position, float (B, N, 1).
-        prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D).
-        assignment: softmax over the prototypes at every position, (B, N, M).
-        aggregation: query + normalcy encoding, (B, D, h, w).
-        distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0,
-            4].
-        pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that
-            head.
-    """
-
-    prediction: Tensor
-    encoding: Tensor
-    features: Tensor
-    inverse_norm: Tensor
-    prototypes: Tensor
-    assignment: Tensor
-    aggregation: Tensor
-    distance: Tensor
-    pseudo_logits: Tensor | None
-
-    @property
-    def query(self) -> Tensor:
-        """The query encoding, (B, D, h, w), unit length at every position; computed on demand."""
-        b, d, h, w = self.features.shape
-        return self.features * self.inverse_norm.reshape(b, 1, h, w).to(self.features.dtype)
-
-    @property
-    def compactness(self) -> Tensor:
-        """Squared distance of query to most-assigned prototype, divided by D: (B, h, w)."""
-        return self.distance / self.features.shape[1]
 
 
 def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.Sequential:

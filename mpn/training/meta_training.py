@@ -86,8 +86,8 @@ class MetaTraining:
         torch.set_flush_denormal(True)
         check_folder(self.folder, resume)
         self.network = base.network.to(self.device, memory_format=torch.channels_last).train()
-        if options.pseudo_weight is not None:
-            self.network.config = replace(self.network.config, pseudo_weight=options.pseudo_weight)
+        training = base.config.training.with_weights(options.loss_weights)
+        self.network.config = replace(base.config, training=training)
         self.names = target_names(self.network, options.targets)
         self._split(clips)
         for name, parameter in self.network.named_parameters():
@@ -168,7 +168,7 @@ class MetaTraining:
             for _ in range(options.inner_steps)
         ]
         query = self.loss.prepare(asked.draw(options.queries, generator, pseudo=pseudo))
-        return support, query._replace(ranking=options.ranking)
+        return support, query._replace(extra_weights=options.query_loss_weights)
 
     def _first_sizes(self) -> dict[str, Tensor]:
         """Step sizes, and the length that longer gradients are shortened to, from the gradients of

@@ -286,8 +286,9 @@ class Training:
             self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
         ):
             output = self.network(window.contiguous(memory_format=torch.channels_last))
-        terms = loss_terms(output, target, tampered)
-        loss = total_loss(terms, self.config)
+        weights = self.config.training.loss_weights
+        terms = loss_terms(output, target, tampered, weights)
+        loss = total_loss(terms, weights)
         losses = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(float(loss.detach())):
             raise TrainingError(

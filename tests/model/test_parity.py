@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mpn.model import losses
 from mpn.model.network import build_model
@@ -64,7 +65,11 @@ def forward_values(weights, clip, dtype):
         "compactness_mean": output.compactness.mean(dim=(1, 2)),
         "compactness_loss": losses.compactness_loss(output),
         "diversity_loss": losses.diversity_loss(output.prototypes),
-        "consistency_loss": losses.consistency_loss(output.prototypes),
+        # Between neighbours in the batch; the published code computes it and does not train by it.
+        "consistency_loss": torch.diff(F.normalize(output.prototypes, dim=2), dim=0)
+        .square()
+        .sum(dim=2)
+        .mean(),
         "frame_loss": losses.frame_loss(output.prediction, target),
         "frame_mse_unit_range": (((output.prediction + 1) / 2 - (target + 1) / 2) ** 2).mean(
             dim=(1, 2, 3)
