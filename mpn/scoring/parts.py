@@ -18,7 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mpn.model.network import Network, Output
+    from mpn.model.network import Network
+    from mpn.model.output import Output
 
 # An exact prediction has no PSNR; this is that of one grey level in one of a million pixels, near
 # enough.
