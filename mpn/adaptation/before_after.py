@@ -11,7 +11,7 @@ import torch
 
 from mpn.adaptation.inner_loop import Adaptation, SceneLoss
 from mpn.adaptation.maml import Params
-from mpn.datasets.episodes import shots_of, spread
+from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, Sample
 from mpn.scoring.events import events
 from mpn.scoring.parts import PSNR
@@ -59,7 +59,7 @@ def held_out_losses(
     shots = shots_of(footage, spread(footage, count, window), window)
     loss = SceneLoss(network, list(tensors), bfloat16=detector.bfloat16, without=settings.without)
     pseudo = network.config.pseudo_head and "pseudo" not in settings.without
-    frames, tampered = shots.draw(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
+    frames, tampered = shots.sample(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
     own = dict(network.named_parameters())
     before = after = 0.0
     with torch.no_grad():
