@@ -262,7 +262,7 @@ def _preset(tensors: Mapping[str, StoredTensor]) -> ModelConfig:
 
 
 def _ours(name: str) -> str:
-    """Name a tensor of theirs as ours is; one that is none of theirs gets a mark before its name."""
+    """Name a tensor of theirs as ours is; an unknown one gets a mark before its name."""
     prefix = next((prefix for prefix in NAMES if name.startswith(prefix)), None)
     return f"?{name}" if prefix is None else NAMES[prefix] + name.removeprefix(prefix)
 
