@@ -33,7 +33,8 @@ from benchmarks.few_shot_common import (
     open_model,
     records,
 )
-from benchmarks.made_anomalies import KINDS, Choice, choice_set
+from benchmarks.made_anomalies import Choice, choice_set
+from benchmarks.made_anomaly_kinds import KINDS
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.evaluation.few_shot import FewShotRow

@@ -49,7 +49,7 @@ ALLOWED = {"float64": 1e-9, "float32": 1e-3}
 SHARPENED = 40.0
 
 
-class FrameRead:
+class OuterStep:
     """An outer step of one of the forms: `run(tasks)` leaves the gradients in `params` and `sizes`.
 
     Args:
@@ -185,7 +185,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     if case["threads"]:
         torch.set_num_threads(case["threads"])
     torch.set_flush_denormal(True)
-    step = FrameRead(case["form"], case["precision"], case["size"])
+    step = OuterStep(case["form"], case["precision"], case["size"])
     tasks = step.tasks()
     # Kernels, threads and the optimiser's state are there before memory is looked at.
     step.run([tuple(tuple(x[:1, :, :16, :16] for x in batch) for batch in task) for task in tasks])
@@ -215,7 +215,7 @@ def agreement(size: int) -> dict[str, float]:
     """
 
     def gradients(form: str, precision: str) -> dict[str, torch.Tensor]:
-        step = FrameRead(form, precision, size)
+        step = OuterStep(form, precision, size)
         step.run(step.tasks())
         return {
             f"{kind} {name}": leaf.grad.double()

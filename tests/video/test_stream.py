@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import odd_inputs
+from benchmarks import odd_files
 from mpn.errors import DataError, FrameError
 from mpn.video.sources import open_source
 from tests.helpers import trees
@@ -18,7 +18,7 @@ COUNT = 40
 def film(path, count=COUNT, size=trees.SIZE, fps=10):
     """A video of numbered frames; .avi and .mkv are Motion JPEG, whose frames do not need each
     other."""
-    return odd_inputs.write_video(path, [trees.frame(index, size) for index in range(count)], fps)
+    return odd_files.write_video(path, [trees.frame(index, size) for index in range(count)], fps)
 
 
 def shown(source):
@@ -101,7 +101,7 @@ def test_figures_that_make_no_sense(tmp_path, options, message):
 
 def test_a_start_beyond_what_comes_is_found_at_the_end(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.set_avi_header(path, count=500)
+    odd_files.set_avi_header(path, count=500)
     with pytest.raises(DataError, match=r"has no frame from 20 s on, it is 3\.9 s long"):
         list(open_source(path, start=20, repeat_broken=True).frames())
 
@@ -114,7 +114,7 @@ PAUSES = [1] * 20 + [3] * 20
 
 def test_times_come_from_the_stream_where_its_rate_varies(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.set_mp4_intervals(path, PAUSES)
+    odd_files.set_mp4_intervals(path, PAUSES)
     source = open_source(path)  # nor is it taken for a broken one
     found = shown(source)
     assert [(index, number) for index, _, number in found] == [
@@ -127,7 +127,7 @@ def test_times_come_from_the_stream_where_its_rate_varies(tmp_path):
 
 def test_part_of_a_video_whose_rate_varies(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.set_mp4_intervals(path, PAUSES)
+    odd_files.set_mp4_intervals(path, PAUSES)
     assert [index for index, *_ in shown(open_source(path, start=1.85, end=3))] == [
         19,
         20,
@@ -142,7 +142,7 @@ def test_pauses_of_a_recorder_are_not_lost_frames(tmp_path):
     path = film(tmp_path / "a.mp4", 60)
     intervals = [1] * 60
     intervals[40] = intervals[50] = 20  # after more than the frames that are looked at first
-    odd_inputs.set_mp4_intervals(path, intervals)
+    odd_files.set_mp4_intervals(path, intervals)
     source = open_source(path, repeat_broken=True)
     found = shown(source)
     assert [number for *_, number in found] == list(range(60)) and source.bad == []
@@ -152,7 +152,7 @@ def test_pauses_of_a_recorder_are_not_lost_frames(tmp_path):
 @pytest.mark.parametrize("rate", [50, 900, 30_000, 4])
 def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
     path = film(tmp_path / "a.mkv")
-    odd_inputs.set_mkv_rate(path, rate)
+    odd_files.set_mkv_rate(path, rate)
     source = open_source(path)
     assert source.fps == 10 and abs(source.length - 40) <= 2
     assert source.notes == [
@@ -168,7 +168,7 @@ def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
 
 def test_an_absurd_rate_that_nothing_corrects_is_unknown_and_so_are_times(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.set_avi_header(path, rate=90_000)  # the times of an .avi follow from its rate
+    odd_files.set_avi_header(path, rate=90_000)  # the times of an .avi follow from its rate
     source = open_source(path)
     assert (
         source.fps is None and "its header says 90000 frames/s, which cannot be" in source.notes[0]
@@ -188,7 +188,7 @@ def test_an_absurd_rate_that_nothing_corrects_is_unknown_and_so_are_times(tmp_pa
 @pytest.mark.parametrize("count, bad", [(10, []), (500, [40])])
 def test_a_wrong_count_in_the_header_is_noted(tmp_path, count, bad):
     path = film(tmp_path / "a.avi")
-    odd_inputs.set_avi_header(path, count=count)
+    odd_files.set_avi_header(path, count=count)
     source = open_source(path, repeat_broken=True)
     assert source.length == count and numbers(source) == list(range(40))
     assert source.notes == [f"its header says {count} frames, 40 came"]
@@ -203,7 +203,7 @@ LOST = (5, 6, 7, 20, 33)
 
 
 @pytest.mark.parametrize(
-    "suffix, damage", [(".avi", odd_inputs.break_avi), (".mkv", odd_inputs.drop_mkv)]
+    "suffix, damage", [(".avi", odd_files.break_avi), (".mkv", odd_files.drop_mkv)]
 )
 @pytest.mark.parametrize("option", ["repeat_broken", "skip_bad"])
 def test_lost_frames_are_repeated_counted_and_reported(tmp_path, suffix, damage, option):
@@ -221,7 +221,7 @@ def test_lost_frames_are_repeated_counted_and_reported(tmp_path, suffix, damage,
 
 def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.break_mp4(path, LOST)
+    odd_files.break_mp4(path, LOST)
     source = open_source(path, repeat_broken=True)
     assert [index for index, *_ in shown(source)] == list(range(40))
     assert [one.index for one in source.bad] == list(LOST)
@@ -230,8 +230,8 @@ def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
 @pytest.mark.parametrize(
     "suffix, damage, index",
     [
-        (".avi", odd_inputs.break_avi, 5),
-        (".mkv", odd_inputs.drop_mkv, 35),
+        (".avi", odd_files.break_avi, 5),
+        (".mkv", odd_files.drop_mkv, 35),
     ],
 )
 def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):
@@ -250,7 +250,7 @@ def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):
 
 def test_the_first_frames_are_replaced_by_the_one_after(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.break_avi(path, (0, 1))
+    odd_files.break_avi(path, (0, 1))
     source = open_source(path, repeat_broken=True)
     found = shown(source)
     assert [number for *_, number in found] == [2, 2, *range(2, 40)]
@@ -262,7 +262,7 @@ def test_the_first_frames_are_replaced_by_the_one_after(tmp_path):
 
 def test_only_what_is_shown_is_reported(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.break_avi(path, LOST)
+    odd_files.break_avi(path, LOST)
     source = open_source(path, repeat_broken=True, start=0.6, end=3)
     assert numbers(source) == [8, 8, *range(8, 20), 19, *range(21, 30)]
     assert [one.index for one in source.bad] == [6, 7, 20]
@@ -282,8 +282,8 @@ def test_only_what_is_shown_is_reported(tmp_path):
 
 def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.break_mp4(path, (10, 30))
-    odd_inputs.set_mp4_intervals(path, PAUSES)
+    odd_files.break_mp4(path, (10, 30))
+    odd_files.set_mp4_intervals(path, PAUSES)
     source = open_source(path, repeat_broken=True)
     found = shown(source)
     assert [index for index, *_ in found] == list(range(40)) and [
@@ -295,7 +295,7 @@ def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
 def test_a_stream_that_ends_early(tmp_path, suffix):
     path = film(tmp_path / f"a{suffix}")
-    odd_inputs.cut(path, 0.6)
+    odd_files.cut(path, 0.6)
     source = open_source(path, repeat_broken=True)
     found = numbers(source)
     assert found == list(range(len(found))) and 15 < len(found) < 30
@@ -329,8 +329,8 @@ def test_repeating_is_for_video_files_only(tmp_path):
 def test_frames_come_upright(tmp_path, degrees, turn):
     upright = np.full((64, 96, 3), 40, np.uint8)
     upright[:32, :32] = 220  # the corner at the top left
-    path = odd_inputs.write_video(tmp_path / "a.mp4", [cv2.rotate(upright, turn)] * 5)
-    odd_inputs.set_mp4_rotation(path, degrees)
+    path = odd_files.write_video(tmp_path / "a.mp4", [cv2.rotate(upright, turn)] * 5)
+    odd_files.set_mp4_rotation(path, degrees)
     source = open_source(path)
     frames = list(source.frames())
     assert source.size == (64, 96) and len(frames) == 5
@@ -345,7 +345,7 @@ def test_portrait_and_other_shapes(tmp_path, size, suffix):
 
 
 def test_a_grey_video_has_three_equal_channels(tmp_path):
-    path = odd_inputs.write_video(
+    path = odd_files.write_video(
         tmp_path / "a.avi", [trees.frame(index)[..., 0] for index in range(8)]
     )
     frames = list(open_source(path).frames())
