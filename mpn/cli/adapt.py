@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from mpn.io.text import align, json_text, percent, plural
 from mpn.model.checkpoint import CAMERA_SUFFIX
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   mpn adapt frames/01 --fps 10 --shots 20
@@ -237,11 +239,10 @@ def _open(options: argparse.Namespace) -> Detector:
     model = options.checkpoint or MODEL
     if options.checkpoint is None and released_path(MODEL) is None:
         model = PACKAGED_MODEL
-        print(
+        log.warning(
             f"the released model {MODEL} is not here, so {PACKAGED_MODEL} is adapted, which knows "
             f"generated cameras only: {MODEL} is in the repository's checkpoints folder; copy it "
-            f"to ./checkpoints, or give --checkpoint MODEL",
-            file=sys.stderr,
+            f"to ./checkpoints, or give --checkpoint MODEL"
         )
     return Detector(load_model(model), device=options.device, precision=options.precision)
 
