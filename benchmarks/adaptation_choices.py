@@ -41,7 +41,7 @@ from mpn.evaluation.few_shot import few_shot
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
-from mpn.training.meta_training import first_sizes
+from mpn.training.step_sizes import sizes_for_change
 
 NUMBERS = {
     "steps": int,
@@ -80,7 +80,7 @@ def with_first_sizes(
         gradients = torch.autograd.grad(loss(params, batch), list(params.values()))
         for name, gradient in zip(names, gradients):
             squares[name] += gradient.square() / options.steps
-    sizes = first_sizes(squares, change)
+    sizes = sizes_for_change(squares, change)
     return replace(checkpoint, meta=MetaInfo(targets, sizes, 5, 4))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mpn.cli import above_zero, evaluate, from_zero, new_parser, score, train
 from mpn.cli.data import DEMO, DEMO_FOLDER, open_data
-from mpn.training.pretraining import MODEL, STATE
+from mpn.training.run_folder import MODEL, STATE
 
 EXAMPLES = """  python -m mpn demo               about 12 minutes on two cores
   python -m mpn demo --minutes 2   a quick look, with poorer figures"""
