@@ -42,7 +42,7 @@ from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import PART_NAMES
-from mpn.training.meta_training import first_sizes
+from mpn.training.step_sizes import sizes_for_change
 
 NUMBERS = {
     "steps": int,
@@ -81,7 +81,7 @@ def with_first_sizes(
         gradients = torch.autograd.grad(loss(params, batch), list(params.values()))
         for name, gradient in zip(names, gradients):
             squares[name] += gradient.square() / options.steps
-    sizes = first_sizes(squares, change)
+    sizes = sizes_for_change(squares, change)
     return replace(checkpoint, meta=MetaInfo(targets, sizes, 5, 4))
 
 

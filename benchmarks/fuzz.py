@@ -35,11 +35,11 @@ from mpn.evaluation.score_files import read_scores
 from mpn.model.checkpoint import (
     Checkpoint,
     load_checkpoint,
-    load_state,
     save_camera,
     save_checkpoint,
 )
 from mpn.model.network import build_model
+from mpn.model.state import load_state
 from mpn.published_weights.convert import import_weights
 from mpn.scoring.parts import PART_NAMES
 

@@ -53,7 +53,7 @@ def finished(tmp_path_factory) -> Path:
     """The folder of a training left alone, every step logged; not to be written to."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "LOG_EVERY", 1)
+        patch.setattr(pretraining.Training, "log_every", 1)
         pretraining.train(
             training_runs.walkers(), training_runs.PRESET, training_runs.OPTIONS, folder
         )

@@ -8,12 +8,10 @@ state is a `.pt` file, read with `weights_only=True`. Nothing in any of them is 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
 import platform
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -450,32 +448,3 @@ def _normal_parts(
             )
         parts[name.removeprefix(NORMAL_PREFIX)] = [part.numpy() for part in values.split(lengths)]
     return parts
-
-
-def save_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Writes training state (tensors and plain values), whole or not at all. Raises MpnError."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
-
-
-def load_state(path: str | Path) -> dict[str, Any]:
-    """Reads training state on the CPU, tensors and plain values only.
-
-    Raises:
-        CheckpointError: missing, cut short, or holding anything but tensors and plain values.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"nothing to resume: there is no {path}; start without --resume")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of what it then refuses
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file; all mean the same here
-        raise CheckpointError(
-            f"{path} is not a whole training state of mpn ({type(error).__name__})"
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} is not a training state of mpn")
-    return state

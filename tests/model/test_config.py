@@ -138,13 +138,12 @@ def test_weights_of_an_earlier_version_are_checked(value):
 def test_the_released_models_keep_their_weights(name, pseudo):
     released = Path(__file__).parents[2] / "checkpoints" / f"{name}.safetensors"
     weights = load_checkpoint(released).config.training.loss_weights
-    assert weights == {
+    assert {name: weight for name, weight in weights.items() if weight} == {
         "frame": 1.0,
         "compactness": 1.0,
         "diversity": 0.01,
         "usage": 0.01,
         "pseudo": pseudo,
-        "ranking": 0.0,
     }
 
 
