@@ -33,8 +33,8 @@ from mpn.adaptation.inner_loop import (
     default_targets,
     support_batches,
 )
-from mpn.datasets.episodes import Shots, shots_of, spread
 from mpn.datasets.layouts import recognise
+from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import load_clips
 from mpn.evaluation.few_shot import few_shot
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mpn.io.text import format_rows
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 READINGS = RESULTS / "readings.csv"
@@ -109,16 +111,7 @@ def shown(figure: Mapping[str, Any], digits: int = 2) -> str:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns padded to their widest cell; the first to the left, the others to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
-    for number, line in enumerate(lines):
-        print(
-            "  ".join(
-                [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]
-            ).rstrip()
-        )
-        if number == 0:
-            print("-" * (sum(widths) + 2 * (len(widths) - 1)))
+    print(format_rows(header, rows), end="")
 
 
 def print_goals(goals: Mapping[str, Any]) -> None:

@@ -26,12 +26,13 @@ from mpn.adaptation.before_after import score_clips
 from mpn.adaptation.inner_loop import FINE_TUNING_RATE, adapt_network
 from mpn.cli import from_zero
 from mpn.cli.train import names
-from mpn.datasets.episodes import shots_of, spread
+from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.evaluation.few_shot import METHODS, FewShotRow, Key, few_shot
 from mpn.evaluation.few_shot_summary import Figure, Record, format_few_shot_table, summarise_records
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
+from mpn.io.text import plain
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring import protocols
 from mpn.scoring.detector import Detector
@@ -150,10 +151,7 @@ class RowFile:
     def add(self, row: FewShotRow) -> None:
         """Keeps a row."""
         columns = {
-            video: {
-                name: [None if math.isnan(x) else x for x in values.tolist()]
-                for name, values in own.items()
-            }
+            video: {name: plain(values) for name, values in own.items()}
             for video, own in row.columns.items()
         }
         with self.path.open("a") as file:
@@ -373,12 +371,3 @@ def finish(
     }
     write_result(labelled(name, args), args, plain(result))
     return summaries
-
-
-def plain(value: Any) -> Any:
-    """NaN as null, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

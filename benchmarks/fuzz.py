@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from benchmarks.common import parser, write_result
 from mpn.datasets import label_readers
 from mpn.datasets.labels import load_labels
-from mpn.datasets.layouts import recognise
+from mpn.datasets.layouts import LAYOUTS, recognise
 from mpn.errors import MpnError
 from mpn.evaluation.score_files import read_scores
 from mpn.model.checkpoint import (
@@ -274,7 +274,7 @@ def check_layouts(folder: Path, inputs: int) -> dict[str, int]:
     )
     @given(
         st.lists(paths, max_size=12),
-        st.sampled_from((None, "ucsd", "frames", "avenue", "shanghaitech", "scenes")),
+        st.sampled_from((None, *LAYOUTS)),
     )
     def finds(entries: list, layout: str | None) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as root:

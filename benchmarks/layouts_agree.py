@@ -31,6 +31,7 @@ from benchmarks.common import ROOT, log_reading, parser, print_table, write_resu
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import Video, recognise
 from mpn.evaluation.score_files import read_scores
+from mpn.io.runs import intervals
 from mpn.video.sources import fit_frame, open_source
 
 PROTOCOLS = ("absolute", "causal", "paper")
@@ -131,10 +132,7 @@ def write_plain(codec: str, suffix: str) -> Callable[[Source, Path], None]:
         rows = []
         for number, video in enumerate(source.testing, 1):
             save_video(folder / f"{number:02d}{suffix}", codec, source.frames(video))
-            edges = np.flatnonzero(
-                np.diff(np.concatenate([[False], source.truth(video), [False]]).astype(int))
-            )
-            rows += [(f"{number:02d}", start, end) for start, end in edges.reshape(-1, 2).tolist()]
+            rows += [(f"{number:02d}", *run) for run in intervals(source.truth(video))]
         with (folder / "labels.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("video", "start", "end"), *rows])
 

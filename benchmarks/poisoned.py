@@ -33,7 +33,7 @@ from mpn.adaptation.inner_loop import Adaptation
 from mpn.datasets.demo.clips import KINDS, make_clip
 from mpn.datasets.demo.dataset import scene_clips
 from mpn.datasets.demo.scene import Scene
-from mpn.datasets.episodes import spread
+from mpn.datasets.shots import spread
 from mpn.datasets.windows import Clip
 from mpn.evaluation.few_shot_summary import paired_difference
 from mpn.io.atomic import write_atomically

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from mpn.adaptation.inner_loop import Adaptation, SceneLoss
 from mpn.adaptation.maml import Params
-from mpn.datasets.episodes import shots_of, spread
+from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, Sample
+from mpn.io.runs import intervals
 from mpn.scoring.events import events
 from mpn.scoring.protocols import exponential
 from mpn.scoring.scores import combine, part_names, score_frames
@@ -48,15 +49,11 @@ class HeldOutMetrics(NamedTuple):
 def runs(clip: Clip, without: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
     """The stretches (start, stop) of a clip without its unreadable frames and without the stretches
     of `without`."""
-    free = np.ones(len(clip.frames) + 2, np.int8)
-    free[[0, -1]] = 0
-    for start, stop in [
-        *without,
-        *((bad.index, bad.index + 1) for bad in clip.bad if bad.index < len(clip.frames)),
-    ]:
-        free[start + 1 : stop + 1] = 0
-    edges = np.flatnonzero(np.diff(free))
-    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2])]
+    free = np.ones(len(clip.frames), bool)
+    for start, stop in without:
+        free[start:stop] = False
+    free[[bad.index for bad in clip.bad if bad.index < len(free)]] = False
+    return intervals(free)
 
 
 def score_clips(
@@ -102,7 +99,7 @@ def held_out_losses(
     shots = shots_of(footage, spread(footage, count, window), window)
     loss = SceneLoss(network, list(tensors), bfloat16=detector.bfloat16, without=settings.without)
     pseudo = network.config.pseudo_head and "pseudo" not in settings.without
-    frames, tampered = shots.draw(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
+    frames, tampered = shots.sample(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
     own = dict(network.named_parameters())
     before = after = 0.0
     with torch.no_grad():

@@ -31,8 +31,8 @@ from mpn.adaptation.before_after import (
 )
 from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
 from mpn.adaptation.maml import Params
-from mpn.datasets.episodes import Shots, shots_of, spread
 from mpn.datasets.layouts import Video
+from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import AdaptationError, DataError, MpnError
 from mpn.model.checkpoint import CAMERA_BYTES, Checkpoint

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from mpn.adaptation.maml import Params, adapt, fine_tune
-from mpn.datasets.episodes import Shots
+from mpn.datasets.shots import Shots
 from mpn.datasets.windows import Sample, to_float
 from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint
@@ -239,7 +239,7 @@ def support_batches(
     for them)."""
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     for _ in range(options.steps):
-        yield loss.prepare(shots.draw(options.batch, generator, pseudo=pseudo))
+        yield loss.prepare(shots.sample(options.batch, generator, pseudo=pseudo))
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Checkpoint:

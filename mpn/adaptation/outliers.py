@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpn.io.runs import intervals
 from mpn.scoring.protocols import PAPER_RADIUS, paper_filter
 
 # Quantiles of all smoothed scores: the middle and the low end of what is normal for certain. With a
@@ -84,14 +85,9 @@ def deviations(
 def _smoothed(score: np.ndarray) -> np.ndarray:
     """By the paper's filter, each stretch without gaps by itself."""
     result = score.copy()
-    for start, stop in _stretches(~np.isnan(score)):
+    for start, stop in intervals(~np.isnan(score)):
         result[start:stop] = paper_filter(score[start:stop])
     return result
-
-
-def _stretches(mask: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2])]
 
 
 def window_deviations(far: np.ndarray, window: int) -> np.ndarray:
@@ -145,5 +141,5 @@ def standing_out(far: Sequence[np.ndarray]) -> list[Stretch]:
         near = np.convolve(own > LIMIT, np.ones(2 * PAPER_RADIUS + 1))[
             PAPER_RADIUS : PAPER_RADIUS + len(own)
         ]
-        found += [Stretch(clip, start, stop) for start, stop in _stretches(near > 0.5)]
+        found += [Stretch(clip, start, stop) for start, stop in intervals(near > 0.5)]
     return found

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import logging
 import time
 from pathlib import Path
-from typing import Any
 
 from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
@@ -16,9 +15,12 @@ from mpn.adaptation.inner_loop import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGE
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.model import load_model
+from mpn.io.text import align, json_text, percent, plural
 from mpn.model.checkpoint import CAMERA_SUFFIX
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   mpn adapt frames/01 --fps 10 --shots 20
@@ -163,7 +165,7 @@ def main(options: argparse.Namespace) -> None:
             "bytes": out.stat().st_size,
             "earlier_version": str(kept) if kept else None,
         }
-        print(json.dumps(_finite(report.to_dict() | facts | {"seconds": round(seconds, 2)})))
+        print(json_text(report.to_dict() | facts | {"seconds": round(seconds, 2)}))
         return
     print(_text(report, seconds))
     print(
@@ -237,11 +239,10 @@ def _open(options: argparse.Namespace) -> Detector:
     model = options.checkpoint or MODEL
     if options.checkpoint is None and released_path(MODEL) is None:
         model = PACKAGED_MODEL
-        print(
+        log.warning(
             f"the released model {MODEL} is not here, so {PACKAGED_MODEL} is adapted, which knows "
             f"generated cameras only: {MODEL} is in the repository's checkpoints folder; copy it "
-            f"to ./checkpoints, or give --checkpoint MODEL",
-            file=sys.stderr,
+            f"to ./checkpoints, or give --checkpoint MODEL"
         )
     return Detector(load_model(model), device=options.device, precision=options.precision)
 
@@ -254,15 +255,6 @@ def _targets(detector: Detector, name: str | None) -> tuple[str, ...] | None:
     return tuple(
         t for t in TARGETS[name] if t.startswith("*") or any(own.startswith(t) for own in names)
     )
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {name: _finite(own) for name, own in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(own) for own in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def _text(report: Report, seconds: float) -> str:
@@ -311,14 +303,12 @@ def _table(report: Report) -> list[str]:
         ("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"),
     ]
     rate = report.options["false_alarms_per_hour"]
-    title = f"threshold, {rate:g} false alarm{'s' * (rate != 1)} an hour"
+    title = f"threshold, {plural(rate, 'false alarm', 'g')} an hour"
     titles = (title, "false alarms per hour (seen)", "time above the threshold")
     rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
     lines = [f"on {report.held_out} frames ({seconds:.1f} s) that it was not adapted on:"]
-    lines += [
-        f"  {title:38}{first:>16}{second:>16}"
-        for title, first, second in [("", "before", "after"), *rows]
-    ]
+    table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
+    lines += [f"  {line}" for line in table]
     lines.append(
         "  (alarms after: in one half of these frames, at the threshold of the other "
         "half, both ways)"
@@ -337,5 +327,5 @@ def _alarms(side: HeldOutMetrics, hours: float) -> tuple[str, str, str]:
     return (
         f"{side.threshold:.2f}{'*' * bool(side.extrapolated)}",
         alarms,
-        f"{100 * side.above:.1f} %",
+        percent(side.above, unit=True),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +13,8 @@ from mpn.cli import UsageError, above_zero
 from mpn.datasets.demo.dataset import write_demo
 from mpn.datasets.layouts import LAYOUTS, DatasetTree, Video, recognise
 from mpn.errors import DataError
+
+log = logging.getLogger(__name__)
 
 DEMO = "demo"
 DEMO_FOLDER = Path("data/demo")
@@ -59,7 +61,7 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
         options.fps = options.fps or demo_rate(DEMO_FOLDER)
     else:
         tree = recognise(options.data, options.layout)
-    print(tree.describe(), file=sys.stderr)
+    log.info(tree.describe())
     return tree
 
 

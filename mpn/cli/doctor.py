@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from mpn.cli import above_zero, new_parser
 from mpn.datasets.layouts import LAYOUTS
 from mpn.doctor.diagnose import SEVERITIES, Clip, Diagnosis, diagnose
-from mpn.video.overlay import clock
+from mpn.io.text import align, clock, json_text, plural
 
 EXAMPLES = """  mpn doctor recordings/
   mpn doctor data/ped2 --fps 10
@@ -56,7 +55,7 @@ def main(options: argparse.Namespace) -> None:
         options.data, layout=options.layout, labels=options.labels, fps=options.fps
     )
     if options.json:
-        print(json.dumps(diagnosis.to_dict(), indent=1))
+        print(json_text(diagnosis.to_dict(), indent=1))
     else:
         print(
             "\n".join(
@@ -108,15 +107,7 @@ def _table(clips: Sequence[Clip]) -> list[str]:
             else f"{' '.join(names)} ({len(own)} videos)"
         )
         rows.append((name, *_figures(own)))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        row[0].ljust(widths[0]),
-        *(text.rjust(width) for text, width in zip(row[1:], widths[1:])),
-    ]
+    return align(rows)
 
 
 def _figures(clips: Sequence[Clip]) -> tuple[str, ...]:
@@ -159,7 +150,7 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
             more = f"{', '.join(places[:6])}{', ...' * (len(places) > 6)}"
             lines.append(f"{severity}: {len(rest)} more of that ({kind}; --json has all): {more}")
     counts = [
-        f"{number} {severity}{'s' * (number != 1)}"
+        plural(number, severity, "d")
         for severity in SEVERITIES
         if (number := sum(finding.severity == severity for finding in findings))
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
 from mpn.scoring.detector import Detector, score_config_of
+
+log = logging.getLogger(__name__)
 
 
 def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
@@ -66,10 +68,8 @@ def load_model(name_or_path: str | Path) -> Checkpoint:
     """
     checkpoint = load_checkpoint(name_or_path)
     height, width = checkpoint.config.size
-    print(
-        f"model {name_or_path}: preset {checkpoint.config.name}, frames of {height}x{width}",
-        file=sys.stderr,
-    )
+    preset = checkpoint.config.name
+    log.info("model %s: preset %s, frames of %dx%d", name_or_path, preset, height, width)
     return checkpoint
 
 

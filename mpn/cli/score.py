@@ -26,10 +26,10 @@ from mpn.cli import (
 from mpn.cli.model import add_model, open_detector
 from mpn.errors import DataError, SizeError
 from mpn.io.atomic import write_atomically
+from mpn.io.text import align, clock
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, belongs_to, score_source
 from mpn.report.from_job import REPORT
 from mpn.scoring.detector import Detector
-from mpn.video.overlay import clock
 from mpn.video.sources import find_sources
 
 EXAMPLES = """  mpn score lobby.mp4
@@ -323,14 +323,13 @@ def _total(entries: list[_Entry], out: Path) -> str:
     """All sources in a table, and what was left out and why."""
     scored = [entry for entry in entries if entry.outcome]
     width = max(len(str(entry.path)) for entry in entries)
-    lines = [f"\n{'source':{width}} {'frames':>8} {'length':>10} {'events':>7} {'highest':>8}"]
+    rows = [["source", "frames", "length", "events", "highest"]]
     for entry in scored:
         one = _line_of(entry)
         highest = "-" if one["highest_score"] is None else f"{one['highest_score']:.2f}"
-        lines.append(
-            f"{entry.path!s:{width}} {one['frames']:>8} {clock(one['seconds']):>10} "
-            f"{one['events']:>7} {highest:>8}"
-        )
+        numbers = [str(one["frames"]), clock(one["seconds"]), str(one["events"]), highest]
+        rows.append([str(entry.path), *numbers])
+    lines = ["", *align(rows, (width, 8, 10, 7, 8), gap=" ")]
     lines += [
         f"{entry.path!s:{width}} not scored: {entry.reason}"
         for entry in entries

@@ -4,8 +4,8 @@ be adapted."""
 from __future__ import annotations
 
 import argparse
+import logging
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
 from mpn.training.run_folder import STATE, check_folder
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """  mpn train                                    the demo set
   mpn train data/avenue --minutes 50           an hour on two cores
@@ -241,10 +243,7 @@ def main(options: argparse.Namespace) -> None:
         cache=options.cache,
         fps=options.fps,
     )
-    print(
-        f"{sum(len(clip.frames) for clip in clips)} frames; the run is kept in {out}",
-        file=sys.stderr,
-    )
+    log.info("%d frames; the run is kept in %s", sum(len(clip.frames) for clip in clips), out)
     on_log = _tensorboard(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:

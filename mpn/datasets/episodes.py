@@ -1,24 +1,23 @@
-"""Episodes for meta-learning: items to adapt on (support) and items of the same class to be judged
-on (query).
+"""Episodes for meta-learning: items to adapt on (support) and items to be judged on (query).
 
-`EpisodeSampler` draws them from anything labelled. For footage a class is a scene and an item a
-window with the frames before it: support and query lie apart in time (`SceneEpisodes`), and windows
-become `Shots`, which make batches with pseudo-anomalies of nothing but their own frames.
+`EpisodeSampler` samples them, N ways and K shots, from anything labelled. For footage a class is a
+scene and an item a window with the frames before it: support and query lie apart in time
+(`SceneEpisodes`), and windows become `Shots`, which make batches with pseudo-anomalies of nothing
+but their own frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
-from mpn.datasets.windows import Clip, Sample, windows_of
+from mpn.datasets.shots import Shots, reach, shots_of
+from mpn.datasets.windows import Clip, windows_of
 from mpn.errors import DataError
+from mpn.io.text import plural
 
 # Orders of a class's clips that are looked through for one that can be cut in two: all of five
 # clips, else this many.
@@ -26,7 +25,7 @@ ORDERS_TRIED = 120
 
 
 class Item(NamedTuple):
-    """What shows the frames `first` to `last` (inclusive) of clip number `clip`."""
+    """Something that shows the frames `first` to `last` (inclusive) of clip number `clip`."""
 
     clip: int
     first: int
@@ -34,8 +33,13 @@ class Item(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """An N-way K-shot task: for every way (a class) the numbers of its support and of its query
-    items."""
+    """An N-way K-shot task.
+
+    Attributes:
+        ways: names of N classes.
+        support: for every way the numbers of its K support items.
+        query: for every way the numbers of its query items, none of them support.
+    """
 
     ways: tuple[str, ...]
     support: list[list[int]]
@@ -51,11 +55,12 @@ class _TooFewItemsError(DataError):
 
 
 class EpisodeSampler:
-    """Draws episodes; the same number gives the same episode, in any order of asking.
+    """Samples episodes; the same number gives the same episode, in any order of asking.
 
     Args:
         items: by class, its items; without `gap` their number is enough.
-        shots: support items of a way, or several numbers, one of which is drawn for each episode.
+        shots: support items of a way, or several numbers, of which each episode takes one at
+            random.
         queries: query items of a way.
         ways: classes of an episode. Over the episodes every class comes equally often, in a new
             order each time around (where `ways` does not divide their number, some are left out of
@@ -63,7 +68,7 @@ class EpisodeSampler:
         gap: None for items that are exchangeable, such as images; else no support and query item of
             the same clip are so near that gap frames or fewer lie from the last frame of one to the
             first of the other (first - last > gap). Different clips are always apart.
-        seed: with an episode's number it fixes everything drawn.
+        seed: with an episode's number it fixes everything that is random.
 
     Raises:
         DataError: fewer classes than ways, or classes with too few items (or, with `gap`, items too
@@ -91,29 +96,29 @@ class EpisodeSampler:
         if len(self.classes) < ways:
             raise DataError(f"{ways} ways need as many classes, there are {len(self.classes)}")
         self.counts = {
-            name: own if isinstance(own, int) else len(own) for name, own in items.items()
+            name: known if isinstance(known, int) else len(known) for name, known in items.items()
         }
         self._times: dict[str, _Timeline] = {}
         if gap is not None:
-            if any(isinstance(own, int) for own in items.values()):
-                raise DataError(
-                    f"a gap of {gap} frames needs items with their place in time, counts were given"
-                )
-            self._times = {
-                name: _Timeline(own, gap, max(self.shots), queries) for name, own in items.items()
-            }
+            for name, in_time in items.items():
+                if isinstance(in_time, int):
+                    raise DataError(
+                        f"a gap of {gap} frames needs items with their place in time, counts were "
+                        "given"
+                    )
+                self._times[name] = _Timeline(in_time, gap, max(self.shots), queries)
         if short := self._short():
             raise _TooFewItemsError(self._too_small(short), short)
 
     def _short(self) -> list[str]:
-        """Classes that an episode cannot be drawn from."""
+        """Classes that have too few items for an episode."""
         if self.gap is None:
             return [
                 name
                 for name, count in self.counts.items()
                 if count < max(self.shots) + self.queries
             ]
-        return [name for name, time in self._times.items() if time.known is None]
+        return [name for name, timeline in self._times.items() if timeline.sure_cut is None]
 
     def _too_small(self, short: Sequence[str]) -> str:
         need = f"{max(self.shots)} for support and {self.queries} for query"
@@ -125,7 +130,7 @@ class EpisodeSampler:
         )
 
     def episode(self, number: int) -> Episode:
-        """Episode number `number`, from 0 up."""
+        """Sample episode number `number`, from 0 up."""
         generator = np.random.default_rng((self.seed, 1, number))
         shots = self.shots[generator.integers(len(self.shots))]
         ways = self._ways(number)
@@ -135,14 +140,15 @@ class EpisodeSampler:
         )
 
     def _ways(self, number: int) -> tuple[str, ...]:
-        around, place = divmod(number, len(self.classes) // self.ways)
+        around, position = divmod(number, len(self.classes) // self.ways)
         order = np.random.default_rng((self.seed, 0, around)).permutation(len(self.classes))
-        return tuple(self.classes[i] for i in order[place * self.ways : (place + 1) * self.ways])
+        first = position * self.ways
+        return tuple(self.classes[i] for i in order[first : first + self.ways])
 
     def _sides(
         self, name: str, shots: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of support and query items: the one place where they are drawn."""
+        """The numbers of support and query items: the one place where they are sampled."""
         if self.gap is None:
             chosen = generator.permutation(self.counts[name])[: shots + self.queries]
             return chosen[:shots], chosen[shots:]
@@ -154,11 +160,16 @@ class EpisodeSampler:
 
 
 class _Timeline:
-    """Items of one class, its clips laid end to end in some order, to be cut in two at a random
-    time.
+    """Items of one class in time, to be cut in two, support on one side and query on the other.
+
+    The clips are laid end to end in a random order and cut at a random time:
+
+        clip 2       clip 0               clip 1
+        |----------| |-----------------| |---------|
+        first side ...............| gap |... second side
 
     With several clips some come on one side and some on the other, and one may be cut; a single one
-    is cut.
+    is cut. An item belongs to a side if all frames that it shows do.
     """
 
     def __init__(self, items: Sequence[Item], gap: int, shots: int, queries: int) -> None:
@@ -167,8 +178,8 @@ class _Timeline:
         self.clips, self.first, self.last, self.gap = len(numbers), table[:, 1], table[:, 2], gap
         # With so much room for a clip, the items of the next one are always apart.
         self.room = int(self.last.max(initial=0)) + gap + 1
-        # A way to cut it that works whatever is drawn; for fewer shots it works all the more.
-        self.known = next(
+        # An order and which side comes first that can be cut; for fewer shots all the more so.
+        self.sure_cut = next(
             (
                 (order, query_first)
                 for order in self._orders()
@@ -188,11 +199,17 @@ class _Timeline:
     def cut(
         self, shots: int, queries: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """All items that may be support, at least `shots`, and all that may be query, at least
-        `queries`."""
+        """Sample a cut.
+
+        Returns:
+            The numbers of all items that may be support, at least `shots`, and of all that may be
+            query, at least `queries`.
+        """
         order, query_first = generator.permutation(self.clips), bool(generator.integers(2))
-        for ways in ((order, query_first), (order, not query_first), self.known):
-            if parts := self._parts(*ways, shots, queries, generator):
+        attempts = [(order, query_first), (order, not query_first)]
+        attempts += [self.sure_cut] if self.sure_cut else []
+        for attempt in attempts:
+            if parts := self._parts(*attempt, shots, queries, generator):
                 return parts
         raise AssertionError("what was found to fit at construction fits")  # pragma: no cover
 
@@ -204,8 +221,11 @@ class _Timeline:
         queries: int,
         generator: np.random.Generator | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """(support, query) on either side of a random time (the earliest without a generator), or
-        None."""
+        """The items on both sides of a random time, the earliest possible without a generator.
+
+        Returns:
+            (support, query), or None where no time leaves enough items on both sides.
+        """
         earlier, later = (queries, shots) if query_first else (shots, queries)
         if len(self.clip) < earlier + later:
             return None
@@ -222,108 +242,6 @@ class _Timeline:
         return (after, before) if query_first else (before, after)
 
 
-@dataclass
-class Shots:
-    """K windows of one camera with what stands before them.
-
-    Attributes:
-        stacks: a window each, uint8 (n, H, W, C), T + 1 <= n: frames before the window (for
-            speed-ups, as many as there are, none unreadable), its T frames and the target.
-        window: T.
-
-    Raises:
-        DataError: there are no windows, or one has too few frames.
-    """
-
-    stacks: list[np.ndarray]
-    window: int
-    _turn: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
-    _drawing: np.random.Generator | None = field(
-        default=None, init=False, repr=False, compare=False
-    )
-
-    def __post_init__(self) -> None:
-        shortest = min((len(stack) for stack in self.stacks), default=0)
-        if shortest < self.window + 1:
-            raise DataError(
-                f"{len(self.stacks)} windows to adapt on, the shortest of {shortest} "
-                f"frames; expected at least one, of {self.window + 1} frames or more"
-            )
-
-    def __len__(self) -> int:
-        return len(self.stacks)
-
-    def draw(
-        self, count: int, generator: np.random.Generator, *, pseudo: PseudoOptions | bool = True
-    ) -> Sample:
-        """A batch of windows in turn, each with pseudo-anomalies of its own draw.
-
-        Draws with one generator go on where the last one stopped: all windows come once in random
-        order before any comes again. Another generator begins anew, so that what is drawn depends
-        on the generator alone.
-
-        Args:
-            count: of windows in the batch.
-            pseudo: how windows are tampered with, True for the usual options, False to leave them
-                as they are.
-
-        Returns:
-            frames uint8 (count, T + 1, C, H, W), the target last and always the true one; tampered
-            bool (count, H, W).
-        """
-        if generator is not self._drawing:
-            self._drawing, self._turn = generator, []
-        anomalies = (
-            PseudoAnomalies(self._any_frame, None if pseudo is True else pseudo) if pseudo else None
-        )
-        frames, tampered = [], []
-        for _ in range(count):
-            if not self._turn:
-                self._turn = generator.permutation(len(self.stacks)).tolist()
-            stack = self.stacks[self._turn.pop()]
-            inputs, changed = stack[-self.window - 1 : -1], np.zeros(stack.shape[1:3], bool)
-            if anomalies:
-                inputs, changed = anomalies(stack[:-1], self.window, generator)
-            frames.append(np.concatenate([inputs, stack[-1:]]))
-            tampered.append(changed)
-        batch = np.ascontiguousarray(np.stack(frames).transpose(0, 1, 4, 2, 3))
-        return Sample(torch.from_numpy(batch), torch.from_numpy(np.stack(tampered)))
-
-    def _any_frame(self, generator: np.random.Generator) -> np.ndarray:
-        stack = self.stacks[generator.integers(len(self.stacks))]
-        return stack[generator.integers(len(stack))]
-
-
-def shots_of(
-    clips: Sequence[Clip], chosen: Sequence[tuple[int, int]], window: int, *, history: bool = True
-) -> Shots:
-    """Windows by (clip number, target frame), with up to `PseudoAnomalies.history` frames unless
-    `history` is off.
-
-    The stacks are views of the clips' frames.
-
-    Raises:
-        DataError: a window would begin before its clip or show a frame that could not be read; or
-            none was chosen.
-    """
-    stacks = []
-    for number, target in chosen:
-        clip = clips[number]
-        first = max((bad.index + 1 for bad in clip.bad if bad.index <= target), default=0)
-        if target - first < window or target >= len(clip.frames):
-            raise DataError(
-                f"{clip.name}: no window with target {target}: it takes frames {target - window} "
-                f"to {target}, readable are {first} to {min(target, len(clip.frames) - 1)}"
-            )
-        stacks.append(clip.frames[max(first, target - _reach(window, history)) : target + 1])
-    return Shots(stacks, window)
-
-
-def _reach(window: int, history: bool) -> int:
-    """How far before its target a window's stack begins, where there are frames."""
-    return PseudoAnomalies.history(window) if history else window
-
-
 class SceneTask(NamedTuple):
     """A scene with windows to adapt on and windows from another time to be judged on."""
 
@@ -333,8 +251,9 @@ class SceneTask(NamedTuple):
 
 
 class SceneEpisodes:
-    """Tasks for meta-learning over scenes: the same number gives the same task, every scene comes
-    equally often.
+    """Tasks for meta-learning over scenes, every scene equally often.
+
+    The same number gives the same task.
 
     Frames that support and query show, those that speed-ups look back on included, are more than
     `gap` frames apart wherever they are of the same clip.
@@ -343,10 +262,11 @@ class SceneEpisodes:
         clips: normal footage of one scene or more. A scene's clips may be any number; one is cut in
             two.
         window: T.
-        shots: support windows of a task, or several numbers, one of which is drawn for each.
+        shots: support windows of a task, or several numbers, of which each task takes one at
+            random.
         queries: query windows of a task.
         pseudo: stacks bring the frames before a window, for speed-ups.
-        seed: with a task's number it fixes which windows are drawn.
+        seed: with a task's number it fixes which windows it has.
         gap: frames; None for the window's length.
 
     Raises:
@@ -374,7 +294,7 @@ class SceneEpisodes:
         self.items: dict[str, list[Item]] = {scene: [] for scene in self.scenes}
         for number, clip in enumerate(self.clips):
             self.items[clip.scene] += [
-                Item(number, max(first, target - _reach(window, pseudo)), target)
+                Item(number, max(first, target - reach(window, pseudo)), target)
                 for _, target, first in windows_of(number, clip, window)
             ]
         gap = window if gap is None else gap
@@ -388,26 +308,26 @@ class SceneEpisodes:
     def _too_short(
         self, scenes: Sequence[str], shots: int | Sequence[int], queries: int, gap: int
     ) -> str:
-        most = shots if isinstance(shots, int) else max(shots)
+        max_shots = shots if isinstance(shots, int) else max(shots)
         # Two runs of windows: the frames of the first, the gap, and what the first window of the
         # second looks back on.
-        need = self.window + most + gap + _reach(self.window, self.pseudo) + queries
+        need = self.window + max_shots + gap + reach(self.window, self.pseudo) + queries
         have = []
         for scene in scenes:
-            own = [clip for clip in self.clips if clip.scene == scene]
-            bad = sum(len(clip.bad) for clip in own)
+            clips = [clip for clip in self.clips if clip.scene == scene]
+            bad = sum(len(clip.bad) for clip in clips)
             have.append(
-                f"{scene} has {sum(len(clip.frames) for clip in own)} frames in {len(own)} "
-                f"clip{'s' * (len(own) != 1)}" + f" ({bad} unreadable)" * bool(bad)
+                f"{scene} has {sum(len(clip.frames) for clip in clips)} frames in "
+                f"{plural(len(clips), 'clip', 'd')}" + f" ({bad} unreadable)" * bool(bad)
             )
         return (
-            f"too short to adapt on {most} windows and be judged on {queries} from another time: "
-            f"{', '.join(have)}; it takes {need} frames in a row; leave these scenes out, or take "
-            "fewer shots or queries"
+            f"too short to adapt on {max_shots} windows and be judged on {queries} from another "
+            f"time: {', '.join(have)}; it takes {need} frames in a row; leave these scenes out, "
+            "or take fewer shots or queries"
         )
 
     def task(self, number: int) -> SceneTask:
-        """Task number `number`, from 0 up."""
+        """Sample task number `number`, from 0 up."""
         episode = self.sampler.episode(number)
         scene, items = episode.ways[0], self.items[episode.ways[0]]
         support, query = (
@@ -420,41 +340,3 @@ class SceneEpisodes:
             for chosen in (episode.support[0], episode.query[0])
         )
         return SceneTask(scene, support, query)
-
-
-def spread(
-    clips: Sequence[Clip], count: int, window: int, *, draw: int = 0, draws: int = 1
-) -> list[tuple[int, int]]:
-    """`count` windows spread evenly over all windows of the clips, for `shots_of`.
-
-    The windows' row, clip after clip, is cut into `count` equal pieces, and one is taken from each,
-    at the same place: draw 0 of 1 the middle, draw d of n the middle of the piece's d-th n-th.
-
-    Returns:
-        (clip number, target frame), distinct and in order; those of different draws are distinct
-        too where there are count * draws windows.
-
-    Raises:
-        DataError: fewer windows than `count`; or there is no such draw.
-    """
-    if count < 1 or not 0 <= draw < draws:
-        raise DataError(
-            f"{count} windows, draw {draw} of {draws}: from 1 window up and a draw "
-            "from 0 to draws - 1"
-        )
-    windows = [
-        (number, target)
-        for n, clip in enumerate(clips)
-        for number, target, _ in windows_of(n, clip, window)
-    ]
-    if len(windows) < count:
-        frames = sum(len(clip.frames) for clip in clips)
-        raise DataError(
-            f"{count} windows to adapt on, but there are {len(windows)} in {frames} frames of "
-            f"{len(clips)} clip(s) (a window takes {window + 1} in a row); take fewer, or give "
-            "more footage"
-        )
-    return [
-        windows[(2 * (i * draws + draw) + 1) * len(windows) // (2 * draws * count)]
-        for i in range(count)
-    ]

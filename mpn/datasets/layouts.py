@@ -1,9 +1,10 @@
 """Which videos a data set folder holds, recognised from its tree.
 
+A layout is one entry of `LAYOUTS`, at the end of this module:
+
     ucsd          Train/Train001/*.tif, Test/Test001/*.tif (Test001_gt holds masks)
     frames        training/frames/01/*.jpg, testing/frames/01/*.jpg; or one split by itself
-    (validation/),
-                  which is for testing unless it is called training
+                  (validation/), which is for testing unless it is called training
     avenue        training_videos/*.avi, testing_videos/*.avi
     shanghaitech  training/videos/01_001.avi, testing/frames/01_0014/*.jpg
     scenes        SCENE/*.mp4 or SCENE/CLIP/*.jpg, a folder a camera
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mpn.errors import DataError
+from mpn.io.text import plural
 from mpn.video.paths import (
     VIDEO_SUFFIXES,
     contents,
@@ -32,49 +35,67 @@ from mpn.video.paths import (
     visible,
 )
 
-LAYOUTS = ("ucsd", "frames", "avenue", "shanghaitech", "scenes", "plain")
-
-NEEDS = {
-    "ucsd": "Train/CLIP/*.tif and Test/CLIP/*.tif",
-    "frames": "training/frames/CLIP/*.jpg and testing/frames/CLIP/*.jpg",
-    "avenue": "training_videos/*.avi and testing_videos/*.avi",
-    "shanghaitech": "training/videos/SS_NNN.avi and testing/frames/SS_NNNN/*.jpg",
-    "scenes": "SCENE/*.mp4 or SCENE/CLIP/*.jpg",
-    "plain": "a video file, video files, or pictures",
-}
-
-# Folders of the other layouts: someone who gives `testing` instead of its parent has no cameras of
-# these names.
-NOT_SCENES = {
-    "frames",
-    "masks",
-    "videos",
-    "training",
-    "testing",
-    "validation",
-    "train",
-    "test",
-    "training_videos",
-    "testing_videos",
-    "test_frame_mask",
-    "test_pixel_mask",
-}
+# Folders that hold labels, or a split which is no part of a layout.
+OTHER_FOLDERS = frozenset({"masks", "test_frame_mask", "test_pixel_mask", "validation"})
 
 
 @dataclass(frozen=True)
 class Video:
-    """One clip. name: unique within its split; path: a video file or a folder of frames; scene: its
-    camera."""
+    """One clip.
+
+    Attributes:
+        name: unique within its split.
+        path: a video file or a folder of frames.
+        scene: its camera.
+    """
 
     name: str
     path: Path
     scene: str
 
 
+class Splits(NamedTuple):
+    """The videos of a folder, in natural order; a split that it does not have is empty."""
+
+    training: tuple[Video, ...] = ()
+    testing: tuple[Video, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which data sets are laid out in folders.
+
+    Attributes:
+        name: as `--layout` takes it.
+        needs: what a folder has to hold, in words.
+        recognise: called with an existing path, gives the videos there; none where it is not laid
+            out so.
+        folders: names, in lower case, of the folders that it is made of: no camera is called so.
+        has_splits: training and test videos lie apart. Without, every video is for training, and
+            for testing too where a labels.csv says what happens in them.
+        guessable: it fits so little else that it may be looked for one folder further down.
+        single_file: a video file by itself is a data set.
+    """
+
+    name: str
+    needs: str
+    recognise: Callable[[Path], Splits]
+    folders: tuple[str, ...] = ()
+    has_splits: bool = True
+    guessable: bool = True
+    single_file: bool = False
+
+
 @dataclass(frozen=True)
 class DatasetTree:
-    """The videos of a data set, in natural order. A split that the folder does not have is
-    empty."""
+    """The videos of a data set, in natural order.
+
+    Attributes:
+        root: its folder, or its one video.
+        layout: the layout's name, a key of `LAYOUTS`.
+        training: videos of normal footage; empty where the folder has none.
+        testing: test videos; empty where the folder has none.
+    """
 
     root: Path
     layout: str
@@ -88,38 +109,45 @@ class DatasetTree:
             sorted({video.scene for video in self.training + self.testing}, key=natural_key)
         )
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether training and test videos lie apart, see `Layout`."""
+        return LAYOUTS[self.layout].has_splits
+
     def describe(self) -> str:
-        """What was recognised, in one line."""
-        count = len(self.scenes)
+        """Say in one line what was recognised."""
         return (
             f"{self.root}: {self.layout} layout, {len(self.training)} training and "
-            f"{len(self.testing)} test videos, {count} scene{'s' * (count != 1)}"
+            f"{len(self.testing)} test videos, {plural(len(self.scenes), 'scene', 'd')}"
         )
+
+
+# --- What layouts are made of
 
 
 def child(folder: Path, *names: str) -> Path | None:
-    """The folder below `folder` with these names, in any case, or None."""
+    """Return the folder below `folder` with these names, in any case, or None."""
+    below: Path | None = folder
     for name in names:
-        folder = next(
-            (item for item in visible(folder) if item.name.lower() == name and item.is_dir()), None
-        )
-        if folder is None:
+        if below is None:
             return None
-    return folder
+        items = visible(below)
+        below = next((item for item in items if item.name.lower() == name and item.is_dir()), None)
+    return below
 
 
 def _clips(folder: Path | None, scene: str) -> tuple[Video, ...]:
     """The video files and frame folders in a folder, each a video of one scene."""
     if folder is None:
         return ()
-    found = [
+    paths = [
         item
         for item in visible(folder)
         if item.suffix.lower() in VIDEO_SUFFIXES or holds_images(item)
     ]
-    names = {item.name for item in found}
-    found = [item for item in found if not (item.name.endswith("_gt") and item.name[:-3] in names)]
-    return _named(found, scene)
+    names = {path.name for path in paths}
+    paths = [path for path in paths if not (path.name.endswith("_gt") and path.name[:-3] in names)]
+    return _named(paths, scene)
 
 
 def _named(paths: list[Path], scene: str) -> tuple[Video, ...]:
@@ -132,30 +160,41 @@ def _named(paths: list[Path], scene: str) -> tuple[Video, ...]:
     )
 
 
-def _by_prefix(tree: DatasetTree) -> DatasetTree:
-    """Scenes from names of the form SS_NN, where every video has one; else the tree as it is."""
+def _by_prefix(splits: Splits) -> Splits:
+    """Scenes from names of the form SS_NN, where every video has one; else as it is."""
 
     def prefixed(videos: tuple[Video, ...]) -> tuple[Video, ...]:
         return tuple(replace(video, scene=video.name.split("_")[0]) for video in videos)
 
-    if all(re.fullmatch(r"\d+_\d+", video.name) for video in tree.training + tree.testing):
-        return replace(tree, training=prefixed(tree.training), testing=prefixed(tree.testing))
-    return tree
+    if all(re.fullmatch(r"\d+_\d+", video.name) for video in splits.training + splits.testing):
+        return Splits(prefixed(splits.training), prefixed(splits.testing))
+    return splits
 
 
 def _scene_name(root: Path) -> str:
     return (folder_name(root) if root.is_dir() else root.stem) or "scene"
 
 
-def _ucsd(root: Path) -> DatasetTree:
+def _of_folders(root: Path, training: Path | None, testing: Path | None) -> Splits:
+    """The clips in two folders, all of the one camera that is named as the data set."""
     scene = _scene_name(root)
-    return DatasetTree(
-        root, "ucsd", _clips(child(root, "train"), scene), _clips(child(root, "test"), scene)
-    )
+    return Splits(_clips(training, scene), _clips(testing, scene))
 
 
-def _frames(root: Path) -> DatasetTree:
-    scene = _scene_name(root)
+def _unsplit(root: Path, videos: tuple[Video, ...]) -> Splits:
+    """Videos of a layout without splits: test videos too where labels.csv says what happens."""
+    folder = root if root.is_dir() else root.parent
+    return Splits(videos, videos if (folder / "labels.csv").is_file() else ())
+
+
+# --- The layouts
+
+
+def _ucsd(root: Path) -> Splits:
+    return _of_folders(root, child(root, "train"), child(root, "test"))
+
+
+def _frames(root: Path) -> Splits:
     training, testing = child(root, "training", "frames"), child(root, "testing", "frames")
     if training is None and child(root, "training", "videos"):  # ShanghaiTech as it was published
         testing = None
@@ -164,123 +203,148 @@ def _frames(root: Path) -> DatasetTree:
         training, testing = None, child(root, "frames")
         if root.resolve().name.lower() in ("training", "train"):
             training, testing = testing, None
-    return _by_prefix(DatasetTree(root, "frames", _clips(training, scene), _clips(testing, scene)))
+    return _by_prefix(_of_folders(root, training, testing))
 
 
-def _avenue(root: Path) -> DatasetTree:
-    scene = _scene_name(root)
-    training, testing = child(root, "training_videos"), child(root, "testing_videos")
-    return DatasetTree(root, "avenue", _clips(training, scene), _clips(testing, scene))
+def _avenue(root: Path) -> Splits:
+    return _of_folders(root, child(root, "training_videos"), child(root, "testing_videos"))
 
 
-def _shanghaitech(root: Path) -> DatasetTree:
-    scene = _scene_name(root)
+def _shanghaitech(root: Path) -> Splits:
     training, testing = child(root, "training", "videos"), child(root, "testing", "frames")
     if training is None:  # nothing but testing/frames: that is the frames layout
         testing = None
-    return _by_prefix(
-        DatasetTree(root, "shanghaitech", _clips(training, scene), _clips(testing, scene))
-    )
+    return _by_prefix(_of_folders(root, training, testing))
 
 
-def _labelled(root: Path, videos: tuple[Video, ...]) -> tuple[Video, ...]:
-    """Layouts without splits: every video is a test video too if labels.csv says what happens in
-    them."""
-    folder = root if root.is_dir() else root.parent
-    return videos if (folder / "labels.csv").is_file() else ()
-
-
-def _scenes(root: Path) -> DatasetTree:
+def _scenes(root: Path) -> Splits:
+    # Someone who gives `testing` instead of its parent has no cameras of these names.
+    not_cameras = OTHER_FOLDERS.union(*(layout.folders for layout in LAYOUTS.values()))
     videos: list[Video] = []
     for folder in visible(root):
-        if not folder.is_dir() or folder.name.lower() in NOT_SCENES or holds_images(folder):
+        if not folder.is_dir() or folder.name.lower() in not_cameras or holds_images(folder):
             continue
         clips = _clips(folder, folder.name)
         # Two cameras may both have a clip called "morning", and names become file names.
         lone = len(clips) == 1
         videos += [
-            replace(c, name=folder.name if lone else f"{folder.name}_{c.name}") for c in clips
+            replace(clip, name=folder.name if lone else f"{folder.name}_{clip.name}")
+            for clip in clips
         ]
     twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
     if twice:
         raise DataError(
             f"{root}: two clips would be called {twice[0]} (scene_clip); rename one of them"
         )
-    return DatasetTree(root, "scenes", tuple(videos), _labelled(root, tuple(videos)))
+    return _unsplit(root, tuple(videos))
 
 
-def _plain(root: Path) -> DatasetTree:
+def _plain(root: Path) -> Splits:
     try:
         videos = _named(find_sources(root), _scene_name(root))
     except DataError:
         videos = ()
-    return DatasetTree(root, "plain", videos, _labelled(root, videos))
+    return _unsplit(root, videos)
 
 
-RECOGNISERS: dict[str, Callable[[Path], DatasetTree]] = {
-    "ucsd": _ucsd,
-    "frames": _frames,
-    "avenue": _avenue,
-    "shanghaitech": _shanghaitech,
-    "scenes": _scenes,
-    "plain": _plain,
+# By name, in the order in which they are tried: the first that finds a video is taken.
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout("ucsd", "Train/CLIP/*.tif and Test/CLIP/*.tif", _ucsd, folders=("train", "test")),
+        Layout(
+            "frames",
+            "training/frames/CLIP/*.jpg and testing/frames/CLIP/*.jpg",
+            _frames,
+            folders=("training", "testing", "frames"),
+        ),
+        Layout(
+            "avenue",
+            "training_videos/*.avi and testing_videos/*.avi",
+            _avenue,
+            folders=("training_videos", "testing_videos"),
+        ),
+        Layout(
+            "shanghaitech",
+            "training/videos/SS_NNN.avi and testing/frames/SS_NNNN/*.jpg",
+            _shanghaitech,
+            folders=("training", "videos", "testing", "frames"),
+        ),
+        Layout(
+            "scenes",
+            "SCENE/*.mp4 or SCENE/CLIP/*.jpg",
+            _scenes,
+            has_splits=False,
+            guessable=False,
+        ),
+        Layout(
+            "plain",
+            "a video file, video files, or pictures",
+            _plain,
+            has_splits=False,
+            guessable=False,
+            single_file=True,
+        ),
+    )
 }
 
 
-def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
-    """The videos of a data set.
+# --- Recognising
 
-    root: its folder (or a parent with one recognisable folder in it), or for `plain` a video.
-    layout: one of `LAYOUTS`, None to recognise it from the tree, the first that fits in that order.
-    One split may be missing. `scenes` and `plain` have no test split: every video is for training,
-    and for testing too where a labels.csv lies in `root`.
-    Raises DataError for a missing, empty or wrong folder, saying what each layout would need.
+
+def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
+    """Find the videos of a data set.
+
+    Args:
+        root: its folder (or a parent with one recognisable folder in it), or a video where the
+            layout takes one.
+        layout: a key of `LAYOUTS`; None to recognise it from the tree, the first that fits in
+            their order.
+
+    Returns:
+        The videos. One split may be missing; in a layout without splits every video is for
+        training, and for testing too where a labels.csv lies in `root`.
+
+    Raises:
+        DataError: the folder is missing, empty or a wrong one; says what each layout would need.
     """
     root = require_path(root)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
-    if not root.is_dir() and layout not in (None, "plain"):
-        raise DataError(
-            f"{root}: is a file; the {layout} layout needs a folder with {NEEDS[layout]}"
-        )
-    if root.is_dir() and not visible(root):
-        raise DataError(
-            f"{root}: is empty; expected a data set, " + _needs((layout,) if layout else LAYOUTS)
-        )
-    tree = _first(root, (layout,) if layout else LAYOUTS) or _in_child(root, layout)
+    layouts = [LAYOUTS[layout]] if layout else list(LAYOUTS.values())
+    needs = "; ".join(f"{entry.name}: {entry.needs}" for entry in layouts)
+    if not root.is_dir():
+        layouts = [entry for entry in layouts if entry.single_file]
+        if layout and not layouts:
+            raise DataError(
+                f"{root}: is a file; the {layout} layout needs a folder with "
+                f"{LAYOUTS[layout].needs}"
+            )
+    elif not visible(root):
+        raise DataError(f"{root}: is empty; expected a data set, {needs}")
+    below = layouts if layout else [entry for entry in layouts if entry.guessable]
+    tree = _first(root, layouts) or _in_child(root, below)
     if tree is None:
-        raise DataError(
-            f"{root}: no data set found, it holds {contents(root)}; expected "
-            + _needs((layout,) if layout else LAYOUTS)
-        )
+        raise DataError(f"{root}: no data set found, it holds {contents(root)}; expected {needs}")
     return tree
 
 
-def _needs(layouts: tuple[str, ...]) -> str:
-    return "; ".join(f"{layout}: {NEEDS[layout]}" for layout in layouts)
-
-
-def _first(root: Path, layouts: tuple[str, ...]) -> DatasetTree | None:
+def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
     """The first of the layouts that finds a video in `root`."""
-    if not root.is_dir():
-        layouts = ("plain",)
     for layout in layouts:
-        tree = RECOGNISERS[layout](root)
-        if tree.training or tree.testing:
-            return tree
+        splits = layout.recognise(root)
+        if splits.training or splits.testing:
+            return DatasetTree(root, layout.name, *splits)
     return None
 
 
-def _in_child(root: Path, layout: str | None) -> DatasetTree | None:
+def _in_child(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
     """The data set in the one folder below `root` that is one; several are an error that names
     them."""
-    # scenes and plain fit too much to be guessed here
-    layouts = (layout,) if layout else LAYOUTS[:4]
     trees = [tree for item in visible(root) if item.is_dir() and (tree := _first(item, layouts))]
     if len(trees) > 1:
+        names = ", ".join(tree.root.name for tree in trees)
         raise DataError(
-            f"{root}: holds {len(trees)} data sets "
-            f"({', '.join(t.root.name for t in trees)}); expected one, give one of "
-            "them"
+            f"{root}: holds {len(trees)} data sets ({names}); expected one, give one of them"
         )
     return trees[0] if trees else None

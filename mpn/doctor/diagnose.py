@@ -21,9 +21,10 @@ from tqdm import tqdm
 from mpn.datasets.labels import Labels, load_labels
 from mpn.datasets.layouts import DatasetTree, recognise
 from mpn.doctor import file_checks, frame_checks, near_duplicates
-from mpn.doctor.file_checks import SEVERITIES, SKIP, Finding, plural, some
+from mpn.doctor.file_checks import SEVERITIES, SKIP, Finding, some
 from mpn.doctor.fingerprints import Clip, read_clip
 from mpn.errors import DataError
+from mpn.io.text import plural
 
 MOST_THUMBS = 500_000  # tiny pictures that are kept, 432 bytes each
 
@@ -129,7 +130,7 @@ def diagnose(
 
 def _videos(tree: DatasetTree) -> Iterator[tuple[Any, str]]:
     """Every video once, with its split."""
-    if tree.layout in ("scenes", "plain"):
+    if not tree.has_splits:
         yield from ((video, "both" if tree.testing else "") for video in tree.training)
         return
     yield from ((video, "training") for video in tree.training)

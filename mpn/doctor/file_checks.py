@@ -14,6 +14,7 @@ from pathlib import Path
 from mpn.datasets.layouts import DatasetTree
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
+from mpn.io.text import plural
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
 from mpn.video.sources import BadFrame, read_image
 
@@ -75,11 +76,6 @@ def some(names: Sequence[object], shown: int = 3) -> str:
     return f"{', '.join(map(str, names[:shown]))} and {len(names) - shown} more"
 
 
-def plural(count: int, word: str) -> str:
-    """'1 frame', '2 frames'."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
-
-
 def at(clip: Clip, frame: int) -> str:
     """A frame of a clip: its number from 0, and its time where the frame rate is known."""
     return f"frame {frame}" + (f" ({frame / clip.fps:.1f} s)" if clip.fps else "")
@@ -96,7 +92,7 @@ def by_scene(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """A split without videos, and one that is the other."""
     where = str(tree.root)
-    if tree.layout in ("scenes", "plain"):
+    if not tree.has_splits:
         if tree.testing:
             what = (
                 f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are "

@@ -15,8 +15,10 @@ from itertools import combinations
 import numpy as np
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.file_checks import Finding, at, plural
+from mpn.doctor.file_checks import Finding, at
 from mpn.doctor.fingerprints import LOOK_EVERY, Clip
+from mpn.io.runs import intervals
+from mpn.io.text import plural
 
 FROZEN_FRAMES, FROZEN_SECONDS = 10, 1.0  # the longer of the two
 # of frames that repeat the one before, from which the frame rate is not the true one
@@ -53,12 +55,6 @@ def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             yield Finding("black", "warning", clip.name, what, remedy)
 
 
-def stretches(mask: np.ndarray) -> list[tuple[int, int]]:
-    """The runs of True in bool (T,) as (start, end), end exclusive."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
-
-
 def _repeats(clip: Clip) -> np.ndarray:
     """Frames equal to the one before, bool (T,): not those of a single colour, nor stand-ins."""
     found = np.zeros(clip.frames, bool)
@@ -72,7 +68,7 @@ def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for clip in clips:
         repeats = _repeats(clip)
         least = max(FROZEN_FRAMES, math.ceil(FROZEN_SECONDS * clip.fps) if clip.fps else 0)
-        runs = [(start - 1, end) for start, end in stretches(repeats) if end - start + 1 >= least]
+        runs = [(start - 1, end) for start, end in intervals(repeats) if end - start + 1 >= least]
         if runs:
             start, end = max(runs, key=lambda run: run[1] - run[0])
             what = (
@@ -183,7 +179,7 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     ranked = np.argsort(all_prints, kind="stable")
     shared: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     again: dict[int, int] = defaultdict(int)
-    for start, end in stretches(np.concatenate([[False], np.diff(all_prints[ranked]) == 0])):
+    for start, end in intervals(np.concatenate([[False], np.diff(all_prints[ranked]) == 0])):
         group = ranked[start - 1 : end]
         first: dict[int, int] = {}
         for clip, frame in zip(owner[group].tolist(), frames[group].tolist()):

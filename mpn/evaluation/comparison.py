@@ -19,8 +19,8 @@ import numpy as np
 
 from mpn import metrics
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.frame_metrics import format_rows
 from mpn.evaluation.score_files import MAIN
+from mpn.io.text import format_rows, percent, percent_range
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
 from mpn.scoring import protocols
@@ -272,9 +272,9 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     rows = []
     for one in result["systems"]:
         several = len(one["runs"]) > 1
-        spread = f"{_percent(one['lowest'])} to {_percent(one['highest'])}" if several else ""
-        between = f"{_percent(one['interval']['low'])} to {_percent(one['interval']['high'])}"
-        figures = [_percent(one["micro_auc"]), spread, between, _percent(one["macro_auc"])]
+        spread = percent_range(one["lowest"], one["highest"]) if several else ""
+        between = percent_range(one["interval"]["low"], one["interval"]["high"])
+        figures = [percent(one["micro_auc"]), spread, between, percent(one["macro_auc"])]
         rows.append([one["name"], str(len(one["runs"])), *figures])
     head = (
         f"frame AUC (micro), %, of {result['score']} by the {result['protocol']} protocol: "
@@ -285,11 +285,7 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         a, b, value, low, high = (one[name] for name in ("a", "b", "value", "low", "high"))
         if one["better"] == b:  # the better one first
             a, b, value, low, high = b, a, -value, -high, -low
-        value, low, high = (_percent(figure, "+") for figure in (value, low, high))
-        lines.append(f"{one['verdict']}: {a} minus {b} {value} points (95 % {low} to {high})")
+        points, between = percent(value, signed=True), percent_range(low, high, signed=True)
+        lines.append(f"{one['verdict']}: {a} minus {b} {points} points (95 % {between})")
     lines += [f"note: {note}" for note in result["notes"]]
     return "\n".join(lines) + "\n"
-
-
-def _percent(value: float, sign: str = "") -> str:
-    return "-" if math.isnan(value) else f"{100 * value:{sign}.1f}"

@@ -25,7 +25,7 @@ from mpn.adaptation.inner_loop import (
     adapt_network,
     adapted_checkpoint,
 )
-from mpn.datasets.episodes import shots_of, spread
+from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, split_calibration
 from mpn.errors import DataError, MpnError
 from mpn.evaluation.few_shot_summary import (
@@ -195,7 +195,7 @@ def _support(
                 f"camera {camera.scene}: its training footage is too short to keep {window + 1} "
                 "frames in a row for the units of the score; give more"
             )
-        return [spread(camera.support, count, window, draw=draw, draws=draws) if count else []]
+        return [spread(camera.support, count, window, repeat=draw, repeats=draws) if count else []]
     found = []
     for number, clip in enumerate(camera.testing):
         bad = {entry.index for entry in clip.bad}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpn.evaluation.frame_metrics import evaluate
+from mpn.io.text import format_rows
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
@@ -261,15 +262,7 @@ def format_few_shot_table(
             [f"  {method}", *(f"{cells[k]:.1f}" if k in cells else "" for k in counts)]
             for method, cells in adapted.items()
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(counts) + 1)]
-        for number, row in enumerate(rows):
-            cells = [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])),
-            ]
-            lines.append("  ".join(cells).rstrip())
-            if number == 0:
-                lines.append("-" * (sum(widths) + 2 * len(counts)))
+        lines += format_rows(rows[0], rows[1:]).splitlines()
         lines.append("")
     return "\n".join(lines)
 

@@ -7,10 +7,7 @@ else.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +19,7 @@ from mpn.errors import DataError, LabelError
 # the column that gets intervals and stands first in every table
 from mpn.evaluation.score_files import MAIN
 from mpn.io.atomic import write_atomically
+from mpn.io.text import format_rows, json_text, percent, percent_range
 from mpn.scoring import protocols
 from mpn.scoring.protocols import TURNED
 
@@ -251,19 +249,6 @@ def figure_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["frame AUC (micro), %", *_HEADINGS.values()], rows
 
 
-def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table: names to the left, figures to the right, a line under the head."""
-    widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(own) for cell, own in zip(row[1:], widths[1:]))]
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-    lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join(lines) + "\n"
-
-
 def format_table(result: Mapping[str, Any]) -> str:
     """The result of `evaluate` as plain text, with what was judged and how."""
     counts = (
@@ -280,15 +265,11 @@ def format_table(result: Mapping[str, Any]) -> str:
 
 
 def _row(title: str, entry: Mapping[str, Mapping[str, float]], figure: str) -> list[str]:
-    return [title, *(_percent(entry[name][figure]) if name in entry else "" for name in _HEADINGS)]
-
-
-def _percent(value: float) -> str:
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+    return [title, *(percent(entry[name][figure]) if name in entry else "" for name in _HEADINGS)]
 
 
 def _range(interval: Mapping[str, float]) -> str:
-    return f"{_percent(interval['low'])} to {_percent(interval['high'])}"
+    return percent_range(interval["low"], interval["high"])
 
 
 def metrics_text(result: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:
@@ -300,12 +281,7 @@ def metrics_text(result: Mapping[str, Any], extra: Mapping[str, Any] | None = No
     both = sorted(set(result) & set(extra or {}))
     if both:
         raise ValueError(f"{both} are in the result already")
-    return (
-        json.dumps(
-            _plain({**result, **(extra or {})}), indent=1, allow_nan=False, ensure_ascii=False
-        )
-        + "\n"
-    )
+    return json_text({**result, **(extra or {})}, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_metrics(
@@ -316,18 +292,3 @@ def write_metrics(
     Raises ValueError where extra would hide a figure, MpnError where the file cannot be written.
     """
     write_atomically(path, metrics_text(result, extra))
-
-
-def _plain(value: Any) -> Any:
-    """JSON's types only."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating, Fraction)):
-        return float(value) if math.isfinite(value) else None
-    return value if value is None else str(value)

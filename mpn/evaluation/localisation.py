@@ -16,8 +16,8 @@ import numpy as np
 
 from mpn.datasets.labels import Labels
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.frame_metrics import format_rows
 from mpn.io.atomic import read_npy
+from mpn.io.text import format_rows, is_known, percent, percent_range
 from mpn.metrics.pixels import PixelFigures
 from mpn.metrics.regions import (
     VARIANTS,
@@ -259,9 +259,9 @@ def place_rows(where: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[
             except KeyError:  # no masks, or no regions
                 cells.append("")
                 continue
-            words = "-" if np.isnan(value) else f"{100 * value:.1f}"
-            if interval is not None and not np.isnan(interval["low"]):
-                words += f" ({100 * interval['low']:.1f}-{100 * interval['high']:.1f})"
+            words = percent(value)
+            if interval is not None and is_known(interval["low"]):
+                words += f" ({percent_range(interval['low'], interval['high'], to='-')})"
             cells.append(words)
         if any(cells):
             rows.append([title, *cells])

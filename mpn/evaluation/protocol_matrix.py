@@ -25,6 +25,7 @@ from mpn.evaluation.frame_metrics import (
     figures,
     write_metrics,
 )
+from mpn.io.text import align, column_widths, is_known, percent, percent_range
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
 from mpn.scoring import protocols
@@ -186,10 +187,7 @@ def format_matrix(matrix: Mapping[str, Any], figure: str = "micro_auc") -> str:
     rows = [["smoothing", *(SMOOTHED[s] for _, s in _ALL_CELLS)], *_rows(matrix, figure)]
     rows.append(["a live camera has it", *(_live(protocols.cell(*key)) for key in _ALL_CELLS)])
     title = f"{HEADINGS[figure]}, %"
-    first = max(len(text) for text in (title, *(row[0] for row in rows)))
-    widths = [
-        max(len(row[k]) for row in rows if len(row) > 1) for k in range(1, len(_ALL_CELLS) + 1)
-    ]
+    first, *widths = column_widths([[title], *rows])
     # A normalisation's name stands over the columns of its smoothings.
     span = [
         sum(part) + 2 * (len(part) - 1)
@@ -200,7 +198,7 @@ def format_matrix(matrix: Mapping[str, Any], figure: str = "micro_auc") -> str:
             [title.ljust(first), *(NORMALISED[n].center(k) for n, k in zip(NORMALISATIONS, span))]
         )
     ]
-    lines += ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in rows]
+    lines += align(rows, [first, *widths])
     lines.insert(2, "-" * max(map(len, lines)))
     if figure == "micro_auc":
         lines += ["", *_gap_lines(matrix)]
@@ -229,12 +227,12 @@ def _rows(matrix: Mapping[str, Any], figure: str) -> Iterator[list[str]]:
         cells = {
             (c["normalisation"], c["smoothing"]): c for c in matrix["cells"] if c["score"] == score
         }
-        yield [TITLES[score], *(_percent(cells[key][figure]) for key in _ALL_CELLS)]
+        yield [TITLES[score], *(percent(cells[key][figure]) for key in _ALL_CELLS)]
         if figure == "micro_auc":
             intervals = [cells[key]["interval"] for key in _ALL_CELLS]
             yield [
                 "  95 % interval",
-                *(f"{_percent(x['low'])}-{_percent(x['high'])}" for x in intervals),
+                *(percent_range(x["low"], x["high"], to="-") for x in intervals),
             ]
     names = dict.fromkeys(cell["baseline"] for cell in matrix["baselines"])
     if names:
@@ -248,7 +246,7 @@ def _rows(matrix: Mapping[str, Any], figure: str) -> Iterator[list[str]]:
         never = " (not live)" * (name in _NEVER_LIVE)
         yield [
             f"  {name.replace('_', ' ')}{never}",
-            *(_percent(cells[key][figure]) for key in _ALL_CELLS),
+            *(percent(cells[key][figure]) for key in _ALL_CELLS),
         ]
 
 
@@ -271,10 +269,9 @@ def _gap_lines(matrix: Mapping[str, Any]) -> Iterator[str]:
     parts = []
     for gap in matrix["gap"]:
         name = TITLES[gap["score"]] if "score" in gap else gap["baseline"].replace("_", " ")
-        between = (
-            f" ({_points(gap['low'])} to {_points(gap['high'])})" if _defined(gap["low"]) else ""
-        )
-        parts.append(f"{name} {_points(gap['value'])}{between}")
+        between = percent_range(gap["low"], gap["high"], signed=True)
+        between = f" ({between})" if is_known(gap["low"]) else ""
+        parts.append(f"{name} {percent(gap['value'], signed=True)}{between}")
     yield (
         "the paper's protocol (min-max, its filter) minus the causal one, points of AUC, 95 % "
         "paired over videos:"
@@ -291,15 +288,3 @@ def _gap_lines(matrix: Mapping[str, Any]) -> Iterator[str]:
         columns = sorted({column for score in matrix["absent"] for column in SCORES[score]})
         names = " and ".join(TITLES[score] for score in matrix["absent"])
         yield f"without {names}: the scores have no columns {', '.join(columns)}"
-
-
-def _defined(value: float | None) -> bool:
-    return value is not None and not math.isnan(value)
-
-
-def _percent(value: float | None) -> str:
-    return f"{100 * value:.1f}" if _defined(value) else "-"
-
-
-def _points(value: float | None) -> str:
-    return f"{100 * value:+.1f}" if _defined(value) else "-"

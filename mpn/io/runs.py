@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 
+def run_edges(flags: np.ndarray) -> np.ndarray:
+    """Find the runs of True in `flags`.
+
+    Args:
+        flags: bool (T,), such as labels.
+
+    Returns:
+        int (runs, 2): start and end (exclusive) of each run, in order.
+    """
+    padded = np.concatenate([[False], np.asarray(flags, bool), [False]])
+    return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
+
+
 def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
-    """The runs of True in bool (T,), such as labels, as (start, end), end exclusive."""
-    edges = np.flatnonzero(
-        np.diff(np.concatenate([[0], np.asarray(flags, bool).astype(np.int8), [0]]))
-    )
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2])]
+    """Find the runs of True in bool (T,) as a list of (start, end), end exclusive."""
+    return [(start, end) for start, end in run_edges(flags).tolist()]

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from mpn.errors import MpnError
 from mpn.io.atomic import write_atomically
+from mpn.io.text import plain
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
@@ -391,7 +392,7 @@ class ScoreJob:
             "frames": state.count,
             "fps": float(self.rate),
             "frame_size": list(self.source.size),
-            "threshold": None if threshold is None else _plain(threshold),
+            "threshold": None if threshold is None else plain(threshold._asdict()),
             "events": [self._described(one) for one in found],
             "regions": regions_name(self.path),
             **(
@@ -429,11 +430,3 @@ def score_source(
         except MpnError as error:  # the results themselves are there
             outcome.notes.append(f"{REPORT} could not be made: {error}")
     return outcome
-
-
-def _plain(threshold: Threshold) -> dict[str, Any]:
-    """As JSON will give it back; it has no NaN."""
-    values = {
-        name: None if value != value else value for name, value in threshold._asdict().items()
-    }
-    return values | {"interval": list(threshold.interval)}

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from mpn.errors import DataError, LabelError
+from mpn.io.runs import run_edges
 from mpn.metrics.inputs import paired
 from mpn.scoring.events import MIN_EVENT_FRAMES, checked_rate, gap_frames
 
@@ -108,9 +109,7 @@ def stretches(mask: np.ndarray, gap: int, least: int = 1) -> np.ndarray:
     Gaps of fewer than `gap` frames are closed, then stretches of fewer than `least` frames dropped:
     the same as `mpn.scoring.events.events`, for a million frames at once.
     """
-    edges = np.flatnonzero(
-        np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
-    ).reshape(-1, 2)
+    edges = run_edges(mask)
     if len(edges):
         apart = edges[1:, 0] - edges[:-1, 1] >= gap
         edges = np.stack(

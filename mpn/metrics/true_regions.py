@@ -24,6 +24,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mpn.errors import LabelError
+from mpn.io.text import plural
 from mpn.metrics.regions import Box, Region, TrueRegion
 from mpn.scoring.region_table import SUFFIX, read_regions
 from mpn.video.paths import visible
@@ -246,7 +247,7 @@ def _rows(
         fields = line.split(",")
         try:
             if len(fields) != columns.count(",") + 1:
-                raise ValueError(f"has {len(fields)} {'value' if len(fields) == 1 else 'values'}")
+                raise ValueError(f"has {plural(len(fields), 'value', 'd')}")
             yield make(fields)
         except ValueError as error:
             raise LabelError(f"{path}: line {number} {error}; expected {columns}") from error

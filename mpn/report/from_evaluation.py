@@ -14,6 +14,7 @@ from mpn.evaluation.localisation import place_rows
 from mpn.evaluation.run_detector import ScoredVideo
 from mpn.evaluation.test_set import Judged, LabelledSet, alarm_rows, causal
 from mpn.io.runs import intervals
+from mpn.io.text import percent, percent_range
 from mpn.metrics import average_precision, frame_auc, precision_recall_points, roc_points
 from mpn.report.model import Highlight, NamedCurve, Report, Table, Trace
 from mpn.report.page import write_report
@@ -110,19 +111,17 @@ def _heat(
 def _highlights(judged: Judged) -> list[Highlight]:
     main = judged.result["scores"][judged.result["main"]]
 
-    def percent(value: float) -> str:
-        return "-" if np.isnan(value) else f"{100 * value:.1f} %"
-
-    own = main["causal"]["interval"]
+    interval = main["causal"]["interval"]
+    between = percent_range(interval["low"], interval["high"], unit=True)
     found = [
         Highlight(
             "Frame AUC, causal",
-            percent(main["causal"]["micro_auc"]),
-            f"95 %: {percent(own['low'])} to {percent(own['high'])}; what a live camera has",
+            percent(main["causal"]["micro_auc"], unit=True),
+            f"95 %: {between}; what a live camera has",
         ),
         Highlight(
             "Frame AUC, paper's protocol",
-            percent(main["paper"]["micro_auc"]),
+            percent(main["paper"]["micro_auc"], unit=True),
             "not possible on a live camera",
         ),
     ]
@@ -130,15 +129,14 @@ def _highlights(judged: Judged) -> list[Highlight]:
     if blind:
         best = max(blind, key=lambda name: np.nan_to_num(blind[name]["causal"]["micro_auc"]))
         words = f"causal: {best.replace('_', ' ')}"
-        found.append(
-            Highlight("Best without learning", percent(blind[best]["causal"]["micro_auc"]), words)
-        )
+        auc = percent(blind[best]["causal"]["micro_auc"], unit=True)
+        found.append(Highlight("Best without learning", auc, words))
     pixel = judged.result.get("where", {}).get("score", {}).get("pixel")
     if pixel:
         found.append(
             Highlight(
                 "Pixel AUC",
-                percent(pixel["pixel_auc"]),
+                percent(pixel["pixel_auc"], unit=True),
                 f"{pixel['masked_frames']:,} masked frames",
             )
         )

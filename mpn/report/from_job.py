@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.io.text import percent
 from mpn.report.model import EventRow, Highlight, Report, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import FILM_FRAMES, add_films, look_into
@@ -184,7 +185,7 @@ def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
     seconds = float(len(trace.scores) / Fraction(summary["fps"]))
     found = [
         Highlight("Events", str(len(trace.events)), "stretches above the threshold"),
-        Highlight("Time in events", f"{100 * above:.1f} %", f"of {seconds / 60:.1f} minutes"),
+        Highlight("Time in events", percent(above, unit=True), f"of {seconds / 60:.1f} minutes"),
     ]
     scored = trace.scores[np.isfinite(trace.scores)]
     if len(scored):

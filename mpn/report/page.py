@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from mpn.errors import DataError, MpnError
 from mpn.io.atomic import write_atomically
+from mpn.io.text import duration
 from mpn.report import view
 from mpn.report.model import Report
 from mpn.report.payload import film_data, page_data
@@ -121,7 +122,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"data_uri": _data_uri, "path": quote}
-    environment.filters |= {"duration": view.duration, "galleries": view.galleries}
+    environment.filters |= {"duration": duration, "galleries": view.galleries}
     charts = _asset("uplot/uPlot.iife.min.js")
     script = (
         "(() => {\n'use strict';\n"

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.metrics import auc
 
 from mpn.errors import DataError
+from mpn.io.text import finite
 from mpn.report.model import Film, Report, Trace
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ def packed(values: Any) -> str:
     return base64.b64encode(
         np.where(np.isfinite(array), array, np.nan).astype("<f4").tobytes()
     ).decode("ascii")
-
-
-def number(value: float | None) -> float | None:
-    """A number as JSON knows them: NaN and infinite are None."""
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def checked(trace: Trace) -> Trace:
@@ -77,16 +73,16 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
             "start": event.start,
             "end": event.end,
             "peak": event.peak,
-            "score": number(event.score),
-            "oneIn": number(event.one_in),
+            "score": finite(event.score),
+            "oneIn": finite(event.one_in),
             "beyond": bool(event.beyond),
             "box": [int(side) for side in event.box] if event.box else None,
-            "from": number(
+            "from": finite(
                 seconds_of(trace, event.start)
                 if event.start_seconds is None
                 else event.start_seconds
             ),
-            "to": number(
+            "to": finite(
                 seconds_of(trace, event.end) if event.end_seconds is None else event.end_seconds
             ),
         }
@@ -97,11 +93,11 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
         "name": trace.name,
         "count": len(trace.scores),
         "scores": packed(trace.scores),
-        "fps": number(float(trace.fps)) if trace.fps else None,
+        "fps": finite(float(trace.fps)) if trace.fps else None,
         "first": trace.first,
         "step": trace.step,
         "times": None if trace.times is None else _times(trace.times),
-        "threshold": number(trace.threshold),
+        "threshold": finite(trace.threshold),
         "labels": None
         if trace.labels is None
         else [[int(start), int(end)] for start, end in trace.labels],
@@ -151,7 +147,7 @@ def curve_data(name: str, curve: Curve, area: float | None = None) -> dict[str, 
         area = auc(x, y) if len(x) > 1 else math.nan
     return {
         "name": name,
-        "area": number(area),
+        "area": finite(area),
         "x": packed(x),
         "y": packed(y),
         "thresholds": packed(thresholds),
@@ -162,14 +158,14 @@ def promises_data(report: Report) -> list[dict[str, Any]]:
     """The reliability plot: false alarms an hour, promised and observed."""
     return [
         {
-            "rate": number(promise.rate),
-            "threshold": number(promise.threshold),
+            "rate": finite(promise.rate),
+            "threshold": finite(promise.threshold),
             "extrapolated": bool(promise.extrapolated),
-            "observed": number(promise.observed),
-            "low": number(promise.observed_interval[0]),
-            "high": number(promise.observed_interval[1]),
+            "observed": finite(promise.observed),
+            "low": finite(promise.observed_interval[0]),
+            "high": finite(promise.observed_interval[1]),
             "episodes": int(promise.episodes),
-            "hours": number(promise.hours),
+            "hours": finite(promise.hours),
         }
         for promise in report.reliability or []
     ]

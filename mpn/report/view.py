@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from mpn import metrics
+from mpn.io.text import duration, is_known, percent, percent_range, plural
 from mpn.report.model import Highlight, Inside, Picture, Report, Trace
 
 SPARK = (160, 28)  # width and height of the small curves, in units of their own
@@ -63,17 +64,6 @@ class MatrixTable(NamedTuple):
     gaps: list[tuple[str, str]]
 
 
-def duration(seconds: float | None) -> str:
-    """Such as "42 s", "3 min 20 s", "2 h 5 min"; "-" where unknown."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
-
-
 def length_of(trace: Trace) -> float | None:
     """Seconds that a video lasts, None where its frame rate is unknown."""
     if trace.times is not None and len(trace.times) > 1:
@@ -82,22 +72,12 @@ def length_of(trace: Trace) -> float | None:
     return len(trace.scores) / float(trace.fps) if trace.fps else None
 
 
-def count(number: int, thing: str) -> str:
-    """Such as "1 event", "1,200 events"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def percent(share: float | None) -> str:
-    """A share in per cent, "-" where undefined."""
-    return f"{100 * share:.1f}" if _known(share) else "-"
-
-
 def summary(report: Report) -> str:
     """What the report is about, in one line."""
     if not report.traces:
         return ""
     frames = sum(len(trace.scores) for trace in report.traces)
-    parts = [count(len(report.traces), "video"), count(frames, "frame")]
+    parts = [plural(len(report.traces), "video"), plural(frames, "frame")]
     lengths = [length_of(trace) for trace in report.traces]
     if None not in lengths:
         parts.append(duration(sum(lengths)))
@@ -110,7 +90,8 @@ def highlights(report: Report) -> list[Highlight]:
         return []
     events = [(event, trace) for trace in report.traces for event in trace.events]
     among = sum(bool(trace.events) for trace in report.traces)
-    where = "" if len(report.traces) == 1 else f"in {among} of {count(len(report.traces), 'video')}"
+    videos = plural(len(report.traces), "video")
+    where = "" if len(report.traces) == 1 else f"in {among} of {videos}"
     thresholds = {trace.threshold for trace in report.traces if trace.threshold is not None}
     rows = [Highlight("Events", f"{len(events):,}", where)] if thresholds or events else []
     peaks = [(highest(trace), trace.name) for trace in report.traces]
@@ -265,22 +246,17 @@ def _gaps(matrix: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     for gap in matrix.get("gap") or []:
         value, low, high = (gap.get(name) for name in ("value", "low", "high"))
-        if not _known(value):
+        if not is_known(value):
             continue
         name = (
             SCORES.get(gap["score"], gap["score"])
             if "score" in gap
             else gap["baseline"].replace("_", " ")
         )
-        between = (
-            f" ({100 * low:+.1f} to {100 * high:+.1f})" if _known(low) and _known(high) else ""
-        )
-        found.append((name, f"{100 * value:+.1f}{between}"))
+        known = is_known(low) and is_known(high)
+        between = f" ({percent_range(low, high, signed=True)})" if known else ""
+        found.append((name, percent(value, signed=True) + between))
     return found
-
-
-def _known(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _live(cell: Mapping[str, Any]) -> str:
@@ -288,7 +264,7 @@ def _live(cell: Mapping[str, Any]) -> str:
     if not cell.get("live"):
         return "no"
     late = cell.get("lookahead_frames") or cell.get("delay_frames") or 0
-    return f"yes, {late:.2g} frames late" if _known(late) and late else "yes"
+    return f"yes, {late:.2g} frames late" if is_known(late) and late else "yes"
 
 
 def _matrix_row(
@@ -326,4 +302,4 @@ def _matrix_cell(
 
 def _range(interval: Mapping[str, Any] | None) -> str:
     low, high = (interval or {}).get("low"), (interval or {}).get("high")
-    return "" if not (_known(low) and _known(high)) else f"{percent(low)} to {percent(high)}"
+    return percent_range(low, high) if is_known(low) and is_known(high) else ""

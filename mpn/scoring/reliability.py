@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.io.text import align
 from mpn.scoring.calibration import Calibration, episode_peaks, poisson_interval
 
 RATES = (1.0, 6.0, 60.0, 360.0)  # false alarms an hour
@@ -187,10 +188,7 @@ def format_reliability(promises: Sequence[Promise]) -> str:
                 f"{ends[0]:.3g} to {ends[1]:.3g}/h",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
-    )
+    return "\n".join(align(rows, names=False))
 
 
 def _checked(name: str, values: np.ndarray) -> np.ndarray:

@@ -164,10 +164,10 @@ class MetaTraining:
                 for own in (shown, asked)
             )
         support = [
-            self.loss.prepare(shown.draw(options.batch, generator, pseudo=pseudo))
+            self.loss.prepare(shown.sample(options.batch, generator, pseudo=pseudo))
             for _ in range(options.inner_steps)
         ]
-        query = self.loss.prepare(asked.draw(options.queries, generator, pseudo=pseudo))
+        query = self.loss.prepare(asked.sample(options.queries, generator, pseudo=pseudo))
         return support, query._replace(ranking=options.ranking)
 
     def _first_sizes(self) -> dict[str, Tensor]:

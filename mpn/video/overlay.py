@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.io.text import clock
 
 # VP8 in .webm is what browsers play; OpenCV's wheels cannot write H.264, and VP9 takes seven times
 # as long.
@@ -217,14 +218,6 @@ def stderr_to_devnull() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def clock(seconds: float) -> str:
-    """A time such as 0:07.5 or 2:03:07.5."""
-    tenths = round(seconds * 10)
-    hours, minutes = divmod(tenths // 600, 60)
-    rest = f"{tenths % 600 / 10:04.1f}"
-    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
 
 
 def drawn_scale(size: tuple[int, int]) -> float:

@@ -14,7 +14,7 @@ from mpn.adaptation.inner_loop import (
     adapted_checkpoint,
     default_targets,
 )
-from mpn.datasets.episodes import shots_of
+from mpn.datasets.shots import shots_of
 from mpn.datasets.windows import Sample
 from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint, MetaInfo
@@ -31,7 +31,7 @@ def shots():
 
 @pytest.fixture
 def sample(shots):
-    return shots.draw(3, np.random.default_rng(2))
+    return shots.sample(3, np.random.default_rng(2))
 
 
 def plain(network, sample):
@@ -103,7 +103,7 @@ def test_steps_of_a_meta_trained_checkpoint_are_gradient_steps_with_its_step_siz
     generator = np.random.default_rng(4)
     for _ in range(2):
         tiny.zero_grad()
-        plain(tiny, shots.draw(3, generator, pseudo=True)).backward()
+        plain(tiny, shots.sample(3, generator, pseudo=True)).backward()
         with torch.no_grad():
             for name, p in tiny.named_parameters():
                 if name in adapted:
@@ -122,7 +122,7 @@ def test_adam_is_torchs_adam(tiny, shots):
     generator = np.random.default_rng(1)
     for _ in range(3):
         optimizer.zero_grad()
-        plain(tiny, shots.draw(2, generator, pseudo=True)).backward()
+        plain(tiny, shots.sample(2, generator, pseudo=True)).backward()
         optimizer.step()
     for name, p in tiny.head.named_parameters():
         assert torch.allclose(adapted[f"head.{name}"], p, rtol=1e-3, atol=1e-5), name
@@ -137,7 +137,7 @@ def test_adaptation_lowers_the_loss_on_its_own_windows_and_leaves_the_base_alone
     assert all(torch.equal(p, before[name]) for name, p in tiny.named_parameters())
     assert all(p.grad is None for p in tiny.parameters())
     new = adapted_checkpoint(checkpoint, adapted)
-    sample = shots.draw(16, np.random.default_rng(99))
+    sample = shots.sample(16, np.random.default_rng(99))
     with torch.no_grad():
         assert plain(new.network, sample) < plain(tiny, sample)
     changed = {

@@ -1,5 +1,4 @@
-"""mpn demo: training, evaluation and scoring in one go, on a demo set and a network of a thousandth
-the size."""
+"""mpn demo: all of it in one go, on a demo set and a network of a thousandth the size."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mpn.datasets.demo.dataset import write_demo
+from mpn.datasets.demo.dataset import write_demo, write_unseen_camera
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.config import CONFIGS
 from tests.cli.conftest import Cli
@@ -30,11 +29,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         size=(80, 120),
     )
     monkeypatch.setattr("mpn.cli.data.write_demo", made)
+    unseen = functools.partial(
+        write_unseen_camera, training=2, testing=1, length=90, test_length=40, size=(80, 120)
+    )
+    monkeypatch.setattr("mpn.cli.demo.write_unseen_camera", unseen)
     monkeypatch.setitem(
         CONFIGS, "small", replace(CONFIGS["small"], height=32, width=48, channels=4)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     first = cli("demo", "--minutes", 0.001)
@@ -44,19 +48,42 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     assert (video["frames"], video["fps"], video["complete"]) == (24, 10, True)
     assert (out / "score" / "01_01" / "overlay.webm").stat().st_size > 0
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["videos"] == 2
-    assert "score (region score)" in first.out  # the table
     for place in (
         "runs/demo/evaluate/report.html",
+        "runs/demo/score/01_01/report.html",
         "runs/demo/train/model.safetensors",
-        "data/demo/",
+        "runs/demo/details.txt",
+        "data/demo",
+        "data/demo_unseen",
     ):
         assert place in first.out and (tmp_path / place).exists()
+    assert len(first.out.strip().splitlines()) < 20
+    assert max(map(len, (first.out + first.err).splitlines())) <= 80
+    details = (out / "details.txt").read_text()
+    assert "$ mpn train demo --minutes 0.001" in details and "score (region score)" in details
     weights = load_checkpoint(out / "train" / "model.safetensors")
     assert weights.fps == 10
+    camera = load_checkpoint(out / "camera-05.camera.safetensors").camera
+    assert camera["base"]["sha256"] == weights.sha256
+    for row, folder in (
+        ("four cameras, trained on", "evaluate"),
+        ("a fifth camera, as it comes", "camera-05-before"),
+        ("the fifth, adapted on 10 windows", "camera-05-after"),
+    ):
+        metrics = json.loads((out / folder / "metrics.json").read_text())
+        shown = next(line for line in first.out.splitlines() if line.startswith(row))
+        auc = metrics["scores"]["score"]["causal"]["micro_auc"]
+        expected = "-" if auc is None else f"{100 * auc:.1f}"
+        assert shown.removeprefix(row).split()[0] == expected
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("metrics.json")}
 
     again = cli("demo", "--minutes", 0.001)
     assert again.code == 0, again.err
-    assert "going on with the training" in again.err
+    assert "going on with what is there" in again.err and "evaluating" not in again.err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("metrics.json")} == files
+    assert len(list(out.glob("*.camera.safetensors"))) == 1  # adapted once
+    table = first.out.index("frame AUC")
+    assert again.out[again.out.index("frame AUC") :] == first.out[table:]
     assert (
         load_checkpoint(out / "train" / "model.safetensors").training["steps"]
         == weights.training["steps"]
@@ -65,7 +92,8 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_another_length_of_training_is_another_run(cli: Cli, tmp_path: Path) -> None:
-    assert cli("demo", "--minutes", 0.001).code == 0
+    run = ("--out", "runs/demo/train")
+    assert cli("train", "demo", "--minutes", 0.001, *run).code == 0
     model = tmp_path / "runs" / "demo" / "train" / "model.safetensors"
     before = model.read_bytes()
     error = cli("demo", "--minutes", 0.002).error()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpn.datasets.episodes import Shots, shots_of, spread
 from mpn.datasets.pseudo_anomalies import PseudoOptions
+from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip, WindowDataset
 from mpn.errors import DataError
 from tests.helpers.numbered_clips import T, numbered, shown
@@ -41,7 +41,7 @@ def shots():
 
 
 def test_a_batch_is_one_of_windows(shots):
-    sample = shots.draw(7, np.random.default_rng(0))
+    sample = shots.sample(7, np.random.default_rng(0))
     assert sample.frames.shape == (7, T + 1, 1, 24, 32) and sample.frames.dtype == torch.uint8
     assert sample.tampered.shape == (7, 24, 32) and sample.tampered.dtype == torch.bool
     assert sample.frames.is_contiguous() and len(shots) == 5
@@ -54,7 +54,7 @@ def test_every_window_comes_equally_often_over_draws_with_one_generator(shots, p
     drawn = [
         i
         for count in (2, 4, 1, 5, 3, 10)
-        for i in which(shots.draw(count, generator, pseudo=pseudo), shots)
+        for i in which(shots.sample(count, generator, pseudo=pseudo), shots)
     ]
     assert all(sorted(drawn[i : i + 5]) == [0, 1, 2, 3, 4] for i in range(0, 25, 5))
     assert len({tuple(drawn[i : i + 5]) for i in range(0, 25, 5)}) > 1
@@ -63,7 +63,7 @@ def test_every_window_comes_equally_often_over_draws_with_one_generator(shots, p
 def test_what_is_drawn_depends_on_the_generator_alone(shots):
     def draws(seed):
         return [
-            shots.draw(3, generator)
+            shots.sample(3, generator)
             for generator in [np.random.default_rng(seed)]
             for _ in range(2)
         ]  # noqa: E731
@@ -74,7 +74,7 @@ def test_what_is_drawn_depends_on_the_generator_alone(shots):
 
 
 def test_without_pseudo_anomalies_frames_are_those_of_the_clip(shots):
-    sample = shots.draw(10, np.random.default_rng(0), pseudo=False)
+    sample = shots.sample(10, np.random.default_rng(0), pseudo=False)
     assert not sample.tampered.any()
     for frames, number in zip(sample.frames.numpy(), which(sample, shots)):
         assert np.array_equal(frames, shots.stacks[number][-5:].transpose(0, 3, 1, 2))
@@ -83,7 +83,7 @@ def test_without_pseudo_anomalies_frames_are_those_of_the_clip(shots):
 def test_targets_are_true_and_the_rest_is_changed_where_it_says():
     shots = shots_of([grey_clip(60, 100, 106, 1)], [(0, 20), (0, 40), (0, 55)], T)
     before = [stack.copy() for stack in shots.stacks]
-    sample = shots.draw(60, np.random.default_rng(0), pseudo=ALWAYS)
+    sample = shots.sample(60, np.random.default_rng(0), pseudo=ALWAYS)
     assert sample.tampered.any((1, 2)).float().mean() > 0.8
     for frames, tampered, number in zip(
         sample.frames.numpy(), sample.tampered.numpy(), which(sample, shots)
@@ -96,7 +96,7 @@ def test_targets_are_true_and_the_rest_is_changed_where_it_says():
 def test_usual_options_leave_some_windows_and_change_others():
     shots = shots_of([grey_clip(60, 0, 256, 1)], [(0, 20)], T)
     share = (
-        shots.draw(200, np.random.default_rng(0), pseudo=True).tampered.any((1, 2)).float().mean()
+        shots.sample(200, np.random.default_rng(0), pseudo=True).tampered.any((1, 2)).float().mean()
     )
     # probabilities 0.4 and 0.3: 58 % are tried, a few without a visible change
     assert 0.3 < share < 0.9
@@ -113,16 +113,16 @@ def test_pseudo_anomalies_are_made_of_the_own_stacks_alone():
     frames[40:54] = grey_clip(14, 60, 80, 3).frames
     own = Clip("c", "s", frames)
     shots = shots_of([own], [(0, 33), (0, 53)], T)
-    sample = shots.draw(200, np.random.default_rng(0), pseudo=options).frames[:, :-1].numpy()
+    sample = shots.sample(200, np.random.default_rng(0), pseudo=options).frames[:, :-1].numpy()
     assert sample.min() >= 60 - 12 and sample.max() <= 110 + 12
     # Each is given to the other: donors are not only a window's own stack.
     dark = np.array(
-        [i == 1 for i in which(shots.draw(200, np.random.default_rng(0), pseudo=options), shots)]
+        [i == 1 for i in which(shots.sample(200, np.random.default_rng(0), pseudo=options), shots)]
     )
     assert sample[dark].max() > 80 + 12 and sample[~dark].min() < 90 - 12
     alone = (
         shots_of([own], [(0, 33)], T)
-        .draw(200, np.random.default_rng(0), pseudo=options)
+        .sample(200, np.random.default_rng(0), pseudo=options)
         .frames[:, :-1]
         .numpy()
     )
@@ -136,7 +136,7 @@ def test_without_history_there_are_no_speed_ups_and_with_it_there_are():
     for history in (True, False):
         found = (
             shots_of(own, [(0, 30)], T, history=history)
-            .draw(40, np.random.default_rng(0), pseudo=options)
+            .sample(40, np.random.default_rng(0), pseudo=options)
             .frames
         )
         steps[history] = set(np.diff(found[:, :-1, 0, 0, 0].numpy()).ravel().tolist())
@@ -175,20 +175,20 @@ def test_no_windows_or_too_short_ones_are_an_error():
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 100])
-def test_windows_are_spread_evenly_and_draws_differ(count):
+def test_windows_are_spread_evenly_and_repeats_differ(count):
     clips = numbered(154, 304, 79, bad=(50,))
     row = [(number, target) for number, target, _ in WindowDataset(clips, T).index]
     place = {window: i for i, window in enumerate(row)}
-    drawn = [spread(clips, count, T, draw=draw, draws=5) for draw in range(5)]
-    for chosen in drawn:
+    choices = [spread(clips, count, T, repeat=repeat, repeats=5) for repeat in range(5)]
+    for chosen in choices:
         places = [place[window] for window in chosen]
         assert len(places) == count and places == sorted(set(places))
         spacing = len(row) / count
         assert all(abs(b - a - spacing) <= 1 for a, b in pairwise(places))
-        # As far to the ends as the draw's shift has it, never more than a spacing.
+        # As far to the ends as the repeat's shift has it, never more than a spacing.
         assert places[0] < spacing and len(row) - places[-1] <= spacing + 1
-    assert len({window for chosen in drawn for window in chosen}) == 5 * count
-    for one, other in pairwise(drawn):
+    assert len({window for chosen in choices for window in chosen}) == 5 * count
+    for one, other in pairwise(choices):
         shift = [place[b] - place[a] for a, b in zip(one, other)]
         assert all(abs(s - len(row) / count / 5) <= 1 for s in shift)
 
@@ -196,7 +196,7 @@ def test_windows_are_spread_evenly_and_draws_differ(count):
 def test_all_windows_where_there_are_just_enough():
     clips = numbered(12, 9)
     every = [(0, t) for t in range(4, 12)] + [(1, t) for t in range(4, 9)]
-    assert spread(clips, 13, T) == every == spread(clips, 13, T, draw=2, draws=3)
+    assert spread(clips, 13, T) == every == spread(clips, 13, T, repeat=2, repeats=3)
     assert spread(numbered(14), 1, T) == [(0, 9)]  # the middle of targets 4 to 13
     assert len(shots_of(clips, spread(clips, 13, T), T)) == 13
 
@@ -206,8 +206,8 @@ def test_all_windows_where_there_are_just_enough():
     [
         (14, {}, r"14 windows to adapt on, but there are 13 in 21 frames of 2 clip\(s\)"),
         (0, {}, "0 windows"),
-        (1, {"draw": 3, "draws": 3}, "draw 3 of 3"),
-        (1, {"draw": -1}, "draw -1 of 1"),
+        (1, {"repeat": 3, "repeats": 3}, "repeat 3 of 3"),
+        (1, {"repeat": -1}, "repeat -1 of 1"),
     ],
 )
 def test_what_cannot_be_spread_says_so_with_numbers(count, given, message):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
-from mpn.datasets.episodes import shots_of, spread
+from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError, MpnError
 from mpn.evaluation import few_shot as module
@@ -88,7 +88,7 @@ def test_scores_are_in_units_of_training_clips_that_are_not_the_support(detector
     # 400 frames would be more than all of them: a third of the clips, from the middles of two equal
     # parts.
     units, support = [training[1], training[4]], [training[i] for i in (0, 2, 3, 5)]
-    shots = shots_of(support, spread(support, 2, 4, draw=1, draws=2), 4)
+    shots = shots_of(support, spread(support, 2, 4, repeat=1, repeats=2), 4)
     tensors = adapt_network(detector.checkpoint, shots, replace(ADAM["fine-tuning"], seed=1))
     networks = {
         UNADAPTED: detector.network,

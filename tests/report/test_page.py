@@ -365,14 +365,6 @@ def test_the_list_of_videos_counts_and_ranks_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(3.21, "3.2 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "-")],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert view.duration(seconds) == text
-
-
 def test_the_chart_library_is_the_one_that_its_note_names() -> None:
     folder = Path(page.__file__).parent / "assets" / "uplot"
     rows = re.findall(

@@ -9,7 +9,6 @@ import pytest
 from scipy import ndimage
 
 from mpn.errors import DataError
-from mpn.io.runs import intervals
 from mpn.scoring.events import Event, EventFinder, events
 
 
@@ -170,10 +169,3 @@ def test_an_open_event_can_be_given_to_another_finder() -> None:
             for event in second.update(frame, scores[frame])
         ]
         assert found + second.finish() == events(np.array(scores, float), 1.0, 10)
-
-
-def test_runs_of_labels() -> None:
-    assert intervals(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
-    assert intervals(np.zeros(4, bool)) == []
-    assert intervals(np.ones(5, bool)) == [(0, 5)]
-    assert intervals(np.zeros(0, bool)) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import DataError
-from mpn.video.overlay import OverlayWriter, clock, drawn
+from mpn.video.overlay import OverlayWriter, drawn
 from mpn.video.sources import open_source
 
 SIZE = (240, 320)
@@ -177,20 +177,6 @@ def test_a_frame_may_come_in_the_size_that_it_is_drawn_in(tmp_path):
     assert drawn(small, size) is small
     with pytest.raises(DataError, match="expected 1708x960"):
         overlay(tmp_path / "bad.avi", [{"frame": small[:-1]}], size=size)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0:00.0"),
-        (7.46, "0:07.5"),
-        (59.97, "1:00.0"),
-        (3599.96, "1:00:00.0"),
-        (7387.5, "2:03:07.5"),
-    ],
-)
-def test_times_for_people(seconds, text):
-    assert clock(seconds) == text
 
 
 def test_nothing_is_said_beside_the_video(tmp_path, capfd):

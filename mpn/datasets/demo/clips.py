@@ -12,7 +12,15 @@ import numpy as np
 
 from mpn.datasets.demo.actors import Actor, Left, Rider, Thrown, Trip, Walker, Way
 from mpn.datasets.demo.bodies import greyish, make_figure
-from mpn.datasets.demo.drawing import Colour, Sprite, cast_shadow, composite, depth, draw
+from mpn.datasets.demo.drawing import (
+    Colour,
+    Sprite,
+    cast_shadow,
+    composite,
+    depth,
+    draw,
+    three_channels,
+)
 from mpn.datasets.demo.scene import Scene
 
 KINDS = ("vehicle", "cyclist", "runner", "wrong direction", "thrown object", "abandoned object")
@@ -87,7 +95,8 @@ class Clip:
     def _draw(self, actors: tuple[Actor, ...], time: float, noise: np.ndarray) -> Frame:
         scene, camera = self.scene, self.scene.camera
         layer = np.zeros((camera.height, camera.width), np.uint8)
-        things: list[tuple[float, int, Sprite]] = [
+        # (metres away, number of the anomalous track or 0, what is seen)
+        sprites: list[tuple[float, int, Sprite]] = [
             (far, 0, sprite) for far, sprite in scene.statics
         ]
         for actor in actors:
@@ -97,27 +106,22 @@ class Clip:
             cast_shadow(camera, layer, body, scene.sun)
             sprite = draw(camera, body)
             if sprite is not None:
-                things.append((depth(body), actor.track, sprite))
-        things.sort(key=lambda thing: -thing[0])
-        picture = scene.background * (
-            1
-            - scene.shadow
-            / 255
-            * cv2.GaussianBlur(layer, (0, 0), 0.9).astype(np.float32)[..., None]
-        )
+                sprites.append((depth(body), actor.track, sprite))
+        sprites.sort(key=lambda entry: -entry[0])
+        in_light = 1 - scene.shadow / 255 * cv2.GaussianBlur(layer, (0, 0), 0.9).astype(np.float32)
+        picture = scene.background * three_channels(in_light)
         owner = np.zeros(layer.shape, np.int32)
-        for _, track, sprite in things:
+        for _, track, sprite in sprites:
             region = owner[composite(picture, sprite)]
             region[sprite.alpha > 0.5] = track
-        picture *= self.light.at(time, layer.shape)[..., None] * scene.tint
-        grey = picture.mean(2, keepdims=True)
+        light = self.light.at(time, layer.shape)
+        picture *= cv2.merge([light * channel for channel in scene.tint])
+        blue, green, red = cv2.split(picture)
+        grey = three_channels((blue + green + red) / np.float32(3))
         picture = cv2.GaussianBlur(grey + 0.75 * (picture - grey), (0, 0), 0.55)
-        picture += (scene.noise * noise)[..., None]
-        any_track = any(thing[1] for thing in things)
-        tracks = {
-            int(track): owner == track for track in (np.unique(owner) if any_track else ()) if track
-        }
-        tracks = {track: mask for track, mask in tracks.items() if mask.sum() >= FEWEST_PIXELS}
+        picture += three_channels(scene.noise * noise)
+        visible = {track: owner == track for track in sorted({entry[1] for entry in sprites} - {0})}
+        tracks = {track: mask for track, mask in visible.items() if mask.sum() >= FEWEST_PIXELS}
         return Frame(np.clip(np.rint(picture), 0, 255).astype(np.uint8), tracks)
 
 

@@ -190,7 +190,7 @@ def draw(camera: Camera, body: Body) -> Sprite | None:
         np.float32
     )
     alpha = small[..., 3] / 255
-    return Sprite(top, left, small[..., :3], alpha) if alpha.any() else None
+    return Sprite(top, left, small[..., :3].copy(), alpha) if alpha.any() else None
 
 
 def depth(body: Body) -> float:
@@ -221,6 +221,11 @@ def composite(frame: np.ndarray, sprite: Sprite) -> tuple[slice, slice]:
     rows = slice(sprite.top, sprite.top + sprite.alpha.shape[0])
     columns = slice(sprite.left, sprite.left + sprite.alpha.shape[1])
     region = frame[rows, columns]
-    region *= 1 - sprite.alpha[..., None]
+    region *= three_channels(1 - sprite.alpha)
     region += sprite.colour
     return rows, columns
+
+
+def three_channels(plane: np.ndarray) -> np.ndarray:
+    """Repeat a plane (H, W) as (H, W, 3): NumPy is slow where it repeats along so short an axis."""
+    return cv2.merge([plane, plane, plane])
