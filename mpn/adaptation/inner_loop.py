@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from tqdm import tqdm
 
 from mpn.adaptation.maml import Params, adapt, fine_tune
 from mpn.datasets.shots import Shots
@@ -244,7 +245,8 @@ def support_batches(
     """One batch a step, each with pseudo-anomalies of its own draw (none if the network has no head
     for them)."""
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
-    for _ in range(options.steps):
+    steps = range(options.steps)
+    for _ in tqdm(steps, desc="adapting", unit="step", disable=None, leave=False):
         yield loss.prepare(shots.sample(options.batch, generator, pseudo=pseudo))
 
 

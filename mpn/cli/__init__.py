@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -45,6 +46,7 @@ OVERVIEW = "\n".join(
     ]
 )
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+COLUMNS = 79  # of a terminal of 80
 # Generators take seeds of up to 64 bits.
 HIGHEST_SEED = 2**63 - 1
 
@@ -126,6 +128,22 @@ def _line(error: Exception) -> str:
         return f"{where}{error.strerror} (--debug shows where it happened)"
     text = " ".join(str(error).split("\n")).strip()
     return text or f"{type(error).__name__} (--debug shows where it happened)"
+
+
+def fit(text: str) -> str:
+    """Break the lines that are longer than a terminal's 80 columns; the rest of one is indented."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        broken = textwrap.wrap(
+            line,
+            COLUMNS,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += [line] if len(line) <= COLUMNS else broken
+    return "\n".join(lines)
 
 
 def positive(text: str) -> int:

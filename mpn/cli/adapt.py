@@ -13,7 +13,7 @@ from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
 from mpn.adaptation.camera_file import rollback, write_camera
 from mpn.adaptation.inner_loop import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
 from mpn.adaptation.outliers import LIMIT
-from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
+from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
 from mpn.cli.model import load_model
 from mpn.io.text import align, json_text, percent, plural
 from mpn.model.checkpoint import CAMERA_SUFFIX
@@ -167,7 +167,7 @@ def main(options: argparse.Namespace) -> None:
         }
         print(json_text(report.to_dict() | facts | {"seconds": round(seconds, 2)}))
         return
-    print(_text(report, seconds))
+    print(fit(_text(report, seconds)))
     print(
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
         "MB)" + (f"; the earlier one is now {kept}" if kept else "")
@@ -273,8 +273,8 @@ def _text(report: Report, seconds: float) -> str:
     lines = [
         f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
         f"adapted by {used['method']} on {len(report.windows)} windows in {used['steps']} steps; "
-        f"{seconds:.1f} s in all; windows end at frames "
-        f"{', '.join(at(*window) for window in report.windows)}",
+        f"{seconds:.1f} s in all",
+        f"windows end at frames {', '.join(at(*window) for window in report.windows)}",
     ]
     if report.left_out:
         lines.append(

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mpn.cli import UsageError, new_parser
+from mpn.cli import UsageError, fit, new_parser
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.published_weights.convert import META, Imported, import_weights
@@ -62,11 +62,9 @@ def main(options: argparse.Namespace) -> None:
             json.dumps(_facts(found, checkpoint) | {"file": str(out), "bytes": out.stat().st_size})
         )
         return
-    print(_text(found, checkpoint))
-    print(
-        f"written: {out} ({out.stat().st_size / 1e6:.1f} MB); it has no normal scores, so no "
-        "threshold is known yet"
-    )
+    print(fit(_text(found, checkpoint)))
+    written = f"written: {out} ({out.stat().st_size / 1e6:.1f} MB)"
+    print(fit(f"{written}; it has no normal scores, so no threshold is known yet"))
     print(f"next: mpn adapt NORMAL_FOOTAGE --checkpoint {out} --out CAMERA.camera{SUFFIX}")
 
 
@@ -91,7 +89,8 @@ def _text(found: Imported, checkpoint: Checkpoint) -> str:
     when = "" if found.epoch is None else f", saved in epoch {found.epoch}"
     lines = [
         f"{found.path}: {found.described}{when}, in the format of torch.save {found.layout}",
-        f"  {found.tensors} tensors with {found.numbers:,} numbers; SHA-256 {found.sha256}",
+        f"  {found.tensors} tensors with {found.numbers:,} numbers",
+        f"  SHA-256 {found.sha256}",
     ]
     if found.kind == META:
         lines.append(

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from mpn.cli import (
     UsageError,
     above_zero,
+    fit,
     from_zero_float,
     new_parser,
     number,
@@ -214,7 +215,7 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
             tqdm.write(f"{entry.path}:")
         shown.append(event)
         if not options.json:
-            tqdm.write(event_line(len(shown), event))
+            tqdm.write(fit(event_line(len(shown), event)))
 
     try:
         entry.outcome = score_source(detector, entry.path, entry.folder, wanted, on_event)
@@ -224,8 +225,8 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
         entry.reason = str(error)
         return
     for note in entry.outcome.notes:
-        tqdm.write(f"{entry.path}: {note}", file=sys.stderr)
-    tqdm.write(json.dumps(entry.outcome.summary) if options.json else _text(entry))
+        tqdm.write(fit(f"{entry.path}: {note}"), file=sys.stderr)
+    tqdm.write(json.dumps(entry.outcome.summary) if options.json else fit(_text(entry)))
 
 
 @contextmanager

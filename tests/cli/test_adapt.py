@@ -51,7 +51,8 @@ def test_a_camera_file_is_written_and_scored_with(
     assert (
         "120 frames at 10 frames/s" in lines[0] and "by adam on 3 windows in 100 steps" in lines[1]
     )
-    assert "windows end at frames 23, 62, 100" in lines[1]
+    assert lines[2] == "windows end at frames 23, 62, 100"
+    assert max(map(len, lines)) < 80
     assert any(line.split()[:2] == ["before", "after"] for line in lines)
     assert [line.split()[0] for line in lines if line.startswith("  ")][1:6] == [
         "prediction",

@@ -11,7 +11,7 @@ import pytest
 
 import mpn
 import mpn.cli
-from mpn.cli import VERBS, main
+from mpn.cli import VERBS, fit, main
 from mpn.errors import DataError
 from tests.cli.conftest import Cli
 
@@ -199,3 +199,12 @@ def test_the_module_is_the_program(
         runpy.run_module("mpn", run_name="__main__")
     assert stopped.value.code == 0
     assert "usage: mpn VERB" in capsys.readouterr().out
+
+
+def test_long_lines_are_broken_for_a_terminal() -> None:
+    short, long = "a table   with   gaps", "  " + "words " * 30 + "x" * 90
+    lines = fit(f"{short}\n{long}").splitlines()
+    assert lines[0] == short and lines[1].startswith("  words")
+    assert all(line.startswith("    ") for line in lines[2:])
+    assert all(len(line) < 80 for line in lines[:-1]) and lines[-1] == "    " + "x" * 90
+    assert " ".join(lines[1:]).split() == long.split()
