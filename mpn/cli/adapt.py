@@ -17,7 +17,8 @@ from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.model import RELEASED
 from mpn.errors import CheckpointError
-from mpn.model.checkpoint import CAMERA_SUFFIX, load_checkpoint
+from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring.detector import Detector
 
 EXAMPLES = """  python -m mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
