@@ -32,10 +32,10 @@ from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import LAYOUTS, recognise
 from mpn.errors import MpnError
 from mpn.evaluation.score_files import read_scores
+from mpn.model.camera_checkpoint import save_camera
 from mpn.model.checkpoint import (
     Checkpoint,
     load_checkpoint,
-    save_camera,
     save_checkpoint,
 )
 from mpn.model.network import build_model

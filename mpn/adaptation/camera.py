@@ -33,7 +33,8 @@ from mpn.datasets.layouts import Video
 from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import AdaptationError, DataError, MpnError
-from mpn.model.checkpoint import CAMERA_BYTES, Checkpoint
+from mpn.model.camera_checkpoint import CAMERA_BYTES
+from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector, check_size_of

@@ -14,7 +14,7 @@ from mpn.evaluation.comparison_inputs import Truth, read_systems, scores_in, sys
 from mpn.evaluation.frame_metrics import metrics_text, write_metrics
 from mpn.evaluation.score_files import MAIN
 from mpn.evaluation.test_set import open_set
-from mpn.model.checkpoint import library_versions
+from mpn.model.file_format import library_versions
 from mpn.scoring.protocols import PROTOCOLS
 
 EXAMPLES = """  mpn compare runs/evaluate-mine runs/evaluate-theirs

@@ -24,7 +24,7 @@ from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
 from mpn.metrics.operators import operator_figures
 from mpn.metrics.true_regions import read_tracks
-from mpn.model.checkpoint import library_versions
+from mpn.model.file_format import library_versions
 from mpn.scoring import protocols
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector

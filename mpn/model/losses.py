@@ -20,20 +20,24 @@ from mpn.model.output import Output
 
 
 def frame_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the predicted frame, both (B, C, H, W) in [-1, 1] (Lv et al. 2021, eq.
-    8)."""
+    """Compute the mean squared error of the predicted frame (Lv et al. 2021, eq. 8).
+
+    Args:
+        prediction, target: (B, C, H, W) in [-1, 1].
+    """
     return F.mse_loss(prediction, target)
 
 
 def compactness_loss(output: Output) -> Tensor:
-    """Mean over positions and channels of (query - most-assigned prototype)^2 (Lv et al. 2021, eq.
-    9)."""
+    """Compute the mean over positions and channels of (query - most-assigned prototype)^2 (Lv et
+    al. 2021, eq. 9)."""
     return output.compactness.mean()
 
 
 def diversity_loss(prototypes: Tensor) -> Tensor:
-    """Mean over pairs of max(0, 1 - squared distance of the normalised prototypes) (Lv et al. 2021,
-    eq. 10).
+    """Compute how much the prototypes coincide (Lv et al. 2021, eq. 10).
+
+    The mean over pairs of max(0, 1 - squared distance of the normalised prototypes).
 
     Args:
         prototypes: (B, M, D), normalised or not.
@@ -46,11 +50,11 @@ def diversity_loss(prototypes: Tensor) -> Tensor:
 
 
 def usage_loss(assignment: Tensor) -> Tensor:
-    """How unevenly prototypes are used: 1 - entropy of the assignment averaged over positions / log
-    M, in [0, 1].
+    """Compute how unevenly the prototypes are used.
 
-    Ours. Without it half of all positions, the still background, share one prototype, and most of
-    the others are assigned nowhere (benchmarks/results/small_choices.md).
+    1 - entropy of the assignment averaged over positions / log M, in [0, 1]. Ours. Without it half
+    of all positions, the still background, share one prototype, and most of the others are assigned
+    nowhere (benchmarks/results/small_choices.md).
 
     Args:
         assignment: (B, N, M), sums to 1 over M.
@@ -62,44 +66,44 @@ def usage_loss(assignment: Tensor) -> Tensor:
 
 
 def pseudo_loss(logits: Tensor, tampered: Tensor) -> Tensor:
-    """Binary cross-entropy of the pseudo-anomaly head.
+    """Compute the binary cross-entropy of the pseudo-anomaly head.
 
     Args:
         logits: (B, h, w). tampered: (B, H, W) bool or 0/1, H a multiple of h; a position of the
             smaller grid counts as tampered where any of its pixels is.
     """
     factor = tampered.shape[1] // logits.shape[1]
-    wanted = F.max_pool2d(tampered.float().unsqueeze(1), factor).squeeze(1)
-    return F.binary_cross_entropy_with_logits(logits.float(), wanted)
+    labels = F.max_pool2d(tampered.float().unsqueeze(1), factor).squeeze(1)
+    return F.binary_cross_entropy_with_logits(logits.float(), labels)
 
 
 def ranking_loss(
     logits: Tensor, tampered: Tensor, *, hardest: int = 64, positions: int = 512
 ) -> Tensor:
-    """How far tampered positions are from standing above the highest of the others, over all
-    windows of the batch.
+    """Compute how far tampered positions are from standing above the highest of the others.
 
-    The mean of log(1 + exp(other - tampered)) over pairs of logits: a smooth count of wrongly
-    ordered pairs, which unlike the cross-entropy does not change with the level that a camera's
-    logits lie at. A frame's score is its highest place, so of each window only the `hardest` other
-    positions count. 0 where nothing was tampered with.
+    Over all windows of the batch, the mean of log(1 + exp(other - tampered)) over pairs of logits:
+    a smooth count of wrongly ordered pairs, which unlike the cross-entropy does not change with the
+    level that a camera's logits lie at. A frame's score is its highest place, so of each window
+    only the `hardest` other positions count. 0 where nothing was tampered with.
 
     Args:
-        logits: (B, h, w). tampered: (B, H, W), see `pseudo_loss`.
+        logits: (B, h, w).
+        tampered: (B, H, W), see `pseudo_loss`.
+        hardest: other positions of each window that count.
         positions: of the tampered ones at most so many, evenly spread.
     """
     factor = tampered.shape[1] // logits.shape[1]
-    wanted = F.max_pool2d(tampered.float().unsqueeze(1), factor).flatten(1) > 0
+    is_tampered = F.max_pool2d(tampered.float().unsqueeze(1), factor).flatten(1) > 0
     values = logits.float().flatten(1)
-    found = values[wanted]
-    if not len(found):
+    lifted = values[is_tampered]
+    if not len(lifted):
         return values.sum() * 0
-    found = found[:: max(1, len(found) // positions)]
-    others = (
-        values.masked_fill(wanted, -torch.inf).topk(min(hardest, values.shape[1]), dim=1).values
-    )
+    lifted = lifted[:: max(1, len(lifted) // positions)]
+    others = values.masked_fill(is_tampered, -torch.inf)
+    others = others.topk(min(hardest, values.shape[1]), dim=1).values
     others = others[torch.isfinite(others)]
-    return F.softplus(others[None] - found[:, None]).mean() if len(others) else values.sum() * 0
+    return F.softplus(others[None] - lifted[:, None]).mean() if len(others) else values.sum() * 0
 
 
 class LossInputs(NamedTuple):
