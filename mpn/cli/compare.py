@@ -12,7 +12,7 @@ from mpn.datasets.layouts import LAYOUTS
 from mpn.evaluation.comparison import compare, format_comparison
 from mpn.evaluation.comparison_inputs import Truth, read_systems, scores_in, systems_of
 from mpn.evaluation.frame_metrics import metrics_text, write_metrics
-from mpn.evaluation.score_files import MAIN
+from mpn.evaluation.result import SCORE
 from mpn.evaluation.test_set import open_set
 from mpn.model.checkpoint import library_versions
 from mpn.scoring.protocols import PROTOCOLS
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--protocol", choices=PROTOCOLS, default="causal", help="default: causal")
     own.add_argument(
         "--score",
-        default=MAIN,
+        default=SCORE,
         metavar="COLUMN",
         help="column of the score files, or pair, the paper's pair of psnr_db and compactness "
         "(default: score)",

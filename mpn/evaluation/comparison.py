@@ -20,7 +20,7 @@ import numpy as np
 from mpn import metrics
 from mpn.errors import DataError, LabelError
 from mpn.evaluation.frame_metrics import format_rows
-from mpn.evaluation.score_files import MAIN
+from mpn.evaluation.result import SCORE
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
 from mpn.scoring import protocols
@@ -34,7 +34,7 @@ def compare(
     systems: Mapping[str, Mapping[str, Run]],
     *,
     protocol: str = "causal",
-    score: str = MAIN,
+    score: str = SCORE,
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -183,8 +183,8 @@ def _shown(
         if columns == protocols.PAIR_COLUMNS:
             score = protocols.PAIR
         else:  # by a name that stands for nothing else
-            (column,), score = columns, MAIN
-            cut = {MAIN: -cut[column] if column in protocols.TURNED else cut[column]}
+            (column,), score = columns, SCORE
+            cut = {SCORE: -cut[column] if column in protocols.TURNED else cut[column]}
         try:
             result[video] = protocols.series_of(score, cut, *protocols.CELLS[protocol])
         except DataError as error:

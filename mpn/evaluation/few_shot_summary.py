@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpn.evaluation.frame_metrics import evaluate
+from mpn.evaluation.frame_metrics import evaluate_scores
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
@@ -86,9 +86,8 @@ FIGURES: dict[str, Figure] = {
 
 def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
     """The figures of `FIGURES` of one row; labels: video -> bool (T,), of other scenes too."""
-    result = evaluate({video: labels[video] for video in row.columns}, row.columns, draws=1)[
-        "scores"
-    ]
+    truth = {video: labels[video] for video in row.columns}
+    scores = evaluate_scores(truth, row.columns, draws=1).scores
     protocols = {
         "score": "causal",
         "error": "causal",
@@ -97,7 +96,9 @@ def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
         "paper_pair": "paper",
     }
     figures = {
-        name: result[name][how]["micro_auc"] for name, how in protocols.items() if name in result
+        name: scores[name][protocol].micro_auc
+        for name, protocol in protocols.items()
+        if name in scores
     }
     return Record(*row.key, row.seconds_to_adapt, figures)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mpn.datasets.labels import Labels
 from mpn.errors import DataError, LabelError
 from mpn.evaluation.frame_metrics import format_rows
+from mpn.evaluation.result import PlaceMetrics, RegionResult
 from mpn.io.atomic import read_npy
-from mpn.metrics.pixels import PixelFigures
+from mpn.metrics.intervals import Interval
+from mpn.metrics.pixels import PixelMetrics
 from mpn.metrics.regions import (
     VARIANTS,
     Region,
@@ -98,7 +99,7 @@ class Places:
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
-        self.pixels = PixelFigures()
+        self.pixels = PixelMetrics()
         self.with_maps, self.with_regions = False, True
         self.found: list[Region] = []
         self.rows: dict[str, set[int]] = {}
@@ -120,36 +121,36 @@ class Places:
         self.found += [Region(video, row, box, score) for score, box in regions]
         self.rows.setdefault(video, set()).add(row)
 
-    def figures(
-        self, *, draws: int = 1000, region_draws: int = 200, seed: int = 0
-    ) -> dict[str, Any]:
-        """Pixel figures (where there are masks and maps), RBDC and TBDC in both variants; see
-        `mpn.metrics.pixels` and `mpn.metrics.regions`."""
-        result: dict[str, Any] = {}
-        if self.with_maps:
-            result["pixel"] = self.pixels.figures(draws=draws, seed=seed)
+    def compute(self, *, draws: int = 1000, region_draws: int = 200, seed: int = 0) -> PlaceMetrics:
+        """Compute pixel metrics (where there are masks and maps), RBDC and TBDC in both variants.
+
+        See `mpn.metrics.pixels` and `mpn.metrics.regions`.
+
+        Args:
+            draws, region_draws: resamplings of videos for the intervals of pixel and of region
+                metrics. seed: of both.
+        """
+        pixel = self.pixels.compute(draws=draws, seed=seed) if self.with_maps else None
         if not self.truth.known or not self.with_regions:
-            return result
-        # Only judged frames count, and are numbered anew.
+            return PlaceMetrics(pixel)
+        # Only evaluated frames count, and are numbered anew.
         number = {
             video: {row: k for k, row in enumerate(sorted(rows))}
             for video, rows in self.rows.items()
         }
         frames = {video: len(rows) for video, rows in number.items()}
-        every = [
-            one
+        truth = [
+            one._replace(frame=number[video][one.frame])
             for video in number
             for one in self.truth.regions(video)
             if one.frame in number[video]
         ]
-        truth = [one._replace(frame=number[one.video][one.frame]) for one in every]
         found = [one._replace(frame=number[one.video][one.frame]) for one in self.found]
-        result["regions"] = {
+        regions = {
             variant: _criteria(truth, found, frames, variant, region_draws, seed)
             for variant in VARIANTS
         }
-        result["true_regions"] = self.truth.source
-        return result
+        return PlaceMetrics(pixel, regions, self.truth.source)
 
 
 def _criteria(
@@ -159,14 +160,21 @@ def _criteria(
     variant: str,
     draws: int,
     seed: int,
-) -> dict[str, Any]:
-    figures = region_and_track_criteria(truth, found, frames, variant)._asdict()
-    for curve in ("curve_fpr", "curve_rbdr", "curve_tbdr"):
-        figures.pop(curve)
+) -> RegionResult:
+    values = region_and_track_criteria(truth, found, frames, variant)
     intervals = criteria_intervals(truth, found, frames, variant, draws=draws, seed=seed)
-    return figures | {
-        f"{name}_interval": interval._asdict() for name, interval in intervals._asdict().items()
-    }
+    return RegionResult(
+        rbdc=values.rbdc,
+        tbdc=values.tbdc,
+        variant=variant,
+        regions=values.regions,
+        tracks=values.tracks,
+        found_regions=values.found_regions,
+        frames=values.frames,
+        fpr_reached=values.fpr_reached,
+        rbdc_interval=intervals.rbdc,
+        tbdc_interval=intervals.tbdc,
+    )
 
 
 def add_theirs(
@@ -223,59 +231,54 @@ _NAMES = {
     "frame_difference": "frame difference",
     "flow_speed": "speed alone (optical flow)",
 }
-_ROWS = (
-    ("pixel AUC", lambda own: (own["pixel"]["pixel_auc"], own["pixel"]["pixel_auc_interval"])),
-    (
-        "UCSD pixel level, AUC",
-        lambda own: (own["pixel"]["pixel_level_auc"], own["pixel"]["pixel_level_interval"]),
-    ),
-    ("UCSD pixel level, EER", lambda own: (own["pixel"]["pixel_level_eer"], None)),
-    *(
-        (
-            f"{name.upper()} ({words})",
-            lambda own, v=variant, n=name: (
-                own["regions"][v][n],
-                own["regions"][v][f"{n}_interval"],
-            ),
-        )
-        for variant, words in (
-            ("paper", "as the paper says"),
-            ("script", "as the published script does"),
-        )
-        for name in ("rbdc", "tbdc")
-    ),
-)
+_VARIANTS = {"paper": "as the paper says", "script": "as the published script does"}
 
 
-def place_rows(where: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """The figures of `Places.figures`, of several, as text in per cent: a head and rows; "-" where
-    undefined."""
+def place_rows(places: Mapping[str, PlaceMetrics]) -> tuple[list[str], list[list[str]]]:
+    """Write the metrics of several as text in per cent, "-" where undefined.
+
+    Returns:
+        A head and rows.
+    """
+    by_title = [_values(one) for one in places.values()]
     rows = []
-    for title, figure in _ROWS:
-        cells = []
-        for own in where.values():
-            try:
-                value, interval = figure(own)
-            except KeyError:  # no masks, or no regions
-                cells.append("")
-                continue
-            words = "-" if np.isnan(value) else f"{100 * value:.1f}"
-            if interval is not None and not np.isnan(interval["low"]):
-                words += f" ({100 * interval['low']:.1f}-{100 * interval['high']:.1f})"
-            cells.append(words)
-        if any(cells):
-            rows.append([title, *cells])
-    return ["where, % (95 % over videos)", *(_NAMES.get(name, name) for name in where)], rows
+    for title in dict.fromkeys(title for values in by_title for title in values):
+        rows.append(
+            [title, *(_cell(*values[title]) if title in values else "" for values in by_title)]
+        )
+    return ["where, % (95 % over videos)", *(_NAMES.get(name, name) for name in places)], rows
 
 
-def format_places(where: Mapping[str, Mapping[str, Any]]) -> str:
-    """The same as a plain table."""
-    lines = [format_rows(*place_rows(where)).rstrip()]
-    own = next(iter(where.values()))
-    if "regions" in own:
-        counts = own["regions"]["paper"]
+def _values(metrics: PlaceMetrics) -> dict[str, tuple[float, Interval | None]]:
+    """Title -> a metric and its interval, of those that are there."""
+    values: dict[str, tuple[float, Interval | None]] = {}
+    if metrics.pixel is not None:
+        pixel = metrics.pixel
+        values["pixel AUC"] = pixel.pixel_auc, pixel.pixel_auc_interval
+        values["UCSD pixel level, AUC"] = pixel.pixel_level_auc, pixel.pixel_level_interval
+        values["UCSD pixel level, EER"] = pixel.pixel_level_eer, None
+    for variant, regions in metrics.regions.items():
+        words = _VARIANTS[variant]
+        values[f"RBDC ({words})"] = regions.rbdc, regions.rbdc_interval
+        values[f"TBDC ({words})"] = regions.tbdc, regions.tbdc_interval
+    return values
+
+
+def _cell(value: float, interval: Interval | None) -> str:
+    words = "-" if np.isnan(value) else f"{100 * value:.1f}"
+    if interval is not None and not np.isnan(interval.low):
+        words += f" ({100 * interval.low:.1f}-{100 * interval.high:.1f})"
+    return words
+
+
+def format_places(places: Mapping[str, PlaceMetrics]) -> str:
+    """Write the same as a plain table."""
+    lines = [format_rows(*place_rows(places)).rstrip()]
+    first = next(iter(places.values()))
+    if first.regions:
+        counts = first.regions["paper"]
         lines.append(
-            f"true regions: {counts['regions']} in {counts['tracks']} tracks; {own['true_regions']}"
+            f"true regions: {counts.regions} in {counts.tracks} tracks; {first.true_regions}"
         )
     return "\n".join(lines) + "\n"
 

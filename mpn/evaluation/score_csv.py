@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.evaluation.result import SCORE
 
-MAIN = "score"  # the column that every table has
-KNOWN = (MAIN, "frame", "time")  # also found with capitals
+KNOWN = (SCORE, "frame", "time")  # also found with capitals
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LARGEST = 1e300  # of a score's size: the spread of larger ones is infinite
 LATEST = 10_000_000  # frame that a table may begin with where the video's length is not known
@@ -40,9 +40,9 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
     header, remarks = _header(path, rows[0][1])
     if delimiter != ",":
         remarks.append(f"{DELIMITERS[delimiter]} between the columns")
-    body = rows[1:] if MAIN in header else rows
-    if MAIN not in header:  # one column of numbers without a name
-        header = [MAIN]
+    body = rows[1:] if SCORE in header else rows
+    if SCORE not in header:  # one column of numbers without a name
+        header = [SCORE]
     lines = [line for line, _ in body]
     uneven = next(((line, row) for line, row in body if len(row) != len(header)), None)
     if uneven:
@@ -86,7 +86,7 @@ def _delimiter(line: str) -> str:
     with_score = [
         mark
         for mark, names in fields.items()
-        if MAIN in [name.strip().casefold() for name in names]
+        if SCORE in [name.strip().casefold() for name in names]
     ]
     return max(with_score, key=lambda mark: len(fields[mark]), default=",")
 
@@ -105,19 +105,19 @@ def _header(path: Path, row: Sequence[str]) -> tuple[list[str], list[str]]:
             f"{path}: the first line has the column {twice[0]!r} twice, expected "
             "column names once each"
         )
-    if MAIN in header:
+    if SCORE in header:
         return header, remarks
     shown = ",".join(header)[:80]
     try:
         numbers = [float(name) for name in header]
     except ValueError:
         raise DataError(
-            f"{path}: the first line is {shown!r}, expected column names with {MAIN!r}"
+            f"{path}: the first line is {shown!r}, expected column names with {SCORE!r}"
         ) from None
     if len(numbers) == 1:
         return header, ["no header, its one column taken as the score"]
     raise DataError(
-        f"{path}: has no header, the first line is {shown!r}; expected column names with {MAIN!r}"
+        f"{path}: has no header, the first line is {shown!r}; expected column names with {SCORE!r}"
     )
 
 
@@ -169,16 +169,16 @@ def _columns(
     """The columns of numbers in the order of the frames, NaN before `first`; what is left out is
     added to `remarks`."""
     columns = {}
-    for name in [MAIN, *(name for name in texts if name not in KNOWN)]:
+    for name in [SCORE, *(name for name in texts if name not in KNOWN)]:
         column = [texts[name][k] for k in order]
         if not name:
             remarks.append("a column without a name, left out")
             continue
         words = {text.strip().casefold() for text in column} - {"", "nan"}
         if (
-            name != MAIN
+            name != SCORE
             and not any(map(_is_number, words))
-            and (words or not np.isnan(columns[MAIN]).all())
+            and (words or not np.isnan(columns[SCORE]).all())
         ):
             remarks.append(f"no numbers in the column {name!r}, left out")
             continue

@@ -10,9 +10,10 @@ again. What that can hide of the AUC is known exactly, and told: 0.00001 for smo
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -94,7 +95,32 @@ class _Counter:
         return tables[0], tables[1]
 
 
-class PixelFigures:
+@dataclass(frozen=True)
+class PixelResult:
+    """Pixel metrics: shares in [0, 1], NaN where all pixels (frames) are of one class.
+
+    Attributes:
+        pixel_auc: of all pixels in one ranking. pixel_auc_bounds: lowest and highest that the
+            uncounted differences allow.
+        pixel_level_auc, pixel_level_eer: by the UCSD criterion at `pixel_level_share`.
+        pixel_auc_interval, pixel_level_interval: of both AUCs, 95 %, bootstrap over videos.
+        frames, masked_frames, pixels, anomalous_pixels: how many.
+    """
+
+    pixel_auc: float
+    pixel_auc_bounds: tuple[float, float]
+    pixel_auc_interval: intervals.Interval
+    pixel_level_auc: float
+    pixel_level_eer: float
+    pixel_level_interval: intervals.Interval
+    pixel_level_share: float
+    frames: int
+    masked_frames: int
+    pixels: int
+    anomalous_pixels: int
+
+
+class PixelMetrics:
     """Pixel AUC and the UCSD pixel-level criterion, from maps and masks given one frame at a time.
 
     Pixel AUC: area under the ROC curve of all pixels of all frames in one ranking. UCSD criterion
@@ -148,14 +174,11 @@ class PixelFigures:
         if self._waiting >= PENDING:
             self._count()
 
-    def figures(self, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
-        """All figures of the frames so far, as plain numbers for JSON; more frames may follow.
+    def compute(self, draws: int = 1000, seed: int = 0) -> PixelResult:
+        """Compute the metrics of the frames so far; more frames may follow.
 
-        `pixel_auc` with `pixel_auc_bounds` (lowest and highest that the uncounted differences
-        allow) and `pixel_auc_interval`; `pixel_level_auc`, `pixel_level_eer` and
-        `pixel_level_interval` (of that AUC) by the UCSD criterion at `pixel_level_share`; `frames`,
-        `masked_frames`, `pixels`, `anomalous_pixels`. Shares in [0, 1]; NaN where all pixels
-        (frames) are of one class. Intervals: 95 %, bootstrap over videos, `draws` from `seed`.
+        Args:
+            draws: how often videos are resampled for the intervals. seed: of the resampling.
 
         Raises:
             LabelError: no frame was given.
@@ -165,25 +188,22 @@ class PixelFigures:
         self._count()
         normal, anomalous = self._all.tables()
         auc, low, high = _auc_and_bounds(normal[0], anomalous[0])
-        # equal codes are equal values until then
-        bounds = [low, high] if self._all.dropped else [auc, auc]
         labels = {video: np.array(values) for video, values in self._labels.items()}
         levels = {video: np.array(values) for video, values in self._levels.items()}
-        return {
-            "pixel_auc": auc,
-            "pixel_auc_bounds": bounds,
-            "pixel_auc_interval": self._interval(auc, draws, seed)._asdict(),
-            "pixel_level_auc": frame_auc(labels, levels),
-            "pixel_level_eer": equal_error_rate(labels, levels),
-            "pixel_level_interval": bootstrap_interval(
-                labels, levels, draws=draws, seed=seed
-            )._asdict(),
-            "pixel_level_share": self.share,
-            "frames": sum(map(len, labels.values())),
-            "masked_frames": sum(int(values.sum()) for values in labels.values()),
-            "pixels": int(normal.sum() + anomalous.sum()),
-            "anomalous_pixels": int(anomalous.sum()),
-        }
+        return PixelResult(
+            pixel_auc=auc,
+            # equal codes are equal values until low bits are dropped
+            pixel_auc_bounds=(low, high) if self._all.dropped else (auc, auc),
+            pixel_auc_interval=self._interval(auc, draws, seed),
+            pixel_level_auc=frame_auc(labels, levels),
+            pixel_level_eer=equal_error_rate(labels, levels),
+            pixel_level_interval=bootstrap_interval(labels, levels, draws=draws, seed=seed),
+            pixel_level_share=self.share,
+            frames=sum(map(len, labels.values())),
+            masked_frames=sum(int(values.sum()) for values in labels.values()),
+            pixels=int(normal.sum() + anomalous.sum()),
+            anomalous_pixels=int(anomalous.sum()),
+        )
 
     def _count(self) -> None:
         """Counts the waiting pixels."""
