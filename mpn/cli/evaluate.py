@@ -105,14 +105,22 @@ def parser() -> argparse.ArgumentParser:
     )
     few.add_argument(
         "--few-shot-protocol",
+        type=_few_shot_protocol,
         choices=(*PROTOCOLS, "both"),
-        help="clean: windows of the training footage (default); paper: of the beginning of each "
-        "test video",
+        help="clean: windows of the training footage (default); test_prefix, the paper's: of the "
+        "beginning of each test video",
     )
     few.add_argument(
         "--no-fine-tuning", action="store_true", default=None, help="leave plain Adam out (quicker)"
     )
     return own
+
+
+def _few_shot_protocol(text: str) -> str:
+    """The name of a few-shot protocol, for argparse; says how the paper's is called now."""
+    if text == "paper":
+        raise argparse.ArgumentTypeError("'paper': this protocol is called test_prefix now")
+    return text
 
 
 def frames_of_videos(text: str) -> dict[str, list[int]]:

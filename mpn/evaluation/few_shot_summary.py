@@ -13,6 +13,7 @@ from mpn.evaluation.frame_metrics import evaluate_scores
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
+TEST_PREFIX = "test_prefix"  # the protocol of the paper, "paper" in files of version 0.1
 # The same network, its score in the units of the checkpoint's own normal footage: nothing of the
 # camera was seen.
 BASE_UNITS = "unadapted, base units"
@@ -28,6 +29,12 @@ class Key(NamedTuple):
     draw: int
 
 
+def key_of(entry: Mapping[str, Any]) -> Key:
+    """Read a key from an entry of a JSON file, the paper's protocol under its old name too."""
+    key = Key(*(entry[name] for name in Key._fields))
+    return key._replace(protocol=TEST_PREFIX) if key.protocol == "paper" else key
+
+
 @dataclass(frozen=True)
 class FewShotRow:
     """The scores of one camera's test videos by one network.
@@ -37,8 +44,8 @@ class FewShotRow:
         columns: video -> column ("score", its parts, "psnr_db", "compactness") -> float64 (T,), NaN
             for the first frames, which have no score or are the support; a series of
             `mpn.evaluation.frame_metrics`.
-        seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos in the
-            paper's protocol.
+        seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos with
+            test_prefix.
     """
 
     scene: str

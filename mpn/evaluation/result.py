@@ -18,6 +18,9 @@ from mpn.metrics.pixels import PixelResult
 from mpn.scoring.protocols import Cell
 
 SCORE = "score"  # the column that gets intervals and stands first in every table
+# In a file `score` is smoothed, as a live camera has it, where this column, the one before
+# smoothing, stands beside it.
+SCORE_RAW = "score_raw"
 METRICS = (
     "micro_auc",
     "macro_auc",

@@ -13,7 +13,7 @@ from mpn.evaluation.alarms import alarm_metrics
 from mpn.evaluation.frame_metrics import Series, evaluate_scores, write_metrics
 from mpn.evaluation.localisation import Places, add_theirs
 from mpn.evaluation.protocol_matrix import protocol_matrix
-from mpn.evaluation.result import SCORE, EvaluationResult
+from mpn.evaluation.result import SCORE, SCORE_RAW, EvaluationResult
 from mpn.evaluation.run_detector import WITH_PLACE, ScoredVideo, score_baselines, score_set
 from mpn.evaluation.score_files import read_scores, write_scores
 from mpn.evaluation.test_set import LabelledSet, facts_of, write_labels
@@ -86,7 +86,10 @@ def run_evaluation(
     if isinstance(scorer, Detector):
         for name, video in score_set(scorer, test.sources, places, options.out / "regions"):
             scored[name] = video
-            write_scores(options.out / "scores" / f"{name}.csv", video.columns, test.rates[name])
+            columns = {SCORE: video.smoothed, SCORE_RAW: video.columns[SCORE]} | {
+                part: values for part, values in video.columns.items() if part != SCORE
+            }
+            write_scores(options.out / "scores" / f"{name}.csv", columns, test.rates[name])
         series = {name: video.columns for name, video in scored.items()}
         rates = [rate for rate in test.rates.values() if rate]
         calibration = scorer.calibration(rates[0]) if rates else None

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError
-from mpn.evaluation.result import SCORE
+from mpn.evaluation.result import SCORE, SCORE_RAW
 
 KNOWN = (SCORE, "frame", "time")  # also found with capitals
+JOB_HEADER = ["frame", "time", SCORE, "raw"]  # of a table that `mpn score` wrote
+BOX = ("top", "left", "height", "width")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LARGEST = 1e300  # of a score's size: the spread of larger ones is infinite
 LATEST = 10_000_000  # frame that a table may begin with where the video's length is not known
@@ -63,7 +65,25 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
         first, order = _order(path, lines, frames, length)
         if (np.diff(order) < 0).any():
             remarks.append("rows not in the order of their frames, sorted")
+    texts = _unsmoothed(texts, remarks)
     return _columns(path, texts, [lines[k] for k in order], order, first, remarks), remarks
+
+
+def _unsmoothed(
+    texts: Mapping[str, tuple[str, ...]], remarks: list[str]
+) -> dict[str, tuple[str, ...]]:
+    """The columns with the score before smoothing as `score`: protocols do their own smoothing."""
+    columns = dict(texts)
+    if SCORE_RAW in columns:
+        columns[SCORE] = columns.pop(SCORE_RAW)
+    elif list(columns)[: len(JOB_HEADER)] == JOB_HEADER:  # as `mpn score` once wrote it
+        columns[SCORE] = columns.pop("raw")
+        remarks.append("the column 'raw', the score before smoothing, taken as the score")
+    else:
+        return columns
+    if set(BOX) <= set(columns):  # where the largest patch was: no scores
+        columns = {name: column for name, column in columns.items() if name not in BOX}
+    return columns
 
 
 def _rows(path: Path, text: str) -> tuple[str, list[tuple[int, list[str]]]]:

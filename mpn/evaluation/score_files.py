@@ -62,7 +62,8 @@ def read_scores(
     """Anyone's scores: one file a video, named after it, as series for `evaluate`.
 
     VIDEO.csv with a header: `score` is required, `frame` (from 0) optional, `time` ignored, other
-    columns are evaluated too; rows may begin at any frame, those before get NaN. VIDEO.npy (T,) or
+    columns are evaluated too; where there is a `score_raw`, the score before smoothing, it is what
+    is given as `score`; rows may begin at any frame, those before get NaN. VIDEO.npy (T,) or
     VIDEO.txt, one value a line, hold `score` alone. Higher = more anomalous. nan stands for "no
     score yet", at the start only.
 

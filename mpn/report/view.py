@@ -27,7 +27,11 @@ METRICS = {
     "average_precision": "Average precision",
 }
 SCORES = {"region": "region score", "pair": "paper's pair", "psnr": "PSNR"}
-SMOOTHINGS = {"off": "no smoothing", "causal": "causal smoothing", "paper": "the paper's smoothing"}
+SMOOTHINGS = {
+    "off": "no smoothing",
+    "causal": "causal smoothing",
+    "gaussian15": "the paper's smoothing",
+}
 NORMALISATIONS = {"absolute": "absolute", "min-max": "min-max per video"}
 
 

@@ -13,7 +13,7 @@ PARTS = ("error", "pseudo", "psnr_db", "compactness")
 class ScoreTable(AppendOnlyFile):
     """Writes the table, or goes on with one.
 
-    Columns: frame (from 0), time (seconds), score, raw (before smoothing), the parts, and top,
+    Columns: frame (from 0), time (seconds), score, score_raw (before smoothing), parts, and top,
     left, height and width of the largest patch in pixels; NaN, and no place, for the first frames.
 
     Args:
@@ -26,7 +26,7 @@ class ScoreTable(AppendOnlyFile):
         self.names = [name for name in PARTS if pseudo or name != "pseudo"]
         if not size:
             self._line(
-                "frame", "time", "score", "raw", *self.names, "top", "left", "height", "width"
+                "frame", "time", "score", "score_raw", *self.names, "top", "left", "height", "width"
             )
 
     def write(self, result: Result) -> int:

@@ -58,7 +58,8 @@ def test_metrics_agree_with_the_score_files(evaluated: Path) -> None:
         ("psnr_db", -1),
         ("compactness", 1),
     ):
-        expected = roc_auc_score(truth(), sign * column(evaluated / "scores", name))
+        written = "score_raw" if name == "score" else name
+        expected = roc_auc_score(truth(), sign * column(evaluated / "scores", written))
         assert found["scores"][name]["absolute"]["micro_auc"] == pytest.approx(
             expected, abs=1e-9
         ), name
@@ -88,6 +89,10 @@ def test_score_files_have_a_row_a_frame(evaluated: Path) -> None:
     )
     assert [row["score"] for row in rows[:4]] == ["nan"] * 4
     assert np.isfinite([float(row["score"]) for row in rows[4:]]).all()
+    smooth = float(rows[4]["score_raw"])  # the causal filter written out
+    for row in rows[4:]:
+        smooth = 0.3 * float(row["score_raw"]) + 0.7 * smooth
+        assert float(row["score"]) == pytest.approx(smooth, rel=1e-6)
 
 
 def test_every_video_has_a_picture(evaluated: Path) -> None:

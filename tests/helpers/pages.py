@@ -147,8 +147,8 @@ def matrix() -> ProtocolMatrix:
     made = ProtocolMatrix([])
     nan = float("nan")
     for normalisation in ("absolute", "min-max"):
-        for smoothing in ("off", "causal", "paper"):
-            live = normalisation == "absolute" and smoothing != "paper"
+        for smoothing in ("off", "causal", "gaussian15"):
+            live = normalisation == "absolute" and smoothing != "gaussian15"
             cell = Cell(
                 normalisation,
                 smoothing,
