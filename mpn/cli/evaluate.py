@@ -14,7 +14,7 @@ from mpn.cli.model import add_model, model_options, open_detector
 from mpn.errors import DataError, MpnError
 from mpn.evaluation.alarms import format_alarms
 from mpn.evaluation.few_shot import DRAWS, PROTOCOLS
-from mpn.evaluation.frame_metrics import format_table
+from mpn.evaluation.frame_metrics import format_summary, format_table, wrapped
 from mpn.evaluation.localisation import format_places
 from mpn.evaluation.protocol_matrix import format_matrix
 from mpn.evaluation.run import Evaluation, EvaluationOptions, run_evaluation
@@ -94,6 +94,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print metrics.json (few_shot.json) instead of the table",
     )
+    own.add_argument(
+        "--verbose", action="store_true", help="print all tables, not only what matters first"
+    )
     few = own.add_argument_group(
         "few shots: every camera of DATA as a new one (default model: meta.safetensors)"
     )
@@ -171,7 +174,7 @@ def main(options: argparse.Namespace) -> None:
     if options.json:
         print((out / "metrics.json").read_text(), end="")
         return
-    _print(out, evaluation)
+    _print(options, out, evaluation)
 
 
 def _check_usage(options: argparse.Namespace) -> None:
@@ -227,27 +230,27 @@ def _show(
         print(f"{REPORT} could not be made: {error}", file=sys.stderr)
 
 
-def _print(out: Path, evaluation: Evaluation) -> None:
-    result = evaluation.result
-    labels = evaluation.test.labels
-    print(format_table(result.frame), end="")
-    print(f"\n{format_matrix(result.matrix)}", end="")
-    if result.places:
-        print(f"\n{format_places(result.places)}", end="")
-    if result.alarms:
-        print(f"\n{format_alarms(result.alarms)}", end="")
+def _print(options: argparse.Namespace, out: Path, evaluation: Evaluation) -> None:
+    """Prints what matters first, and with --verbose the rest of the tables."""
+    result, labels = evaluation.result, evaluation.test.labels
+    print(format_summary(result.frame), end="")
+    if options.verbose:
+        print(f"\n{format_table(result.frame)}\n{format_matrix(result.matrix)}", end="")
+        if result.places:
+            print(f"\n{format_places(result.places)}", end="")
+        if result.alarms:
+            print(f"\n{format_alarms(result.alarms)}", end="")
     print(
-        f"\nlabels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames "
-        "anomalous"
+        wrapped(
+            f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames "
+            "anomalous"
+        )
     )
     print(f"  sha256 {labels.sha256}")
-    written = [
-        "metrics.json",
-        "matrix.json",
-        *(["scores/", "regions/"] if evaluation.scored else []),
-        "curves/",
-        "labels.csv",
-    ]
+    folders = ["scores/", "regions/"] if evaluation.scored else []
+    written = ["metrics.json", "matrix.json", *folders, "curves/", "labels.csv"]
     print(f"results: {out}/{', '.join(written)}")
-    if (out / REPORT).is_file():
+    if not options.verbose:
+        print("all tables: --verbose, or the report")
+    if not options.no_report and (out / REPORT).is_file():
         print(f"look at: {out / REPORT}")

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from mpn.evaluation.frame_metrics import format_rows
+from mpn.evaluation.frame_metrics import format_rows, wrapped
 from mpn.evaluation.result import AlarmMetrics
 from mpn.metrics.operators import operator_metrics
 from mpn.scoring.calibration import Calibration
@@ -50,11 +50,11 @@ def alarm_metrics(
 def alarm_rows(alarms: Sequence[AlarmMetrics]) -> tuple[list[str], list[list[str]]]:
     """Write the result of `alarm_metrics` as text: a head and rows."""
     head = [
-        "false alarms per hour: promised",
+        "false alarms an hour",
         "here",
         "threshold (95 %)",
         "events found",
-        "mean delay, s",
+        "delay, s",
     ]
     rows = []
     for one in alarms:
@@ -79,4 +79,4 @@ def format_alarms(alarms: Sequence[AlarmMetrics]) -> str:
         f"thresholds from {60 * first.hours_behind:.1f} minutes of held-out normal footage; "
         f"here: {60 * first.metrics.normal_hours:.1f} minutes of normal frames"
     )
-    return f"{format_rows(*alarm_rows(alarms))}{footage}\n"
+    return f"{format_rows(*alarm_rows(alarms))}{wrapped(footage)}\n"

@@ -19,7 +19,7 @@ import numpy as np
 
 from mpn import metrics
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.frame_metrics import format_rows
+from mpn.evaluation.frame_metrics import format_rows, wrapped
 from mpn.evaluation.result import SCORE
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
@@ -280,14 +280,15 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         f"frame AUC (micro), %, of {result['score']} by the {result['protocol']} protocol: "
         f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
     )
-    lines = [head, "", format_rows(columns, rows)]
+    lines = [wrapped(head), "", format_rows(columns, rows)]
     for one in result["differences"]:
         a, b, value, low, high = (one[name] for name in ("a", "b", "value", "low", "high"))
         if one["better"] == b:  # the better one first
             a, b, value, low, high = b, a, -value, -high, -low
         value, low, high = (_percent(figure, "+") for figure in (value, low, high))
-        lines.append(f"{one['verdict']}: {a} minus {b} {value} points (95 % {low} to {high})")
-    lines += [f"note: {note}" for note in result["notes"]]
+        difference = f"{a} minus {b} {value} points (95 % {low} to {high})"
+        lines.append(wrapped(f"{one['verdict']}: {difference}"))
+    lines += [wrapped(f"note: {note}") for note in result["notes"]]
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -25,6 +26,7 @@ from mpn.metrics.intervals import Interval
 from mpn.scoring import protocols
 from mpn.scoring.protocols import TURNED
 
+WIDTH = 80  # columns of a terminal
 PAIR = "paper_pair"  # made here of psnr_db and compactness, under the paper's protocol only
 
 _TITLES = {
@@ -276,16 +278,57 @@ def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def format_table(result: FrameResult) -> str:
-    """Write the result as plain text, with what was evaluated and how."""
+def wrapped(text: str, indent: str = "  ") -> str:
+    """Break a line so that it fits a terminal, what follows indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def format_summary(result: FrameResult) -> str:
+    """Write the three metrics that matter first, for the terminal.
+
+    These are the frame AUC of the score as a live camera has it, of the best of what learns
+    nothing, and of the score by the paper's protocol.
+    """
+    main = result.main
+    rows = [
+        [
+            "score, as a live camera has it",
+            _percent(main["causal"].micro_auc),
+            _range(main["causal"].interval),
+        ]
+    ]
+    best = result.best_baseline()
+    if best is not None:
+        without = result.baselines[best]["causal"]
+        title = f"best without learning: {best.replace('_', ' ')}"
+        rows.append([title, _percent(without.micro_auc), ""])
+    rows.append(
+        [
+            "score, by the paper's protocol (not live)",
+            _percent(main["paper"].micro_auc),
+            _range(main["paper"].interval),
+        ]
+    )
+    table = format_rows(["frame AUC (micro), %", "", "95 % over videos"], rows)
+    return f"{table}\n{wrapped(_counted(result))}\n"
+
+
+def _counted(result: FrameResult) -> str:
     frames = result.counts
     counts = f"{frames.frames} frames, {frames.anomalous} anomalous, {frames.videos} videos"
     left_out = f"left out: {frames.dropped_frames} frames ({frames.dropped})"
-    lines = ["", f"{counts}; {left_out}" if frames.dropped_frames else counts]
+    return f"{counts}; {left_out}" if frames.dropped_frames else counts
+
+
+def format_table(result: FrameResult) -> str:
+    """Write the result as plain text, with what was evaluated and how."""
+    lines = ["", wrapped(_counted(result))]
     for protocol, words in result.protocols.items():
         lines.append(
-            f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing "
-            f"{words['smoothing']}; mean delay {words['delay_frames']:.1f} frames"
+            wrapped(
+                f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing "
+                f"{words['smoothing']}; mean delay {words['delay_frames']:.1f} frames"
+            )
         )
     return format_rows(*metric_rows(result)) + "\n".join(lines) + "\n"
 

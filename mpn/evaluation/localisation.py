@@ -15,7 +15,7 @@ import numpy as np
 
 from mpn.datasets.labels import Labels
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.frame_metrics import format_rows
+from mpn.evaluation.frame_metrics import format_rows, wrapped
 from mpn.evaluation.result import PlaceMetrics, RegionResult
 from mpn.io.atomic import read_npy
 from mpn.metrics.intervals import Interval
@@ -33,6 +33,9 @@ from mpn.scoring.regions import Box
 FROM_MASKS = (
     "connected parts of the pixel masks, linked from frame to frame (not the published annotations)"
 )
+
+
+MASKS_KEPT = 4  # videos whose masks are in memory: those that are worked on at once
 
 
 class Truth:
@@ -54,7 +57,7 @@ class Truth:
     ) -> None:
         self.labels, self.sizes = labels, sizes
         self.source = source if tracks is not None else FROM_MASKS
-        self._mask: tuple[str, np.ndarray | None] = ("", None)
+        self._masks: dict[str, np.ndarray | None] = {}
         self._regions: dict[str, list[TrueRegion]] = {}
         for one in tracks or ():
             self._regions.setdefault(one.video, []).append(one)
@@ -73,10 +76,15 @@ class Truth:
         return self.given or bool(self.labels.masks)
 
     def mask(self, video: str) -> np.ndarray | None:
-        """Its masks, bool (T, H, W), or None; the last video asked for is kept in memory."""
-        if self._mask[0] != video:
-            self._mask = (video, self.labels.pixel_mask(video))
-        return self._mask[1]
+        """Return a video's masks, bool (T, H, W), or None; the last few are kept in memory."""
+        try:
+            return self._masks[video]
+        except KeyError:
+            masks = self.labels.pixel_mask(video)
+        for oldest in list(self._masks)[: 1 - MASKS_KEPT]:
+            self._masks.pop(oldest, None)
+        self._masks[video] = masks
+        return masks
 
     def regions(self, video: str) -> list[TrueRegion]:
         """Its true regions, boxes in pixels of its frames."""
@@ -120,6 +128,17 @@ class Places:
             self.pixels.update(video, values, mask[row])
         self.found += [Region(video, row, box, score) for score, box in regions]
         self.rows.setdefault(video, set()).add(row)
+
+    def empty(self) -> Places:
+        """Return another one of the same true places, to be merged later."""
+        return Places(self.truth)
+
+    def merge(self, other: Places) -> None:
+        """Add what was found in other videos, after those of this one."""
+        self.pixels.merge(other.pixels)
+        self.with_maps |= other.with_maps
+        self.found += other.found
+        self.rows |= other.rows
 
     def compute(self, *, draws: int = 1000, region_draws: int = 200, seed: int = 0) -> PlaceMetrics:
         """Compute pixel metrics (where there are masks and maps), RBDC and TBDC in both variants.
@@ -229,9 +248,9 @@ def _their_maps(path: Path, length: int) -> np.ndarray:
 _NAMES = {
     "score": "this",
     "frame_difference": "frame difference",
-    "flow_speed": "speed alone (optical flow)",
+    "flow_speed": "speed alone",
 }
-_VARIANTS = {"paper": "as the paper says", "script": "as the published script does"}
+_VARIANTS = {"paper": "the paper's", "script": "the script's"}
 
 
 def place_rows(places: Mapping[str, PlaceMetrics]) -> tuple[list[str], list[list[str]]]:
@@ -246,7 +265,7 @@ def place_rows(places: Mapping[str, PlaceMetrics]) -> tuple[list[str], list[list
         rows.append(
             [title, *(_cell(*values[title]) if title in values else "" for values in by_title)]
         )
-    return ["where, % (95 % over videos)", *(_NAMES.get(name, name) for name in places)], rows
+    return ["where, % (95 %)", *(_NAMES.get(name, name) for name in places)], rows
 
 
 def _values(metrics: PlaceMetrics) -> dict[str, tuple[float, Interval | None]]:
@@ -277,9 +296,8 @@ def format_places(places: Mapping[str, PlaceMetrics]) -> str:
     first = next(iter(places.values()))
     if first.regions:
         counts = first.regions["paper"]
-        lines.append(
-            f"true regions: {counts.regions} in {counts.tracks} tracks; {first.true_regions}"
-        )
+        words = f"{counts.regions} in {counts.tracks} tracks; {first.true_regions}"
+        lines.append(wrapped(f"true regions: {words}"))
     return "\n".join(lines) + "\n"
 
 

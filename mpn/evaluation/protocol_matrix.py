@@ -16,7 +16,14 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from mpn.errors import DataError
-from mpn.evaluation.frame_metrics import Aligned, Series, aligned, count_frames, score_metrics
+from mpn.evaluation.frame_metrics import (
+    Aligned,
+    Series,
+    aligned,
+    count_frames,
+    score_metrics,
+    wrapped,
+)
 from mpn.evaluation.result import SCORE, MatrixCell, ProtocolGap, ProtocolMatrix, ScoreMetrics
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
@@ -159,18 +166,17 @@ def format_matrix(matrix: ProtocolMatrix, metric: str = "micro_auc") -> str:
     ]
     # A normalisation's name stands over the columns of its smoothings.
     span = [
-        sum(part) + 2 * (len(part) - 1)
-        for part in (widths[: len(SMOOTHINGS)], widths[len(SMOOTHINGS) :])
+        sum(part) + len(part) - 1 for part in (widths[: len(SMOOTHINGS)], widths[len(SMOOTHINGS) :])
     ]
     lines = [
-        "  ".join(
+        " ".join(
             [title.ljust(first), *(NORMALISED[n].center(k) for n, k in zip(NORMALISATIONS, span))]
         )
     ]
-    lines += ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in rows]
+    lines += [" ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in rows]
     lines.insert(2, "-" * max(map(len, lines)))
     if metric == "micro_auc":
-        lines += ["", *_gap_lines(matrix)]
+        lines += ["", *(wrapped(line, "    ") for line in _gap_lines(matrix))]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -190,9 +196,9 @@ def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
         yield ["no learning:"]
     for name in names:
         cells = matrix.of(name)
-        never = " (not live)" * (name in _NEVER_LIVE)
+        never = "*" * (name in _NEVER_LIVE)
         yield [
-            f"  {name.replace('_', ' ')}{never}",
+            f"{name.replace('_', ' ')}{never}",
             *(_percent(cells[key].metrics.value(metric)) for key in _ALL_CELLS),
         ]
 
@@ -231,6 +237,8 @@ def _gap_lines(matrix: ProtocolMatrix) -> Iterator[str]:
     yield (
         '"no": per-video min-max needs the lowest and highest score of the whole video, so its end'
     )
+    never = [name for name in _NEVER_LIVE if any(one.name == name for one in matrix.baselines)]
+    yield from (f"* {name.replace('_', ' ')}: {_NEVER_LIVE[name]}" for name in never)
     if matrix.absent:
         columns = sorted({column for score in matrix.absent for column in SCORES[score]})
         names = " and ".join(TITLES[score] for score in matrix.absent)

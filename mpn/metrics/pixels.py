@@ -28,6 +28,9 @@ SHARE = 0.4
 # Pixels that wait to be counted, 4 bytes each: sorting many at once is cheaper than a few at a
 # time.
 PENDING = 1 << 21
+# Codes are counted in a table of all between the lowest and the highest where these are at most so
+# many times the codes, else they are sorted.
+SPAN = 4
 # Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times
 # that while renewed.
 MOST_COUNTS = 1 << 19
@@ -49,24 +52,33 @@ _NOTHING = _Counts(np.zeros(0, np.uint32), np.zeros(0, np.int64))
 
 
 class _Counter:
-    """Counts the codes of normal and of anomalous pixels under names, and keeps at most so many
-    counts."""
+    """Counts the codes of normal and of anomalous pixels under names, and keeps at most `limit`
+    counts.
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    How many low bits are dropped depends on what was counted alone, not on the order.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self.dropped = 0  # low bits of the codes that are no longer told apart
         self.counts: dict[str, tuple[_Counts, _Counts]] = {}
 
-    def add(self, name: str, normal: np.ndarray, anomalous: np.ndarray) -> None:
-        """Counts codes, uint32 (n,), under a name."""
-        fresh = [_tally(codes >> np.uint32(self.dropped)) for codes in (normal, anomalous)]
+    def add(self, name: str, fresh: tuple[_Counts, _Counts], dropped: int) -> None:
+        """Adds counts under a name, of codes without their `dropped` low bits."""
+        self._drop(max(dropped, self.dropped))
+        bits = np.uint32(self.dropped - dropped)
         old = self.counts.get(name, (_NOTHING, _NOTHING))
+        if bits:
+            fresh = _without(fresh, bits)
         self.counts[name] = (_merged(old[0], fresh[0]), _merged(old[1], fresh[1]))
-        while sum(len(one.codes) for pair in self.counts.values() for one in pair) > self.most:
-            self.dropped += 1
-            for other, pair in self.counts.items():
-                coarse = [_summed(one.codes >> np.uint32(1), one.counts) for one in pair]
-                self.counts[other] = (coarse[0], coarse[1])
+        while sum(len(own.codes) for pair in self.counts.values() for own in pair) > self.limit:
+            self._drop(self.dropped + 1)
+
+    def _drop(self, dropped: int) -> None:
+        if dropped > self.dropped:
+            bits = np.uint32(dropped - self.dropped)
+            self.counts = {name: _without(pair, bits) for name, pair in self.counts.items()}
+            self.dropped = dropped
 
     def tables(self, groups: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Normal and anomalous pixels by name and value, ascending, float64 (names, values).
@@ -205,17 +217,30 @@ class PixelMetrics:
             anomalous_pixels=int(anomalous.sum()),
         )
 
+    def merge(self, other: PixelMetrics) -> None:
+        """Add the frames of another one, of other videos, after those of this one."""
+        self._count()
+        other._count()
+        self._labels |= other._labels
+        self._levels |= other._levels
+        for own, others in ((self._all, other._all), (self._each, other._each)):
+            for name, counts in others.counts.items():
+                own.add(name, counts, others.dropped)
+
     def _count(self) -> None:
-        """Counts the waiting pixels."""
+        """Counts the waiting pixels, once for all videos together and for each."""
         waiting, self._pending, self._waiting = self._pending, [], 0
         if not waiting:
             return
-        self._all.add("", *(np.concatenate(codes) for codes in list(zip(*waiting))[1:]))
-        # draws go by the videos' places
+        # resampling goes by the videos' places
         order = {video: number for number, video in enumerate(self._labels)}
         waiting.sort(key=lambda frame: order[frame[0]])
+        dropped = min(self._all.dropped, self._each.dropped)
         for video, frames in groupby(waiting, key=itemgetter(0)):
-            self._each.add(video, *(np.concatenate(codes) for codes in list(zip(*frames))[1:]))
+            outside, inside = (np.concatenate(codes) for codes in list(zip(*frames))[1:])
+            fresh = _tally(outside, dropped), _tally(inside, dropped)
+            self._each.add(video, fresh, dropped)
+            self._all.add("", fresh, dropped)
 
     def _interval(self, auc: float, draws: int, seed: int) -> intervals.Interval:
         """The interval of the pixel AUC, as `bootstrap_interval` has it of frames.
@@ -268,9 +293,25 @@ def _ordered(values: np.ndarray) -> np.ndarray:
     return bits.view(np.uint32) ^ ((bits >> 31).view(np.uint32) | np.uint32(1 << 31))
 
 
-def _tally(codes: np.ndarray) -> _Counts:
+def _tally(codes: np.ndarray, dropped: int) -> _Counts:
+    """Counts codes, uint32 (n,), without their `dropped` low bits."""
+    codes = codes >> np.uint32(dropped)
+    if not len(codes):
+        return _NOTHING
+    low = codes.min()
+    span = int(codes.max()) - int(low) + 1
+    if span <= SPAN * len(codes):  # a table of all that may occur is cheaper than sorting
+        table = np.bincount(codes - low, minlength=span)
+        found = np.flatnonzero(table)
+        return _Counts(found.astype(np.uint32) + low, table[found].astype(np.int64))
     found, counts = np.unique(codes, return_counts=True)
     return _Counts(found, counts.astype(np.int64))
+
+
+def _without(pair: tuple[_Counts, _Counts], bits: np.uint32) -> tuple[_Counts, _Counts]:
+    """Counts of normal and anomalous pixels without so many low bits of their codes."""
+    coarse = [_summed(own.codes >> bits, own.counts) for own in pair]
+    return coarse[0], coarse[1]
 
 
 def _merged(one: _Counts, other: _Counts) -> _Counts:

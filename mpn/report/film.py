@@ -9,7 +9,10 @@ cannot be set.
 from __future__ import annotations
 
 import contextlib
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from itertools import repeat
 from pathlib import Path
@@ -29,6 +32,7 @@ SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
 LEAST_SIDE = 16  # of a sliver of a picture
 QUALITY = 45  # of WebP, of 100: noise goes, people and edges stay
+MAX_THREADS, MAX_WAITING = 4, 8  # that code frames, and frames that wait for them
 BUDGET = 3000  # frames of a film, about 20 MB
 SECONDS_AROUND = 2.0  # shown before and after an event
 # Heat is 128 of 255 at the threshold: there its colours have their full strength, and below the
@@ -79,10 +83,11 @@ class FilmWriter:
         self.fps = float(fps or USUAL_RATE)
         self.count = 0
         self._colours = heat_colours()
+        self._closed = False
         self._part = self.path.with_name(f".{self.path.stem}.part{SUFFIX}")
         height, width = self.size
         with stderr_to_devnull():
-            self._writer: cv2.VideoWriter | None = cv2.VideoWriter(
+            self._writer = cv2.VideoWriter(
                 str(self._part),
                 cv2.CAP_FFMPEG,
                 cv2.VideoWriter_fourcc(*CODECS[SUFFIX]),
@@ -96,12 +101,15 @@ class FilmWriter:
                 f"be written to, {self.path.parent} "
                 f"{'exists' if self.path.parent.is_dir() else 'does not exist'}"
             )
+        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
+        self._waiting: deque[Future[np.ndarray]] = deque()  # frames that are being coded
 
     def write(self, frame: np.ndarray, heat: np.ndarray | None = None) -> None:
         """Add a frame.
 
-        frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start. heat: uint8 (h, w)
-        of any size, 128 = as much as the threshold; None = no heat.
+        Args:
+            frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start.
+            heat: uint8 (h, w) of any size, 128 = as much as the threshold; None = no heat.
         """
         if frame.shape[:2] != self.source_size:
             raise DataError(
@@ -110,6 +118,13 @@ class FilmWriter:
                 f"{self.source_size[1]}x{self.source_size[0]} (width x height), as "
                 "said at the start"
             )
+        self._waiting.append(self._pool.submit(self._coded, frame, heat))
+        self.count += 1
+        if len(self._waiting) > MAX_WAITING:
+            self._write_first()
+
+    def _coded(self, frame: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
+        """The frame above its heat as a key frame."""
         height, width = self.size
         canvas = np.zeros((2 * height, width, 3), np.uint8)
         shrinks = frame.shape[0] > height
@@ -121,16 +136,21 @@ class FilmWriter:
             canvas[height:] = self._colours[
                 cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0
             ]
+        return _key_frame(canvas)
+
+    def _write_first(self) -> None:
+        key_frame = self._waiting.popleft().result()
         # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same
         with opencv_log_off():
-            self._writer.write(_key_frame(canvas))
-        self.count += 1
+            self._writer.write(key_frame)
 
     def close(self) -> None:
         """Finish the file and give it its name. Raises DataError where it could not be written
         whole."""
-        if self._writer is None:
+        if self._closed:
             return
+        while self._waiting:
+            self._write_first()
         self._release()
         # OpenCV does not say that a write failed (a full disk, say): ask the file.
         check = cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG)
@@ -145,11 +165,12 @@ class FilmWriter:
         self._part.replace(self.path)
 
     def _release(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
         self._writer.release()
-        self._writer = None
+        self._closed = True
 
     def _discard(self) -> None:
-        if self._writer is not None:
+        if not self._closed:
             self._release()
         with contextlib.suppress(OSError):
             self._part.unlink(missing_ok=True)
@@ -310,8 +331,3 @@ def rows_of(runs: Runs) -> np.ndarray:
     return np.concatenate(
         [np.zeros(0, np.int64), *(start + step * np.arange(count) for start, step, count in runs)]
     )
-
-
-def frame_of(runs: Runs, row: int) -> int:
-    """Which frame of a film is nearest to a row of the scores; of two that are, the earlier one."""
-    return int(np.abs(rows_of(runs) - row).argmin())

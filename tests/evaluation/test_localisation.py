@@ -149,8 +149,8 @@ def test_the_table_says_what_is_undefined_and_what_is_not_there(labels: Labels) 
         without.add("a", row, None, [])
     where["flow_speed"] = without.compute(region_draws=20)
     head, rows = place_rows(where)
-    assert head[1:] == ["this", "speed alone (optical flow)"]
+    assert head[1:] == ["this", "speed alone"]
     by_title = {row[0]: row[1:] for row in rows}
     assert by_title["pixel AUC"] == ["100.0", ""]
-    assert by_title["RBDC (as the paper says)"] == ["100.0", "-"]
+    assert by_title["RBDC (the paper's)"] == ["100.0", "-"]
     assert "true regions: 4 in 1 tracks" in format_places(where)

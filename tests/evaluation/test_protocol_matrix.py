@@ -210,7 +210,7 @@ def test_the_text_shows_every_cell_in_per_cent(matrix: ProtocolMatrix) -> None:
     other = format_matrix(matrix, "equal_error_rate")
     assert f"{100 * cell(matrix, 'psnr', 'absolute', 'off').metrics.equal_error_rate:.1f}" in other
     assert "95 %" not in other  # intervals are of the micro AUC
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_undefined_is_a_dash_and_null(tmp_path: Path) -> None:

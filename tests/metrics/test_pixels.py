@@ -306,3 +306,17 @@ def test_what_is_no_map_or_mask_is_refused() -> None:
 def test_a_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(LabelError, match="share"):
         PixelMetrics(share)
+
+
+def test_merged_it_is_as_if_one_had_seen_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = random_videos(9, count=5, shape=(30, 30))
+    for limits in (1 << 19, 1000):  # nothing dropped, much dropped
+        monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", limits)
+        monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 2 * limits)
+        merged = PixelMetrics()
+        for name, frames in videos.items():
+            own = PixelMetrics()
+            for grid, mask in frames:
+                own.update(name, grid, mask)
+            merged.merge(own)
+        assert merged.compute(draws=20) == figures_of(videos)
