@@ -225,17 +225,19 @@ def _clean_rows(
     options: Adaptation | None,
     done: set[Key],
 ) -> Iterator[FewShotRow]:
-    judge, seconds = detector, 0.0
-    if key.shots:
+    adapted, seconds = detector, 0.0
+    if key.shots and options is not None:
         chosen = _support(camera, "clean", key.shots, detector.config.window, key.draw, draws)[0]
-        judge, seconds = _adapted(detector, camera.support, chosen, replace(options, seed=key.draw))
-    parts = _scored(judge, camera.testing)
-    if key.method != BASE_UNITS:
-        own = score_clips(judge, camera.units, "units")
-        normal = part_statistics(
-            {str(i): {name: one[name] for name in judge.weights} for i, one in enumerate(own)}
+        adapted, seconds = _adapted(
+            detector, camera.support, chosen, replace(options, seed=key.draw)
         )
-        yield FewShotRow(*key, _with_score(judge, parts, normal), seconds)
+    parts = _scored(adapted, camera.testing)
+    if key.method != BASE_UNITS:
+        own = score_clips(adapted, camera.units, "units")
+        normal = part_statistics(
+            {str(i): {name: one[name] for name in adapted.weights} for i, one in enumerate(own)}
+        )
+        yield FewShotRow(*key, _with_score(adapted, parts, normal), seconds)
     base = key._replace(method=BASE_UNITS)
     if key.shots == 0 and base not in done:
         yield FewShotRow(*base, _with_score(detector, parts, detector.normal), 0.0)

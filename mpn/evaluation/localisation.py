@@ -22,13 +22,13 @@ from mpn.metrics.intervals import Interval
 from mpn.metrics.pixels import PixelMetrics
 from mpn.metrics.regions import (
     VARIANTS,
+    Box,
     Region,
     TrueRegion,
     criteria_intervals,
     region_and_track_criteria,
 )
 from mpn.metrics.true_regions import read_region_files, regions_of_masks
-from mpn.scoring.regions import Box
 
 FROM_MASKS = (
     "connected parts of the pixel masks, linked from frame to frame (not the published annotations)"
@@ -122,8 +122,7 @@ class Places:
                 anomalous, or None.
             regions: (score, box in pixels of its frames) of what was found.
         """
-        mask = self.truth.mask(video) if values is not None else None
-        if mask is not None:
+        if values is not None and (mask := self.truth.mask(video)) is not None:
             self.with_maps = True
             self.pixels.update(video, values, mask[row])
         self.found += [Region(video, row, box, score) for score, box in regions]
@@ -219,15 +218,15 @@ def add_theirs(
     for one in read_region_files(regions) if regions is not None else ():
         found.setdefault((one.video, one.frame), []).append((one.score, one.box))
     for name, columns in series.items():
-        values = None if maps is None else _their_maps(maps / f"{name}.npy", len(columns["score"]))
+        path = None if maps is None else maps / f"{name}.npy"
+        values = None if path is None else _their_maps(path, len(columns["score"]))
         for row in np.flatnonzero(~np.isnan(columns["score"])).tolist():
-            own = None if values is None else np.asarray(values[row], np.float32)
-            if own is not None and not np.isfinite(own).all():
+            grid = None if values is None else np.asarray(values[row], np.float32)
+            if grid is not None and not np.isfinite(grid).all():
                 raise DataError(
-                    f"{maps / name}.npy: the map of frame {row} is not finite "
-                    "everywhere; expected numbers"
+                    f"{path}: the map of frame {row} is not finite everywhere; expected numbers"
                 )
-            places.add(name, row, own, found.get((name, row), ()))
+            places.add(name, row, grid, found.get((name, row), ()))
     places.with_regions = regions is not None
     return places
 
@@ -301,8 +300,8 @@ def format_places(places: Mapping[str, PlaceMetrics]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _scaled(box: Box, here: tuple[int, int], there: tuple[int, int]) -> Box:
-    """A box of a frame of size `here` in one of size `there`."""
+def _scaled(box: Box, here: tuple[int, ...], there: tuple[int, ...]) -> Box:
+    """A box of a frame of size `here` (height, width) in one of size `there`."""
     if tuple(here) == tuple(there):
         return box
     tall, wide = there[0] / here[0], there[1] / here[1]

@@ -53,7 +53,8 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
         )
     if not body:
         raise DataError(f"{path}: no scores below the header")
-    texts = dict(zip(header, zip(*(row for _, row in body))))
+    columns_of_rows = zip(*(row for _, row in body))
+    texts: dict[str, list[str]] = dict(zip(header, map(list, columns_of_rows)))
     if delimiter != "," and any("," in text for column in texts.values() for text in column):
         texts = {
             name: [text.replace(",", ".") for text in column] for name, column in texts.items()
@@ -69,9 +70,7 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
     return _columns(path, texts, [lines[k] for k in order], order, first, remarks), remarks
 
 
-def _unsmoothed(
-    texts: Mapping[str, tuple[str, ...]], remarks: list[str]
-) -> dict[str, tuple[str, ...]]:
+def _unsmoothed(texts: Mapping[str, list[str]], remarks: list[str]) -> dict[str, list[str]]:
     """The columns with the score before smoothing as `score`: protocols do their own smoothing."""
     columns = dict(texts)
     if SCORE_RAW in columns:
@@ -180,7 +179,7 @@ def _order(
 
 def _columns(
     path: Path,
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, list[str]],
     lines: list[int],
     order: np.ndarray,
     first: int,
@@ -190,7 +189,7 @@ def _columns(
     added to `remarks`."""
     columns = {}
     for name in [SCORE, *(name for name in texts if name not in KNOWN)]:
-        column = [texts[name][k] for k in order]
+        column = [texts[name][int(k)] for k in order]
         if not name:
             remarks.append("a column without a name, left out")
             continue

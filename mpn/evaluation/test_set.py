@@ -87,7 +87,7 @@ def open_set(
 
 def _length(source: FrameSource) -> int:
     """Frames as they are decoded: a video file's header only estimates them."""
-    if source.path.is_dir():
+    if source.path.is_dir() and source.length is not None:
         return source.length
     return sum(1 for _ in source.frames())
 

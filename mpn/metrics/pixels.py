@@ -333,7 +333,7 @@ def _auc_and_bounds(normal: np.ndarray, anomalous: np.ndarray) -> tuple[float, f
     ascending."""
     possible = normal.sum() * anomalous.sum()
     if not possible:
-        return (math.nan,) * 3
+        return math.nan, math.nan, math.nan
     below = np.cumsum(normal) - normal
     low = float((anomalous * below).sum() / possible)
     high = float((anomalous * (below + normal)).sum() / possible)

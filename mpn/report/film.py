@@ -46,7 +46,8 @@ def film_size(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
     scale = max(1.0, SMALLEST_WIDTH / width)
     scale = min(scale, LARGEST_SIDE / max(height, width))
-    return tuple(max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size)
+    shown = [max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size]
+    return shown[0], shown[1]
 
 
 def heat_colours() -> np.ndarray:
@@ -90,7 +91,7 @@ class FilmWriter:
             self._writer = cv2.VideoWriter(
                 str(self._part),
                 cv2.CAP_FFMPEG,
-                cv2.VideoWriter_fourcc(*CODECS[SUFFIX]),
+                cv2.VideoWriter.fourcc(*CODECS[SUFFIX]),
                 self.fps,
                 (width, 2 * height),
                 [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
@@ -133,9 +134,8 @@ class FilmWriter:
         )
         canvas[:height] = picture if picture.ndim == 3 else picture[:, :, None]
         if heat is not None:
-            canvas[height:] = self._colours[
-                cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0
-            ]
+            levels = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+            canvas[height:] = self._colours[np.asarray(levels, np.uint8), 0]
         return _key_frame(canvas)
 
     def _write_first(self) -> None:
@@ -214,15 +214,15 @@ def write_film(
             that cannot be written. What was begun is removed.
     """
     with FilmWriter(path, fps=fps, size=size) as writer:
-        maps = iter(repeat(None) if heat is None else heat)
-        nothing = object()
+        maps: Iterator[np.ndarray | None] = iter(repeat(None) if heat is None else heat)
         for frame in frames:
-            one = next(maps, nothing)
-            if one is nothing:
+            try:
+                own_heat = next(maps)
+            except StopIteration:
                 raise DataError(
                     f"{path}: {writer.count} heat maps for more frames; expected one a frame"
-                )
-            writer.write(frame, one)
+                ) from None
+            writer.write(frame, own_heat)
         if rows is not None and len(rows_of(rows)) != writer.count:
             raise DataError(
                 f"{path}: {writer.count:,} frames came for {len(rows_of(rows)):,} "

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import auc
 
 from mpn.errors import DataError
-from mpn.report.model import Film, Report, Trace
+from mpn.report.model import Film, NamedCurve, Report, Trace
 
 if TYPE_CHECKING:
     from mpn.metrics import Curve
@@ -158,6 +158,10 @@ def curve_data(name: str, curve: Curve, area: float | None = None) -> dict[str, 
     }
 
 
+def _named_curve(named: NamedCurve) -> dict[str, Any]:
+    return curve_data(named[0], named[1], named[2] if len(named) == 3 else None)
+
+
 def promises_data(report: Report) -> list[dict[str, Any]]:
     """The reliability plot: false alarms an hour, promised and observed."""
     return [
@@ -202,7 +206,7 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
         "kind": report.kind,
         "start": start_of(report),
         "traces": [trace_data(checked(trace), film) for trace, film in zip(report.traces, films)],
-        **{name: [curve_data(*named) for named in group] for name, group in curves.items()},
+        **{name: [_named_curve(named) for named in group] for name, group in curves.items()},
         "reliability": promises_data(report),
         "insides": [
             {"trace": _index(report, inside.video), "row": int(inside.row)}

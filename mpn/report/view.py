@@ -105,8 +105,8 @@ def summary(report: Report) -> str:
         return ""
     frames = sum(len(trace.scores) for trace in report.traces)
     parts = [count(len(report.traces), "video"), count(frames, "frame")]
-    lengths = [length_of(trace) for trace in report.traces]
-    if None not in lengths:
+    lengths = [length for trace in report.traces if (length := length_of(trace)) is not None]
+    if len(lengths) == len(report.traces):
         parts.append(duration(sum(lengths)))
     return " \N{MIDDLE DOT} ".join(parts)
 
