@@ -189,7 +189,7 @@ def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
             ranges = [cells[key].interval for key in _ALL_CELLS]
             yield [
                 "  95 % interval",
-                *(f"{_percent(x.low)}-{_percent(x.high)}" for x in ranges),
+                *(f"{_short(x.low)}-{_short(x.high)}" for x in ranges),
             ]
     names = dict.fromkeys(one.name for one in matrix.baselines)
     if names:
@@ -247,6 +247,11 @@ def _gap_lines(matrix: ProtocolMatrix) -> Iterator[str]:
 
 def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _short(value: float) -> str:
+    """The same in four characters at most, so that the table fits a terminal."""
+    return _percent(value).removesuffix(".0") if value > 0.9995 else _percent(value)
 
 
 def _points(value: float) -> str:

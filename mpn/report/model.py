@@ -65,8 +65,7 @@ class Trace:
     scores: float64 (T,). fps: rows a second, None = unknown. first, step: row k is frame first + k
     * step. times: seconds (T,) of each row, where the rate varies. labels: rows [start, end)
     labelled anomalous, None = unknown. regions: (row, track, score, box) above the threshold, for
-    drawing. size: (height, width) of the source. other: further curves (T,) by name, such as
-    "psnr_db".
+    drawing. size: (height, width) of the source.
     """
 
     name: str
@@ -81,7 +80,6 @@ class Trace:
     regions: list[tuple[int, int, float, Box]] = field(default_factory=list)
     size: tuple[int, int] | None = None
     film: Film | None = None
-    other: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass

@@ -36,13 +36,10 @@ def number(value: float | None) -> float | None:
 def checked(trace: Trace) -> Trace:
     """The trace itself. Raises DataError where its parts do not fit one another."""
     count = len(trace.scores)
-    series = {"times": trace.times, **trace.other}
-    for name, values in series.items():
-        if values is not None and np.shape(values) != (count,):
-            raise DataError(
-                f"report, video {trace.name!r}: {count} scores but {np.size(values)} "
-                f"values of {name!r}"
-            )
+    if trace.times is not None and np.shape(trace.times) != (count,):
+        raise DataError(
+            f"report, video {trace.name!r}: {count} scores but {np.size(trace.times)} times"
+        )
     spans = [("label", start, end) for start, end in trace.labels or []]
     spans += [("event", event.start, event.end) for event in trace.events]
     for what, start, end in spans:
@@ -111,7 +108,6 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
         else None,
         "size": [int(side) for side in trace.size] if trace.size else None,
         "film": film,
-        "other": {name: packed(values) for name, values in trace.other.items()},
     }
 
 

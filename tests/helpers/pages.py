@@ -101,7 +101,6 @@ def trace(
         regions=regions,
         size=SIZE,
         film=shown,
-        other={"psnr_db": 40 - values},
     )
 
 
