@@ -28,7 +28,13 @@ from mpn.cli.train import names
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.evaluation.few_shot import METHODS, FewShotRow, Key, few_shot
-from mpn.evaluation.few_shot_summary import Figure, Record, format_few_shot_table, summarise_records
+from mpn.evaluation.few_shot_summary import (
+    Figure,
+    Record,
+    format_few_shot_table,
+    key_of,
+    summarise_records,
+)
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
 from mpn.io.text import plain
@@ -177,7 +183,7 @@ def _row(found: dict[str, Any]) -> FewShotRow:
         video: {name: np.array(values, np.float64) for name, values in own.items()}
         for video, own in found["columns"].items()
     }
-    return FewShotRow(*(found[name] for name in Key._fields), columns, found["seconds"])
+    return FewShotRow(*key_of(found), columns, found["seconds"])
 
 
 def footage(clips: Sequence[Clip]) -> str:

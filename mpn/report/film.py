@@ -8,7 +8,10 @@ cannot be set.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from itertools import repeat
 from pathlib import Path
@@ -27,6 +30,7 @@ SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
 LEAST_SIDE = 16  # of a sliver of a picture
 QUALITY = 45  # of WebP, of 100: noise goes, people and edges stay
+MAX_THREADS, MAX_WAITING = 4, 8  # that code frames, and frames that wait for them
 BUDGET = 3000  # frames of a film, about 20 MB
 SECONDS_AROUND = 2.0  # shown before and after an event
 # Heat is 128 of 255 at the threshold: there its colours have their full strength, and below the
@@ -40,7 +44,8 @@ def film_size(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
     scale = max(1.0, SMALLEST_WIDTH / width)
     scale = min(scale, LARGEST_SIDE / max(height, width))
-    return tuple(max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size)
+    shown = [max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size]
+    return shown[0], shown[1]
 
 
 def heat_colours() -> np.ndarray:
@@ -83,14 +88,24 @@ class PageFilmWriter(FilmWriter):
         self._colours = heat_colours()
         height, width = self.size
         super().__init__(path, fps=self.fps, source_size=size, size=(2 * height, width), coded=True)
+        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
+        self._waiting: deque[Future[np.ndarray]] = deque()  # frames that are being coded
 
     def write(self, frame: np.ndarray, heat: np.ndarray | None = None) -> None:
         """Add a frame.
 
-        frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start. heat: uint8 (h, w)
-        of any size, 128 = as much as the threshold; None = no heat.
+        Args:
+            frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start.
+            heat: uint8 (h, w) of any size, 128 = as much as the threshold; None = no heat.
         """
         self._require_size(frame)
+        self._waiting.append(self._pool.submit(self._coded, frame, heat))
+        self.count += 1
+        if len(self._waiting) > MAX_WAITING:
+            self._put(self._waiting.popleft().result())
+
+    def _coded(self, frame: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
+        """Code the frame above its heat as a key frame."""
         height, width = self.size
         canvas = np.zeros((2 * height, width, 3), np.uint8)
         shrinks = frame.shape[0] > height
@@ -99,10 +114,19 @@ class PageFilmWriter(FilmWriter):
         )
         canvas[:height] = picture if picture.ndim == 3 else picture[:, :, None]
         if heat is not None:
-            canvas[height:] = self._colours[
-                cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0
-            ]
-        self._append(_key_frame(canvas))
+            levels = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+            canvas[height:] = self._colours[np.asarray(levels, np.uint8), 0]
+        return _key_frame(canvas)
+
+    def close(self) -> None:
+        """Finish the file and give it its name, see `FilmWriter.close`."""
+        while self._waiting:
+            self._put(self._waiting.popleft().result())
+        super().close()
+
+    def _release(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        super()._release()
 
 
 def _key_frame(picture: np.ndarray) -> np.ndarray:
@@ -137,15 +161,15 @@ def write_film(
             that cannot be written. What was begun is removed.
     """
     with PageFilmWriter(path, fps=fps, size=size) as writer:
-        maps = iter(repeat(None) if heat is None else heat)
-        nothing = object()
+        maps: Iterator[np.ndarray | None] = iter(repeat(None) if heat is None else heat)
         for frame in frames:
-            one = next(maps, nothing)
-            if one is nothing:
+            try:
+                own_heat = next(maps)
+            except StopIteration:
                 raise DataError(
                     f"{path}: {writer.count} heat maps for more frames; expected one a frame"
-                )
-            writer.write(frame, one)
+                ) from None
+            writer.write(frame, own_heat)
         if rows is not None and len(rows_of(rows)) != writer.count:
             raise DataError(
                 f"{path}: {writer.count:,} frames came for {len(rows_of(rows)):,} "
@@ -254,8 +278,3 @@ def rows_of(runs: Runs) -> np.ndarray:
     return np.concatenate(
         [np.zeros(0, np.int64), *(start + step * np.arange(count) for start, step, count in runs)]
     )
-
-
-def frame_of(runs: Runs, row: int) -> int:
-    """Which frame of a film is nearest to a row of the scores; of two that are, the earlier one."""
-    return int(np.abs(rows_of(runs) - row).argmin())

@@ -13,7 +13,7 @@ from mpn.scoring.detector import Result
 class ScoreTable(AppendOnlyFile):
     """Writes the table, or goes on with one.
 
-    Columns: frame (from 0), time (seconds), score, raw (before smoothing), the parts, and top,
+    Columns: frame (from 0), time (seconds), score, score_raw (before smoothing), parts, and top,
     left, height and width of the largest patch in pixels; NaN, and no place, for the first frames.
 
     Args:
@@ -26,7 +26,8 @@ class ScoreTable(AppendOnlyFile):
         super().__init__(path, size)
         self.columns = columns
         if not size:
-            self._line("frame", "time", "score", "raw", *columns, "top", "left", "height", "width")
+            place = ("top", "left", "height", "width")
+            self._line("frame", "time", "score", "score_raw", *columns, *place)
 
     def write(self, result: Result) -> int:
         """Add a frame's row; the table's size in bytes with it."""

@@ -99,12 +99,16 @@ class FilmWriter:
 
     def _append(self, picture: np.ndarray) -> None:
         """Add a picture: uint8 (H, W, 3) BGR, or (1, bytes) where they come coded."""
+        self._put(picture)
+        self.count += 1
+
+    def _put(self, picture: np.ndarray) -> None:
+        """Write a picture without counting it."""
         if self._writer is None:
             raise ValueError(f"{self.path}: is closed already")
         # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same.
         with opencv_log_off():
             self._writer.write(picture)
-        self.count += 1
 
     def close(self) -> None:
         """Finish the file and give it its name.

@@ -16,7 +16,6 @@ from mpn.report.film import (
     PageFilmWriter,
     film_of,
     film_size,
-    frame_of,
     rows_of,
     rows_to_show,
     write_film,
@@ -254,14 +253,3 @@ def test_rows_rise_within_the_budget_and_hold_the_strongest_peak(case: tuple) ->
         assert len(rows) == count
     elif events and budget >= 3:
         assert max(events, key=lambda event: event.score).peak in rows
-
-
-@settings(max_examples=30, deadline=None)
-@given(cases(), st.integers(0, 3000))
-def test_the_nearest_frame_of_a_row(case: tuple, row: int) -> None:
-    count, events, budget, fps = case
-    runs = rows_to_show(count, events, budget, fps)
-    rows = rows_of(runs).tolist()
-    nearest = frame_of(runs, row)
-    assert abs(rows[nearest] - row) == min(abs(one - row) for one in rows)
-    assert frame_of(runs, rows[nearest]) == nearest
