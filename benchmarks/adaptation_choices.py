@@ -8,9 +8,10 @@ not trained on.
 A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd`
 (step sizes such that a step changes each number by about `change`, from its gradients over some
 support batches, as meta-training begins) - with options of `mpn.adaptation.inner_loop.Adaptation`,
-`targets` (a name of `TARGETS`), `without` (loss terms, joined by +) and `pseudo_weight`. K windows
-(--shots) of the first half of each scene; frame AUC of the score, the error and the pseudo-anomaly
-head's map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and PSNR.
+`targets` (a name of `TARGETS`), `without` (loss terms, joined by +) and `pseudo_loss_weight`. K
+windows (--shots) of the first half of each scene; frame AUC of the score, the error and the
+pseudo-anomaly head's map, causal, on the rest (`benchmarks.made_anomalies`), mean over scenes; and
+PSNR.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ from mpn.evaluation.few_shot import few_shot
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
-from mpn.training.meta_training import first_sizes
+from mpn.scoring.parts import PART_NAMES
+from mpn.training.step_sizes import sizes_for_change
 
 NUMBERS = {
     "steps": int,
     "batch": int,
     "learning_rate": float,
     "change": float,
-    "pseudo_weight": float,
+    "pseudo_loss_weight": float,
 }
-COLUMNS = ("score", "error", "pseudo", "psnr_normal")
+COLUMNS = ("score", *PART_NAMES, "psnr_normal")
 
 
 def case(text: str) -> dict:
@@ -79,7 +81,7 @@ def with_first_sizes(
         gradients = torch.autograd.grad(loss(params, batch), list(params.values()))
         for name, gradient in zip(names, gradients):
             squares[name] += gradient.square() / options.steps
-    sizes = first_sizes(squares, change)
+    sizes = sizes_for_change(squares, change)
     return replace(checkpoint, meta=MetaInfo(targets, sizes, 5, 4))
 
 
@@ -105,9 +107,10 @@ def main() -> None:
 def run_case(args: argparse.Namespace, one: dict) -> list[str]:
     """Mean figures of one case over scenes and draws, as text."""
     checkpoint = load_checkpoint(args.checkpoint)
-    weight, change = one.pop("pseudo_weight", None), one.pop("change", None)
+    weight, change = one.pop("pseudo_loss_weight", None), one.pop("change", None)
     if weight is not None:
-        checkpoint.network.config = replace(checkpoint.config, pseudo_weight=weight)
+        training = checkpoint.config.training.with_weights({"pseudo": weight})
+        checkpoint.network.config = replace(checkpoint.config, training=training)
     videos = [
         video for video in recognise(args.data).training if video.scene in args.scenes.split(",")
     ]

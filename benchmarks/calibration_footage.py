@@ -23,10 +23,11 @@ from mpn.datasets.demo.clips import Clip
 from mpn.datasets.demo.dataset import JPEG_QUALITY, scene_clips
 from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
+from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.protocols import exponential
-from mpn.scoring.scores import combine, part_names, score_frames
-from mpn.video.sources import fit_frame
+from mpn.scoring.scores import combine, score_frames
+from mpn.video.images import fit_frame
 
 SEED, CAMERAS, FPS = 0, 4, 10  # of the demo set
 OWN = 5  # training clips of a camera that are the demo set's
@@ -68,13 +69,14 @@ def raw_parts(detector: Detector, clip: Clip) -> Parts:
     config = detector.config
     frames = (fit_frame(frame, config.size, config.grey) for frame in decoded(clip))
     scored = score_frames(
-        detector.network, frames, patch=detector.score_config.patch, bfloat16=detector.bfloat16
+        detector.network,
+        frames,
+        parts=detector.parts,
+        patch=detector.score_config.patch,
+        bfloat16=detector.bfloat16,
     )
-    parts = [frame.parts for frame in scored]
-    return {
-        name: np.array([part[name] for part in parts], np.float32)
-        for name in part_names(detector.network)
-    }
+    columns = columns_of([frame.parts for frame in scored], detector.weights)
+    return {name: values.astype(np.float32) for name, values in columns.items()}
 
 
 def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[str, Parts]:
@@ -90,7 +92,7 @@ def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[s
             write_atomically(path, buffer.getvalue())
         try:
             with np.load(path, allow_pickle=False) as stored:
-                found[clip.name] = {name: stored[name] for name in part_names(detector.network)}
+                found[clip.name] = {name: stored[name] for name in detector.weights}
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise DataError(
                 f"{path} is not a clip's raw scores ({error}); remove it, it is then made again"
@@ -101,9 +103,7 @@ def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[s
 def fitted_on(detector: Detector, clips: Mapping[str, Parts]) -> Detector:
     """This detector with the clips as its normal footage: units and thresholds are made of them,
     weights stay."""
-    normal = {
-        name: [parts[name] for parts in clips.values()] for name in part_names(detector.network)
-    }
+    normal = {name: [parts[name] for parts in clips.values()] for name in detector.weights}
     return detector.sibling(replace(detector.checkpoint, normal=normal))
 
 

@@ -22,21 +22,28 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import parser, write_result
-from mpn.adaptation.before_after import score_clips
 from mpn.adaptation.inner_loop import FINE_TUNING_RATE, adapt_network
 from mpn.cli import from_zero
 from mpn.cli.train import names
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.evaluation.few_shot import METHODS, FewShotRow, Key, few_shot
-from mpn.evaluation.few_shot_summary import Figure, Record, format_few_shot_table, summarise_records
+from mpn.evaluation.few_shot_summary import (
+    Figure,
+    Record,
+    format_few_shot_table,
+    key_of,
+    summarise_records,
+)
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
 from mpn.io.text import plain
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring import protocols
+from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import events
+from mpn.scoring.parts import PSNR
 
 FIGURE_PSNR = Figure("PSNR on normal test frames, dB", 1.0, 2)
 
@@ -176,7 +183,7 @@ def _row(found: dict[str, Any]) -> FewShotRow:
         video: {name: np.array(values, np.float64) for name, values in own.items()}
         for video, own in found["columns"].items()
     }
-    return FewShotRow(*(found[name] for name in Key._fields), columns, found["seconds"])
+    return FewShotRow(*key_of(found), columns, found["seconds"])
 
 
 def footage(clips: Sequence[Clip]) -> str:
@@ -204,7 +211,7 @@ def collect(
         "footage": footage([*training, *testing]),
         "methods": {method: asdict(options) for method, options in methods.items()},
         "draws": args.draws,  # they are spread over all of a window's room together
-        "recipe": asdict(detector.score_config),
+        "recipe": detector.score_config.to_dict(),
         "bfloat16": detector.bfloat16,
     }
     file = RowFile(args.work / f"{labelled(name, args)}.jsonl", identity)
@@ -292,7 +299,7 @@ def mean_psnr(
     columns: Mapping[str, Mapping[str, np.ndarray]], normal: Mapping[str, np.ndarray]
 ) -> float:
     """Mean PSNR in dB over the frames of all videos that `normal` (bool (T,)) marks."""
-    values = np.concatenate([columns[video]["psnr_db"][normal[video]] for video in normal])
+    values = np.concatenate([columns[video][PSNR.name][normal[video]] for video in normal])
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 

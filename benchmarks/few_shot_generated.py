@@ -34,6 +34,7 @@ from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.evaluation.few_shot import FewShotRow
 from mpn.evaluation.few_shot_summary import FIGURES, Figure, Record, record_of
+from mpn.scoring.parts import PART_NAMES
 
 SETTINGS = {
     "seed": 2,
@@ -55,7 +56,7 @@ QUICK = {
     "size": (64, 96),
 }
 SHOWN = {
-    **{name: FIGURES[name] for name in ("score", "error", "pseudo")},
+    **{name: FIGURES[name] for name in ("score", *PART_NAMES)},
     "psnr_normal": FIGURE_PSNR,
     "false_alarms": Figure("false alarms per hour where 80 % of the events are found", 1.0, 1),
 }

@@ -33,15 +33,17 @@ from benchmarks.few_shot_common import (
     open_model,
     records,
 )
-from benchmarks.made_anomalies import KINDS, Choice, choice_set
+from benchmarks.made_anomalies import Choice, choice_set
+from benchmarks.made_anomaly_kinds import KINDS
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.evaluation.few_shot import FewShotRow
 from mpn.evaluation.few_shot_summary import FIGURES, Figure, Record, record_of
 from mpn.metrics import frame_auc
+from mpn.scoring.parts import PART_NAMES, PSNR
 
 SHOWN = {
-    **{name: FIGURES[name] for name in ("score", "error", "pseudo")},
+    **{name: FIGURES[name] for name in ("score", *PART_NAMES)},
     **{f"kind_{kind}": Figure(f"frame AUC, region score, causal, {kind}, %") for kind in KINDS},
     "psnr_normal": FIGURE_PSNR,
 }
@@ -74,7 +76,7 @@ def figures_of(row: FewShotRow, choice: Choice, window: int) -> dict[str, float]
     normal = choice.normal.name
     found = record_of(made, labels).figures
     found["psnr_normal"] = mean_psnr(
-        row.columns, {normal: np.isfinite(row.columns[normal]["psnr_db"])}
+        row.columns, {normal: np.isfinite(row.columns[normal][PSNR.name])}
     )
     smooth = {video: causal(own)[window:] for video, own in columns.items()}
     for kind in KINDS:

@@ -32,15 +32,16 @@ from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import LAYOUTS, recognise
 from mpn.errors import MpnError
 from mpn.evaluation.score_files import read_scores
+from mpn.model.camera_checkpoint import save_camera
 from mpn.model.checkpoint import (
     Checkpoint,
     load_checkpoint,
-    load_state,
-    save_camera,
     save_checkpoint,
 )
 from mpn.model.network import build_model
+from mpn.model.state import load_state
 from mpn.published_weights.convert import import_weights
+from mpn.scoring.parts import PART_NAMES
 
 INPUTS = 1_500
 FRAMES = 12
@@ -125,7 +126,7 @@ def models(folder: Path) -> tuple[bytes, bytes, bytes, bytes]:
     }
     save_checkpoint(folder / "model.safetensors", Checkpoint(network))
     base = load_checkpoint(folder / "model.safetensors")
-    normal = {name: [np.linspace(1, 2, 9)] for name in ("error", "pseudo")}
+    normal = {name: [np.linspace(1, 2, 9)] for name in PART_NAMES}
     camera = folder / "a.camera.safetensors"
     save_camera(
         camera, folder / "model.safetensors", base.sha256, own, normal, 10.0, {}, {"frames": 9}

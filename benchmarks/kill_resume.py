@@ -32,9 +32,11 @@ from benchmarks.common import ROOT, machine, parser, write_result
 from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips
 from mpn.errors import CheckpointError
-from mpn.model.checkpoint import load_checkpoint, load_state
+from mpn.model.checkpoint import load_checkpoint
 from mpn.model.config import get_config
+from mpn.model.state import load_state
 from mpn.training import pretraining
+from mpn.training.run_folder import MODEL, STATE
 
 SAVE_SECONDS = 0.2
 CLIPS = 4
@@ -58,13 +60,13 @@ def write_clips(folder: Path, frames: int, size: tuple[int, int]) -> None:
 
 def child(task: dict[str, Any]) -> None:
     """One life of the run: starts it, or resumes it where there is a state."""
-    pretraining.SAVE_SECONDS = SAVE_SECONDS
+    pretraining.Training.save_seconds = SAVE_SECONDS
     small = get_config("small", height=task["size"][0], width=task["size"][1])
     clips = load_clips(recognise(task["data"]).training, small.size, small.grey)
     options = pretraining.TrainingOptions(epochs=task["epochs"], batch_size=4, seed=3)
     folder = Path(task["run"])
     print(READY, flush=True)
-    pretraining.train(clips, small, options, folder, resume=(folder / pretraining.STATE).exists())
+    pretraining.train(clips, small, options, folder, resume=(folder / STATE).exists())
 
 
 def start(task: dict[str, Any]) -> subprocess.Popen:
@@ -105,7 +107,7 @@ def check_ended(process: subprocess.Popen, task: dict[str, Any]) -> None:
 def inspect(task: dict[str, Any]) -> dict[str, Any]:
     """What a kill left behind; `broken` says why a file cannot be read, None where all can."""
     folder = Path(task["run"])
-    state, model = folder / pretraining.STATE, folder / pretraining.MODEL
+    state, model = folder / STATE, folder / MODEL
     unfinished = list(folder.glob(".*.part")) if folder.exists() else []
     for part in unfinished:  # a killed writer cannot tidy up; twenty of them would fill the disk
         part.unlink()
@@ -135,7 +137,7 @@ def inspect(task: dict[str, Any]) -> dict[str, Any]:
 
 def contents(run: Path) -> tuple[dict[str, torch.Tensor], list[Any]]:
     """Weights and held-out scores of a run's model, and the log without its times."""
-    checkpoint = load_checkpoint(run / pretraining.MODEL)
+    checkpoint = load_checkpoint(run / MODEL)
     tensors = dict(checkpoint.network.state_dict())
     tensors |= {
         f"normal.{name}.{n}": torch.from_numpy(part)
@@ -212,7 +214,7 @@ def main() -> None:
             "epochs": args.epochs or (2 if args.quick else 12),
         }
         times = run_to_end(base | {"run": str(folder / "whole" / "run")})
-        steps = load_state(folder / "whole" / "run" / pretraining.STATE)["step"]
+        steps = load_state(folder / "whole" / "run" / STATE)["step"]
         print(
             f"uninterrupted: {steps} steps, {times[0]:.1f} s of start-up, "
             f"{times[1] - times[0]:.1f} s of training"

@@ -32,7 +32,8 @@ from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import Video, recognise
 from mpn.evaluation.score_files import read_scores
 from mpn.io.runs import intervals
-from mpn.video.sources import fit_frame, open_source
+from mpn.video.images import fit_frame
+from mpn.video.sources import open_source
 
 PROTOCOLS = ("absolute", "causal", "paper")
 ORIGINAL = "frames"

@@ -75,7 +75,7 @@ def cases(quick: bool, most: int) -> list[dict[str, Any]]:
     found = []
     for frames in (2_000,) if quick else tuple(count for count in FRAMES if count <= most):
         for videos in VIDEOS:
-            names = [*METRICS, *CURVES, "operator_figures", "protocol matrix"]
+            names = [*METRICS, *CURVES, "operator_metrics", "protocol matrix"]
             size = {"frames": frames, "videos": videos, "draws": draws}
             found += [{"what": name} | size for name in names]
             found += [{"what": f"{name}, tied"} | size for name in METRICS if "macro" not in name]
@@ -115,7 +115,7 @@ def frame_steps(case: dict[str, Any]) -> Steps:
     name, _, tied = case["what"].partition(", ")
     labels, scores = made(case["frames"], case["videos"], decimals=2 if tied else None)
     function = getattr(metrics, name)
-    if name == "operator_figures":
+    if name == "operator_metrics":
         yield "figure", lambda: function(labels, scores, 2.0, FPS)
         return
     yield "figure", lambda: function(labels, scores)
@@ -166,13 +166,13 @@ def region_steps(case: dict[str, Any]) -> Steps:
 
 def pixel_steps(case: dict[str, Any]) -> Steps:
     """Pixel AUC and the UCSD criterion, maps and masks made as they are needed."""
-    from mpn.metrics.pixels import PixelFigures
+    from mpn.metrics.pixels import PixelMetrics
 
     generator = np.random.default_rng(1)
     maps = generator.gamma(2.0, size=(64, *MAP)).astype(np.float32)
     mask = np.zeros(MASK, dtype=bool)
     mask[100:150, 100:130] = True
-    figures = PixelFigures()
+    figures = PixelMetrics()
 
     def update() -> None:
         labels, _ = made(case["frames"], case["videos"])
@@ -182,7 +182,7 @@ def pixel_steps(case: dict[str, Any]) -> Steps:
                 figures.update(video, grid, mask if anomalous else np.zeros_like(mask))
 
     yield "figure", update
-    yield "with interval", lambda: figures.figures(draws=case["draws"])
+    yield "with interval", lambda: figures.compute(draws=case["draws"])
 
 
 def table_row(row: dict[str, Any]) -> list[str]:

@@ -3,9 +3,9 @@
 Made with OpenCV, by changing the bytes of whole files, and, where `ffmpeg` is at hand, with that
 (what is not made is said). Each is four seconds of two squares that move, unless it says otherwise.
 
-    python -m benchmarks.odd_inputs FOLDER                     (some minutes: each input is a run of
-    its own) python -m benchmarks.odd_inputs FOLDER --only broken       (no table; those whose name
-    has that in it) python -m benchmarks.odd_inputs FOLDER --make-only
+    python -m benchmarks.odd_inputs FOLDER                   (some minutes: a run for each input)
+    python -m benchmarks.odd_inputs FOLDER --only broken     (those with this in the name; no table)
+    python -m benchmarks.odd_inputs FOLDER --make-only
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import datetime
 import json
 import re
 import shutil
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,191 +25,41 @@ import cv2
 import numpy as np
 
 from benchmarks.common import RESULTS, ROOT, commit, machine
+from benchmarks.odd_files import (
+    CODECS,
+    RATE,
+    SIZE,
+    break_avi,
+    break_mp4,
+    cut,
+    drop_mkv,
+    picture,
+    set_avi_header,
+    set_mkv_rate,
+    set_mp4_intervals,
+    set_mp4_rotation,
+    write_pictures,
+    write_video,
+)
 
-COUNT, RATE, SIZE = 40, 10, (96, 144)  # frames, frames/s, (height, width)
-CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".mkv": "MJPG", ".mov": "mp4v", ".webm": "VP80"}
+COUNT = 40  # frames
 BROKEN = (12, 13, 27)
 
 
 class Input(NamedTuple):
-    """One input: the path or pattern to score, what it is, options, what it is made with (None:
-    OpenCV)."""
+    """One input.
+
+    Attributes:
+        path: or pattern to score.
+        what: it is, in words.
+        options: of the command.
+        ffmpeg: options to make it with; None: made by OpenCV.
+    """
 
     path: str
     what: str
     options: tuple[str, ...] = ()
     ffmpeg: tuple[str, ...] | None = None
-
-
-# --- Footage
-
-
-def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Frame `index` of the scene: uint8 (H, W, 3), a slope of grey with two squares on their
-    way."""
-    height, width = size
-    slope = np.linspace(60, 160, width)[None, :] + np.linspace(0, 40, height)[:, None]
-    frame = np.repeat(slope.astype(np.uint8)[:, :, None], 3, 2)
-    side = max(2, height // 6)
-    for row, speed, colour in ((height // 4, 2, (40, 60, 220)), (height // 2, -3, (220, 200, 40))):
-        left = (speed * index) % max(1, width - side)
-        frame[row : row + side, left : left + side] = colour
-    return frame
-
-
-def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float = RATE) -> Path:
-    """A video file of pictures of one even size; single-channel ones make a grey video."""
-    height, width = pictures[0].shape[:2]
-    fourcc = cv2.VideoWriter_fourcc(*CODECS[path.suffix])
-    writer = cv2.VideoWriter(str(path), fourcc, fps, (width, height), isColor=pictures[0].ndim == 3)
-    if not writer.isOpened():
-        raise OSError(f"this OpenCV cannot write {path}")
-    for one in pictures:
-        writer.write(one)
-    writer.release()
-    return path
-
-
-def write_pictures(folder: Path, pictures: Sequence[np.ndarray], suffix: str = ".png") -> Path:
-    """A folder of numbered pictures."""
-    folder.mkdir(parents=True)
-    for index, one in enumerate(pictures):
-        cv2.imwrite(str(folder / f"{index:03d}{suffix}"), one)
-    return folder
-
-
-# --- Changes to the bytes of whole files
-
-
-def _mp4_box(
-    data: bytes, path: Sequence[bytes], start: int = 0, end: int | None = None
-) -> list[int]:
-    """Where the boxes of a path such as (moov, trak) begin, the outermost first."""
-    at, end = start, len(data) if end is None else end
-    while at < end:
-        size = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == path[0]:
-            return [at] if len(path) == 1 else [at, *_mp4_box(data, path[1:], at + 8, at + size)]
-        at += size
-    raise ValueError(f"no {path[0]!r} box")
-
-
-def set_mp4_rotation(path: Path, degrees: int) -> None:
-    """Lets an .mp4 say that it is to be turned clockwise by 90, 180 or 270 degrees."""
-    data = bytearray(path.read_bytes())
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
-    at = _mp4_box(data, (b"moov", b"trak", b"tkhd"))[-1] + 8 + 40
-    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
-
-
-def set_mp4_intervals(path: Path, intervals: Sequence[int]) -> None:
-    """Gives an .mp4 (its index at the end, as OpenCV writes it) other intervals between frames.
-
-    intervals: for each frame, the last too, how long it is shown, in intervals of the file as it
-    was.
-    """
-    data = bytearray(path.read_bytes())
-    boxes = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"))
-    at = boxes[-1]
-    size = int.from_bytes(data[at : at + 4], "big")
-    tick = int.from_bytes(data[at + 20 : at + 24], "big")
-    table = b"".join(struct.pack(">II", 1, steps * tick) for steps in intervals)
-    new = struct.pack(">I4sII", 16 + len(table), b"stts", 0, len(intervals)) + table
-    for box in boxes[:-1]:
-        data[box : box + 4] = (
-            int.from_bytes(data[box : box + 4], "big") + len(new) - size
-        ).to_bytes(4, "big")
-    data[at : at + size] = new
-    mdhd = _mp4_box(data, (b"moov", b"trak", b"mdia", b"mdhd"))[-1]
-    data[mdhd + 24 : mdhd + 28] = (sum(intervals) * tick).to_bytes(4, "big")
-    edits = _mp4_box(data, (b"moov", b"trak", b"edts"))[-1]
-    data[edits + 4 : edits + 8] = b"free"  # it holds the old length
-    path.write_bytes(data)
-
-
-def _avi_frames(data: bytes) -> list[tuple[int, int]]:
-    """(where its content begins, how long it is) of every frame of an .avi."""
-    at, found = data.index(b"movi") + 4, []
-    while data[at : at + 4] != b"idx1":
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"00dc":
-            found.append((at + 8, size))
-        at += 8 + size + size % 2
-    return found
-
-
-def break_avi(path: Path, frames: Sequence[int]) -> None:
-    """Overwrites frames of an .avi with zeros."""
-    data = bytearray(path.read_bytes())
-    for at, size in (_avi_frames(data)[index] for index in frames):
-        data[at : at + size] = bytes(size)
-    path.write_bytes(data)
-
-
-def break_mp4(path: Path, frames: Sequence[int]) -> None:
-    """Overwrites frames of an .mp4 as OpenCV writes it (frames one after the other) with zeros."""
-    data = bytearray(path.read_bytes())
-    table = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsz"))[-1] + 20
-    count = int.from_bytes(data[table - 4 : table], "big")
-    sizes = struct.unpack_from(f">{count}I", data, table)
-    at = _mp4_box(data, (b"mdat",))[-1] + 8
-    for index in frames:
-        begin = at + sum(sizes[:index])
-        data[begin : begin + sizes[index]] = bytes(sizes[index])
-    path.write_bytes(data)
-
-
-def _mkv_blocks(data: bytes, at: int, end: int) -> Iterator[int]:
-    """Where the blocks of an .mkv as OpenCV writes it begin: one byte of kind, then the length."""
-    while at < end:
-        kind = 8 - data[at].bit_length() + 1
-        bits = 8 - data[at + kind].bit_length() + 1
-        size = int.from_bytes(data[at + kind : at + kind + bits], "big") - (1 << 7 * bits)
-        body = at + kind + bits
-        # the segment, a cluster
-        if data[at : at + kind] in (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"):
-            yield from _mkv_blocks(data, body, min(end, body + size))
-        elif data[at] == 0xA3:
-            yield at
-        at = body + size
-
-
-def drop_mkv(path: Path, frames: Sequence[int]) -> None:
-    """Takes frames out of an .mkv, as a recorder does that did not get them: the file stays a whole
-    one."""
-    data = bytearray(path.read_bytes())
-    blocks = list(_mkv_blocks(data, 0, len(data)))
-    for frame in frames:
-        data[blocks[frame]] = 0xEC  # to be passed over
-    path.write_bytes(data)
-
-
-def set_avi_header(path: Path, *, count: int | None = None, rate: int | None = None) -> None:
-    """Lets the header of an .avi say another number of frames, or another frame rate: its times
-    follow from that."""
-    data = bytearray(path.read_bytes())
-    header = data.index(b"strh") + 8
-    if rate is not None:
-        data[header + 20 : header + 28] = struct.pack("<II", 1, rate)
-    for at in (data.index(b"avih") + 8 + 16, header + 32) if count is not None else ():
-        data[at : at + 4] = struct.pack("<I", count)
-    path.write_bytes(data)
-
-
-def set_mkv_rate(path: Path, rate: float) -> None:
-    """Lets the header of an .mkv say another frame rate; its times stay."""
-    data = bytearray(path.read_bytes())
-    # DefaultDuration, in nanoseconds, after one byte of length
-    at = data.index(b"\x23\xe3\x83") + 3
-    length = data[at] & 0x0F
-    data[at + 1 : at + 1 + length] = round(1e9 / rate).to_bytes(length, "big")
-    path.write_bytes(data)
-
-
-def cut(path: Path, share: float) -> None:
-    """Leaves the first part of a file."""
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
 # --- What is made
@@ -295,7 +144,7 @@ INPUTS = (
 
 
 def make_with_opencv(folder: Path) -> None:
-    """Everything that needs no ffmpeg."""
+    """Make everything that needs no ffmpeg."""
     frames = [picture(index) for index in range(COUNT)]
     for suffix in CODECS:
         write_video(folder / f"usual{suffix}", frames)
@@ -366,7 +215,7 @@ def _make_folders(folder: Path, frames: list[np.ndarray]) -> None:
 
 
 def make_with_ffmpeg(folder: Path, one: Input) -> str | None:
-    """Makes one input with ffmpeg from the folder of frames; why not, or None."""
+    """Make one input with ffmpeg from the folder of frames; say why not, or None."""
     if shutil.which("ffmpeg") is None:
         return "not made: no ffmpeg"
     command = [
@@ -389,7 +238,7 @@ def make_with_ffmpeg(folder: Path, one: Input) -> str | None:
 
 
 def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
-    """What `mpn score` makes of one input, as the table has it."""
+    """Score one input and give its row of the table."""
     command = [sys.executable, "-m", "mpn", "score", str(folder / one.path), *one.options]
     command += ["--checkpoint", str(checkpoint), "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -407,7 +256,7 @@ USUAL_LINES = re.compile(
 
 
 def _said(done: subprocess.CompletedProcess, folder: Path, out: Path) -> str:
-    """What is said beyond the usual, in one line, without the folders' names."""
+    """Give what is said beyond the usual in one line, without the folders' names."""
     lines = [*done.stderr.splitlines(), *done.stdout.splitlines()]
     lines = [line.strip() for line in lines if line.strip() and not USUAL_LINES.search(line)]
     text = "; ".join(dict.fromkeys(lines)).replace(f"{out}/", "").replace(f"{folder}/", "")
@@ -415,7 +264,7 @@ def _said(done: subprocess.CompletedProcess, folder: Path, out: Path) -> str:
 
 
 def report(rows: Sequence[Sequence[str]]) -> str:
-    """The table and what it holds for."""
+    """Compose the table and what it holds for."""
     about = machine()
     lines = [
         "# Inputs as they come",
@@ -433,7 +282,7 @@ def report(rows: Sequence[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Makes the inputs, scores each, writes the table."""
+    """Make the inputs, score each, write the table."""
     own = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -33,6 +33,7 @@ from benchmarks.common import (
     print_table,
     write_result,
 )
+from mpn.scoring.parts import LABELS
 
 PROTOCOLS = {"absolute": "absolute", "causal": "causal", "paper": "paper's protocol"}
 RECIPES = {"without-head": ["--no-pseudo-head"], "with-head": []}
@@ -40,11 +41,8 @@ RECIPES = {"without-head": ["--no-pseudo-head"], "with-head": []}
 RATE = ["--fps", "10"]
 STATE, MODEL, METRICS = "state.pt", "model.safetensors", Path("evaluation") / "metrics.json"
 ROWS = {
-    "psnr_db": "PSNR",
-    "error": "largest patch of the absolute error",
-    "pseudo": "largest patch of the head's map",
+    **LABELS,
     "score": "sum, each in units of normal frames",
-    "compactness": "mean compactness",
     "paper_pair": "the paper's pair",
 }
 # Without the head the score is its only part, the error.

@@ -18,7 +18,6 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ import numpy as np
 
 from benchmarks.common import parser, print_table, write_result
 from benchmarks.few_shot_common import open_model, plain
-from mpn.adaptation.before_after import score_clips
 from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.datasets.demo.clips import KINDS, make_clip
@@ -40,9 +38,10 @@ from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
 from mpn.metrics import frame_auc
 from mpn.scoring import protocols
+from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
-from mpn.video.sources import fit_frame
+from mpn.video.images import fit_frame
 
 FPS = 10.0
 SHARE = 1 / 3  # of the support clip that is to be anomalous
@@ -300,7 +299,7 @@ def main() -> None:
             {
                 "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
                 "options": options,
-                "recipe": asdict(detector.score_config),
+                "recipe": detector.score_config.to_dict(),
                 "summary": total,
                 "cases": cases,
             }

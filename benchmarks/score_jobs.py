@@ -31,6 +31,7 @@ import torch
 from benchmarks.common import ROOT, goal, parser, print_goals, write_result
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.network import build_model
+from mpn.scoring.parts import COLUMNS
 
 MODEL = ROOT / "mpn" / "models" / "demo.safetensors"
 CLIP = 500  # frames that are shown again and again
@@ -61,10 +62,7 @@ def write_tiny_model(path: Path) -> Path:
     torch.manual_seed(0)
     network = build_model("small", height=32, width=48, channels=4)
     generator = np.random.default_rng(0)
-    normal = {
-        name: [generator.normal(1, 0.1, 500)]
-        for name in ("error", "pseudo", "psnr_db", "compactness")
-    }
+    normal = {column.name: [generator.normal(1, 0.1, 500)] for column in COLUMNS}
     save_checkpoint(path, Checkpoint(network, fps=RATE, normal=normal))
     return path
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -83,10 +84,27 @@ def train(
     return {name: p.detach() for name, p in params.items()}
 
 
+def of_each_task(params: maml.Params, tasks: int) -> maml.Params:
+    """Parameters that every task has for itself, so that the gradient of a sum is that of each."""
+    return {name: p.expand(tasks, *p.shape) for name, p in params.items()}
+
+
+def each_error(module: nn.Module, values: maml.Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean squared error of every task, (tasks,), by parameters of its own."""
+    predict = torch.func.vmap(lambda own, x: functional_call(module, own, (x,), strict=True))
+    return (predict(values, batch[0]) - batch[1]).square().mean(dim=(1, 2))
+
+
 def meta_gradients(module: nn.Module, params: maml.Params, waves: Waves) -> None:
     """All 25 tasks at once, differentiated through the step."""
-    loss_fn = maml.functional_loss(module, F.mse_loss)
-    maml.accumulate_together(loss_fn, params, waves.support, waves.query, step_sizes=STEP_SIZE)
+    loss_fn = partial(each_error, module)
+    adapted = maml.adapt(
+        lambda values, batch: loss_fn(values, batch).sum(),
+        of_each_task(params, TASKS),
+        waves.support,
+        step_sizes=STEP_SIZE,
+    )
+    loss_fn(adapted, waves.query).mean().backward()
 
 
 def maml_one_by_one(module: nn.Module, params: maml.Params, waves: Waves) -> None:
@@ -107,14 +125,8 @@ def errors(params: maml.Params, waves: Waves, step_size: float) -> Tensor:
     """Mean squared error of every wave after every number of gradient steps on its ten points: (11,
     tasks)."""
     module, _ = network(0)
-    tasks = len(waves.support[0])
-    predict = torch.func.vmap(lambda values, x: functional_call(module, values, (x,), strict=True))
-
-    def each(values: maml.Params, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return (predict(values, batch[0]) - batch[1]).square().mean(dim=(1, 2))
-
-    # Every task has parameters of its own, so that the gradient of the sum is that of each.
-    values = {name: p.expand(tasks, *p.shape) for name, p in params.items()}
+    each = partial(each_error, module)
+    values = of_each_task(params, len(waves.support[0]))
     found = []
     with torch.no_grad():
         for step in range(SHOWN_STEPS[-1] + 1):

@@ -39,7 +39,7 @@ from mpn.model.config import get_config
 from mpn.model.network import Network, build_model
 from mpn.scoring.detector import use_bfloat16
 from mpn.scoring.scores import score_frames
-from mpn.training.pretraining import LOG_EVERY, Training, TrainingOptions
+from mpn.training.pretraining import Training, TrainingOptions
 from mpn.video.sources import open_source
 
 SAMPLES_PER_SECOND, FRAMES_PER_SECOND = 25.0, 60.0
@@ -48,7 +48,7 @@ CLIPS = 8  # one of them is held out
 
 
 def training_rates(steps: int, precision: str, size: tuple[int, int] | None) -> list[float]:
-    """Samples/s of each stretch of `LOG_EVERY` steps of one training, the first left out."""
+    """Samples/s between the lines of a training's log, the first stretch left out."""
     options = TrainingOptions(epochs=1, precision=precision)
     small = (
         get_config("small") if size is None else get_config("small", height=size[0], width=size[1])
@@ -63,9 +63,10 @@ def training_rates(steps: int, precision: str, size: tuple[int, int] | None) -> 
     with tempfile.TemporaryDirectory() as folder:
         Training(clips, small, options, folder).run(lambda line: times.append(line["seconds"]))
     # A last line may close a shorter stretch.
-    times = times[: steps // LOG_EVERY]
+    times = times[: steps // Training.log_every]
     return [
-        LOG_EVERY * options.batch_size / (after - before) for before, after in zip(times, times[1:])
+        Training.log_every * options.batch_size / (after - before)
+        for before, after in zip(times, times[1:])
     ]
 
 
@@ -134,7 +135,9 @@ def main() -> None:
         "--repeats", type=int, help="passes over the video (default 5; quick: 2)"
     )
     arguments.add_argument(
-        "--steps", type=int, help=f"of each training, 3 x {LOG_EVERY} at least (default 200)"
+        "--steps",
+        type=int,
+        help=f"of each training, 3 x {Training.log_every} at least (default 200)",
     )
     arguments.add_argument(
         "--threads", type=int, help="of torch (default: its own choice, the cores)"
@@ -144,7 +147,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     state = machine()
-    steps = max(3 * LOG_EVERY, args.steps or (0 if args.quick else 200))
+    steps = max(3 * Training.log_every, args.steps or (0 if args.quick else 200))
     rows = []
     for precision in ("bfloat16", "float32"):
         rates = training_rates(steps, precision, (32, 48) if args.quick else None)

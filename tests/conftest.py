@@ -1,5 +1,4 @@
-"""What several test modules share: a network of a few thousand numbers, and where reference values
-lie."""
+"""What several test modules share: a network of a few thousand numbers, and reference values."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ import torch
 from mpn.model.network import Network, build_model
 from mpn.training import pretraining
 from tests.helpers import training_runs
+from tests.helpers.reference import Reference, load_full, load_reduced
 
 # Networks of these tests are too small for two threads, and the suite runs in two processes.
 torch.set_num_threads(1)
@@ -33,15 +33,19 @@ def tiny() -> Network:
 
 
 @pytest.fixture(scope="session")
-def reference() -> Path:
-    """The folder of the published network's values, which is not part of the repository."""
+def reference() -> Reference:
+    """The published network's values, the reduced set of `tests/reference`: never skipped."""
+    return load_reduced()
+
+
+@pytest.fixture(scope="session")
+def full_reference() -> Reference:
+    """All of the published network's values, which are not part of the repository."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "reference"
     folder = Path(os.environ.get("MPN_REFERENCE", beside))
     if not (folder / "parameters.csv").is_file():
-        pytest.skip(
-            f"the published network's reference values are not there: no {folder} ($MPN_REFERENCE)"
-        )
-    return folder
+        pytest.skip(f"the full reference values are not there: no {folder} ($MPN_REFERENCE)")
+    return load_full(folder)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +53,7 @@ def finished(tmp_path_factory) -> Path:
     """The folder of a training left alone, every step logged; not to be written to."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "LOG_EVERY", 1)
+        patch.setattr(pretraining.Training, "log_every", 1)
         pretraining.train(
             training_runs.walkers(), training_runs.PRESET, training_runs.OPTIONS, folder
         )

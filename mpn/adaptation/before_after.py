@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from mpn.adaptation.inner_loop import Adaptation, SceneLoss
 from mpn.adaptation.maml import Params
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, Sample
-from mpn.io.runs import intervals
 from mpn.scoring.events import events
+from mpn.scoring.parts import PSNR
 from mpn.scoring.protocols import exponential
-from mpn.scoring.scores import combine, part_names, score_frames
+from mpn.scoring.scores import combine
 
 if TYPE_CHECKING:
     from mpn.scoring.detector import Detector
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 # Held-out windows that the loss is taken on, and how many at a time.
 LOSS_WINDOWS, LOSS_BATCH = 64, 8
 
-# Raw parts of the score by name ("error", "pseudo", "psnr_db", "compactness"), float32 (frames,).
+# Raw columns of scores by name, float32 (frames,).
 Parts = Mapping[str, np.ndarray]
 
 
@@ -44,45 +43,6 @@ class HeldOutMetrics(NamedTuple):
     extrapolated: bool | None = None
     false_alarms: int | None = None
     above: float | None = None
-
-
-def runs(clip: Clip, without: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
-    """The stretches (start, stop) of a clip without its unreadable frames and without the stretches
-    of `without`."""
-    free = np.ones(len(clip.frames), bool)
-    for start, stop in without:
-        free[start:stop] = False
-    free[[bad.index for bad in clip.bad if bad.index < len(free)]] = False
-    return intervals(free)
-
-
-def score_clips(
-    detector: Detector, clips: Sequence[Clip], title: str
-) -> list[dict[str, np.ndarray]]:
-    """The raw parts of every frame of every clip.
-
-    NaN where there is no score: for the first T frames, and where a window shows a frame that could
-    not be read.
-    """
-    found = []
-    names = [*part_names(detector.network), "psnr_db", "compactness"]
-    total = sum(len(clip.frames) for clip in clips)
-    with tqdm(total=total, desc=title, unit="frame", disable=None, leave=False) as bar:
-        for clip in clips:
-            own = {name: np.full(len(clip.frames), np.nan, np.float32) for name in names}
-            for start, stop in runs(clip):
-                scored = score_frames(
-                    detector.network,
-                    clip.frames[start:stop],
-                    patch=detector.score_config.patch,
-                    bfloat16=detector.bfloat16,
-                )
-                for frame in scored:
-                    for name, value in frame.parts.items():
-                        own[name][start + frame.frame] = value
-                    bar.update()
-            found.append(own)
-    return found
 
 
 def held_out_losses(
@@ -116,7 +76,7 @@ def figures(
 ) -> HeldOutMetrics:
     """What a detector, calibrated on other footage, makes of held-out stretches at `rate` false
     alarms an hour."""
-    psnr = float(np.mean(np.concatenate([own["psnr_db"] for own in parts])))
+    psnr = float(np.mean(np.concatenate([own[PSNR.name] for own in parts])))
     calibration = detector.calibration(fps)
     if calibration is None:
         return HeldOutMetrics(psnr, loss)
@@ -163,10 +123,10 @@ def _alarms(
 
 def _halves(parts: Sequence[Parts]) -> tuple[list[Parts], list[Parts]]:
     """The earlier and the later half of the frames; the stretch in the middle is cut."""
-    left = sum(len(own["error"]) for own in parts) // 2
+    left = sum(len(own[PSNR.name]) for own in parts) // 2
     earlier, later = [], []
     for own in parts:
-        length = len(own["error"])
+        length = len(own[PSNR.name])
         cut = min(max(left, 0), length)
         left -= length
         if cut:

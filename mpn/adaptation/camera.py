@@ -26,8 +26,6 @@ from mpn.adaptation.before_after import (
     crossed_metrics,
     figures,
     held_out_losses,
-    runs,
-    score_clips,
 )
 from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
 from mpn.adaptation.maml import Params
@@ -35,12 +33,14 @@ from mpn.datasets.layouts import Video
 from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import AdaptationError, DataError, MpnError
-from mpn.model.checkpoint import CAMERA_BYTES, Checkpoint
+from mpn.model.camera_checkpoint import CAMERA_BYTES
+from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
+from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector, check_size_of
-from mpn.scoring.scores import combine, part_names
-from mpn.video.paths import folder_name
-from mpn.video.sources import find_sources, open_source
+from mpn.scoring.scores import combine
+from mpn.video.paths import find_sources, folder_name
+from mpn.video.sources import open_source
 
 # Where neither the footage nor the model knows its frame rate; the report says when.
 USUAL_RATE = 25.0
@@ -251,7 +251,7 @@ def _judged(
     adapted = replace(
         adapted_checkpoint(detector.checkpoint, tensors),
         fps=fps,
-        score_config=asdict(detector.score_config),
+        score_config=detector.score_config.to_dict(),
         sha256="",
         path=None,
     )
@@ -261,7 +261,7 @@ def _judged(
     # after.
     adapted.normal = {
         name: [own[name].astype(np.float16).astype(np.float32) for own in after]
-        for name in part_names(detector.network)
+        for name in detector.weights
     }
     return (
         adapted,
@@ -304,7 +304,7 @@ def _room(detector: Detector, settings: Adaptation, options: CameraOptions) -> i
     numbers = sum(own[name].numel() for name in target_names(detector.network, settings.targets))
     if options.standalone:
         return NORMAL_FRAMES
-    left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * len(part_names(detector.network)))
+    left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * len(detector.weights))
     if left < FEWEST_HELD_OUT:
         raise MpnError(
             f"{', '.join(settings.targets)} are {numbers:,} numbers, {4 * numbers / 1e6:.2f} MB, "
@@ -361,7 +361,7 @@ def _plan(
     held_out = [
         outliers.Stretch(number, start, stop)
         for number, clip in enumerate(clips)
-        for start, stop in runs(
+        for start, stop in readable_runs(
             clip, [(s.start, s.stop) for s in [*seen, *excluded] if s.clip == number]
         )
         if stop - start > window

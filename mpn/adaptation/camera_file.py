@@ -8,13 +8,8 @@ from pathlib import Path
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
-from mpn.model.checkpoint import (
-    CAMERA_SUFFIX,
-    Checkpoint,
-    load_checkpoint,
-    save_camera,
-    save_checkpoint,
-)
+from mpn.model.camera_checkpoint import CAMERA_SUFFIX, save_camera
+from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 def write_camera(

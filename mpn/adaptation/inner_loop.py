@@ -24,7 +24,7 @@ from mpn.datasets.shots import Shots
 from mpn.datasets.windows import Sample, to_float
 from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint
-from mpn.model.losses import loss_terms, ranking_loss, total_loss
+from mpn.model.losses import check_loss_names, loss_terms, total_loss
 from mpn.model.network import Network
 from mpn.model.parameters import target_names
 
@@ -46,14 +46,19 @@ FINE_TUNING_STEPS, FINE_TUNING_RATE = 100, 5e-4
 
 
 class SceneBatch(NamedTuple):
-    """A `Sample` on the network's device as it takes it; `decoded` where encoder and decoder need
-    not run again; `ranking` is the weight of `mpn.model.losses.ranking_loss` on it."""
+    """A `Sample` on the network's device as it takes it.
+
+    Attributes:
+        window, target, tampered: as `mpn.model.losses.loss_terms` takes them.
+        decoded: `Network.decode` of the window, where encoder and decoder need not run again.
+        extra_weights: loss weights by name, of terms on this batch beside those of `SceneLoss`.
+    """
 
     window: Tensor
     target: Tensor
     tampered: Tensor
     decoded: tuple[Tensor, Tensor] | None
-    ranking: float = 0.0
+    extra_weights: Mapping[str, float] | None = None
 
 
 class SceneLoss:
@@ -65,6 +70,9 @@ class SceneLoss:
         names: the parameters that are adapted.
         bfloat16: run the network in bfloat16 autocast.
         without: names of loss terms to leave out ("pseudo", "compactness", ...).
+
+    Attributes:
+        weights: of the loss terms that are left, by name.
     """
 
     def __init__(
@@ -75,7 +83,12 @@ class SceneLoss:
         bfloat16: bool = False,
         without: Sequence[str] = (),
     ) -> None:
-        self.network, self.bfloat16, self.without = network, bfloat16, tuple(without)
+        check_loss_names(without)
+        self.network, self.bfloat16 = network, bfloat16
+        weights = network.config.training.loss_weights
+        self.weights = {name: value for name, value in weights.items() if name not in without}
+        if not any(self.weights.values()):
+            raise MpnError(f"without {', '.join(without)} no loss term is left to adapt by")
         self.frozen = {name: p for name, p in network.named_parameters() if name not in set(names)}
         before = [
             n for n, p in self.frozen.items() if p.requires_grad and not n.startswith(AFTER_DECODER)
@@ -96,16 +109,8 @@ class SceneLoss:
         return SceneBatch(window, target, sample.tampered.to(self.device), decoded)
 
     def __call__(self, params: Mapping[str, Tensor], batch: SceneBatch) -> Tensor:
-        """The weighted sum of the loss terms, a scalar."""
-        terms = self.terms(params, batch)
-        kept = {
-            name: term for name, term in terms.items() if name not in (*self.without, "ranking")
-        }
-        total = total_loss(kept, self.network.config)
-        return total + batch.ranking * terms["ranking"] if "ranking" in terms else total
-
-    def terms(self, params: Mapping[str, Tensor], batch: SceneBatch) -> dict[str, Tensor]:
-        """Every loss term by name, unweighted; "ranking" where the batch gives it a weight."""
+        """Compute the weighted sum of the loss terms, a scalar."""
+        extra_weights = batch.extra_weights or {}
         with self._precision():
             output = functional_call(
                 self.network,
@@ -114,10 +119,10 @@ class SceneLoss:
                 {"decoded": batch.decoded},
                 strict=True,
             )
-        terms = loss_terms(output, batch.target, batch.tampered)
-        if batch.ranking and "pseudo" in terms:
-            terms["ranking"] = ranking_loss(output.pseudo_logits, batch.tampered)
-        return terms
+        terms = loss_terms(output, batch.target, batch.tampered, self.weights)
+        total = total_loss(terms, self.weights)
+        extra = loss_terms(output, batch.target, batch.tampered, extra_weights)
+        return total + total_loss(extra, extra_weights) if extra else total
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
@@ -149,6 +154,7 @@ class Adaptation:
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_loss_names(self.without)
         if self.method not in ("meta", "adam"):
             raise MpnError(f"adaptation by {self.method!r}: meta or adam was expected")
         if (self.steps or 1) < 1 or (self.batch or 1) < 1 or self.learning_rate <= 0:

@@ -242,50 +242,6 @@ def _accumulate_one(
     return TaskLosses(before, float(loss.detach()), first)
 
 
-def accumulate_together(
-    loss_fn: LossFunction,
-    params: Mapping[str, Tensor],
-    support: Any,
-    query: Any,
-    *,
-    step_sizes: Mapping[str, Tensor] | Tensor | float,
-    steps: int = 1,
-    second_order: bool = True,
-) -> Tensor:
-    """As `accumulate`, all tasks at once by `torch.func.vmap`.
-
-    Faster where a task is too small to keep the machine busy; memory is that of all tasks together.
-    Every operation of `loss_fn` needs a rule for vmap: torch's recurrent layers have none.
-
-    Args:
-        support, query: as in `adapt`, of tensors with the tasks along their first dimension.
-
-    Returns:
-        The query loss of every task, (tasks,).
-
-    Raises:
-        MpnError: as `adapt`, but for a loss that depends on none of the parameters, which is not
-            noticed.
-    """
-    _batches(support, steps)
-    sizes = _sizes(params, step_sizes)
-
-    def query_loss(own_support: Any, own_query: Any) -> Tensor:
-        values = dict(params)
-        for batch in _batches(own_support, steps):
-            # torch.autograd.grad does not work inside vmap; torch.func.grad does, and can be
-            # differentiated outside.
-            gradients = torch.func.grad(loss_fn)(values, batch)
-            if not second_order:
-                gradients = {name: gradient.detach() for name, gradient in gradients.items()}
-            values = {name: values[name] - sizes[name] * gradients[name] for name in values}
-        return loss_fn(values, own_query)
-
-    losses = torch.func.vmap(query_loss)(support, query)
-    losses.mean().backward()
-    return losses.detach()
-
-
 def reptile_gradients(
     params: Mapping[str, Tensor], adapted: Sequence[Mapping[str, Tensor]]
 ) -> None:

@@ -16,7 +16,7 @@ from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
 from mpn.cli.model import load_model
 from mpn.io.text import align, json_text, percent, plural
-from mpn.model.checkpoint import CAMERA_SUFFIX
+from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
 

@@ -11,10 +11,10 @@ from mpn.cli.data import open_data
 from mpn.datasets.layouts import LAYOUTS
 from mpn.evaluation.comparison import compare, format_comparison
 from mpn.evaluation.comparison_inputs import Truth, read_systems, scores_in, systems_of
-from mpn.evaluation.frame_metrics import metrics_text, write_metrics
-from mpn.evaluation.score_files import MAIN
+from mpn.evaluation.frame_metrics import metrics_text, wrapped, write_metrics
+from mpn.evaluation.result import SCORE
 from mpn.evaluation.test_set import open_set
-from mpn.model.checkpoint import library_versions
+from mpn.model.file_format import library_versions
 from mpn.scoring.protocols import PROTOCOLS
 
 EXAMPLES = """  mpn compare runs/evaluate-mine runs/evaluate-theirs
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--protocol", choices=PROTOCOLS, default="causal", help="default: causal")
     own.add_argument(
         "--score",
-        default=MAIN,
+        default=SCORE,
         metavar="COLUMN",
         help="column of the score files, or pair, the paper's pair of psnr_db and compactness "
         "(default: score)",
@@ -93,10 +93,8 @@ def main(options: argparse.Namespace) -> None:
         print(metrics_text(result, facts), end="")
         return
     print(format_comparison(result), end="")
-    print(
-        f"labels: {truth.facts['source']}, {truth.facts['anomalous']} of {truth.facts['frames']} "
-        "frames anomalous"
-    )
+    counts = f"{truth.facts['anomalous']} of {truth.facts['frames']} frames anomalous"
+    print(wrapped(f"labels: {truth.facts['source']}, {counts}"))
     print(f"  sha256 {truth.facts['sha256']}")
     if options.out:
         print(f"result: {options.out}")

@@ -18,7 +18,8 @@ from mpn.cli import above_zero, adapt, evaluate, from_zero, new_parser, score, t
 from mpn.cli.data import DEMO, DEMO_FOLDER, demo_rate, open_data
 from mpn.datasets.demo.dataset import write_unseen_camera
 from mpn.errors import CheckpointError
-from mpn.model.checkpoint import CAMERA_SUFFIX, load_checkpoint
+from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.checkpoint import load_checkpoint
 from mpn.report.from_evaluation import REPORT
 from mpn.training.run_folder import MODEL, STATE
 

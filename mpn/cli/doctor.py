@@ -10,7 +10,9 @@ from pathlib import Path
 
 from mpn.cli import above_zero, new_parser
 from mpn.datasets.layouts import LAYOUTS
-from mpn.doctor.diagnose import SEVERITIES, Clip, Diagnosis, diagnose
+from mpn.doctor.diagnose import Diagnosis, diagnose
+from mpn.doctor.findings import SEVERITIES
+from mpn.doctor.fingerprints import Clip
 from mpn.io.text import align, clock, json_text, plural
 
 EXAMPLES = """  mpn doctor recordings/

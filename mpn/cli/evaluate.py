@@ -6,28 +6,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive, whole_numbers
 from mpn.cli.data import add_data, data_name, open_data
 from mpn.cli.few_shots import few_shots
 from mpn.cli.model import add_model, model_options, open_detector
 from mpn.errors import DataError, MpnError
+from mpn.evaluation.alarms import format_alarms
 from mpn.evaluation.few_shot import DRAWS, PROTOCOLS
-from mpn.evaluation.frame_metrics import format_table, write_metrics
-from mpn.evaluation.localisation import Places, add_theirs, format_places
-from mpn.evaluation.protocol_matrix import format_matrix, write_matrix
-from mpn.evaluation.run_detector import ScoredVideo, score_set
-from mpn.evaluation.score_files import read_scores, write_scores
-from mpn.evaluation.test_set import (
-    Judged,
-    LabelledSet,
-    facts_of,
-    format_alarms,
-    judge,
-    open_set,
-    write_labels,
-)
+from mpn.evaluation.frame_metrics import format_summary, format_table, wrapped
+from mpn.evaluation.localisation import format_places
+from mpn.evaluation.protocol_matrix import format_matrix
+from mpn.evaluation.run import Evaluation, EvaluationOptions, run_evaluation
+from mpn.evaluation.test_set import LabelledSet, open_set
 from mpn.report.curves import plot_all
 from mpn.report.from_evaluation import REPORT, report_evaluation
 from mpn.scoring.detector import Detector
@@ -103,6 +94,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print metrics.json (few_shot.json) instead of the table",
     )
+    own.add_argument(
+        "--verbose", action="store_true", help="print all tables, not only what matters first"
+    )
     few = own.add_argument_group(
         "few shots: every camera of DATA as a new one (default model: meta)"
     )
@@ -114,14 +108,22 @@ def parser() -> argparse.ArgumentParser:
     )
     few.add_argument(
         "--few-shot-protocol",
+        type=_few_shot_protocol,
         choices=(*PROTOCOLS, "both"),
-        help="clean: windows of the training footage (default); paper: of the beginning of each "
-        "test video",
+        help="clean: windows of the training footage (default); test_prefix, the paper's: of the "
+        "beginning of each test video",
     )
     few.add_argument(
         "--no-fine-tuning", action="store_true", default=None, help="leave plain Adam out (quicker)"
     )
     return own
+
+
+def _few_shot_protocol(text: str) -> str:
+    """The name of a few-shot protocol, for argparse; says how the paper's is called now."""
+    if text == "paper":
+        raise argparse.ArgumentTypeError("'paper': this protocol is called test_prefix now")
+    return text
 
 
 def frames_of_videos(text: str) -> dict[str, list[int]]:
@@ -138,7 +140,7 @@ def frames_of_videos(text: str) -> dict[str, list[int]]:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     if options.scores and model_options(options):
         raise UsageError(
             "--scores evaluates scores as they are: "
@@ -147,6 +149,36 @@ def main(options: argparse.Namespace) -> None:
     if options.shots:
         few_shots(options)
         return
+    _check_usage(options)
+    detector = None if options.scores else open_detector(options)
+    tree = open_data(options)
+    out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
+    test = open_set(
+        tree, options.labels, fps=options.fps, skip_bad=options.skip_bad, tracks=options.tracks
+    )
+    if detector is not None:
+        _check_inside(options.inside or {}, test, detector)
+    settings = EvaluationOptions(
+        out,
+        baselines=not options.no_baselines,
+        places=not options.no_places,
+        seed=options.seed,
+        checkpoint=options.checkpoint,
+        maps=options.maps,
+        regions=options.regions,
+    )
+    evaluation = run_evaluation(test, detector or options.scores, settings)
+    for note in evaluation.notes:
+        print(note, file=sys.stderr)
+    _show(options, out, evaluation, detector)
+    if options.json:
+        print((out / "metrics.json").read_text(), end="")
+        return
+    _print(options, out, evaluation)
+
+
+def _check_usage(options: argparse.Namespace) -> None:
+    """Raises UsageError for options that contradict each other."""
     given = [
         name
         for name in ("draws", "few_shot_protocol", "no_fine_tuning")
@@ -161,65 +193,11 @@ def main(options: argparse.Namespace) -> None:
             "--inside looks into a model, for the report: with --scores or "
             "--no-report there is none"
         )
-    detector = None if options.scores else open_detector(options)
-    tree = open_data(options)
-    out = options.out or Path("runs") / f"evaluate-{data_name(options)}"
-    test = open_set(
-        tree, options.labels, fps=options.fps, skip_bad=options.skip_bad, tracks=options.tracks
-    )
-    _check_inside(options, test, detector)
-    notes = list(test.labels.notes)
-    places = Places(test.truth) if test.truth.known and not options.no_places else None
-    if detector:
-        scored = _score(detector, test, places, out)
-        series = {name: video.columns for name, video in scored.items()}
-    else:
-        scored, series = {}, read_scores(options.scores, test.lengths, notes)
-        places = add_theirs(places, series, options.maps, options.regions) if places else None
-    for note in notes:
-        print(note, file=sys.stderr)
-    rates = [rate for rate in test.rates.values() if rate]
-    calibration = detector.calibration(rates[0]) if detector and rates else None
-    smoothed = {name: video.smoothed for name, video in scored.items()}
-    judged = judge(
-        test,
-        series,
-        places,
-        calibration,
-        smoothed,
-        baselines=not options.no_baselines,
-        seed=options.seed,
-    )
-    facts = _facts(options, test, detector)
-    write_metrics(out / "metrics.json", judged.result, facts)
-    write_matrix(out / "matrix.json", judged.matrix, facts)
-    write_labels(out / "labels.csv", test.labels)
-    plot_all(
-        out / "curves",
-        series,
-        test.labels.frames,
-        fps=test.rates,
-        units=detector.normal if detector else None,
-    )
-    if not options.no_report:
-        threshold = calibration.threshold(options.false_alarms_per_hour) if calibration else None
-        try:
-            report_evaluation(
-                out, test, series, scored, judged, facts, notes, detector, threshold, options.inside
-            )
-        except MpnError as error:  # the figures are there
-            print(f"{REPORT} could not be made: {error}", file=sys.stderr)
-    if options.json:
-        print((out / "metrics.json").read_text(), end="")
-        return
-    _print(options, out, test, judged, bool(detector))
 
 
-def _check_inside(
-    options: argparse.Namespace, test: LabelledSet, detector: Detector | None
-) -> None:
-    """Raises DataError for a frame that has no insides, before an hour's work."""
-    for video, frames in (options.inside or {}).items():
+def _check_inside(inside: dict[str, list[int]], test: LabelledSet, detector: Detector) -> None:
+    """Raises DataError for a frame that has no activations, before an hour's work."""
+    for video, frames in inside.items():
         if video not in test.lengths:
             known = ", ".join(list(test.lengths)[:6])
             raise DataError(f"--inside {video}: is no test video; expected one of {known}, ...")
@@ -231,47 +209,48 @@ def _check_inside(
             )
 
 
-def _score(
-    detector: Detector, test: LabelledSet, places: Places | None, out: Path
-) -> dict[str, ScoredVideo]:
-    """Every video; its files are written as soon as it is scored."""
-    scored = {}
-    for name, video in score_set(detector, test.sources, places, out / "regions"):
-        scored[name] = video
-        write_scores(out / "scores" / f"{name}.csv", video.columns, test.rates[name])
-    return scored
-
-
-def _facts(
-    options: argparse.Namespace, test: LabelledSet, detector: Detector | None
-) -> dict[str, Any]:
-    facts = facts_of(test.tree, test.labels, detector, options.checkpoint) | {"seed": options.seed}
-    return facts if detector else facts | {"scores_from": str(options.scores)}
-
-
-def _print(
-    options: argparse.Namespace, out: Path, test: LabelledSet, judged: Judged, scored: bool
+def _show(
+    options: argparse.Namespace, out: Path, evaluation: Evaluation, detector: Detector | None
 ) -> None:
-    result = judged.result
-    labels = test.labels
-    print(format_table(result), end="")
-    print(f"\n{format_matrix(judged.matrix)}", end="")
-    if "where" in result:
-        print(f"\n{format_places(result['where'])}", end="")
-    if result.get("alarms"):
-        print(f"\n{format_alarms(result['alarms'])}", end="")
+    """Draws the curves and writes the report, where one is wanted."""
+    plot_all(
+        out / "curves",
+        evaluation.series,
+        evaluation.test.labels.frames,
+        fps=evaluation.test.rates,
+        units=detector.normal if detector else None,
+    )
+    if options.no_report:
+        return
+    calibration = evaluation.calibration
+    threshold = calibration.threshold(options.false_alarms_per_hour) if calibration else None
+    try:
+        report_evaluation(out, evaluation, detector, threshold, options.inside)
+    except MpnError as error:  # the metrics are there
+        print(f"{REPORT} could not be made: {error}", file=sys.stderr)
+
+
+def _print(options: argparse.Namespace, out: Path, evaluation: Evaluation) -> None:
+    """Prints what matters first, and with --verbose the rest of the tables."""
+    result, labels = evaluation.result, evaluation.test.labels
+    print(format_summary(result.frame), end="")
+    if options.verbose:
+        print(f"\n{format_table(result.frame)}\n{format_matrix(result.matrix)}", end="")
+        if result.places:
+            print(f"\n{format_places(result.places)}", end="")
+        if result.alarms:
+            print(f"\n{format_alarms(result.alarms)}", end="")
     print(
-        f"\nlabels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames "
-        "anomalous"
+        wrapped(
+            f"labels: {labels.kind}, {labels.source}, {labels.anomalous} of {labels.total} frames "
+            "anomalous"
+        )
     )
     print(f"  sha256 {labels.sha256}")
-    written = [
-        "metrics.json",
-        "matrix.json",
-        *(["scores/", "regions/"] if scored else []),
-        "curves/",
-        "labels.csv",
-    ]
+    folders = ["scores/", "regions/"] if evaluation.scored else []
+    written = ["metrics.json", "matrix.json", *folders, "curves/", "labels.csv"]
     print(f"results: {out}/{', '.join(written)}")
+    if not options.verbose:
+        print("all tables: --verbose, or the report")
     if not options.no_report and (out / REPORT).is_file():
         print(f"look at: {out / REPORT}")

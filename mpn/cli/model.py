@@ -7,11 +7,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from mpn.cli import number, positive
+from mpn.cli import number
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
 from mpn.scoring.detector import Detector, score_config_of
+from mpn.scoring.parts import PARTS
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +31,12 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
     parser.add_argument(
         "--preset", choices=CONFIGS, help="stop unless the checkpoint is of this preset"
     )
-    own = parser.add_argument_group("the score (default: as the checkpoint says)")
-    own.add_argument(
-        "--error-weight", type=number, metavar="W", help="weight of the prediction error"
-    )
-    own.add_argument(
-        "--pseudo-weight", type=number, metavar="W", help="weight of the pseudo-anomaly head"
-    )
-    own.add_argument(
-        "--patch",
-        type=positive,
-        metavar="N",
-        help="side of the patch, pixels of the network's frame",
-    )
-    own.add_argument(
+    score = parser.add_argument_group("the score (default: as the checkpoint says)")
+    for part in PARTS:
+        score.add_argument(
+            f"--{part.name}-weight", type=number, metavar="W", help=f"weight of the {part.title}"
+        )
+    score.add_argument(
         "--smoothing",
         type=number,
         metavar="W",
@@ -56,7 +49,8 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
 
 def model_options(options: argparse.Namespace) -> list[str]:
     """Which of the options that only a model has a use for were given, as they are written."""
-    names = ("checkpoint", "preset", "error_weight", "pseudo_weight", "patch", "smoothing")
+    weights = [f"{part.name}_weight" for part in PARTS]
+    names = ("checkpoint", "preset", *weights, "smoothing")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
@@ -83,16 +77,12 @@ def open_detector(options: argparse.Namespace, default: str = "demo") -> Detecto
             f"{checkpoint.path} is of preset {checkpoint.config.name!r}, not {options.preset!r}: "
             "leave --preset out, or give another --checkpoint"
         )
-    given = {
-        "error_weight": options.error_weight,
-        "pseudo_weight": options.pseudo_weight,
-        "patch": options.patch,
-        "smoothing": options.smoothing,
-    }
-    score_config = replace(
-        score_config_of(checkpoint),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    score_config = score_config_of(checkpoint)
+    given = {part.name: getattr(options, f"{part.name}_weight") for part in PARTS}
+    weights = {name: weight for name, weight in given.items() if weight is not None}
+    score_config = replace(score_config, weights={**score_config.weights, **weights})
+    if options.smoothing is not None:
+        score_config = replace(score_config, smoothing=options.smoothing)
     return Detector(
         checkpoint, score_config=score_config, device=options.device, precision=options.precision
     )

@@ -31,7 +31,7 @@ from mpn.io.text import align, clock
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, belongs_to, score_source
 from mpn.report.from_job import REPORT
 from mpn.scoring.detector import Detector
-from mpn.video.sources import find_sources
+from mpn.video.paths import find_sources
 
 EXAMPLES = """  mpn score lobby.mp4
   mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events

@@ -15,6 +15,7 @@ from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS, ModelConfig
+from mpn.model.losses import check_loss_names
 from mpn.model.network import check_size
 from mpn.scoring.detector import checked_device, use_bfloat16
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
@@ -141,7 +142,7 @@ def _add_meta(verb: argparse.ArgumentParser) -> None:
     )
     meta.add_argument(
         "--without",
-        type=names,
+        type=loss_names,
         metavar="TERMS",
         help="loss terms to leave out, such as pseudo,usage",
     )
@@ -177,6 +178,16 @@ def names(text: str) -> tuple[str, ...]:
     if not words:
         raise argparse.ArgumentTypeError(f"{text!r}: names separated by commas were expected")
     return words
+
+
+def loss_names(text: str) -> tuple[str, ...]:
+    """Names of loss terms separated by commas, for argparse."""
+    given = names(text)
+    try:
+        check_loss_names(given)
+    except MpnError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return given
 
 
 def counts(text: str) -> tuple[int, ...]:

@@ -16,8 +16,8 @@ import scipy.io
 from mpn.datasets.mat_check import check_variable
 from mpn.errors import DataError, FrameError, LabelError
 from mpn.io.atomic import read_npy
+from mpn.video.images import read_image
 from mpn.video.paths import images_in
-from mpn.video.sources import read_image
 
 # lossless: a JPEG's noise would count as anomalous
 MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}

@@ -1,9 +1,8 @@
-"""What a folder or video is, and what will go wrong with it in training, scoring and evaluation;
-how to mend it.
+"""What a folder or video is, what will go wrong with it, and how to mend that.
 
     diagnosis = diagnose("recordings/")
     for finding in diagnosis.findings:
-        print(finding.severity, finding.where, finding.what, finding.mend)
+        print(finding.severity, finding.where, finding.what, finding.remedy)
 
 `mpn.doctor.fingerprints` reads the clips, each frame once; `mpn.doctor.file_checks`,
 `mpn.doctor.frame_checks` and `mpn.doctor.near_duplicates` look for trouble.
@@ -19,16 +18,14 @@ from typing import Any
 from tqdm import tqdm
 
 from mpn.datasets.labels import Labels, load_labels
-from mpn.datasets.layouts import DatasetTree, recognise
+from mpn.datasets.layouts import DatasetTree, Video, recognise
 from mpn.doctor import file_checks, frame_checks, near_duplicates
-from mpn.doctor.file_checks import SEVERITIES, SKIP, Finding, some
+from mpn.doctor.findings import SEVERITIES, SKIP, Finding, some
 from mpn.doctor.fingerprints import Clip, read_clip
 from mpn.errors import DataError
 from mpn.io.text import plural
 
-MOST_THUMBS = 500_000  # tiny pictures that are kept, 432 bytes each
-
-__all__ = ["SEVERITIES", "Clip", "Diagnosis", "Finding", "diagnose"]
+MAX_THUMBS = 500_000  # tiny pictures that are kept, 432 bytes each
 
 
 @dataclass
@@ -50,8 +47,10 @@ class Diagnosis:
     complete: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain types, for JSON: frames are counted from 0, sizes are [height, width]
-        in pixels."""
+        """Return all of it in plain types, for JSON.
+
+        Frames are counted from 0, sizes are [height, width] in pixels.
+        """
         labels = self.labels and {
             "source": str(self.labels.source),
             "kind": self.labels.kind,
@@ -94,12 +93,11 @@ def diagnose(
     fps: float | None = None,
     progress: bool = True,
 ) -> Diagnosis:
-    """Reads every frame of a data set, a folder of recordings or a video, and says what is wrong
-    with it.
+    """Read every frame of a data set, a folder of recordings or a video, and look for trouble.
 
     Args:
-        path: as `mpn.datasets.layouts.recognise` takes it. layout: instead of what would be
-            recognised.
+        path: as `mpn.datasets.layouts.recognise` takes it.
+        layout: instead of what would be recognised.
         labels: a label file or folder instead of what lies in the data set.
         fps: frames/s instead of what the files say.
         progress: show a bar where stderr is a terminal.
@@ -117,18 +115,17 @@ def diagnose(
     if broken and len(broken) == len(clips):
         many = f"{tree.root}: none of its {len(clips)} videos can be read, the first: "
         raise DataError((many if len(clips) > 1 else "") + str(broken[0].error))
-    found = [finding for clip in broken for finding in _unreadable(clip)]
+    findings = [finding for clip in broken for finding in _unreadable(clip)]
     usable = [clip for clip in clips if not clip.error and clip.frames]
     for check in file_checks.CHECKS + frame_checks.CHECKS + (near_duplicates.near_duplicates,):
-        found += check(tree, usable)
-    known, own = _labels(tree, clips, labels)
-    found += own
-    return Diagnosis(
-        tree, clips, sorted(found, key=lambda one: SEVERITIES.index(one.severity)), known, complete
-    )
+        findings += check(tree, usable)
+    test_labels, label_findings = _labels(tree, clips, labels)
+    findings += label_findings
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Diagnosis(tree, clips, findings, test_labels, complete)
 
 
-def _videos(tree: DatasetTree) -> Iterator[tuple[Any, str]]:
+def _videos(tree: DatasetTree) -> Iterator[tuple[Video, str]]:
     """Every video once, with its split."""
     if not tree.has_splits:
         yield from ((video, "both" if tree.testing else "") for video in tree.training)
@@ -141,13 +138,13 @@ def _read(clips: list[Clip], fps: float | None, progress: bool) -> bool:
     """Reads the clips; False where Ctrl-C came in between."""
     # Test footage is looked for in the training footage, where there are both.
     splits = {clip.split for clip in clips} >= {"training", "testing"}
-    kept = 0
+    thumbs = 0
     with tqdm(unit="frame", leave=False, disable=None if progress else True) as bar:
         try:
             for number, clip in enumerate(clips, 1):
                 bar.set_description(f"{number}/{len(clips)} {clip.name}")
-                read_clip(clip, fps=fps, thumbs=splits and kept < MOST_THUMBS, step=bar.update)
-                kept += len(clip.thumbs)
+                read_clip(clip, fps=fps, thumbs=splits and thumbs < MAX_THUMBS, step=bar.update)
+                thumbs += len(clip.thumbs)
         except KeyboardInterrupt:
             return False
     return True
@@ -204,11 +201,11 @@ def _classes(labels: Labels) -> Iterator[Finding]:
             remedy,
         )
         return
-    alone = [name for name, own in per_video.items() if own.all() or not own.any()]
-    if alone:
+    one_class = [name for name, label in per_video.items() if label.all() or not label.any()]
+    if one_class:
         what = (
-            f"{plural(len(alone), 'test video')} of {len(per_video)} with one class only: "
-            f"{some(alone)}"
+            f"{plural(len(one_class), 'test video')} of {len(per_video)} with one class only: "
+            f"{some(one_class)}"
         )
         remedy = (
             "nothing; figures per video and their mean leave them out, the frame AUC over all has "

@@ -1,4 +1,4 @@
-"""What `mpn.doctor.diagnose` looks for in files and folders: names, counts, sizes, frame rates.
+"""Checks of files and folders: names, counts, sizes, frame rates.
 
 Each check is a function of the data set's tree and of its clips that could be read, and yields
 findings. Checks of what the frames show are in `mpn.doctor.frame_checks`.
@@ -6,19 +6,19 @@ findings. Checks of what the frames show are in `mpn.doctor.frame_checks`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mpn.datasets.layouts import DatasetTree
+from mpn.doctor.findings import SKIP, Finding, at, by_scene, some
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
+from mpn.video.images import read_image
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
-from mpn.video.sources import BadFrame, read_image
+from mpn.video.sources import BadFrame
 
-SEVERITIES = ("error", "warning", "note")
 SHORTEST = 5  # frames: a window of 4 and its target
 COUNT_SLACK = 2  # frames by which containers are often off
 ODD_RATES = (2.0, 100.0)  # frames/s; cameras are seldom slower or faster
@@ -46,47 +46,6 @@ OTHER_VIDEOS = {
     ".vob",
     ".y4m",
 }
-SKIP = "--skip-bad goes on without"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that will go wrong, or may.
-
-    Attributes:
-        kind: what, as a word for programs.
-        severity: "error" (mpn stops there, or figures would be wrong), "warning" (results suffer)
-            or "note" (good to know).
-        where: the video or folder.
-        what: what was found, in words.
-        remedy: what to do about it.
-    """
-
-    kind: str
-    severity: str
-    where: str
-    what: str
-    remedy: str
-
-
-def some(names: Sequence[object], shown: int = 3) -> str:
-    """'a, b, c and 5 more'."""
-    if len(names) <= shown + 1:
-        return ", ".join(map(str, names))
-    return f"{', '.join(map(str, names[:shown]))} and {len(names) - shown} more"
-
-
-def at(clip: Clip, frame: int) -> str:
-    """A frame of a clip: its number from 0, and its time where the frame rate is known."""
-    return f"frame {frame}" + (f" ({frame / clip.fps:.1f} s)" if clip.fps else "")
-
-
-def by_scene(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    """The clips of each camera."""
-    found: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        found[clip.video.scene].append(clip)
-    return found
 
 
 def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -134,17 +93,15 @@ def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             yield Finding(
                 "order", "note", str(folder), f"the order of the videos: {swapped}", remedy
             )
-    found = {}
+    swapped_in = {}
     for clip in clips:
         if not clip.is_file and (
             swapped := _swapped([file.name for file in images_in(clip.video.path)])
         ):
-            found[clip.name] = swapped
-    if found:
-        first = next(iter(found.values()))
-        yield Finding(
-            "order", "note", some(list(found)), f"the order of the frames: {first}", remedy
-        )
+            swapped_in[clip.name] = swapped
+    if swapped_in:
+        what = f"the order of the frames: {next(iter(swapped_in.values()))}"
+        yield Finding("order", "note", some(list(swapped_in)), what, remedy)
 
 
 def _swapped(names: list[str]) -> str | None:
@@ -190,9 +147,9 @@ def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """What lies beside the videos and should be one, but is not taken for one."""
-    taken = {video.path for video in tree.training + tree.testing}
+    video_paths = {video.path for video in tree.training + tree.testing}
     for folder in _parents(tree):
-        beside = [item for item in visible(folder) if item not in taken]
+        beside = [item for item in visible(folder) if item not in video_paths]
         odd = [
             item.name for item in beside if item.suffix.lower() in OTHER_VIDEOS and item.is_file()
         ]
@@ -235,10 +192,10 @@ def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             if bad.index < clip.frames:  # beyond: the header's count, see `streams`
                 groups[_trouble(clip, bad.name)].append(bad)
         for kind, (words, remedy) in TROUBLES.items():
-            if own := groups.get(kind):
-                index, name, reason = own[0]
+            if group := groups.get(kind):
+                index, name, reason = group[0]
                 what = (
-                    f"{plural(len(own), 'frame')} {words}, the first: {at(clip, index)}, {name}, "
+                    f"{plural(len(group), 'frame')} {words}, the first: {at(clip, index)}, {name}, "
                     f"{reason}"
                 )
                 yield Finding(kind, "error", clip.name, what, remedy)
@@ -260,13 +217,13 @@ def _trouble(clip: Clip, name: str) -> str:
 
 def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Clips without a window."""
-    found = [
+    too_short = [
         f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
     ]
-    if found:
+    if too_short:
         what = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
         remedy = "take them out, or put the recording together again"
-        yield Finding("short", "warning", some(found), what, remedy)
+        yield Finding("short", "warning", some(too_short), what, remedy)
 
 
 def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -308,16 +265,18 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Frame rates that are absent, absurd or not the same."""
     files = [clip.name for clip in clips if clip.is_file and not clip.fps]
     folders = [clip.name for clip in clips if not clip.is_file and not clip.fps]
-    for kind, severity, silent in (
+    for kind, severity, without in (
         ("video file", "warning", files),
         ("folder of frames", "note", folders),
     ):
-        if silent:
+        if without:
             what = (
                 f"no frame rate ({kind}): times and alarms an hour would be those of "
                 f"{USUAL_RATE:g} frames/s"
             )
-            where = f"all {len(silent)} videos" if len(silent) == len(clips) > 1 else some(silent)
+            where = (
+                f"all {len(without)} videos" if len(without) == len(clips) > 1 else some(without)
+            )
             yield Finding("no-rate", severity, where, what, "say it, as in --fps 10")
     for clip in clips:
         if clip.fps and not ODD_RATES[0] <= clip.fps <= ODD_RATES[1]:
@@ -330,55 +289,66 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         "they span"
     )
     scenes = by_scene([clip for clip in clips if clip.fps])
-    for scene, own in scenes.items():
-        if ends := _ends(own, [clip.fps for clip in own], RATE_SLACK):
+    for scene, scene_clips in scenes.items():
+        if ends := _ends(_with_rates(scene_clips), RATE_SLACK):
             what = "clips of several frame rates: " + _to(ends, _rate)
             yield Finding("mixed-rates", "warning", _scene(tree, scene), what, remedy)
-    heads = [own[0] for own in scenes.values()]
-    if ends := _ends(heads, [clip.fps for clip in heads], RATE_SLACK):
+    if ends := _ends(_with_rates(_first_clips(scenes)), RATE_SLACK):
         what = "cameras of several frame rates: " + _to(ends, _rate)
         yield Finding(
             "mixed-rates", "note", str(tree.root), what, f"to train one model of all, {remedy}"
         )
 
 
+def _with_rates(clips: Sequence[Clip]) -> list[tuple[Clip, float]]:
+    return [(clip, clip.fps) for clip in clips if clip.fps]
+
+
+def _first_clips(scenes: dict[str, list[Clip]]) -> list[Clip]:
+    return [clips[0] for clips in scenes.values()]
+
+
 def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Clips of a camera in several sizes, cameras of several shapes."""
     scenes = by_scene(clips)
-    for scene, own in scenes.items():
-        found = Counter(clip.size for clip in own).most_common()
-        if len(found) > 1:
-            groups = [
-                f"{w}x{h} ({some([c.name for c in own if c.size == (h, w)], 2)})"
-                for (h, w), _ in found
-            ]
+    for scene, scene_clips in scenes.items():
+        by_size: dict[tuple[int, int], list[str]] = defaultdict(list)
+        for clip in scene_clips:
+            if clip.size:
+                by_size[clip.size].append(clip.name)
+        if len(by_size) > 1:
+            ranked = sorted(by_size.items(), key=lambda group: -len(group[1]))
+            groups = [f"{w}x{h} ({some(names, 2)})" for (h, w), names in ranked]
             remedy = (
                 "export all clips of a camera in one size and cut: else places don't agree from "
                 "clip to clip"
             )
-            what = f"clips of {len(found)} sizes: {some(groups)}"
+            what = f"clips of {len(by_size)} sizes: {some(groups)}"
             yield Finding("mixed-sizes", "warning", _scene(tree, scene), what, remedy)
-    heads = [own[0] for own in scenes.values()]
-    if ends := _ends(heads, [clip.size[1] / clip.size[0] for clip in heads], SHAPE_SLACK):
-        what = "cameras of several shapes: " + _to(
-            ends, lambda clip: f"{clip.size[1]}x{clip.size[0]}"
-        )
+    shapes = [(clip, clip.size[1] / clip.size[0]) for clip in _first_clips(scenes) if clip.size]
+    if ends := _ends(shapes, SHAPE_SLACK):
+        what = "cameras of several shapes: " + _to(ends, _size)
         remedy = (
             "to train one model of all, crop them to one shape: else people are squeezed in some"
         )
         yield Finding("mixed-shapes", "note", str(tree.root), what, remedy)
 
 
-def _ends(clips: Sequence[Clip], values: Sequence[float], slack: float) -> tuple[Clip, Clip] | None:
+def _ends(values: Sequence[tuple[Clip, float]], slack: float) -> tuple[Clip, Clip] | None:
     """The clips with the lowest and the highest value, None where these are the same within the
     slack."""
-    if not values or max(values) <= min(values) * (1 + slack):
+    if not values:
         return None
-    return clips[values.index(min(values))], clips[values.index(max(values))]
+    lowest, highest = (end(values, key=lambda entry: entry[1]) for end in (min, max))
+    return (lowest[0], highest[0]) if highest[1] > lowest[1] * (1 + slack) else None
 
 
-def _to(ends: tuple[Clip, Clip], word: Callable[[Clip], str]) -> str:
-    return " to ".join(f"{word(clip)} ({clip.name})" for clip in ends)
+def _to(ends: tuple[Clip, Clip], words: Callable[[Clip], str]) -> str:
+    return " to ".join(f"{words(clip)} ({clip.name})" for clip in ends)
+
+
+def _size(clip: Clip) -> str:
+    return f"{clip.size[1]}x{clip.size[0]}" if clip.size else "?"
 
 
 def _rate(clip: Clip) -> str:
@@ -392,18 +362,19 @@ def _scene(tree: DatasetTree, scene: str) -> str:
 def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Too little normal footage of a camera to set a threshold from."""
     lengths = {}
-    for scene, own in by_scene([clip for clip in clips if clip.split != "testing"]).items():
-        if all(clip.complete for clip in own):
-            lengths[scene] = sum(clip.frames / (clip.fps or USUAL_RATE) for clip in own)
+    normal = by_scene([clip for clip in clips if clip.split != "testing"])
+    for scene, scene_clips in normal.items():
+        if all(clip.complete for clip in scene_clips):
+            lengths[scene] = sum(clip.frames / (clip.fps or USUAL_RATE) for clip in scene_clips)
     little = {scene: seconds for scene, seconds in lengths.items() if seconds < ENOUGH_SECONDS}
     if little:
-        least = min(little, key=little.__getitem__)
-        minutes, enough = f"{little[least] / 60:.1f} minutes", f"{ENOUGH_SECONDS / 60:g} minutes"
+        shortest = min(little, key=little.__getitem__)
+        minutes, enough = f"{little[shortest] / 60:.1f} minutes", f"{ENOUGH_SECONDS / 60:g} minutes"
         what = f"{minutes} of normal footage"
         if len(lengths) > 1:
-            short = f"{len(little)} of {len(lengths)} cameras"
             what = (
-                f"{short} have less than {enough} of normal footage, {least} the least: {minutes}"
+                f"{len(little)} of {len(lengths)} cameras have less than {enough} of normal "
+                f"footage, {shortest} the least: {minutes}"
             )
         guess = (
             ""

@@ -1,5 +1,4 @@
-"""What `mpn.doctor.diagnose` keeps of a clip: a fingerprint and a few numbers a frame, and where
-its camera moved.
+"""What the doctor keeps of a clip: a fingerprint and a few numbers a frame, and camera movements.
 
 Every frame is decoded once. About twenty bytes of it are kept, so that a day of footage is tens of
 megabytes; with a tiny picture of it about 450.
@@ -28,21 +27,20 @@ FLAT = 2.0
 THUMB = (18, 24)  # rows, columns
 # Camera movement, in pixels of the small picture and grey levels.
 LOOK_EVERY = 5  # frames
-LEAST_SHIFT = 1.0
+MIN_SHIFT = 1.0
 # of phase correlation (1: the same picture, shifted round); below, nothing can be said
-LEAST_RESPONSE = 0.03
+MIN_RESPONSE = 0.03
 TILES = (5, 6)  # rows, columns
 # grey levels of deviation, with which a tile tells something; tiles needed
-TEXTURE, LEAST_TILES = 2.0, 10
+TEXTURE, MIN_TILES = 2.0, 10
 TILE_SHARE, TILE_MAJORITY = 0.3, 0.8
 PATIENCE = 10  # looks without an answer before another reference is tried
 STRONGEST = 6.0  # grey levels that a pixel may stand out from its surroundings
-LEAST_SIDE = 32  # smaller pictures are not looked at
+MIN_SIDE = 32  # smaller pictures are not looked at
 
 
 class Move(NamedTuple):
-    """The camera moved: the frame at which that was seen, and by how much, in pixels of the
-    footage."""
+    """The camera moved: the frame at which that was seen, and by how many pixels of the footage."""
 
     frame: int
     right: float
@@ -54,20 +52,25 @@ class Clip:
     """A video of the data set and what was found in it.
 
     Attributes:
-        video, split: which it is ("training", "testing", "both", or "" where the layout has no
-            splits).
+        video: which it is.
+        split: "training", "testing", "both", or "" where the layout has no splits.
         bytes: of the file, or of the pictures together.
+        is_file: a video file, not a folder.
         error: why it cannot be read, None where it can; what follows is empty then.
-        size: (height, width). fps: frames/s, None if unknown. header: frames that the container
-            says, None for folders and where it says nothing. is_file: a video file, not a folder.
-        frames: frames counted; of a folder with the missing ones.
-        prints: (T,) uint64, equal for equal frames. level: (T,) uint8, mean grey level. flat: (T,)
-            bool, frames of a single colour. likeness: (T,) float32, share of the picture that the
-            frame before shows too, NaN where that cannot be said.
+        size: (height, width).
+        fps: frames/s, None if unknown.
+        header: frames that the container says, None for folders and where it says nothing.
+        prints: (T,) uint64, equal for equal frames; T counts a folder's missing frames too.
+        level: (T,) uint8, mean grey level.
+        flat: (T,) bool, frames of a single colour.
+        likeness: (T,) float32, share of the picture that the frame before shows too, NaN where
+            that cannot be said.
         good: (T,) bool, False where another frame stands in for one that could not be used.
         thumbs: (T, 432) uint8, tiny pictures, or none of them.
-        bad: what could not be used. notes: what the source says wrongly of itself, a line each.
-        looks: how often the camera's movement was looked at; moves: what was seen.
+        bad: what could not be used.
+        notes: what the source says wrongly of itself, a line each.
+        looks: how often the camera's movement was looked at.
+        moves: what was seen of it.
         complete: the whole clip was read.
     """
 
@@ -118,12 +121,16 @@ def read_clip(
     thumbs: bool = False,
     step: Callable[[], object] | None = None,
 ) -> None:
-    """Decodes a clip, of which `video` and `split` are known, from start to end and fills in the
-    rest.
+    """Decode a clip from start to end and fill in what is not known of it yet.
 
-    fps: frames/s instead of what the file says. thumbs: keep tiny pictures, 432 bytes a frame.
-    step: called after every frame. What cannot be read is `error`, not raised. Interrupted by
-    Ctrl-C, the clip holds what was read until then, and `complete` is False.
+    What cannot be read is `error`, not raised. Interrupted by Ctrl-C, the clip holds what was read
+    until then, and `complete` is False.
+
+    Args:
+        clip: of which `video` and `split` are known; changed in place.
+        fps: frames/s instead of what the file says.
+        thumbs: keep tiny pictures, 432 bytes a frame.
+        step: called after every frame.
     """
     clip.is_file = not clip.video.path.is_dir()
     try:
@@ -186,16 +193,15 @@ def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], obje
 
 
 def fingerprint(frame: np.ndarray) -> int:
-    """64 bits of the pixels and the size of uint8 (H, W, C): equal for equal pictures, else
-    different as good as always."""
+    """Hash the pixels and the size of uint8 (H, W, C) to 64 bits, equal for equal pictures."""
     digest = hashlib.blake2b(
-        np.ascontiguousarray(frame), digest_size=8, key=repr(frame.shape).encode()
+        np.ascontiguousarray(frame).data, digest_size=8, key=repr(frame.shape).encode()
     )
     return int.from_bytes(digest.digest(), "little")
 
 
 def shrink(grey: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) at most `SMALL_SIDE` pixels wide and high, by area."""
+    """Shrink uint8 (H, W) by area to at most `SMALL_SIDE` pixels in width and height."""
     scale = SMALL_SIDE / max(grey.shape)
     if scale >= 1:
         return grey
@@ -210,11 +216,13 @@ def _likeness(before: np.ndarray, after: np.ndarray) -> float:
     def per_tile(product: np.ndarray) -> np.ndarray:
         return cv2.resize(product, TILES[::-1], interpolation=cv2.INTER_AREA)
 
-    own, other, both = per_tile(before * before), per_tile(after * after), per_tile(before * after)
-    told = np.maximum(own, other) > TEXTURE**2
-    if told.sum() < LEAST_TILES:
+    power_before, power_after = per_tile(before * before), per_tile(after * after)
+    product = per_tile(before * after)
+    textured = np.maximum(power_before, power_after) > TEXTURE**2
+    if textured.sum() < MIN_TILES:
         return float("nan")
-    return float((both[told] > 0.5 * np.sqrt(own * other)[told]).mean())
+    alike = product[textured] > 0.5 * np.sqrt(power_before * power_after)[textured]
+    return float(alike.mean())
 
 
 class _Camera:
@@ -228,7 +236,7 @@ class _Camera:
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.scale = max(1.0, max(size) / SMALL_SIDE)
-        self.usable = min(size) / self.scale >= LEAST_SIDE
+        self.usable = min(size) / self.scale >= MIN_SIDE
         self.looks = 0
         self.moves: list[Move] = []
         self._reference: np.ndarray | None = None
@@ -238,7 +246,7 @@ class _Camera:
         self._unsure = 0  # looks in a row of which nothing can be said
 
     def see(self, index: int, picture: np.ndarray) -> None:
-        """The next frame's `detail`, float32 (h, w)."""
+        """Take the next frame's `detail`, float32 (h, w)."""
         if not self.usable:
             return
         if index % LOOK_EVERY:
@@ -260,18 +268,21 @@ class _Camera:
             self._reference, self._unsure = picture, 0
 
     def shift(self, before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
-        """By how much the whole picture moved, (right, down) in its pixels; None where that can't
-        be said."""
+        """Measure by how much the whole picture moved.
+
+        Returns:
+            (right, down) in its pixels; None where that cannot be said.
+        """
         if self._window is None:
             self._window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
             # Where the padded sides are odd, OpenCV's middle is half a pixel off.
             self._offset = cv2.phaseCorrelate(before * self._window, before * self._window)[0]
         # Given the window, OpenCV multiplies it into the pictures themselves where it need not pad
         # them.
-        found, response = cv2.phaseCorrelate(before * self._window, after * self._window)
-        if response < LEAST_RESPONSE:
+        moved, response = cv2.phaseCorrelate(before * self._window, after * self._window)
+        if response < MIN_RESPONSE:
             return None
-        right, down = found[0] - self._offset[0], found[1] - self._offset[1]
+        right, down = moved[0] - self._offset[0], moved[1] - self._offset[1]
         return (
             (right, down)
             if not _far((right, down)) or _tiles_agree(before, after, right, down)
@@ -280,12 +291,16 @@ class _Camera:
 
 
 def _far(shift: tuple[float, float]) -> bool:
-    return max(map(abs, shift)) >= LEAST_SHIFT
+    return max(map(abs, shift)) >= MIN_SHIFT
 
 
 def detail(small: np.ndarray) -> np.ndarray:
-    """float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light
-    is no movement, and without what is strong, so that a white van outvotes nobody."""
+    """Keep the fine detail of uint8 (h, w).
+
+    Returns:
+        float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light
+        is no movement, and without what is strong, so that a white van outvotes nobody.
+    """
     picture = small.astype(np.float32)
     return np.clip(picture - cv2.GaussianBlur(picture, (0, 0), 4), -STRONGEST, STRONGEST)
 
@@ -294,7 +309,9 @@ def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: floa
     """Whether nearly all tiles that show anything fit better shifted than not, float32 (h, w)
     both."""
     height, width = before.shape
-    moved = cv2.warpAffine(before, np.float32([[1, 0, right], [0, 1, down]]), (width, height))
+    moved = cv2.warpAffine(
+        before, np.array([[1, 0, right], [0, 1, down]], np.float32), (width, height)
+    )
     top, left = max(0, int(np.ceil(down))), max(0, int(np.ceil(right)))
     bottom, edge = height + min(0, int(np.floor(down))), width + min(0, int(np.floor(right)))
     if bottom - top < height // 3 or edge - left < width // 3:
@@ -302,9 +319,9 @@ def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: floa
     inside = np.s_[top:bottom, left:edge]
     still, shifted = (
         cv2.resize(
-            cv2.absdiff(one[inside], after[inside]), TILES[::-1], interpolation=cv2.INTER_AREA
+            cv2.absdiff(picture[inside], after[inside]), TILES[::-1], interpolation=cv2.INTER_AREA
         )
-        for one in (before, moved)
+        for picture in (before, moved)
     )
     votes_moved = (shifted < 0.75 * still) & (still > 1)
     votes_still = still < 0.9 * shifted

@@ -1,5 +1,4 @@
-"""What `mpn.doctor.diagnose` looks for in the frames: nothing to see, nothing new, a camera that
-moves, frames seen elsewhere.
+"""Checks of the frames: nothing to see, nothing new, a camera that moves, frames seen elsewhere.
 
 Each check is a function of the data set's tree and of its clips that could be read, and yields
 findings.
@@ -15,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.file_checks import Finding, at
+from mpn.doctor.findings import Finding, at
 from mpn.doctor.fingerprints import LOOK_EVERY, Clip
 from mpn.io.runs import intervals
 from mpn.io.text import plural
@@ -57,18 +56,20 @@ def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 def _repeats(clip: Clip) -> np.ndarray:
     """Frames equal to the one before, bool (T,): not those of a single colour, nor stand-ins."""
-    found = np.zeros(clip.frames, bool)
+    repeats = np.zeros(clip.frames, bool)
     usable = clip.good & ~clip.flat
-    found[1:] = (clip.prints[1:] == clip.prints[:-1]) & usable[1:] & usable[:-1]
-    return found
+    repeats[1:] = (clip.prints[1:] == clip.prints[:-1]) & usable[1:] & usable[:-1]
+    return repeats
 
 
 def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """The same picture for long, or again and again for a frame or two."""
     for clip in clips:
         repeats = _repeats(clip)
-        least = max(FROZEN_FRAMES, math.ceil(FROZEN_SECONDS * clip.fps) if clip.fps else 0)
-        runs = [(start - 1, end) for start, end in intervals(repeats) if end - start + 1 >= least]
+        shortest = max(FROZEN_FRAMES, math.ceil(FROZEN_SECONDS * clip.fps) if clip.fps else 0)
+        runs = [
+            (start - 1, end) for start, end in intervals(repeats) if end - start + 1 >= shortest
+        ]
         if runs:
             start, end = max(runs, key=lambda run: run[1] - run[0])
             what = (
@@ -149,7 +150,7 @@ def _moves(clip: Clip) -> Finding:
 def _cuts(clip: Clip) -> list[int]:
     """Frames at which nearly nothing of the picture stays, while before and after it does."""
     stays = clip.likeness
-    found = []
+    cuts = []
     for cut in np.flatnonzero(stays < CUT_BELOW).tolist():
         around = np.concatenate([stays[max(0, cut - 3) : cut], stays[cut + 1 : cut + 4]])
         around = around[np.isfinite(around)]
@@ -161,17 +162,17 @@ def _cuts(clip: Clip) -> list[int]:
             and around.size
             and around.min() > CUT_BETWEEN
         ):
-            found.append(cut)
-    return found
+            cuts.append(cut)
+    return cuts
 
 
 def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Frames that are in two clips, or twice in one, pixel for pixel."""
     # Frames of a single colour are alike everywhere, and a picture that stands still is one.
-    kept = [clip.good & ~clip.flat & ~_repeats(clip) for clip in clips]
-    prints = [clip.prints[own] for clip, own in zip(clips, kept)]
-    index = [np.flatnonzero(own) for own in kept]
-    owner = np.repeat(np.arange(len(clips)), [len(own) for own in index])
+    compared = [clip.good & ~clip.flat & ~_repeats(clip) for clip in clips]
+    prints = [clip.prints[mask] for clip, mask in zip(clips, compared)]
+    index = [np.flatnonzero(mask) for mask in compared]
+    owner = np.repeat(np.arange(len(clips)), [len(numbers) for numbers in index])
     if not len(owner):
         return
     frames, all_prints = np.concatenate(index), np.concatenate(prints)
@@ -181,14 +182,14 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     again: dict[int, int] = defaultdict(int)
     for start, end in intervals(np.concatenate([[False], np.diff(all_prints[ranked]) == 0])):
         group = ranked[start - 1 : end]
-        first: dict[int, int] = {}
+        first_frame: dict[int, int] = {}  # by number of the clip
         for clip, frame in zip(owner[group].tolist(), frames[group].tolist()):
-            again[clip] += clip in first
-            first.setdefault(clip, frame)
-        for pair in combinations(first, 2):
-            shared[pair].append((first[pair[0]], first[pair[1]]))
-    for (one, other), places in sorted(shared.items(), key=lambda item: -len(item[1])):
-        yield _shared(clips[one], clips[other], sorted(places, key=lambda place: place[::-1]))
+            again[clip] += clip in first_frame
+            first_frame.setdefault(clip, frame)
+        for first, second in combinations(first_frame, 2):
+            shared[first, second].append((first_frame[first], first_frame[second]))
+    for (first, second), pairs in sorted(shared.items(), key=lambda item: -len(item[1])):
+        yield _shared(clips[first], clips[second], sorted(pairs, key=lambda pair: pair[::-1]))
     for number, count in sorted(again.items()):
         if count >= max(LOOP_LEAST, LOOP_SHARE * clips[number].frames):
             what = (
@@ -199,20 +200,22 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             yield Finding("loop", "warning", clips[number].name, what, remedy)
 
 
-def _shared(one: Clip, other: Clip, places: list[tuple[int, int]]) -> Finding:
-    here, there = places[0]
+def _shared(first: Clip, second: Clip, pairs: list[tuple[int, int]]) -> Finding:
+    """The finding of equal frames, pairs of (frame of the first clip, frame of the second)."""
+    in_first, in_second = pairs[0]
     what = (
-        f"{plural(len(places), 'frame')} of {other.frames:,} {'is' if len(places) == 1 else 'are'} "
-        f"in {one.name} too, pixel for pixel; the first: frame {there}, there frame {here}"
+        f"{plural(len(pairs), 'frame')} of {second.frames:,} {'is' if len(pairs) == 1 else 'are'} "
+        f"in {first.name} too, pixel for pixel; the first: frame {in_second}, there frame "
+        f"{in_first}"
     )
-    if {one.split, other.split} == {"training", "testing"}:
+    if {first.split, second.split} == {"training", "testing"}:
         remedy = (
             "take them out of the training footage: figures on frames that were trained on are too "
             "good"
         )
-        return Finding("duplicates-train-test", "error", other.name, what, remedy)
+        return Finding("duplicates-train-test", "error", second.name, what, remedy)
     remedy = "keep one of them: the other adds nothing, and counts twice in figures and calibration"
-    return Finding("duplicates", "warning", other.name, what, remedy)
+    return Finding("duplicates", "warning", second.name, what, remedy)
 
 
 CHECKS = (black, frozen, camera, duplicates)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.file_checks import Finding, by_scene
+from mpn.doctor.findings import Finding, by_scene
 from mpn.doctor.fingerprints import Clip
 
 ASK_EVERY = 5  # frames of a test video
@@ -22,51 +22,49 @@ AROUND = 2  # frames before and after, that have to be alike too
 # frames, between which the video's own motion is measured
 LAGS = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)
 CLOSER = 0.6  # than its own motion, of which root mean squares are compared
-LEAST_HITS = 3  # at one distance in time
+MIN_HITS = 3  # at one distance in time
 BLOCK = 4096  # frames that are compared at once
 
 
 def near_duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Pairs of a training and a test video of one camera with the same moments in them."""
-    for own in by_scene(
-        [clip for clip in clips if clip.frames == len(clip.thumbs) > 2 * AROUND]
-    ).values():
-        trained = [clip for clip in own if clip.split == "training"]
-        for test in own:
+    """Find pairs of a training and a test video of one camera with the same moments in them."""
+    usable = [clip for clip in clips if clip.frames == len(clip.thumbs) > 2 * AROUND]
+    for scene_clips in by_scene(usable).values():
+        trained = [clip for clip in scene_clips if clip.split == "training"]
+        for test in scene_clips:
             if test.split == "testing" and trained:
                 yield from _twins(test, trained)
 
 
 def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
     """What of a test video is in the training videos."""
-    asked = np.arange(AROUND, test.frames - AROUND, ASK_EVERY)
-    asked = asked[test.good[asked] & ~test.flat[asked]]
-    motion = np.array([_motion(test.thumbs, frame) for frame in asked.tolist()])
-    asked = asked[motion > 0]
+    looked_at = np.arange(AROUND, test.frames - AROUND, ASK_EVERY)
+    looked_at = looked_at[test.good[looked_at] & ~test.flat[looked_at]]
+    motion = np.array([_motion(test.thumbs, frame) for frame in looked_at.tolist()])
+    looked_at = looked_at[motion > 0]
     motion = motion[motion > 0]
-    if not len(asked):
+    if not len(looked_at):
         return
     for clip in trained:
         distances = Counter()
-        for frame, own, best in zip(
-            asked.tolist(), motion.tolist(), _nearest(test.thumbs[asked], clip.thumbs)
-        ):
+        nearest = _nearest(test.thumbs[looked_at], clip.thumbs)
+        for frame, own_motion, best in zip(looked_at.tolist(), motion.tolist(), nearest):
             if (
                 AROUND <= best < clip.frames - AROUND
-                and _apart(test.thumbs, frame, clip.thumbs, best) < CLOSER * own
+                and _distance(test.thumbs, frame, clip.thumbs, best) < CLOSER * own_motion
             ):
                 distances[best - frame] += 1
         hits = sum(distances.values())
-        if distances and max(distances.values()) >= LEAST_HITS and not _pixel_for_pixel(test, clip):
+        if distances and max(distances.values()) >= MIN_HITS and not _pixel_for_pixel(test, clip):
             distance = distances.most_common(1)[0][0]
-            there = (
+            offset = (
                 f"{abs(distance)} frames {'later' if distance > 0 else 'earlier'}"
                 if distance
                 else "at that frame"
             )
             what = (
                 f"shows moments that {clip.name} shows too, in other pixels (another coding or "
-                f"size): at {hits} of {len(asked)} looks, there mostly {there}"
+                f"size): at {hits} of {len(looked_at)} looks, there mostly {offset}"
             )
             remedy = (
                 "look at both; if so take one out: figures on footage that was trained on are too "
@@ -94,17 +92,16 @@ def _nearest(queries: np.ndarray, bank: np.ndarray) -> list[int]:
 def _motion(thumbs: np.ndarray, frame: int) -> float:
     """How far a stretch is from itself a few frames off, at the least."""
     inside = [lag for lag in LAGS if AROUND <= frame + lag < len(thumbs) - AROUND]
-    return min((_apart(thumbs, frame, thumbs, frame + lag) for lag in inside), default=0.0)
+    return min((_distance(thumbs, frame, thumbs, frame + lag) for lag in inside), default=0.0)
 
 
-def _apart(one: np.ndarray, frame: int, other: np.ndarray, there: int) -> float:
+def _distance(first: np.ndarray, frame: int, second: np.ndarray, frame_there: int) -> float:
     """Root mean square difference of two stretches in grey levels."""
-    reach = np.arange(-AROUND, AROUND + 1)
-    return float(
-        np.sqrt(np.square(one[frame + reach].astype(np.float32) - other[there + reach]).mean())
-    )
+    around = np.arange(-AROUND, AROUND + 1)
+    difference = first[frame + around].astype(np.float32) - second[frame_there + around]
+    return float(np.sqrt(np.square(difference).mean()))
 
 
-def _pixel_for_pixel(one: Clip, other: Clip) -> bool:
+def _pixel_for_pixel(first: Clip, second: Clip) -> bool:
     """Whether they share frames that `duplicates` finds."""
-    return bool(np.isin(one.prints[~one.flat], other.prints[~other.flat]).any())
+    return bool(np.isin(first.prints[~first.flat], second.prints[~second.flat]).any())

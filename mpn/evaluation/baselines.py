@@ -56,7 +56,8 @@ def _difference_map(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _speed_map(flow: cv2.DISOpticalFlow, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Speed between two frames cell by cell, float32 CELLS, pixels a frame."""
-    motion = flow.calc(_grey(before), _grey(after), None)
+    # OpenCV's stub does not know that the flow to begin with may be None
+    motion = flow.calc(_grey(before), _grey(after), None)  # pyright: ignore
     magnitude = cv2.blur(np.hypot(motion[..., 0], motion[..., 1]), (BLUR, BLUR))
     return cv2.resize(magnitude, CELLS[::-1], interpolation=cv2.INTER_AREA)
 
@@ -67,7 +68,7 @@ def _speed(cells: np.ndarray) -> float:
 
 
 def _flow() -> cv2.DISOpticalFlow:
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def _fill_first(scores: list) -> np.ndarray:

@@ -19,7 +19,8 @@ import numpy as np
 
 from mpn import metrics
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.score_files import MAIN
+from mpn.evaluation.frame_metrics import wrapped
+from mpn.evaluation.result import SCORE
 from mpn.io.text import format_rows, percent, percent_range
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
@@ -34,7 +35,7 @@ def compare(
     systems: Mapping[str, Mapping[str, Run]],
     *,
     protocol: str = "causal",
-    score: str = MAIN,
+    score: str = SCORE,
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -183,8 +184,8 @@ def _shown(
         if columns == protocols.PAIR_COLUMNS:
             score = protocols.PAIR
         else:  # by a name that stands for nothing else
-            (column,), score = columns, MAIN
-            cut = {MAIN: -cut[column] if column in protocols.TURNED else cut[column]}
+            (column,), score = columns, SCORE
+            cut = {SCORE: -cut[column] if column in protocols.TURNED else cut[column]}
         try:
             result[video] = protocols.series_of(score, cut, *protocols.CELLS[protocol])
         except DataError as error:
@@ -280,12 +281,12 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         f"frame AUC (micro), %, of {result['score']} by the {result['protocol']} protocol: "
         f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
     )
-    lines = [head, "", format_rows(columns, rows)]
+    lines = [wrapped(head), "", format_rows(columns, rows)]
     for one in result["differences"]:
         a, b, value, low, high = (one[name] for name in ("a", "b", "value", "low", "high"))
         if one["better"] == b:  # the better one first
             a, b, value, low, high = b, a, -value, -high, -low
         points, between = percent(value, signed=True), percent_range(low, high, signed=True)
-        lines.append(f"{one['verdict']}: {a} minus {b} {points} points (95 % {between})")
-    lines += [f"note: {note}" for note in result["notes"]]
+        lines.append(wrapped(f"{one['verdict']}: {a} minus {b} {points} points (95 % {between})"))
+    lines += [wrapped(f"note: {note}") for note in result["notes"]]
     return "\n".join(lines) + "\n"

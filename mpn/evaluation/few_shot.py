@@ -1,9 +1,10 @@
 """How well a model adapts to a camera it has not seen (PROTOCOL section 4): its scores, K by K and
 draw by draw.
 
-    clean   K windows of the camera's training footage, spread evenly, are the support; its whole
-    test split is judged paper   the K first windows of each test video, with what they show, are
-    the support, and leave the evaluation
+    clean        K windows of the camera's training footage, spread evenly, are the support; its
+                 whole test split is evaluated
+    test_prefix  the K first windows of each test video, with what they show, are the support, and
+                 leave the evaluation (the paper's)
 
 Scoring is what takes the time: every (method, K, draw) is scored once, and all figures are made of
 its columns, by `mpn.evaluation.few_shot_summary`.
@@ -18,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from mpn.adaptation.before_after import score_clips
 from mpn.adaptation.inner_loop import (
     FINE_TUNING_STEPS,
     Adaptation,
@@ -28,33 +28,13 @@ from mpn.adaptation.inner_loop import (
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, split_calibration
 from mpn.errors import DataError, MpnError
-from mpn.evaluation.few_shot_summary import (
-    BASE_UNITS,
-    UNADAPTED,
-    FewShotRow,
-    Key,
-    format_few_shot_table,
-    summarise,
-)
+from mpn.evaluation.few_shot_summary import BASE_UNITS, TEST_PREFIX, UNADAPTED, FewShotRow, Key
 from mpn.scoring.calibration import part_statistics
+from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
 
-__all__ = [
-    "BASE_UNITS",
-    "DRAWS",
-    "METHODS",
-    "PROTOCOLS",
-    "SHOTS",
-    "UNADAPTED",
-    "FewShotRow",
-    "Key",
-    "few_shot",
-    "format_few_shot_table",
-    "summarise",
-]
-
-PROTOCOLS = ("clean", "paper")
+PROTOCOLS = ("clean", TEST_PREFIX)
 SHOTS = (0, 1, 5, 10)
 DRAWS = 5
 # The units of the score come from about so many frames of the camera's training footage, never from
@@ -94,7 +74,7 @@ def few_shot(
     In the clean protocol some whole training clips (of a single one its last quarter) are kept for
     the units of the score, mean and deviation of each part: the same frames for every K, method and
     draw, so that these differ by nothing but the adaptation; K = 0 comes once, and once more in the
-    checkpoint's own units (`BASE_UNITS`). In the paper's protocol the units are the checkpoint's,
+    checkpoint's own units (`BASE_UNITS`). With test_prefix the units are the checkpoint's,
     there is no K = 0, and draws differ in their pseudo-anomalies.
 
     Args:
@@ -123,8 +103,7 @@ def few_shot(
     counts = sorted({count for count in shots if count or protocol == "clean"})
     if not counts:
         raise MpnError(
-            "the paper's protocol adapts on the beginning of every test video: K from 1 "
-            "up was expected"
+            "test_prefix adapts on the beginning of every test video: K from 1 up was expected"
         )
     for camera in cameras:
         for count in counts:
@@ -160,8 +139,7 @@ def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -
             known = ", ".join(sorted({clip.scene for clip in training})) or "none"
             raise DataError(
                 f"camera {scene} has test videos but no training footage to adapt on (cameras with "
-                f"some: {known}); use the paper's protocol, which adapts on the test videos' "
-                "beginnings"
+                f"some: {known}); use test_prefix, which adapts on the test videos' beginnings"
             )
         support, units = _kept_for_units(own) if own and protocol == "clean" else (own, [])
         found.append(
@@ -232,8 +210,8 @@ def _rows(
                 bar.update()  # the base's units come with the unadapted row
                 continue
             camera = cameras[key.scene]
-            if key.protocol == "paper":
-                yield _paper_row(detector, camera, key, methods[key.method])
+            if key.protocol == TEST_PREFIX:
+                yield _test_prefix_row(detector, camera, key, methods[key.method])
             else:
                 yield from _clean_rows(detector, camera, key, draws, methods.get(key.method), done)
             bar.update()
@@ -247,26 +225,30 @@ def _clean_rows(
     options: Adaptation | None,
     done: set[Key],
 ) -> Iterator[FewShotRow]:
-    judge, seconds = detector, 0.0
-    if key.shots:
+    adapted, seconds = detector, 0.0
+    if key.shots and options is not None:
         chosen = _support(camera, "clean", key.shots, detector.config.window, key.draw, draws)[0]
-        judge, seconds = _adapted(detector, camera.support, chosen, replace(options, seed=key.draw))
-    parts = _scored(judge, camera.testing)
-    if key.method != BASE_UNITS:
-        own = score_clips(judge, camera.units, "units")
-        normal = part_statistics(
-            {str(i): {name: one[name] for name in judge.weights} for i, one in enumerate(own)}
+        adapted, seconds = _adapted(
+            detector, camera.support, chosen, replace(options, seed=key.draw)
         )
-        yield FewShotRow(*key, _with_score(judge, parts, normal), seconds)
+    parts = _scored(adapted, camera.testing)
+    if key.method != BASE_UNITS:
+        own = score_clips(adapted, camera.units, "units")
+        normal = part_statistics(
+            {str(i): {name: one[name] for name in adapted.weights} for i, one in enumerate(own)}
+        )
+        yield FewShotRow(*key, _with_score(adapted, parts, normal), seconds)
     base = key._replace(method=BASE_UNITS)
     if key.shots == 0 and base not in done:
         yield FewShotRow(*base, _with_score(detector, parts, detector.normal), 0.0)
 
 
-def _paper_row(detector: Detector, camera: _Camera, key: Key, options: Adaptation) -> FewShotRow:
+def _test_prefix_row(
+    detector: Detector, camera: _Camera, key: Key, options: Adaptation
+) -> FewShotRow:
     parts, seconds = {}, []
     for clip, chosen in zip(
-        camera.testing, _support(camera, "paper", key.shots, detector.config.window)
+        camera.testing, _support(camera, TEST_PREFIX, key.shots, detector.config.window)
     ):
         judge, took = _adapted(detector, camera.testing, chosen, replace(options, seed=key.draw))
         seconds.append(took)

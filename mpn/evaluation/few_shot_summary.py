@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpn.evaluation.frame_metrics import evaluate
+from mpn.evaluation.frame_metrics import PAIR, evaluate_scores
+from mpn.evaluation.result import SCORE
 from mpn.io.text import format_rows
+from mpn.scoring.parts import PART_NAMES, PARTS, PSNR
 
 LEVEL = 0.95  # of every interval
 UNADAPTED = "unadapted"
+TEST_PREFIX = "test_prefix"  # the protocol of the paper, "paper" in files of version 0.1
 # The same network, its score in the units of the checkpoint's own normal footage: nothing of the
 # camera was seen.
 BASE_UNITS = "unadapted, base units"
@@ -29,17 +32,23 @@ class Key(NamedTuple):
     draw: int
 
 
+def key_of(entry: Mapping[str, Any]) -> Key:
+    """Read a key from an entry of a JSON file, the paper's protocol under its old name too."""
+    key = Key(*(entry[name] for name in Key._fields))
+    return key._replace(protocol=TEST_PREFIX) if key.protocol == "paper" else key
+
+
 @dataclass(frozen=True)
 class FewShotRow:
     """The scores of one camera's test videos by one network.
 
     Attributes:
         scene, protocol, method, shots, draw: see `Key`.
-        columns: video -> column ("score", its parts, "psnr_db", "compactness") -> float64 (T,), NaN
-            for the first frames, which have no score or are the support; a series of
+        columns: video -> column ("score", its parts and the diagnostics) -> float64 (T,), NaN for
+            the first frames, which have no score or are the support; a series of
             `mpn.evaluation.frame_metrics`.
-        seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos in the
-            paper's protocol.
+        seconds_to_adapt: wall time, decoding left out; 0 for K = 0, the mean of the videos with
+            test_prefix.
     """
 
     scene: str
@@ -77,28 +86,22 @@ class Figure(NamedTuple):
 
 
 FIGURES: dict[str, Figure] = {
-    "score": Figure("frame AUC, region score, causal, %"),
-    "error": Figure("frame AUC, largest patch of the error, causal, %"),
-    "pseudo": Figure("frame AUC, largest patch of the head's map, causal, %"),
-    "psnr_db": Figure("frame AUC, PSNR, paper's protocol, %"),
-    "paper_pair": Figure("frame AUC, the paper's pair, paper's protocol, %"),
+    SCORE: Figure("frame AUC, region score, causal, %"),
+    **{part.name: Figure(f"frame AUC, {part.label}, causal, %") for part in PARTS},
+    PSNR.name: Figure(f"frame AUC, {PSNR.label}, paper's protocol, %"),
+    PAIR: Figure("frame AUC, the paper's pair, paper's protocol, %"),
 }
 
 
 def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
     """The figures of `FIGURES` of one row; labels: video -> bool (T,), of other scenes too."""
-    result = evaluate({video: labels[video] for video in row.columns}, row.columns, draws=1)[
-        "scores"
-    ]
-    protocols = {
-        "score": "causal",
-        "error": "causal",
-        "pseudo": "causal",
-        "psnr_db": "paper",
-        "paper_pair": "paper",
-    }
+    truth = {video: labels[video] for video in row.columns}
+    scores = evaluate_scores(truth, row.columns, draws=1).scores
+    protocols = dict.fromkeys((SCORE, *PART_NAMES), "causal") | {PSNR.name: "paper", PAIR: "paper"}
     figures = {
-        name: result[name][how]["micro_auc"] for name, how in protocols.items() if name in result
+        name: scores[name][protocol].micro_auc
+        for name, protocol in protocols.items()
+        if name in scores
     }
     return Record(*row.key, row.seconds_to_adapt, figures)
 

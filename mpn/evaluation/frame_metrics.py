@@ -7,7 +7,9 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,27 +17,21 @@ import numpy as np
 
 from mpn import metrics
 from mpn.errors import DataError, LabelError
-
-# the column that gets intervals and stands first in every table
-from mpn.evaluation.score_files import MAIN
+from mpn.evaluation.result import SCORE, ByProtocol, FrameResult, Frames, ScoreMetrics
 from mpn.io.atomic import write_atomically
 from mpn.io.text import format_rows, json_text, percent, percent_range
+from mpn.metrics.intervals import Interval
 from mpn.scoring import protocols
+from mpn.scoring.parts import COMPACTNESS, LABELS, PSNR
 from mpn.scoring.protocols import TURNED
 
+WIDTH = 80  # columns of a terminal
 PAIR = "paper_pair"  # made here of psnr_db and compactness, under the paper's protocol only
 
-_TITLES = {
-    MAIN: "score (region score)",
-    "error": "largest patch, absolute error",
-    "pseudo": "largest patch, pseudo-anomaly head",
-    "psnr_db": "PSNR",
-    "compactness": "compactness",
-    PAIR: "paper's pair",
-}
+_TITLES = {SCORE: "score (region score)", PAIR: "paper's pair", **LABELS}
 _HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "paper's protocol"}
 
-FIGURES = {  # of a score, each of (labels, scores)
+_FUNCTIONS: dict[str, Callable[..., Any]] = {  # of `METRICS`, each of (labels, scores)
     "micro_auc": metrics.frame_auc,
     "macro_auc": metrics.macro_auc,
     "padded_macro_auc": metrics.padded_macro_auc,
@@ -46,64 +42,76 @@ FIGURES = {  # of a score, each of (labels, scores)
 Series = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def evaluate(
+def evaluate_scores(
     labels: Mapping[str, np.ndarray],
     series: Series,
     baselines: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     *,
     seed: int = 0,
     draws: int = 1000,
-) -> dict[str, Any]:
-    """Every score column under every protocol, on the same frames, beside the baselines.
-
-    labels: video -> bool (T,); series: video -> column -> (T,), `score` among them; baselines: name
-    -> video -> (T,), higher = more anomalous. Figures are shares in [0, 1], NaN where undefined.
-    Each entry of result["scores"][column][protocol] and result["baselines"][name][protocol] has
-    micro_auc, macro_auc, padded_macro_auc, equal_error_rate and average_precision; `score` also
-    intervals, of each of these, and interval, of micro_auc, and a baseline score_minus_this, all 95
-    % over videos (`draws` resamplings from `seed`).
+) -> FrameResult:
+    """Evaluate every score column under every protocol, on the same frames, beside the baselines.
 
     The first frames, which have no score, are left out before anything is smoothed, for all columns
     and baselines alike; videos without any score are left out and named.
 
-    Raises DataError for missing videos, columns or gaps, LabelError for lengths that don't fit.
+    Args:
+        labels: video -> bool (T,).
+        series: video -> column -> (T,), before any smoothing, `score` among them.
+        baselines: name -> video -> (T,), higher = more anomalous.
+        seed, draws: of the resampling of videos, for the 95 % intervals.
+
+    Raises:
+        DataError: missing videos, columns or gaps. LabelError: lengths that don't fit.
     """
     data = aligned(labels, series, baselines)
-    truth, columns = data.truth, list(next(iter(data.series.values())))
-    shown = {}
+    by_column = _by_column(data)
+    scores = {
+        column: {protocol: score_metrics(data.truth, values) for protocol, values in entry.items()}
+        for column, entry in by_column.items()
+    }
+    main = by_column[SCORE]
+    for protocol, values in main.items():
+        intervals = {
+            name: metrics.bootstrap_interval(data.truth, values, function, draws, seed)
+            for name, function in _FUNCTIONS.items()
+        }
+        scores[SCORE][protocol] = replace(scores[SCORE][protocol], intervals=intervals)
+    without_learning: dict[str, dict[str, ScoreMetrics]] = {}
+    for baseline, cut in data.baselines.items():
+        without_learning[baseline] = entry = {}
+        for protocol in protocols.PROTOCOLS:
+            values = protocols.apply(protocol, cut)
+            difference = metrics.paired_bootstrap(
+                data.truth, main[protocol], values, draws=draws, seed=seed
+            )
+            entry[protocol] = replace(
+                score_metrics(data.truth, values), score_minus_this=difference
+            )
+    counts = count_frames(labels, data)
+    return FrameResult(
+        counts, scores, without_learning, protocols.DESCRIPTIONS, n_resamples=draws, seed=seed
+    )
+
+
+def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Every column under every protocol, column -> protocol -> video -> (t,), the pair among
+    them."""
+    columns = list(next(iter(data.series.values())))
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for column in columns:
         sign = -1.0 if column in TURNED else 1.0
         plain = {name: sign * values[column] for name, values in data.series.items()}
-        shown[column] = {
+        found[column] = {
             protocol: protocols.apply(protocol, plain) for protocol in protocols.PROTOCOLS
         }
     if set(protocols.PAIR_COLUMNS) <= set(columns):
         pairs = {
-            name: protocols.paper_pair(x["psnr_db"], x["compactness"])
+            name: protocols.paper_pair(x[PSNR.name], x[COMPACTNESS.name])
             for name, x in data.series.items()
         }
-        shown[PAIR] = {"paper": pairs}
-    result = facts_of(labels, data) | {"bootstrap": {"draws": draws, "seed": seed}}
-    result["scores"] = {
-        column: {protocol: figures(truth, scores) for protocol, scores in by_protocol.items()}
-        for column, by_protocol in shown.items()
-    }
-    for protocol, scores in shown[MAIN].items():
-        own = {
-            name: metrics.bootstrap_interval(truth, scores, metric, draws, seed)._asdict()
-            for name, metric in FIGURES.items()
-        }
-        result["scores"][MAIN][protocol] |= {"interval": own["micro_auc"], "intervals": own}
-    result["baselines"] = {}
-    for baseline, cut in data.baselines.items():
-        result["baselines"][baseline] = entry = {}
-        for protocol in protocols.PROTOCOLS:
-            scores = protocols.apply(protocol, cut)
-            difference = metrics.paired_bootstrap(
-                truth, shown[MAIN][protocol], scores, draws=draws, seed=seed
-            )
-            entry[protocol] = figures(truth, scores) | {"score_minus_this": difference._asdict()}
-    return result
+        found[PAIR] = {"paper": pairs}
+    return found
 
 
 class Aligned(NamedTuple):
@@ -127,7 +135,7 @@ def aligned(
     baselines: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Aligned:
     """Labels, scores and baselines cut to the frames that have all scores; arguments and errors as
-    of `evaluate`."""
+    of `evaluate_scores`."""
     start, left_out = _starts(labels, series)
     cut = {
         name: {
@@ -157,10 +165,10 @@ def _starts(labels: Mapping[str, np.ndarray], series: Series) -> tuple[dict[str,
     columns = set(series[next(iter(labels))])
     start, left_out = {}, []
     for name, truth in labels.items():
-        if set(series[name]) != columns or MAIN not in columns:
+        if set(series[name]) != columns or SCORE not in columns:
             raise DataError(
                 f"video {name!r} has columns {sorted(series[name])}, expected "
-                f"{sorted(columns | {MAIN})}"
+                f"{sorted(columns | {SCORE})}"
             )
         first = 0
         for column, values in series[name].items():
@@ -195,48 +203,48 @@ def _baseline(
     return np.asarray(values[name], np.float64)
 
 
-def facts_of(labels: Mapping[str, np.ndarray], data: Aligned) -> dict[str, Any]:
-    """What was evaluated and how, in numbers and words: how many frames and videos, and which were
-    left out."""
+def count_frames(labels: Mapping[str, np.ndarray], data: Aligned) -> Frames:
+    """Count the frames and videos that are evaluated, and say which are left out."""
     truth = data.truth
     dropped = sum(data.start.values()) + sum(len(labels[name]) for name in data.left_out)
-    each = sorted(set(data.start.values()))
+    starts = sorted(set(data.start.values()))
     words = (
-        f"the first {' or '.join(map(str, each))} frames of a video, which have no score, and "
+        f"the first {' or '.join(map(str, starts))} frames of a video, which have no score, and "
         "their labels"
     )
-    return {
-        "frames": sum(len(y) for y in truth.values()),
-        "anomalous": int(sum(np.asarray(y).sum() for y in truth.values())),
-        "videos": len(truth),
-        "videos_with_both_classes": sum(bool(y.any() and not y.all()) for y in truth.values()),
-        "dropped_frames": dropped,
-        "dropped": words if dropped else "none",
-        "videos_without_scores": data.left_out,
-        "main": MAIN,
-        "turned": dict.fromkeys(TURNED, "minus this is evaluated (higher = more normal)"),
-        "protocols": protocols.DESCRIPTIONS,
-        "interval": "95 %, bootstrap over videos",
-    }
+    return Frames(
+        frames=sum(len(y) for y in truth.values()),
+        anomalous=int(sum(np.asarray(y).sum() for y in truth.values())),
+        videos=len(truth),
+        videos_with_both_classes=sum(bool(y.any() and not y.all()) for y in truth.values()),
+        dropped_frames=dropped,
+        dropped=words if dropped else "none",
+        videos_without_scores=data.left_out,
+        turned=list(TURNED),
+    )
 
 
-def figures(truth: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """`FIGURES` of one score: shares in [0, 1], NaN where undefined."""
-    found = {name: metric(truth, scores) for name, metric in FIGURES.items()}
-    return found | {"macro_auc": found["macro_auc"].value}
+def score_metrics(
+    truth: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
+) -> ScoreMetrics:
+    """Compute the metrics of one score: video -> bool (T,) and video -> float (T,)."""
+    values = {name: function(truth, scores) for name, function in _FUNCTIONS.items()}
+    return ScoreMetrics(**values | {"macro_auc": values["macro_auc"].value})
 
 
-def figure_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The result of `evaluate` as text, in per cent with one decimal, "-" where undefined: a head
-    and rows."""
-    main = result["scores"][MAIN]
-    of = f"{result['videos_with_both_classes']} of {result['videos']} videos"
+def metric_rows(result: FrameResult) -> tuple[list[str], list[list[str]]]:
+    """Write the result as text, in per cent with one decimal, "-" where undefined.
+
+    Returns:
+        A head and rows.
+    """
+    main = result.main
+    of = f"{result.counts.videos_with_both_classes} of {result.counts.videos} videos"
     rows = [
-        _row(_TITLES.get(name, name), entry, "micro_auc")
-        for name, entry in result["scores"].items()
+        _row(_TITLES.get(name, name), entry, "micro_auc") for name, entry in result.scores.items()
     ]
     rows += [
-        ["score: 95 % interval", *(_range(main[protocol]["interval"]) for protocol in _HEADINGS)],
+        ["score: 95 % interval", *(_range(main[protocol].interval) for protocol in _HEADINGS)],
         _row(f"score: macro AUC ({of})", main, "macro_auc"),
         _row("score: padded macro AUC", main, "padded_macro_auc"),
         _row("score: equal error rate", main, "equal_error_rate"),
@@ -244,32 +252,75 @@ def figure_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     rows += [
         _row(f"no learning: {name.replace('_', ' ')}", entry, "micro_auc")
-        for name, entry in result["baselines"].items()
+        for name, entry in result.baselines.items()
     ]
     return ["frame AUC (micro), %", *_HEADINGS.values()], rows
 
 
-def format_table(result: Mapping[str, Any]) -> str:
-    """The result of `evaluate` as plain text, with what was judged and how."""
-    counts = (
-        f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
+def wrapped(text: str, indent: str = "  ") -> str:
+    """Break a line so that it fits a terminal, what follows indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def format_summary(result: FrameResult) -> str:
+    """Write the three metrics that matter first, for the terminal.
+
+    These are the frame AUC of the score as a live camera has it, of the best of what learns
+    nothing, and of the score by the paper's protocol.
+    """
+    main = result.main
+    rows = [
+        [
+            "score, as a live camera has it",
+            percent(main["causal"].micro_auc),
+            _range(main["causal"].interval),
+        ]
+    ]
+    best = result.best_baseline()
+    if best is not None:
+        without = result.baselines[best]["causal"]
+        title = f"best without learning: {best.replace('_', ' ')}"
+        rows.append([title, percent(without.micro_auc), ""])
+    rows.append(
+        [
+            "score, by the paper's protocol (not live)",
+            percent(main["paper"].micro_auc),
+            _range(main["paper"].interval),
+        ]
     )
-    left_out = f"left out: {result['dropped_frames']} frames ({result['dropped']})"
-    lines = ["", f"{counts}; {left_out}" if result["dropped_frames"] else counts]
-    for protocol, words in result["protocols"].items():
+    table = format_rows(["frame AUC (micro), %", "", "95 % over videos"], rows)
+    return f"{table}\n{wrapped(_counted(result))}\n"
+
+
+def _counted(result: FrameResult) -> str:
+    frames = result.counts
+    counts = f"{frames.frames} frames, {frames.anomalous} anomalous, {frames.videos} videos"
+    left_out = f"left out: {frames.dropped_frames} frames ({frames.dropped})"
+    return f"{counts}; {left_out}" if frames.dropped_frames else counts
+
+
+def format_table(result: FrameResult) -> str:
+    """Write the result as plain text, with what was evaluated and how."""
+    lines = ["", wrapped(_counted(result))]
+    for protocol, words in result.protocols.items():
         lines.append(
-            f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing "
-            f"{words['smoothing']}; mean delay {words['delay_frames']:.1f} frames"
+            wrapped(
+                f"{_HEADINGS[protocol]}: normalisation {words['normalisation']}; smoothing "
+                f"{words['smoothing']}; mean delay {words['delay_frames']:.1f} frames"
+            )
         )
-    return format_rows(*figure_rows(result)) + "\n".join(lines) + "\n"
+    return format_rows(*metric_rows(result)) + "\n".join(lines) + "\n"
 
 
-def _row(title: str, entry: Mapping[str, Mapping[str, float]], figure: str) -> list[str]:
-    return [title, *(percent(entry[name][figure]) if name in entry else "" for name in _HEADINGS)]
+def _row(title: str, entry: ByProtocol, metric: str) -> list[str]:
+    return [
+        title,
+        *(percent(entry[name].value(metric)) if name in entry else "" for name in _HEADINGS),
+    ]
 
 
-def _range(interval: Mapping[str, float]) -> str:
-    return percent_range(interval["low"], interval["high"])
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else percent_range(interval.low, interval.high)
 
 
 def metrics_text(result: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:

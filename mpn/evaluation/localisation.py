@@ -10,28 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mpn.datasets.labels import Labels
 from mpn.errors import DataError, LabelError
+from mpn.evaluation.frame_metrics import wrapped
+from mpn.evaluation.result import PlaceMetrics, RegionResult
 from mpn.io.atomic import read_npy
 from mpn.io.text import format_rows, is_known, percent, percent_range
-from mpn.metrics.pixels import PixelFigures
+from mpn.metrics.intervals import Interval
+from mpn.metrics.pixels import PixelMetrics
 from mpn.metrics.regions import (
     VARIANTS,
+    Box,
     Region,
     TrueRegion,
     criteria_intervals,
     region_and_track_criteria,
 )
 from mpn.metrics.true_regions import read_region_files, regions_of_masks
-from mpn.scoring.regions import Box
 
 FROM_MASKS = (
     "connected parts of the pixel masks, linked from frame to frame (not the published annotations)"
 )
+
+
+MASKS_KEPT = 4  # videos whose masks are in memory: those that are worked on at once
 
 
 class Truth:
@@ -53,7 +58,7 @@ class Truth:
     ) -> None:
         self.labels, self.sizes = labels, sizes
         self.source = source if tracks is not None else FROM_MASKS
-        self._mask: tuple[str, np.ndarray | None] = ("", None)
+        self._masks: dict[str, np.ndarray | None] = {}
         self._regions: dict[str, list[TrueRegion]] = {}
         for one in tracks or ():
             self._regions.setdefault(one.video, []).append(one)
@@ -72,10 +77,15 @@ class Truth:
         return self.given or bool(self.labels.masks)
 
     def mask(self, video: str) -> np.ndarray | None:
-        """Its masks, bool (T, H, W), or None; the last video asked for is kept in memory."""
-        if self._mask[0] != video:
-            self._mask = (video, self.labels.pixel_mask(video))
-        return self._mask[1]
+        """Return a video's masks, bool (T, H, W), or None; the last few are kept in memory."""
+        try:
+            return self._masks[video]
+        except KeyError:
+            masks = self.labels.pixel_mask(video)
+        for oldest in list(self._masks)[: 1 - MASKS_KEPT]:
+            self._masks.pop(oldest, None)
+        self._masks[video] = masks
+        return masks
 
     def regions(self, video: str) -> list[TrueRegion]:
         """Its true regions, boxes in pixels of its frames."""
@@ -98,7 +108,7 @@ class Places:
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
-        self.pixels = PixelFigures()
+        self.pixels = PixelMetrics()
         self.with_maps, self.with_regions = False, True
         self.found: list[Region] = []
         self.rows: dict[str, set[int]] = {}
@@ -113,43 +123,53 @@ class Places:
                 anomalous, or None.
             regions: (score, box in pixels of its frames) of what was found.
         """
-        mask = self.truth.mask(video) if values is not None else None
-        if mask is not None:
+        if values is not None and (mask := self.truth.mask(video)) is not None:
             self.with_maps = True
             self.pixels.update(video, values, mask[row])
         self.found += [Region(video, row, box, score) for score, box in regions]
         self.rows.setdefault(video, set()).add(row)
 
-    def figures(
-        self, *, draws: int = 1000, region_draws: int = 200, seed: int = 0
-    ) -> dict[str, Any]:
-        """Pixel figures (where there are masks and maps), RBDC and TBDC in both variants; see
-        `mpn.metrics.pixels` and `mpn.metrics.regions`."""
-        result: dict[str, Any] = {}
-        if self.with_maps:
-            result["pixel"] = self.pixels.figures(draws=draws, seed=seed)
+    def empty(self) -> Places:
+        """Return another one of the same true places, to be merged later."""
+        return Places(self.truth)
+
+    def merge(self, other: Places) -> None:
+        """Add what was found in other videos, after those of this one."""
+        self.pixels.merge(other.pixels)
+        self.with_maps |= other.with_maps
+        self.found += other.found
+        self.rows |= other.rows
+
+    def compute(self, *, draws: int = 1000, region_draws: int = 200, seed: int = 0) -> PlaceMetrics:
+        """Compute pixel metrics (where there are masks and maps), RBDC and TBDC in both variants.
+
+        See `mpn.metrics.pixels` and `mpn.metrics.regions`.
+
+        Args:
+            draws, region_draws: resamplings of videos for the intervals of pixel and of region
+                metrics. seed: of both.
+        """
+        pixel = self.pixels.compute(draws=draws, seed=seed) if self.with_maps else None
         if not self.truth.known or not self.with_regions:
-            return result
-        # Only judged frames count, and are numbered anew.
+            return PlaceMetrics(pixel)
+        # Only evaluated frames count, and are numbered anew.
         number = {
             video: {row: k for k, row in enumerate(sorted(rows))}
             for video, rows in self.rows.items()
         }
         frames = {video: len(rows) for video, rows in number.items()}
-        every = [
-            one
+        truth = [
+            one._replace(frame=number[video][one.frame])
             for video in number
             for one in self.truth.regions(video)
             if one.frame in number[video]
         ]
-        truth = [one._replace(frame=number[one.video][one.frame]) for one in every]
         found = [one._replace(frame=number[one.video][one.frame]) for one in self.found]
-        result["regions"] = {
+        regions = {
             variant: _criteria(truth, found, frames, variant, region_draws, seed)
             for variant in VARIANTS
         }
-        result["true_regions"] = self.truth.source
-        return result
+        return PlaceMetrics(pixel, regions, self.truth.source)
 
 
 def _criteria(
@@ -159,14 +179,21 @@ def _criteria(
     variant: str,
     draws: int,
     seed: int,
-) -> dict[str, Any]:
-    figures = region_and_track_criteria(truth, found, frames, variant)._asdict()
-    for curve in ("curve_fpr", "curve_rbdr", "curve_tbdr"):
-        figures.pop(curve)
+) -> RegionResult:
+    values = region_and_track_criteria(truth, found, frames, variant)
     intervals = criteria_intervals(truth, found, frames, variant, draws=draws, seed=seed)
-    return figures | {
-        f"{name}_interval": interval._asdict() for name, interval in intervals._asdict().items()
-    }
+    return RegionResult(
+        rbdc=values.rbdc,
+        tbdc=values.tbdc,
+        variant=variant,
+        regions=values.regions,
+        tracks=values.tracks,
+        found_regions=values.found_regions,
+        frames=values.frames,
+        fpr_reached=values.fpr_reached,
+        rbdc_interval=intervals.rbdc,
+        tbdc_interval=intervals.tbdc,
+    )
 
 
 def add_theirs(
@@ -192,15 +219,15 @@ def add_theirs(
     for one in read_region_files(regions) if regions is not None else ():
         found.setdefault((one.video, one.frame), []).append((one.score, one.box))
     for name, columns in series.items():
-        values = None if maps is None else _their_maps(maps / f"{name}.npy", len(columns["score"]))
+        path = None if maps is None else maps / f"{name}.npy"
+        values = None if path is None else _their_maps(path, len(columns["score"]))
         for row in np.flatnonzero(~np.isnan(columns["score"])).tolist():
-            own = None if values is None else np.asarray(values[row], np.float32)
-            if own is not None and not np.isfinite(own).all():
+            grid = None if values is None else np.asarray(values[row], np.float32)
+            if grid is not None and not np.isfinite(grid).all():
                 raise DataError(
-                    f"{maps / name}.npy: the map of frame {row} is not finite "
-                    "everywhere; expected numbers"
+                    f"{path}: the map of frame {row} is not finite everywhere; expected numbers"
                 )
-            places.add(name, row, own, found.get((name, row), ()))
+            places.add(name, row, grid, found.get((name, row), ()))
     places.with_regions = regions is not None
     return places
 
@@ -221,67 +248,61 @@ def _their_maps(path: Path, length: int) -> np.ndarray:
 _NAMES = {
     "score": "this",
     "frame_difference": "frame difference",
-    "flow_speed": "speed alone (optical flow)",
+    "flow_speed": "speed alone",
 }
-_ROWS = (
-    ("pixel AUC", lambda own: (own["pixel"]["pixel_auc"], own["pixel"]["pixel_auc_interval"])),
-    (
-        "UCSD pixel level, AUC",
-        lambda own: (own["pixel"]["pixel_level_auc"], own["pixel"]["pixel_level_interval"]),
-    ),
-    ("UCSD pixel level, EER", lambda own: (own["pixel"]["pixel_level_eer"], None)),
-    *(
-        (
-            f"{name.upper()} ({words})",
-            lambda own, v=variant, n=name: (
-                own["regions"][v][n],
-                own["regions"][v][f"{n}_interval"],
-            ),
-        )
-        for variant, words in (
-            ("paper", "as the paper says"),
-            ("script", "as the published script does"),
-        )
-        for name in ("rbdc", "tbdc")
-    ),
-)
+_VARIANTS = {"paper": "the paper's", "script": "the script's"}
 
 
-def place_rows(where: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """The figures of `Places.figures`, of several, as text in per cent: a head and rows; "-" where
-    undefined."""
+def place_rows(places: Mapping[str, PlaceMetrics]) -> tuple[list[str], list[list[str]]]:
+    """Write the metrics of several as text in per cent, "-" where undefined.
+
+    Returns:
+        A head and rows.
+    """
+    by_title = [_values(one) for one in places.values()]
     rows = []
-    for title, figure in _ROWS:
-        cells = []
-        for own in where.values():
-            try:
-                value, interval = figure(own)
-            except KeyError:  # no masks, or no regions
-                cells.append("")
-                continue
-            words = percent(value)
-            if interval is not None and is_known(interval["low"]):
-                words += f" ({percent_range(interval['low'], interval['high'], to='-')})"
-            cells.append(words)
-        if any(cells):
-            rows.append([title, *cells])
-    return ["where, % (95 % over videos)", *(_NAMES.get(name, name) for name in where)], rows
-
-
-def format_places(where: Mapping[str, Mapping[str, Any]]) -> str:
-    """The same as a plain table."""
-    lines = [format_rows(*place_rows(where)).rstrip()]
-    own = next(iter(where.values()))
-    if "regions" in own:
-        counts = own["regions"]["paper"]
-        lines.append(
-            f"true regions: {counts['regions']} in {counts['tracks']} tracks; {own['true_regions']}"
+    for title in dict.fromkeys(title for values in by_title for title in values):
+        rows.append(
+            [title, *(_cell(*values[title]) if title in values else "" for values in by_title)]
         )
+    return ["where, % (95 %)", *(_NAMES.get(name, name) for name in places)], rows
+
+
+def _values(metrics: PlaceMetrics) -> dict[str, tuple[float, Interval | None]]:
+    """Title -> a metric and its interval, of those that are there."""
+    values: dict[str, tuple[float, Interval | None]] = {}
+    if metrics.pixel is not None:
+        pixel = metrics.pixel
+        values["pixel AUC"] = pixel.pixel_auc, pixel.pixel_auc_interval
+        values["UCSD pixel level, AUC"] = pixel.pixel_level_auc, pixel.pixel_level_interval
+        values["UCSD pixel level, EER"] = pixel.pixel_level_eer, None
+    for variant, regions in metrics.regions.items():
+        words = _VARIANTS[variant]
+        values[f"RBDC ({words})"] = regions.rbdc, regions.rbdc_interval
+        values[f"TBDC ({words})"] = regions.tbdc, regions.tbdc_interval
+    return values
+
+
+def _cell(value: float, interval: Interval | None) -> str:
+    words = percent(value)
+    if interval is not None and is_known(interval.low):
+        words += f" ({percent_range(interval.low, interval.high, to='-')})"
+    return words
+
+
+def format_places(places: Mapping[str, PlaceMetrics]) -> str:
+    """Write the same as a plain table."""
+    lines = [format_rows(*place_rows(places)).rstrip()]
+    first = next(iter(places.values()))
+    if first.regions:
+        counts = first.regions["paper"]
+        words = f"{counts.regions} in {counts.tracks} tracks; {first.true_regions}"
+        lines.append(wrapped(f"true regions: {words}"))
     return "\n".join(lines) + "\n"
 
 
-def _scaled(box: Box, here: tuple[int, int], there: tuple[int, int]) -> Box:
-    """A box of a frame of size `here` in one of size `there`."""
+def _scaled(box: Box, here: tuple[int, ...], there: tuple[int, ...]) -> Box:
+    """A box of a frame of size `here` (height, width) in one of size `there`."""
     if tuple(here) == tuple(there):
         return box
     tall, wide = there[0] / here[0], there[1] / here[1]

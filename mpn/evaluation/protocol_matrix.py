@@ -8,23 +8,22 @@ the paper's protocol adds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from mpn.errors import DataError
 from mpn.evaluation.frame_metrics import (
-    MAIN,
     Aligned,
     Series,
     aligned,
-    facts_of,
-    figures,
-    write_metrics,
+    count_frames,
+    score_metrics,
+    wrapped,
 )
+from mpn.evaluation.result import SCORE, MatrixCell, ProtocolGap, ProtocolMatrix, ScoreMetrics
 from mpn.io.text import align, column_widths, is_known, percent, percent_range
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
@@ -40,7 +39,7 @@ HEADINGS = {
 }
 TITLES = {"region": "score (region score)", "pair": "paper's pair", "psnr": "PSNR"}
 NORMALISED = {"absolute": "absolute", "min-max": "per-video min-max"}
-SMOOTHED = {"off": "off", "causal": "causal", "paper": "paper's"}
+SMOOTHED = {"off": "off", "causal": "causal", "gaussian15": "paper's"}
 # Baselines that are no live score whatever is done with them, and why.
 _NEVER_LIVE = {"nearness_to_middle": "needs the length of the video, so its end"}
 _ALL_CELLS = [
@@ -54,83 +53,65 @@ def protocol_matrix(
     baselines: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     draws: int = 1000,
     seed: int = 0,
-) -> dict[str, Any]:
-    """{region score, the paper's pair, PSNR} x {absolute, per-video min-max} x {smoothing off,
-    causal, the paper's}.
+) -> ProtocolMatrix:
+    """Evaluate {region score, the paper's pair, PSNR} under every normalisation and smoothing.
 
-    Arguments, frames left out and errors are those of `mpn.evaluation.frame_metrics.evaluate`: the
-    region score is the column `score`; the pair and PSNR are there where `psnr_db` and
-    `compactness` are.
-
-    Returns:
-        cells: one dict a cell: score ("region", "pair", "psnr"), normalisation, smoothing, live
-            (whether a camera could have had it, if need be some frames late), why (in words),
-            delay_frames (mean lag), lookahead_frames (later frames that it waits for; NaN = all of
-            the video), the five figures as shares, NaN where undefined, and interval, of micro_auc,
-            95 % over videos.
-        baselines: the same with `baseline` in place of `score`, and region_minus_this: the
-            difference of micro AUC to the region score in the same cell, paired over videos.
-        gap: what the paper's protocol adds to the causal one, by `score` or `baseline`: value, low,
-            high of the difference of micro AUC, paired over videos.
-        Beside these what was evaluated: frames, anomalous, videos ..., and the bootstrap's draws
-            and seed.
+    Arguments, frames left out and errors are those of
+    `mpn.evaluation.frame_metrics.evaluate_scores`: the region score is the column `score`; the pair
+    and PSNR are there where `psnr_db` and `compactness` are. All differences are paired over
+    videos.
     """
     data = aligned(labels, series, baselines)
-    there = set(next(iter(data.series.values())))
-    absent = [score for score, columns in SCORES.items() if not set(columns) <= there]
-    result = {
-        name: value
-        for name, value in facts_of(labels, data).items()
-        if name not in ("main", "protocols")
-    }
-    result |= {
-        "bootstrap": {"draws": draws, "seed": seed},
-        "absent": absent,
-        "cells": [],
-        "baselines": [],
-        "gap": [],
-    }
+    columns = set(next(iter(data.series.values())))
+    absent = [score for score, needed in SCORES.items() if not set(needed) <= columns]
+    matrix = ProtocolMatrix(
+        [], absent=absent, counts=count_frames(labels, data), n_resamples=draws, seed=seed
+    )
     weights = intervals.draw_weights(intervals.draw_videos(len(data.truth), draws, seed))
-    region: dict[tuple[str, str], _Judged] = {}
+    region: _Cells = {}
     for score in SCORES:
         if score not in absent:
-            judged = {
-                key: _judge(data.truth, _scores(data, score, *key), weights) for key in _ALL_CELLS
+            cells = {
+                key: _evaluated(data.truth, _scores(data, score, *key), weights)
+                for key in _ALL_CELLS
             }
-            region = region or judged  # the first
-            result["cells"] += [{"score": score} | _cell(key, own) for key, own in judged.items()]
-            result["gap"].append(
-                {"score": score} | _difference(judged[CELLS["paper"]], judged[CELLS["causal"]])
-            )
+            region = region or cells  # the first
+            matrix.cells.extend(_cell(score, key, one) for key, one in cells.items())
+            matrix.gaps.append(_gap(score, cells))
     for baseline, values in data.baselines.items():
-        judged = {
-            key: _judge(data.truth, _baseline_scores(values, *key), weights) for key in _ALL_CELLS
+        cells = {
+            key: _evaluated(data.truth, _baseline_scores(values, *key), weights)
+            for key in _ALL_CELLS
         }
-        for key, own in judged.items():
-            cell = {"baseline": baseline} | _cell(key, own)
+        for key, one in cells.items():
+            cell = _cell(baseline, key, one, is_baseline=True)
             if baseline in _NEVER_LIVE:
-                cell |= {"live": False, "why": _NEVER_LIVE[baseline], "lookahead_frames": math.nan}
-            result["baselines"].append(cell | {"region_minus_this": _difference(region[key], own)})
-        result["gap"].append(
-            {"baseline": baseline} | _difference(judged[CELLS["paper"]], judged[CELLS["causal"]])
-        )
-    return result
+                asked = cell.cell._replace(
+                    live=False, why=_NEVER_LIVE[baseline], lookahead_frames=None
+                )
+                cell = replace(cell, cell=asked)
+            difference = _difference(region[key], one)
+            matrix.baselines.append(replace(cell, region_minus_this=difference))
+        matrix.gaps.append(_gap(baseline, cells, is_baseline=True))
+    return matrix
 
 
-class _Judged(NamedTuple):
-    """The figures of one score in one cell, and its micro AUC in each resampling, (draws,)."""
+class _Evaluated(NamedTuple):
+    """The metrics of one score in one cell, and its micro AUC in each resampling, (draws,)."""
 
-    figures: dict[str, float]
-    drawn: np.ndarray
+    metrics: ScoreMetrics
+    resampled: np.ndarray
     videos: int
 
 
-def _judge(
+_Cells: TypeAlias = "dict[tuple[str, str], _Evaluated]"
+
+
+def _evaluated(
     truth: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray], weights: np.ndarray
-) -> _Judged:
-    return _Judged(
-        figures(truth, scores), intervals.drawn_auc(paired(truth, scores), weights), len(truth)
-    )
+) -> _Evaluated:
+    resampled = intervals.drawn_auc(paired(truth, scores), weights)
+    return _Evaluated(score_metrics(truth, scores), resampled, len(truth))
 
 
 def _scores(data: Aligned, score: str, normalisation: str, smoothing: str) -> dict[str, np.ndarray]:
@@ -148,105 +129,74 @@ def _baseline_scores(
     values: Mapping[str, np.ndarray], normalisation: str, smoothing: str
 ) -> dict[str, np.ndarray]:
     return {
-        name: protocols.series_of(MAIN, {MAIN: x}, normalisation, smoothing)
+        name: protocols.series_of(SCORE, {SCORE: x}, normalisation, smoothing)
         for name, x in values.items()
     }
 
 
-def _cell(key: tuple[str, str], judged: _Judged) -> dict[str, Any]:
-    described = protocols.cell(*key)
-    ahead = math.nan if described.lookahead_frames is None else described.lookahead_frames
-    interval = intervals.interval_of(judged.figures["micro_auc"], judged.drawn, judged.videos)
-    return (
-        described._asdict()
-        | {"lookahead_frames": ahead}
-        | judged.figures
-        | {"interval": interval._asdict()}
-    )
+def _cell(
+    name: str, key: tuple[str, str], one: _Evaluated, is_baseline: bool = False
+) -> MatrixCell:
+    interval = intervals.interval_of(one.metrics.micro_auc, one.resampled, one.videos)
+    return MatrixCell(name, is_baseline, protocols.cell(*key), one.metrics, interval)
 
 
-def _difference(one: _Judged, other: _Judged) -> dict[str, Any]:
-    """The difference of two micro AUCs with its interval, both on the same drawn videos."""
-    value = one.figures["micro_auc"] - other.figures["micro_auc"]
-    return intervals.interval_of(value, one.drawn - other.drawn, one.videos)._asdict()
+def _gap(name: str, cells: _Cells, is_baseline: bool = False) -> ProtocolGap:
+    difference = _difference(cells[CELLS["paper"]], cells[CELLS["causal"]])
+    return ProtocolGap(name, is_baseline, difference)
 
 
-def write_matrix(
-    path: str | Path, matrix: Mapping[str, Any], extra: Mapping[str, Any] | None = None
-) -> None:
-    """matrix.json: the matrix with `extra` (label file, checkpoint, versions ...) beside it, as
-    `write_metrics`."""
-    write_metrics(path, matrix, extra)
+def _difference(one: _Evaluated, other: _Evaluated) -> intervals.Interval:
+    """The difference of two micro AUCs with its interval, both on the same resampled videos."""
+    value = one.metrics.micro_auc - other.metrics.micro_auc
+    return intervals.interval_of(value, one.resampled - other.resampled, one.videos)
 
 
-def format_matrix(matrix: Mapping[str, Any], figure: str = "micro_auc") -> str:
+def format_matrix(matrix: ProtocolMatrix, metric: str = "micro_auc") -> str:
     """One figure of the matrix as plain text, in per cent with one decimal; "-" where undefined.
 
     Of the micro AUC intervals and the gap are shown too.
     """
-    rows = [["smoothing", *(SMOOTHED[s] for _, s in _ALL_CELLS)], *_rows(matrix, figure)]
+    rows = [["smoothing", *(SMOOTHED[s] for _, s in _ALL_CELLS)], *_rows(matrix, metric)]
     rows.append(["a live camera has it", *(_live(protocols.cell(*key)) for key in _ALL_CELLS)])
-    title = f"{HEADINGS[figure]}, %"
+    title = f"{HEADINGS[metric]}, %"
     first, *widths = column_widths([[title], *rows])
     # A normalisation's name stands over the columns of its smoothings.
     span = [
-        sum(part) + 2 * (len(part) - 1)
-        for part in (widths[: len(SMOOTHINGS)], widths[len(SMOOTHINGS) :])
+        sum(part) + len(part) - 1 for part in (widths[: len(SMOOTHINGS)], widths[len(SMOOTHINGS) :])
     ]
     lines = [
-        "  ".join(
+        " ".join(
             [title.ljust(first), *(NORMALISED[n].center(k) for n, k in zip(NORMALISATIONS, span))]
         )
     ]
-    lines += align(rows, [first, *widths])
+    lines += align(rows, [first, *widths], gap=" ")
     lines.insert(2, "-" * max(map(len, lines)))
-    if figure == "micro_auc":
-        lines += ["", *_gap_lines(matrix)]
+    if metric == "micro_auc":
+        lines += ["", *(wrapped(line, "    ") for line in _gap_lines(matrix))]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def markdown_matrix(matrix: Mapping[str, Any], figure: str = "micro_auc") -> str:
-    """One figure of the matrix as a table for a README, in per cent with one decimal; "-" where
-    undefined."""
-    names = [
-        f"{NORMALISED[n]}, {SMOOTHED[s] if s != 'off' else 'no'} smoothing" for n, s in _ALL_CELLS
-    ]
-    rows = [[f"{HEADINGS[figure]}, %", *names]]
-    rows += [
-        row if len(row) > 1 else [row[0], *[""] * len(_ALL_CELLS)] for row in _rows(matrix, figure)
-    ]
-    rows.append(["a live camera has it", *(_live(protocols.cell(*key)) for key in _ALL_CELLS)])
-    lines = [f"| {' | '.join(cell.strip() for cell in row)} |" for row in rows]
-    lines.insert(1, f"|---|{'---:|' * len(_ALL_CELLS)}")
-    return "\n".join(lines) + "\n"
-
-
-def _rows(matrix: Mapping[str, Any], figure: str) -> Iterator[list[str]]:
+def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
     """The rows of a table: a title and a text a cell."""
-    for score in dict.fromkeys(cell["score"] for cell in matrix["cells"]):
-        cells = {
-            (c["normalisation"], c["smoothing"]): c for c in matrix["cells"] if c["score"] == score
-        }
-        yield [TITLES[score], *(percent(cells[key][figure]) for key in _ALL_CELLS)]
-        if figure == "micro_auc":
-            intervals = [cells[key]["interval"] for key in _ALL_CELLS]
+    for score in dict.fromkeys(one.name for one in matrix.cells):
+        cells = matrix.of(score)
+        yield [TITLES[score], *(percent(cells[key].metrics.value(metric)) for key in _ALL_CELLS)]
+        if metric == "micro_auc":
+            ranges = [cells[key].interval for key in _ALL_CELLS]
             yield [
                 "  95 % interval",
-                *(percent_range(x["low"], x["high"], to="-") for x in intervals),
+                *(f"{_short(x.low)}-{_short(x.high)}" for x in ranges),
             ]
-    names = dict.fromkeys(cell["baseline"] for cell in matrix["baselines"])
+    names = dict.fromkeys(one.name for one in matrix.baselines)
     if names:
         yield ["no learning:"]
     for name in names:
-        cells = {
-            (c["normalisation"], c["smoothing"]): c
-            for c in matrix["baselines"]
-            if c["baseline"] == name
-        }
-        never = " (not live)" * (name in _NEVER_LIVE)
+        cells = matrix.of(name)
+        never = "*" * (name in _NEVER_LIVE)
         yield [
-            f"  {name.replace('_', ' ')}{never}",
-            *(percent(cells[key][figure]) for key in _ALL_CELLS),
+            f"{name.replace('_', ' ')}{never}",
+            *(percent(cells[key].metrics.value(metric)) for key in _ALL_CELLS),
         ]
 
 
@@ -264,14 +214,14 @@ def _live(cell: Cell) -> str:
     )
 
 
-def _gap_lines(matrix: Mapping[str, Any]) -> Iterator[str]:
+def _gap_lines(matrix: ProtocolMatrix) -> Iterator[str]:
     """The gap in words, and what the table's words mean."""
     parts = []
-    for gap in matrix["gap"]:
-        name = TITLES[gap["score"]] if "score" in gap else gap["baseline"].replace("_", " ")
-        between = percent_range(gap["low"], gap["high"], signed=True)
-        between = f" ({between})" if is_known(gap["low"]) else ""
-        parts.append(f"{name} {percent(gap['value'], signed=True)}{between}")
+    for gap in matrix.gaps:
+        name = gap.name.replace("_", " ") if gap.is_baseline else TITLES[gap.name]
+        value, low, high = gap.difference[:3]
+        between = "" if not is_known(low) else f" ({percent_range(low, high, signed=True)})"
+        parts.append(f"{name} {percent(value, signed=True)}{between}")
     yield (
         "the paper's protocol (min-max, its filter) minus the causal one, points of AUC, 95 % "
         "paired over videos:"
@@ -284,7 +234,14 @@ def _gap_lines(matrix: Mapping[str, Any]) -> Iterator[str]:
     yield (
         '"no": per-video min-max needs the lowest and highest score of the whole video, so its end'
     )
-    if matrix["absent"]:
-        columns = sorted({column for score in matrix["absent"] for column in SCORES[score]})
-        names = " and ".join(TITLES[score] for score in matrix["absent"])
+    never = [name for name in _NEVER_LIVE if any(one.name == name for one in matrix.baselines)]
+    yield from (f"* {name.replace('_', ' ')}: {_NEVER_LIVE[name]}" for name in never)
+    if matrix.absent:
+        columns = sorted({column for score in matrix.absent for column in SCORES[score]})
+        names = " and ".join(TITLES[score] for score in matrix.absent)
         yield f"without {names}: the scores have no columns {', '.join(columns)}"
+
+
+def _short(value: float) -> str:
+    """Write per cent in four characters at most, so that the table fits a terminal."""
+    return percent(value).removesuffix(".0") if value > 0.9995 else percent(value)

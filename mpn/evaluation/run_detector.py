@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from mpn.evaluation.baselines import CELLS, content_free
 from mpn.evaluation.localisation import Places
+from mpn.evaluation.parallel import Progress, in_order
+from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector, Result
 from mpn.scoring.heat_file import heat_shape
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.region_table import RegionTable
 from mpn.scoring.regions import FLOOR, Box, Tracker, find_regions, track_gap
-from mpn.scoring.scores import part_names
 from mpn.video.sources import FrameSource
 
 WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
@@ -27,8 +28,8 @@ WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
 class ScoredVideo:
     """What a detector gave for a video of T frames.
 
-    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts, "psnr_db",
-    "compactness". smoothed: the score as a live camera has it, float64 (T,).
+    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts and the
+    diagnostics. smoothed: the score as a live camera has it, float64 (T,).
     maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
     regions: (row, track, score, box) of all that was found, in pixels of the frames.
     """
@@ -52,9 +53,16 @@ def score_set(
         tables: a folder for VIDEO_regions.csv, if wanted.
     """
     total = sum(source.length or 0 for source in sources.values())
+
+    def job(name: str, bar: Progress) -> tuple[ScoredVideo, Places | None]:
+        of_video = None if places is None else places.empty()
+        return _score_video(detector, name, sources[name], of_video, tables, bar), of_video
+
     with tqdm(total=total, desc="scoring", unit="frame", disable=None) as bar:
-        for name, source in sources.items():
-            yield name, _score_video(detector, name, source, places, tables, bar)
+        for name, (video, of_video) in in_order(job, list(sources), bar, detector):
+            if places is not None and of_video is not None:
+                places.merge(of_video)
+            yield name, video
 
 
 def _score_video(
@@ -63,7 +71,7 @@ def _score_video(
     source: FrameSource,
     places: Places | None,
     tables: Path | None,
-    bar: tqdm,
+    bar: Progress,
 ) -> ScoredVideo:
     patch, size = detector.score_config.patch, detector.config.size
     shape = heat_shape(source.size)
@@ -91,10 +99,7 @@ def _score_video(
     finally:
         if table is not None:
             table.close()
-    names = [*part_names(detector.network), "psnr_db", "compactness"]
-    columns = {"score": np.array(raw)} | {
-        one: np.array([own.get(one, np.nan) for own in parts]) for one in names
-    }
+    columns = {"score": np.array(raw)} | columns_of(parts, detector.columns)
     return ScoredVideo(
         columns, np.array(smoothed), np.array(maps, np.float32).reshape(-1, *shape), regions
     )
@@ -112,35 +117,41 @@ def score_baselines(
     sources: Mapping[str, FrameSource],
     lengths: Mapping[str, int],
     seed: int,
-    judged: Mapping[str, int],
+    first_frames: Mapping[str, int],
     places: Mapping[str, Places] | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The content-free baselines: baseline -> video -> float64 (T,).
+    """Score videos by the content-free baselines.
 
-    judged: video -> the first frame that is judged (the first frames have no score). places:
-    baseline -> what gathers its maps, for those of `WITH_PLACE`.
+    Args:
+        sources, lengths: by the videos' names.
+        seed: of the noise; each video gets another.
+        first_frames: video -> the first frame that is evaluated (the first have no score).
+        places: baseline -> what gathers its maps, for those of `WITH_PLACE`.
+
+    Returns:
+        baseline -> video -> float64 (T,).
     """
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for number, (name, source) in enumerate(
-        tqdm(sources.items(), desc="baselines", unit="video", disable=None)
-    ):
+    number = {name: k for k, name in enumerate(sources)}
+    places = places or {}
 
-        def gather(
-            row: int, maps: dict[str, np.ndarray], name: str = name, source: FrameSource = source
-        ) -> None:
-            if row < judged.get(name, lengths[name]):
-                return
-            for baseline, own in (places or {}).items():
-                own.add(
-                    name,
-                    row,
-                    maps[baseline],
-                    find_regions(maps[baseline], 0.0, 1, CELLS, source.size),
-                )
+    def job(name: str, bar: Progress) -> tuple[dict[str, np.ndarray], dict[str, Places]]:
+        source, first = sources[name], first_frames.get(name, lengths[name])
+        of_video = {baseline: own.empty() for baseline, own in places.items()}
 
-        scores = content_free(
-            source.frames, lengths[name], seed + number, gather if places else None
-        )
-        for baseline, values in scores.items():
-            found.setdefault(baseline, {})[name] = values
-    return found
+        def gather(row: int, maps: dict[str, np.ndarray]) -> None:
+            bar.update()
+            for baseline, own in of_video.items() if row >= first else ():
+                found = find_regions(maps[baseline], 0.0, 1, CELLS, source.size)
+                own.add(name, row, maps[baseline], found)
+
+        return content_free(source.frames, lengths[name], seed + number[name], gather), of_video
+
+    scores: dict[str, dict[str, np.ndarray]] = {}
+    total = sum(lengths.values())
+    with tqdm(total=total, desc="baselines", unit="frame", disable=None) as bar:
+        for name, (by_baseline, of_video) in in_order(job, list(sources), bar):
+            for baseline, own in of_video.items():
+                places[baseline].merge(own)
+            for baseline, values in by_baseline.items():
+                scores.setdefault(baseline, {})[name] = values
+    return scores

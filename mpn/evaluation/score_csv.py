@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.evaluation.result import SCORE, SCORE_RAW
 
-MAIN = "score"  # the column that every table has
-KNOWN = (MAIN, "frame", "time")  # also found with capitals
+KNOWN = (SCORE, "frame", "time")  # also found with capitals
+JOB_HEADER = ["frame", "time", SCORE, "raw"]  # of a table that `mpn score` wrote
+BOX = ("top", "left", "height", "width")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LARGEST = 1e300  # of a score's size: the spread of larger ones is infinite
 LATEST = 10_000_000  # frame that a table may begin with where the video's length is not known
@@ -40,9 +42,9 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
     header, remarks = _header(path, rows[0][1])
     if delimiter != ",":
         remarks.append(f"{DELIMITERS[delimiter]} between the columns")
-    body = rows[1:] if MAIN in header else rows
-    if MAIN not in header:  # one column of numbers without a name
-        header = [MAIN]
+    body = rows[1:] if SCORE in header else rows
+    if SCORE not in header:  # one column of numbers without a name
+        header = [SCORE]
     lines = [line for line, _ in body]
     uneven = next(((line, row) for line, row in body if len(row) != len(header)), None)
     if uneven:
@@ -51,7 +53,8 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
         )
     if not body:
         raise DataError(f"{path}: no scores below the header")
-    texts = dict(zip(header, zip(*(row for _, row in body))))
+    columns_of_rows = zip(*(row for _, row in body))
+    texts: dict[str, list[str]] = dict(zip(header, map(list, columns_of_rows)))
     if delimiter != "," and any("," in text for column in texts.values() for text in column):
         texts = {
             name: [text.replace(",", ".") for text in column] for name, column in texts.items()
@@ -63,7 +66,23 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
         first, order = _order(path, lines, frames, length)
         if (np.diff(order) < 0).any():
             remarks.append("rows not in the order of their frames, sorted")
+    texts = _unsmoothed(texts, remarks)
     return _columns(path, texts, [lines[k] for k in order], order, first, remarks), remarks
+
+
+def _unsmoothed(texts: Mapping[str, list[str]], remarks: list[str]) -> dict[str, list[str]]:
+    """The columns with the score before smoothing as `score`: protocols do their own smoothing."""
+    columns = dict(texts)
+    if SCORE_RAW in columns:
+        columns[SCORE] = columns.pop(SCORE_RAW)
+    elif list(columns)[: len(JOB_HEADER)] == JOB_HEADER:  # as `mpn score` once wrote it
+        columns[SCORE] = columns.pop("raw")
+        remarks.append("the column 'raw', the score before smoothing, taken as the score")
+    else:
+        return columns
+    if set(BOX) <= set(columns):  # where the largest patch was: no scores
+        columns = {name: column for name, column in columns.items() if name not in BOX}
+    return columns
 
 
 def _rows(path: Path, text: str) -> tuple[str, list[tuple[int, list[str]]]]:
@@ -86,7 +105,7 @@ def _delimiter(line: str) -> str:
     with_score = [
         mark
         for mark, names in fields.items()
-        if MAIN in [name.strip().casefold() for name in names]
+        if SCORE in [name.strip().casefold() for name in names]
     ]
     return max(with_score, key=lambda mark: len(fields[mark]), default=",")
 
@@ -105,19 +124,19 @@ def _header(path: Path, row: Sequence[str]) -> tuple[list[str], list[str]]:
             f"{path}: the first line has the column {twice[0]!r} twice, expected "
             "column names once each"
         )
-    if MAIN in header:
+    if SCORE in header:
         return header, remarks
     shown = ",".join(header)[:80]
     try:
         numbers = [float(name) for name in header]
     except ValueError:
         raise DataError(
-            f"{path}: the first line is {shown!r}, expected column names with {MAIN!r}"
+            f"{path}: the first line is {shown!r}, expected column names with {SCORE!r}"
         ) from None
     if len(numbers) == 1:
         return header, ["no header, its one column taken as the score"]
     raise DataError(
-        f"{path}: has no header, the first line is {shown!r}; expected column names with {MAIN!r}"
+        f"{path}: has no header, the first line is {shown!r}; expected column names with {SCORE!r}"
     )
 
 
@@ -160,7 +179,7 @@ def _order(
 
 def _columns(
     path: Path,
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, list[str]],
     lines: list[int],
     order: np.ndarray,
     first: int,
@@ -169,16 +188,16 @@ def _columns(
     """The columns of numbers in the order of the frames, NaN before `first`; what is left out is
     added to `remarks`."""
     columns = {}
-    for name in [MAIN, *(name for name in texts if name not in KNOWN)]:
-        column = [texts[name][k] for k in order]
+    for name in [SCORE, *(name for name in texts if name not in KNOWN)]:
+        column = [texts[name][int(k)] for k in order]
         if not name:
             remarks.append("a column without a name, left out")
             continue
         words = {text.strip().casefold() for text in column} - {"", "nan"}
         if (
-            name != MAIN
+            name != SCORE
             and not any(map(_is_number, words))
-            and (words or not np.isnan(columns[MAIN]).all())
+            and (words or not np.isnan(columns[SCORE]).all())
         ):
             remarks.append(f"no numbers in the column {name!r}, left out")
             continue

@@ -22,7 +22,8 @@ import numpy as np
 
 from mpn import metrics
 from mpn.errors import DataError
-from mpn.evaluation.score_csv import LARGEST, MAIN, number, read_csv
+from mpn.evaluation.result import SCORE
+from mpn.evaluation.score_csv import LARGEST, number, read_csv
 from mpn.io.atomic import read_npy, write_atomically
 from mpn.video.paths import VIDEO_SUFFIXES, natural_key, visible
 
@@ -61,7 +62,8 @@ def read_scores(
     """Anyone's scores: one file a video, named after it, as series for `evaluate`.
 
     VIDEO.csv with a header: `score` is required, `frame` (from 0) optional, `time` ignored, other
-    columns are evaluated too; rows may begin at any frame, those before get NaN. VIDEO.npy (T,) or
+    columns are evaluated too; where there is a `score_raw`, the score before smoothing, it is what
+    is given as `score`; rows may begin at any frame, those before get NaN. VIDEO.npy (T,) or
     VIDEO.txt, one value a line, hold `score` alone. Higher = more anomalous. nan stands for "no
     score yet", at the start only.
 
@@ -95,7 +97,7 @@ def read_scores(
         series[name], remarks = _read(path, None if lengths is None else lengths[name])
         for remark in remarks:
             said.setdefault(remark, []).append(path.name)
-        _check_length(path, len(series[name][MAIN]), None if lengths is None else lengths[name])
+        _check_length(path, len(series[name][SCORE]), None if lengths is None else lengths[name])
     if notes is not None:
         notes += [f"{folder}: {names_of(names)}: {text}" for text, names in said.items()]
         notes += _constant(folder, series)
@@ -221,13 +223,13 @@ def _read_npy(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             f"{path}: the score of frame {bad[0]} is {what}, expected a finite number for every "
             f"frame from the first score (frame {scored[0]}) on"
         )
-    return {MAIN: values}, remarks
+    return {SCORE: values}, remarks
 
 
 def _read_txt(path: Path, text: str) -> dict[str, np.ndarray]:
     values, first = [], 0
     for line, word in enumerate(text.rstrip().split("\n"), 1):
-        values.append(number(path, line, word, MAIN))
+        values.append(number(path, line, word, SCORE))
         if not math.isnan(values[-1]):
             first = first or line
         elif first:
@@ -236,7 +238,7 @@ def _read_txt(path: Path, text: str) -> dict[str, np.ndarray]:
                 f"first one (line {first}), expected a number for every frame from "
                 "there on"
             )
-    return {MAIN: np.array(values)}
+    return {SCORE: np.array(values)}
 
 
 def _text(path: Path) -> str:
@@ -252,7 +254,7 @@ def _text(path: Path) -> str:
 
 def _constant(folder: Path, series: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     """What is to be said about videos in which every frame has the same score."""
-    names = metrics.constant_videos({name: columns[MAIN] for name, columns in series.items()})
+    names = metrics.constant_videos({name: columns[SCORE] for name, columns in series.items()})
     if not names:
         return []
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

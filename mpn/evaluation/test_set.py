@@ -1,12 +1,11 @@
-"""A labelled test set and scores of it in; all figures of PROTOCOL section 3 out, for metrics.json
-and matrix.json."""
+"""A labelled test set: its videos, opened, with their labels, and what metrics depend on."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,16 @@ import numpy as np
 from mpn.datasets.labels import Labels, load_labels
 from mpn.datasets.layouts import DatasetTree
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.frame_metrics import MAIN, TURNED, evaluate, format_rows
-from mpn.evaluation.localisation import Places, Truth
-from mpn.evaluation.protocol_matrix import protocol_matrix
-from mpn.evaluation.run_detector import WITH_PLACE, score_baselines
+from mpn.evaluation.frame_metrics import TURNED
+from mpn.evaluation.localisation import Truth
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
-from mpn.metrics.operators import operator_figures
 from mpn.metrics.true_regions import read_tracks
-from mpn.model.checkpoint import library_versions
+from mpn.model.file_format import library_versions
 from mpn.scoring import protocols
-from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector
-from mpn.video.sources import FrameSource, frame_rate, open_source
-
-RATES = (1.0, 6.0, 60.0, 360.0)  # false alarms an hour whose thresholds are tried out
+from mpn.video.sources import FrameSource, open_source
+from mpn.video.timing import frame_rate
 
 
 @dataclass(frozen=True)
@@ -94,120 +88,9 @@ def open_set(
 
 def _length(source: FrameSource) -> int:
     """Frames as they are decoded: a video file's header only estimates them."""
-    if source.path.is_dir():
+    if source.path.is_dir() and source.length is not None:
         return source.length
     return sum(1 for _ in source.frames())
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Figures of a test set.
-
-    Attributes:
-        result, matrix: the content of metrics.json and of matrix.json, without the facts.
-        blind: the baselines' scores, baseline -> video -> (T,); empty where they were left out.
-    """
-
-    result: dict[str, Any]
-    matrix: dict[str, Any]
-    blind: dict[str, dict[str, np.ndarray]]
-
-
-def judge(
-    test: LabelledSet,
-    series: Mapping[str, Mapping[str, np.ndarray]],
-    places: Places | None = None,
-    calibration: Calibration | None = None,
-    smoothed: Mapping[str, np.ndarray] | None = None,
-    *,
-    baselines: bool = True,
-    seed: int = 0,
-) -> Judged:
-    """Every figure.
-
-    Args:
-        series: video -> column -> (T,), "score" among them, raw. places: what was found where.
-        calibration, smoothed: thresholds, and video -> the score (T,) that they are for: with both,
-            false alarms and events found are counted.
-        baselines: judge the content-free baselines too. seed: of resampling and noise.
-    """
-    judged = {name: _first(columns) for name, columns in series.items()}
-    blind: dict[str, dict[str, np.ndarray]] | None = None
-    at_places = (
-        {name: Places(test.truth) for name in WITH_PLACE}
-        if baselines and places is not None
-        else {}
-    )
-    if baselines:
-        blind = score_baselines(test.sources, test.lengths, seed, judged, at_places)
-    result = evaluate(test.labels.frames, series, blind, seed=seed)
-    matrix = protocol_matrix(test.labels.frames, series, blind, seed=seed)
-    if places is not None:
-        result["where"] = {MAIN: places.figures(seed=seed)}
-        result["where"] |= {name: own.figures(seed=seed) for name, own in at_places.items()}
-    if calibration is not None and smoothed is not None:
-        result["alarms"] = alarms(test, calibration, smoothed)
-    return Judged(result, matrix, blind or {})
-
-
-def _first(columns: Mapping[str, np.ndarray]) -> int:
-    """The first frame that has every column; the length where there is none."""
-    there = np.all([~np.isnan(values) for values in columns.values()], axis=0)
-    return int(np.argmax(there)) if there.any() else len(there)
-
-
-def alarms(
-    test: LabelledSet, calibration: Calibration, smoothed: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
-    """For each of `RATES`, its threshold from normal footage, and what that gives on the test
-    set."""
-    rates = [rate for rate in test.rates.values() if rate]
-    if len(rates) < len(test.rates):
-        return []
-    found = []
-    for rate in RATES:
-        threshold = calibration.threshold(rate)
-        figures = operator_figures(test.labels.frames, smoothed, threshold.value, test.rates)
-        promised = {
-            "promised_per_hour": rate,
-            "extrapolated": threshold.extrapolated,
-            "hours_behind": threshold.hours,
-        }
-        found.append(promised | {"threshold_interval": list(threshold.interval)} | asdict(figures))
-    return found
-
-
-def alarm_rows(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """The result of `alarms` as text: a head and rows."""
-    head = [
-        "false alarms per hour: promised",
-        "here",
-        "threshold (95 %)",
-        "events found",
-        "mean delay, s",
-    ]
-    rows = [
-        [
-            f"{one['promised_per_hour']:g}{' (extrapolated)' * one['extrapolated']}",
-            f"{one['false_alarms_per_hour']:.1f} ({one['false_alarms']})",
-            f"{one['threshold']:.2f} "
-            f"({one['threshold_interval'][0]:.2f}-{one['threshold_interval'][1]:.2f})",
-            f"{one['events_found']} of {one['events']}",
-            "-" if np.isnan(one["mean_delay_seconds"]) else f"{one['mean_delay_seconds']:.1f}",
-        ]
-        for one in found
-    ]
-    return head, rows
-
-
-def format_alarms(found: list[dict[str, Any]]) -> str:
-    """The same as a plain table, with what stands behind it."""
-    first = found[0]
-    footage = (
-        f"thresholds from {60 * first['hours_behind']:.1f} minutes of held-out normal footage; "
-        f"here: {60 * first['normal_hours']:.1f} minutes of normal frames"
-    )
-    return f"{format_rows(*alarm_rows(found))}{footage}\n"
 
 
 def facts_of(
@@ -232,7 +115,7 @@ def facts_of(
         return facts
     return facts | {
         "checkpoint": {"path": str(checkpoint), "sha256": detector.checkpoint.sha256},
-        "recipe": asdict(detector.score_config),
+        "recipe": detector.score_config.to_dict(),
         "precision": "bfloat16" if detector.bfloat16 else "float32",
         "training": {k: v for k, v in detector.checkpoint.training.items() if k != "clips"},
     }

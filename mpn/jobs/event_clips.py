@@ -7,18 +7,17 @@ midst of it
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mpn.scoring.detector import Detector, Result
 from mpn.scoring.events import Event
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.regions import Tracked
+from mpn.video.film_writer import unfinished_films
 from mpn.video.overlay import OverlayWriter, drawn
 from mpn.video.sources import FrameSource
 
@@ -164,12 +163,5 @@ def _free(folder: Path, name: str) -> Path:
 def keep_parts(folder: Path) -> None:
     """Gives their names to overlay videos that a killed job left unfinished, drops those that
     nothing can be read from."""
-    for part in sorted(folder.glob(f".*.part{SUFFIX}")):
-        capture = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
-        whole = capture.isOpened() and capture.read()[0]
-        capture.release()
-        if whole:
-            part.rename(_free(folder, part.name[1 : -len(f".part{SUFFIX}")]))
-        else:
-            with contextlib.suppress(OSError):
-                part.unlink()
+    for part, name in unfinished_films(folder, SUFFIX):
+        part.rename(_free(folder, name))

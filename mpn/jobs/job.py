@@ -348,7 +348,7 @@ class ScoreJob:
             "bytes_or_frames": self.source.length if self.path.is_dir() else stat.st_size,
             "modified": stat.st_mtime_ns,
             "checkpoint": self.detector.checkpoint.sha256,
-            "recipe": asdict(self.detector.score_config),
+            "recipe": self.detector.score_config.to_dict(),
             "bfloat16": self.detector.bfloat16,
             "fps": float(self.rate),
             "threshold": self._level,
@@ -400,10 +400,10 @@ class ScoreJob:
                 if self.options.report
                 else {}
             ),
-            "bad_frames": [bad._asdict() for bad in self.source.bad],
+            "bad_frames": [asdict(bad) for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
-            "recipe": asdict(self.detector.score_config),
+            "recipe": self.detector.score_config.to_dict(),
         }
 
     def _read_summary(self) -> dict[str, Any]:

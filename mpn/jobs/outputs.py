@@ -51,7 +51,7 @@ class JobFiles:
             self.tracker = Tracker.from_dict(state.tracker)
         with ExitStack() as stack:
             self.scores = stack.enter_context(
-                self._open(ScoreTable, folder / SCORES, "pseudo" in detector.weights)
+                self._open(ScoreTable, folder / SCORES, detector.columns)
             )
             self.regions = stack.enter_context(self._open(RegionTable, folder / self.regions_name))
             self.heat = None

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mpn.errors import MpnError
 from mpn.scoring.events import Event
 from mpn.scoring.regions import Box, Tracked
+from mpn.scoring.scores import ScoreConfig
 
 SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
 MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
@@ -111,16 +113,26 @@ def with_seen(
 
 
 def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
-    """Where an earlier run of the same job stopped, or the beginning: `identity` says what makes it
-    the same."""
+    """Find where an earlier run of the same job stopped.
+
+    Args:
+        folder: of its results.
+        identity: what makes it the same job, as JSON gives it back.
+
+    Returns:
+        The beginning where there was no such run, or its files are gone.
+    """
     try:
-        found = json.loads((folder / STATE).read_text())
-        state = JobState.from_dict(found["state"])
-        same = found["identity"] == identity
-        there = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads((folder / STATE).read_text())
+        state = JobState.from_dict(content["state"])
+        earlier = content["identity"]
+        # Weights had other names in earlier versions.
+        recipe = ScoreConfig.from_dict(earlier["recipe"]).to_dict()
+        same = {**earlier, "recipe": recipe} == identity
+        whole = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MpnError):
         return JobState()
-    return state if same and there else JobState()
+    return state if same and whole else JobState()
 
 
 def belongs_to(folder: Path, path: Path) -> bool:

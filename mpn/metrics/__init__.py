@@ -24,8 +24,8 @@ from mpn.metrics.frames import (
     roc_points,
 )
 from mpn.metrics.intervals import LEVEL, Interval
-from mpn.metrics.operators import OperatorFigures, operator_figures
-from mpn.metrics.pixels import PixelFigures
+from mpn.metrics.operators import OperatorMetrics, operator_metrics
+from mpn.metrics.pixels import PixelMetrics
 from mpn.metrics.regions import (
     Criteria,
     Region,
@@ -40,8 +40,8 @@ __all__ = [
     "Curve",
     "Interval",
     "MacroAuc",
-    "OperatorFigures",
-    "PixelFigures",
+    "OperatorMetrics",
+    "PixelMetrics",
     "Region",
     "TrueRegion",
     "average_precision",
@@ -52,7 +52,7 @@ __all__ = [
     "equal_error_rate",
     "frame_auc",
     "macro_auc",
-    "operator_figures",
+    "operator_metrics",
     "padded_macro_auc",
     "paired_bootstrap",
     "precision_recall_points",

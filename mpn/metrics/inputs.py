@@ -34,7 +34,7 @@ def paired(labels: Arrays, scores: Arrays, *, gaps: bool = False) -> Pairs:
     """
     if isinstance(labels, Mapping) != isinstance(scores, Mapping):
         raise LabelError("labels and scores must both be mappings by video name, or neither")
-    if isinstance(labels, Mapping):
+    if isinstance(labels, Mapping) and isinstance(scores, Mapping):
         different = sorted(set(labels) ^ set(scores), key=str)
         if different:
             where = "scores" if different[0] in labels else "labels"

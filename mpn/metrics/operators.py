@@ -17,7 +17,7 @@ from mpn.scoring.events import MIN_EVENT_FRAMES, checked_rate, gap_frames
 
 
 @dataclass(frozen=True)
-class OperatorFigures:
+class OperatorMetrics:
     """Figures of one threshold over all videos together (micro).
 
     Attributes:
@@ -43,12 +43,12 @@ class OperatorFigures:
     median_delay_seconds: float
 
 
-def operator_figures(
+def operator_metrics(
     labels: Mapping[str, np.ndarray],
     scores: Mapping[str, np.ndarray],
     threshold: float,
     fps: float | Fraction | Mapping[str, float | Fraction],
-) -> OperatorFigures:
+) -> OperatorMetrics:
     """False alarms per hour, events found and delays at a threshold.
 
     An alarm is an event of PROTOCOL section 2, as `mpn.scoring.events.events` finds them: frames
@@ -90,7 +90,7 @@ def operator_figures(
         late = np.maximum(alarms[first[first >= 0], 0] - truth[first >= 0, 0], 0)
         delays += [float(frames / rate) for frames in late.tolist()]
     hours = float(seconds / 3600)
-    return OperatorFigures(
+    return OperatorMetrics(
         threshold=threshold,
         false_alarms=false_alarms,
         normal_hours=hours,

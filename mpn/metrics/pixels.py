@@ -10,9 +10,10 @@ again. What that can hide of the AUC is known exactly, and told: 0.00001 for smo
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,6 +28,9 @@ SHARE = 0.4
 # Pixels that wait to be counted, 4 bytes each: sorting many at once is cheaper than a few at a
 # time.
 PENDING = 1 << 21
+# Codes are counted in a table of all between the lowest and the highest where these are at most so
+# many times the codes, else they are sorted.
+SPAN = 4
 # Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times
 # that while renewed.
 MOST_COUNTS = 1 << 19
@@ -48,24 +52,33 @@ _NOTHING = _Counts(np.zeros(0, np.uint32), np.zeros(0, np.int64))
 
 
 class _Counter:
-    """Counts the codes of normal and of anomalous pixels under names, and keeps at most so many
-    counts."""
+    """Counts the codes of normal and of anomalous pixels under names, and keeps at most `limit`
+    counts.
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    How many low bits are dropped depends on what was counted alone, not on the order.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self.dropped = 0  # low bits of the codes that are no longer told apart
         self.counts: dict[str, tuple[_Counts, _Counts]] = {}
 
-    def add(self, name: str, normal: np.ndarray, anomalous: np.ndarray) -> None:
-        """Counts codes, uint32 (n,), under a name."""
-        fresh = [_tally(codes >> np.uint32(self.dropped)) for codes in (normal, anomalous)]
+    def add(self, name: str, fresh: tuple[_Counts, _Counts], dropped: int) -> None:
+        """Adds counts under a name, of codes without their `dropped` low bits."""
+        self._drop(max(dropped, self.dropped))
+        bits = np.uint32(self.dropped - dropped)
         old = self.counts.get(name, (_NOTHING, _NOTHING))
+        if bits:
+            fresh = _without(fresh, bits)
         self.counts[name] = (_merged(old[0], fresh[0]), _merged(old[1], fresh[1]))
-        while sum(len(one.codes) for pair in self.counts.values() for one in pair) > self.most:
-            self.dropped += 1
-            for other, pair in self.counts.items():
-                coarse = [_summed(one.codes >> np.uint32(1), one.counts) for one in pair]
-                self.counts[other] = (coarse[0], coarse[1])
+        while sum(len(own.codes) for pair in self.counts.values() for own in pair) > self.limit:
+            self._drop(self.dropped + 1)
+
+    def _drop(self, dropped: int) -> None:
+        if dropped > self.dropped:
+            bits = np.uint32(dropped - self.dropped)
+            self.counts = {name: _without(pair, bits) for name, pair in self.counts.items()}
+            self.dropped = dropped
 
     def tables(self, groups: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Normal and anomalous pixels by name and value, ascending, float64 (names, values).
@@ -94,7 +107,32 @@ class _Counter:
         return tables[0], tables[1]
 
 
-class PixelFigures:
+@dataclass(frozen=True)
+class PixelResult:
+    """Pixel metrics: shares in [0, 1], NaN where all pixels (frames) are of one class.
+
+    Attributes:
+        pixel_auc: of all pixels in one ranking. pixel_auc_bounds: lowest and highest that the
+            uncounted differences allow.
+        pixel_level_auc, pixel_level_eer: by the UCSD criterion at `pixel_level_share`.
+        pixel_auc_interval, pixel_level_interval: of both AUCs, 95 %, bootstrap over videos.
+        frames, masked_frames, pixels, anomalous_pixels: how many.
+    """
+
+    pixel_auc: float
+    pixel_auc_bounds: tuple[float, float]
+    pixel_auc_interval: intervals.Interval
+    pixel_level_auc: float
+    pixel_level_eer: float
+    pixel_level_interval: intervals.Interval
+    pixel_level_share: float
+    frames: int
+    masked_frames: int
+    pixels: int
+    anomalous_pixels: int
+
+
+class PixelMetrics:
     """Pixel AUC and the UCSD pixel-level criterion, from maps and masks given one frame at a time.
 
     Pixel AUC: area under the ROC curve of all pixels of all frames in one ranking. UCSD criterion
@@ -148,14 +186,11 @@ class PixelFigures:
         if self._waiting >= PENDING:
             self._count()
 
-    def figures(self, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
-        """All figures of the frames so far, as plain numbers for JSON; more frames may follow.
+    def compute(self, draws: int = 1000, seed: int = 0) -> PixelResult:
+        """Compute the metrics of the frames so far; more frames may follow.
 
-        `pixel_auc` with `pixel_auc_bounds` (lowest and highest that the uncounted differences
-        allow) and `pixel_auc_interval`; `pixel_level_auc`, `pixel_level_eer` and
-        `pixel_level_interval` (of that AUC) by the UCSD criterion at `pixel_level_share`; `frames`,
-        `masked_frames`, `pixels`, `anomalous_pixels`. Shares in [0, 1]; NaN where all pixels
-        (frames) are of one class. Intervals: 95 %, bootstrap over videos, `draws` from `seed`.
+        Args:
+            draws: how often videos are resampled for the intervals. seed: of the resampling.
 
         Raises:
             LabelError: no frame was given.
@@ -165,37 +200,47 @@ class PixelFigures:
         self._count()
         normal, anomalous = self._all.tables()
         auc, low, high = _auc_and_bounds(normal[0], anomalous[0])
-        # equal codes are equal values until then
-        bounds = [low, high] if self._all.dropped else [auc, auc]
         labels = {video: np.array(values) for video, values in self._labels.items()}
         levels = {video: np.array(values) for video, values in self._levels.items()}
-        return {
-            "pixel_auc": auc,
-            "pixel_auc_bounds": bounds,
-            "pixel_auc_interval": self._interval(auc, draws, seed)._asdict(),
-            "pixel_level_auc": frame_auc(labels, levels),
-            "pixel_level_eer": equal_error_rate(labels, levels),
-            "pixel_level_interval": bootstrap_interval(
-                labels, levels, draws=draws, seed=seed
-            )._asdict(),
-            "pixel_level_share": self.share,
-            "frames": sum(map(len, labels.values())),
-            "masked_frames": sum(int(values.sum()) for values in labels.values()),
-            "pixels": int(normal.sum() + anomalous.sum()),
-            "anomalous_pixels": int(anomalous.sum()),
-        }
+        return PixelResult(
+            pixel_auc=auc,
+            # equal codes are equal values until low bits are dropped
+            pixel_auc_bounds=(low, high) if self._all.dropped else (auc, auc),
+            pixel_auc_interval=self._interval(auc, draws, seed),
+            pixel_level_auc=frame_auc(labels, levels),
+            pixel_level_eer=equal_error_rate(labels, levels),
+            pixel_level_interval=bootstrap_interval(labels, levels, draws=draws, seed=seed),
+            pixel_level_share=self.share,
+            frames=sum(map(len, labels.values())),
+            masked_frames=sum(int(values.sum()) for values in labels.values()),
+            pixels=int(normal.sum() + anomalous.sum()),
+            anomalous_pixels=int(anomalous.sum()),
+        )
+
+    def merge(self, other: PixelMetrics) -> None:
+        """Add the frames of another one, of other videos, after those of this one."""
+        self._count()
+        other._count()
+        self._labels |= other._labels
+        self._levels |= other._levels
+        for own, others in ((self._all, other._all), (self._each, other._each)):
+            for name, counts in others.counts.items():
+                own.add(name, counts, others.dropped)
 
     def _count(self) -> None:
-        """Counts the waiting pixels."""
+        """Counts the waiting pixels, once for all videos together and for each."""
         waiting, self._pending, self._waiting = self._pending, [], 0
         if not waiting:
             return
-        self._all.add("", *(np.concatenate(codes) for codes in list(zip(*waiting))[1:]))
-        # draws go by the videos' places
+        # resampling goes by the videos' places
         order = {video: number for number, video in enumerate(self._labels)}
         waiting.sort(key=lambda frame: order[frame[0]])
+        dropped = min(self._all.dropped, self._each.dropped)
         for video, frames in groupby(waiting, key=itemgetter(0)):
-            self._each.add(video, *(np.concatenate(codes) for codes in list(zip(*frames))[1:]))
+            outside, inside = (np.concatenate(codes) for codes in list(zip(*frames))[1:])
+            fresh = _tally(outside, dropped), _tally(inside, dropped)
+            self._each.add(video, fresh, dropped)
+            self._all.add("", fresh, dropped)
 
     def _interval(self, auc: float, draws: int, seed: int) -> intervals.Interval:
         """The interval of the pixel AUC, as `bootstrap_interval` has it of frames.
@@ -248,9 +293,25 @@ def _ordered(values: np.ndarray) -> np.ndarray:
     return bits.view(np.uint32) ^ ((bits >> 31).view(np.uint32) | np.uint32(1 << 31))
 
 
-def _tally(codes: np.ndarray) -> _Counts:
+def _tally(codes: np.ndarray, dropped: int) -> _Counts:
+    """Counts codes, uint32 (n,), without their `dropped` low bits."""
+    codes = codes >> np.uint32(dropped)
+    if not len(codes):
+        return _NOTHING
+    low = codes.min()
+    span = int(codes.max()) - int(low) + 1
+    if span <= SPAN * len(codes):  # a table of all that may occur is cheaper than sorting
+        table = np.bincount(codes - low, minlength=span)
+        found = np.flatnonzero(table)
+        return _Counts(found.astype(np.uint32) + low, table[found].astype(np.int64))
     found, counts = np.unique(codes, return_counts=True)
     return _Counts(found, counts.astype(np.int64))
+
+
+def _without(pair: tuple[_Counts, _Counts], bits: np.uint32) -> tuple[_Counts, _Counts]:
+    """Counts of normal and anomalous pixels without so many low bits of their codes."""
+    coarse = [_summed(own.codes >> bits, own.counts) for own in pair]
+    return coarse[0], coarse[1]
 
 
 def _merged(one: _Counts, other: _Counts) -> _Counts:
@@ -272,7 +333,7 @@ def _auc_and_bounds(normal: np.ndarray, anomalous: np.ndarray) -> tuple[float, f
     ascending."""
     possible = normal.sum() * anomalous.sum()
     if not possible:
-        return (math.nan,) * 3
+        return math.nan, math.nan, math.nan
     below = np.cumsum(normal) - normal
     low = float((anomalous * below).sum() / possible)
     high = float((anomalous * (below + normal)).sum() / possible)

@@ -199,7 +199,8 @@ class _Steps:
         for steps, videos in ((self.regions, self.region_videos), (self.tracks, self.track_videos)):
             detected, total = reached(steps, videos)
             shares.append(detected / total if total else np.full(len(detected), np.nan))
-        return _up_to_one(alarms / frames, *shares)
+        fpr, regions, tracks = _up_to_one(alarms / frames, *shares)
+        return fpr, regions, tracks
 
     def areas(self, weights: np.ndarray | None, frames: int) -> tuple[float, float]:
         """RBDC and TBDC; NaN without true regions, or where only videos without frames were

@@ -1,4 +1,4 @@
-"""Whether the prototypes have collapsed: four figures of one forward (DESIGN "Collapse")."""
+"""Whether the prototypes have collapsed: four metrics of one forward (DESIGN "Collapse")."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import torch
 from torch.nn import functional as F
 
-from mpn.model.network import Output
+from mpn.model.output import Output
 
 
 @torch.no_grad()
 def collapse(output: Output) -> dict[str, float]:
-    """Figures of the prototypes and assignments of a batch, means over its samples.
+    """Measure the prototypes and assignments of a batch, means over its samples.
 
     Returns:
         prototype_cosine: mean cosine between different prototypes of a window (1: they are one

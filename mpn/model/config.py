@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from mpn.errors import CheckpointError, MpnError
+from mpn.model.losses import LOSS_TERMS, TrainingConfig
+
+# Before there was a list of loss weights, each was a field of its own, NAME_weight.
+FORMER_WEIGHTS = ("compactness", "diversity", "usage", "pseudo")
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,10 @@ class ModelConfig:
         learned_scales: heads are L2-normalised, and attention and assignment have a learned scale
             (DESIGN "Collapse"); without it, as published.
         pseudo_head: the head that finds where a window was tampered with.
-        compactness_weight, diversity_weight, usage_weight, pseudo_weight: weights of the loss terms
-        beside the
-            frame loss.
+        training: what it is trained for, see `mpn.model.losses.TrainingConfig`.
 
     Raises:
-        MpnError: a count below 1 (2 of prototypes), or a weight below 0.
+        MpnError: a count below 1 (2 of prototypes).
     """
 
     name: str
@@ -49,31 +50,16 @@ class ModelConfig:
     projection: bool = False
     learned_scales: bool = False
     pseudo_head: bool = False
-    compactness_weight: float = 1.0
-    diversity_weight: float = 1e-4
-    usage_weight: float = 0.0
-    pseudo_weight: float = 0.01
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        least = {
-            "height": 1,
-            "width": 1,
-            "window": 1,
-            "channels": 1,
-            "unshuffle": 1,
-            "prototypes": 2,
-        }
-        for name, low in least.items():
-            if getattr(self, name) < low:
+        counts = ("height", "width", "window", "channels", "unshuffle", "prototypes")
+        for name in counts:
+            lowest = 2 if name == "prototypes" else 1
+            if getattr(self, name) < lowest:
                 raise MpnError(
                     f"preset option {name} is {getattr(self, name)}: a number from "
-                    f"{low} up was expected"
-                )
-        for name in ("compactness_weight", "diversity_weight", "usage_weight", "pseudo_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise MpnError(
-                    f"preset option {name} is {getattr(self, name)}: a weight from 0 up "
-                    "was expected"
+                    f"{lowest} up was expected"
                 )
 
     @property
@@ -93,30 +79,60 @@ class ModelConfig:
         return 8 * self.unshuffle
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint's JSON document."""
-        return asdict(self)
+        """Return plain values, for a checkpoint's JSON document."""
+        options = asdict(self)
+        training = options.pop("training")
+        return options | training
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> ModelConfig:
-        """The preset that `to_dict` wrote. Raises CheckpointError for unknown, missing or mistyped
-        options."""
-        known = {field.name: field.type for field in fields(cls)}
-        unknown = sorted(set(options) - set(known))
+        """Make the preset that `to_dict` wrote, in this version or an earlier one.
+
+        Raises:
+            CheckpointError: unknown, missing or mistyped options.
+        """
+        if not isinstance(options, dict):
+            raise CheckpointError(f"preset options are {options!r}: options by name were expected")
+        options = dict(options)
+        training = _training_config(options)
+        types = {option.name: option.type for option in fields(cls) if option.name != "training"}
+        unknown = sorted(set(options) - set(types))
         if unknown:
             raise CheckpointError(
                 f"unknown preset options {unknown}: was it written by a newer mpn?"
             )
-        types = {"str": str, "int": int, "bool": bool, "float": (int, float)}
         for name, value in options.items():
-            wanted = types[known[name]]
-            if not isinstance(value, wanted) or (known[name] != "bool" and isinstance(value, bool)):
+            if type(value).__name__ != types[name]:
                 raise CheckpointError(
-                    f"preset option {name} is {value!r}, a {known[name]} was expected"
+                    f"preset option {name} is {value!r}, a {types[name]} was expected"
                 )
         try:
-            return cls(**options)
+            return cls(**options, training=training)
         except TypeError as error:
             raise CheckpointError(f"preset options are incomplete: {error}") from None
+
+
+def _training_config(options: dict[str, Any]) -> TrainingConfig:
+    """Take the loss weights out of a preset's options.
+
+    A term that the file does not name weighs nothing: the model was not trained with it.
+    """
+    former = {
+        name: options.pop(f"{name}_weight")
+        for name in FORMER_WEIGHTS
+        if f"{name}_weight" in options
+    }
+    named = options.pop("loss_weights", None)
+    if named is None:
+        named = {name: LOSS_TERMS[name].weight for name in ("frame", *FORMER_WEIGHTS)} | former
+    elif former or not isinstance(named, dict):
+        raise CheckpointError(
+            f"loss_weights are {named!r}: weights by name were expected, and none beside them"
+        )
+    try:
+        return TrainingConfig(dict.fromkeys(LOSS_TERMS, 0.0) | named)
+    except MpnError as error:
+        raise CheckpointError(f"preset options: {error}") from None
 
 
 CONFIGS: dict[str, ModelConfig] = {
@@ -135,21 +151,23 @@ CONFIGS: dict[str, ModelConfig] = {
         projection=True,
         learned_scales=True,
         pseudo_head=True,
-        diversity_weight=0.01,
-        usage_weight=0.01,
+        training=TrainingConfig({"diversity": 0.01, "usage": 0.01}),
     ),
 }
 
 
 def get_config(name: str, **options: Any) -> ModelConfig:
-    """The preset of that name with some options changed. Raises MpnError for unknown names and
-    options."""
+    """Return the preset of that name, with some options changed.
+
+    Raises:
+        MpnError: an unknown name or option.
+    """
     if name not in CONFIGS:
         raise MpnError(f"there is no preset {name!r}; there are {', '.join(CONFIGS)}")
     try:
         return replace(CONFIGS[name], **options)
     except TypeError:
-        known = ", ".join(field.name for field in fields(ModelConfig))
+        known = ", ".join(option.name for option in fields(ModelConfig))
         raise MpnError(
             f"unknown option for preset {name!r} among {sorted(options)}; there are: {known}"
         ) from None

@@ -1,32 +1,43 @@
-"""The named loss terms. All are means, so that they don't depend on batch or frame size."""
+"""The loss terms: a registry of them, and how much each weighs in a training.
+
+All are means, so that they don't depend on batch or frame size. A term is added here and nowhere
+else: its function, and its line in `LOSS_TERMS`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mpn.model.config import ModelConfig
-from mpn.model.network import Output
+from mpn.errors import MpnError
+from mpn.model.output import Output
 
 
 def frame_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the predicted frame, both (B, C, H, W) in [-1, 1] (Lv et al. 2021, eq.
-    8)."""
+    """Compute the mean squared error of the predicted frame (Lv et al. 2021, eq. 8).
+
+    Args:
+        prediction, target: (B, C, H, W) in [-1, 1].
+    """
     return F.mse_loss(prediction, target)
 
 
 def compactness_loss(output: Output) -> Tensor:
-    """Mean over positions and channels of (query - most-assigned prototype)^2 (Lv et al. 2021, eq.
-    9)."""
+    """Compute the mean over positions and channels of (query - most-assigned prototype)^2 (Lv et
+    al. 2021, eq. 9)."""
     return output.compactness.mean()
 
 
 def diversity_loss(prototypes: Tensor) -> Tensor:
-    """Mean over pairs of max(0, 1 - squared distance of the normalised prototypes) (Lv et al. 2021,
-    eq. 10).
+    """Compute how much the prototypes coincide (Lv et al. 2021, eq. 10).
+
+    The mean over pairs of max(0, 1 - squared distance of the normalised prototypes).
 
     Args:
         prototypes: (B, M, D), normalised or not.
@@ -39,11 +50,11 @@ def diversity_loss(prototypes: Tensor) -> Tensor:
 
 
 def usage_loss(assignment: Tensor) -> Tensor:
-    """How unevenly prototypes are used: 1 - entropy of the assignment averaged over positions / log
-    M, in [0, 1].
+    """Compute how unevenly the prototypes are used.
 
-    Ours. Without it half of all positions, the still background, share one prototype, and most of
-    the others are assigned nowhere (benchmarks/results/small_choices.md).
+    1 - entropy of the assignment averaged over positions / log M, in [0, 1]. Ours. Without it half
+    of all positions, the still background, share one prototype, and most of the others are assigned
+    nowhere (benchmarks/results/small_choices.md).
 
     Args:
         assignment: (B, N, M), sums to 1 over M.
@@ -54,82 +65,163 @@ def usage_loss(assignment: Tensor) -> Tensor:
     return (1 - entropy / math.log(usage.shape[1])).mean()
 
 
-def consistency_loss(prototypes: Tensor) -> Tensor:
-    """Mean squared distance between the prototypes of consecutive samples of the batch.
-
-    In the published code (its `meta_prototype.py`), computed but not trained with; ours neither.
-
-    Args:
-        prototypes: (B, M, D), normalised or not; B at least 2.
-    """
-    unit = F.normalize(prototypes, dim=2)
-    return (unit[1:] - unit[:-1]).square().sum(dim=2).mean()
-
-
 def pseudo_loss(logits: Tensor, tampered: Tensor) -> Tensor:
-    """Binary cross-entropy of the pseudo-anomaly head.
+    """Compute the binary cross-entropy of the pseudo-anomaly head.
 
     Args:
         logits: (B, h, w). tampered: (B, H, W) bool or 0/1, H a multiple of h; a position of the
             smaller grid counts as tampered where any of its pixels is.
     """
     factor = tampered.shape[1] // logits.shape[1]
-    wanted = F.max_pool2d(tampered.float().unsqueeze(1), factor).squeeze(1)
-    return F.binary_cross_entropy_with_logits(logits.float(), wanted)
+    labels = F.max_pool2d(tampered.float().unsqueeze(1), factor).squeeze(1)
+    return F.binary_cross_entropy_with_logits(logits.float(), labels)
 
 
 def ranking_loss(
     logits: Tensor, tampered: Tensor, *, hardest: int = 64, positions: int = 512
 ) -> Tensor:
-    """How far tampered positions are from standing above the highest of the others, over all
-    windows of the batch.
+    """Compute how far tampered positions are from standing above the highest of the others.
 
-    The mean of log(1 + exp(other - tampered)) over pairs of logits: a smooth count of wrongly
-    ordered pairs, which unlike the cross-entropy does not change with the level that a camera's
-    logits lie at. A frame's score is its highest place, so of each window only the `hardest` other
-    positions count. 0 where nothing was tampered with.
+    Over all windows of the batch, the mean of log(1 + exp(other - tampered)) over pairs of logits:
+    a smooth count of wrongly ordered pairs, which unlike the cross-entropy does not change with the
+    level that a camera's logits lie at. A frame's score is its highest place, so of each window
+    only the `hardest` other positions count. 0 where nothing was tampered with.
 
     Args:
-        logits: (B, h, w). tampered: (B, H, W), see `pseudo_loss`.
+        logits: (B, h, w).
+        tampered: (B, H, W), see `pseudo_loss`.
+        hardest: other positions of each window that count.
         positions: of the tampered ones at most so many, evenly spread.
     """
     factor = tampered.shape[1] // logits.shape[1]
-    wanted = F.max_pool2d(tampered.float().unsqueeze(1), factor).flatten(1) > 0
+    is_tampered = F.max_pool2d(tampered.float().unsqueeze(1), factor).flatten(1) > 0
     values = logits.float().flatten(1)
-    found = values[wanted]
-    if not len(found):
+    lifted = values[is_tampered]
+    if not len(lifted):
         return values.sum() * 0
-    found = found[:: max(1, len(found) // positions)]
-    others = (
-        values.masked_fill(wanted, -torch.inf).topk(min(hardest, values.shape[1]), dim=1).values
-    )
+    lifted = lifted[:: max(1, len(lifted) // positions)]
+    others = values.masked_fill(is_tampered, -torch.inf)
+    others = others.topk(min(hardest, values.shape[1]), dim=1).values
     others = others[torch.isfinite(others)]
-    return F.softplus(others[None] - found[:, None]).mean() if len(others) else values.sum() * 0
+    return F.softplus(others[None] - lifted[:, None]).mean() if len(others) else values.sum() * 0
 
 
-def loss_terms(output: Output, target: Tensor, tampered: Tensor | None = None) -> dict[str, Tensor]:
-    """Every term that the network can be trained with, by name, unweighted scalars.
+class LossInputs(NamedTuple):
+    """What a loss term may look at: a forward, the true next frame (B, C, H, W), and where the
+    window was tampered with (B, H, W), if it is known."""
 
-    "pseudo" is there if the network has the head and `tampered` (B, H, W) is given.
+    output: Output
+    target: Tensor
+    tampered: Tensor | None
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A loss term as it is registered.
+
+    Attributes:
+        name: in configurations, checkpoints, logs and `--without`.
+        weight: in a training that says nothing else; 0 where the term is for those who ask.
+        compute: the unweighted scalar; None where the term does not apply to these inputs.
     """
-    terms = {
-        "frame": frame_loss(output.prediction, target),
-        "compactness": compactness_loss(output),
-        "diversity": diversity_loss(output.prototypes),
-        "usage": usage_loss(output.assignment),
-    }
-    if output.pseudo_logits is not None and tampered is not None:
-        terms["pseudo"] = pseudo_loss(output.pseudo_logits, tampered)
-    return terms
+
+    name: str
+    weight: float
+    compute: Callable[[LossInputs], Tensor | None]
 
 
-def total_loss(terms: dict[str, Tensor], config: ModelConfig) -> Tensor:
-    """The weighted sum of the terms that are there; the frame loss has weight 1."""
-    weights = {
-        "frame": 1.0,
-        "compactness": config.compactness_weight,
-        "diversity": config.diversity_weight,
-        "usage": config.usage_weight,
-        "pseudo": config.pseudo_weight,
+def _of_pseudo_head(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[[LossInputs], Tensor | None]:
+    """A loss of (logits, tampered), which applies where the network has the head and the batch
+    says what was tampered with."""
+
+    def compute(inputs: LossInputs) -> Tensor | None:
+        logits, tampered = inputs.output.pseudo_logits, inputs.tampered
+        return None if logits is None or tampered is None else loss(logits, tampered)
+
+    return compute
+
+
+# The weights are the paper's, where the paper has the term; a preset may have others.
+LOSS_TERMS: dict[str, LossTerm] = {
+    term.name: term
+    for term in (
+        LossTerm("frame", 1.0, lambda inputs: frame_loss(inputs.output.prediction, inputs.target)),
+        LossTerm("compactness", 1.0, lambda inputs: compactness_loss(inputs.output)),
+        LossTerm("diversity", 1e-4, lambda inputs: diversity_loss(inputs.output.prototypes)),
+        LossTerm("usage", 0.0, lambda inputs: usage_loss(inputs.output.assignment)),
+        LossTerm("pseudo", 0.01, _of_pseudo_head(pseudo_loss)),
+        LossTerm("ranking", 0.0, _of_pseudo_head(ranking_loss)),
+    )
+}
+
+
+def check_loss_names(names: Iterable[str]) -> None:
+    """Raise MpnError, naming those there are, for a name that no loss term has."""
+    unknown = [name for name in names if name not in LOSS_TERMS]
+    if unknown:
+        raise MpnError(f"there is no loss term {unknown[0]!r}; there are {', '.join(LOSS_TERMS)}")
+
+
+def check_loss_weights(weights: Mapping[str, float]) -> None:
+    """Raise MpnError for an unknown name, or a weight that is not a finite number from 0 up."""
+    check_loss_names(weights)
+    for name, weight in weights.items():
+        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not number or not 0 <= weight < math.inf:
+            raise MpnError(f"loss weight {name} is {weight!r}: a number from 0 up was expected")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What a network is trained for, and adapted for.
+
+    Attributes:
+        loss_weights: weight of every term of `LOSS_TERMS` by its name; those that are not given
+            get the term's own. A term of weight 0 is not computed.
+
+    Raises:
+        MpnError: an unknown name, or a weight that is not a finite number from 0 up.
+    """
+
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_loss_weights(self.loss_weights)
+        weights = {name: term.weight for name, term in LOSS_TERMS.items()} | dict(self.loss_weights)
+        object.__setattr__(self, "loss_weights", weights)
+
+    def with_weights(self, changed: Mapping[str, float]) -> TrainingConfig:
+        """Return the same with these weights. Raises MpnError as the class does."""
+        return TrainingConfig({**self.loss_weights, **changed})
+
+
+def loss_terms(
+    output: Output, target: Tensor, tampered: Tensor | None, weights: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Compute every term that has a weight and applies, by name, as unweighted scalars.
+
+    Args:
+        output: a forward of B windows.
+        target: the true next frames, (B, C, H, W) in [-1, 1].
+        tampered: where the windows were tampered with, (B, H, W) bool, or None if unknown; "pseudo"
+            and "ranking" are there only with it, and with a network that has the head.
+        weights: by name; terms that are not named, or weigh 0, are left out.
+    """
+    inputs = LossInputs(output, target, tampered)
+    computed = {
+        name: term.compute(inputs) for name, term in LOSS_TERMS.items() if weights.get(name, 0) > 0
     }
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    return {name: value for name, value in computed.items() if value is not None}
+
+
+def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum the terms by their weights; terms without a weight are left out.
+
+    Args:
+        terms: scalars by name, at least one that has a weight.
+        weights: by name.
+    """
+    weighted = [weights[name] * term for name, term in terms.items() if name in weights]
+    return torch.stack(weighted).sum()

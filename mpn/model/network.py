@@ -6,7 +6,6 @@ inside the prototype unit positions are a list: N = height * width queries of D 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,51 +15,11 @@ from torch.nn import functional as F
 from mpn.errors import SizeError
 from mpn.model.config import ModelConfig
 from mpn.model.config import get_config as find_preset
+from mpn.model.output import Output
 
 # As F.normalize: keeps the inverse norm of a zero vector finite.
 EPSILON = 1e-12
 INITIAL_SCALE = 10.0
-
-
-@dataclass
-class Output:
-    """What one forward gives. B samples, N = h * w positions, D features, M prototypes.
-
-    Attributes:
-        prediction: the predicted next frame, (B, C, H, W), about [-1, 1].
-        encoding: the encoder's last features, (B, 8 * channels, h/8, w/8).
-        features: the (projected) decoder features before normalisation, (B, D, h, w); h = H /
-            unshuffle.
-        inverse_norm: 1 / |features| at every position, float (B, N, 1).
-        prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D).
-        assignment: softmax over the prototypes at every position, (B, N, M).
-        aggregation: query + normalcy encoding, (B, D, h, w).
-        distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0,
-            4].
-        pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that
-            head.
-    """
-
-    prediction: Tensor
-    encoding: Tensor
-    features: Tensor
-    inverse_norm: Tensor
-    prototypes: Tensor
-    assignment: Tensor
-    aggregation: Tensor
-    distance: Tensor
-    pseudo_logits: Tensor | None
-
-    @property
-    def query(self) -> Tensor:
-        """The query encoding, (B, D, h, w), unit length at every position; computed on demand."""
-        b, d, h, w = self.features.shape
-        return self.features * self.inverse_norm.reshape(b, 1, h, w).to(self.features.dtype)
-
-    @property
-    def compactness(self) -> Tensor:
-        """Squared distance of query to most-assigned prototype, divided by D: (B, h, w)."""
-        return self.distance / self.features.shape[1]
 
 
 def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.Sequential:
@@ -100,7 +59,7 @@ class Encoder(nn.Module):
         self.block4 = _two_convolutions(4 * c, 8 * c, last_relu=False)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, inputs, h, w) -> features of blocks 1-4, the last of them (B, 8c, h/8, w/8)."""
+        """Compute the features of blocks 1-4, the last of them (B, 8c, h/8, w/8)."""
         first = self.block1(window)
         second = self.block2(F.max_pool2d(first, 2))
         third = self.block3(F.max_pool2d(second, 2))
@@ -121,7 +80,7 @@ class Decoder(nn.Module):
         self.up2 = _upsample(2 * c, c)
 
     def forward(self, first: Tensor, second: Tensor, third: Tensor, encoding: Tensor) -> Tensor:
-        """The encoder's features -> (B, 2c, h, w), of which the queries are made."""
+        """Compute from the encoder's features those of the queries, (B, 2c, h, w)."""
         x = self.block3(torch.cat([third, self.up4(self.block4(encoding))], dim=1))
         x = self.block2(torch.cat([second, self.up3(x)], dim=1))
         return torch.cat([first, self.up2(x)], dim=1)
@@ -151,8 +110,8 @@ class InverseNorm(torch.autograd.Function):
         ctx.save_for_backward(inputs[0], output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        y, inverse = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        (gradient,), (y, inverse) = grad_outputs, ctx.saved_tensors
         return y * (-gradient * inverse**3).to(y.dtype)
 
 
@@ -180,8 +139,8 @@ class PrototypeUnit(nn.Module):
             nn.init.orthogonal_(self.heads.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Decoder features (B, D, h, w) -> features, inverse_norm, prototypes, assignment,
-        aggregation, distance, as in `Output`."""
+        """Compute from decoder features (B, D, h, w), in this order and as in `Output`: features,
+        inverse_norm, prototypes, assignment, aggregation, distance."""
         if self.projection is not None:
             features = self.projection(features)
         b, d, h, w = features.shape
@@ -219,8 +178,15 @@ class PrototypeUnit(nn.Module):
         )
 
     def attention(self, y: Tensor, inverse_norm: Tensor) -> Tensor:
-        """Which positions each prototype is made from: (B, N, M), a softmax over the N positions,
-        of features (B, N, D) before normalisation and their inverse norms (B, N, 1)."""
+        """Compute which positions each prototype is made from.
+
+        Args:
+            y: features (B, N, D) before normalisation.
+            inverse_norm: 1 / |y|, (B, N, 1).
+
+        Returns:
+            (B, N, M), a softmax over the N positions.
+        """
         heads = self.heads.weight
         if self.learned_scales:
             heads = F.normalize(heads, dim=1) * self.log_attention_scale.exp()
@@ -231,7 +197,7 @@ class Network(nn.Module):
     """The whole network of a preset.
 
     Args:
-        preset: every option; see `mpn.model.config.ModelConfig`.
+        config: every option; see `mpn.model.config.ModelConfig`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -250,8 +216,17 @@ class Network(nn.Module):
         self.pseudo_head = _three_convolutions(2 * c, c, 1) if config.pseudo_head else None
 
     def decode(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        """What comes before the prototype unit: (B, T * C, H, W) -> encoding (B, 8c, h/8, w/8) and
-        the decoder's features (B, 2c, h, w). Raises SizeError as `forward` does."""
+        """Compute what comes before the prototype unit.
+
+        Args:
+            window: as `forward` takes it.
+
+        Returns:
+            The encoding (B, 8c, h/8, w/8), and the decoder's features (B, 2c, h, w).
+
+        Raises:
+            SizeError: as `forward`.
+        """
         check_window(self.config, window)
         r = self.config.unshuffle
         first, second, third, encoding = self.encoder(
@@ -260,7 +235,7 @@ class Network(nn.Module):
         return encoding, self.decoder(first, second, third, encoding)
 
     def forward(self, window: Tensor, decoded: tuple[Tensor, Tensor] | None = None) -> Output:
-        """A window to a predicted frame and all that scores and losses are made of.
+        """Predict the next frame of a window, and all that scores and losses are made of.
 
         Args:
             window: (B, T * C, H, W) float in [-1, 1], oldest frame first; H and W multiples of the
@@ -298,8 +273,7 @@ class Network(nn.Module):
 
 
 def check_window(config: ModelConfig, window: Tensor) -> None:
-    """Raises SizeError unless `window` is (B, T * C, H, W) of a size that the preset's strides
-    divide."""
+    """Raise SizeError unless a window fits: (B, T * C, H, W), of a size that the strides divide."""
     channels = config.window * config.colours
     if window.ndim != 4 or window.shape[1] != channels:
         raise SizeError(
@@ -311,8 +285,7 @@ def check_window(config: ModelConfig, window: Tensor) -> None:
 
 
 def check_size(config: ModelConfig, height: int, width: int) -> None:
-    """Raises SizeError, naming the nearest sizes that fit, unless the preset's strides divide the
-    size."""
+    """Raise SizeError, naming the nearest sizes that fit, unless the strides divide the size."""
     stride = config.stride
     if height < stride or width < stride:
         raise SizeError(
@@ -331,10 +304,12 @@ def check_size(config: ModelConfig, height: int, width: int) -> None:
 
 
 def build_model(config: str | ModelConfig = "small", **options: Any) -> Network:
-    """An untrained network in float32 on the CPU, weights from torch's global generator.
+    """Build an untrained network in float32 on the CPU.
+
+    Weights come from torch's global generator.
 
     Args:
-        preset: a name ("base", "small") or a `ModelConfig`.
+        config: a name ("base", "small") or a `ModelConfig`.
         **options: fields of the preset to change, e.g. `height=256, width=384, grey=False`.
 
     Raises:

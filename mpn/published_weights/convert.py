@@ -41,10 +41,10 @@ NAMES = {
     "ohead.": "head.",
 }
 WRAPPER = "module."  # what nn.DataParallel puts before every name
-# modules or tensors of a module, characters of a tensor's whole name
-MOST_PARTS, LONGEST_NAME = 1000, 200
-MOST_FRAMES, MOST_PROTOTYPES = 16, 1000
-LISTED = 3  # names that a message gives
+# members (modules or tensors) of a module, characters of a tensor's whole name
+MAX_MEMBERS, MAX_NAME_LENGTH = 1000, 200
+MAX_FRAMES, MAX_PROTOTYPES = 16, 1000
+MAX_LISTED = 3  # names that a message gives
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,16 @@ class Imported:
     """What was found in a file of the authors.
 
     Attributes:
-        path: the file. sha256: of its bytes. layout: torch.save's format, in words.
+        path: the file.
+        sha256: of its bytes.
+        layout: torch.save's format, in words.
         kind: `MODEL`, or `META` (targets and step sizes, which need a base).
         described: the class of the module in it, or what it is instead.
-        epoch: that it was saved in, or None. tensors, numbers: how many weights (for `META` without
-            step sizes).
-        base: the file that the other weights are from, or None. base_sha256: of its bytes, or "".
+        epoch: that it was saved in, or None.
+        tensors: how many (for `META` without step sizes).
+        numbers: how many in these tensors.
+        base: the file that the other weights are from, or None.
+        base_sha256: of its bytes, or "".
     """
 
     path: Path
@@ -73,10 +77,10 @@ class Imported:
 
 
 def import_weights(path: str | Path, base: str | Path | None = None) -> tuple[Checkpoint, Imported]:
-    """A model of the preset `base` with the weights of a file of the authors; nothing in the file
-    is executed.
+    """Make a model of the preset `base` with the weights of a file of the authors.
 
-    It has no normal scores, so scoring knows no threshold until the model is adapted to a camera.
+    Nothing in the file is executed. The model has no normal scores, so scoring knows no threshold
+    until it is adapted to a camera.
 
     Args:
         path: what their `Train.py` or `Train_meta.py` saved, in either of torch.save's formats; or
@@ -101,15 +105,15 @@ def import_weights(path: str | Path, base: str | Path | None = None) -> tuple[Ch
             f"{path} is of meta-training and holds {len(tensors)} tensors only: give the model "
             "that it began with as its base (--base FILE)"
         )
-    begun = _base(Path(base))
+    start = _base(Path(base))
     imported = replace(
-        _imported(file, kind, described, tensors), base=Path(base), base_sha256=begun.sha256
+        _imported(file, kind, described, tensors), base=Path(base), base_sha256=start.sha256
     )
-    own = dict(begun.network.named_parameters())
-    wanted = {name: own[name] for name in target_names(begun.network, META_TARGETS)}
-    values = _fitting(file, tensors, wanted, f"meta_init, with the base {base}")
-    sizes = _fitting(file, _under(file, "meta_alpha"), wanted, f"meta_alpha, with the base {base}")
-    for name, parameter in wanted.items():
+    parameters = dict(start.network.named_parameters())
+    targets = {name: parameters[name] for name in target_names(start.network, META_TARGETS)}
+    values = _fitting(file, tensors, targets, f"meta_init, with the base {base}")
+    sizes = _fitting(file, _under(file, "meta_alpha"), targets, f"meta_alpha, with the base {base}")
+    for name, parameter in targets.items():
         parameter.data = _read(file, name, values[name])
     meta = MetaInfo(
         META_TARGETS,
@@ -117,10 +121,10 @@ def import_weights(path: str | Path, base: str | Path | None = None) -> tuple[Ch
         META_STEPS,
         META_BATCH,
     )
-    training = begun.training | {"meta": _summary(imported)}
+    training = start.training | {"meta": _summary(imported)}
     # Without the base's normal scores, if it had any: they were made with other weights.
     return Checkpoint(
-        begun.network, begun.fps, begun.score_config, training=training, meta=meta
+        start.network, start.fps, start.score_config, training=training, meta=meta
     ), imported
 
 
@@ -136,21 +140,21 @@ def _imported(
 
 
 def _base(path: Path) -> Checkpoint:
-    """The model that a meta-training began with, with the SHA-256 of its file."""
+    """Load the model that a meta-training began with, with the SHA-256 of its file."""
     if path.suffix == ".safetensors":
-        found = load_checkpoint(path)
-        if found.camera:
+        checkpoint = load_checkpoint(path)
+        if checkpoint.camera:
             raise CheckpointError(
-                f"{path} is adapted to a camera: give the model {found.camera['base']['path']} "
-                "instead"
+                f"{path} is adapted to a camera: give the model {checkpoint.camera['base']['path']}"
+                " instead"
             )
-        own = found.config
-        if own.residual or own.projection or own.learned_scales or own.unshuffle > 1:
+        config = checkpoint.config
+        if config.residual or config.projection or config.learned_scales or config.unshuffle > 1:
             raise CheckpointError(
-                f"{path} is of preset {own.name!r}, not the published network: "
+                f"{path} is of preset {config.name!r}, not the published network: "
                 "it cannot be the base"
             )
-        return found
+        return checkpoint
     file = read_torch_file(path)
     kind, described, tensors = _weights(file)
     if kind != MODEL:
@@ -163,7 +167,7 @@ def _base(path: Path) -> Checkpoint:
 
 
 def _weights(file: TorchFile) -> tuple[str, str, dict[str, StoredTensor]]:
-    """What kind of file it is, of what class, and its weights by the authors' names."""
+    """Tell the kind of file, the class saved, and its weights by the authors' names."""
     root = file.root
     if type(root) is dict and "meta_init" in root:
         return META, "meta-training", _under(file, "meta_init")
@@ -194,18 +198,22 @@ def _only_tensors(values: Mapping[Any, Any]) -> dict[str, StoredTensor]:
 
 
 def _flattened(path: Path, module: StandIn) -> dict[str, StoredTensor]:
-    """A module's parameters and buffers, by their names in its state dict."""
+    """Collect a module's parameters and buffers, by their names in its state dict."""
     tensors: dict[str, StoredTensor] = {}
-    waiting, parts = [("", module)], 0
+    waiting, members = [("", module)], 0
     while waiting:
-        prefix, one = waiting.pop()
-        groups = [one.state.get(group) for group in ("_parameters", "_buffers", "_modules")]
+        prefix, part = waiting.pop()
+        groups = [part.state.get(group) for group in ("_parameters", "_buffers", "_modules")]
         for name, value in (
             member for group in groups if type(group) is dict for member in group.items()
         ):
-            parts += 1
+            members += 1
             # A module may hold itself, without end.
-            if parts > MOST_PARTS or type(name) is not str or len(prefix + name) > LONGEST_NAME:
+            if (
+                members > MAX_MEMBERS
+                or type(name) is not str
+                or len(prefix + name) > MAX_NAME_LENGTH
+            ):
                 raise CheckpointError(
                     f"{path} holds more modules within modules, or other names, than the authors' "
                     "network has"
@@ -218,14 +226,14 @@ def _flattened(path: Path, module: StandIn) -> dict[str, StoredTensor]:
 
 
 def _plain(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """Under the names of a module that is in no wrapper."""
+    """Take the wrapper off the names of a module that is in one."""
     if tensors and all(name.startswith(WRAPPER) for name in tensors):
         return {name.removeprefix(WRAPPER): tensor for name, tensor in tensors.items()}
     return tensors
 
 
 def _network(file: TorchFile, tensors: dict[str, StoredTensor]) -> Network:
-    """The network of these weights, whose options are read off their shapes."""
+    """Make the network of these weights, whose options are read off their shapes."""
     with torch.device("meta"):  # without memory until the tensors are known to fit
         network = build_model(_preset(tensors))
     fitting = _fitting(
@@ -238,39 +246,37 @@ def _network(file: TorchFile, tensors: dict[str, StoredTensor]) -> Network:
 
 
 def _preset(tensors: Mapping[str, StoredTensor]) -> ModelConfig:
-    """The preset `base` with the options of the authors' code that shapes tell; theirs by default
-    where they don't."""
+    """Choose the options of the preset `base` by the shapes; where these tell none, the default."""
     shapes = {_ours(name): tensor.shape for name, tensor in tensors.items()}
     options: dict[str, Any] = {}
     colours = sum(shapes.get("head.4.bias", ())[:1])
     channels = sum(shapes.get("encoder.block1.0.weight", ())[1:2])
     if colours in (1, 3):
         options["grey"] = colours == 1
-        if channels % colours == 0 and 1 <= channels // colours <= MOST_FRAMES:
+        if channels % colours == 0 and 1 <= channels // colours <= MAX_FRAMES:
             options["window"] = channels // colours
     prototypes = sum(shapes.get("prototype.heads.weight", ())[:1])
-    if 2 <= prototypes <= MOST_PROTOTYPES:
+    if 2 <= prototypes <= MAX_PROTOTYPES:
         options["prototypes"] = prototypes
     return get_config("base", **options)
 
 
 def _ours(name: str) -> str:
-    """Our name of a tensor of theirs; one that is none of theirs keeps its name, with a mark."""
-    beginning = next((own for own in NAMES if name.startswith(own)), None)
-    return f"?{name}" if beginning is None else NAMES[beginning] + name.removeprefix(beginning)
+    """Name a tensor of theirs as ours is; an unknown one gets a mark before its name."""
+    prefix = next((prefix for prefix in NAMES if name.startswith(prefix)), None)
+    return f"?{name}" if prefix is None else NAMES[prefix] + name.removeprefix(prefix)
 
 
 def _theirs(name: str) -> str:
-    """Their name, today, of a parameter of ours that theirs has."""
-    theirs, ours = next((theirs, ours) for theirs, ours in NAMES.items() if name.startswith(ours))
-    return theirs + name.removeprefix(ours)
+    """Name a parameter of ours as theirs is today."""
+    prefix, ours = next((prefix, ours) for prefix, ours in NAMES.items() if name.startswith(ours))
+    return prefix + name.removeprefix(ours)
 
 
 def _fitting(
-    file: TorchFile, tensors: Mapping[str, StoredTensor], wanted: Mapping[str, Tensor], what: str
+    file: TorchFile, tensors: Mapping[str, StoredTensor], wanted: Mapping[str, Tensor], where: str
 ) -> dict[str, StoredTensor]:
-    """The tensors by our names, in our order. Raises CheckpointError unless they are those of
-    `wanted`."""
+    """Put the tensors under our names and in our order; CheckpointError unless all of them fit."""
     given = {_ours(name): name for name in tensors}
     wrong = {
         "missing": [_theirs(name) for name in wanted if name not in given],
@@ -285,16 +291,18 @@ def _fitting(
             if name in given and tensors[given[name]].shape != tuple(parameter.shape)
         ],
     }
-    told = [
-        f"{len(names)} {word} ({', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''})"
-        for word, names in wrong.items()
-        if names
-    ]
-    if told:
+    complaints = [f"{len(names)} {word} ({_list(names)})" for word, names in wrong.items() if names]
+    if complaints:
         raise CheckpointError(
-            f"{file.path} does not fit the published network ({what}); tensors: {'; '.join(told)}"
+            f"{file.path} does not fit the published network ({where}); tensors: "
+            f"{'; '.join(complaints)}"
         )
     return {name: tensors[given[name]] for name in wanted}
+
+
+def _list(names: list[str]) -> str:
+    """List the first of some names."""
+    return ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -302,8 +310,7 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def _read(file: TorchFile, name: str, stored: StoredTensor) -> Tensor:
-    """In float32. Raises CheckpointError for whole numbers, and for what is not finite in
-    float32."""
+    """Read a tensor as float32; CheckpointError for whole numbers and what is not finite then."""
     if not stored.storage.dtype.is_floating_point:
         raise CheckpointError(
             f"{file.path}: {name} is of {stored.storage.dtype}, weights are floating-point numbers"
@@ -316,13 +323,13 @@ def _read(file: TorchFile, name: str, stored: StoredTensor) -> Tensor:
     return values
 
 
-def _summary(found: Imported) -> dict[str, Any]:
-    """What the checkpoint says of its training."""
+def _summary(imported: Imported) -> dict[str, Any]:
+    """Compose what the checkpoint says of its training."""
     text = (
-        f"imported from {found.path.name}, sha256 {found.sha256}, authors' weights, not trained "
-        "here"
+        f"imported from {imported.path.name}, sha256 {imported.sha256}, authors' weights, not "
+        "trained here"
     )
     summary: dict[str, Any] = {"imported": text}
-    if found.base is not None:
-        summary["base"] = f"{found.base.name}, sha256 {found.base_sha256}"
-    return summary | ({} if found.epoch is None else {"epoch": found.epoch})
+    if imported.base is not None:
+        summary["base"] = f"{imported.base.name}, sha256 {imported.base_sha256}"
+    return summary | ({} if imported.epoch is None else {"epoch": imported.epoch})

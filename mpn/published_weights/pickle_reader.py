@@ -22,10 +22,10 @@ from mpn.errors import CheckpointError
 
 # Far above what a file of weights needs, under 20,000 with the optimizer's state; followed in a
 # second or two.
-MOST_OPERATIONS = 200_000
-MOST_DIMENSIONS = 8
-HIGHEST = 2**63  # counts and places are below; numbers of any length would take forever to multiply
-SHOWN = 80  # characters of a file's own text that a message repeats
+MAX_OPERATIONS = 200_000
+MAX_DIMENSIONS = 8
+LIMIT = 2**63  # counts and places are below; numbers of any length would take forever to multiply
+MAX_SHOWN = 80  # characters of a file's own text that a message repeats
 STORAGE_MODULES = ("torch", "torch.cuda")
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -60,8 +60,7 @@ class Named:
 
 @dataclass(eq=False)
 class StandIn:
-    """An object of the file: the name of its class, and its attributes where it is a module of
-    torch."""
+    """An object of the file: the name of its class, and a module's attributes."""
 
     kind: str
     state: dict[Any, Any] = field(default_factory=dict)
@@ -77,14 +76,13 @@ class Storage:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Bytes that it takes."""
         return self.count * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
 class StoredTensor:
-    """A tensor of the file, not read yet; it lies within its storage and has no more numbers than
-    that."""
+    """A tensor of the file, not read yet; it lies within its storage."""
 
     storage: Storage
     offset: int
@@ -104,7 +102,10 @@ class Machine:
         self._operations = 0
 
     def follow(self, stream: BinaryIO) -> Any:
-        """What one pickle describes; `stream` is then right behind it.
+        """Read what one pickle describes.
+
+        Args:
+            stream: stands at the pickle's beginning, and afterwards right behind it.
 
         Returns:
             None, numbers and strings as they are; lists, tuples and dicts (keys are numbers and
@@ -119,28 +120,26 @@ class Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
-        place = 0
+        offset = 0
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the parser's own, of odd names
                 for operation, argument, position in pickletools.genops(stream):
-                    place = position or 0
+                    offset = position or 0
                     self._step(operation.name, argument)
             return self._pop()
         except CheckpointError as error:
-            raise CheckpointError(f"{error} (byte {place:,})") from None
-        except (
-            ValueError,
-            OverflowError,
-        ) as error:  # of the parser: cut short, or not of this language
+            raise CheckpointError(f"{error} (byte {offset:,})") from None
+        except (ValueError, OverflowError) as error:
+            # of the parser: cut short, or not of this language
             raise CheckpointError(
                 f"its pickle is cut short or broken ({shown(str(error))})"
             ) from None
 
     def _step(self, name: str, argument: Any) -> None:
         self._operations += 1
-        if self._operations > MOST_OPERATIONS:
-            raise CheckpointError(f"its pickles have more than {MOST_OPERATIONS:,} operations")
+        if self._operations > MAX_OPERATIONS:
+            raise CheckpointError(f"its pickles have more than {MAX_OPERATIONS:,} operations")
         if name not in _OPERATIONS:
             raise CheckpointError(f"refused: it uses {name}, which torch.save never writes")
         _OPERATIONS[name](self, argument)
@@ -154,9 +153,9 @@ class Machine:
         if not self._marks:
             raise CheckpointError("its pickle is broken: a mark is missing")
         mark = self._marks.pop()
-        found = self._stack[mark:]
+        values = self._stack[mark:]
         del self._stack[mark:]
-        return found
+        return values
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
@@ -165,10 +164,10 @@ class Machine:
         self._marks.append(len(self._stack))
 
     def _nothing(self, _: Any) -> None:
-        """PROTO, FRAME and STOP: the parser has used them."""
+        """Do nothing for PROTO, FRAME and STOP: the parser has used them."""
 
     def _last(self, kind: type, doing: str) -> Any:
-        """The object on top of the stack, left there."""
+        """Give the object on top of the stack, which stays there."""
         value = self._pop()
         self._push(value)
         if type(value) is not kind:
@@ -177,21 +176,26 @@ class Machine:
             )
         return value
 
+    def _add_items(self, _: None) -> None:
+        """Drop the items of a set, which weights do not need."""
+        if self._pop_to_mark():
+            self._last(StandIn, "items are added")
+
     def _append(self, values: list[Any]) -> None:
         self._last(list, "items are added").extend(values)
 
     def _set_items(self, values: list[Any]) -> None:
         self._last(dict, "entries are set").update(_pairs(values))
 
-    def _remember(self, place: int | None) -> None:
+    def _remember(self, index: int | None) -> None:
         value = self._pop()
         self._push(value)
-        self._memo[len(self._memo) if place is None else place] = value
+        self._memo[len(self._memo) if index is None else index] = value
 
-    def _recall(self, place: int) -> None:
-        if place not in self._memo:
+    def _recall(self, index: int) -> None:
+        if index not in self._memo:
             raise CheckpointError("its pickle is broken: it recalls what it has not remembered")
-        self._push(self._memo[place])
+        self._push(self._memo[index])
 
     def _global(self, text: str) -> None:
         self._push(_allowed(*text.split(" ", 1)))
@@ -222,31 +226,23 @@ class Machine:
         self._push(StandIn(str(kind)))
 
     def _build(self, _: None) -> None:
-        state = self._pop()
-        made = self._pop()
-        self._push(made)
-        if type(made) is StandIn and type(state) is dict:
-            made.state.update(state)
-        elif type(made) not in (
-            StandIn,
-            dict,
-            StoredTensor,
-        ):  # of dicts and tensors, attributes say nothing of weights
+        state, target = self._pop(), self._pop()
+        self._push(target)
+        if type(target) is StandIn and type(state) is dict:
+            target.state.update(state)
+        # of dicts and tensors, attributes say nothing of weights
+        elif type(target) not in (StandIn, dict, StoredTensor):
             raise CheckpointError(
                 "refused: it sets the attributes of something that is not an object of its own"
             )
 
     def _persistent(self, _: None) -> None:
-        found = self._pop()
-        if (
-            type(found) is tuple
-            and len(found) == 4
-            and found[0] == "module"
-            and type(found[1]) is Named
-        ):
-            self._push(found[1])  # a class with its source text, which is not looked at
-            return
-        self._push(self._storage(found))
+        described = self._pop()
+        is_class = type(described) is tuple and len(described) == 4 and described[0] == "module"
+        if is_class and type(described[1]) is Named:
+            self._push(described[1])  # a class with its source text, which is not looked at
+        else:
+            self._push(self._storage(described))
 
     def _storage(self, described: Any) -> Storage:
         if (
@@ -274,17 +270,17 @@ class Machine:
 
 
 def shown(text: str) -> str:
-    """Text of a file for a message: one short line without anything that a terminal would obey."""
-    plain = text[: 2 * SHOWN].encode("unicode_escape").decode("ascii")
-    return plain if len(plain) <= SHOWN else plain[: SHOWN - 3] + "..."
+    """Make text of a file fit for a message: a short line that no terminal would obey."""
+    plain = text[: 2 * MAX_SHOWN].encode("unicode_escape").decode("ascii")
+    return plain if len(plain) <= MAX_SHOWN else plain[: MAX_SHOWN - 3] + "..."
 
 
 def _allowed(module: str, name: str = "") -> Named:
-    """Raises CheckpointError for names that weights have no use for."""
+    """Name a class or function; CheckpointError for one that weights have no use for."""
     named = Named("builtins" if module == "__builtin__" else module, name)
-    storage = name in STORAGES and module in STORAGE_MODULES
-    stands_in = f"{module}.".startswith(STAND_IN_MODULES) and name.isidentifier()
-    if not (storage or stands_in or str(named) in _MADE or str(named) in STAND_INS):
+    is_storage = name in STORAGES and module in STORAGE_MODULES
+    is_stand_in = f"{module}.".startswith(STAND_IN_MODULES) and name.isidentifier()
+    if not (is_storage or is_stand_in or str(named) in _MADE or str(named) in STAND_INS):
         raise CheckpointError(
             f"refused: the file asks for {shown(str(named))}; it is not a weights file of the "
             "authors, and nothing of it was run"
@@ -293,7 +289,7 @@ def _allowed(module: str, name: str = "") -> Named:
 
 
 def _natural(value: Any) -> bool:
-    return type(value) is int and 0 <= value < HIGHEST
+    return type(value) is int and 0 <= value < LIMIT
 
 
 def _pairs(values: list[Any]) -> dict[Any, Any]:
@@ -321,13 +317,13 @@ def _ordered_dict(arguments: tuple) -> dict[Any, Any]:
 
 
 def _tensor(arguments: tuple) -> StoredTensor:
-    """(storage, offset, shape, strides, ...), of which nothing is believed."""
+    """Describe a tensor of (storage, offset, shape, strides, ...), of which nothing is believed."""
     storage, offset, shape, strides = [*arguments[:4], *[None] * (4 - len(arguments[:4]))]
     if type(storage) is not Storage or type(shape) is not tuple or type(strides) is not tuple:
         raise CheckpointError("it describes a tensor in a way that torch.save does not")
     if (
         len(shape) != len(strides)
-        or len(shape) > MOST_DIMENSIONS
+        or len(shape) > MAX_DIMENSIONS
         or not all(map(_natural, (offset, *shape, *strides)))
     ):
         raise CheckpointError("it describes a tensor of an impossible shape or place")
@@ -380,9 +376,7 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
     "MARK": Machine._mark,
     "APPEND": lambda machine, _: machine._append([machine._pop()]),
     "APPENDS": lambda machine, _: machine._append(machine._pop_to_mark()),
-    "ADDITEMS": lambda machine, _: (
-        machine._pop_to_mark() and machine._last(StandIn, "items are added")
-    ),
+    "ADDITEMS": Machine._add_items,
     "SETITEM": lambda machine, _: machine._set_items([machine._pop(), machine._pop()][::-1]),
     "SETITEMS": lambda machine, _: machine._set_items(machine._pop_to_mark()),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), Machine._remember),

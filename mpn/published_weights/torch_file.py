@@ -29,8 +29,8 @@ BEFORE, SINCE = "before torch 1.6", "since torch 1.6"
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 # The published network with its optimizer's state has 160 MB, its pickle under 1 MB.
-MOST_BYTES, MOST_PICKLE_BYTES = 2**30, 2**24
-MOST_MEMBERS = 10_000
+MAX_BYTES, MAX_PICKLE_BYTES = 2**30, 2**24
+MAX_MEMBERS = 10_000
 # What zipfile raises for archives that are broken in one way or another.
 BROKEN = (
     zipfile.BadZipFile,
@@ -49,7 +49,9 @@ class TorchFile:
     """What a file of torch.save holds.
 
     Attributes:
-        path: the file. layout: `BEFORE` or `SINCE`. sha256: of its bytes.
+        path: the file.
+        layout: `BEFORE` or `SINCE`.
+        sha256: of its bytes.
         root: the object that was saved, as `mpn.published_weights.pickle_reader.Machine.follow`
             gives it.
     """
@@ -61,7 +63,10 @@ class TorchFile:
     _read: Callable[[Storage], bytes]
 
     def tensor(self, stored: StoredTensor) -> Tensor:
-        """The numbers of a tensor of `root`, contiguous, in the type they were saved in.
+        """Read the numbers of a tensor of `root`, contiguous, in the type they were saved in.
+
+        Args:
+            stored: the tensor's description.
 
         Raises:
             CheckpointError: its bytes are damaged, or it has no numbers.
@@ -88,7 +93,10 @@ class TorchFile:
 
 
 def read_torch_file(path: str | Path) -> TorchFile:
-    """Reads a file that torch.save wrote; nothing in it is executed.
+    """Read a file that torch.save wrote; nothing in it is executed.
+
+    Args:
+        path: of the file.
 
     Raises:
         CheckpointError: missing, of another kind, cut short or damaged, or asking for anything that
@@ -98,7 +106,7 @@ def read_torch_file(path: str | Path) -> TorchFile:
     if not path.is_file():
         kind = "is a folder, not a file that torch.save wrote" if path.is_dir() else "is not there"
         raise CheckpointError(f"{path} {kind}: give the .pth file that the authors' code saved")
-    if (size := path.stat().st_size) > MOST_BYTES:
+    if (size := path.stat().st_size) > MAX_BYTES:
         raise CheckpointError(
             f"{path} has {size / 1e6:,.0f} MB, which no file of the authors' network has"
         )
@@ -132,8 +140,8 @@ def _broken(path: Path, error: Exception) -> CheckpointError:
 
 
 def _sequence(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
-    """The object of a file from before torch 1.6, and what reads its storages."""
-    stream, machine = io.BytesIO(data[:MOST_PICKLE_BYTES]), Machine()
+    """Read the object of a file from before torch 1.6, and give what reads its storages."""
+    stream, machine = io.BytesIO(data[:MAX_PICKLE_BYTES]), Machine()
     if machine.follow(stream) != MAGIC_NUMBER or machine.follow(stream) != PROTOCOL_VERSION:
         raise CheckpointError("it is a pickle, but not a file that torch.save wrote")
     system = machine.follow(stream)
@@ -149,24 +157,24 @@ def _sequence(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
         or set(keys) != set(machine.storages)
     ):
         raise CheckpointError("its list of storages is not that of its tensors")
-    places, place = {}, stream.tell()
+    offsets, offset = {}, stream.tell()
     for key in keys:
-        storage, place = machine.storages[key], place + 8
+        storage, offset = machine.storages[key], offset + 8
         (count,) = struct.unpack(
-            "<q" if little else ">q", data[place - 8 : place].ljust(8, b"\xff")
+            "<q" if little else ">q", data[offset - 8 : offset].ljust(8, b"\xff")
         )
-        if count != storage.count or storage.size > len(data) - place:
+        if count != storage.count or storage.size > len(data) - offset:
             raise CheckpointError(
                 f"cut short or damaged: storage {shown(key)} of {storage.size:,} bytes is not "
                 "where it should be"
             )
-        places[key] = place
-        place += storage.size
-    return root, lambda storage: data[places[storage.key] : places[storage.key] + storage.size]
+        offsets[key] = offset
+        offset += storage.size
+    return root, lambda storage: data[offsets[storage.key] : offsets[storage.key] + storage.size]
 
 
 def _zip(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
-    """The object of a file since torch 1.6, and what reads its storages. Nothing is extracted."""
+    """Read the object of a file since torch 1.6, and give what reads its storages, in memory."""
     archive = zipfile.ZipFile(io.BytesIO(data))
     members = _members(archive, len(data))
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -175,7 +183,7 @@ def _zip(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
             f"it is a zip archive with {len(pickles)} files NAME/data.pkl, torch.save writes one"
         )
     folder = pickles[0].removesuffix("data.pkl")
-    if members[pickles[0]].file_size > MOST_PICKLE_BYTES:
+    if members[pickles[0]].file_size > MAX_PICKLE_BYTES:
         raise CheckpointError(
             f"its pickle has {members[pickles[0]].file_size:,} bytes, which no weights need"
         )
@@ -188,18 +196,18 @@ def _zip(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
     root = machine.follow(io.BytesIO(archive.read(members[pickles[0]])))
     for key, storage in machine.storages.items():
         member = members.get(f"{folder}data/{key}")
-        found = "missing" if member is None else f"{member.file_size:,} bytes long"
+        state = "missing" if member is None else f"{member.file_size:,} bytes long"
         if member is None or member.file_size != storage.size:
             raise CheckpointError(
-                f"its storage {shown(key)} of {storage.size:,} bytes is {found}: it is damaged"
+                f"its storage {shown(key)} of {storage.size:,} bytes is {state}: it is damaged"
             )
     return root, lambda storage: archive.read(members[f"{folder}data/{storage.key}"])
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """By name, once none of them is of a kind that torch.save does not write."""
+    """List the members by name, once all are of a kind that torch.save writes."""
     members = archive.infolist()
-    if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > size:
+    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
         raise CheckpointError("refused: it is a zip archive that promises more than the file holds")
     for member in members:
         name = member.orig_filename
@@ -211,7 +219,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
             raise CheckpointError(
                 f"refused: {shown(name)} in it is compressed or encrypted; torch.save does neither"
             )
-    named = {member.filename: member for member in members}
-    if len(named) != len(members):
+    by_name = {member.filename: member for member in members}
+    if len(by_name) != len(members):
         raise CheckpointError("refused: it is a zip archive with the same name twice")
-    return named
+    return by_name

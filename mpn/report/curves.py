@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
+from mpn.scoring.parts import PART_NAMES
 
 SCORE_COLOUR = "#0072B2"  # blue
 THRESHOLD_COLOUR = "#000000"
@@ -73,7 +74,7 @@ def plot_all(
     threshold: float | None = None,
     fps: Mapping[str, float | Fraction | None] | float | Fraction | None = None,
     score: str = "score",
-    parts: tuple[str, ...] = ("error", "pseudo"),
+    parts: tuple[str, ...] = PART_NAMES,
     units: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[Path]:
     """`plot_scores` for every video, as FOLDER/VIDEO.png; the paths written.

@@ -8,8 +8,10 @@ cannot be set.
 
 from __future__ import annotations
 
-import contextlib
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from itertools import repeat
 from pathlib import Path
@@ -21,14 +23,14 @@ from tqdm import tqdm
 
 from mpn.errors import DataError
 from mpn.report.model import EventRow, Film, Runs
-from mpn.video.overlay import CODECS, USUAL_RATE, stderr_to_devnull
+from mpn.video.film_writer import USUAL_RATE, FilmWriter
 from mpn.video.sources import FrameFolder, FrameSource, open_source
-from mpn.video.stream import opencv_log_off
 
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
 LEAST_SIDE = 16  # of a sliver of a picture
 QUALITY = 45  # of WebP, of 100: noise goes, people and edges stay
+MAX_THREADS, MAX_WAITING = 4, 8  # that code frames, and frames that wait for them
 BUDGET = 3000  # frames of a film, about 20 MB
 SECONDS_AROUND = 2.0  # shown before and after an event
 # Heat is 128 of 255 at the threshold: there its colours have their full strength, and below the
@@ -42,7 +44,8 @@ def film_size(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
     scale = max(1.0, SMALLEST_WIDTH / width)
     scale = min(scale, LARGEST_SIDE / max(height, width))
-    return tuple(max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size)
+    shown = [max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size]
+    return shown[0], shown[1]
 
 
 def heat_colours() -> np.ndarray:
@@ -57,59 +60,52 @@ def heat_colours() -> np.ndarray:
     return np.rint(colours * strength).astype(np.uint8)
 
 
-class FilmWriter:
-    """Writes a film, one `write` a frame; memory doesn't grow with its length.
+class PageFilmWriter(FilmWriter):
+    """Writes a film (.webm), one `write` a frame; see `FilmWriter`.
 
-    path: .webm; the file appears under this name when `close` has finished it (also at the end of a
-    `with` block that raised nothing), until then it is `.NAME.part.webm` beside it. fps: frames/s,
-    None plays at 25. size: (height, width) of the frames to come.
-    Raises DataError where the file cannot be written or has another suffix.
+    Attributes:
+        size: (height, width) of the picture, and of the heat below it.
+        fps: frames/s that it is played at.
     """
+
+    SUFFIXES = (SUFFIX,)
 
     def __init__(
         self, path: str | Path, *, fps: Fraction | float | None, size: tuple[int, int]
     ) -> None:
-        self.path = Path(path)
-        if self.path.suffix.lower() != SUFFIX:
-            raise DataError(
-                f"{self.path}: a film cannot have the suffix '{self.path.suffix}'; "
-                f"expected {SUFFIX}"
-            )
-        self.source_size, self.size = tuple(size), film_size(size)
+        """Open the file.
+
+        Args:
+            path: where to.
+            fps: frames/s; None plays at 25.
+            size: (height, width) of the frames to come.
+
+        Raises:
+            DataError: the file cannot be written or has another suffix.
+        """
+        self.size = film_size(size)
         self.fps = float(fps or USUAL_RATE)
-        self.count = 0
         self._colours = heat_colours()
-        self._part = self.path.with_name(f".{self.path.stem}.part{SUFFIX}")
         height, width = self.size
-        with stderr_to_devnull():
-            self._writer: cv2.VideoWriter | None = cv2.VideoWriter(
-                str(self._part),
-                cv2.CAP_FFMPEG,
-                cv2.VideoWriter_fourcc(*CODECS[SUFFIX]),
-                self.fps,
-                (width, 2 * height),
-                [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
-            )
-        if not self._writer.isOpened():
-            raise DataError(
-                f"{self.path}: cannot be written; expected an existing folder that may "
-                f"be written to, {self.path.parent} "
-                f"{'exists' if self.path.parent.is_dir() else 'does not exist'}"
-            )
+        super().__init__(path, fps=self.fps, source_size=size, size=(2 * height, width), coded=True)
+        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
+        self._waiting: deque[Future[np.ndarray]] = deque()  # frames that are being coded
 
     def write(self, frame: np.ndarray, heat: np.ndarray | None = None) -> None:
         """Add a frame.
 
-        frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start. heat: uint8 (h, w)
-        of any size, 128 = as much as the threshold; None = no heat.
+        Args:
+            frame: uint8 (H, W, 3) BGR or (H, W, 1), of the size said at the start.
+            heat: uint8 (h, w) of any size, 128 = as much as the threshold; None = no heat.
         """
-        if frame.shape[:2] != self.source_size:
-            raise DataError(
-                f"{self.path}: frame {self.count} is "
-                f"{frame.shape[1]}x{frame.shape[0]}; expected "
-                f"{self.source_size[1]}x{self.source_size[0]} (width x height), as "
-                "said at the start"
-            )
+        self._require_size(frame)
+        self._waiting.append(self._pool.submit(self._coded, frame, heat))
+        self.count += 1
+        if len(self._waiting) > MAX_WAITING:
+            self._put(self._waiting.popleft().result())
+
+    def _coded(self, frame: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
+        """Code the frame above its heat as a key frame."""
         height, width = self.size
         canvas = np.zeros((2 * height, width, 3), np.uint8)
         shrinks = frame.shape[0] > height
@@ -118,47 +114,19 @@ class FilmWriter:
         )
         canvas[:height] = picture if picture.ndim == 3 else picture[:, :, None]
         if heat is not None:
-            canvas[height:] = self._colours[
-                cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0
-            ]
-        # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same
-        with opencv_log_off():
-            self._writer.write(_key_frame(canvas))
-        self.count += 1
+            levels = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+            canvas[height:] = self._colours[np.asarray(levels, np.uint8), 0]
+        return _key_frame(canvas)
 
     def close(self) -> None:
-        """Finish the file and give it its name. Raises DataError where it could not be written
-        whole."""
-        if self._writer is None:
-            return
-        self._release()
-        # OpenCV does not say that a write failed (a full disk, say): ask the file.
-        check = cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG)
-        written = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
-        check.release()
-        if written < self.count or not self.count:
-            self._discard()
-            raise DataError(
-                f"{self.path}: {written} of {self.count} frames could be written; "
-                "expected all of them, at least one, and room on the disk"
-            )
-        self._part.replace(self.path)
+        """Finish the file and give it its name, see `FilmWriter.close`."""
+        while self._waiting:
+            self._put(self._waiting.popleft().result())
+        super().close()
 
     def _release(self) -> None:
-        self._writer.release()
-        self._writer = None
-
-    def _discard(self) -> None:
-        if self._writer is not None:
-            self._release()
-        with contextlib.suppress(OSError):
-            self._part.unlink(missing_ok=True)
-
-    def __enter__(self) -> FilmWriter:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        self.close() if kind is None else self._discard()
+        self._pool.shutdown(cancel_futures=True)
+        super()._release()
 
 
 def _key_frame(picture: np.ndarray) -> np.ndarray:
@@ -192,16 +160,16 @@ def write_film(
         DataError: a frame of another size, no frame at all, heat or rows of another number, a file
             that cannot be written. What was begun is removed.
     """
-    with FilmWriter(path, fps=fps, size=size) as writer:
-        maps = iter(repeat(None) if heat is None else heat)
-        nothing = object()
+    with PageFilmWriter(path, fps=fps, size=size) as writer:
+        maps: Iterator[np.ndarray | None] = iter(repeat(None) if heat is None else heat)
         for frame in frames:
-            one = next(maps, nothing)
-            if one is nothing:
+            try:
+                own_heat = next(maps)
+            except StopIteration:
                 raise DataError(
                     f"{path}: {writer.count} heat maps for more frames; expected one a frame"
-                )
-            writer.write(frame, one)
+                ) from None
+            writer.write(frame, own_heat)
         if rows is not None and len(rows_of(rows)) != writer.count:
             raise DataError(
                 f"{path}: {writer.count:,} frames came for {len(rows_of(rows)):,} "
@@ -310,8 +278,3 @@ def rows_of(runs: Runs) -> np.ndarray:
     return np.concatenate(
         [np.zeros(0, np.int64), *(start + step * np.arange(count) for start, step, count in runs)]
     )
-
-
-def frame_of(runs: Runs, row: int) -> int:
-    """Which frame of a film is nearest to a row of the scores; of two that are, the earlier one."""
-    return int(np.abs(rows_of(runs) - row).argmin())

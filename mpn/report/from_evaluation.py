@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from mpn.evaluation.frame_metrics import figure_rows
+from mpn.evaluation.alarms import alarm_rows
+from mpn.evaluation.frame_metrics import metric_rows
 from mpn.evaluation.localisation import place_rows
+from mpn.evaluation.result import SCORE, EvaluationResult, FrameResult
+from mpn.evaluation.run import Evaluation
 from mpn.evaluation.run_detector import ScoredVideo
-from mpn.evaluation.test_set import Judged, LabelledSet, alarm_rows, causal
+from mpn.evaluation.test_set import LabelledSet, causal
 from mpn.io.runs import intervals
 from mpn.io.text import percent, percent_range
 from mpn.metrics import average_precision, frame_auc, precision_recall_points, roc_points
@@ -22,47 +25,49 @@ from mpn.report.traces import add_films, event_rows, look_into, strongest
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector
 from mpn.scoring.heat_file import heat_levels, heat_unit
+from mpn.scoring.parts import ERROR, PARTS, PSNR
 from mpn.scoring.reliability import Promise, observed_rate
 
 REPORT = "report.html"
-CURVES = {"score": "score", "psnr_db": "PSNR", "pseudo": "pseudo-anomaly head"}
+# Of the prediction error PSNR is shown, which other work has too.
+CURVES = {SCORE: "score"} | {
+    column.name: column.title for column in (PSNR, *PARTS) if column is not ERROR
+}
 
 
 def report_evaluation(
     out: Path,
-    test: LabelledSet,
-    series: Mapping[str, Mapping[str, np.ndarray]],
-    scored: Mapping[str, ScoredVideo],
-    judged: Judged,
-    facts: Mapping[str, Any],
-    notes: Sequence[str],
-    detector: Detector | None,
-    threshold: Threshold | None,
+    evaluation: Evaluation,
+    detector: Detector | None = None,
+    threshold: Threshold | None = None,
     inside: Mapping[str, Sequence[int]] | None = None,
 ) -> Path:
-    """Writes OUT/report.html: every video with its scores, labels and events; the figures; a look
-    inside.
+    """Write OUT/report.html: every video with its scores, labels and events; metrics; activations.
 
     Args:
-        series: what was judged. scored: by this detector, empty for another's scores. threshold:
-            for the events.
-        inside: video -> frames whose insides are shown beside those that are chosen here.
+        out: folder of the results.
+        evaluation: what is shown.
+        detector: that scored, None for another's scores.
+        threshold: for the events.
+        inside: video -> frames whose activations are shown beside those that are chosen here.
 
     Raises:
         MpnError: it cannot be written.
     """
-    smoothed = {name: video.smoothed for name, video in scored.items()} or causal(series, "score")
+    test, series, result = evaluation.test, evaluation.series, evaluation.result
+    scored = evaluation.scored
+    smoothed = {name: video.smoothed for name, video in scored.items()} or causal(series, SCORE)
     traces = [
         _trace(name, test, smoothed[name], scored.get(name), detector, threshold)
         for name in test.sources
     ]
     report = Report("evaluate", f"Evaluation of {test.tree.root.name or test.tree.root}")
-    report.traces, report.notes, report.matrix = traces, list(notes), judged.matrix
-    report.highlights = _highlights(judged)
-    report.facts = fact_rows(facts, judged.result)
-    report.tables = _tables(judged)
-    report.roc, report.precision_recall = _curves(test, series, judged)
-    report.reliability = _reliability(judged)
+    report.traces, report.notes, report.matrix = traces, list(evaluation.notes), result.matrix
+    report.highlights = _highlights(result)
+    report.facts = fact_rows(evaluation.facts, result.frame)
+    report.tables = _tables(result)
+    report.roc, report.precision_recall = _curves(test, series, result)
+    report.reliability = _reliability(result)
     files = ["metrics.json", "matrix.json", "labels.csv"]
     report.further = [(name, name) for name in files if (out / name).is_file()]
     with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
@@ -108,49 +113,52 @@ def _heat(
     return {name: heat_levels(video.maps, unit) for name, video in scored.items()}
 
 
-def _highlights(judged: Judged) -> list[Highlight]:
-    main = judged.result["scores"][judged.result["main"]]
+def _highlights(result: EvaluationResult) -> list[Highlight]:
+    main = result.frame.main
 
-    interval = main["causal"]["interval"]
-    between = percent_range(interval["low"], interval["high"], unit=True)
+    interval = main["causal"].interval
+    between = (
+        ""
+        if interval is None
+        else f"95 %: {percent_range(interval.low, interval.high, unit=True)}; "
+    )
     found = [
         Highlight(
             "Frame AUC, causal",
-            percent(main["causal"]["micro_auc"], unit=True),
-            f"95 %: {between}; what a live camera has",
+            percent(main["causal"].micro_auc, unit=True),
+            f"{between}what a live camera has",
         ),
         Highlight(
             "Frame AUC, paper's protocol",
-            percent(main["paper"]["micro_auc"], unit=True),
+            percent(main["paper"].micro_auc, unit=True),
             "not possible on a live camera",
         ),
     ]
-    blind = judged.result["baselines"]
-    if blind:
-        best = max(blind, key=lambda name: np.nan_to_num(blind[name]["causal"]["micro_auc"]))
+    best = result.frame.best_baseline()
+    if best is not None:
+        value = result.frame.baselines[best]["causal"].micro_auc
         words = f"causal: {best.replace('_', ' ')}"
-        auc = percent(blind[best]["causal"]["micro_auc"], unit=True)
-        found.append(Highlight("Best without learning", auc, words))
-    pixel = judged.result.get("where", {}).get("score", {}).get("pixel")
-    if pixel:
+        found.append(Highlight("Best without learning", percent(value, unit=True), words))
+    pixel = result.places[SCORE].pixel if SCORE in result.places else None
+    if pixel is not None:
         found.append(
             Highlight(
                 "Pixel AUC",
-                percent(pixel["pixel_auc"], unit=True),
-                f"{pixel['masked_frames']:,} masked frames",
+                percent(pixel.pixel_auc, unit=True),
+                f"{pixel.masked_frames:,} masked frames",
             )
         )
     return found
 
 
-def _tables(judged: Judged) -> list[Table]:
-    head, rows = figure_rows(judged.result)
+def _tables(result: EvaluationResult) -> list[Table]:
+    head, rows = metric_rows(result.frame)
     found = [Table(head, rows, "Frame-level figures under three protocols")]
-    if "where" in judged.result:
-        head, rows = place_rows(judged.result["where"])
+    if result.places:
+        head, rows = place_rows(result.places)
         found.append(Table(head, rows, "Where: pixels, regions and tracks"))
-    if judged.result.get("alarms"):
-        head, rows = alarm_rows(judged.result["alarms"])
+    if result.alarms:
+        head, rows = alarm_rows(result.alarms)
         found.append(
             Table(
                 head, rows, "For an operator: thresholds from normal footage, tried on the test set"
@@ -160,27 +168,23 @@ def _tables(judged: Judged) -> list[Table]:
 
 
 def _curves(
-    test: LabelledSet, series: Mapping[str, Mapping[str, np.ndarray]], judged: Judged
+    test: LabelledSet, series: Mapping[str, Mapping[str, np.ndarray]], result: EvaluationResult
 ) -> tuple[list[NamedCurve], list[NamedCurve]]:
-    """ROC and precision-recall of the causal series, all on the frames that are judged."""
-    columns = [name for name in CURVES if all(name in own for own in series.values())]
+    """ROC and precision-recall of the causal series, all on the frames that are evaluated."""
+    columns = [name for name in CURVES if all(name in entry for entry in series.values())]
     shown = {CURVES[name]: causal(series, name) for name in columns}
-    if "flow_speed" in judged.blind:
-        shown["speed alone"] = causal(
-            {name: {"score": x} for name, x in judged.blind["flow_speed"].items()}, "score"
-        )
-    keep = {name: ~np.isnan(values) for name, values in causal(series, "score").items()}
-    keep = {name: own for name, own in keep.items() if own.any()}
-    labels = {name: test.labels.frames[name][own] for name, own in keep.items()}
-    if (
-        not 0
-        < sum(int(own.sum()) for own in labels.values())
-        < sum(len(own) for own in labels.values())
-    ):
+    if "flow_speed" in result.baseline_scores:
+        speed = {name: {SCORE: x} for name, x in result.baseline_scores["flow_speed"].items()}
+        shown["speed alone"] = causal(speed, SCORE)
+    keep = {name: ~np.isnan(values) for name, values in causal(series, SCORE).items()}
+    keep = {name: scored for name, scored in keep.items() if scored.any()}
+    labels = {name: test.labels.frames[name][scored] for name, scored in keep.items()}
+    anomalous = sum(int(y.sum()) for y in labels.values())
+    if not 0 < anomalous < sum(map(len, labels.values())):
         return [], []
     roc, precision = [], []
     for title, values in shown.items():
-        cut = {name: values[name][own] for name, own in keep.items()}
+        cut = {name: values[name][scored] for name, scored in keep.items()}
         roc.append((title, roc_points(labels, cut), frame_auc(labels, cut)))
         precision.append(
             (title, precision_recall_points(labels, cut), average_precision(labels, cut))
@@ -188,29 +192,29 @@ def _curves(
     return roc, precision
 
 
-def _reliability(judged: Judged) -> list[Promise] | None:
+def _reliability(result: EvaluationResult) -> list[Promise] | None:
     """Promised against observed false alarms on the normal frames of the test set."""
-    found = judged.result.get("alarms")
-    if not found or not found[0]["normal_hours"]:
+    if not result.alarms or not result.alarms[0].metrics.normal_hours:
         return None
     return [
         Promise(
-            one["promised_per_hour"],
-            one["threshold"],
-            one["extrapolated"],
-            tuple(one["threshold_interval"]),
-            one["hours_behind"],
-            *observed_rate(one["false_alarms"], one["normal_hours"]),
-            one["false_alarms"],
-            one["normal_hours"],
+            one.promised_per_hour,
+            one.metrics.threshold,
+            one.extrapolated,
+            one.threshold_interval,
+            one.hours_behind,
+            *observed_rate(one.metrics.false_alarms, one.metrics.normal_hours),
+            one.metrics.false_alarms,
+            one.metrics.normal_hours,
         )
-        for one in found
+        for one in result.alarms
     ]
 
 
-def fact_rows(facts: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the figures depend on, as names and words."""
-    labels, found = facts["labels"], []
+def fact_rows(facts: Mapping[str, Any], result: FrameResult) -> list[tuple[str, str]]:
+    """Write what the metrics depend on as names and words."""
+    labels, counts = facts["labels"], result.counts
+    found: list[tuple[str, str]] = []
     found.append(("Labels", f"{labels['kind']}, {labels['source']}"))
     found.append(
         (
@@ -219,14 +223,13 @@ def fact_rows(facts: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple
             f"{labels['sha256']}",
         )
     )
-    judged = (
-        f"{result['frames']:,}, {result['anomalous']:,} of them anomalous, in {result['videos']} "
-        "videos"
+    evaluated = (
+        f"{counts.frames:,}, {counts.anomalous:,} of them anomalous, in {counts.videos} videos"
     )
-    found.append(("Frames judged", judged))
-    if result["dropped_frames"]:
-        found.append(("Left out", f"{result['dropped_frames']:,} frames ({result['dropped']})"))
-    for name, words in result["protocols"].items():
+    found.append(("Frames judged", evaluated))
+    if counts.dropped_frames:
+        found.append(("Left out", f"{counts.dropped_frames:,} frames ({counts.dropped})"))
+    for name, words in result.protocols.items():
         found.append(
             (
                 f"Protocol: {name}",

@@ -16,7 +16,7 @@ from mpn.errors import DataError
 from mpn.io.text import percent
 from mpn.report.model import EventRow, Highlight, Report, Trace
 from mpn.report.page import write_report
-from mpn.report.traces import FILM_FRAMES, add_films, look_into
+from mpn.report.traces import FILM_FRAMES, add_films, box_of, look_into
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event
 from mpn.scoring.heat_file import read_heat
@@ -134,7 +134,7 @@ def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
         event.peak_score,
         values.get("rarer_than_one_in"),
         bool(values.get("beyond_normal_footage")),
-        event.region,
+        box_of(event.region),
         event.start_seconds,
         event.end_seconds,
     )

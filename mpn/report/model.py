@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from mpn.evaluation.result import ProtocolMatrix
     from mpn.metrics import Curve
     from mpn.scoring.reliability import Promise
 
@@ -64,8 +65,7 @@ class Trace:
     scores: float64 (T,). fps: rows a second, None = unknown. first, step: row k is frame first + k
     * step. times: seconds (T,) of each row, where the rate varies. labels: rows [start, end)
     labelled anomalous, None = unknown. regions: (row, track, score, box) above the threshold, for
-    drawing. size: (height, width) of the source. other: further curves (T,) by name, such as
-    "psnr_db".
+    drawing. size: (height, width) of the source.
     """
 
     name: str
@@ -80,7 +80,6 @@ class Trace:
     regions: list[tuple[int, int, float, Box]] = field(default_factory=list)
     size: tuple[int, int] | None = None
     film: Film | None = None
-    other: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -127,7 +126,7 @@ class Report:
 
     kind: "evaluate" or "score". highlights: the figures on top, by default counts of what is in
     `traces`. facts: name and value (label file with counts and SHA-256, checkpoint, protocol,
-    versions). notes: what a reader must know, shown on top. matrix: the content of matrix.json.
+    versions). notes: what a reader must know, shown on top. matrix: the protocol matrix.
     roc, precision_recall: name, curve and, as a third, the area to state in the legend (else the
     one under the curve's points). further: label and path, relative to the page, of other files of
     the results.
@@ -140,7 +139,7 @@ class Report:
     traces: list[Trace] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
-    matrix: dict[str, Any] | None = None
+    matrix: ProtocolMatrix | None = None
     roc: list[NamedCurve] = field(default_factory=list)
     precision_recall: list[NamedCurve] = field(default_factory=list)
     reliability: list[Promise] | None = None

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -109,7 +110,7 @@ def _copy(beside: Path, outside: list[tuple[Path, Path]]) -> None:
 def render(
     report: Report,
     data: dict[str, Any],
-    films: list[tuple[str, Path]] = (),
+    films: Sequence[tuple[str, Path]] = (),
     notes: list[str] | None = None,
 ) -> str:
     """The page as text. data: of `page_data`; films: element and file of each that goes into the

@@ -12,7 +12,7 @@ from sklearn.metrics import auc
 
 from mpn.errors import DataError
 from mpn.io.text import finite
-from mpn.report.model import Film, Report, Trace
+from mpn.report.model import Film, NamedCurve, Report, Trace
 
 if TYPE_CHECKING:
     from mpn.metrics import Curve
@@ -32,13 +32,10 @@ def packed(values: Any) -> str:
 def checked(trace: Trace) -> Trace:
     """The trace itself. Raises DataError where its parts do not fit one another."""
     count = len(trace.scores)
-    series = {"times": trace.times, **trace.other}
-    for name, values in series.items():
-        if values is not None and np.shape(values) != (count,):
-            raise DataError(
-                f"report, video {trace.name!r}: {count} scores but {np.size(values)} "
-                f"values of {name!r}"
-            )
+    if trace.times is not None and np.shape(trace.times) != (count,):
+        raise DataError(
+            f"report, video {trace.name!r}: {count} scores but {np.size(trace.times)} times"
+        )
     spans = [("label", start, end) for start, end in trace.labels or []]
     spans += [("event", event.start, event.end) for event in trace.events]
     for what, start, end in spans:
@@ -107,7 +104,6 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
         else None,
         "size": [int(side) for side in trace.size] if trace.size else None,
         "film": film,
-        "other": {name: packed(values) for name, values in trace.other.items()},
     }
 
 
@@ -154,6 +150,10 @@ def curve_data(name: str, curve: Curve, area: float | None = None) -> dict[str, 
     }
 
 
+def _named_curve(named: NamedCurve) -> dict[str, Any]:
+    return curve_data(named[0], named[1], named[2] if len(named) == 3 else None)
+
+
 def promises_data(report: Report) -> list[dict[str, Any]]:
     """The reliability plot: false alarms an hour, promised and observed."""
     return [
@@ -198,7 +198,7 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
         "kind": report.kind,
         "start": start_of(report),
         "traces": [trace_data(checked(trace), film) for trace, film in zip(report.traces, films)],
-        **{name: [curve_data(*named) for named in group] for name, group in curves.items()},
+        **{name: [_named_curve(named) for named in group] for name, group in curves.items()},
         "reliability": promises_data(report),
         "insides": [
             {"trace": _index(report, inside.video), "row": int(inside.row)}

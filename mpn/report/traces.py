@@ -50,10 +50,18 @@ def event_row(event: Event, calibration: Calibration | None) -> EventRow:
         event.peak_score,
         None if rarity is None else rarity.one_in,
         rarity is not None and rarity.beyond,
-        event.region,
+        box_of(event.region),
         event.start_seconds,
         event.end_seconds,
     )
+
+
+def box_of(region: Sequence[int] | None) -> Box | None:
+    """Return an event's region as a box, None where it has none."""
+    if region is None:
+        return None
+    top, left, height, width = region
+    return top, left, height, width
 
 
 def strongest(regions: Sequence[tuple[int, int, float, Box]]) -> dict[int, Box]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
 from mpn import metrics
+from mpn.evaluation.result import MatrixCell, ProtocolMatrix
 from mpn.io.text import duration, is_known, percent, percent_range, plural
+from mpn.metrics.intervals import Interval
 from mpn.report.model import Highlight, Inside, Picture, Report, Trace
+from mpn.scoring.protocols import Cell
 
 SPARK = (160, 28)  # width and height of the small curves, in units of their own
 SPARK_BINS = 80
-FIGURES = {
+METRICS = {
     "micro_auc": "Micro AUC",
     "macro_auc": "Macro AUC",
     "padded_macro_auc": "Padded macro AUC",
@@ -25,7 +28,11 @@ FIGURES = {
     "average_precision": "Average precision",
 }
 SCORES = {"region": "region score", "pair": "paper's pair", "psnr": "PSNR"}
-SMOOTHINGS = {"off": "no smoothing", "causal": "causal smoothing", "paper": "the paper's smoothing"}
+SMOOTHINGS = {
+    "off": "no smoothing",
+    "causal": "causal smoothing",
+    "gaussian15": "the paper's smoothing",
+}
 NORMALISATIONS = {"absolute": "absolute", "min-max": "min-max per video"}
 
 
@@ -78,8 +85,8 @@ def summary(report: Report) -> str:
         return ""
     frames = sum(len(trace.scores) for trace in report.traces)
     parts = [plural(len(report.traces), "video"), plural(frames, "frame")]
-    lengths = [length_of(trace) for trace in report.traces]
-    if None not in lengths:
+    lengths = [length for trace in report.traces if (length := length_of(trace)) is not None]
+    if len(lengths) == len(report.traces):
         parts.append(duration(sum(lengths)))
     return " \N{MIDDLE DOT} ".join(parts)
 
@@ -124,7 +131,7 @@ def sections(report: Report) -> list[tuple[str, str]]:
         "events": ("Events", any(trace.events or trace.labels for trace in report.traces)),
         "videos": ("Videos", len(report.traces) > 1),
         "figures": ("Figures", bool(report.tables or report.roc or report.precision_recall)),
-        "protocols": ("Protocols", bool(report.matrix and report.matrix.get("cells"))),
+        "protocols": ("Protocols", bool(report.matrix and report.matrix.cells)),
         "reliability": ("Reliability", bool(report.reliability)),
         "insides": ("Inside", bool(report.activations)),
         "details": ("Details", bool(report.facts or report.further)),
@@ -215,91 +222,73 @@ def galleries(inside: Inside) -> list[tuple[str, list[Picture]]]:
     return [(name, pictures) for name, pictures in groups if pictures]
 
 
-def matrix_tables(matrix: Mapping[str, Any] | None) -> list[MatrixTable]:
-    """The protocol matrix as one table a figure: protocols are rows, scores and then baselines
-    columns."""
-    cells = (matrix or {}).get("cells") or []
-    baselines = (matrix or {}).get("baselines") or []
-    if not cells:
+def matrix_tables(matrix: ProtocolMatrix | None) -> list[MatrixTable]:
+    """Lay the protocol matrix out as one table a metric.
+
+    Protocols are rows, scores and then baselines columns; metrics that are undefined everywhere are
+    left out.
+    """
+    if matrix is None or not matrix.cells:
         return []
-    protocols = list(dict.fromkeys((cell["normalisation"], cell["smoothing"]) for cell in cells))
-    scores = list(dict.fromkeys(cell["score"] for cell in cells))
-    names = list(dict.fromkeys(cell["baseline"] for cell in baselines))
-    by = {(cell["score"], cell["normalisation"], cell["smoothing"]): cell for cell in cells}
-    by |= {
-        ("baseline", cell["baseline"], cell["normalisation"], cell["smoothing"]): cell
-        for cell in baselines
-    }
+    scores = list(dict.fromkeys(one.name for one in matrix.cells))
+    names = list(dict.fromkeys(one.name for one in matrix.baselines))
+    by_name = {name: matrix.of(name) for name in (*scores, *names)}
+    columns = [SCORES.get(score, score) for score in scores]
+    columns += [name.replace("_", " ") for name in names]
     tables = []
-    for key, title in FIGURES.items():
-        rows = [_matrix_row(by, protocol, scores, names, key) for protocol in protocols]
-        if any(figure != "-" for row in rows for figure, _ in row.cells):
-            columns = [SCORES.get(score, score) for score in scores] + [
-                name.replace("_", " ") for name in names
-            ]
+    for key, title in METRICS.items():
+        rows = [
+            _matrix_row([cells.get(protocol) for cells in by_name.values()], first, key)
+            for protocol, first in by_name[scores[0]].items()
+        ]
+        if any(value != "-" for row in rows for value, _ in row.cells):
             gaps = _gaps(matrix) if key == "micro_auc" else []
             tables.append(MatrixTable(key, title, columns, len(names), rows, gaps))
     return tables
 
 
-def _gaps(matrix: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _gaps(matrix: ProtocolMatrix) -> list[tuple[str, str]]:
     found = []
-    for gap in matrix.get("gap") or []:
-        value, low, high = (gap.get(name) for name in ("value", "low", "high"))
+    for gap in matrix.gaps:
+        value, low, high = gap.difference[:3]
         if not is_known(value):
             continue
-        name = (
-            SCORES.get(gap["score"], gap["score"])
-            if "score" in gap
-            else gap["baseline"].replace("_", " ")
-        )
+        name = gap.name.replace("_", " ") if gap.is_baseline else SCORES.get(gap.name, gap.name)
         known = is_known(low) and is_known(high)
         between = f" ({percent_range(low, high, signed=True)})" if known else ""
         found.append((name, percent(value, signed=True) + between))
     return found
 
 
-def _live(cell: Mapping[str, Any]) -> str:
+def _live(cell: Cell) -> str:
     """Whether a live camera could have had it: "no", "yes", or how late."""
-    if not cell.get("live"):
+    if not cell.live:
         return "no"
-    late = cell.get("lookahead_frames") or cell.get("delay_frames") or 0
-    return f"yes, {late:.2g} frames late" if is_known(late) and late else "yes"
+    late = cell.lookahead_frames or cell.delay_frames
+    return f"yes, {late:.2g} frames late" if late else "yes"
 
 
-def _matrix_row(
-    by: Mapping[tuple, Mapping[str, Any]],
-    protocol: tuple[str, str],
-    scores: Sequence[str],
-    names: Sequence[str],
-    key: str,
-) -> MatrixRow:
-    found = [by.get((score, *protocol)) for score in scores] + [
-        by.get(("baseline", name, *protocol)) for name in names
-    ]
-    first = next(cell for cell in found if cell is not None)
+def _matrix_row(cells: Sequence[MatrixCell | None], first: MatrixCell, key: str) -> MatrixRow:
+    asked = first.cell
     name = (
-        f"{NORMALISATIONS.get(protocol[0], protocol[0])}, "
-        f"{SMOOTHINGS.get(protocol[1], protocol[1])}"
+        f"{NORMALISATIONS.get(asked.normalisation, asked.normalisation)}, "
+        f"{SMOOTHINGS.get(asked.smoothing, asked.smoothing)}"
     )
-    cells = [_matrix_cell(cell, first, key) for cell in found]
-    return MatrixRow(name, bool(first.get("live")), _live(first), str(first.get("why", "")), cells)
+    texts = [_matrix_cell(cell, asked.live, key) for cell in cells]
+    return MatrixRow(name, asked.live, _live(asked), asked.why, texts)
 
 
-def _matrix_cell(
-    cell: Mapping[str, Any] | None, first: Mapping[str, Any], key: str
-) -> tuple[str, str]:
-    """A figure and the note below it: its interval, or that no live camera has it where others in
+def _matrix_cell(one: MatrixCell | None, live: bool, key: str) -> tuple[str, str]:
+    """A metric and the note below it: its interval, or that no live camera has it where others in
     the row are live."""
-    if cell is None:
+    if one is None:
         return "-", ""
-    if "baseline" in cell:
-        return percent(cell.get(key)), "" if bool(cell.get("live")) == bool(
-            first.get("live")
-        ) else "not live"
-    return percent(cell.get(key)), _range(cell.get("interval")) if key == "micro_auc" else ""
+    value = percent(one.metrics.value(key))
+    if one.is_baseline:
+        return value, "" if one.cell.live == live else "not live"
+    return value, _range(one.interval) if key == "micro_auc" else ""
 
 
-def _range(interval: Mapping[str, Any] | None) -> str:
-    low, high = (interval or {}).get("low"), (interval or {}).get("high")
-    return percent_range(low, high) if is_known(low) and is_known(high) else ""
+def _range(interval: Interval) -> str:
+    known = is_known(interval.low) and is_known(interval.high)
+    return percent_range(interval.low, interval.high) if known else ""

@@ -1,15 +1,15 @@
-"""A model with its calibration: scored frames and thresholds out."""
+"""A model with its calibration: scores frames and gives thresholds."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from mpn.errors import CheckpointError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
+from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.scores import FrameScores, ScoreConfig, combine, part_names, region, score_frames
-from mpn.video.sources import FrameSource, fit_frame, open_source
+from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, score_frames
+from mpn.video.images import fit_frame
+from mpn.video.sources import FrameSource, open_source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,16 +32,16 @@ BATCH_SIZE = 4
 
 @dataclass
 class Result:
-    """One frame's verdict.
+    """What scoring gives for one frame.
 
     Attributes:
-        frame: index in the video, from 0. time: seconds since its beginning, NaN where the frame
-            rate is unknown.
+        frame: index in the video, from 0.
+        time: seconds since its beginning, NaN where the frame rate is unknown.
         score: the smoothed score, higher = more anomalous, in units of normal frames; NaN for the
             first T.
         raw: the same before smoothing.
-        parts: what it is made of: "error", "pseudo", "compactness" (higher = more anomalous),
-            "psnr_db" (lower).
+        parts: the parts that it is made of and the diagnostics, by column name, in their own
+            units; see `mpn.scoring.parts`. Empty for the first T.
         map: (h, w) float32, the weighted sum of the parts' maps in units of normal frames; None for
             the first T.
         region: (top, left, height, width) of the map's largest patch, in pixels of the source; None
@@ -65,6 +67,12 @@ class Detector:
         score_config: how parts make the score; default: the checkpoint's.
         device: "cpu" or "cuda".
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
+
+    Attributes:
+        parts: the score's parts that are computed.
+        weights: part -> its weight in the score.
+        columns: names of all numbers in `Result.parts`.
+        normal: part -> its mean and deviation on normal frames.
     """
 
     def __init__(
@@ -82,26 +90,34 @@ class Detector:
         )
         self.bfloat16 = use_bfloat16(precision, device)
         self.score_config = score_config or score_config_of(checkpoint)
-        self.weights = self.score_config.weights(part_names(self.network))
+        self.parts = _used_parts(checkpoint, self.score_config)
+        self.weights = self.score_config.weights_of(self.parts)
         if not any(self.weights.values()):
-            raise MpnError(
-                "this model has no pseudo-anomaly head, and the weight of the error is "
-                "0: nothing to score"
-            )
+            names = ", ".join(part.name for part in parts_of(self.network))
+            raise MpnError(f"nothing to score: all parts of this model ({names}) have weight 0")
+        self.columns = column_names(self.parts)
         # Without normal footage the parts stay in their own units, and there is no threshold.
         self._normal_clips = _by_clip(checkpoint.normal, self.weights) if checkpoint.normal else {}
         self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
-        """Thresholds from the held-out normal footage of the training, at a frame rate; None
-        without any."""
+        """Make thresholds of the model's normal footage.
+
+        Args:
+            fps: frames per second of what is scored.
+
+        Returns:
+            None for a model without normal footage.
+        """
         return self._calibration(Fraction(fps)) if self._normal_clips else None
 
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
     def _calibration(self, fps: Fraction) -> Calibration:
         smoothed = {
-            clip: exponential(combine(own, self.weights, self.normal), self.score_config.smoothing)
-            for clip, own in self._normal_clips.items()
+            clip: exponential(
+                combine(parts, self.weights, self.normal), self.score_config.smoothing
+            )
+            for clip, parts in self._normal_clips.items()
         }
         return calibrate(smoothed, fps)
 
@@ -116,16 +132,20 @@ class Detector:
         first: int = 0,
         smoothed: float | None = None,
     ) -> Iterator[Result]:
-        """Scores a video file or a folder of frames, one result a frame, in order; memory does not
-        grow.
+        """Score a video file or a folder of frames in a stream: memory does not grow.
 
         Args:
+            source: a path, or an opened source.
             fps: frame rate where the source has none of its own, for `time`.
             skip_bad: go on past frames that cannot be read.
             images: give the source's frames back in the results.
-            first, smoothed: to go on where an earlier scoring stopped: how many results it gave,
-                the last one's score. The same to the bit as without the stop where a batch ended
-                there (`ends_a_batch`).
+            batch_size: windows that go through the network at a time.
+            first: how many results an earlier scoring gave before it stopped. Going on gives the
+                same to the bit where a batch ended there (`ends_a_batch`).
+            smoothed: the score of the last of them.
+
+        Returns:
+            One result a frame, in order.
 
         Raises:
             FrameError, DataError: naming what cannot be read; of the whole source at the call, of a
@@ -134,93 +154,103 @@ class Detector:
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
         check_size_of(source, self.config)
-        return self._score(source, images, batch_size, first, smoothed)
+        return self._results(source, images, batch_size, first, smoothed)
 
     def ends_a_batch(self, count: int, batch_size: int = BATCH_SIZE) -> bool:
-        """Whether after `count` results the network's next batch begins."""
+        """Tell whether after `count` results the network's next batch begins."""
         return count >= self.config.window and (count - self.config.window) % batch_size == 0
 
     def sibling(self, checkpoint: Checkpoint) -> Self:
-        """A detector of another checkpoint with this one's recipe, device and precision."""
+        """Make a detector of another checkpoint with this one's config, device and precision."""
         device = str(next(self.network.parameters()).device)
         precision = "bfloat16" if self.bfloat16 else "float32"
         return type(self)(
             checkpoint, score_config=self.score_config, device=device, precision=precision
         )
 
-    def _score(
+    def _results(
         self, source: FrameSource, images: bool, batch_size: int, first: int, smoothed: float | None
     ) -> Iterator[Result]:
-        waiting: deque[tuple[int, float, np.ndarray | None]] = deque()
-        # A first result that is scored needs the window before it, and the frames before that only
-        # to be counted.
-        skipped = max(0, first - self.config.window)
-
-        def fitted() -> Iterator[np.ndarray]:
-            for count, frame in enumerate(source.frames()):
-                if count >= skipped:
-                    waiting.append((*_position(source, count), frame if images else None))
-                    yield fit_frame(frame, self.config.size, self.config.grey)
-
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
+        # The first result that is wanted needs the window before it; frames before that are only
+        # decoded.
+        skipped = max(0, first - self.config.window)
+        for number, (frame, scores) in enumerate(
+            self._scored_frames(source, images, batch_size, skipped), skipped
+        ):
+            if scores is not None:
+                yield self._result(frame, scores, smoother, source.size)
+            elif number >= first:
+                yield Result(frame.index, frame.time, math.nan, math.nan, {}, image=frame.image)
+
+    def _scored_frames(
+        self, source: FrameSource, images: bool, batch_size: int, skipped: int
+    ) -> Iterator[tuple[_Frame, FrameScores | None]]:
+        """Pair every frame but the first `skipped` with its scores, None where it has no window."""
+        waiting: deque[_Frame] = deque()  # frames that the network has not answered yet
+
+        def fitted() -> Iterator[np.ndarray]:
+            for count, image in enumerate(source.frames()):
+                if count >= skipped:
+                    waiting.append(_Frame(*_position(source, count), image if images else None))
+                    yield fit_frame(image, self.config.size, self.config.grey)
+
         scored = score_frames(
             self.network,
             fitted(),
+            parts=self.parts,
             patch=self.score_config.patch,
             batch_size=batch_size,
             bfloat16=self.bfloat16,
         )
-        count = skipped
-        for frame in scored:
-            while count < skipped + frame.frame:  # the first T have no score
-                place = waiting.popleft()
-                if count >= first:
-                    yield _unscored(*place)
-                count += 1
-            yield self._result(frame, smoother, source.size, *waiting.popleft())
-            count += 1
+        given = 0
+        for scores in scored:
+            while given < scores.frame:  # the first T
+                yield waiting.popleft(), None
+                given += 1
+            yield waiting.popleft(), scores
+            given += 1
         while waiting:  # a source shorter than a window
-            place = waiting.popleft()
-            if count >= first:
-                yield _unscored(*place)
-            count += 1
+            yield waiting.popleft(), None
 
     def _result(
-        self,
-        scored: FrameScores,
-        smoother: Exponential,
-        size: tuple[int, int],
-        frame: int,
-        time: float,
-        image: np.ndarray | None,
+        self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]
     ) -> Result:
-        raw = float(combine(scored.parts, self.weights, self.normal))
-        grid = combine(_same_grid(scored.maps), self.weights, self.normal).astype(np.float32)
+        raw = float(combine(scores.parts, self.weights, self.normal))
+        grid = combine(_same_grid(scores.maps), self.weights, self.normal).astype(np.float32)
         return Result(
-            frame,
-            time,
+            frame.index,
+            frame.time,
             smoother.update(raw),
             raw,
-            scored.parts,
+            scores.parts,
             grid,
             region(grid, self.score_config.patch, self.config.size, size),
-            image,
+            frame.image,
         )
 
 
+class _Frame(NamedTuple):
+    """A frame of the source: its index and seconds in the video, the picture where it is wanted."""
+
+    index: int
+    time: float
+    image: np.ndarray | None
+
+
 def check_size_of(source: FrameSource, config: ModelConfig) -> None:
-    """Raises SizeError for frames that are smaller than the network needs."""
-    least = config.stride
-    if min(source.size) < least:
+    """Check that frames are as large as the network needs. Raises SizeError."""
+    min_side = config.stride
+    if min(source.size) < min_side:
         raise SizeError(
             f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are "
-            f"smaller than the network needs, {least}x{least} at the least"
+            f"smaller than the network needs, {min_side}x{min_side} at the least"
         )
 
 
 def checked_device(device: str) -> str:
-    """`device`, if this machine has it. Raises MpnError."""
+    """Check that this machine has a device, and give it back. Raises MpnError."""
     try:
         torch.empty(0, device=device)
     except (
@@ -235,7 +265,15 @@ def checked_device(device: str) -> str:
 
 
 def use_bfloat16(precision: str, device: str = "cpu") -> bool:
-    """Whether to run in bfloat16. Raises MpnError for a precision that is not one of the three."""
+    """Decide whether to run in bfloat16.
+
+    Args:
+        precision: "float32", "bfloat16", or "auto" for bfloat16 where it is quick.
+        device: "cpu" or "cuda".
+
+    Raises:
+        MpnError: another precision.
+    """
     if precision not in ("auto", "float32", "bfloat16"):
         raise MpnError(f"precision {precision!r}: auto, float32 or bfloat16 was expected")
     if precision != "auto":
@@ -250,28 +288,35 @@ def use_bfloat16(precision: str, device: str = "cpu") -> bool:
 
 
 def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
-    """The recipe that a checkpoint was made for. Raises CheckpointError where it has none that is
-    sound."""
-    known = {field.name for field in fields(ScoreConfig)}
-    if set(checkpoint.score_config) - known:
-        raise CheckpointError(
-            "the checkpoint's recipe has unknown entries "
-            f"{sorted(set(checkpoint.score_config) - known)}"
-        )
+    """Read how a checkpoint's parts are to make the score. Raises CheckpointError."""
     try:
-        return replace(ScoreConfig(), **checkpoint.score_config)
+        return ScoreConfig.from_dict(checkpoint.score_config)
+    except KeyError as error:
+        raise CheckpointError(
+            f"the checkpoint's recipe has unknown entries {list(error.args)}"
+        ) from error
     except TypeError as error:
         raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
 
 
+def _used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
+    """The parts that a network can give, less those without weight that its normal footage was not
+    scored with: nobody asks for them, and there are no units for them."""
+    normal = checkpoint.normal
+    return tuple(
+        part
+        for part in parts_of(checkpoint.network)
+        if score_config.weights[part.name] or not normal or part.name in normal
+    )
+
+
 def _by_clip(
-    normal: Mapping[str, list[np.ndarray]], names: Mapping[str, float]
+    normal: Mapping[str, list[np.ndarray]], names: Iterable[str]
 ) -> dict[str, dict[str, np.ndarray]]:
-    missing = set(names) - set(normal)
+    """Turn part -> clips into clip -> parts, float64, without clips that have no score."""
+    missing = sorted(set(names) - set(normal))
     if missing:
-        raise CheckpointError(
-            f"the checkpoint has no normal scores of {sorted(missing)}; train it again"
-        )
+        raise CheckpointError(f"the checkpoint has no normal scores of {missing}; train it again")
     count = len(next(iter(normal.values())))
     clips = {
         str(i): {name: normal[name][i].astype(np.float64) for name in names} for i in range(count)
@@ -293,7 +338,3 @@ def _position(source: FrameSource, count: int) -> tuple[int, float]:
     if math.isnan(time) and source.fps:
         time = float(count / source.fps)
     return frame, time
-
-
-def _unscored(frame: int, time: float, image: np.ndarray | None) -> Result:
-    return Result(frame, time, math.nan, math.nan, {}, image=image)

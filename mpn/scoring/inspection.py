@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from mpn.errors import DataError, SizeError
 from mpn.scoring.detector import Detector
-from mpn.video.sources import FrameFolder, FrameSource, fit_frame
+from mpn.video.images import fit_frame
+from mpn.video.sources import FrameFolder, FrameSource
 
 
 @dataclass

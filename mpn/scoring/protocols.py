@@ -17,23 +17,25 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mpn.errors import DataError
+from mpn.scoring.parts import COLUMNS, COMPACTNESS, PSNR
 
 PROTOCOLS = ("absolute", "causal", "paper")
 NORMALISATIONS = ("absolute", "min-max")
-SMOOTHINGS = ("off", "causal", "paper")
+SMOOTHINGS = ("off", "causal", "gaussian15")
 CELLS: dict[str, tuple[str, str]] = {  # protocol -> its (normalisation, smoothing)
     "absolute": ("absolute", "off"),
     "causal": ("absolute", "causal"),
-    "paper": ("min-max", "paper"),
+    "paper": ("min-max", "gaussian15"),
 }
 PAIR = "pair"  # the paper's pair, of the two columns below it
-PAIR_COLUMNS = ("psnr_db", "compactness")
+PAIR_COLUMNS = (PSNR.name, COMPACTNESS.name)
 SCORES: dict[str, tuple[str, ...]] = {  # score of the matrix -> the columns it is made of
     "region": ("score",),
     PAIR: PAIR_COLUMNS,
-    "psnr": ("psnr_db",),
+    "psnr": (PSNR.name,),
 }
-TURNED = ("psnr_db",)  # higher = more normal: minus these is a score
+# higher = more normal: minus these is a score
+TURNED = tuple(column.name for column in COLUMNS if column.direction == "lower")
 
 CAUSAL_WEIGHT = 0.3
 # frames, 2.33: mean lag of the exponential filter
@@ -172,7 +174,7 @@ class Cell(NamedTuple):
 _WHY_LIVE = {
     "off": "each frame's own score, at once",
     "causal": f"past and present frames only; follows {CAUSAL_DELAY:.1f} frames late on average",
-    "paper": f"waits for {PAPER_RADIUS} later frames (the first score of a video for "
+    "gaussian15": f"waits for {PAPER_RADIUS} later frames (the first score of a video for "
     f"{2 * PAPER_RADIUS})",
 }
 
@@ -184,7 +186,7 @@ def cell(normalisation: str, smoothing: str) -> Cell:
     if normalisation == "min-max":
         why = "per-video min-max needs the lowest and highest score of the whole video, so its end"
         return Cell(normalisation, smoothing, False, why, delay, None)
-    ahead = PAPER_RADIUS if smoothing == "paper" else 0
+    ahead = PAPER_RADIUS if smoothing == "gaussian15" else 0
     return Cell(normalisation, smoothing, True, _WHY_LIVE[smoothing], delay, ahead)
 
 
@@ -204,7 +206,7 @@ def series_of(
 
     score: a key of `SCORES`, or the name of a column, which is turned if it is in `TURNED`.
     columns: name -> float64 (T,). Min-max comes before the filter, as in the published code. The
-    pair is `paper_pair` with the cell's normalisation and smoothing: (min-max, paper) is the
+    pair is `paper_pair` with the cell's normalisation and smoothing: (min-max, gaussian15) is the
     published one. Raises KeyError for a missing column, ValueError for a cell that does not exist,
     DataError as `exponential` and `paper_pair` do.
     """
@@ -219,7 +221,7 @@ def series_of(
 def _step(normalisation: str, smoothing: str) -> Callable[[np.ndarray], np.ndarray]:
     """What a cell does with a series."""
     _check_cell(normalisation, smoothing)
-    smooth = {"off": _copy, "causal": exponential, "paper": paper_filter}[smoothing]
+    smooth = {"off": _copy, "causal": exponential, "gaussian15": paper_filter}[smoothing]
     return smooth if normalisation == "absolute" else lambda x: smooth(min_max(x))
 
 
@@ -229,7 +231,7 @@ def paper_pair(
     a: float = 0.5,
     *,
     normalisation: str = "min-max",
-    smoothing: str = "paper",
+    smoothing: str = "gaussian15",
 ) -> np.ndarray:
     """The paper's anomaly score of one video from its two series, float64 (T,), higher = more
     anomalous.

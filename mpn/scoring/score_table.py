@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpn.io.appending import AppendOnlyFile
 from mpn.scoring.detector import Result
 
-PARTS = ("error", "pseudo", "psnr_db", "compactness")
-
 
 class ScoreTable(AppendOnlyFile):
     """Writes the table, or goes on with one.
 
-    Columns: frame (from 0), time (seconds), score, raw (before smoothing), the parts, and top,
+    Columns: frame (from 0), time (seconds), score, score_raw (before smoothing), parts, and top,
     left, height and width of the largest patch in pixels; NaN, and no place, for the first frames.
 
     Args:
-        path, size: see `AppendOnlyFile`.
-        pseudo: whether there is a column of the pseudo-anomaly head.
+        path: of the table.
+        columns: names of the parts, see `mpn.scoring.detector.Detector.columns`.
+        size: bytes of it that are kept, see `AppendOnlyFile`.
     """
 
-    def __init__(self, path: Path, pseudo: bool, size: int = 0) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], size: int = 0) -> None:
         super().__init__(path, size)
-        self.names = [name for name in PARTS if pseudo or name != "pseudo"]
+        self.columns = columns
         if not size:
-            self._line(
-                "frame", "time", "score", "raw", *self.names, "top", "left", "height", "width"
-            )
+            place = ("top", "left", "height", "width")
+            self._line("frame", "time", "score", "score_raw", *columns, *place)
 
     def write(self, result: Result) -> int:
-        """A frame's row; the table's size in bytes with it."""
+        """Add a frame's row; the table's size in bytes with it."""
         values = [
             result.score,
             result.raw,
-            *(result.parts.get(name, float("nan")) for name in self.names),
+            *(result.parts.get(name, math.nan) for name in self.columns),
         ]
-        place = result.region or ("", "", "", "")
+        box = result.region or ("", "", "", "")
         return self._line(
             str(result.frame),
             f"{result.time:.3f}",
             *(f"{value:.6g}" for value in values),
-            *map(str, place),
+            *map(str, box),
         )
 
     def _line(self, *fields: str) -> int:

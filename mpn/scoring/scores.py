@@ -1,17 +1,18 @@
 """Windows in, maps and scores out, one frame at a time: memory does not grow with the length of a
 video.
 
-The region score (PROTOCOL section 1) has two parts, each the largest mean over a square patch: of
-the absolute prediction error in [0, 1], and of the pseudo-anomaly head's probability. Each is put
-in units of normal frames (mean 0, deviation 1 on held-out normal footage) and weighted.
+The region score (PROTOCOL section 1) is made of the parts of `mpn.scoring.parts`, each the largest
+mean of its map over a square patch. Each is put in units of normal frames (mean 0, deviation 1 on
+held-out normal footage) and weighted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +20,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mpn.errors import MpnError
-from mpn.model.network import Network, Output
+from mpn.model.network import Network
+from mpn.scoring.parts import (
+    DIAGNOSTICS,
+    PART_NAMES,
+    PARTS,
+    ScorePart,
+    ScoringBatch,
+    parts_of,
+)
 from mpn.scoring.regions import patches_box
 
 # Patches are compared on a grid of every second pixel.
 PATCH_STEP = 2
-# An exact prediction has no PSNR; this is that of one grey level in one of a million pixels, near
-# enough.
-HIGHEST_PSNR = 100.0
+WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
+EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 
 
 @dataclass(frozen=True)
@@ -35,33 +43,64 @@ class ScoreConfig:
 
     Attributes:
         patch: side of the square patch, pixels of the network's frame.
-        error_weight, pseudo_weight: weights of the two parts, each in units of normal frames; 0
-            leaves one out.
+        weights: part -> weight, in units of normal frames; 0 leaves one out. Parts that are not
+            named have their default weight.
         smoothing: weight of the newest frame in the causal exponential mean; 1 for none.
     """
 
     patch: int = 16
-    error_weight: float = 1.0
-    pseudo_weight: float = 1.0
+    weights: Mapping[str, float] = field(default_factory=dict)
     smoothing: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.patch < PATCH_STEP or min(self.error_weight, self.pseudo_weight) < 0:
+        unknown = sorted(set(self.weights) - set(PART_NAMES))
+        if unknown:
+            raise MpnError(f"weights of {unknown}: the parts are {', '.join(PART_NAMES)}")
+        weights = {part.name: self.weights.get(part.name, part.default_weight) for part in PARTS}
+        object.__setattr__(self, "weights", weights)
+        if self.patch < PATCH_STEP or min(weights.values()) < 0:
             raise MpnError(
                 f"{self}: a patch of at least {PATCH_STEP} pixels and weights from 0 up "
                 "were expected"
             )
-        if self.error_weight + self.pseudo_weight == 0:
-            raise MpnError("both weights of the score are 0: one of error and pseudo has to count")
+        if not any(weights.values()):
+            raise MpnError(
+                f"all weights of the score are 0: one of {', '.join(weights)} has to count"
+            )
         if not 0 < self.smoothing <= 1:
             raise MpnError(
                 f"smoothing is {self.smoothing}: a weight above 0, at most 1, was expected"
             )
 
-    def weights(self, parts: Iterable[str]) -> dict[str, float]:
-        """The weight of each of the parts that there are."""
-        own = {"error": self.error_weight, "pseudo": self.pseudo_weight}
-        return {name: own[name] for name in parts if name in own}
+    def to_dict(self) -> dict[str, float]:
+        """Give plain numbers, ready for JSON: patch, PART_score_weight of each part, smoothing."""
+        weights = {f"{name}{WEIGHT_SUFFIX}": weight for name, weight in self.weights.items()}
+        return {"patch": self.patch, **weights, "smoothing": self.smoothing}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ScoreConfig:
+        """Read what `to_dict` gave, of this version or of an earlier one (PART_weight).
+
+        What is missing has its default; but where any weight is named, parts that are not named
+        weigh 0: they were not there when the values were written.
+
+        Raises:
+            KeyError: unknown entries. TypeError, MpnError: values of another type or out of range.
+        """
+        names = {f"{name}{EARLIER_SUFFIX}": name for name in PART_NAMES}
+        names |= {f"{name}{WEIGHT_SUFFIX}": name for name in PART_NAMES}
+        unknown = set(values) - set(names) - {"patch", "smoothing"}
+        if unknown:
+            raise KeyError(*sorted(unknown))
+        weights = {names[key]: value for key, value in values.items() if key in names}
+        if weights:
+            weights = dict.fromkeys(PART_NAMES, 0.0) | weights
+        others = {key: value for key, value in values.items() if key not in names}
+        return cls(weights=weights, **others)
+
+    def weights_of(self, parts: Iterable[ScorePart]) -> dict[str, float]:
+        """Pick the weights of these parts."""
+        return {part.name: self.weights[part.name] for part in parts}
 
 
 @dataclass
@@ -70,10 +109,9 @@ class FrameScores:
 
     Attributes:
         frame: index from 0.
-        parts: "error", "pseudo" (with that head), "compactness": higher = more anomalous;
-            "psnr_db": lower.
-        maps: "error" and "pseudo", float32 (h, w) on the patch grid: the mean over the patch at
-            each position.
+        parts: the number of each part and each diagnostic, by column name; see
+            `mpn.scoring.parts` for their directions.
+        maps: part -> float32 (h, w) on the patch grid: the mean over the patch at each position.
     """
 
     frame: int
@@ -81,24 +119,22 @@ class FrameScores:
     maps: dict[str, np.ndarray]
 
 
-def part_names(network: Network) -> list[str]:
-    """The parts of the region score that this network gives."""
-    return ["error"] + (["pseudo"] if network.pseudo_head is not None else [])
-
-
 @torch.inference_mode()
 def score_frames(
     network: Network,
     frames: Iterable[np.ndarray],
     *,
+    parts: Sequence[ScorePart] | None = None,
     patch: int = 16,
     batch_size: int = 4,
     bfloat16: bool = False,
 ) -> Iterator[FrameScores]:
-    """Scores every frame that has T frames before it.
+    """Score every frame that has T frames before it.
 
     Args:
+        network: scores in the mode for evaluation, where it lies.
         frames: uint8 (H, W, C) of the network's size and colour, in order.
+        parts: those that are wanted; default: all that the network can give.
         patch: side of the patch, see `ScoreConfig`.
         batch_size: windows at a time; results come in steps of so many frames.
         bfloat16: run the network in bfloat16 autocast.
@@ -109,6 +145,7 @@ def score_frames(
     window = network.config.window
     device = next(network.parameters()).device
     network = network.eval()
+    parts = parts_of(network) if parts is None else parts
     recent: deque[np.ndarray] = deque(maxlen=window + batch_size)
     source = iter(frames)
     recent.extend(islice(source, window))
@@ -119,32 +156,26 @@ def score_frames(
             return
         history = [*list(recent)[-window:], *fresh]
         recent.extend(fresh)
-        stack = (
-            torch.from_numpy(np.stack(history)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        )
+        shown = np.stack(history)
+        stack = torch.from_numpy(shown).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output = network(windows.contiguous(memory_format=torch.channels_last))
-        yield from _frame_scores(output, stack[window:], patch, first)
+        batch = ScoringBatch(shown, stack[window:], output)
+        yield from _frame_scores(batch, parts, patch, first)
         first += len(fresh)
 
 
-def _frame_scores(output: Output, target: Tensor, patch: int, first: int) -> Iterator[FrameScores]:
-    difference = (output.prediction.float() - target).abs() / 2
-    mse = difference.square().mean(dim=(1, 2, 3)).clamp_min(10 ** (-HIGHEST_PSNR / 10))
-    psnr = -10 * mse.log10()
-    maps = {"error": patch_means(difference.mean(dim=1), patch, PATCH_STEP)}
-    if output.pseudo_logits is not None:
-        probability = output.pseudo_logits.float().sigmoid()
-        factor = target.shape[2] // probability.shape[1]
-        maps["pseudo"] = patch_means(
-            probability, max(patch // factor, 1), max(PATCH_STEP // factor, 1)
-        )
-    parts = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
-    parts |= {"psnr_db": psnr, "compactness": output.compactness.float().mean(dim=(1, 2))}
-    values = {name: part.double().cpu().numpy() for name, part in parts.items()}
+def _frame_scores(
+    batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int
+) -> Iterator[FrameScores]:
+    height = batch.target.shape[2]
+    maps = {part.name: _patch_grid(part.map_of(batch), height, patch) for part in parts}
+    numbers = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
+    numbers |= {column.name: column.value_of(batch) for column in DIAGNOSTICS}
+    values = {name: number.double().cpu().numpy() for name, number in numbers.items()}
     grids = {name: grid.cpu().numpy() for name, grid in maps.items()}
-    for i in range(len(target)):
+    for i in range(len(batch.target)):
         yield FrameScores(
             first + i,
             {name: float(value[i]) for name, value in values.items()},
@@ -152,9 +183,21 @@ def _frame_scores(output: Output, target: Tensor, patch: int, first: int) -> Ite
         )
 
 
+def _patch_grid(values: Tensor, height: int, patch: int) -> Tensor:
+    """Average a part's map over patches; where it is smaller than the frames, so are they."""
+    factor = height // values.shape[1]
+    return patch_means(values, max(patch // factor, 1), max(PATCH_STEP // factor, 1))
+
+
 def patch_means(values: Tensor, patch: int, step: int) -> Tensor:
-    """Means over square patches that lie wholly inside, (B, H, W) -> (B, (H - patch) // step + 1,
-    ...)."""
+    """Average over the square patches that lie wholly inside.
+
+    Args:
+        values: (B, H, W). patch: side of the patches, cut to the shorter side. step: between them.
+
+    Returns:
+        (B, (H - patch) // step + 1, (W - patch) // step + 1).
+    """
     side = min(patch, *values.shape[1:])
     return F.avg_pool2d(values.unsqueeze(1), side, stride=step).squeeze(1)
 
@@ -162,13 +205,16 @@ def patch_means(values: Tensor, patch: int, step: int) -> Tensor:
 def region(
     grid: np.ndarray, patch: int, size: tuple[int, int], source: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """Where the largest value of a patch grid lies: (top, left, height, width) in pixels of the
-    source.
+    """Find the box of a patch grid's largest value.
 
     Args:
-        grid: (h, w) patch means. patch: their side in the network's frame of `size` (height,
-            width).
+        grid: (h, w) patch means.
+        patch: their side in the network's frame.
+        size: (height, width) of that frame.
         source: (height, width) of the frames that were resized to `size`.
+
+    Returns:
+        (top, left, height, width) in pixels of the source.
     """
     position = np.unravel_index(int(grid.argmax()), grid.shape)
     return patches_box(grid.shape, position, position, patch, size, source)
@@ -179,11 +225,15 @@ def combine(
     weights: Mapping[str, float],
     normal: Mapping[str, tuple[float, float]],
 ) -> np.ndarray:
-    """The weighted sum of parts, or of their maps, each in units of normal frames.
+    """Sum up weighted parts, or their maps, each in units of normal frames.
 
     Args:
-        parts: arrays of one shape (numbers too). weights: of each part that counts.
+        parts: name -> arrays of one shape (numbers too).
+        weights: of each part that counts.
         normal: mean and deviation of each part on normal frames.
+
+    Returns:
+        float64 of the parts' shape.
     """
     return sum(
         (

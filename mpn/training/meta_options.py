@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mpn.errors import TrainingError
+from mpn.model.losses import check_loss_names, check_loss_weights
 
 ALGORITHMS = ("meta-sgd", "maml", "reptile")
 
@@ -30,10 +32,11 @@ class MetaOptions:
         first_change: the step sizes begin such that a step changes every number by about so much.
         whole: the outer loop also trains what is not adapted.
         without: loss terms that inner and outer loss leave out.
-        pseudo_weight: of that term, from now on, in the model's preset; None for what it was
-            pre-trained with. As it was, the prediction of tampered windows outweighs it, and
-            adaptation finds anomalies worse than before (benchmarks/results/adaptation_choices.md).
-        ranking: weight of `mpn.model.losses.ranking_loss` on the query windows. The cross-entropy
+        loss_weights: of loss terms, from now on, in the model's preset; those that are not named
+            weigh what they did in pre-training. There the prediction of tampered windows outweighs
+            "pseudo", and adaptation finds anomalies worse than before
+            (benchmarks/results/adaptation_choices.md).
+        query_loss_weights: of terms on the query windows beside those: "ranking". The cross-entropy
             there falls as soon as the camera's logits are at the right level, which no ranking of
             frames is the better for (benchmarks/results/adaptation_choices.md).
         validation: names of scenes that are kept out, to validate on.
@@ -60,8 +63,8 @@ class MetaOptions:
     first_change: float = 2e-3
     whole: bool = False
     without: tuple[str, ...] = ()
-    pseudo_weight: float | None = 0.1
-    ranking: float = 0.1
+    loss_weights: Mapping[str, float] = field(default_factory=lambda: {"pseudo": 0.1})
+    query_loss_weights: Mapping[str, float] = field(default_factory=lambda: {"ranking": 0.1})
     validation: tuple[str, ...] = ()
     random_cameras: bool = True
     temporal_subsample: tuple[int, ...] = (2, 3)
@@ -73,6 +76,9 @@ class MetaOptions:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None) or (self.minutes or self.steps or 0) <= 0:
             raise TrainingError("give either minutes or steps of meta-training, a number above 0")
+        check_loss_names(self.without)
+        for weights in (self.loss_weights, self.query_loss_weights):
+            check_loss_weights(weights)
         if self.algorithm not in ALGORITHMS:
             raise TrainingError(
                 f"algorithm {self.algorithm!r}: {', '.join(ALGORITHMS)} were expected"
@@ -86,7 +92,5 @@ class MetaOptions:
                 "numbers from 1 up"
             )
         rates = (self.learning_rate, self.size_rate, self.first_change)
-        if min(rates) <= 0 or self.ranking < 0 or not 0 < self.calibration_share <= 0.5:
-            raise TrainingError(
-                f"{self}: a rate, the ranking's weight or the held-out share is out of range"
-            )
+        if min(rates) <= 0 or not 0 < self.calibration_share <= 0.5:
+            raise TrainingError(f"{self}: a rate or the held-out share is out of range")

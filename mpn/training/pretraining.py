@@ -1,18 +1,9 @@
-"""Pre-training: windows of normal footage in, a run folder with a model out.
-
-A run folder holds `config.json` (every option), `log.jsonl` (a line every few steps), `state.pt`
-(to resume from) and, at the end, `model.safetensors`. A run that is killed and resumed ends with
-the weights of one left alone: everything random is drawn from (seed, epoch, sample), nothing from
-the state of a generator.
-"""
+"""Pre-training: a network learns from windows of normal footage (`mpn.training.run`)."""
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import (
@@ -32,39 +22,23 @@ from mpn.datasets.windows import (
     split_calibration,
     to_float,
 )
-from mpn.errors import CheckpointError, MpnError, TrainingError
-from mpn.io.atomic import write_atomically
-from mpn.model.checkpoint import Checkpoint, load_state, save_checkpoint, save_state
+from mpn.errors import MpnError, TrainingError
+from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.collapse import collapse
 from mpn.model.config import ModelConfig
 from mpn.model.losses import loss_terms, total_loss
-from mpn.model.network import Network, build_model
-from mpn.scoring.scores import ScoreConfig, part_names, score_frames
-from mpn.training.run_folder import (
-    CONFIG,
-    LOG,
-    MODEL,
-    STATE,
-    check_folder,
-    difference,
-    footprint,
-    log_lines,
-)
+from mpn.model.network import build_model
+from mpn.scoring.clips import normal_parts
+from mpn.scoring.scores import ScoreConfig
+from mpn.training.run import OnLog, TrainingRun
+from mpn.training.run_folder import MODEL, footprint
 
-log = logging.getLogger(__name__)
-
-# With --minutes the number of steps is fixed once, from the time that these steps took.
-PLAN_FROM, PLAN_AT = 5, 25
-LOG_EVERY = 25
 DIAGNOSE_EVERY = 500
-SAVE_SECONDS = 30.0
-# Of held-out footage, so many frames are kept in the model for its thresholds.
-NORMAL_FRAMES = 100_000
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Everything that decides the weights, beside preset and data.
+    """Everything that decides the weights, beside model configuration and data.
 
     Attributes:
         minutes, epochs: how long; exactly one is given. An epoch is every window once.
@@ -105,19 +79,23 @@ class TrainingOptions:
             )
 
 
-class Training:
-    """One run, from its options or from the state it was interrupted in.
+class Training(TrainingRun):
+    """A pre-training, new or resumed from the state that it was interrupted in.
 
     Args:
         clips: all normal footage; a share of it is held out for calibration.
-        preset: of the network.
+        config: of the network.
         options: see `TrainingOptions`.
         folder: the run folder.
         resume: go on from the folder's state.
+        device: "cpu" or "cuda".
 
     Raises:
-        TrainingError: the folder holds another run; CheckpointError: its state can't be resumed.
+        TrainingError: the folder holds another run. CheckpointError: its state can't be resumed.
+        DataError: footage without a window.
     """
+
+    title, plan_from, plan_at, log_every = "training", 5, 25, 25
 
     def __init__(
         self,
@@ -129,11 +107,10 @@ class Training:
         resume: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.config, self.options, self.folder = config, options, Path(folder)
-        self.device = torch.device(device)
-        torch.set_flush_denormal(True)
+        super().__init__(folder, minutes=options.minutes, total=None, device=device, resume=resume)
+        self.config, self.options = config, options
         torch.manual_seed(options.seed)
-        self.network = build_model(config).to(self.device, memory_format=torch.channels_last)
+        self.network = self._placed(build_model(config))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         if options.mirror:
@@ -141,22 +118,12 @@ class Training:
         pseudo = PseudoOptions() if config.pseudo_head else None
         self.dataset = WindowDataset(train, config.window, seed=options.seed, pseudo=pseudo)
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
-        self.step = 0
-        self.total = options.epochs * len(self.batches) if options.epochs else None
-        self.seconds = 0.0
-        self.rate = 0.0
-        check_folder(self.folder, resume)
-        if resume:
-            self._load()
-        else:
-            # Of a run that was killed before it saved anything.
-            (self.folder / LOG).unlink(missing_ok=True)
-        for part in self.folder.glob(".*.part"):  # a killed writer cannot tidy up
-            part.unlink(missing_ok=True)
-        self._save_config()
+        if options.epochs:
+            self.total = options.epochs * len(self.batches)
+        self._open(resume)
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """What must agree for a resumed run to be the same run."""
+    def fingerprint(self) -> dict[str, Any]:
+        """Give what must agree for a resumed run to be the same run, plain values."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
         return {
             "preset": self.config.to_dict(),
@@ -164,109 +131,16 @@ class Training:
             "clips": footprint(self.dataset.clips),
         }
 
-    def _save_config(self) -> None:
-        config = self._fingerprint() | {
-            "threads": torch.get_num_threads(),
-            "device": str(self.device),
-        }
-        write_atomically(self.folder / CONFIG, json.dumps(config, indent=1))
-
-    def _load(self) -> None:
-        path = self.folder / STATE
-        state = load_state(path)
-        try:
-            theirs = json.loads(state["fingerprint"])
-            ours = json.loads(json.dumps(self._fingerprint()))
-            for part, value in ours.items():
-                if theirs[part] != value:
-                    raise CheckpointError(difference(path, part, theirs[part], value))
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path} is not a training state of this mpn: {error}") from error
-        # Lines written after the state was saved will be written again.
-        lines = [line for line in log_lines(self.folder / LOG) if line["step"] <= self.step]
-        write_atomically(self.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
-
-    def save(self) -> None:
-        """Writes the state to resume from. Raises MpnError; the earlier state is then untouched."""
-        state = {
-            "fingerprint": json.dumps(self._fingerprint()),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "total": self.total,
-            "seconds": self.seconds,
-        }
-        save_state(self.folder / STATE, state)
-
-    def run(self, on_log: Callable[[dict[str, Any]], None] | None = None) -> Path:
-        """Trains to the end and writes the model.
-
-        Args:
-            on_log: called with every line of the log.
-
-        Returns:
-            The model's path.
-
-        Raises:
-            TrainingError: a loss that is not finite. KeyboardInterrupt passes, with the state
-                saved.
-        """
-        started = last_saved = time.monotonic()
-        before = self.seconds
-        bar = tqdm(total=self.total, initial=self.step, desc="training", unit="step", disable=None)
-        durations: list[float] = []
-        batches = self._batches()
-        if self.step == 0:  # killed at any moment, it can be resumed
-            self.save()
-        try:
-            while self.total is None or self.step < self.total:
-                began = time.monotonic()
-                losses = self.train_step(next(batches))
-                now = time.monotonic()
-                durations = [*durations[-200:], now - began]
-                self.seconds = before + now - started
-                self._plan(durations)
-                self.rate = self.options.batch_size * len(durations) / sum(durations)
-                if bar.total != self.total:
-                    bar.total = self.total
-                bar.update()
-                shown = {name: f"{value:.4f}" for name, value in losses.items()}
-                bar.set_postfix(shown | {"samples/s": f"{self.rate:.1f}"}, refresh=False)
-                if self.step % LOG_EVERY == 0 or self.step == self.total:
-                    self._write_log(losses, on_log)
-                if now - last_saved > SAVE_SECONDS:
-                    self.save()
-                    last_saved = now
-        finally:
-            bar.close()
-            # Whatever ended the loop, the last whole step is kept - unless it was a broken one.
-            if all(torch.isfinite(p).all() for p in self.network.parameters()):
-                self.save()
-        return self.finish()
-
-    def _batches(self) -> Iterator[Sample]:
-        per_epoch = len(self.batches)
+    def _steps(self) -> Iterator[dict[str, float]]:
         while True:
-            epoch, start = divmod(self.step, per_epoch)
+            epoch, start = divmod(self.step, len(self.batches))
             self.batches.epoch = self.dataset.epoch = epoch
             self.batches.start = start
-            yield from DataLoader(
+            loader = DataLoader(
                 self.dataset, batch_sampler=self.batches, num_workers=self.options.workers
             )
-
-    def _plan(self, durations: list[float]) -> None:
-        """Fixes the number of steps of a run by minutes, once its speed is known."""
-        # A run resumed before its plan has to measure anew.
-        if self.total is None and self.step >= PLAN_AT and len(durations) > PLAN_FROM:
-            seconds = float(np.median(durations[PLAN_FROM:]))
-            left = self.options.minutes * 60 - self.seconds
-            self.total = self.step + max(1, int(left / seconds))
-            log.info(
-                "%.1f minutes are %d steps of %.2f s", self.options.minutes, self.total, seconds
-            )
+            for sample in loader:
+                yield self.train_step(sample)
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)
@@ -278,8 +152,14 @@ class Training:
         )
 
     def train_step(self, sample: Sample) -> dict[str, float]:
-        """One step of the optimizer; the unweighted losses. Raises TrainingError where one is not
-        finite."""
+        """Take one step of the optimizer.
+
+        Returns:
+            The unweighted loss terms by name.
+
+        Raises:
+            TrainingError: a loss or the gradient is not finite.
+        """
         frames, tampered = (tensor.to(self.device) for tensor in sample)
         window, target = to_float(frames)
         self.network.train()
@@ -287,8 +167,9 @@ class Training:
             self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
         ):
             output = self.network(window.contiguous(memory_format=torch.channels_last))
-        terms = loss_terms(output, target, tampered)
-        loss = total_loss(terms, self.config)
+        weights = self.config.training.loss_weights
+        terms = loss_terms(output, target, tampered, weights)
+        loss = total_loss(terms, weights)
         losses = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(float(loss.detach())):
             raise TrainingError(
@@ -311,45 +192,53 @@ class Training:
         self.step += 1
         return losses
 
-    def _write_log(
-        self, losses: dict[str, float], on_log: Callable[[dict[str, Any]], None] | None
-    ) -> None:
+    def _samples_per_second(self) -> float:
+        return self.options.batch_size * len(self.durations) / sum(self.durations)
+
+    def _shown(self, losses: dict[str, float]) -> dict[str, str]:
+        shown = {name: f"{value:.4f}" for name, value in losses.items()}
+        return shown | {"samples/s": f"{self._samples_per_second():.1f}"}
+
+    def _log_line(self, losses: dict[str, float]) -> dict[str, Any]:
         line: dict[str, Any] = {
-            "step": self.step,
             "epoch": self.step / len(self.batches),
-            "seconds": round(self.seconds, 2),
-            "samples_per_second": round(self.rate, 2),
+            "samples_per_second": round(self._samples_per_second(), 2),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "gradient_norm": self.norm,
             "losses": losses,
         }
-        if self.step % DIAGNOSE_EVERY == 0 or self.step == self.total:
+        if self.is_due(DIAGNOSE_EVERY, self.step):
             line["collapse"] = self.diagnose()
-        with (self.folder / LOG).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        if on_log:
-            on_log(line)
+        return line
 
     @torch.inference_mode()
     def diagnose(self, windows: int = 16) -> dict[str, float]:
-        """The collapse diagnostics on held-out normal windows, evenly spread, in float32."""
+        """Compute the collapse diagnostics on calibration windows, evenly spread, in float32.
+
+        Returns:
+            Means by name, as `mpn.model.collapse.collapse` has them; empty where there is no
+            window.
+        """
         try:
             dataset = WindowDataset(self.calibration_clips, self.config.window)
         except MpnError:  # held-out footage shorter than a window
             return {}
         chosen = np.linspace(0, len(dataset) - 1, min(windows, len(dataset))).astype(int)
         self.network.eval()
-        found = []
+        diagnostics = []
         for number in chosen:
             window, _ = to_float(dataset[int(number)].frames.unsqueeze(0).to(self.device))
-            found.append(collapse(self.network(window)))
-        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+            diagnostics.append(collapse(self.network(window)))
+        return {
+            name: float(np.mean([values[name] for values in diagnostics]))
+            for name in diagnostics[0]
+        }
 
     def finish(self) -> Path:
-        """Scores the held-out footage, writes the model, gives its path."""
+        """Score the calibration footage, write the model, and return its path."""
         normal = normal_parts(self.network, self.calibration_clips, bfloat16=False)
         rates = [clip.fps for clip in self.calibration_clips if clip.fps]
-        training = self._fingerprint() | {
+        training = self.fingerprint() | {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "windows": len(self.dataset),
@@ -361,7 +250,7 @@ class Training:
         checkpoint = Checkpoint(
             self.network,
             fps=float(np.median(rates)) if rates else None,
-            score_config=asdict(ScoreConfig()),
+            score_config=ScoreConfig().to_dict(),
             normal=normal,
             training=training,
         )
@@ -378,32 +267,16 @@ def train(
     *,
     resume: bool = False,
     device: str = "cpu",
-    on_log: Callable[[dict[str, Any]], None] | None = None,
+    on_log: OnLog | None = None,
 ) -> Path:
-    """Trains a network on normal footage; the path of its model. A finished run that is resumed is
-    left alone.
+    """Train a network on normal footage, and return the path of its model.
 
-    See `Training` for the arguments and what it raises.
+    A finished run that is resumed is left alone. See `Training` for the other arguments and what it
+    raises.
+
+    Args:
+        clips, config, options, folder, resume, device: as `Training` takes them.
+        on_log: called with every line of the log.
     """
     training = Training(clips, config, options, folder, resume=resume, device=device)
     return training.run(on_log)
-
-
-def normal_parts(
-    network: Network, clips: Sequence[Clip], *, bfloat16: bool = False
-) -> dict[str, list[np.ndarray]]:
-    """Raw score parts of normal footage, part -> one float32 array a clip; see
-    `Checkpoint.normal`."""
-    names = part_names(network)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    left = NORMAL_FRAMES
-    for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
-        scores = [
-            frame.parts for frame in score_frames(network, clip.frames[:left], bfloat16=bfloat16)
-        ]
-        left -= len(scores)
-        for name in names:
-            found[name].append(np.array([parts[name] for parts in scores], np.float32))
-        if left <= 0:
-            break
-    return found

@@ -1,15 +1,12 @@
-"""Run folders: the files of a training, and whether what lies there may be overwritten or
-resumed."""
+"""Run folders: the files of a training, and whether they may be overwritten or resumed."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mpn.datasets.windows import Clip
 from mpn.errors import CheckpointError, TrainingError
@@ -18,8 +15,11 @@ STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safet
 
 
 def check_folder(folder: str | Path, resume: bool) -> None:
-    """Raises TrainingError where a new run would overwrite one, CheckpointError where there is none
-    to resume."""
+    """Check that a new run overwrites none, and that a resumed one is there.
+
+    Raises:
+        TrainingError: the folder holds a run already. CheckpointError: there is none to resume.
+    """
     folder = Path(folder)
     if resume and not (folder / STATE).exists():
         raise CheckpointError(
@@ -32,36 +32,68 @@ def check_folder(folder: str | Path, resume: bool) -> None:
 
 
 def footprint(clips: Sequence[Clip]) -> list[list[Any]]:
-    """By what clips are known again: name, length, and checksums of what the first and the last
-    frame show."""
+    """Give what clips are known again by.
+
+    Returns:
+        Of each clip its name, length, and checksums of what the first and last frame show.
+    """
     return [
         [
             clip.name,
             len(clip.frames),
-            *(zlib.crc32(np.ascontiguousarray(clip.frames[i])) for i in (0, -1)),
+            *(zlib.crc32(clip.frames[i].tobytes()) for i in (0, -1)),
         ]
         for clip in clips
     ]
 
 
-def difference(path: Path, part: str, theirs: Any, ours: Any) -> str:
-    """Why the state at `path` is not of this run, in a line: `part` of its fingerprint is `theirs`,
-    here `ours`."""
+def check_fingerprint(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Check that a state is of the run that is to go on.
+
+    Args:
+        path: of the state.
+        stored, current: fingerprints of the state and of this run, part -> options by name or, for
+            "clips", what `footprint` gives.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    for part, here in json.loads(json.dumps(current)).items():
+        there = stored[part]
+        if there != here:
+            raise CheckpointError(_difference(path, part, there, here))
+
+
+def _difference(path: Path, part: str, there: Any, here: Any) -> str:
+    if part == "base":
+        return f"{path} began from another model: give the same --checkpoint"
     if part == "clips":
         return (
-            f"{path} was trained on other footage ({len(theirs)} clips, here {len(ours)}); resume "
+            f"{path} was trained on other footage ({len(there)} clips, here {len(here)}); resume "
             "on the same data"
         )
-    names = [name for name in ours if theirs.get(name) != ours[name]]
-    changes = ", ".join(f"{name} {theirs.get(name)!r}, here {ours[name]!r}" for name in names)
+    if set(there) != set(here):
+        return (
+            f"{path} was written by another version of mpn, which has other {part}: start anew "
+            "with another --out"
+        )
+    changes = ", ".join(
+        f"{name} {there[name]!r}, here {here[name]!r}" for name in here if there[name] != here[name]
+    )
     return (
         f"{path} is of a run with other {part}: {changes}; give the same, or start anew with "
         "another --out"
     )
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove files that a killed writer left half-written: it could not tidy up."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def log_lines(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of a log; one cut short by a kill is left out."""
+    """Read the whole lines of a log; one cut short by a kill is left out."""
     lines = []
     for text in path.read_text().splitlines() if path.exists() else []:
         try:

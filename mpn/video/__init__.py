@@ -1,1 +1,1 @@
-"""Frames in and annotated films out: what lies in a folder, decoding, times and rates."""
+"""Frames in, films out: what lies in a folder, decoding, times and rates; annotated videos."""

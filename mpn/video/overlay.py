@@ -1,75 +1,56 @@
-"""A video of the frames with their scores drawn in: heat map, box, score curve, time."""
+"""Write a video of the frames with what was found in them: heat, boxes, score curve, time."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mpn.errors import DataError
 from mpn.io.text import clock
+from mpn.video.film_writer import FilmWriter
 
-# VP8 in .webm is what browsers play; OpenCV's wheels cannot write H.264, and VP9 takes seven times
-# as long.
-CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
-USUAL_RATE = Fraction(25)  # played at this rate where the footage's own is unknown
-SMALLEST_WIDTH = 320  # narrower frames are enlarged so that the text can be read
-LARGEST_SIDE = 854  # larger ones are made smaller: writing 1080p takes far longer than scoring it
+MIN_WIDTH = 320  # narrower frames are enlarged so that the text can be read
+MAX_SIDE = 854  # larger ones are made smaller: writing 1080p takes far longer than scoring it
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 GREEN, RED, WHITE, DARK = (90, 200, 90), (60, 60, 235), (235, 235, 235), (28, 28, 28)
 
 
-class OverlayWriter:
-    """Writes an overlay video (.webm, .mp4 or .avi), one `write` a frame; memory doesn't grow with
-    its length.
+class OverlayWriter(FilmWriter):
+    """Writes an overlay video (.webm, .mp4 or .avi), one `write` a frame; see `FilmWriter`.
 
-    path: where to; the file appears under this name when `close` has finished it (also at the end
-    of a `with` block that raised nothing), until then it is `.NAME.part.SUFFIX` beside it. fps:
-    frames/s, None plays at 25. size: (height, width) of the frames to come.
-    Raises DataError where the file cannot be written or has another suffix.
+    An interrupted run keeps what it has; only an empty or broken file is dropped.
     """
+
+    KEEPS_INTERRUPTED = True
 
     def __init__(
         self, path: str | Path, *, fps: Fraction | float | None, size: tuple[int, int]
     ) -> None:
-        self.path = Path(path)
-        self.size = size
+        """Open the file.
+
+        Args:
+            path: where to.
+            fps: frames/s; None plays at 25, and names frames by their number instead of their time.
+            size: (height, width) of the frames to come.
+
+        Raises:
+            DataError: the file cannot be written or has another suffix.
+        """
         self.fps = Fraction(fps).limit_denominator(1001) if fps else None
-        suffix = self.path.suffix.lower()
-        if suffix not in CODECS:
-            raise DataError(
-                f"{self.path}: an overlay video cannot have the suffix "
-                f"'{self.path.suffix}'; expected {' or '.join(CODECS)}"
-            )
         self._scale = drawn_scale(size)
+        height, width = drawn_size(size)
         # Video codecs want even sides.
-        self._height, self._width = (side + side % 2 for side in drawn_size(size))
+        self._height, self._width = height + height % 2, width + width % 2
         self._strip = max(64, self._height // 6 // 2 * 2)
-        self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
         # (score, threshold), one a column
         self._recent: deque[tuple[float, float]] = deque(maxlen=self._width)
-        self._count = 0
-        with stderr_to_devnull():
-            self._writer = cv2.VideoWriter(
-                str(self._part),
-                cv2.VideoWriter_fourcc(*CODECS[suffix]),
-                float(self.fps or USUAL_RATE),
-                (self._width, self._height + self._strip),
-            )
-        if not self._writer.isOpened():
-            raise DataError(
-                f"{self.path}: cannot be written; expected an existing folder that may "
-                f"be written to, {self.path.parent} "
-                f"{'exists' if self.path.parent.is_dir() else 'does not exist'}"
-            )
+        canvas_size = self._height + self._strip, self._width
+        super().__init__(path, fps=self.fps, source_size=size, size=canvas_size)
 
     def write(
         self,
@@ -83,23 +64,24 @@ class OverlayWriter:
     ) -> None:
         """Add a frame.
 
-        frame: uint8 (H, W, 3) BGR or (H, W, 1), or already of `drawn_size`. score: higher = more
-        anomalous, NaN = none. threshold: on the same scale, None or NaN if there is none. heat:
-        float (h, w) in [0, 1], of any size. boxes: (y, x, height, width) in frame coordinates,
-        drawn while score > threshold. seconds: the frame's time, by default counted from the first
-        `write`. names: a short word for each box, drawn beside it, or none.
+        Args:
+            frame: uint8 (H, W, 3) BGR or (H, W, 1), or already of `drawn_size`.
+            score: higher = more anomalous, NaN = none.
+            threshold: on the same scale; None or NaN if there is none.
+            heat: float (h, w) in [0, 1], of any size; None: no heat.
+            boxes: (y, x, height, width) in frame coordinates, drawn while score > threshold.
+            seconds: the frame's time; by default counted from the first `write`.
+            names: a short word for each box, drawn beside it, or none.
+
+        Raises:
+            DataError: the frame is of another size.
         """
-        if frame.shape[:2] not in (tuple(self.size), drawn_size(self.size)):
-            raise DataError(
-                f"{self.path}: frame {self._count} is "
-                f"{frame.shape[1]}x{frame.shape[0]}; expected "
-                f"{self.size[1]}x{self.size[0]} (width x height), as said at the start"
-            )
+        self._require_size(frame, drawn_size(self.source_size))
         threshold = math.nan if threshold is None else float(threshold)
         picture = frame if frame.shape[2] == 3 else cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
         if heat is not None:
             picture = _heated(picture, heat)
-        picture = drawn(picture, self.size).copy()
+        picture = drawn(picture, self.source_size).copy()
         if score > threshold:
             self._mark(picture, boxes, names)
         self._caption(picture, score, seconds)
@@ -107,14 +89,15 @@ class OverlayWriter:
         canvas = np.zeros((self._height + self._strip, self._width, 3), np.uint8)
         canvas[: picture.shape[0], : picture.shape[1]] = picture
         self._curve(canvas[self._height :])
-        self._writer.write(canvas)
-        self._count += 1
+        self._append(canvas)
 
     def _mark(
         self, picture: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], names: Sequence[str]
     ) -> None:
-        """Boxes with their names above, or below where there is no room: within they would hide
-        what stands out."""
+        """Draw boxes with their names above, or below where there is no room.
+
+        Within the box a name would hide what stands out.
+        """
         drawn_boxes = [[int(round(side * self._scale)) for side in box] for box in boxes]
         for y, x, height, width in drawn_boxes:
             cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), RED, 2)
@@ -130,17 +113,19 @@ class OverlayWriter:
             cv2.putText(picture, name, (left + 1, foot - 3), FONT, 0.45, WHITE, 1, cv2.LINE_AA)
 
     def _caption(self, picture: np.ndarray, score: float, seconds: float | None) -> None:
-        """Time (where there is none, frame number) and score in the upper left corner, readable on
-        any ground."""
+        """Write time (where there is none, frame number) and score in the upper left corner.
+
+        Light on dark, so that it can be read on any ground.
+        """
         if seconds is None or math.isnan(seconds):
-            seconds = float(self._count / self.fps) if self.fps else None
-        text = f"frame {self._count}" if seconds is None else clock(seconds)
+            seconds = float(self.count / self.fps) if self.fps else None
+        text = f"frame {self.count}" if seconds is None else clock(seconds)
         text += "  no score yet" if math.isnan(score) else f"  score {score:.4g}"
         for colour, thickness in ((DARK, 3), (WHITE, 1)):
             cv2.putText(picture, text, (6, 18), FONT, 0.45, colour, thickness, cv2.LINE_AA)
 
     def _curve(self, strip: np.ndarray) -> None:
-        """The latest scores as a curve that scrolls, newest right, with the threshold as a line.
+        """Draw the latest scores as a curve that scrolls, newest right, and the threshold's line.
 
         Scaled to what is visible and the threshold, so a curve says where, not how much, above its
         line.
@@ -168,91 +153,50 @@ class OverlayWriter:
         dashes = np.arange(canvas.shape[1])[None] % 6 < 4
         canvas[(at == rows[:, 1]) & dashes] = WHITE
 
-    def close(self) -> None:
-        """Finish the file and give it its name. Raises DataError where it could not be written
-        whole."""
-        if self._writer is None:
-            return
-        self._writer.release()
-        self._writer = None
-        # OpenCV does not say that a write failed (a full disk, say): ask the file.
-        check = cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG)
-        written = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
-        check.release()
-        if written < self._count or not self._count:
-            self._discard()
-            raise DataError(
-                f"{self.path}: {written} of {self._count} frames could be written; "
-                "expected all of them, at least one, and room on the disk"
-            )
-        self._part.replace(self.path)
-
-    def _discard(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-        with contextlib.suppress(OSError):
-            self._part.unlink(missing_ok=True)
-
-    def __enter__(self) -> OverlayWriter:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        # Interrupted runs keep what they have; only an empty or broken file is dropped.
-        if kind is None or (issubclass(kind, KeyboardInterrupt) and self._count):
-            self.close()
-        else:
-            self._discard()
-
-
-@contextlib.contextmanager
-def stderr_to_devnull() -> Iterator[None]:
-    """Standard error off, also for libraries: OpenCV prints, past its own log, that .webm has no
-    tag for VP8, and writes it all the same."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
 
 def drawn_scale(size: tuple[int, int]) -> float:
-    """How much larger a frame of `size` (height, width) is drawn: whole numbers from 1 up, or below
-    1."""
-    if max(size) > LARGEST_SIDE:
-        return LARGEST_SIDE / max(size)
-    return max(1, math.ceil(SMALLEST_WIDTH / size[1]))
+    """Choose how much larger a frame of `size` (height, width) is drawn.
+
+    Returns:
+        A whole number from 1 up, or a fraction below 1 for large frames.
+    """
+    if max(size) > MAX_SIDE:
+        return MAX_SIDE / max(size)
+    return max(1, math.ceil(MIN_WIDTH / size[1]))
 
 
 def drawn_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that a frame of `size` is drawn in, before sides are made even."""
-    return tuple(max(1, round(side * drawn_scale(size))) for side in size)
+    """Compute (height, width) that a frame of `size` is drawn in, before sides are made even."""
+    scale = drawn_scale(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def drawn(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A frame of `size` (height, width), or one that is so already, in the size that it is drawn
-    in."""
+    """Resize a frame to the size that it is drawn in.
+
+    Args:
+        frame: uint8 (H, W, C), of `size` or of `drawn_size` already.
+        size: (height, width) of the footage.
+    """
     height, width = drawn_size(size)
     if frame.shape[:2] == (height, width):
         return frame
-    how = cv2.INTER_LINEAR if drawn_scale(size) > 1 else cv2.INTER_AREA
-    resized = cv2.resize(frame, (width, height), interpolation=how)
+    interpolation = cv2.INTER_LINEAR if drawn_scale(size) > 1 else cv2.INTER_AREA
+    resized = cv2.resize(frame, (width, height), interpolation=interpolation)
     return resized.reshape(height, width, -1)
 
 
 def _rows(values: np.ndarray, low: float, high: float, height: int) -> np.ndarray:
-    """The rows of a strip at which values stand, whole numbers or NaN: `high` near its top, `low`
-    near its foot."""
+    """Give the rows of a strip at which values stand, whole numbers or NaN.
+
+    `high` stands near its top, `low` near its foot.
+    """
     share = (values - low) / (high - low) if high > low else values - low + 0.5
     return np.floor(6 + (1 - share) * (height - 13))
 
 
 def _heated(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Heat laid over a picture, the more opaque the hotter: cold places stay as they are."""
+    """Lay heat over a picture, the more opaque the hotter: cold places stay as they are."""
     height, width = picture.shape[:2]
     heat = np.clip(np.nan_to_num(np.asarray(heat, np.float32)), 0, 1)
     heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)

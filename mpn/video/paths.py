@@ -26,36 +26,38 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".p
 
 
 def natural_key(text: str) -> tuple:
-    """Sort key that puts "2" before "10": digit groups count as numbers, letters without case."""
+    """Make a sort key that puts "2" before "10": digits count as numbers, letters without case."""
     parts = re.split(r"(\d+)", text)
     return tuple(int(part) if i % 2 else part.lower() for i, part in enumerate(parts)), text
 
 
 def visible(folder: Path) -> list[Path]:
-    """What a folder holds, in natural order, without hidden files (`._x`, `.DS_Store`) and
-    `Thumbs.db`.
+    """List what a folder holds, in natural order.
 
-    Raises DataError where the folder cannot be listed.
+    Hidden files (`._x`, `.DS_Store`) and `Thumbs.db` are left out.
+
+    Raises:
+        DataError: the folder cannot be listed.
     """
     try:
-        found = [item for item in folder.iterdir() if not item.name.startswith(".")]
+        items = [item for item in folder.iterdir() if not item.name.startswith(".")]
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be listed ({error.strerror}); expected a readable folder"
         ) from error
     return sorted(
-        (item for item in found if item.name != "Thumbs.db"),
+        (item for item in items if item.name != "Thumbs.db"),
         key=lambda item: natural_key(item.name),
     )
 
 
 def folder_name(path: Path) -> str:
-    """A folder's name as the user sees it: a link's own name, but the real one for "." and ".."."""
+    """Name a folder as the user sees it: a link's own name, but the real one for "." and ".."."""
     return path.name if path.name not in ("", "..") else path.resolve().name
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The pictures directly in a folder (by suffix, any case), in natural order."""
+    """List the pictures directly in a folder (by suffix, any case), in natural order."""
     return [
         item
         for item in visible(folder)
@@ -64,7 +66,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """The video files directly in a folder (by suffix, any case), in natural order."""
+    """List the video files directly in a folder (by suffix, any case), in natural order."""
     return [
         item
         for item in visible(folder)
@@ -73,26 +75,33 @@ def videos_in(folder: Path) -> list[Path]:
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether a folder directly holds pictures."""
+    """Tell whether a folder directly holds pictures."""
     return folder.is_dir() and bool(images_in(folder))
 
 
 def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
-    """(name, file) per frame, with (name, None) where the numbering leaves one out.
+    """List (name, file) per frame, with (name, None) where the numbering leaves one out.
 
     Numbering may start anywhere and go in equal steps (0, 5, 10). Names that share no prefix, or
     whose numbers follow no step (timestamps), are taken as they come.
+
+    Args:
+        folder: for error messages.
+        files: its pictures in natural order.
+
+    Raises:
+        FrameError: two files have one number, or more frames are missing than there are.
     """
-    plain = [(file.name, file) for file in files]
-    matches = [re.match(r"(.*?)(\d+)(\D*)$", file.stem) for file in files]
-    if not all(matches) or len({(m[1].lower(), m[3]) for m in matches}) > 1:
+    plain: list[tuple[str, Path | None]] = [(file.name, file) for file in files]
+    matches = [m for file in files if (m := re.match(r"(.*?)(\d+)(\D*)$", file.stem))]
+    if len(matches) < len(files) or len({(m[1].lower(), m[3]) for m in matches}) > 1:
         return plain
     numbers = [int(m[2]) for m in matches]
     steps = [after - before for before, after in zip(numbers, numbers[1:])]
     if 0 in steps:
-        twice = steps.index(0)
+        repeated = steps.index(0)
         raise FrameError(
-            f"{folder}: {files[twice].name} and {files[twice + 1].name} have one "
+            f"{folder}: {files[repeated].name} and {files[repeated + 1].name} have one "
             "number; expected one picture a frame (are two recordings or masks "
             "mixed?)"
         )
@@ -107,18 +116,17 @@ def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
             f"{files[jump + 1].name}, {absent:,} of {absent + len(files):,} frames "
             "are missing; expected one recording"
         )
-    entries: list[tuple[str, Path | None]] = plain[:1]
-    for match, number, entry, gap in zip(matches, numbers, plain[1:], steps):
+    entries = plain[:1]
+    for match, number, file, gap in zip(matches, numbers, files[1:], steps):
         for missing in range(number + step, number + gap, step):
             digits = str(missing).zfill(len(match[2]))
-            entries.append((f"{match[1]}{digits}{match[3]}{entry[1].suffix}", None))
-        entries.append(entry)
+            entries.append((f"{match[1]}{digits}{match[3]}{file.suffix}", None))
+        entries.append((file.name, file))
     return entries
 
 
 def contents(folder: Path) -> str:
-    """What a folder holds, in words for an error message: "nothing", or counts by suffix and some
-    names."""
+    """Describe what a folder holds for an error message: counts by suffix and some names."""
     items = visible(folder)
     if not items:
         return "nothing"
@@ -134,8 +142,11 @@ def contents(folder: Path) -> str:
 
 
 def require_path(path: str | Path) -> Path:
-    """`path` as a Path; DataError that names the nearest existing parent where it does not
-    exist."""
+    """Make a Path of a path that exists.
+
+    Raises:
+        DataError: it does not exist; its nearest existing parent is named.
+    """
     path = Path(path)
     if path.exists():
         return path
@@ -147,57 +158,66 @@ def require_path(path: str | Path) -> Path:
 
 
 def find_sources(path: str | Path, *, deep: bool = False) -> list[Path]:
-    """The videos that a path stands for, in natural order.
+    """List the videos that a path stands for, in natural order.
 
     A file is itself; a folder of frames is itself; otherwise the folder's video files and frame
     folders (without `NAME_gt` beside `NAME`, UCSD's masks). A path that does not exist but has one
     of * ? [ in it is a pattern: the videos and folders that it matches, and what these stand for.
-    deep: look into folders below too, of whatever is no video by itself (recordings/monday/*.mp4).
-    Raises DataError where there is none, or where pictures and videos lie in one folder.
+
+    Args:
+        path: a file, a folder or a pattern.
+        deep: look into folders below too, of whatever is no video by itself
+            (recordings/monday/*.mp4).
+
+    Raises:
+        DataError: there is none, or pictures and videos lie in one folder.
     """
     if not Path(path).exists() and re.search("[*?[]", str(path)):
         return _matches(str(path), deep)
     path = require_path(path)
     if not path.is_dir():
         return [path]
-    found = _in_folder(path, deep, set())
-    if not found:
+    sources = _in_folder(path, deep, set())
+    if not sources:
         raise DataError(
             f"{path}: no frames or videos found, it holds {contents(path)}; expected "
             f"video files ({', '.join(sorted(VIDEO_SUFFIXES))}), pictures, or folders "
             "of pictures"
         )
-    return found
+    return sources
 
 
 def _matches(pattern: str, deep: bool) -> list[Path]:
-    """What a pattern with * ? [ stands for. Pictures and files of other suffixes are left out of
-    it."""
+    """List what a pattern with * ? [ stands for, without pictures and files of other suffixes."""
     matched = sorted(
         map(Path, glob.glob(pattern, recursive=True)), key=lambda item: natural_key(str(item))
     )
-    found = [
+    sources = [
         source
         for item in matched
         for source in (_in_folder(item, deep, set()) if item.is_dir() else [item])
         if source.is_dir() or source.suffix.lower() in VIDEO_SUFFIXES
     ]
-    if not found:
-        what = (
+    if not sources:
+        matches = (
             f"matches {len(matched)} files and folders, none of them a video"
             if matched
             else "matches nothing"
         )
         raise DataError(
-            f"{pattern}: {what}; expected a pattern of video files "
+            f"{pattern}: {matches}; expected a pattern of video files "
             f"({', '.join(sorted(VIDEO_SUFFIXES))}) or of folders of frames"
         )
-    return list(dict.fromkeys(found))  # "**" finds a folder and what is in it
+    return list(dict.fromkeys(sources))  # "**" finds a folder and what is in it
 
 
 def _in_folder(folder: Path, deep: bool, seen: set[Path]) -> list[Path]:
-    """The folder itself if it holds frames, or its videos and frame folders; `seen` stops at links
-    that go round."""
+    """List the folder itself if it holds frames, or its videos and frame folders.
+
+    Args:
+        folder: where to look. deep: also in the folders below.
+        seen: folders looked into, added to: it stops at links that go round.
+    """
     seen.add(folder.resolve())
     images, videos = images_in(folder), videos_in(folder)
     if images and videos:
@@ -216,10 +236,10 @@ def _in_folder(folder: Path, deep: bool, seen: set[Path]) -> list[Path]:
     folders = [
         item for item in folders if not (item.name.endswith("_gt") and item.name[:-3] in names)
     ]
-    found = []
+    sources = []
     for item in sorted(videos + folders, key=lambda item: natural_key(item.name)):
         if not deep or item in videos:
-            found.append(item)
+            sources.append(item)
         elif item.resolve() not in seen:
-            found += _in_folder(item, deep, seen)
-    return found
+            sources += _in_folder(item, deep, seen)
+    return sources

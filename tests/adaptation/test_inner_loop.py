@@ -18,7 +18,7 @@ from mpn.datasets.shots import shots_of
 from mpn.datasets.windows import Sample
 from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint, MetaInfo
-from mpn.model.losses import loss_terms, total_loss
+from mpn.model.losses import LOSS_TERMS, loss_terms, ranking_loss, total_loss
 from mpn.model.network import build_model
 from mpn.model.parameters import target_names
 from tests.helpers.training_runs import walkers
@@ -38,7 +38,8 @@ def plain(network, sample):
     """The loss as training has it, without anything functional."""
     frames = sample.frames.float() / 127.5 - 1
     output = network(frames[:, :-1].flatten(1, 2))
-    return total_loss(loss_terms(output, frames[:, -1], sample.tampered), network.config)
+    weights = network.config.training.loss_weights
+    return total_loss(loss_terms(output, frames[:, -1], sample.tampered, weights), weights)
 
 
 def meta_info(network, names, size=1e-2):
@@ -91,7 +92,22 @@ def test_terms_can_be_left_out(tiny, sample):
     params = own_params(tiny, names)
     loss = SceneLoss(tiny, names, without=("pseudo", "usage", "diversity", "compactness"))
     batch = loss.prepare(sample)
-    assert torch.allclose(loss(params, batch), loss.terms(params, batch)["frame"])
+    error = (tiny(batch.window).prediction - batch.target).square().mean()
+    assert torch.allclose(loss(params, batch), error)
+    with pytest.raises(MpnError, match="no loss term 'psuedo'; there are frame, .*pseudo"):
+        SceneLoss(tiny, names, without=("psuedo",))
+    with pytest.raises(MpnError, match="no loss term is left"):
+        SceneLoss(tiny, names, without=tuple(LOSS_TERMS))
+
+
+def test_a_batch_may_have_further_terms(tiny, sample):
+    names = target_names(tiny, TARGETS["early"])
+    loss, params = SceneLoss(tiny, names), own_params(tiny, names)
+    batch = loss.prepare(sample)
+    ranking = ranking_loss(tiny(batch.window).pseudo_logits, batch.tampered)
+    assert ranking > 0
+    more = loss(params, batch._replace(extra_weights={"ranking": 3.0}))
+    assert torch.allclose(more, loss(params, batch) + 3 * ranking)
 
 
 def test_steps_of_a_meta_trained_checkpoint_are_gradient_steps_with_its_step_sizes(tiny, shots):

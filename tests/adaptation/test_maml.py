@@ -216,16 +216,14 @@ def test_targets_that_are_not_there_are_named(targets):
         (SUPPORT, {"step_sizes": {"p": torch.ones(2)}}, r"shape \(2,\), its parameter \(\)"),
     ],
 )
-@pytest.mark.parametrize("run", ["adapt", "accumulate", "accumulate_together"])
+@pytest.mark.parametrize("run", ["adapt", "accumulate"])
 def test_what_does_not_fit_is_named(run, support, options, words):
     how = {"step_sizes": SIZE} | options
     with pytest.raises(MpnError, match=words):
         if run == "adapt":
             maml.adapt(quadratic, {"p": number(START)}, support, **how)
-        elif run == "accumulate":
-            maml.accumulate(quadratic, {"p": number(START)}, [(support, QUERY)], **how)
         else:
-            maml.accumulate_together(quadratic, {"p": number(START)}, support, QUERY, **how)
+            maml.accumulate(quadratic, {"p": number(START)}, [(support, QUERY)], **how)
 
 
 def test_a_loss_that_forgets_the_parameters_is_named():

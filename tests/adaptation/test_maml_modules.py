@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mpn.adaptation import maml
-from mpn.model.parameters import target_names
 
 
 class LastStep(nn.Module):
@@ -145,52 +144,6 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
     assert slope == pytest.approx((at(1e-5) - at(-1e-5)) / 2e-5, rel=1e-6)
 
 
-@pytest.mark.parametrize("second_order", [True, False])
-@pytest.mark.parametrize("sizes", ["number", "tensors"])
-# vmap has no rules for torch's recurrent layers
-@pytest.mark.parametrize("case", ["cnn"], indirect=True)
-def test_all_tasks_at_once_give_what_one_after_the_other_gives(case, sizes, second_order):
-    module, params, support, query = case
-    loss_fn = maml.functional_loss(module, F.mse_loss)
-    learned = {name: torch.full_like(p, 0.2).requires_grad_() for name, p in params.items()}
-    leaves = [*params.values(), *(learned.values() if sizes == "tensors" else ())]
-    how = {
-        "step_sizes": learned if sizes == "tensors" else 0.2,
-        "steps": 2,
-        "second_order": second_order,
-    }
-    found = maml.accumulate(
-        loss_fn, params, [([s, q], q) for s, q in tasks_of(support, query)], **how
-    )
-    one_by_one = [p.grad for p in leaves]
-    for p in leaves:
-        p.grad = None
-    losses = maml.accumulate_together(loss_fn, params, [support, query], query, **how)
-    assert not losses.requires_grad
-    assert losses.tolist() == pytest.approx([one.after for one in found])
-    for wanted, p in zip(one_by_one, leaves):
-        assert torch.allclose(p.grad, wanted, rtol=1e-9, atol=1e-14)
-
-
-def test_all_tasks_at_once_with_our_own_network(tiny):
-    network = tiny.double().requires_grad_(False)
-    own = dict(network.named_parameters())
-    names = target_names(network, ("prototype.", "encoder.block1.", "head."))
-    params = {name: own[name].clone().requires_grad_() for name in names}
-    frozen = {name: p for name, p in own.items() if name not in params}
-    loss = lambda output, target: F.mse_loss(output.prediction, target) + output.compactness.mean()  # noqa: E731
-    loss_fn = maml.functional_loss(network, loss, frozen)
-    shape = (network.config.window * network.config.colours, 32, 48)
-    support, query = (
-        (torch.rand(2, 1, *shape).double(), torch.rand(2, 1, 1, 32, 48).double()) for _ in range(2)
-    )
-    maml.accumulate(loss_fn, params, tasks_of(support, query), step_sizes=0.01)
-    one_by_one = [p.grad.clone() for p in params.values()]
-    maml.accumulate_together(loss_fn, params, support, query, step_sizes=0.01)
-    for name, p, first in zip(params, params.values(), one_by_one):
-        assert torch.allclose(p.grad, 2 * first, rtol=1e-6, atol=1e-12), name
-
-
 def test_one_step_size_for_all_is_a_dict_of_equal_tensors(case):
     module, params, support, query = case
     loss_fn, ((own, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
@@ -212,17 +165,13 @@ def test_without_gradients_the_values_are_the_same_and_no_graph_is_left(case):
     assert all(p.grad is None for p in params.values())
 
 
-@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("case", ["cnn"], indirect=True)
-def test_any_optimiser_takes_the_gradients(case, together):
+def test_any_optimiser_takes_the_gradients(case):
     module, params, support, query = case
     loss_fn = maml.functional_loss(module, F.mse_loss)
     size = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
     leaves = [*params.values(), size]
-    if together:
-        maml.accumulate_together(loss_fn, params, support, query, step_sizes=size)
-    else:
-        maml.accumulate(loss_fn, params, tasks_of(support, query), step_sizes=size)
+    maml.accumulate(loss_fn, params, tasks_of(support, query), step_sizes=size)
     assert all(
         p.grad.shape == p.shape and p.grad.grad_fn is None and not p.grad.requires_grad
         for p in leaves

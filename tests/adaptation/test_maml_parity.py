@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from mpn.adaptation import maml
 from mpn.model import losses
 from mpn.model.network import build_model
 from mpn.model.parameters import target_names
-from tests.model.test_parity import published_weights
 
 TARGETS = ("prototype.heads.", "head.")
 FILES = [("meta_step_64", 11, False), ("meta_step_sharp_64", 12, True)]
@@ -78,31 +75,43 @@ def meta_step(weights, names, dtype, *, whole):
     return values | {f"step_grad/{names[name]}": size.grad.numpy() for name, size in sizes.items()}
 
 
-@pytest.fixture(scope="module", params=FILES, ids=[name for name, _, _ in FILES])
-def published(request, reference):
-    """The weights in order, the published names by ours, and the arrays to agree with."""
-    file, seed, sharp = request.param
-    with (reference / "parameters.csv").open() as text:
-        rows = list(csv.DictReader(text))
-    ours = [name for name, _ in build_model("base", height=64, width=64).named_parameters()]
-    names = dict(zip(ours, (row["name"] for row in rows), strict=True))
-    return list(published_weights(rows, seed, sharp)), names, np.load(reference / f"{file}.npz")
-
-
-@pytest.mark.parametrize(
-    ("dtype", "whole"),
-    [(torch.float64, True), (torch.float64, False), (torch.float32, False)],
-    ids=["float64, whole forward", "float64, decoded once", "float32, decoded once"],
+@pytest.fixture(
+    scope="module",
+    params=[
+        (file, dtype, whole)
+        for file in FILES
+        for dtype, whole in [(torch.float64, True), (torch.float64, False), (torch.float32, False)]
+    ],
+    ids=[
+        f"{name}, {form}"
+        for name, _, _ in FILES
+        for form in ("float64, whole forward", "float64, decoded once", "float32, decoded once")
+    ],
 )
-def test_a_meta_sgd_step_agrees_with_the_published_network(published, dtype, whole):
-    weights, names, wanted = published
-    values = meta_step(weights, names, dtype, whole=whole)
-    assert set(values) == set(wanted.files)  # no array is left out
+def computed(request, reference):
+    """Which file, the precision, and what our step makes of its weights and clips."""
+    (file, seed, sharp), dtype, whole = request.param
+    ours = [name for name, _ in build_model("base", height=64, width=64).named_parameters()]
+    names = dict(zip(ours, (row["name"] for row in reference.rows), strict=True))
+    weights = list(reference.weights(seed, sharp))
+    return file, dtype, meta_step(weights, names, dtype, whole=whole)
+
+
+def assert_step_agrees(computed, reference):
+    file, dtype, values = computed
+    wanted = reference.arrays(file)
+    assert set(values) == set(wanted)  # no array is left out
     loss_tolerance, gradient_tolerance = TOLERANCES[dtype]
     for name, value in values.items():
-        expected = wanted[name]
-        tolerance = gradient_tolerance if "/" in name else loss_tolerance
-        assert value.shape == expected.shape, name
-        assert (
-            np.abs(value.astype(np.float64) - expected).max() <= tolerance * np.abs(expected).max()
-        ), name
+        wanted[name].assert_agrees(
+            value, gradient_tolerance if "/" in name else loss_tolerance, name
+        )
+
+
+def test_a_meta_sgd_step_agrees_with_the_published_network(computed, reference):
+    assert_step_agrees(computed, reference)
+
+
+@pytest.mark.reference
+def test_every_number_of_a_meta_sgd_step_agrees(computed, full_reference):
+    assert_step_agrees(computed, full_reference)

@@ -12,6 +12,7 @@ import pytest
 import mpn
 from benchmarks import calibration as benchmark
 from benchmarks import calibration_footage as held_out
+from benchmarks import calibration_questions as questions
 from benchmarks.calibration_picture import draw
 from mpn.datasets.demo.clips import Clip
 from mpn.datasets.demo.dataset import scene_clips
@@ -105,7 +106,7 @@ def test_fitted_on_other_footage_has_its_units(tmp_path: Path) -> None:
 
 def test_a_split_takes_as_many_clips_of_each_camera_and_leaves_the_others() -> None:
     clips = many(10, cameras=3)
-    fit, others = benchmark.split(np.random.default_rng(0), clips, 4)
+    fit, others = questions.split(np.random.default_rng(0), clips, 4)
     assert sorted([*fit, *others]) == sorted(clips)
     assert [
         sum(held_out.camera_of(name) == camera for name in fit) for camera in ("01", "02", "03")
@@ -118,7 +119,7 @@ def test_what_came_of_the_splits_by_hand() -> None:
         [promise(6, 0.5, extrapolated=True), promise(60, 2.5)],
         [promise(6, 2.0), promise(60, 0.0)],
     ]
-    rows = benchmark.over_splits(splits)
+    rows = questions.over_splits(splits)
     assert rows["6"]["ratio"] == {"median": 0.5, "low": 0.4, "high": 2.0, "n": 3}
     assert [rows[rate]["within_factor_two"] for rate in ("6", "60")] == [2, 1]
     assert [rows[rate]["extrapolated"] for rate in ("6", "60")] == [1, 0]
@@ -129,7 +130,7 @@ def test_rarity_shares_by_hand() -> None:
     # is 1 in 500.
     fitted = replace(calibrate({"v": np.arange(1.0, 1000.0)}, 10), episode_frames=1.0)
     videos = {"a": np.full(60, 950.0), "b": np.full(140, 5.0)}
-    ten, hundred, thousand = benchmark.rarity_shares(fitted, videos)
+    ten, hundred, thousand = questions.rarity_shares(fitted, videos)
     assert ten["share_times_x"] == pytest.approx(10 * 60 / 200)
     assert ten["interval"][0] <= 3.0 <= ten["interval"][1]
     assert hundred == {
@@ -139,7 +140,7 @@ def test_rarity_shares_by_hand() -> None:
         "interval": [0.0, 0.0],
     }
     assert thousand["share_times_x"] == 0.0
-    little = benchmark.rarity_shares(calibrate({"v": np.arange(50.0)}, 10), videos)[1]
+    little = questions.rarity_shares(calibrate({"v": np.arange(50.0)}, 10), videos)[1]
     assert little == {"one_in": 100, "can_be_claimed": False}
 
 
@@ -152,15 +153,15 @@ def test_coverage_is_found_where_the_intervals_are_right_and_where_they_are_not(
     scores = {name: rng.uniform(-0.1, 0, 600) for name in clips}
     for values in scores.values():
         values[::20] = rng.exponential(size=30)
-    monkeypatch.setattr(benchmark, "smoothed", lambda detector, clips: scores)
-    found = benchmark.coverage(detector, clips, 10, 20)["rates"]
+    monkeypatch.setattr(questions, "smoothed", lambda detector, clips: scores)
+    found = questions.coverage(detector, clips, 10, 20)["rates"]
     assert list(found) == ["60", "360"]  # 40 minutes show 6 an hour four times: no truth
     assert all(row["not_too_low"] >= 0.85 and row["not_too_high"] >= 0.85 for row in found.values())
     assert found["360"]["within_factor_two"] == 1.0
     # Intervals without width hold the truth from neither side at once.
     narrow = lambda made, value, expected, extrapolated: (value, value)  # noqa: E731
     monkeypatch.setattr(Calibration, "_interval", narrow)
-    row = benchmark.coverage(detector, clips, 10, 20)["rates"]["60"]
+    row = questions.coverage(detector, clips, 10, 20)["rates"]["60"]
     assert row["not_too_low"] + row["not_too_high"] < 1.3
 
 
@@ -171,10 +172,10 @@ def test_dispersion_tells_bunches_from_chance() -> None:
         alone[str(clip)], bunched[str(clip)] = np.zeros(600), np.zeros(600)
         for videos, count in ((alone, rng.poisson(2)), (bunched, 8 * (rng.random() < 0.25))):
             videos[str(clip)][rng.permutation(np.arange(0, 600, 20))[:count]] = 5.0
-    assert benchmark.dispersion(1.0, alone) == pytest.approx(1.0, abs=0.25)
+    assert questions.dispersion(1.0, alone) == pytest.approx(1.0, abs=0.25)
     # 8 with chance 1/4: 12 over 2
-    assert benchmark.dispersion(1.0, bunched) == pytest.approx(6.0, abs=1.0)
-    assert benchmark.dispersion(9.0, alone) is None
+    assert questions.dispersion(1.0, bunched) == pytest.approx(6.0, abs=1.0)
+    assert questions.dispersion(9.0, alone) is None
 
 
 def test_goals_look_at_nearly_all_splits_and_at_the_amount_of_footage() -> None:
@@ -213,8 +214,8 @@ def test_the_picture_is_one(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=6000)
     fitted = calibrate({"v": x[:3000]}, 10)
     promises = reliability(fitted, {"v": x[3000:]})
-    fit = {"minutes_behind": 5.0, "rates": benchmark.over_splits([promises] * 3)}
-    own = {"frames_behind": 3000, "promises": [benchmark.described(p) for p in promises]}
+    fit = {"minutes_behind": 5.0, "rates": questions.over_splits([promises] * 3)}
+    own = {"frames_behind": 3000, "promises": [questions.described(p) for p in promises]}
     draw(
         tmp_path / "picture.png",
         {"own": own, "refitted": [fit, fit, fit], "footage": {"fps": 10, "hours": 2.0}},

@@ -21,7 +21,8 @@ from benchmarks.few_shot_common import (
 )
 from benchmarks.few_shot_generated import EVERY, together
 from benchmarks.few_shot_scenes import figures_of, fold
-from benchmarks.made_anomalies import KINDS, choice_set, contact_sheet, find_blobs, make
+from benchmarks.made_anomalies import choice_set, contact_sheet, make
+from benchmarks.made_anomaly_kinds import KINDS, find_blobs
 from benchmarks.poisoned import named
 from mpn.adaptation.outliers import Replaced
 from mpn.datasets.windows import Clip

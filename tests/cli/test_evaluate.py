@@ -58,7 +58,8 @@ def test_metrics_agree_with_the_score_files(evaluated: Path) -> None:
         ("psnr_db", -1),
         ("compactness", 1),
     ):
-        expected = roc_auc_score(truth(), sign * column(evaluated / "scores", name))
+        written = "score_raw" if name == "score" else name
+        expected = roc_auc_score(truth(), sign * column(evaluated / "scores", written))
         assert found["scores"][name]["absolute"]["micro_auc"] == pytest.approx(
             expected, abs=1e-9
         ), name
@@ -88,6 +89,10 @@ def test_score_files_have_a_row_a_frame(evaluated: Path) -> None:
     )
     assert [row["score"] for row in rows[:4]] == ["nan"] * 4
     assert np.isfinite([float(row["score"]) for row in rows[4:]]).all()
+    smooth = float(rows[4]["score_raw"])  # the causal filter written out
+    for row in rows[4:]:
+        smooth = 0.3 * float(row["score_raw"]) + 0.7 * smooth
+        assert float(row["score"]) == pytest.approx(smooth, rel=1e-6)
 
 
 def test_every_video_has_a_picture(evaluated: Path) -> None:
@@ -131,17 +136,40 @@ def test_anyones_scores_as_npy_and_txt(cli: Cli, tree: Path, tmp_path: Path) -> 
     assert found == json.loads((tmp_path / "results" / "metrics.json").read_text())
 
 
+def test_what_matters_first_is_printed(cli: Cli, evaluated: Path, tree: Path) -> None:
+    scores = ("--scores", evaluated / "scores", "--out", "again", "--no-report")
+    result = cli("evaluate", tree, *scores)
+    assert result.code == 0, result.err
+    found = json.loads((evaluated / "metrics.json").read_text())
+    main = found["scores"]["score"]
+    lines = result.out.splitlines()
+    for words, entry in (("as a live camera", main["causal"]), ("the paper's", main["paper"])):
+        (line,) = [line for line in lines if words in line]
+        interval = entry["interval"]
+        between = f"{100 * interval['low']:.1f} to {100 * interval['high']:.1f}"
+        assert line.endswith(between) and f" {100 * entry['micro_auc']:.1f} " in line
+    aucs = {name: entry["causal"]["micro_auc"] for name, entry in found["baselines"].items()}
+    best = max(aucs, key=lambda name: aucs[name])
+    (line,) = [line for line in lines if line.startswith("best without learning")]
+    assert best.replace("_", " ") in line and line.endswith(f"{100 * aucs[best]:.1f}")
+    assert len(lines) <= 12
+    # paths are as long as they are
+    told = [line for line in lines if "/" not in line and "sha256" not in line]
+    assert max(map(len, told)) <= 80
+
+
 def test_the_table_shows_the_figures(cli: Cli, evaluated: Path, tree: Path) -> None:
-    result = cli(
-        "evaluate", tree, "--scores", evaluated / "scores", "--out", "again", "--no-baselines"
-    )
+    scores = ("--scores", evaluated / "scores", "--out", "again", "--no-baselines")
+    result = cli("evaluate", tree, *scores, "--verbose")
     found = json.loads((evaluated / "metrics.json").read_text())
     row = next(line for line in result.out.splitlines() if line.startswith("PSNR"))
     shares = [
         found["scores"]["psnr_db"][name]["micro_auc"] for name in ("absolute", "causal", "paper")
     ]
     assert row.split()[1:] == [f"{100 * share:.1f}" for share in shares]
-    assert "14 of 72 frames anomalous" in result.out
+    assert "14 of 72 frames anomalous" in " ".join(result.out.split())
+    tables = result.out[: result.out.index("labels: ")]
+    assert max(map(len, tables.splitlines())) <= 80
 
 
 def test_a_test_video_shorter_than_a_window_is_left_out(

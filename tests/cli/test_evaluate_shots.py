@@ -68,7 +68,7 @@ def test_the_table_names_protocol_and_methods(cli: Cli, tree: Path, learned: Pat
     given = ("--shots", "0,1", "--draws", 1, "--few-shot-protocol", "both", "--no-fine-tuning")
     result = cli("evaluate", tree, "--checkpoint", learned, *given, "--precision", "float32")
     assert result.code == 0, result.err
-    assert "clean protocol" in result.out and "paper protocol" in result.out
+    assert "clean protocol" in result.out and "test_prefix protocol" in result.out
     assert "meta - unadapted" in result.out and "fine-tuning" not in result.out
     assert result.out.endswith("results: runs/few-shot-street/few_shot.json\n")
 
@@ -80,7 +80,11 @@ def test_a_model_that_was_not_meta_trained_is_fine_tuned(cli: Cli, tree: Path, s
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [(("--draws", 3), "--draws: only with --shots"), (("--shots", "-1"), "from 0 up")],
+    [
+        (("--draws", 3), "--draws: only with --shots"),
+        (("--shots", "-1"), "from 0 up"),
+        (("--shots", "1", "--few-shot-protocol", "paper"), "is called test_prefix now"),
+    ],
 )
 def test_wrong_use(cli: Cli, tree: Path, given: tuple, words: str) -> None:
     result = cli("evaluate", tree, *given)

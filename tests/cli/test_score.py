@@ -16,7 +16,7 @@ from mpn.scoring.detector import Detector, Result
 from tests.cli.conftest import Cli, Outcome
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
 
-COLUMNS = ["frame", "time", "score", "raw", "error", "pseudo", "psnr_db", "compactness"]
+COLUMNS = ["frame", "time", "score", "score_raw", "error", "pseudo", "psnr_db", "compactness"]
 PLACE = ["top", "left", "height", "width"]
 PLAIN = ("--precision", "float32", "--fps", "10")
 

@@ -12,7 +12,8 @@ import torch
 
 import mpn
 from mpn.cli.train import chosen_preset, parser
-from mpn.model.checkpoint import load_checkpoint, load_state
+from mpn.model.checkpoint import load_checkpoint
+from mpn.model.state import load_state
 from tests.cli.conftest import Cli
 from tests.helpers.small_model import footage, write_footage
 

@@ -109,6 +109,12 @@ def test_options_of_meta_training_without_it_are_wrong_use(cli: Cli, cameras: Pa
     assert result.code == 2 and "--inner-steps: only with --meta" in result.err
 
 
+def test_a_loss_term_that_there_is_not_is_wrong_use(cli: Cli, cameras: Path) -> None:
+    result = cli("train", cameras, *TINY, *META, "--without", "usage,psuedo")
+    assert result.code == 2
+    assert "--without: there is no loss term 'psuedo'; there are frame, " in result.err
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -36,7 +36,7 @@ def detector(tiny) -> Detector:
     checkpoint = Checkpoint(tiny, normal=normal, meta=MetaInfo(TARGETS, sizes, 2, 2))
     return Detector(
         checkpoint,
-        score_config=ScoreConfig(error_weight=2.0, pseudo_weight=0.5),
+        score_config=ScoreConfig(weights={"error": 2.0, "pseudo": 0.5}),
         precision="float32",
     )
 
@@ -168,8 +168,10 @@ def test_every_camera_is_adapted_to_by_itself(detector, monkeypatch):
 def test_paper_protocol_adapts_on_the_first_windows_of_each_video_and_leaves_them_out(detector):
     testing = footage(2, 14, name="test")
     testing[1].bad.append(BadFrame(5, "005", "broken"))
-    (row,) = few_shot(detector, [], testing, protocol="paper", shots=(0, 3), draws=1, methods=ADAM)
-    assert (row.protocol, row.shots) == ("paper", 3)
+    (row,) = few_shot(
+        detector, [], testing, protocol="test_prefix", shots=(0, 3), draws=1, methods=ADAM
+    )
+    assert (row.protocol, row.shots) == ("test_prefix", 3)
     # Targets 4, 5, 6; with frame 5 unreadable 4, 10, 11.
     for name, chosen, clip in (
         ("test0", (4, 5, 6), testing[0]),
@@ -223,7 +225,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_scored(detector, monkeyp
     with pytest.raises(DataError, match="30 windows.*24 in 32 frames"):
         few_shot(detector, training, testing, shots=(0, 30))
     with pytest.raises(DataError, match="test0: 10 frames, 11 are needed for 6 first windows"):
-        few_shot(detector, [], testing, protocol="paper", shots=(6,))
+        few_shot(detector, [], testing, protocol="test_prefix", shots=(6,))
     with pytest.raises(DataError, match="too short to keep 5 frames"):
         few_shot(detector, footage(2, 4), testing)
     with pytest.raises(DataError, match="no test videos"):
@@ -233,7 +235,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_scored(detector, monkeyp
         {"draws": 0},
         {"shots": ()},
         {"shots": (-1,)},
-        {"protocol": "paper", "shots": (0,)},
+        {"protocol": "test_prefix", "shots": (0,)},
     ):
         with pytest.raises(MpnError, match="expected"):
             few_shot(detector, training, testing, **wrong)

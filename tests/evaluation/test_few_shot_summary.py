@@ -10,8 +10,10 @@ from mpn.evaluation.few_shot_summary import (
     UNADAPTED,
     FewShotRow,
     Figure,
+    Key,
     Record,
     format_few_shot_table,
+    key_of,
     paired_difference,
     record_of,
     summarise,
@@ -176,3 +178,9 @@ def test_the_table_says_mean_deviation_and_interval(two_scenes):
         {"psnr": Figure("dB", 1.0, 2)},
     )
     assert "33.22" in decibel and "seconds" not in decibel
+
+
+def test_a_key_of_version_0_1_is_read():
+    entry = {"scene": "a", "protocol": "paper", "method": "meta", "shots": 5, "draw": 0}
+    assert key_of(entry) == Key("a", "test_prefix", "meta", 5, 0)
+    assert key_of(entry | {"protocol": "clean"}).protocol == "clean"

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mpn.errors import DataError, LabelError, MpnError
-from mpn.evaluation.frame_metrics import evaluate, format_table, write_metrics
+from mpn.evaluation.frame_metrics import evaluate_scores, format_table, write_metrics
 from mpn.scoring import protocols
 
 NAN = float("nan")
@@ -52,9 +52,9 @@ def column(series: dict, name: str) -> dict:
 
 def test_every_column_and_protocol_against_scikit_learn(data) -> None:
     labels, series, _ = data
-    result = evaluate(labels, series, draws=20)
+    result = evaluate_scores(labels, series, draws=20)
     y = joined(labels)
-    assert set(result["scores"]) == {
+    assert set(result.scores) == {
         "score",
         "error",
         "psnr_db",
@@ -76,79 +76,79 @@ def test_every_column_and_protocol_against_scikit_learn(data) -> None:
             for video, values in plain.items()
         }
         for protocol, scores in (("absolute", plain), ("causal", smooth), ("paper", paper)):
-            found = result["scores"][name][protocol]["micro_auc"]
+            found = result.scores[name][protocol].micro_auc
             assert found == pytest.approx(roc_auc_score(y, joined(scores)), abs=1e-12), (
                 name,
                 protocol,
             )
     pair = {v: protocols.paper_pair(c["psnr_db"], c["compactness"]) for v, c in series.items()}
-    assert set(result["scores"]["paper_pair"]) == {"paper"}
-    assert result["scores"]["paper_pair"]["paper"]["micro_auc"] == pytest.approx(
+    assert set(result.scores["paper_pair"]) == {"paper"}
+    assert result.scores["paper_pair"]["paper"].micro_auc == pytest.approx(
         roc_auc_score(y, joined(pair))
     )
 
 
 def test_planted_anomaly_is_high_in_every_known_column_and_unknown_ones_stay(data) -> None:
     labels, series, _ = data
-    scores = evaluate(labels, series, draws=5)["scores"]
+    scores = evaluate_scores(labels, series, draws=5).scores
     for name in ("score", "error", "psnr_db", "compactness"):
-        assert scores[name]["causal"]["micro_auc"] > 0.8
-    assert scores["paper_pair"]["paper"]["micro_auc"] > 0.8
-    assert scores["mine"]["causal"]["micro_auc"] < 0.4
+        assert scores[name]["causal"].micro_auc > 0.8
+    assert scores["paper_pair"]["paper"].micro_auc > 0.8
+    assert scores["mine"]["causal"].micro_auc < 0.4
 
 
 def test_facts_about_the_evaluation(data) -> None:
     labels, series, _ = data
-    result = evaluate(labels, series, draws=5)
-    assert result["frames"] == 150 - 3 * CUT
-    assert result["anomalous"] == 20 + 20
-    assert (result["videos"], result["videos_with_both_classes"]) == (3, 2)
-    assert result["dropped_frames"] == 3 * CUT
-    assert "first 4 frames" in result["dropped"]
-    assert "min-max" in result["protocols"]["paper"]["normalisation"]
-    assert result["protocols"]["causal"]["delay_frames"] == pytest.approx(7 / 3)
+    result = evaluate_scores(labels, series, draws=5)
+    assert result.counts.frames == 150 - 3 * CUT
+    assert result.counts.anomalous == 20 + 20
+    assert (result.counts.videos, result.counts.videos_with_both_classes) == (3, 2)
+    assert result.counts.dropped_frames == 3 * CUT
+    assert "first 4 frames" in result.counts.dropped
+    assert "min-max" in result.protocols["paper"]["normalisation"]
+    assert result.protocols["causal"]["delay_frames"] == pytest.approx(7 / 3)
 
 
 def test_baselines_see_the_same_frames(data) -> None:
     labels, series, baselines = data
-    result = evaluate(labels, series, baselines, draws=50)
+    result = evaluate_scores(labels, series, baselines, draws=50)
     y = joined(labels)
-    entry = result["baselines"]["frame_number"]
-    assert entry["absolute"]["micro_auc"] == pytest.approx(
+    entry = result.baselines["frame_number"]
+    assert entry["absolute"].micro_auc == pytest.approx(
         roc_auc_score(y, joined(baselines["frame_number"]))
     )
     started = {
         name: protocols.exponential(x[CUT:]) for name, x in baselines["frame_number"].items()
     }
-    assert entry["causal"]["micro_auc"] == pytest.approx(roc_auc_score(y, joined(started, cut=0)))
-    difference = entry["absolute"]["score_minus_this"]
-    assert difference["value"] == pytest.approx(
-        result["scores"]["score"]["absolute"]["micro_auc"] - entry["absolute"]["micro_auc"]
+    assert entry["causal"].micro_auc == pytest.approx(roc_auc_score(y, joined(started, cut=0)))
+    difference = entry["absolute"].score_minus_this
+    assert difference.value == pytest.approx(
+        result.scores["score"]["absolute"].micro_auc - entry["absolute"].micro_auc
     )
-    assert difference["low"] <= difference["value"] <= difference["high"]
+    assert difference.low <= difference.value <= difference.high
 
 
 def test_first_frames_do_not_count_whatever_stands_in_other_columns(data) -> None:
     labels, series, _ = data
-    before = evaluate(labels, series, draws=5)["scores"]["mine"]
+    before = evaluate_scores(labels, series, draws=5).scores["mine"]
     series["01"]["mine"][:CUT] = 1e6
-    assert evaluate(labels, series, draws=5)["scores"]["mine"] == before
+    assert evaluate_scores(labels, series, draws=5).scores["mine"] == before
 
 
 def test_external_scores_without_gap_lose_no_frame() -> None:
     y = np.array([False, True, True, False])
-    result = evaluate({"a": y}, {"a": {"score": np.array([0.0, 2.0, 1.0, 1.5])}}, draws=5)
-    assert result["frames"] == 4
-    assert result["dropped_frames"] == 0
-    assert result["scores"]["score"]["absolute"]["micro_auc"] == pytest.approx(0.75)
+    result = evaluate_scores({"a": y}, {"a": {"score": np.array([0.0, 2.0, 1.0, 1.5])}}, draws=5)
+    assert result.counts.frames == 4
+    assert result.counts.dropped_frames == 0
+    assert result.scores["score"]["absolute"].micro_auc == pytest.approx(0.75)
     # one video: no interval
-    assert np.isnan(result["scores"]["score"]["absolute"]["interval"]["low"])
+    assert np.isnan(result.scores["score"]["absolute"].interval.low)
 
 
 def test_every_figure_of_the_score_has_its_interval(data) -> None:
     labels, series, _ = data
-    causal = evaluate(labels, series, draws=200, seed=3)["scores"]["score"]["causal"]
-    assert causal["interval"] == causal["intervals"]["micro_auc"]
+    causal = evaluate_scores(labels, series, draws=200, seed=3).scores["score"]["causal"]
+    assert causal.interval == causal.intervals["micro_auc"]
     shown = {
         name: protocols.exponential(columns["score"][CUT:]) for name, columns in series.items()
     }
@@ -160,13 +160,12 @@ def test_every_figure_of_the_score_has_its_interval(data) -> None:
         "equal_error_rate",
         "average_precision",
     ):
-        interval = causal["intervals"][name]
-        assert interval["value"] == pytest.approx(causal[name], abs=1e-12)
-        assert (
-            interval["low"] <= interval["value"] <= interval["high"]
-            and interval["low"] < interval["high"]
-        ), name
-    assert causal["average_precision"] == pytest.approx(
+        interval = causal.intervals[name]
+        assert interval.value == pytest.approx(causal.value(name), abs=1e-12)
+        assert interval.low <= interval.value <= interval.high and interval.low < interval.high, (
+            name
+        )
+    assert causal.average_precision == pytest.approx(
         average_precision_score(
             np.concatenate(list(truth.values())), np.concatenate(list(shown.values()))
         )
@@ -177,55 +176,54 @@ def test_videos_too_short_for_a_score_are_named(data) -> None:
     labels, series, _ = data
     labels["tiny"] = np.ones(3, bool)
     series["tiny"] = {name: np.full(3, NAN) for name in series["01"]}
-    result = evaluate(labels, series, draws=5)
-    assert result["videos_without_scores"] == ["tiny"]
-    assert result["dropped_frames"] == 3 * CUT + 3
+    result = evaluate_scores(labels, series, draws=5)
+    assert result.counts.videos_without_scores == ["tiny"]
+    assert result.counts.dropped_frames == 3 * CUT + 3
     with pytest.raises(DataError, match="none of 1 videos"):
-        evaluate({"tiny": labels["tiny"]}, {"tiny": series["tiny"]})
+        evaluate_scores({"tiny": labels["tiny"]}, {"tiny": series["tiny"]})
 
 
 def test_what_does_not_fit_is_named(data) -> None:
     labels, series, baselines = data
     with pytest.raises(DataError, match=r"no scores for 1 of 3 .*'02'"):
-        evaluate(labels, {"01": series["01"], "03": series["03"]})
+        evaluate_scores(labels, {"01": series["01"], "03": series["03"]})
     with pytest.raises(LabelError, match="'01': 39 labels but 40 values of 'score'"):
-        evaluate({**labels, "01": labels["01"][1:]}, series)
+        evaluate_scores({**labels, "01": labels["01"][1:]}, series)
     with pytest.raises(DataError, match="'01' has columns .*expected .*score"):
-        evaluate({"01": labels["01"]}, {"01": {"error": series["01"]["error"]}})
+        evaluate_scores({"01": labels["01"]}, {"01": {"error": series["01"]["error"]}})
     with pytest.raises(DataError, match="'02' has columns"):
-        evaluate(labels, {**series, "02": {"score": series["02"]["score"]}})
+        evaluate_scores(labels, {**series, "02": {"score": series["02"]["score"]}})
     with pytest.raises(DataError, match="'frame_number' has no scores for video '03'"):
-        evaluate(
+        evaluate_scores(
             labels,
             series,
             {"frame_number": {k: v for k, v in baselines["frame_number"].items() if k < "03"}},
         )
     with pytest.raises(LabelError, match="50 labels but 3 values of baseline 'x'"):
-        evaluate({"02": labels["02"]}, {"02": series["02"]}, {"x": {"02": np.zeros(3)}})
+        evaluate_scores({"02": labels["02"]}, {"02": series["02"]}, {"x": {"02": np.zeros(3)}})
     series["02"]["score"][20] = NAN
     with pytest.raises(DataError, match="video '02'"):
-        evaluate(labels, series)
+        evaluate_scores(labels, series)
 
 
 def test_table_shows_the_figures_in_per_cent(data) -> None:
     labels, series, baselines = data
-    result = evaluate(labels, series, baselines, draws=20)
+    result = evaluate_scores(labels, series, baselines, draws=20)
     table = format_table(result)
     lines = {line.split("  ")[0]: line.split() for line in table.splitlines()}
     assert table.splitlines()[0].split()[-4:] == ["absolute", "causal", "paper's", "protocol"]
     for title, entry, figure in (
-        ("PSNR", result["scores"]["psnr_db"], "micro_auc"),
-        ("score (region score)", result["scores"]["score"], "micro_auc"),
+        ("PSNR", result.scores["psnr_db"], "micro_auc"),
+        ("score (region score)", result.scores["score"], "micro_auc"),
     ):
-        expected = [f"{100 * entry[p][figure]:.1f}" for p in protocols.PROTOCOLS]
+        expected = [f"{100 * entry[p].value(figure):.1f}" for p in protocols.PROTOCOLS]
         assert lines[title][-3:] == expected
     shares = [
-        f"{100 * result['baselines']['frame_number'][p]['micro_auc']:.1f}"
-        for p in protocols.PROTOCOLS
+        f"{100 * result.baselines['frame_number'][p].micro_auc:.1f}" for p in protocols.PROTOCOLS
     ]
     assert lines["no learning: frame number"][-3:] == shares
-    causal = result["scores"]["score"]["causal"]
-    interval = f"{100 * causal['interval']['low']:.1f} to {100 * causal['interval']['high']:.1f}"
+    causal = result.scores["score"]["causal"]
+    interval = f"{100 * causal.interval.low:.1f} to {100 * causal.interval.high:.1f}"
     assert interval in next(line for line in table.splitlines() if "95 %" in line)
     assert "macro AUC (2 of 3 videos)" in table
     for title, figure in (
@@ -233,16 +231,16 @@ def test_table_shows_the_figures_in_per_cent(data) -> None:
         ("average precision", "average_precision"),
     ):
         line = next(x for x in table.splitlines() if title in x)
-        assert line.split()[-2] == f"{100 * causal[figure]:.1f}"
+        assert line.split()[-2] == f"{100 * causal.value(figure):.1f}"
     figures = [line for line in table.splitlines()[2:] if line[-1:].isdigit()]
     assert len({len(line) for line in figures}) == 1  # aligned on the right
 
 
 def test_undefined_figures_are_dashes_and_null(tmp_path: Path) -> None:
-    result = evaluate({"a": np.zeros(5, bool)}, {"a": {"score": np.arange(5.0)}}, draws=5)
+    result = evaluate_scores({"a": np.zeros(5, bool)}, {"a": {"score": np.arange(5.0)}}, draws=5)
     assert "nan" not in format_table(result)
     assert " - " in format_table(result)
-    write_metrics(tmp_path / "metrics.json", result)
+    write_metrics(tmp_path / "metrics.json", result.document())
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored["scores"]["score"]["causal"]["micro_auc"] is None
     assert stored["frames"] == 5
@@ -250,22 +248,22 @@ def test_undefined_figures_are_dashes_and_null(tmp_path: Path) -> None:
 
 def test_metrics_file_holds_result_and_extra_and_replaces_whole(tmp_path: Path, data) -> None:
     labels, series, baselines = data
-    result = evaluate(labels, series, baselines, draws=5)
+    result = evaluate_scores(labels, series, baselines, draws=5)
     path = tmp_path / "metrics.json"
     path.write_text("old")
     extra = {
         "labels": {"path": tmp_path, "fps": Fraction(25, 2), "counts": np.arange(2), "ok": np.True_}
     }
-    write_metrics(path, result, extra)
+    write_metrics(path, result.document(), extra)
     stored = json.loads(path.read_text())
     assert stored["labels"] == {"path": str(tmp_path), "fps": 12.5, "counts": [0, 1], "ok": True}
     assert (
         stored["scores"]["score"]["causal"]["micro_auc"]
-        == result["scores"]["score"]["causal"]["micro_auc"]
+        == result.scores["score"]["causal"].micro_auc
     )
     assert [x.name for x in tmp_path.iterdir()] == ["metrics.json"]
     with pytest.raises(ValueError, match="frames"):
-        write_metrics(path, result, {"frames": 3})
+        write_metrics(path, result.document(), {"frames": 3})
     with pytest.raises(MpnError, match="cannot write"):
-        write_metrics(path / "below" / "metrics.json", result)
+        write_metrics(path / "below" / "metrics.json", result.document())
     assert json.loads(path.read_text()) == stored

@@ -72,23 +72,21 @@ def judged(labels: Labels, sign: float = 1.0, first: int = 4) -> Places:
 
 
 def test_who_finds_all_of_it_has_one(labels: Labels) -> None:
-    figures = judged(labels).figures(draws=20, region_draws=20)
-    assert figures["pixel"]["pixel_auc"] == 1.0 and figures["pixel"]["pixel_level_auc"] == 1.0
-    assert figures["pixel"]["frames"] == LENGTH - 4 and figures["pixel"]["masked_frames"] == 4
-    for own in figures["regions"].values():
-        assert (own["rbdc"], own["tbdc"], own["regions"], own["tracks"]) == (1.0, 1.0, 4, 1)
-        assert own["frames"] == LENGTH - 4
-    assert judged(labels, sign=-1.0).figures(draws=20)["pixel"]["pixel_auc"] == 0.0
+    figures = judged(labels).compute(draws=20, region_draws=20)
+    assert figures.pixel.pixel_auc == 1.0 and figures.pixel.pixel_level_auc == 1.0
+    assert figures.pixel.frames == LENGTH - 4 and figures.pixel.masked_frames == 4
+    for own in figures.regions.values():
+        assert (own.rbdc, own.tbdc, own.regions, own.tracks) == (1.0, 1.0, 4, 1)
+        assert own.frames == LENGTH - 4
+    assert judged(labels, sign=-1.0).compute(draws=20).pixel.pixel_auc == 0.0
 
 
 def test_only_judged_frames_count(labels: Labels) -> None:
     # Frames 6 and 7 have no score: two of the four true regions are left.
-    figures = judged(labels, first=8).figures(draws=20, region_draws=20)
-    assert (
-        figures["regions"]["paper"]["regions"] == 2 and figures["regions"]["paper"]["frames"] == 4
-    )
-    assert figures["regions"]["paper"]["rbdc"] == 1.0
-    assert figures["pixel"]["masked_frames"] == 2
+    figures = judged(labels, first=8).compute(draws=20, region_draws=20)
+    assert figures.regions["paper"].regions == 2 and figures.regions["paper"].frames == 4
+    assert figures.regions["paper"].rbdc == 1.0
+    assert figures.pixel.masked_frames == 2
 
 
 def test_a_false_alarm_in_half_of_the_frames(labels: Labels) -> None:
@@ -96,11 +94,11 @@ def test_a_false_alarm_in_half_of_the_frames(labels: Labels) -> None:
     for row in range(4, LENGTH):  # in every frame the same wrong corner, higher than what is right
         right = [(1.0, one.box) for one in places.truth.regions("a") if one.frame == row]
         places.add("a", row, None, [(2.0, (14, 0, 4, 4))][: row % 2] + right)
-    figures = places.figures(region_draws=20)
-    assert "pixel" not in figures
+    figures = places.compute(region_draws=20)
+    assert figures.pixel is None
     # By hand: 4 of 8 frames have the false alarm, then all is found: 0 up to FPR 0.5, then 1.
-    assert figures["regions"]["paper"]["rbdc"] == pytest.approx(0.5)
-    assert figures["regions"]["paper"]["tbdc"] == pytest.approx(0.5)
+    assert figures.regions["paper"].rbdc == pytest.approx(0.5)
+    assert figures.regions["paper"].tbdc == pytest.approx(0.5)
 
 
 def test_anyones_maps_and_regions(labels: Labels, tmp_path: Path) -> None:
@@ -112,12 +110,12 @@ def test_anyones_maps_and_regions(labels: Labels, tmp_path: Path) -> None:
     series = {"a": {"score": np.where(np.arange(LENGTH) < 4, np.nan, 1.0)}}
     truth = Truth(labels, {"a": SIZE})
     places = add_theirs(Places(truth), series, tmp_path / "maps", tmp_path / "regions")
-    figures = places.figures(draws=20, region_draws=20)
-    assert figures["pixel"]["pixel_auc"] > 0.99 and figures["pixel"]["frames"] == LENGTH - 4
-    assert figures["regions"]["paper"]["rbdc"] == figures["regions"]["script"]["rbdc"] == 1.0
+    figures = places.compute(draws=20, region_draws=20)
+    assert figures.pixel.pixel_auc > 0.99 and figures.pixel.frames == LENGTH - 4
+    assert figures.regions["paper"].rbdc == figures.regions["script"].rbdc == 1.0
     assert add_theirs(Places(truth), series, None, None) is None
-    only_maps = add_theirs(Places(truth), series, tmp_path / "maps", None).figures(draws=20)
-    assert "regions" not in only_maps
+    only_maps = add_theirs(Places(truth), series, tmp_path / "maps", None).compute(draws=20)
+    assert not only_maps.regions
 
 
 @pytest.mark.parametrize(
@@ -145,14 +143,14 @@ def test_maps_that_do_not_fit(
 
 
 def test_the_table_says_what_is_undefined_and_what_is_not_there(labels: Labels) -> None:
-    where = {"score": judged(labels).figures(draws=20, region_draws=20)}
+    where = {"score": judged(labels).compute(draws=20, region_draws=20)}
     without = Places(Truth(labels, {"a": SIZE}))
     for row in (4, 5):  # no anomaly in them
         without.add("a", row, None, [])
-    where["flow_speed"] = without.figures(region_draws=20)
+    where["flow_speed"] = without.compute(region_draws=20)
     head, rows = place_rows(where)
-    assert head[1:] == ["this", "speed alone (optical flow)"]
+    assert head[1:] == ["this", "speed alone"]
     by_title = {row[0]: row[1:] for row in rows}
     assert by_title["pixel AUC"] == ["100.0", ""]
-    assert by_title["RBDC (as the paper says)"] == ["100.0", "-"]
+    assert by_title["RBDC (the paper's)"] == ["100.0", "-"]
     assert "true regions: 4 in 1 tracks" in format_places(where)

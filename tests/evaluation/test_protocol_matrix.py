@@ -11,13 +11,9 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mpn.errors import DataError, LabelError
-from mpn.evaluation.frame_metrics import evaluate
-from mpn.evaluation.protocol_matrix import (
-    format_matrix,
-    markdown_matrix,
-    protocol_matrix,
-    write_matrix,
-)
+from mpn.evaluation.frame_metrics import evaluate_scores, write_metrics
+from mpn.evaluation.protocol_matrix import format_matrix, protocol_matrix
+from mpn.evaluation.result import MatrixCell, ProtocolMatrix
 
 NAN, CUT = float("nan"), 4
 
@@ -49,16 +45,12 @@ def data() -> tuple[dict, dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def matrix(data) -> dict:
+def matrix(data) -> ProtocolMatrix:
     return protocol_matrix(*data, draws=100, seed=1)
 
 
-def cell(matrix: dict, name: str, normalisation: str, smoothing: str) -> dict:
-    both = matrix["cells"] + matrix["baselines"]
-    own = [x for x in both if name in (x.get("score"), x.get("baseline"))]
-    return next(
-        x for x in own if (x["normalisation"], x["smoothing"]) == (normalisation, smoothing)
-    )
+def cell(matrix: ProtocolMatrix, name: str, normalisation: str, smoothing: str) -> MatrixCell:
+    return matrix.of(name)[normalisation, smoothing]
 
 
 def smoothed(x: np.ndarray, smoothing: str) -> np.ndarray:
@@ -90,84 +82,85 @@ def by_hand(columns: dict, name: str, normalisation: str, smoothing: str) -> np.
 
 
 @pytest.mark.parametrize("name", ["region", "pair", "psnr"])
-def test_every_cell_against_scikit_learn(data, matrix: dict, name: str) -> None:
+def test_every_cell_against_scikit_learn(data, matrix: ProtocolMatrix, name: str) -> None:
     labels, series, _ = data
     y = np.concatenate([labels[video][CUT:] for video in labels])
     for normalisation in ("absolute", "min-max"):
-        for smoothing in ("off", "causal", "paper"):
+        for smoothing in ("off", "causal", "gaussian15"):
             found = cell(matrix, name, normalisation, smoothing)
             parts = [
                 by_hand(columns, name, normalisation, smoothing) for columns in series.values()
             ]
             s = np.concatenate(parts)
-            assert found["micro_auc"] == pytest.approx(roc_auc_score(y, s), abs=1e-9)
-            assert found["average_precision"] == pytest.approx(
+            assert found.metrics.micro_auc == pytest.approx(roc_auc_score(y, s), abs=1e-9)
+            assert found.metrics.average_precision == pytest.approx(
                 average_precision_score(y, s), abs=1e-9
             )
             own = [
                 roc_auc_score(labels[v][CUT:], x) for v, x in zip(labels, parts) if labels[v].any()
             ]
-            assert found["macro_auc"] == pytest.approx(np.mean(own), abs=1e-9)
-            assert found["interval"]["low"] <= found["micro_auc"] <= found["interval"]["high"]
-            assert found["interval"]["draws"] + found["interval"]["skipped"] == 100
+            assert found.metrics.macro_auc == pytest.approx(np.mean(own), abs=1e-9)
+            assert found.interval.low <= found.metrics.micro_auc <= found.interval.high
+            assert found.interval.draws + found.interval.skipped == 100
 
 
-def test_min_max_changes_the_ranking_over_videos_and_not_within_them(matrix: dict) -> None:
+def test_min_max_changes_the_ranking_over_videos_and_not_within_them(
+    matrix: ProtocolMatrix,
+) -> None:
     plain, stretched = (
         cell(matrix, "region", normalisation, "off") for normalisation in ("absolute", "min-max")
     )
-    assert plain["macro_auc"] == pytest.approx(stretched["macro_auc"], abs=1e-12)
-    assert plain["micro_auc"] != pytest.approx(stretched["micro_auc"], abs=0.01)
+    assert plain.metrics.macro_auc == pytest.approx(stretched.metrics.macro_auc, abs=1e-12)
+    assert plain.metrics.micro_auc != pytest.approx(stretched.metrics.micro_auc, abs=0.01)
 
 
-def test_cells_of_the_named_protocols_are_those_of_evaluate(data, matrix: dict) -> None:
-    result = evaluate(*data, draws=100, seed=1)
+def test_cells_of_the_named_protocols_are_those_of_evaluate(data, matrix: ProtocolMatrix) -> None:
+    result = evaluate_scores(*data, draws=100, seed=1)
     names = {"region": "score", "psnr": "psnr_db", "pair": "paper_pair"}
     for protocol, place in (
         ("absolute", ("absolute", "off")),
         ("causal", ("absolute", "causal")),
-        ("paper", ("min-max", "paper")),
+        ("paper", ("min-max", "gaussian15")),
     ):
         for name, column in names.items():
-            if protocol in result["scores"][column]:
-                expected = result["scores"][column][protocol]
+            if protocol in result.scores[column]:
+                expected = result.scores[column][protocol]
                 found = cell(matrix, name, *place)
-                assert {key: found[key] for key in expected if key != "intervals"} == {
-                    key: value for key, value in expected.items() if key != "intervals"
-                }
-        for name, entry in result["baselines"].items():
+                assert found.metrics.values() == expected.values()
+                assert expected.interval is None or found.interval == expected.interval
+        for name, entry in result.baselines.items():
             found = cell(matrix, name, *place)
-            assert found["micro_auc"] == entry[protocol]["micro_auc"]
-            assert found["region_minus_this"] == entry[protocol]["score_minus_this"]
-    for fact in ("frames", "anomalous", "videos", "dropped_frames", "dropped"):
-        assert matrix[fact] == result[fact]
+            assert found.metrics.micro_auc == entry[protocol].micro_auc
+            assert found.region_minus_this == entry[protocol].score_minus_this
+    assert matrix.counts == result.counts
 
 
-def test_what_a_live_camera_could_have_had(matrix: dict) -> None:
-    for entry in matrix["cells"] + matrix["baselines"]:
-        middle = entry.get("baseline") == "nearness_to_middle"
-        assert entry["live"] == (entry["normalisation"] == "absolute" and not middle), entry
-        assert entry["why"]
-        assert np.isnan(entry["lookahead_frames"]) == (not entry["live"])
-    assert len(matrix["cells"]) == 18 and len(matrix["baselines"]) == 12
+def test_what_a_live_camera_could_have_had(matrix: ProtocolMatrix) -> None:
+    for entry in matrix.cells + matrix.baselines:
+        middle, asked = entry.name == "nearness_to_middle", entry.cell
+        assert asked.live == (asked.normalisation == "absolute" and not middle), entry
+        assert asked.why
+        assert (asked.lookahead_frames is None) == (not asked.live)
+        assert np.isnan(entry.document()["lookahead_frames"]) == (not asked.live)
+    assert len(matrix.cells) == 18 and len(matrix.baselines) == 12
 
 
-def test_the_gap_is_the_paper_s_cell_minus_the_causal_one(matrix: dict) -> None:
-    assert [gap.get("score") or gap["baseline"] for gap in matrix["gap"]] == [
-        "region",
-        "pair",
-        "psnr",
-        "frame_number",
-        "nearness_to_middle",
+def test_the_gap_is_the_paper_s_cell_minus_the_causal_one(matrix: ProtocolMatrix) -> None:
+    assert [(gap.name, gap.is_baseline) for gap in matrix.gaps] == [
+        ("region", False),
+        ("pair", False),
+        ("psnr", False),
+        ("frame_number", True),
+        ("nearness_to_middle", True),
     ]
-    for gap in matrix["gap"]:
-        name = gap.get("score") or gap["baseline"]
+    for gap in matrix.gaps:
         paper, causal = (
-            cell(matrix, name, "min-max", "paper"),
-            cell(matrix, name, "absolute", "causal"),
+            cell(matrix, gap.name, "min-max", "gaussian15"),
+            cell(matrix, gap.name, "absolute", "causal"),
         )
-        assert gap["value"] == pytest.approx(paper["micro_auc"] - causal["micro_auc"], abs=1e-12)
-        assert gap["low"] <= gap["value"] <= gap["high"]
+        value = gap.difference.value
+        assert value == pytest.approx(paper.metrics.micro_auc - causal.metrics.micro_auc, abs=1e-12)
+        assert gap.difference.low <= value <= gap.difference.high
 
 
 def test_scores_alone_give_the_region_rows_and_the_rest_is_said(data) -> None:
@@ -175,26 +168,26 @@ def test_scores_alone_give_the_region_rows_and_the_rest_is_said(data) -> None:
     alone = protocol_matrix(
         labels, {name: {"score": x["score"]} for name, x in series.items()}, draws=5
     )
-    assert {entry["score"] for entry in alone["cells"]} == {"region"}
-    assert alone["absent"] == ["pair", "psnr"] and alone["baselines"] == []
+    assert {entry.name for entry in alone.cells} == {"region"}
+    assert alone.absent == ["pair", "psnr"] and alone.baselines == []
     assert (
         "without paper's pair and PSNR: the scores have no columns compactness, psnr_db"
         in format_matrix(alone)
     )
 
 
-def test_the_text_shows_every_cell_in_per_cent(matrix: dict) -> None:
+def test_the_text_shows_every_cell_in_per_cent(matrix: ProtocolMatrix) -> None:
     lines = {
         line.split("  ")[0].strip(): line.split() for line in format_matrix(matrix).splitlines()
     }
-    order = [(n, s) for n in ("absolute", "min-max") for s in ("off", "causal", "paper")]
+    order = [(n, s) for n in ("absolute", "min-max") for s in ("off", "causal", "gaussian15")]
     for title, name in (
         ("PSNR", "psnr"),
         ("paper's pair", "pair"),
         ("score (region score)", "region"),
     ):
         assert lines[title][-6:] == [
-            f"{100 * cell(matrix, name, *place)['micro_auc']:.1f}" for place in order
+            f"{100 * cell(matrix, name, *place).metrics.micro_auc:.1f}" for place in order
         ]
     assert lines["a live camera has it"][5:] == [
         "yes",
@@ -207,41 +200,29 @@ def test_the_text_shows_every_cell_in_per_cent(matrix: dict) -> None:
         "no",
     ]
     text = format_matrix(matrix)
-    interval = cell(matrix, "psnr", "min-max", "paper")["interval"]
-    assert f"{100 * interval['low']:.1f}-{100 * interval['high']:.1f}" in text
-    gap = matrix["gap"][1]
+    interval = cell(matrix, "psnr", "min-max", "gaussian15").interval
+    assert f"{100 * interval.low:.1f}-{100 * interval.high:.1f}" in text
+    gap = matrix.gaps[1].difference
     assert (
-        f"paper's pair {100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to "
-        f"{100 * gap['high']:+.1f})" in text
+        f"paper's pair {100 * gap.value:+.1f} ({100 * gap.low:+.1f} to "
+        f"{100 * gap.high:+.1f})" in text
     )
     other = format_matrix(matrix, "equal_error_rate")
-    assert f"{100 * cell(matrix, 'psnr', 'absolute', 'off')['equal_error_rate']:.1f}" in other
+    assert f"{100 * cell(matrix, 'psnr', 'absolute', 'off').metrics.equal_error_rate:.1f}" in other
     assert "95 %" not in other  # intervals are of the micro AUC
-    assert max(map(len, text.splitlines())) <= 120
-
-
-def test_the_readme_s_table_has_a_cell_for_each(matrix: dict) -> None:
-    lines = markdown_matrix(matrix).splitlines()
-    assert {line.count("|") for line in lines} == {8}
-    assert lines[1] == "|---|---:|---:|---:|---:|---:|---:|"
-    row = next(line for line in lines if line.startswith("| PSNR"))
-    assert (
-        row.split("|")[4].strip()
-        == f"{100 * cell(matrix, 'psnr', 'absolute', 'paper')['micro_auc']:.1f}"
-    )
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_undefined_is_a_dash_and_null(tmp_path: Path) -> None:
     labels = {"a": np.zeros(30, bool), "b": np.zeros(20, bool)}
     series = {name: {"score": np.arange(len(y), dtype=float)} for name, y in labels.items()}
     matrix = protocol_matrix(labels, series, draws=5)
-    assert "nan" not in format_matrix(matrix) + markdown_matrix(matrix)
-    write_matrix(tmp_path / "matrix.json", matrix, {"labels": {"sha256": "0f"}})
+    assert "nan" not in format_matrix(matrix)
+    write_metrics(tmp_path / "matrix.json", matrix.document(), {"labels": {"sha256": "0f"}})
     stored = json.loads((tmp_path / "matrix.json").read_text())
     assert stored["cells"][0]["micro_auc"] is None and stored["labels"] == {"sha256": "0f"}
-    assert "nan" not in format_matrix(stored)  # as it is read back
     with pytest.raises(ValueError, match="cells"):
-        write_matrix(tmp_path / "matrix.json", matrix, {"cells": []})
+        write_metrics(tmp_path / "matrix.json", matrix.document(), {"cells": []})
 
 
 def test_what_does_not_fit_is_named(data) -> None:

@@ -69,6 +69,12 @@ def test_baselines_are_judged_on_the_same_frames(test_set: LabelledSet) -> None:
         def __init__(self) -> None:
             self.rows: list[tuple[str, int]] = []
 
+        def empty(self) -> Gatherer:
+            return Gatherer()
+
+        def merge(self, other: Gatherer) -> None:
+            self.rows += other.rows
+
         def add(self, video: str, row: int, values: np.ndarray, regions: list) -> None:
             assert values.shape == (24, 36)
             self.rows.append((video, row))

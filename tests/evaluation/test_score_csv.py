@@ -180,3 +180,25 @@ def test_a_frame_number_beyond_reason_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("frame,score\n1000000000000,1\n")
     with pytest.raises(DataError, match="line 2: frame 1000000000000, no video is that long"):
         read_scores(tmp_path)
+
+
+def test_the_score_before_smoothing_is_what_is_evaluated(tmp_path: Path) -> None:
+    columns, notes = read(
+        tmp_path, "frame,time,score,score_raw,error\n0,0,1,5,2\n1,1,2,6,3\n2,2,3,7,4\n"
+    )
+    assert pairs(columns) == {"score": [5.0, 6.0, 7.0], "error": [2.0, 3.0, 4.0]} and notes == []
+
+
+def test_tables_of_version_0_1(tmp_path: Path) -> None:
+    # as `mpn score` wrote them, the first frame without a place
+    table = "frame,time,score,raw,error,top,left,height,width\n0,0,nan,nan,nan,,,,\n"
+    columns, notes = read(tmp_path, table + "1,1,2,6,3,1,2,3,4\n2,2,3,7,4,1,2,3,4\n")
+    assert list(columns) == ["score", "error"]
+    np.testing.assert_array_equal(columns["score"], [NAN, 6.0, 7.0])
+    assert len(notes) == 1 and "the score before smoothing" in notes[0]
+    # as `evaluate` wrote them: the score is the one before smoothing
+    columns, notes = read(tmp_path, "frame,time,score,error\n0,0,1,2\n1,1,2,3\n2,2,3,4\n")
+    assert pairs(columns) == {"score": [1.0, 2.0, 3.0], "error": [2.0, 3.0, 4.0]} and notes == []
+    # someone else's column of that name is a column like others
+    columns, _ = read(tmp_path, "score,raw\n1,2\n2,3\n3,4\n")
+    assert pairs(columns) == {"score": [1.0, 2.0, 3.0], "raw": [2.0, 3.0, 4.0]}

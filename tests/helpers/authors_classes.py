@@ -1,6 +1,6 @@
-"""Modules as the paper's authors save them: classes of their names, from packages that exist only
-while saving.
+"""Modules as the paper's authors save them: classes of their names, there only while saving.
 
+The packages that they come from exist no longer than that.
 Written from the paper (Lv et al., CVPR 2021) and the reference's list of parameters; the forward is
 plain and takes its prototypes from `tests.helpers.published`.
 """
@@ -50,13 +50,13 @@ class Encoder(nn.Module):
                 setattr(self, f"modulePool{n}", nn.MaxPool2d(2))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The features of all four blocks."""
-        found = []
+        """Compute the features of all four blocks."""
+        features = []
         for n in (1, 2, 3, 4):
             x = getattr(self, f"moduleConv{n}")(x)
-            found.append(x)
+            features.append(x)
             x = F.max_pool2d(x, 2)
-        return found
+        return features
 
 
 class Decoder_new(nn.Module):  # noqa: N801 (their name)

@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mpn.doctor.diagnose import Diagnosis, Finding
+from mpn.doctor.diagnose import Diagnosis
+from mpn.doctor.findings import Finding
 from tests.helpers.small_model import write_footage
 from tests.helpers.trees import write_csv
 

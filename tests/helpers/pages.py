@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mpn.metrics import Curve
+from mpn.evaluation.result import MatrixCell, ProtocolGap, ProtocolMatrix, ScoreMetrics
+from mpn.metrics import Curve, Interval
 from mpn.report import film
 from mpn.report.model import (
     EventRow,
@@ -21,6 +22,7 @@ from mpn.report.model import (
     Table,
     Trace,
 )
+from mpn.scoring.protocols import Cell
 from mpn.scoring.reliability import Promise
 
 SIZE = (96, 144)  # of the footage
@@ -99,7 +101,6 @@ def trace(
         regions=regions,
         size=SIZE,
         film=shown,
-        other={"psnr_db": 40 - values},
     )
 
 
@@ -140,31 +141,31 @@ def promises() -> list[Promise]:
     ]
 
 
-def matrix() -> dict:
-    """The content of a matrix.json: two scores and two baselines under every protocol."""
-    cells, baselines = [], []
+def matrix() -> ProtocolMatrix:
+    """A protocol matrix: three scores and two baselines under every protocol."""
+    made = ProtocolMatrix([])
+    nan = float("nan")
     for normalisation in ("absolute", "min-max"):
-        for smoothing in ("off", "causal", "paper"):
-            live = normalisation == "absolute" and smoothing != "paper"
-            common = {
-                "delay_frames": 7 / 3 if smoothing == "causal" else 0.0,
-                "lookahead_frames": 0 if live else None,
-                "normalisation": normalisation,
-                "smoothing": smoothing,
-                "live": live,
-                "why": "knows past frames only" if live else "needs the whole video",
-                "macro_auc": 0.9,
-                "padded_macro_auc": None,
-                "equal_error_rate": 0.12,
-                "average_precision": float("nan"),
-            }
+        for smoothing in ("off", "causal", "gaussian15"):
+            live = normalisation == "absolute" and smoothing != "gaussian15"
+            cell = Cell(
+                normalisation,
+                smoothing,
+                live,
+                "knows past frames only" if live else "needs the whole video",
+                delay_frames=7 / 3 if smoothing == "causal" else 0.0,
+                lookahead_frames=0 if live else None,
+            )
             for score, value in (("region", 0.943), ("pair", 0.871), ("psnr", 0.862)):
-                interval = {"value": value, "low": value - 0.05, "high": value + 0.03}
-                cells.append({"score": score, "micro_auc": value, "interval": interval, **common})
+                metrics = ScoreMetrics(value, 0.9, nan, 0.12, nan)
+                interval = Interval(value, value - 0.05, value + 0.03, 1000, 0)
+                made.cells.append(MatrixCell(score, False, cell, metrics, interval))
             for name, value in (("frame_number", 0.75), ("flow_speed", 0.967)):
-                baselines.append({"baseline": name, "micro_auc": value, **common})
-    gap = [{"score": "region", "value": 0.017, "low": -0.004, "high": 0.04}]
-    return {"cells": cells, "baselines": baselines, "gap": gap}
+                metrics = ScoreMetrics(value, 0.9, nan, 0.12, nan)
+                interval = Interval(value, nan, nan, 0, 1000)
+                made.baselines.append(MatrixCell(name, True, cell, metrics, interval))
+    made.gaps.append(ProtocolGap("region", False, Interval(0.017, -0.004, 0.04, 1000, 0)))
+    return made
 
 
 def evaluation(folder: Path | None = None, videos: int = 2) -> Report:

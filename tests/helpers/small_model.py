@@ -16,7 +16,7 @@ import torch
 from mpn.datasets.windows import Clip
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.network import Network, build_model
-from mpn.training.pretraining import normal_parts
+from mpn.scoring.clips import normal_parts
 
 SIZE = (32, 48)  # of the network's frames, (height, width)
 FOOTAGE = (64, 96)  # of the footage: twice that

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpn.errors import DataError, LabelError
-from mpn.metrics import operator_figures
+from mpn.metrics import operator_metrics
 from mpn.metrics.operators import stretches
 from mpn.scoring.events import events
 
@@ -30,7 +30,7 @@ def figures(
     labels: dict[str, np.ndarray], alarms: dict[str, np.ndarray], fps: object = FPS
 ) -> object:
     """With scores 1 where alarms are and 0 elsewhere, and a threshold between."""
-    return operator_figures(
+    return operator_metrics(
         labels, {name: mask.astype(float) for name, mask in alarms.items()}, 0.5, fps
     )
 
@@ -97,7 +97,7 @@ def test_frames_without_a_score_neither_alarm_nor_count() -> None:
     scores = np.where(frames(100, (40, 60)), 1.0, 0.0)
     scores[:4] = np.nan
     scores[40:45] = np.nan
-    found = operator_figures(labels, {"a": scores}, 0.5, FPS)
+    found = operator_metrics(labels, {"a": scores}, 0.5, FPS)
     # the event in the first two frames cannot be judged
     assert (found.events, found.events_found) == (1, 1)
     assert found.mean_delay_seconds == 0.5  # from the event's own start, not from its first score
@@ -140,9 +140,9 @@ def test_what_is_undefined_is_nan() -> None:
 
 def test_a_score_at_the_threshold_does_not_alarm() -> None:
     labels, scores = {"a": frames(50)}, {"a": np.full(50, 2.0)}
-    assert operator_figures(labels, scores, 2.0, FPS).false_alarms == 0
-    assert operator_figures(labels, scores, np.nextafter(2.0, 0), FPS).false_alarms == 1
-    assert operator_figures(labels, scores, np.inf, FPS).false_alarms == 0
+    assert operator_metrics(labels, scores, 2.0, FPS).false_alarms == 0
+    assert operator_metrics(labels, scores, np.nextafter(2.0, 0), FPS).false_alarms == 1
+    assert operator_metrics(labels, scores, np.inf, FPS).false_alarms == 0
 
 
 SCORES = st.lists(st.sampled_from([0.0, 1.0, 2.0, np.nan]), min_size=1, max_size=60)
@@ -188,7 +188,7 @@ def test_figures_are_those_of_loops_over_events(videos: list, fps: object) -> No
             inside = [frame for alarm in alarms for frame in alarm if frame in event]
             if inside:
                 delays.append((min(inside) - event.start) / float(fps))
-    found = operator_figures(labels, scores, 1.5, fps)
+    found = operator_metrics(labels, scores, 1.5, fps)
     assert (found.false_alarms, found.events, found.events_found) == (false, count, len(delays))
     if delays:
         assert found.mean_delay_seconds == pytest.approx(np.mean(delays))
@@ -200,7 +200,7 @@ def test_a_higher_threshold_never_finds_more_events() -> None:
     labels = {"a": frames(3000, *((start, start + 60) for start in range(100, 2900, 200)))}
     scores = {"a": np.convolve(rng.normal(size=3000), np.ones(9) / 3, "same") + labels["a"]}
     recalls = [
-        operator_figures(labels, scores, level, FPS).event_recall
+        operator_metrics(labels, scores, level, FPS).event_recall
         for level in np.linspace(-3, 6, 19)
     ]
     assert recalls == sorted(recalls, reverse=True)
@@ -225,4 +225,4 @@ def test_what_does_not_fit_is_refused(
     labels: object, scores: object, threshold: float, fps: object, error: type, message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        operator_figures(labels, scores, threshold, fps)
+        operator_metrics(labels, scores, threshold, fps)

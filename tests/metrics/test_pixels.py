@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -14,15 +15,15 @@ from sklearn.metrics import roc_auc_score
 
 from mpn.errors import LabelError
 from mpn.metrics import pixels as pixel_metrics
-from mpn.metrics.pixels import PixelFigures
+from mpn.metrics.pixels import PixelMetrics, PixelResult
 
 
-def figures_of(videos: dict, share: float = 0.4, draws: int = 20, seed: int = 0) -> dict:
-    figures = PixelFigures(share)
+def figures_of(videos: dict, share: float = 0.4, draws: int = 20, seed: int = 0) -> PixelResult:
+    figures = PixelMetrics(share)
     for name, frames in videos.items():
         for grid, mask in frames:
             figures.update(name, grid, mask)
-    return figures.figures(draws=draws, seed=seed)
+    return figures.compute(draws=draws, seed=seed)
 
 
 def all_pixels(videos: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -50,9 +51,9 @@ def test_pixel_auc_is_that_of_all_pixels_in_one_ranking(seed: int) -> None:
     videos = random_videos(seed)
     labels, values = all_pixels(videos)
     result = figures_of(videos)
-    assert result["pixel_auc"] == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
-    assert result["pixel_auc_bounds"] == [result["pixel_auc"]] * 2  # nothing was left uncounted
-    assert (result["pixels"], result["anomalous_pixels"]) == (labels.size, labels.sum())
+    assert result.pixel_auc == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
+    assert result.pixel_auc_bounds == (result.pixel_auc,) * 2  # nothing was left uncounted
+    assert (result.pixels, result.anomalous_pixels) == (labels.size, labels.sum())
 
 
 # Few values make ties; a negative zero ties with zero.
@@ -74,9 +75,9 @@ def test_pixel_auc_with_ties_and_signs(frames: list) -> None:
     )
     result = figures_of({"a": list(zip(grids, masks))})
     if labels.all() or not labels.any():
-        assert math.isnan(result["pixel_auc"])
+        assert math.isnan(result.pixel_auc)
     else:
-        assert result["pixel_auc"] == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
+        assert result.pixel_auc == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
 
 
 def test_dropped_bits_keep_the_true_value_between_the_bounds(
@@ -87,7 +88,7 @@ def test_dropped_bits_keep_the_true_value_between_the_bounds(
     monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", 2000)
     monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 2000)
     monkeypatch.setattr(pixel_metrics, "PENDING", 3000)
-    figures = PixelFigures()
+    figures = PixelMetrics()
     for name, frames in videos.items():
         for grid, mask in frames:
             figures.update(name, grid, mask)
@@ -95,13 +96,13 @@ def test_dropped_bits_keep_the_true_value_between_the_bounds(
                 assert (
                     sum(len(one.codes) for pair in counter.counts.values() for one in pair) <= 2000
                 )
-    result = figures.figures(draws=5)
-    low, high = result["pixel_auc_bounds"]
+    result = figures.compute(draws=5)
+    low, high = result.pixel_auc_bounds
     truth = roc_auc_score(labels, values)
     assert low < truth < high
-    assert low < result["pixel_auc"] < high
+    assert low < result.pixel_auc < high
     assert high - low < 0.01
-    assert abs(result["pixel_auc"] - truth) < 0.001
+    assert abs(result.pixel_auc - truth) < 0.001
 
 
 def test_the_order_of_frames_and_when_they_are_counted_does_not_matter(
@@ -112,21 +113,21 @@ def test_the_order_of_frames_and_when_they_are_counted_does_not_matter(
     monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 1000)
     whole = figures_of(videos)
     monkeypatch.setattr(pixel_metrics, "PENDING", 1000)
-    mixed = PixelFigures()
+    mixed = PixelMetrics()
     for k in range(5):
         for name in videos:  # the same order of the videos: draws are by their place
             mixed.update(name, *videos[name][k])
-    assert mixed.figures(draws=20) == whole
+    assert mixed.compute(draws=20) == whole
 
 
 def test_figures_may_be_asked_for_midway() -> None:
     videos = random_videos(7)
-    figures = PixelFigures()
+    figures = PixelMetrics()
     for name, frames in videos.items():
         for frame in frames:
             figures.update(name, *frame)
-            figures.figures(draws=2)
-    assert figures.figures(draws=20) == figures_of(videos)
+            figures.compute(draws=2)
+    assert figures.compute(draws=20) == figures_of(videos)
 
 
 @settings(max_examples=20, deadline=None)
@@ -138,7 +139,7 @@ def test_reversed_maps_turn_the_auc_and_monotone_changes_keep_it(seed: int) -> N
     turned = figures_of({name: [(-g, m) for g, m in frames] for name, frames in videos.items()})
     # exact
     doubled = figures_of({name: [(g * 4, m) for g, m in frames] for name, frames in videos.items()})
-    assert turned["pixel_auc"] == pytest.approx(1 - result["pixel_auc"], abs=1e-12)
+    assert turned.pixel_auc == pytest.approx(1 - result.pixel_auc, abs=1e-12)
     assert doubled == result
 
 
@@ -149,9 +150,9 @@ def test_a_grid_is_brought_to_the_size_of_the_mask() -> None:
     mask[4:12, 8:20] = True
     large = [cv2.resize(grid, (36, 24), interpolation=cv2.INTER_LINEAR) for grid in grids]
     result = figures_of({"a": [(grid, mask) for grid in grids]})
-    assert result["pixels"] == 4 * 24 * 36
+    assert result.pixels == 4 * 24 * 36
     expected = roc_auc_score(np.tile(mask.ravel(), 4), np.concatenate([g.ravel() for g in large]))
-    assert result["pixel_auc"] == pytest.approx(expected, abs=1e-12)
+    assert result.pixel_auc == pytest.approx(expected, abs=1e-12)
 
 
 # --- The UCSD criterion
@@ -175,14 +176,14 @@ def test_pixel_level_criterion_by_hand() -> None:
         ]
     }
     result = figures_of(videos)
-    assert result["pixel_level_auc"] == pytest.approx(0.5)
-    assert (result["frames"], result["masked_frames"]) == (3, 1)
+    assert result.pixel_level_auc == pytest.approx(0.5)
+    assert (result.frames, result.masked_frames) == (3, 1)
     # From threshold 8 on one of two normal frames is an alarm, at 7 the anomalous one is found: the
     # ROC goes (0, 0), (1/2, 0), (1/2, 1), (1, 1) and meets false alarms = misses at 1/2.
-    assert result["pixel_level_eer"] == pytest.approx(0.5)
+    assert result.pixel_level_eer == pytest.approx(0.5)
     # One pixel is enough at 20 %: 9 > 8. Three are needed at 60 %: 5 < 6.
-    assert figures_of(videos, share=0.2)["pixel_level_auc"] == pytest.approx(1.0)
-    assert figures_of(videos, share=0.6)["pixel_level_auc"] == pytest.approx(0.0)
+    assert figures_of(videos, share=0.2).pixel_level_auc == pytest.approx(1.0)
+    assert figures_of(videos, share=0.6).pixel_level_auc == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_forty_per_cent_of_the_pixels_exactly(count: int, needed: int) -> None:
     at = count - needed + 1
     for normal, auc in ((at - 0.5, 1.0), (at + 0.5, 0.0)):
         videos = {"a": [frame(values, list(range(count))), frame([normal], [])]}
-        assert figures_of(videos)["pixel_level_auc"] == auc
+        assert figures_of(videos).pixel_level_auc == auc
 
 
 @settings(max_examples=25, deadline=None)
@@ -215,7 +216,7 @@ def test_pixel_level_criterion_is_its_definition_at_every_threshold(
         ]
         rates.append((np.mean(np.array(alarm)[~anomalous]), np.mean(np.array(alarm)[anomalous])))
     area = sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(rates, rates[1:]))
-    assert figures_of({"a": frames}, share)["pixel_level_auc"] == pytest.approx(area, abs=1e-12)
+    assert figures_of({"a": frames}, share).pixel_level_auc == pytest.approx(area, abs=1e-12)
 
 
 # --- Intervals
@@ -228,38 +229,38 @@ def test_the_interval_is_that_of_drawn_videos_put_together() -> None:
     for picks in np.random.default_rng(4).integers(0, 5, size=(50, 5)):
         labels, scores = all_pixels({k: videos[names[pick]] for k, pick in enumerate(picks)})
         values.append(roc_auc_score(labels, scores))
-    interval = figures_of(videos, draws=50, seed=4)["pixel_auc_interval"]
+    interval = figures_of(videos, draws=50, seed=4).pixel_auc_interval
     low, high = np.quantile(values, [0.025, 0.975])
-    assert interval["low"] == pytest.approx(low, abs=1e-9)
-    assert interval["high"] == pytest.approx(high, abs=1e-9)
-    assert (interval["draws"], interval["skipped"]) == (50, 0)
+    assert interval.low == pytest.approx(low, abs=1e-9)
+    assert interval.high == pytest.approx(high, abs=1e-9)
+    assert (interval.draws, interval.skipped) == (50, 0)
 
 
 def test_groups_move_the_interval_by_no_more_than_they_hide(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     videos = random_videos(3, count=5, shape=(40, 40))
-    fine = figures_of(videos, draws=50)["pixel_auc_interval"]
+    fine = figures_of(videos, draws=50).pixel_auc_interval
     monkeypatch.setattr(pixel_metrics, "GROUPS", 200)
-    coarse = figures_of(videos, draws=50)["pixel_auc_interval"]
-    assert coarse["low"] != fine["low"]
+    coarse = figures_of(videos, draws=50).pixel_auc_interval
+    assert coarse.low != fine.low
     for end in ("low", "high"):
-        assert abs(coarse[end] - fine[end]) < 2 / 200
+        assert abs(getattr(coarse, end) - getattr(fine, end)) < 2 / 200
 
 
 def test_draws_of_one_class_are_left_out_and_counted() -> None:
     grid = np.arange(6, dtype=np.float32).reshape(2, 3)
     videos = {"all": [(grid, np.ones((2, 3), bool))], "none": [(grid, np.zeros((2, 3), bool))]}
-    interval = figures_of(videos, draws=400)["pixel_auc_interval"]
-    assert interval["draws"] + interval["skipped"] == 400
-    assert 150 < interval["skipped"] < 250  # half of the draws take one video twice
-    assert interval["value"] == 0.5
+    interval = figures_of(videos, draws=400).pixel_auc_interval
+    assert interval.draws + interval.skipped == 400
+    assert 150 < interval.skipped < 250  # half of the draws take one video twice
+    assert interval.value == 0.5
 
 
 def test_one_video_has_no_interval() -> None:
-    interval = figures_of(random_videos(1, count=1))["pixel_auc_interval"]
-    assert math.isnan(interval["low"])
-    assert math.isnan(interval["high"])
+    interval = figures_of(random_videos(1, count=1)).pixel_auc_interval
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
 
 
 # --- Edges
@@ -272,17 +273,20 @@ def test_one_class_is_undefined(value: bool) -> None:
         {"a": [(grid, np.full((2, 3), value))], "b": [(grid, np.full((2, 3), value))]}
     )
     for name in ("pixel_auc", "pixel_level_auc", "pixel_level_eer"):
-        assert math.isnan(result[name])
-    assert all(map(math.isnan, result["pixel_auc_bounds"]))
-    assert result["pixel_auc_interval"]["skipped"] == 20
+        assert math.isnan(getattr(result, name))
+    assert all(map(math.isnan, result.pixel_auc_bounds))
+    assert result.pixel_auc_interval.skipped == 20
 
 
-def test_the_figures_are_plain_numbers() -> None:
-    assert json.loads(json.dumps(figures_of(random_videos(2)))) == figures_of(random_videos(2))
+def test_the_metrics_are_plain_numbers() -> None:
+    result = figures_of(random_videos(2))
+    plain = json.loads(json.dumps(asdict(result)))
+    assert plain["pixel_auc"] == result.pixel_auc and plain["pixels"] == result.pixels
+    assert plain["pixel_auc_interval"] == list(result.pixel_auc_interval)
 
 
 def test_what_is_no_map_or_mask_is_refused() -> None:
-    figures = PixelFigures()
+    figures = PixelMetrics()
     mask = np.zeros((2, 3), bool)
     for grid, other, what in [
         (np.full((2, 3), np.nan), mask, "not finite"),
@@ -295,10 +299,24 @@ def test_what_is_no_map_or_mask_is_refused() -> None:
         with pytest.raises(LabelError, match=f"'street'.*{what}"):
             figures.update("street", grid, other)
     with pytest.raises(LabelError, match="no frames"):
-        figures.figures()
+        figures.compute()
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5, math.nan])
 def test_a_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(LabelError, match="share"):
-        PixelFigures(share)
+        PixelMetrics(share)
+
+
+def test_merged_it_is_as_if_one_had_seen_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = random_videos(9, count=5, shape=(30, 30))
+    for limits in (1 << 19, 1000):  # nothing dropped, much dropped
+        monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", limits)
+        monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 2 * limits)
+        merged = PixelMetrics()
+        for name, frames in videos.items():
+            own = PixelMetrics()
+            for grid, mask in frames:
+                own.update(name, grid, mask)
+            merged.merge(own)
+        assert merged.compute(draws=20) == figures_of(videos)

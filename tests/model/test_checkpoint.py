@@ -18,12 +18,11 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.model.checkpoint import (
     Checkpoint,
     load_checkpoint,
-    load_state,
     save_checkpoint,
-    save_state,
 )
 from mpn.model.config import get_config
 from mpn.model.network import build_model
+from mpn.model.state import load_state, save_state
 
 WINDOW = torch.rand(2, 4, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -283,39 +282,6 @@ def test_a_full_disk_while_saving_keeps_the_earlier_file(tiny, tmp_path, monkeyp
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
     save(other)
     assert path.read_bytes() != before
-
-
-# --- Training state
-
-
-def test_training_state_comes_back(tmp_path):
-    state = {
-        "network": {"w": torch.arange(3.0)},
-        "step": 7,
-        "total": None,
-        "text": "ü",
-        "list": [1.5, True],
-    }
-    save_state(tmp_path / "state.pt", state)
-    again = load_state(tmp_path / "state.pt")
-    assert torch.equal(again.pop("network")["w"], state.pop("network")["w"])
-    assert again == state
-
-
-def test_bad_training_states(tmp_path):
-    path = tmp_path / "state.pt"
-    with pytest.raises(CheckpointError, match="nothing to resume: there is no .*state.pt"):
-        load_state(path)
-    save_state(path, {"w": torch.zeros(1000)})
-    whole = path.read_bytes()
-    for data in (whole[: len(whole) // 2], b"", b"text\n" * 50):
-        path.write_bytes(data)
-        with pytest.raises(CheckpointError, match="not a whole training state") as caught:
-            load_state(path)
-        assert "\n" not in str(caught.value)
-    torch.save([1, 2], path)
-    with pytest.raises(CheckpointError, match="not a training state of mpn"):
-        load_state(path)
 
 
 def test_a_model_of_the_base_preset_too(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import entropy
 
 from mpn.model.collapse import collapse
-from mpn.model.network import Output
+from mpn.model.output import Output
 
 
 def output_with(prototypes, assignment, features):

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 
 from mpn.errors import CheckpointError, MpnError
+from mpn.model.checkpoint import load_checkpoint
 from mpn.model.config import CONFIGS, ModelConfig, get_config
+from mpn.model.losses import TrainingConfig
 
 
 def test_base_is_the_papers_network():
@@ -18,7 +21,9 @@ def test_base_is_the_papers_network():
         64,
         10,
     )
-    assert (base.compactness_weight, base.diversity_weight, base.usage_weight) == (1.0, 1e-4, 0.0)
+    weights = base.training.loss_weights
+    assert (weights["frame"], weights["compactness"], weights["diversity"]) == (1.0, 1.0, 1e-4)
+    assert weights["usage"] == 0.0
     assert (
         not (base.residual or base.projection or base.learned_scales or base.pseudo_head)
         and base.unshuffle == 1
@@ -48,7 +53,8 @@ def test_a_preset_cannot_be_changed_by_accident():
 
 
 def test_a_preset_survives_json():
-    chosen = get_config("small", channels=7, diversity_weight=0.5, grey=False)
+    training = TrainingConfig({"diversity": 0.5})
+    chosen = get_config("small", channels=7, training=training, grey=False)
     assert ModelConfig.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
 
 
@@ -67,7 +73,10 @@ def test_unknown_names_and_options_say_what_there_is():
         ({"channels": 48.0}, "channels is 48.0"),
         ({"channels": True}, "channels is True"),
         ({"grey": 1}, "grey is 1, a bool was expected"),
-        ({"diversity_weight": None}, "diversity_weight is None"),
+        ({"loss_weights": {"diversity": None}}, "loss weight diversity is None"),
+        ({"loss_weights": {"psuedo": 1.0}}, "no loss term 'psuedo'; there are frame, .*pseudo"),
+        ({"loss_weights": [1.0]}, r"loss_weights are \[1.0\]: weights by name"),
+        ({"usage_weight": 0.5}, "none beside them"),
     ],
 )
 def test_options_of_a_checkpoint_are_checked(change, message):
@@ -81,9 +90,6 @@ def test_options_of_a_checkpoint_are_checked(change, message):
         ("channels", 0, "1"),
         ("unshuffle", -1, "1"),
         ("prototypes", 1, "2"),
-        ("usage_weight", -0.1, "weight from 0"),
-        ("pseudo_weight", float("nan"), "weight from 0"),
-        ("diversity_weight", float("inf"), "weight from 0"),
     ],
 )
 def test_options_out_of_range_are_refused(option, value, expected):
@@ -92,12 +98,53 @@ def test_options_out_of_range_are_refused(option, value, expected):
 
 
 def test_whole_numbers_may_stand_for_weights():
-    assert (
-        ModelConfig.from_dict(
-            get_config("small").to_dict() | {"diversity_weight": 1}
-        ).diversity_weight
-        == 1
+    options = get_config("small").to_dict() | {"loss_weights": {"diversity": 1}}
+    assert ModelConfig.from_dict(options).training.loss_weights["diversity"] == 1
+
+
+def test_terms_that_a_checkpoint_does_not_name_weigh_nothing():
+    options = get_config("small").to_dict() | {"loss_weights": {"frame": 1.0, "usage": 0.5}}
+    weights = ModelConfig.from_dict(options).training.loss_weights
+    assert {name for name, weight in weights.items() if weight} == {"frame", "usage"}
+
+
+# As checkpoints were written before there was a list of loss weights.
+FORMER = """{"name": "small", "height": 128, "width": 192, "grey": true, "channels": 32,
+"unshuffle": 2, "residual": true, "projection": true, "learned_scales": true, "pseudo_head": true,
+"compactness_weight": 0.5, "diversity_weight": 0.25, "usage_weight": 0, "pseudo_weight": 0.125}"""
+
+
+def test_weights_of_an_earlier_version_are_read():
+    chosen = ModelConfig.from_dict(json.loads(FORMER))
+    assert chosen.training == TrainingConfig(
+        {"frame": 1, "compactness": 0.5, "diversity": 0.25, "usage": 0, "pseudo": 0.125}
     )
+    assert replace(chosen, training=TrainingConfig()) == get_config(
+        "small", training=TrainingConfig()
+    )
+    # Those that it left out were the paper's.
+    partly = {name: value for name, value in json.loads(FORMER).items() if "div" not in name}
+    assert ModelConfig.from_dict(partly).training.loss_weights["diversity"] == 1e-4
+
+
+@pytest.mark.parametrize("value", [-0.1, None, "1", True])
+def test_weights_of_an_earlier_version_are_checked(value):
+    options = json.loads(FORMER) | {"usage_weight": value}
+    with pytest.raises(CheckpointError, match=f"loss weight usage is {value!r}: a number from 0"):
+        ModelConfig.from_dict(options)
+
+
+@pytest.mark.parametrize(("name", "pseudo"), [("demo", 0.01), ("ped2", 0.01), ("meta", 0.1)])
+def test_the_released_models_keep_their_weights(name, pseudo):
+    released = Path(__file__).parents[2] / "checkpoints" / f"{name}.safetensors"
+    weights = load_checkpoint(released).config.training.loss_weights
+    assert {name: weight for name, weight in weights.items() if weight} == {
+        "frame": 1.0,
+        "compactness": 1.0,
+        "diversity": 0.01,
+        "usage": 0.01,
+        "pseudo": pseudo,
+    }
 
 
 def test_missing_options_are_named():

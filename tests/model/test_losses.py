@@ -8,10 +8,12 @@ import torch
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
+from mpn.errors import MpnError
 from mpn.model.config import get_config
 from mpn.model.losses import (
+    LOSS_TERMS,
+    TrainingConfig,
     compactness_loss,
-    consistency_loss,
     diversity_loss,
     frame_loss,
     loss_terms,
@@ -20,7 +22,7 @@ from mpn.model.losses import (
     total_loss,
     usage_loss,
 )
-from mpn.model.network import Output
+from mpn.model.output import Output
 
 
 def output_with(
@@ -99,12 +101,6 @@ def test_a_prototype_that_is_assigned_nowhere_leaves_the_gradient_finite():
     assert logits.grad.isfinite().all() and logits.grad.abs().max() > 0
 
 
-def test_consistency_is_the_squared_distance_between_neighbours_in_the_batch():
-    # The same direction at another length, then a quarter turn of one of the two prototypes.
-    prototypes = torch.tensor([[[2.0, 0], [0, 1]], [[1, 0], [0, 3]], [[0, 1], [0, 1]]])
-    assert consistency_loss(prototypes).item() == pytest.approx((0 + 0 + 2 + 0) / 4)
-
-
 @pytest.mark.parametrize("factor", [1, 2, 4])
 def test_the_pseudo_loss_is_the_log_loss_of_each_position(factor):
     rng = np.random.default_rng(1)
@@ -128,32 +124,56 @@ def test_loss_terms_are_those_that_there_are():
         "prototypes": torch.ones(1, 3, 4),
         "assignment": torch.eye(4)[[0, 0, 1, 1]].unsqueeze(0),
     }
-    plain = loss_terms(output_with(**options), target, mask)
+    weights = {"frame": 1.0, "compactness": 1.0, "diversity": 1.0, "usage": 1.0, "pseudo": 1.0}
+    plain = loss_terms(output_with(**options), target, mask, weights)
     assert {name: term.item() for name, term in plain.items()} == pytest.approx(
         {"frame": 0.25, "compactness": 0.5, "diversity": 1.0, "usage": 0.5}
     )
     logits = torch.zeros(1, 2, 2)
-    headed = loss_terms(output_with(**options, logits=logits), target, mask)
+    headed = loss_terms(output_with(**options, logits=logits), target, mask, weights)
     assert list(headed) == ["frame", "compactness", "diversity", "usage", "pseudo"]
     assert headed["pseudo"].item() == pytest.approx(math.log(2))
-    assert "pseudo" not in loss_terms(output_with(**options, logits=logits), target)
+    assert "pseudo" not in loss_terms(output_with(**options, logits=logits), target, None, weights)
+    # What weighs nothing, or is not named, is not computed.
+    fewer = loss_terms(output_with(**options), target, mask, {"frame": 2.0, "usage": 0.0})
+    assert list(fewer) == ["frame"]
 
 
-def test_the_total_weighs_each_term_by_its_preset():
-    chosen = get_config(
-        "small", compactness_weight=3.0, diversity_weight=5.0, usage_weight=2.0, pseudo_weight=7.0
-    )
+def test_the_total_weighs_each_term():
+    weights = {"frame": 1.0, "compactness": 3.0, "diversity": 5.0, "usage": 2.0, "pseudo": 7.0}
     values = {"frame": 1.0, "compactness": 10.0, "diversity": 100.0, "usage": 1e3, "pseudo": 1e4}
     terms = {name: torch.tensor(value) for name, value in values.items()}
-    assert total_loss(terms, chosen).item() == pytest.approx(1 + 30 + 500 + 2000 + 70000)
+    assert total_loss(terms, weights).item() == pytest.approx(1 + 30 + 500 + 2000 + 70000)
     del terms["pseudo"]
-    assert total_loss(terms, chosen).item() == pytest.approx(2531)
+    assert total_loss(terms, weights).item() == pytest.approx(2531)
 
 
 def test_base_has_the_published_weights():
     values = {"frame": 2.0, "compactness": 3.0, "diversity": 1e4, "usage": 1e9}
     terms = {name: torch.tensor(value) for name, value in values.items()}
-    assert total_loss(terms, get_config("base")).item() == pytest.approx(2 + 3 + 1)
+    weights = get_config("base").training.loss_weights
+    assert total_loss(terms, weights).item() == pytest.approx(2 + 3 + 1)
+
+
+# --- Weights
+
+
+def test_weights_that_are_not_given_are_the_terms_own():
+    weights = TrainingConfig({"usage": 0.5}).loss_weights
+    assert weights == {name: term.weight for name, term in LOSS_TERMS.items()} | {"usage": 0.5}
+    changed = TrainingConfig({"usage": 0.5}).with_weights({"pseudo": 2})
+    assert changed.loss_weights == {**weights, "pseudo": 2}
+
+
+@pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf"), "1", None, True])
+def test_weights_out_of_range_are_refused(weight):
+    with pytest.raises(MpnError, match="loss weight usage is .*: a number from 0 up"):
+        TrainingConfig({"usage": weight})
+
+
+def test_a_term_that_there_is_not_is_named():
+    with pytest.raises(MpnError, match="no loss term 'psuedo'; there are frame, .*ranking"):
+        TrainingConfig({"psuedo": 1.0})
 
 
 def test_prototypes_that_nearly_coincide_are_pushed_apart():

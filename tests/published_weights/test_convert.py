@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import OrderedDict
 from dataclasses import replace
@@ -16,14 +15,14 @@ from torch.func import functional_call
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.model import losses
-from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_camera, save_checkpoint
+from mpn.model.camera_checkpoint import save_camera
+from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.model.network import build_model
 from mpn.published_weights.convert import META, MODEL, import_weights
 from mpn.scoring.detector import Detector
 from tests.helpers.authors_classes import convAE, meta_trained, save, trained
 from tests.helpers.hostile_files import refused
 from tests.helpers.small_model import footage, write_footage
-from tests.model.test_parity import published_weights
 
 OLD_AND_NEW = pytest.mark.parametrize("old", [True, False], ids=["before 1.6", "since 1.6"])
 WINDOW = (
@@ -104,10 +103,8 @@ def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
 def test_imported_weights_give_the_published_networks_numbers(
     reference, tmp_path, file, seed, sharp, old
 ):
-    with (reference / "parameters.csv").open() as text:
-        rows = list(csv.DictReader(text))
-    wanted = np.load(reference / f"{file}.npz")
-    weights = published_weights(rows, seed, sharp)
+    rows, wanted = reference.rows, reference.arrays(file)
+    weights = reference.weights(seed, sharp)
     theirs = convAE().double()
     assert [name for name, _ in theirs.named_parameters()] == [row["name"] for row in rows]
     theirs.load_state_dict(
@@ -134,9 +131,7 @@ def test_imported_weights_give_the_published_networks_numbers(
         "parameter_first": torch.stack([p.detach().flatten()[0] for p in network.parameters()]),
     }
     for name, value in values.items():
-        value, expected = value.double().numpy(), wanted[name]
-        assert value.shape == expected.shape, name
-        assert np.abs(value - expected).max() <= 1e-4 * np.abs(expected).max(), name
+        wanted[name].assert_agrees(value.double().numpy(), 1e-4, name)
 
 
 def test_what_is_written_is_a_model_that_says_where_it_is_from(files, tmp_path):
@@ -407,12 +402,11 @@ def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
 
 
 def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_path):
-    with (reference / "parameters.csv").open() as text:
-        rows = list(csv.DictReader(text))
-    wanted = np.load(reference / "meta_step_64.npz")
+    wanted = reference.arrays("meta_step_64")
     theirs = convAE().double()
     weights = {
-        row["name"]: torch.tensor(v) for row, v in zip(rows, published_weights(rows, 11, False))
+        row["name"]: torch.tensor(values)
+        for row, values in zip(reference.rows, reference.weights(11, False))
     }
     theirs.load_state_dict(weights)
     generator = np.random.Generator(np.random.PCG64(9))
@@ -435,7 +429,7 @@ def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_pat
     found = loss_after_a_step(
         checkpoint.network, params, checkpoint.meta.step_sizes, (clips[:2], clips[2:])
     )
-    assert found == pytest.approx(float(wanted["query_loss"]), rel=1e-4)
+    assert found == pytest.approx(float(wanted["query_loss"].array), rel=1e-4)
 
 
 def test_what_a_meta_training_needs(module, files, tmp_path, tiny):

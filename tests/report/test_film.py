@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from mpn.errors import DataError
 from mpn.report.film import (
-    FilmWriter,
+    PageFilmWriter,
     film_of,
     film_size,
-    frame_of,
     rows_of,
     rows_to_show,
     write_film,
@@ -138,14 +137,14 @@ def test_what_fails_leaves_nothing_and_loses_nothing(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words):
             write_film(path, frames, heat, 10, SIZE, rows)
         assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(KeyboardInterrupt), FilmWriter(path, fps=10, size=SIZE) as writer:
+    with pytest.raises(KeyboardInterrupt), PageFilmWriter(path, fps=10, size=SIZE) as writer:
         writer.write(good[0])
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(DataError, match=r"cannot have the suffix '\.mp4'; expected \.webm"):
-        FilmWriter(tmp_path / "a.mp4", fps=10, size=SIZE)
+        PageFilmWriter(tmp_path / "a.mp4", fps=10, size=SIZE)
     with pytest.raises(DataError, match="cannot be written.*none does not exist"):
-        FilmWriter(tmp_path / "none" / "a.webm", fps=10, size=SIZE)
+        PageFilmWriter(tmp_path / "none" / "a.webm", fps=10, size=SIZE)
 
 
 # --- Of a source
@@ -254,14 +253,3 @@ def test_rows_rise_within_the_budget_and_hold_the_strongest_peak(case: tuple) ->
         assert len(rows) == count
     elif events and budget >= 3:
         assert max(events, key=lambda event: event.score).peak in rows
-
-
-@settings(max_examples=30, deadline=None)
-@given(cases(), st.integers(0, 3000))
-def test_the_nearest_frame_of_a_row(case: tuple, row: int) -> None:
-    count, events, budget, fps = case
-    runs = rows_to_show(count, events, budget, fps)
-    rows = rows_of(runs).tolist()
-    nearest = frame_of(runs, row)
-    assert abs(rows[nearest] - row) == min(abs(one - row) for one in rows)
-    assert frame_of(runs, rows[nearest]) == nearest

@@ -160,7 +160,6 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     )
     report.tables = [Table([HOSTILE], [[HOSTILE]], HOSTILE)]
     report.traces[0].name = report.activations[0].video = report.activations[0].why = HOSTILE
-    report.traces[0].other = {HOSTILE: report.traces[0].scores}
     report.activations[0].pictures[0].title = report.activations[0].pictures[0].caption = HOSTILE
     report.roc = [(HOSTILE, report.roc[0][1])]
     plain, hostile = Walk(written(tmp_path, pages.evaluation())), written(tmp_path, report)
@@ -195,13 +194,9 @@ def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:
         events=[EventRow(2, 3, 2, 1.5, None, False, (1, 2, 3, 4))],
         regions=[(3, 7, 2.5, (5, 6, 7, 8)), (2, 1, 1.5, (1, 2, 3, 4))],
         size=(20, 30),
-        other={"psnr_db": scores[::-1]},
     )
     found = data_of(written(tmp_path, Report("score", "x", traces=[trace])))["traces"][0]
     np.testing.assert_array_equal(floats(found["scores"]), [np.nan, 0.25, 1.5, -3.0, np.nan])
-    np.testing.assert_array_equal(
-        floats(found["other"]["psnr_db"]), [np.nan, -3.0, 1.5, 0.25, np.nan]
-    )
     times = (
         found["times"]["first"] * 1000
         + np.cumsum(floats(found["times"]["steps"]), dtype=np.float64)
@@ -286,7 +281,7 @@ def test_empty_sections_are_absent(tmp_path: Path, full: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.other.update(psnr_db=np.ones(3)), "150 scores but 3 values of 'psnr_db'"),
+        (lambda t: setattr(t, "times", np.ones(3)), "150 scores but 3 times"),
         (
             lambda t: setattr(t, "labels", [(140, 151)]),
             r"label \[140, 151\) is not within its 150 "

@@ -185,7 +185,7 @@ def test_weights_change_the_score_as_by_hand(
     model: Path, clip: Path, error_weight: float, pseudo_weight: float
 ) -> None:
     score_config = ScoreConfig(
-        error_weight=error_weight, pseudo_weight=pseudo_weight, smoothing=1.0
+        weights={"error": error_weight, "pseudo": pseudo_weight}, smoothing=1.0
     )
     normal = load_checkpoint(model).normal
     mean = {name: np.concatenate(parts).astype(np.float64).mean() for name, parts in normal.items()}
@@ -289,12 +289,15 @@ def test_a_part_that_the_normal_scores_lack(tmp_path: Path, model: Path) -> None
     del checkpoint.normal["pseudo"]
     with pytest.raises(CheckpointError, match="no normal scores of .'pseudo'."):
         mpn.Detector(checkpoint)
+    # Nobody asks for it.
+    detector = mpn.Detector(checkpoint, score_config=ScoreConfig(weights={"pseudo": 0}))
+    assert detector.columns == ["error", "psnr_db", "compactness"]
 
 
 def test_a_model_without_the_head_needs_the_error(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.safetensors", normal=False, pseudo_head=False)
     with pytest.raises(MpnError, match="nothing to score"):
-        mpn.load(path, score_config=ScoreConfig(error_weight=0))
+        mpn.load(path, score_config=ScoreConfig(weights={"error": 0}))
 
 
 def test_what_cannot_be_scored_fails_at_the_call(detector: mpn.Detector, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from mpn.errors import DataError, SizeError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.network import build_model
 from mpn.scoring.inspection import Activations, frames_around, frames_around_each, inspect_frame
-from mpn.video.sources import fit_frame, open_source
+from mpn.video.images import fit_frame
+from mpn.video.sources import open_source
 from tests.helpers.published import Written, prototype_unit
 from tests.helpers.small_model import footage, still_network, write_footage
 from tests.helpers.trees import index_of, write_frames, write_video

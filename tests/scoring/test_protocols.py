@@ -187,7 +187,7 @@ def test_the_paper_s_cell_of_the_pair_is_the_paper_s_pair() -> None:
     parts = []
     for x in (columns["psnr_db"], -10 * np.log10(columns["compactness"])):
         parts.append(gaussian_by_hand((x - x.min()) / (x.max() - x.min())))
-    assert protocols.series_of("pair", columns, "min-max", "paper") == pytest.approx(
+    assert protocols.series_of("pair", columns, "min-max", "gaussian15") == pytest.approx(
         1 - sum(parts) / 2, abs=1e-9
     )
 
@@ -251,10 +251,11 @@ def test_the_first_score_of_the_paper_s_filter_waits_twice_as_long() -> None:
         later = x.copy()
         later[changed:] += 1
         first = [
-            protocols.series_of("score", {"score": y}, "absolute", "paper")[0] for y in (x, later)
+            protocols.series_of("score", {"score": y}, "absolute", "gaussian15")[0]
+            for y in (x, later)
         ]
         assert (first[0] == first[1]) == same
-    assert "for 14)" in protocols.cell("absolute", "paper").why
+    assert "for 14)" in protocols.cell("absolute", "gaussian15").why
 
 
 def test_cells_that_do_not_exist() -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from mpn.errors import MpnError
+from mpn.model.checkpoint import load_checkpoint
 from mpn.model.network import build_model
-from mpn.scoring.scores import ScoreConfig, combine, part_names, patch_means, region, score_frames
+from mpn.scoring.parts import ERROR, PSEUDO, parts_of
+from mpn.scoring.scores import ScoreConfig, combine, patch_means, region, score_frames
 
 
 def footage(count, size=(32, 48), channels=1, seed=0):
@@ -57,7 +61,7 @@ def test_colour_frames_and_a_network_without_the_head():
     network = build_model("base", channels=3, height=16, width=24)
     frames = footage(6, (16, 24), 3)
     scored = list(score_frames(network, frames, patch=4))
-    assert part_names(network) == ["error"]
+    assert parts_of(network) == (ERROR,)
     assert [one.frame for one in scored] == [4, 5]
     assert set(scored[0].parts) == {"error", "psnr_db", "compactness"} and set(scored[0].maps) == {
         "error"
@@ -222,17 +226,48 @@ def test_maps_and_numbers_are_combined_alike():
 
 
 def test_weights_are_those_of_the_parts_there_are():
-    score_config = ScoreConfig(error_weight=2.0, pseudo_weight=0.5)
-    assert score_config.weights(["error", "pseudo", "psnr_db"]) == {"error": 2.0, "pseudo": 0.5}
-    assert score_config.weights(["error"]) == {"error": 2.0}
+    score_config = ScoreConfig(weights={"error": 2.0, "pseudo": 0.5})
+    assert score_config.weights_of([ERROR, PSEUDO]) == {"error": 2.0, "pseudo": 0.5}
+    assert score_config.weights_of([ERROR]) == {"error": 2.0}
+
+
+def test_a_recipe_through_json_and_back():
+    score_config = ScoreConfig(8, {"error": 0.0, "pseudo": 0.5}, 0.25)
+    values = json.loads(json.dumps(score_config.to_dict()))
+    assert values == {
+        "patch": 8,
+        "error_score_weight": 0.0,
+        "pseudo_score_weight": 0.5,
+        "smoothing": 0.25,
+    }
+    assert ScoreConfig.from_dict(values) == score_config
+
+
+def test_a_recipe_of_an_earlier_version_is_read():
+    values = {"patch": 8, "error_weight": 2.0, "pseudo_weight": 0.0, "smoothing": 0.5}
+    assert ScoreConfig.from_dict(values) == ScoreConfig(8, {"error": 2.0, "pseudo": 0.0}, 0.5)
+
+
+def test_a_part_that_was_not_there_when_a_recipe_was_written_does_not_count():
+    assert ScoreConfig.from_dict({"error_weight": 2.0}).weights == {"error": 2.0, "pseudo": 0.0}
+    assert ScoreConfig.from_dict({"patch": 8}).weights == ScoreConfig().weights
+
+
+@pytest.mark.parametrize("name", ["demo", "meta", "ped2"])
+def test_the_recipes_of_the_released_models_are_read(name):
+    checkpoint = load_checkpoint(Path(__file__).parents[2] / "checkpoints" / f"{name}.safetensors")
+    assert ScoreConfig.from_dict(checkpoint.score_config) == ScoreConfig(
+        16, {"error": 1.0, "pseudo": 1.0}, 0.3
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"patch": 1}, "patch of at least 2 pixels"),
-        ({"error_weight": -1}, "weights from 0 up"),
-        ({"error_weight": 0, "pseudo_weight": 0}, "both weights of the score are 0"),
+        ({"weights": {"error": -1}}, "weights from 0 up"),
+        ({"weights": {"colour": 1}}, "weights of .'colour'.: the parts are error, pseudo"),
+        ({"weights": {"error": 0, "pseudo": 0}}, "all weights of the score are 0: one of error"),
         ({"smoothing": 0}, "smoothing is 0: a weight above 0, at most 1"),
         ({"smoothing": 1.1}, "smoothing is 1.1"),
     ],
@@ -243,5 +278,5 @@ def test_recipes_out_of_range(options, message):
 
 
 def test_recipes_at_the_ends_of_their_ranges():
-    ScoreConfig(patch=2, error_weight=0, smoothing=1.0)
-    ScoreConfig(pseudo_weight=0)
+    ScoreConfig(patch=2, weights={"error": 0}, smoothing=1.0)
+    ScoreConfig(weights={"pseudo": 0})

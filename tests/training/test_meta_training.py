@@ -13,7 +13,8 @@ from mpn.errors import CheckpointError, MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.network import build_model
 from mpn.training.meta_options import MetaOptions
-from mpn.training.meta_training import MetaTraining, first_sizes
+from mpn.training.meta_training import MetaTraining
+from mpn.training.step_sizes import sizes_for_change
 
 EARLY = ("encoder.block1.", "pseudo_head.")
 QUICK = {
@@ -80,7 +81,7 @@ def test_a_run_gives_a_model_with_step_sizes_of_the_targets(tmp_path):
 
 def test_the_first_step_sizes_change_every_number_by_about_what_was_asked():
     squares = {"a": torch.tensor([1.0, 4.0, 0.0]), "b": torch.tensor([1e-8])}
-    sizes = first_sizes(squares, 1e-3)
+    sizes = sizes_for_change(squares, 1e-3)
     # By hand: 0.001 / (|gradient| + a tenth of the tensor's root mean square).
     tenth = 0.1 * (5 / 3) ** 0.5
     assert torch.allclose(sizes["a"], 1e-3 / torch.tensor([1 + tenth, 2 + tenth, tenth]))
@@ -91,7 +92,7 @@ def test_longer_gradients_are_shortened_to_the_median_of_the_first_tasks(tmp_pat
     training = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "run")
     norms = []
     for number in range(24):
-        support, _ = training.task(number)
+        support, _ = training.tasks.task(number)
         gradients = torch.autograd.grad(
             training.loss(training.params, support[0]), list(training.params.values())
         )
@@ -105,9 +106,9 @@ def test_a_task_sees_its_scene_through_one_camera_of_its_own(tmp_path):
         base(), scenes(), MetaOptions(EARLY, **QUICK, random_cameras=False), tmp_path / "plain"
     )
     made = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "made")
-    seen = [made.task(number)[1].target for number in (0, 0, 1)]
+    seen = [made.tasks.task(number)[1].target for number in (0, 0, 1)]
     assert torch.equal(seen[0], seen[1])
-    assert not torch.equal(plain.task(0)[1].target, seen[0])
+    assert not torch.equal(plain.tasks.task(0)[1].target, seen[0])
 
 
 @pytest.mark.parametrize("second_order", [False, True])
@@ -160,7 +161,7 @@ def test_meta_training_lowers_the_query_loss_after_adaptation(tmp_path):
         sizes = {name: size.exp() for name, size in training.log_sizes.items()}
         found = []
         for number in range(1000, 1010):  # tasks that were not trained on
-            support, query = training.task(number)
+            support, query = training.tasks.task(number)
             params = dict(training.params)
             for batch in support:
                 gradients = torch.autograd.grad(training.loss(params, batch), list(params.values()))
@@ -200,6 +201,52 @@ def test_an_interrupted_run_ends_as_one_left_alone(tmp_path, monkeypatch):
     assert all(
         torch.equal(s, second.meta.step_sizes[name]) for name, s in first.meta.step_sizes.items()
     )
+    logs = [log_of(tmp_path / name) for name in ("whole", "cut")]
+    for line in logs[0] + logs[1]:
+        del line["seconds"]
+    assert logs[0] == logs[1]
+
+
+def test_the_last_step_is_logged_and_what_a_killed_writer_left_is_removed(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".state.pt.x.part").write_bytes(b"half")
+    run(folder)
+    assert [line["step"] for line in log_of(folder)] == [4]
+    assert {"after", "before", "support"} <= set(log_of(folder)[0])
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "state.pt",
+    ]
+
+
+@pytest.mark.parametrize("moment", ["before step 0 is validated", "after", "while at the end"])
+def test_interrupted_around_a_validation_each_is_in_the_log_once(tmp_path, monkeypatch, moment):
+    run(tmp_path / "whole", steps=2, validation=("camera1",))
+    validate = MetaTraining._validate
+
+    def interrupted(self):
+        if moment.startswith("before") or (moment.startswith("while") and self.step == 2):
+            raise KeyboardInterrupt
+        return validate(self)
+
+    def stop(line):
+        if moment == "after":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetaTraining, "_validate", interrupted)
+        training = MetaTraining(
+            base(),
+            scenes(),
+            MetaOptions(EARLY, **(QUICK | {"steps": 2, "validation": ("camera1",)})),
+            tmp_path / "cut",
+        )
+        with pytest.raises(KeyboardInterrupt):
+            training.run(stop)
+    run(tmp_path / "cut", steps=2, validation=("camera1",), resume=True)
     logs = [log_of(tmp_path / name) for name in ("whole", "cut")]
     for line in logs[0] + logs[1]:
         del line["seconds"]

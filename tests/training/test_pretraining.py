@@ -13,8 +13,9 @@ import torch
 
 from mpn.datasets.windows import WindowDataset
 from mpn.errors import DataError, MpnError, TrainingError
-from mpn.model.checkpoint import load_checkpoint, load_state
-from mpn.training import pretraining
+from mpn.model.checkpoint import load_checkpoint
+from mpn.model.state import load_state
+from mpn.training import pretraining, run
 from mpn.training.pretraining import Training, TrainingOptions, train
 from tests.helpers.training_runs import (
     OPTIONS,
@@ -31,7 +32,7 @@ from tests.helpers.training_runs import (
 
 @pytest.fixture(autouse=True)
 def every_step_is_logged(monkeypatch):
-    monkeypatch.setattr(pretraining, "LOG_EVERY", 1)
+    monkeypatch.setattr(Training, "log_every", 1)
 
 
 # --- A whole run
@@ -164,7 +165,7 @@ class Clock:
             return {"frame": 0.0}
 
         monkeypatch.setattr(Training, "train_step", step)
-        monkeypatch.setattr(pretraining, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
 
 def test_minutes_fix_the_number_of_steps(tmp_path, monkeypatch):
@@ -232,7 +233,7 @@ def test_a_gradient_that_is_not_finite_stops_too(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_stops_the_run_and_keeps_the_state(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(Training, "save_seconds", -1)
     fsync, calls = os.fsync, []
 
     def full(handle):
@@ -295,29 +296,16 @@ def test_options_out_of_range(options, message):
         TrainingOptions(**options)
 
 
-def test_normal_parts_are_those_of_the_scorer(tiny, monkeypatch):
-    clips = walkers(3)
-    parts = pretraining.normal_parts(tiny, clips)
-    scored = [list(pretraining.score_frames(tiny, clip.frames)) for clip in clips]
-    for name in ("error", "pseudo"):
-        assert [part.dtype for part in parts[name]] == [np.float32] * 3
-        for found, frames in zip(parts[name], scored, strict=True):
-            assert np.allclose(found, [frame.parts[name] for frame in frames])
-    # Of very long footage only so much is kept.
-    monkeypatch.setattr(pretraining, "NORMAL_FRAMES", 15)
-    assert sum(map(len, pretraining.normal_parts(tiny, clips)["error"])) <= 15
-
-
 def test_the_diagnostics_are_made_on_held_out_windows_in_float32(tmp_path, monkeypatch):
-    run = Training(walkers(), PRESET, OPTIONS, tmp_path)
+    training = Training(walkers(), PRESET, OPTIONS, tmp_path)
     seen = []
     monkeypatch.setattr(
         pretraining,
         "collapse",
         lambda output: seen.append(output.features.dtype) or {"usage_entropy": len(seen)},
     )
-    windows = len(WindowDataset(run.calibration_clips, 4))
-    assert run.diagnose(4) == {"usage_entropy": 2.5} and seen == [torch.float32] * 4
+    windows = len(WindowDataset(training.calibration_clips, 4))
+    assert training.diagnose(4) == {"usage_entropy": 2.5} and seen == [torch.float32] * 4
     seen.clear()
-    run.diagnose(100)
+    training.diagnose(100)
     assert len(seen) == windows == 10

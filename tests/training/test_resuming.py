@@ -3,6 +3,7 @@ mistake."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from mpn.errors import CheckpointError, TrainingError
-from mpn.model.checkpoint import load_state
-from mpn.training import pretraining
+from mpn.model.state import load_state, save_state
 from mpn.training.pretraining import Training, train
 from tests.helpers.training_runs import (
     OPTIONS,
@@ -29,7 +29,7 @@ from tests.helpers.training_runs import (
 
 @pytest.fixture(autouse=True)
 def every_step_is_logged(monkeypatch):
-    monkeypatch.setattr(pretraining, "LOG_EVERY", 1)
+    monkeypatch.setattr(Training, "log_every", 1)
 
 
 # --- Interruptions
@@ -67,8 +67,8 @@ from mpn.training import pretraining
 from tests.helpers.training_runs import OPTIONS, PRESET, walkers
 
 folder = sys.argv[1]
-pretraining.SAVE_SECONDS = -1
-pretraining.LOG_EVERY = 1
+pretraining.Training.save_seconds = -1
+pretraining.Training.log_every = 1
 
 def after(count, function=None, of=lambda *args: True):
     calls = []
@@ -171,6 +171,18 @@ def test_another_run_cannot_be_resumed(stopped, clips, chosen, options, message)
         Training(walkers(clips), chosen, options, stopped, resume=True)
     one_line(caught)
     assert (stopped / "state.pt").read_bytes() == before
+
+
+def test_a_state_of_another_version_is_refused_in_a_line(stopped):
+    state = load_state(stopped / "state.pt")
+    fingerprint = json.loads(state["fingerprint"])
+    fingerprint["preset"]["usage_weight"] = fingerprint["preset"].pop("loss_weights")["usage"]
+    save_state(stopped / "state.pt", state | {"fingerprint": json.dumps(fingerprint)})
+    with pytest.raises(
+        CheckpointError, match="state.pt was written by another version of mpn, .*start anew"
+    ) as caught:
+        Training(walkers(), PRESET, OPTIONS, stopped, resume=True)
+    one_line(caught)
 
 
 def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):

@@ -150,7 +150,7 @@ def test_a_missing_number_is_a_bad_frame(tmp_path):
         open_source(folder)
     source = open_source(folder, skip_bad=True)
     assert source.length == 8 and indices(source) == [0, 1, 1, 3, 4, 4, 6, 7]
-    assert [tuple(bad) for bad in source.bad] == [
+    assert [(bad.index, bad.name, bad.reason) for bad in source.bad] == [
         (2, "002.png", "is missing"),
         (5, "005.png", "is missing"),
     ]

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import odd_inputs
+from benchmarks import odd_files
 from mpn.errors import DataError, FrameError
 from mpn.video.sources import open_source
-from mpn.video.stream import FrameClock, Span, frame_rate, timing_of
 from tests.helpers import trees
 
 COUNT = 40
@@ -19,7 +18,7 @@ COUNT = 40
 def film(path, count=COUNT, size=trees.SIZE, fps=10):
     """A video of numbered frames; .avi and .mkv are Motion JPEG, whose frames do not need each
     other."""
-    return odd_inputs.write_video(path, [trees.frame(index, size) for index in range(count)], fps)
+    return odd_files.write_video(path, [trees.frame(index, size) for index in range(count)], fps)
 
 
 def shown(source):
@@ -39,127 +38,7 @@ def repeated(bad, count=COUNT):
     return found
 
 
-# --- What times say
-
-
-@pytest.mark.parametrize("rate", [5, 10, 12.5, 24, 25, 30000 / 1001, 30, 50, 60, 120])
-@pytest.mark.parametrize("digits", [0, 6])
-def test_a_constant_rate_is_read_from_times_rounded_to_milliseconds(rate, digits):
-    timing = timing_of([round(1000 * index / rate, digits) for index in range(32)])
-    assert timing.steady and abs(float(timing.rate) - rate) < 0.002 * rate
-
-
-def test_usual_rates_are_exact():
-    assert timing_of([round(1000 * index / 25) for index in range(32)]).rate == 25
-    assert timing_of([1001 * index / 30 for index in range(32)]).rate == Fraction(30000, 1001)
-
-
-def test_a_rate_that_varies_is_not_steady_and_has_a_mean():
-    times = np.cumsum([0] + [100] * 10 + [300] * 10)
-    timing = timing_of(times)
-    assert not timing.steady and timing.rate == 5  # 20 intervals in 4 s
-    generator = np.random.default_rng(0)
-    assert not timing_of(1000 * np.arange(32) / 30 + generator.uniform(-12, 12, 32)).steady
-
-
-def test_a_lost_frame_or_two_does_not_hide_a_constant_rate():
-    times = [100 * index for index in range(40) if index not in (7, 20, 21)]
-    assert timing_of(times) == (pytest.approx(0.1), True)
-
-
-@pytest.mark.parametrize("times", [[], [0], [0] * 32, [0, 100, 200]])
-def test_times_that_say_nothing(times):
-    timing = timing_of(times)
-    assert math.isnan(timing.period) and timing.rate is None and not timing.steady
-
-
-def ticks(clock, milliseconds, failed=None):
-    failed = failed or {}
-    return [clock.tick(one, failed.get(number, 0)) for number, one in enumerate(milliseconds)]
-
-
-def test_a_gap_is_as_many_frames_as_fit_into_it():
-    clock = FrameClock(0.04, True, True)
-    found = ticks(clock, [200, 240, 360, 400, 2000])
-    assert [missing for missing, _ in found] == [0, 0, 2, 0, 39]
-    assert [time for _, time in found] == pytest.approx([0, 0.04, 0.16, 0.2, 1.8])
-
-
-def test_a_gap_is_nothing_where_the_rate_varies_or_is_not_to_be_looked_at():
-    for clock in (FrameClock(0.04, False, True), FrameClock(0.04, True, False)):
-        assert [missing for missing, _ in ticks(clock, [0, 40, 160, 200])] == [0, 0, 0, 0]
-    late = FrameClock(0.04, True, True)
-    assert ticks(late, [0, 40, 100])[-1][0] == 0  # one and a half intervals are not a frame
-
-
-def test_a_long_gap_is_a_pause_not_a_loss():
-    clock = FrameClock(0.1, True, True)
-    assert ticks(clock, [0, 100, 60_000])[-1] == (0, 60) and clock.longest_pause == pytest.approx(
-        59.9
-    )
-
-
-def test_a_stream_whose_rate_turns_out_to_vary_is_no_longer_filled():
-    clock = FrameClock(0.1, True, True)
-    times = [100.0 * index for index in range(100)] + [
-        10_000 + 300.0 * index for index in range(200)
-    ]
-    missing = [count for count, _ in ticks(clock, times)]
-    assert not clock.steady and not any(missing[150:]) and sum(missing) < 50
-
-
-def test_reads_that_failed_are_lost_frames_where_times_do_not_tell():
-    unknown = FrameClock(0.1, False, True)
-    assert ticks(unknown, [0, 0, 0, 0], {2: 2}) == [
-        (0, 0),
-        (0, 0.1),
-        (2, pytest.approx(0.4)),
-        (0, pytest.approx(0.5)),
-    ]
-    first = FrameClock(0.1, True, True)
-    assert ticks(first, [300, 400], {0: 3}) == [(3, pytest.approx(0.3)), (0, pytest.approx(0.4))]
-
-
-def test_times_that_are_unknown_at_the_end_or_begin_anew_go_on_rising():
-    clock = FrameClock(0.1, True, True)
-    times = [time for _, time in ticks(clock, [200, 300, 400, 0, 0])]
-    assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
-    joined = FrameClock(0.1, True, True)
-    found = ticks(joined, [0, 100, 200, 300, 0, 100, 200])
-    assert [time for _, time in found] == pytest.approx([0.1 * k for k in range(7)])
-    assert not any(missing for missing, _ in found)
-
-
-def test_times_never_fall_whatever_comes():
-    generator = np.random.default_rng(2)
-    for _ in range(50):
-        clock = FrameClock(0.1, True, True)
-        times = [time for _, time in ticks(clock, generator.integers(-500, 3000, 60).astype(float))]
-        assert all(after >= before for before, after in zip(times, times[1:]))
-
-
 # --- What is shown
-
-
-@pytest.mark.parametrize(
-    "span, expected",
-    [
-        (Span(), range(50)),
-        (Span(every=7), range(0, 50, 7)),
-        (Span(start=1), range(10, 50)),
-        (Span(end=1), range(10)),
-        (Span(start=0.1 + 0.2, end=0.7), range(3, 7)),
-        (Span(0.25, 0.26), range(3, 3)),
-        (Span(4, 90, 3), range(40, 50, 3)),
-        (Span(5), range(0)),
-    ],
-)
-def test_the_frames_of_a_span(span, expected):
-    assert list(span.indices(50, Fraction(10))) == list(expected)
-    assert (
-        list(expected)
-        == [i for i in range(50) if span.begun(i / 10) and not span.over(i / 10)][:: span.every]
-    )
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
@@ -222,7 +101,7 @@ def test_figures_that_make_no_sense(tmp_path, options, message):
 
 def test_a_start_beyond_what_comes_is_found_at_the_end(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.set_avi_header(path, count=500)
+    odd_files.set_avi_header(path, count=500)
     with pytest.raises(DataError, match=r"has no frame from 20 s on, it is 3\.9 s long"):
         list(open_source(path, start=20, repeat_broken=True).frames())
 
@@ -230,33 +109,12 @@ def test_a_start_beyond_what_comes_is_found_at_the_end(tmp_path):
 # --- Frame rates
 
 
-@pytest.mark.parametrize(
-    "value, rate",
-    [
-        (25, Fraction(25)),
-        (29.97002997002997, Fraction(30000, 1001)),
-        (12.5, Fraction(25, 2)),
-        ("30000/1001", Fraction(30000, 1001)),
-        (60.00024000279398, Fraction(60)),
-        (0, None),
-        (-1, None),
-        (float("nan"), None),
-        (float("inf"), None),
-        (90000, None),
-        ("fast", None),
-        (None, None),
-    ],
-)
-def test_frame_rates(value, rate):
-    assert frame_rate(value) == rate
-
-
 PAUSES = [1] * 20 + [3] * 20
 
 
 def test_times_come_from_the_stream_where_its_rate_varies(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.set_mp4_intervals(path, PAUSES)
+    odd_files.set_mp4_intervals(path, PAUSES)
     source = open_source(path)  # nor is it taken for a broken one
     found = shown(source)
     assert [(index, number) for index, _, number in found] == [
@@ -269,7 +127,7 @@ def test_times_come_from_the_stream_where_its_rate_varies(tmp_path):
 
 def test_part_of_a_video_whose_rate_varies(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.set_mp4_intervals(path, PAUSES)
+    odd_files.set_mp4_intervals(path, PAUSES)
     assert [index for index, *_ in shown(open_source(path, start=1.85, end=3))] == [
         19,
         20,
@@ -284,7 +142,7 @@ def test_pauses_of_a_recorder_are_not_lost_frames(tmp_path):
     path = film(tmp_path / "a.mp4", 60)
     intervals = [1] * 60
     intervals[40] = intervals[50] = 20  # after more than the frames that are looked at first
-    odd_inputs.set_mp4_intervals(path, intervals)
+    odd_files.set_mp4_intervals(path, intervals)
     source = open_source(path, repeat_broken=True)
     found = shown(source)
     assert [number for *_, number in found] == list(range(60)) and source.bad == []
@@ -294,7 +152,7 @@ def test_pauses_of_a_recorder_are_not_lost_frames(tmp_path):
 @pytest.mark.parametrize("rate", [50, 900, 30_000, 4])
 def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
     path = film(tmp_path / "a.mkv")
-    odd_inputs.set_mkv_rate(path, rate)
+    odd_files.set_mkv_rate(path, rate)
     source = open_source(path)
     assert source.fps == 10 and abs(source.length - 40) <= 2
     assert source.notes == [
@@ -310,7 +168,7 @@ def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
 
 def test_an_absurd_rate_that_nothing_corrects_is_unknown_and_so_are_times(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.set_avi_header(path, rate=90_000)  # the times of an .avi follow from its rate
+    odd_files.set_avi_header(path, rate=90_000)  # the times of an .avi follow from its rate
     source = open_source(path)
     assert (
         source.fps is None and "its header says 90000 frames/s, which cannot be" in source.notes[0]
@@ -330,7 +188,7 @@ def test_an_absurd_rate_that_nothing_corrects_is_unknown_and_so_are_times(tmp_pa
 @pytest.mark.parametrize("count, bad", [(10, []), (500, [40])])
 def test_a_wrong_count_in_the_header_is_noted(tmp_path, count, bad):
     path = film(tmp_path / "a.avi")
-    odd_inputs.set_avi_header(path, count=count)
+    odd_files.set_avi_header(path, count=count)
     source = open_source(path, repeat_broken=True)
     assert source.length == count and numbers(source) == list(range(40))
     assert source.notes == [f"its header says {count} frames, 40 came"]
@@ -345,7 +203,7 @@ LOST = (5, 6, 7, 20, 33)
 
 
 @pytest.mark.parametrize(
-    "suffix, damage", [(".avi", odd_inputs.break_avi), (".mkv", odd_inputs.drop_mkv)]
+    "suffix, damage", [(".avi", odd_files.break_avi), (".mkv", odd_files.drop_mkv)]
 )
 @pytest.mark.parametrize("option", ["repeat_broken", "skip_bad"])
 def test_lost_frames_are_repeated_counted_and_reported(tmp_path, suffix, damage, option):
@@ -363,7 +221,7 @@ def test_lost_frames_are_repeated_counted_and_reported(tmp_path, suffix, damage,
 
 def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.break_mp4(path, LOST)
+    odd_files.break_mp4(path, LOST)
     source = open_source(path, repeat_broken=True)
     assert [index for index, *_ in shown(source)] == list(range(40))
     assert [one.index for one in source.bad] == list(LOST)
@@ -372,8 +230,8 @@ def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
 @pytest.mark.parametrize(
     "suffix, damage, index",
     [
-        (".avi", odd_inputs.break_avi, 5),
-        (".mkv", odd_inputs.drop_mkv, 35),
+        (".avi", odd_files.break_avi, 5),
+        (".mkv", odd_files.drop_mkv, 35),
     ],
 )
 def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):
@@ -392,7 +250,7 @@ def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):
 
 def test_the_first_frames_are_replaced_by_the_one_after(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.break_avi(path, (0, 1))
+    odd_files.break_avi(path, (0, 1))
     source = open_source(path, repeat_broken=True)
     found = shown(source)
     assert [number for *_, number in found] == [2, 2, *range(2, 40)]
@@ -404,7 +262,7 @@ def test_the_first_frames_are_replaced_by_the_one_after(tmp_path):
 
 def test_only_what_is_shown_is_reported(tmp_path):
     path = film(tmp_path / "a.avi")
-    odd_inputs.break_avi(path, LOST)
+    odd_files.break_avi(path, LOST)
     source = open_source(path, repeat_broken=True, start=0.6, end=3)
     assert numbers(source) == [8, 8, *range(8, 20), 19, *range(21, 30)]
     assert [one.index for one in source.bad] == [6, 7, 20]
@@ -424,8 +282,8 @@ def test_only_what_is_shown_is_reported(tmp_path):
 
 def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
     path = film(tmp_path / "a.mp4")
-    odd_inputs.break_mp4(path, (10, 30))
-    odd_inputs.set_mp4_intervals(path, PAUSES)
+    odd_files.break_mp4(path, (10, 30))
+    odd_files.set_mp4_intervals(path, PAUSES)
     source = open_source(path, repeat_broken=True)
     found = shown(source)
     assert [index for index, *_ in found] == list(range(40)) and [
@@ -437,7 +295,7 @@ def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
 def test_a_stream_that_ends_early(tmp_path, suffix):
     path = film(tmp_path / f"a{suffix}")
-    odd_inputs.cut(path, 0.6)
+    odd_files.cut(path, 0.6)
     source = open_source(path, repeat_broken=True)
     found = numbers(source)
     assert found == list(range(len(found))) and 15 < len(found) < 30
@@ -471,8 +329,8 @@ def test_repeating_is_for_video_files_only(tmp_path):
 def test_frames_come_upright(tmp_path, degrees, turn):
     upright = np.full((64, 96, 3), 40, np.uint8)
     upright[:32, :32] = 220  # the corner at the top left
-    path = odd_inputs.write_video(tmp_path / "a.mp4", [cv2.rotate(upright, turn)] * 5)
-    odd_inputs.set_mp4_rotation(path, degrees)
+    path = odd_files.write_video(tmp_path / "a.mp4", [cv2.rotate(upright, turn)] * 5)
+    odd_files.set_mp4_rotation(path, degrees)
     source = open_source(path)
     frames = list(source.frames())
     assert source.size == (64, 96) and len(frames) == 5
@@ -487,7 +345,7 @@ def test_portrait_and_other_shapes(tmp_path, size, suffix):
 
 
 def test_a_grey_video_has_three_equal_channels(tmp_path):
-    path = odd_inputs.write_video(
+    path = odd_files.write_video(
         tmp_path / "a.avi", [trees.frame(index)[..., 0] for index in range(8)]
     )
     frames = list(open_source(path).frames())

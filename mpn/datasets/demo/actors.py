@@ -1,7 +1,7 @@
-"""Who moves in the made footage of `synthetic`: walkers, and what does not belong there.
+"""Who moves in the generated footage: walkers, and what does not belong there.
 
 Every actor is a function of time: `body(camera, time)` gives its shape in the world, or None when
-it is not there. Nothing is simulated step by step, so any frame can be drawn without the ones
+it is not there. Nothing is simulated step by step, so any frame can be rendered without the ones
 before it.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mpn.datasets.demo import bodies as bodies
+from mpn.datasets.demo import bodies
 from mpn.datasets.demo.bodies import Figure
 from mpn.datasets.demo.drawing import Body, Camera, Colour, Stand, blob, limb, shade
 
@@ -22,12 +22,11 @@ MARGIN = 3.0
 
 @dataclass(frozen=True)
 class Way:
-    """A path on the ground that people take; `one_way` is 1 where all go along `points`, 0 for both
-    directions."""
+    """A path on the ground that people take."""
 
     points: np.ndarray  # float64 (N, 2), (x, z) in metres
     width: float  # metres
-    one_way: int
+    one_way: int  # 1 where all go along `points`, 0 for both directions
     rate: float  # walkers (or groups) a second
     arcs: np.ndarray = field(init=False)  # float64 (N,), metres from the first point
 
@@ -41,7 +40,7 @@ class Way:
         return float(self.arcs[-1])
 
     def at(self, arc: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position (3,) on the ground and unit tangent (3,) at `arc` metres along the way."""
+        """Find the position (3,) on the ground and the unit tangent (3,) at `arc` metres."""
         ends = (max(0.0, arc - 0.3), arc, min(self.length, arc + 0.3))
         x, z = (
             np.interp(ends, self.arcs, self.points[:, 0]),
@@ -52,7 +51,7 @@ class Way:
         return np.array([x[1], 0.0, z[1]]), np.array([across / norm, 0.0, away / norm])
 
     def arc(self, direction: int, gone: float) -> float:
-        """Where one is who has gone so many metres in `direction` (+1 or -1)."""
+        """Return the metres along `points` after so many gone in `direction` (+1 or -1)."""
         return gone if direction > 0 else self.length - gone
 
 
@@ -76,23 +75,32 @@ class Trip:
         offset: float,
         pauses: tuple[tuple[float, float], ...] = (),
     ) -> Trip:
-        """From end to end of the way from `begin` seconds on, with stops of (metres gone,
-        seconds)."""
+        """Plan a trip from end to end of a way.
+
+        Args:
+            way: that is taken.
+            direction: +1 along its points, -1 against them.
+            begin: the second at which it begins.
+            speed: metres a second.
+            offset: metres beside the middle of the way.
+            pauses: stops, (metres gone, seconds) each.
+        """
         times, gone = [begin], [0.0]
-        for place, rest in pauses:
-            there = times[-1] + (place - gone[-1]) / speed
-            times += [there, there + rest]
-            gone += [place, place]
+        for metres, seconds in pauses:
+            arrival = times[-1] + (metres - gone[-1]) / speed
+            times += [arrival, arrival + seconds]
+            gone += [metres, metres]
         times.append(times[-1] + (way.length - gone[-1]) / speed)
         gone.append(way.length)
         arcs = np.array(gone) if direction > 0 else way.length - np.array(gone)
         return cls(way, np.array(times), arcs, offset, speed)
 
-    def pose(self, time: float) -> tuple[np.ndarray, np.ndarray, float, float] | None:
-        """Position (3,), heading (3,), metres gone, pace in [0, 1]; None before and after the
-        trip."""
-        if not self.times[0] <= time <= self.times[-1]:
-            return None
+    def pose_within(self, time: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Find out how one walks at `time` seconds, which is within the trip.
+
+        Returns:
+            Position (3,), heading (3,), metres gone, pace in [0, 1].
+        """
         before, arc, after = np.interp((time - 0.2, time, time + 0.2), self.times, self.arcs)
         position, tangent = self.way.at(arc)
         heading = tangent if self.arcs[-1] > self.arcs[0] else -tangent
@@ -103,9 +111,16 @@ class Trip:
         pace = min(1.0, abs(after - before) / (0.4 * self.speed))
         return position, heading, abs(arc - self.arcs[0]), pace
 
+    def pose(self, time: float) -> tuple[np.ndarray, np.ndarray, float, float] | None:
+        """Return `pose_within` the trip; None before and after it."""
+        return self.pose_within(time) if self.times[0] <= time <= self.times[-1] else None
+
     def near(self, camera: Camera, time: float) -> tuple[Stand, float, float] | None:
-        """Where one stands, metres gone and pace at `time`; None where that is far from the
-        picture."""
+        """Find where one stands, metres gone and pace at `time` seconds.
+
+        Returns:
+            None before and after the trip, and where that is far from the picture.
+        """
         pose = self.pose(time)
         if pose is None or not camera.near_view(pose[0], MARGIN):
             return None
@@ -114,14 +129,13 @@ class Trip:
 
 @dataclass(frozen=True)
 class Actor:
-    """Anything that moves or comes and goes in a clip. `track` is 0 for normal life, else a number
-    of its own."""
+    """Anything that moves or comes and goes in a clip."""
 
     kind: str
-    track: int
+    track: int  # 0 for normal life, else a number of its own
 
     def body(self, camera: Camera, time: float) -> Body | None:
-        """The shape at `time` seconds; None when absent or far from the picture."""
+        """Make the shape at `time` seconds; None when absent or far from the picture."""
         raise NotImplementedError
 
 
@@ -136,10 +150,10 @@ class Walker(Actor):
     carries: tuple[float, float] | None = None
 
     def body(self, camera: Camera, time: float) -> Body | None:
-        there = self.trip.near(camera, time)
-        if there is None:
+        step_of_trip = self.trip.near(camera, time)
+        if step_of_trip is None:
             return None
-        stand, gone, pace = there
+        stand, gone, pace = step_of_trip
         running = self.kind == "runner"
         step = self.look.height * (0.31 + 0.074 * self.trip.speed + 0.1 * running)  # metres
         empty = self.carries is not None and not self.carries[0] <= time < self.carries[1]
@@ -157,10 +171,10 @@ class Rider(Actor):
     shape: str
 
     def body(self, camera: Camera, time: float) -> Body | None:
-        there = self.trip.near(camera, time)
-        if there is None:
+        step_of_trip = self.trip.near(camera, time)
+        if step_of_trip is None:
             return None
-        stand, gone, _ = there
+        stand, gone, _ = step_of_trip
         if self.shape == "bicycle":
             return bodies.cyclist(self.look, stand, gone / 0.9, self.paint)
         return (
@@ -174,7 +188,7 @@ class Rider(Actor):
 class Left(Actor):
     """Something left behind on the ground from `start` to `end` seconds."""
 
-    place: np.ndarray
+    position: np.ndarray
     heading: np.ndarray
     size: tuple[float, float, float]
     paint: Colour
@@ -184,7 +198,7 @@ class Left(Actor):
     def body(self, camera: Camera, time: float) -> Body | None:
         if not self.start <= time < self.end:
             return None
-        return bodies.luggage(Stand(camera, self.place, self.heading), self.size, self.paint)
+        return bodies.luggage(Stand(camera, self.position, self.heading), self.size, self.paint)
 
 
 @dataclass(frozen=True)
@@ -204,11 +218,11 @@ class Thrown(Actor):
         flight = 2 * np.sqrt(2 * self.rise / GRAVITY)
         number, within = divmod(time - self.start, flight)
         share = within / flight
-        here, there = self.hands if int(number) % 2 == 0 else self.hands[::-1]
-        place = here + (there - here) * share
-        up = float(place[1]) + 4 * self.rise * share * (1 - share)
+        thrower, catcher = self.hands if int(number) % 2 == 0 else self.hands[::-1]
+        position = thrower + (catcher - thrower) * share
+        up = float(position[1]) + 4 * self.rise * share * (1 - share)
         turn = 0.7 * self.size * np.array([np.cos(5 * time), np.sin(5 * time)])
-        stand = Stand(camera, place * (1, 0, 1), np.array([1.0, 0.0, 0.0]))
+        stand = Stand(camera, position * (1, 0, 1), np.array([1.0, 0.0, 0.0]))
         parts = [
             limb(
                 (-turn[0], 0, up - turn[1]),

@@ -1,4 +1,4 @@
-"""The shapes of people, vehicles and things in the made footage of `synthetic`.
+"""The shapes of people, vehicles and things in the generated footage.
 
 Coordinates are a body's own: metres (ahead, to the left, up) from where it stands.
 """
@@ -32,14 +32,23 @@ class Figure:
 def greyish(
     rng: np.random.Generator, low: float, high: float, warm: float = 0.0, spread: float = 0.04
 ) -> Colour:
-    """A colour of brightness between `low` and `high`; `warm` > 0 leans to red, < 0 to blue."""
+    """Choose a colour at random.
+
+    Args:
+        rng: of the choice.
+        low: lowest brightness, of 255.
+        high: highest brightness.
+        warm: above 0 leans to red, below to blue.
+        spread: deviation of the channels from grey, relative.
+    """
     grey = rng.uniform(low, high)
     factors = 1 + rng.normal(0, spread, 3) + np.array([-warm, 0.0, warm])
-    return tuple(float(value) for value in np.clip(grey * factors, 12, 235))
+    blue, green, red = np.clip(grey * factors, 12, 235).tolist()
+    return blue, green, red
 
 
 def make_figure(rng: np.random.Generator) -> Figure:
-    """A person as they come: size, clothes and bag at random."""
+    """Choose a person's size, clothes and bag at random."""
 
     def cloth() -> Colour:
         low, high = ((28, 80), (80, 200))[int(rng.random() < 0.5)]
@@ -145,9 +154,14 @@ def _trunk(look: Figure, stand: Stand, hips: float, neck: Point) -> list[Part]:
 
 
 def person(look: Figure, stand: Stand, phase: float, pace: float, running: bool = False) -> Body:
-    """A person walking or running.
+    """Shape a person walking or running.
 
-    phase: radians of the double step; pace: how far legs and arms swing, 0 (standing) to 1.
+    Args:
+        look: the person.
+        stand: where.
+        phase: radians of the double step.
+        pace: how far legs and arms swing, 0 (standing) to 1.
+        running: not walking.
     """
     h, g = look.height, look.girth
     swing, bend, lean, elbow = (0.85, 1.5, 0.22, 1.5) if running else (0.48, 0.75, 0.04, 0.25)
@@ -172,7 +186,7 @@ def person(look: Figure, stand: Stand, phase: float, pace: float, running: bool 
 
 
 def cyclist(look: Figure, stand: Stand, turn: float, paint: Colour) -> Body:
-    """A person on a bicycle; turn: radians of the pedals."""
+    """Shape a person on a bicycle whose pedals are turned by `turn` radians."""
     h, rim, dark = look.height, np.linspace(0, 2 * pi, 13), (35.0, 35.0, 35.0)
     bicycle = []
     for x in (-0.52, 0.52):
@@ -215,7 +229,7 @@ def _wheels(stand: Stand, base: float, track: float, radius: float) -> list[Part
 
 
 def van(stand: Stand, paint: Colour) -> Body:
-    """A small delivery van, 3.6 m long and 1.95 m high."""
+    """Shape a small delivery van, 3.6 m long and 1.95 m high."""
     glass: Colour = (72.0, 64.0, 56.0)
     nose = stand.box((1.5, 0, 0.3), (0.75, 1.6, 0.75), paint)
     hold = stand.box((-0.25, 0, 0.3), (2.8, 1.65, 1.65), paint)
@@ -231,7 +245,7 @@ def van(stand: Stand, paint: Colour) -> Body:
 
 
 def cart(look: Figure, stand: Stand, paint: Colour) -> Body:
-    """An open service cart, 2.2 m long, with a roof and a driver."""
+    """Shape an open service cart, 2.2 m long, with a roof and a driver."""
     parts = _wheels(stand, 0.75, 0.38, 0.22)
     parts += stand.box((0, 0, 0.22), (2.2, 1.1, 0.4), paint)
     parts += stand.box((-0.75, 0, 0.62), (0.6, 1.05, 0.35), shade(paint, 0.7))
@@ -248,7 +262,7 @@ def cart(look: Figure, stand: Stand, paint: Colour) -> Body:
 
 
 def luggage(stand: Stand, size: tuple[float, float, float], paint: Colour) -> Body:
-    """A case or a box with a handle; size: length, width, height in metres."""
+    """Shape a case or a box with a handle; `size` is length, width, height in metres."""
     top = size[2] + 0.1
     handle = limb((-size[0] / 4, 0, top), (size[0] / 4, 0, top), 0.025, shade(paint, 0.5))
     return stand.body([*stand.box((0, 0, 0), size, paint), handle])
@@ -296,8 +310,13 @@ def _planter(rng: np.random.Generator, stand: Stand) -> list[Part]:
 
 
 def furniture(rng: np.random.Generator, name: str, stand: Stand) -> Body:
-    """Something that always stands there: "tree", "lamp", "bench", "bin", "planter" or
-    "bollard"."""
+    """Shape something that always stands there.
+
+    Args:
+        rng: of its size and colours.
+        name: "tree", "lamp", "bench", "bin", "planter" or "bollard".
+        stand: where.
+    """
     grey = greyish(rng, 45, 85)
     if name == "tree":
         parts = _tree(rng)

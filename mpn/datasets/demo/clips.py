@@ -1,5 +1,4 @@
-"""Who walks through a scene of `synthetic_scene` during a clip, what goes wrong in it, and its
-frames."""
+"""Who walks through a scene during a clip, what goes wrong in it, and its frames."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from mpn.datasets.demo.drawing import (
     cast_shadow,
     composite,
     depth,
-    draw,
+    render,
     three_channels,
 )
 from mpn.datasets.demo.scene import Scene
@@ -30,8 +29,7 @@ _BANK = 384  # side of the noise field that every frame takes a piece of, pixels
 
 @dataclass(frozen=True)
 class Light:
-    """How the light of a clip changes: slow waves, a step of the camera's exposure, and a cloud's
-    shadow."""
+    """How the light of a clip changes: slow waves, a step of the exposure, and a cloud's shadow."""
 
     waves: tuple[tuple[float, float, float], ...]  # (amplitude, period in seconds, phase)
     step: tuple[float, float]  # (second, relative change)
@@ -39,14 +37,14 @@ class Light:
     drift: tuple[float, float]  # cells of `cloud` at second 0, and a second
 
     def at(self, time: float, size: tuple[int, int]) -> np.ndarray:
-        """Light float32 (H, W) at `time` seconds, 1 = plain daylight."""
+        """Compute the light float32 (H, W) at `time` seconds, 1 = plain daylight."""
         level = 1 + sum(
             a * np.sin(2 * np.pi * time / period + phase) for a, period, phase in self.waves
         )
         level *= 1 + self.step[1] / (1 + np.exp(-(time - self.step[0]) / 0.4))
         rows, columns = self.cloud.shape[0], self.cloud.shape[0] * size[1] // size[0]
         left = self.drift[0] + self.drift[1] * time
-        shift = np.float32([[1, 0, -left], [0, 1, 0]])
+        shift = np.array([[1, 0, -left], [0, 1, 0]], np.float32)
         part = cv2.warpAffine(self.cloud, shift, (columns, rows), borderMode=cv2.BORDER_REFLECT)
         return np.float32(level) * (
             1 - cv2.resize(part, size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -54,8 +52,12 @@ class Light:
 
 
 class Frame(NamedTuple):
-    """`image` uint8 (H, W, 3) BGR; `tracks` maps a track's number to its visible pixels, bool (H,
-    W)."""
+    """One frame of a clip.
+
+    Attributes:
+        image: uint8 (H, W, 3), BGR.
+        tracks: number of an anomalous track -> its visible pixels, bool (H, W).
+    """
 
     image: np.ndarray
     tracks: dict[int, np.ndarray]
@@ -63,7 +65,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Clip:
-    """One stretch of footage of a scene; nothing is drawn before `frames` is called."""
+    """One stretch of footage of a scene; nothing is rendered before `frames` is called."""
 
     name: str
     scene: Scene
@@ -74,12 +76,15 @@ class Clip:
     key: int  # of the sensor's noise
 
     def kind(self, track: int) -> str:
-        """What kind of anomaly the track is."""
+        """Return the kind of the anomaly, one of `KINDS`, that is track number `track`."""
         return next(actor.kind for actor in self.anomalies if actor.track == track)
 
     def frames(self, anomalies: bool = True) -> Iterator[Frame]:
-        """Draw the frames in order; `anomalies=False` leaves the anomalous actors out, all else the
-        same."""
+        """Render the frames in order.
+
+        Args:
+            anomalies: False leaves the anomalous actors out; all else stays the same.
+        """
         rng = np.random.default_rng([self.scene.seed, self.scene.index, self.key, 9])
         bank = rng.standard_normal(
             (_BANK + self.scene.camera.height, _BANK + self.scene.camera.width), np.float32
@@ -90,9 +95,9 @@ class Clip:
             noise = bank[
                 row : row + self.scene.camera.height, column : column + self.scene.camera.width
             ]
-            yield self._draw(actors, number / self.scene.fps, noise)
+            yield self._render(actors, number / self.scene.fps, noise)
 
-    def _draw(self, actors: tuple[Actor, ...], time: float, noise: np.ndarray) -> Frame:
+    def _render(self, actors: tuple[Actor, ...], time: float, noise: np.ndarray) -> Frame:
         scene, camera = self.scene, self.scene.camera
         layer = np.zeros((camera.height, camera.width), np.uint8)
         # (metres away, number of the anomalous track or 0, what is seen)
@@ -104,7 +109,7 @@ class Clip:
             if body is None:
                 continue
             cast_shadow(camera, layer, body, scene.sun)
-            sprite = draw(camera, body)
+            sprite = render(camera, body)
             if sprite is not None:
                 sprites.append((depth(body), actor.track, sprite))
         sprites.sort(key=lambda entry: -entry[0])
@@ -126,7 +131,7 @@ class Clip:
 
 
 def make_light(rng: np.random.Generator, length: float) -> Light:
-    """Light for a clip of `length` seconds."""
+    """Choose the light of a clip of `length` seconds."""
     waves = tuple(
         (rng.uniform(0.01, 0.035), rng.uniform(3, 18), rng.uniform(0, 6.3)) for _ in range(3)
     )
@@ -139,8 +144,11 @@ def make_light(rng: np.random.Generator, length: float) -> Light:
 
 
 def visible(scene: Scene, way: Way, direction: int) -> tuple[float, float]:
-    """Between which metres gone along the way (in `direction`) a person's middle is in the
-    picture."""
+    """Find where along the way, gone in `direction`, a person's middle is in the picture.
+
+    Returns:
+        Metres gone at the first and at the last such place.
+    """
     arcs = np.linspace(0, way.length, 200)
     points = np.stack([way.at(arc)[0] for arc in arcs]) + (0, 0.85, 0)
     pixels = scene.camera.project(points)
@@ -154,8 +162,10 @@ def visible(scene: Scene, way: Way, direction: int) -> tuple[float, float]:
 
 
 def make_traffic(rng: np.random.Generator, scene: Scene, length: float) -> tuple[Actor, ...]:
-    """Walkers, alone and in groups, of a clip of `length` seconds; the first are there when it
-    begins."""
+    """Make the walkers, alone and in groups, of a clip of `length` seconds.
+
+    The first are there when it begins.
+    """
     actors: list[Actor] = []
     for way in scene.ways:
         slowest = way.length / 0.9
@@ -182,8 +192,13 @@ def make_traffic(rng: np.random.Generator, scene: Scene, length: float) -> tuple
 
 
 class Event(NamedTuple):
-    """An anomaly and the seconds between which it is in view; `normal` actors belong to it (who
-    carries, throws)."""
+    """Something that does not belong.
+
+    Attributes:
+        anomalies: what is anomalous.
+        normal: who belongs to it and is not: who carries, who throws.
+        end: the second from which it is out of view.
+    """
 
     anomalies: tuple[Actor, ...]
     normal: tuple[Actor, ...]
@@ -193,8 +208,15 @@ class Event(NamedTuple):
 def make_event(
     rng: np.random.Generator, scene: Scene, kind: str, begin: float, track: int
 ) -> Event:
-    """One anomaly of `kind` (of KINDS) that comes into view at `begin` seconds, numbered
-    `track`."""
+    """Make an anomaly.
+
+    Args:
+        rng: of its looks and its ways.
+        scene: where.
+        kind: one of `KINDS`.
+        begin: the second at which it comes into view.
+        track: its number, from 1.
+    """
     if kind == "thrown object":
         return _throwing(rng, scene, begin, track)
     if kind == "abandoned object":
@@ -230,17 +252,22 @@ def _contrasting(rng: np.random.Generator) -> Colour:
     return greyish(rng, low, high, spread=0.1)
 
 
+def _visible_spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, float]:
+    way = scene.ways[int(rng.integers(len(scene.ways)))]
+    direction = way.one_way or int(rng.choice([-1, 1]))
+    return way, direction, rng.uniform(*visible(scene, way, direction))
+
+
 def _spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, float]:
     """A way, a direction, and the metres gone at a place well inside the picture, not too far
     off."""
-    for _ in range(60):
-        way = scene.ways[int(rng.integers(len(scene.ways)))]
-        direction = way.one_way or int(rng.choice([-1, 1]))
-        gone = rng.uniform(*visible(scene, way, direction))
-        place = way.at(way.arc(direction, gone))[0]
-        x, y = scene.camera.project(place[None])[0]
+    way, direction, gone = _visible_spot(rng, scene)
+    for _ in range(59):  # then it is taken as it is
+        position = way.at(way.arc(direction, gone))[0]
+        x, y = scene.camera.project(position[None])[0]
         if 0.12 < x / scene.camera.width < 0.88 and 0.52 < y / scene.camera.height < 0.97:
             break
+        way, direction, gone = _visible_spot(rng, scene)
     return way, direction, gone
 
 
@@ -284,14 +311,14 @@ def _throwing(rng: np.random.Generator, scene: Scene, begin: float, track: int) 
     both = bool(rng.random() < 0.5) and gone + 3.2 < way.length
     people, hands = [], []
     for number in range(1 + both):
-        there = gone + 3.2 * number
+        gone_there = gone + 3.2 * number  # metres
         look = replace(make_figure(rng), bag="")
         rest = end - begin + 0.8
         trip = Trip.along(
-            way, direction, begin - 0.4 - there / speed, speed, offset, ((there, rest),)
+            way, direction, begin - 0.4 - gone_there / speed, speed, offset, ((gone_there, rest),)
         )
         people.append(Walker("walker", 0, look, trip, start=rng.uniform(0, 6.3)))
-        position, heading, _, _ = trip.pose(begin)
+        position, heading, _, _ = trip.pose_within(begin)
         facing = 0.35 * heading * (-1 if number else 1)
         hands.append(position + facing + (0, 0.62 * look.height, 0))
     paint = _contrasting(rng)
@@ -311,11 +338,17 @@ def _throwing(rng: np.random.Generator, scene: Scene, begin: float, track: int) 
 def make_clip(
     scene: Scene, name: str, key: int, length: int, events: tuple[tuple[str, float], ...] = ()
 ) -> Clip:
-    """A clip of `length` frames with `events` of (kind, share of the clip at which it comes into
-    view).
+    """Make a clip.
 
     An event that reaches beyond the clip's end is there at its beginning too, one clip length
     earlier: so every part of a clip is as likely to show an anomaly as any other.
+
+    Args:
+        scene: where.
+        name: of the clip.
+        key: of its random numbers within the scene.
+        length: frames.
+        events: (kind, share of the clip at which it comes into view).
     """
     rng = np.random.default_rng([scene.seed, scene.index, key, 5])
     seconds = length / scene.fps

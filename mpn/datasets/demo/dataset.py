@@ -1,17 +1,20 @@
-"""The embedded `demo` data set: made footage of several cameras, from a seed, in the "frames"
-layout.
+"""The embedded `demo` data set: generated footage of several cameras, from a seed.
 
-Normal life is people who walk; what does not belong is one of `KINDS`. Everything is drawn by
-`synthetic_scene` (the places), `synthetic_actors` (who moves) and `synthetic_clips` (what happens).
+Normal life is people who walk; what does not belong is one of `KINDS`. `scene` makes the places,
+`actors` and `bodies` who moves there, `clips` what happens, `drawing` renders it. The layout is
+`frames`; SS is the camera, NN the clip:
 
-    ROOT/demo.json                            seed, sizes, frame rate: what the set was made with
-    ROOT/training/frames/SS_NN/000.jpg        normal footage; SS is the camera
-    ROOT/validation/frames/SS_NN/000.jpg      the choice set: for choosing recipes, never for test
-    figures ROOT/testing/frames/SS_NN/000.jpg         what figures are taken on
-    ROOT/{validation,testing}/labels.csv                  video,start,end (frames from 0, end
-    exclusive) ROOT/{validation,testing}/test_frame_mask/SS_NN.npy   bool (T,), True = anomalous
-    ROOT/{validation,testing}/masks/SS_NN/000.png         255 = anomalous, for every frame
-    ROOT/{validation,testing}/tracks.csv                  video,frame,track,kind,x,y,w,h (pixels)
+    ROOT/demo.json                         seed, sizes, frame rate: what the set was made with
+    ROOT/training/frames/SS_NN/000.jpg     normal footage
+    ROOT/validation/frames/SS_NN/000.jpg   the choice set: for choices, never for test metrics
+    ROOT/testing/frames/SS_NN/000.jpg      what metrics are taken on
+
+Beside `validation/frames` and `testing/frames` each:
+
+    labels.csv                             video,start,end (frames from 0, end exclusive)
+    test_frame_mask/SS_NN.npy              bool (T,), True = anomalous
+    masks/SS_NN/000.png                    255 = anomalous, for every frame
+    tracks.csv                             video,frame,track,kind,x,y,w,h (pixels)
 """
 
 from __future__ import annotations
@@ -44,8 +47,14 @@ Progress = Callable[[int, int], None]  # (frames written, frames in all)
 
 
 class SceneClips(NamedTuple):
-    """A whole scene, nothing of it drawn yet: `training` clips are normal, the others have
-    anomalies."""
+    """A whole scene, nothing of it rendered yet.
+
+    Attributes:
+        scene: the place.
+        training: clips of normal life.
+        validation: clips, most of them with anomalies, for choices.
+        testing: clips, most of them with anomalies, for metrics.
+    """
 
     scene: Scene
     training: tuple[Clip, ...]
@@ -83,12 +92,19 @@ def scene_clips(
     test_length: int = 175,
     size: tuple[int, int] = (160, 240),
 ) -> SceneClips:
-    """Scene number `index` (from 0, any number) of the family `seed`, with so many clips of each
-    split.
+    """Make a scene of the family `seed` and its clips; `Clip.frames` renders them.
 
-    Training and validation clips have `length` frames, test clips `test_length`; size is (height,
-    width) in pixels. `Clip.frames()` draws them, always the same: frames uint8 (H, W, 3) BGR and
-    the anomalous tracks' pixels.
+    The same arguments give the same clips, and a clip does not depend on how many there are.
+
+    Args:
+        seed: of the family, 0 or more.
+        index: number of the scene, from 0.
+        training: number of normal clips.
+        validation: number of clips in the choice set.
+        testing: number of test clips.
+        length: frames of a training or validation clip.
+        test_length: frames of a test clip.
+        size: (height, width) of a frame in pixels.
     """
     scene = make_scene(seed, index, size)
     splits = []
@@ -130,7 +146,7 @@ def _encode(path: Path, image: np.ndarray) -> None:
 def _write_clip(
     clip: Clip, folder: Path, labelled: bool, step: Callable[[], None]
 ) -> tuple[np.ndarray, list[list]]:
-    """Write one clip below `folder`; its labels bool (T,) and its rows of tracks.csv."""
+    """Write one clip below `folder`; returns its labels bool (T,) and its rows of tracks.csv."""
     (folder / "frames" / clip.name).mkdir(parents=True)
     if labelled:
         (folder / "masks" / clip.name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Camera, and how solid bodies of simple parts are drawn, for the made footage of `synthetic`.
+"""Camera, and how solid bodies of simple parts are rendered, for the generated footage.
 
 World coordinates are metres: x to the right, y up, z away from the camera. A body is described by
 parts in its own coordinates (metres ahead, to its left, up), stood on the ground, projected, drawn
@@ -9,7 +9,7 @@ smooth below a pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -18,15 +18,15 @@ ENLARGED = 4  # bodies are drawn this many times larger, then area-averaged
 _SHIFT = 3  # fractional bits of the coordinates given to cv2
 _NEAREST = 0.5  # metres: what comes nearer to the camera's plane is not drawn
 
+Number = TypeVar("Number", float, np.ndarray)
 Colour = tuple[float, float, float]  # blue, green, red in [0, 255]
 Point = tuple[float, float, float]  # metres ahead, to the left, up
 
 
 class Part(NamedTuple):
-    """One piece of a body: "limb" (a capsule between 2 points), "blob" (a ball) or "face" (a convex
-    polygon)."""
+    """One piece of a body."""
 
-    shape: str
+    shape: str  # "limb" (a capsule between 2 points), "blob" (a ball) or "face" (a convex polygon)
     points: tuple[Point, ...]
     radius: float  # metres; 0 for faces
     colour: Colour
@@ -40,7 +40,7 @@ class Body(NamedTuple):
 
 
 class Sprite(NamedTuple):
-    """A drawn body at full resolution: `colour` is premultiplied with `alpha`."""
+    """A rendered body at full resolution: `colour` is premultiplied with `alpha`."""
 
     top: int
     left: int
@@ -50,8 +50,10 @@ class Sprite(NamedTuple):
 
 @dataclass(frozen=True)
 class Camera:
-    """A level pinhole camera with a shifted sensor; pixels a metre grow linearly from the horizon
-    down."""
+    """A level pinhole camera with a shifted sensor.
+
+    Pixels a metre grow linearly from the horizon down.
+    """
 
     height: int  # pixels
     width: int  # pixels
@@ -60,39 +62,48 @@ class Camera:
     mount: float  # metres above the ground
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points (N, 3) in metres, z > 0, to pixel coordinates (N, 2), x first."""
+        """Project world points (N, 3) in metres, z > 0, to pixels (N, 2), x first."""
         per_metre = self.focal / points[:, 2]
         x = self.width / 2 + points[:, 0] * per_metre
         return np.stack([x, self.horizon + (self.mount - points[:, 1]) * per_metre], axis=1)
 
     def scale(self, depth: float) -> float:
-        """Pixels a metre at `depth` metres."""
+        """Return the pixels a metre at `depth` metres."""
         return self.focal / depth
 
-    def ground(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixel coordinates below the horizon to the ground's (x, z) in metres."""
+    def ground(self, x: Number, y: Number) -> tuple[Number, Number]:
+        """Find the ground's (x, z) in metres at pixels below the horizon."""
         depth = self.focal * self.mount / (y - self.horizon)
         return (x - self.width / 2) * depth / self.focal, depth
 
-    def near_view(self, place: np.ndarray, margin: float) -> bool:
-        """Whether something up to 2 m high at `place` (3,) is within `margin` metres of the
-        picture."""
-        if place[2] < _NEAREST:
+    def near_view(self, position: np.ndarray, margin: float) -> bool:
+        """Say whether something up to 2 m high is in the picture or near it.
+
+        Args:
+            position: (3,), where it stands, in metres.
+            margin: metres beside the picture that count as near.
+        """
+        if position[2] < _NEAREST:
             return False
-        scale = self.focal / place[2]
-        if abs(place[0]) * scale > self.width / 2 + margin * scale:
+        scale = self.focal / position[2]
+        if abs(position[0]) * scale > self.width / 2 + margin * scale:
             return False
         return self.horizon + (self.mount - 2.0 - margin / 2) * scale < self.height
 
 
 class Stand:
-    """Where and which way a body stands: turns its parts' own coordinates into the world's."""
+    """Where and which way a body stands: turns its parts' own coordinates into the world's.
 
-    def __init__(self, camera: Camera, place: np.ndarray, heading: np.ndarray) -> None:
-        """place: (3,) on the ground, metres; heading: (3,), unit, horizontal."""
-        self.place, self.heading = place, heading
+    Args:
+        camera: that it is seen by.
+        position: (3,) on the ground, metres.
+        heading: (3,), unit, horizontal.
+    """
+
+    def __init__(self, camera: Camera, position: np.ndarray, heading: np.ndarray) -> None:
+        self.position, self.heading = position, heading
         self.left = np.array([-heading[2], 0.0, heading[0]])
-        eye = np.array([0.0, camera.mount, 0.0]) - place
+        eye = np.array([0.0, camera.mount, 0.0]) - position
         self.eye: Point = (float(eye @ heading), float(eye @ self.left), float(eye[1]))
         # which side (+1 left) is turned away from the camera
         self.far = 1 if self.left[2] > 0 else -1
@@ -100,17 +111,21 @@ class Stand:
         self.away = heading[2] > 0  # seen from behind
 
     def body(self, parts: list[Part]) -> Body:
-        """The parts in the world, in the order given: later ones are drawn over earlier ones."""
-        own = np.array([point for part in parts for point in part.points])
-        world = self.place + own[:, :1] * self.heading + own[:, 1:2] * self.left
-        world[:, 1] += own[:, 2]
+        """Put parts into the world, in the order given: later ones hide earlier ones."""
+        local = np.array([point for part in parts for point in part.points])
+        world = self.position + local[:, :1] * self.heading + local[:, 1:2] * self.left
+        world[:, 1] += local[:, 2]
         return Body(parts, world)
 
     def box(self, base: Point, size: tuple[float, float, float], colour: Colour) -> list[Part]:
-        """The visible faces of a box standing on `base`; size: length ahead, width, height in
-        metres.
+        """Make the visible faces of a box.
 
         Faces are lit from above and from the left, so that the three visible ones differ.
+
+        Args:
+            base: the middle of its lower face.
+            size: length ahead, width, height in metres.
+            colour: in plain light.
         """
         middle = (base[0], base[1], base[2] + size[2] / 2)
         faces = []
@@ -133,17 +148,17 @@ class Stand:
 
 
 def limb(start: Point, end: Point, radius: float, colour: Colour) -> Part:
-    """A capsule of `radius` metres between two points."""
+    """Make a capsule of `radius` metres between two points."""
     return Part("limb", (start, end), radius, colour)
 
 
 def blob(centre: Point, radius: float, colour: Colour) -> Part:
-    """A ball of `radius` metres."""
+    """Make a ball of `radius` metres."""
     return Part("blob", (centre,), radius, colour)
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """`colour` times `factor`, kept in [0, 255]."""
+    """Multiply `colour` by `factor`, kept in [0, 255]."""
     blue, green, red = colour
     return min(255.0, blue * factor), min(255.0, green * factor), min(255.0, red * factor)
 
@@ -171,8 +186,8 @@ def _paint(
         first = last
 
 
-def draw(camera: Camera, body: Body) -> Sprite | None:
-    """The body as the camera sees it; None where nothing of it falls into the picture."""
+def render(camera: Camera, body: Body) -> Sprite | None:
+    """Render the body as the camera sees it; None where nothing of it falls into the picture."""
     if body.points[:, 2].min() < _NEAREST:
         return None
     pixels = camera.project(body.points)
@@ -194,16 +209,19 @@ def draw(camera: Camera, body: Body) -> Sprite | None:
 
 
 def depth(body: Body) -> float:
-    """Metres from the camera to where the body stands, to sort bodies by: farther ones are drawn
-    first."""
+    """Measure the metres from the camera to where a body stands: nearer ones hide farther ones."""
     low = body.points[body.points[:, 1] <= body.points[:, 1].min() + 0.3, 2]
     return float(low.mean())
 
 
 def cast_shadow(camera: Camera, layer: np.ndarray, body: Body, sun: np.ndarray) -> None:
-    """Add the body's shadow on the ground to `layer` uint8 (H, W), 255 = in full shadow.
+    """Add the body's shadow on the ground to a layer, in place.
 
-    sun: (2,), how far (x, z) in metres the shadow of a point one metre up falls from its foot.
+    Args:
+        camera: that sees it.
+        layer: uint8 (H, W), 255 = in full shadow.
+        body: that casts it.
+        sun: (2,), how far (x, z) in metres the shadow of a point one metre up falls from its foot.
     """
     flat = np.zeros_like(body.points)
     flat[:, 0] = body.points[:, 0] + body.points[:, 1] * sun[0]
@@ -216,8 +234,11 @@ def cast_shadow(camera: Camera, layer: np.ndarray, body: Body, sun: np.ndarray) 
 
 
 def composite(frame: np.ndarray, sprite: Sprite) -> tuple[slice, slice]:
-    """Lay the sprite over `frame` float32 (H, W, 3), in place; returns the (rows, columns) it
-    covers."""
+    """Lay the sprite over `frame` float32 (H, W, 3), in place.
+
+    Returns:
+        The rows and the columns that it covers.
+    """
     rows = slice(sprite.top, sprite.top + sprite.alpha.shape[0])
     columns = slice(sprite.left, sprite.left + sprite.alpha.shape[1])
     region = frame[rows, columns]

@@ -1,5 +1,4 @@
-"""The places of the made footage of `synthetic`: a camera, the ground and houses it sees, where
-people walk."""
+"""The places of the generated footage: a camera, the ground and houses that it sees, the ways."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from mpn.datasets.demo.actors import Way
 from mpn.datasets.demo.bodies import furniture, greyish
-from mpn.datasets.demo.drawing import Body, Camera, Sprite, Stand, cast_shadow, depth, draw
+from mpn.datasets.demo.drawing import Body, Camera, Sprite, Stand, cast_shadow, depth, render
 
 # Ways in shares of the picture (x, y), the one-way one last, in the direction that people take it.
 # They begin and end outside the picture, so that nobody appears from nowhere.
@@ -54,13 +53,13 @@ _TILE = 256  # side of the noise textures, pixels
 
 @dataclass(frozen=True)
 class Scene:
-    """One camera's view. `background` float32 (H, W, 3) BGR in [0, 255], in plain daylight, without
-    people."""
+    """One camera's view."""
 
     index: int
     seed: int
     fps: int
     camera: Camera
+    # float32 (H, W, 3) BGR in [0, 255], in plain daylight, without people
     background: np.ndarray
     # (depth in metres, what stands there), farthest first
     statics: tuple[tuple[float, Sprite], ...]
@@ -72,8 +71,8 @@ class Scene:
 
 
 def _noise_tile(rng: np.random.Generator, scales: tuple[int, ...]) -> np.ndarray:
-    """A texture float32 (_TILE, _TILE) that repeats seamlessly, mean 0, deviation 1, of blobs of 1
-    / scale."""
+    """A texture float32 (_TILE, _TILE) that repeats seamlessly, mean 0 and deviation 1, with blobs
+    of 1 / scale."""
     total = np.zeros((_TILE, _TILE), np.float32)
     for cells in scales:
         grid = np.pad(rng.standard_normal((cells, cells)).astype(np.float32), 2, mode="wrap")
@@ -89,10 +88,10 @@ def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return cv2.remap(tile, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def _curve(camera: Camera, corners: tuple[tuple[float, float], ...]) -> np.ndarray:
+def _curve(camera: Camera, corners: np.ndarray) -> np.ndarray:
     """Points (N, 2) on the ground along a smooth curve through `corners`, in shares of the
     picture."""
-    anchors = np.array(corners) * (camera.width, camera.height)
+    anchors = corners * (camera.width, camera.height)
     x, z = camera.ground(anchors[:, 0], anchors[:, 1])
     knots = np.stack([x, z], axis=1)
     padded = np.concatenate([[2 * knots[0] - knots[1]], knots, [2 * knots[-1] - knots[-2]]])
@@ -174,7 +173,7 @@ def _houses(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarra
     start = float(x.min())
     while start < x.max():
         wide = rng.uniform(7, 14)
-        here = (x >= start) & (x < start + wide)
+        in_house = (x >= start) & (x < start + wide)
         wall = np.array(greyish(rng, 85, 165, 0.08)) * (1 + 0.05 * grain)[..., None]
         if rng.random() < 0.5:  # courses of bricks
             wall = wall * (1 - 0.10 * (np.mod(y / 0.32, 1) < 0.25))[..., None]
@@ -188,7 +187,7 @@ def _houses(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarra
         wall[window] = (glass[..., None] * np.array([1.1, 1.02, 0.95]))[window]
         door = start + wide * rng.uniform(0.2, 0.8)
         wall[(np.abs(x - door) < 0.65) & (y < 2.3)] = greyish(rng, 35, 70, 0.1)
-        picture[here] = wall[here]
+        picture[in_house] = wall[in_house]
         picture[(np.abs(x - start) < 0.12)] *= 0.6
         start += wide
     return picture * np.where(y < 0.35, 0.75, 1.0)[..., None]
@@ -214,12 +213,14 @@ def _furnish(
                 )
                 placed.append((float(x), float(z), furniture(rng, name, stand)))
                 break
-    return [body for _, _, body in sorted(placed, key=lambda thing: -thing[1])]
+    return [body for _, _, body in sorted(placed, key=lambda entry: -entry[1])]
 
 
 def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
-    """A camera that sees people 0.24-0.30 of the picture high at its lower edge, 0.10-0.13 at 0.4
-    from the top."""
+    """Choose a camera for frames of `size` (height, width).
+
+    It sees people 0.24-0.30 of the picture high at the lower edge, 0.10-0.13 at 0.4 from the top.
+    """
     height, width = size
     # pixels a metre
     near, far = rng.uniform(0.138, 0.165) * height, rng.uniform(0.062, 0.076) * height
@@ -243,8 +244,14 @@ def _ways(rng: np.random.Generator, index: int, camera: Camera) -> tuple[Way, ..
 
 
 def make_scene(seed: int, index: int, size: tuple[int, int] = (160, 240), fps: int = 10) -> Scene:
-    """The scene number `index` (from 0) of a family given by `seed`; size (height, width) in
-    pixels."""
+    """Make a scene, always the same for the same arguments.
+
+    Args:
+        seed: of a family of scenes.
+        index: number of the scene in it, from 0.
+        size: (height, width) of the frames in pixels.
+        fps: frames a second.
+    """
     rng = np.random.default_rng([seed, index, 1])
     height, width = size
     camera = make_camera(rng, size)
@@ -257,13 +264,13 @@ def make_scene(seed: int, index: int, size: tuple[int, int] = (160, 240), fps: i
     front = _houses(rng, (columns - width / 2) / per_metre, (top - rows) / per_metre)
     picture = np.where((rows < top)[..., None], front, _ground(rng, ways, x, z))
     picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    things = _furnish(rng, camera, ways, top)
+    furniture_bodies = _furnish(rng, camera, ways, top)
     shadow, layer = rng.uniform(0.3, 0.5), np.zeros(size, np.uint8)
-    for body in things:
+    for body in furniture_bodies:
         cast_shadow(camera, layer, body, sun)
     layer[: int(np.ceil(top))] = 0  # shadows lie on the ground
     picture *= 1 - np.float32(shadow / 255) * cv2.GaussianBlur(layer, (0, 0), 0.9)[..., None]
-    sprites = [(depth(body), draw(camera, body)) for body in things]
+    sprites = [(depth(body), render(camera, body)) for body in furniture_bodies]
     statics = tuple((far, sprite) for far, sprite in sprites if sprite is not None)
     tint = 1 + rng.normal(0, 0.02, 3).astype(np.float32)
     return Scene(

@@ -6,7 +6,7 @@ const TIME_STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 12
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 function makeCurve(host, onMove, onZoom) {
-  let plot = null, trace = null, other = null, row = 0, spans = { events: [], labels: [] };
+  let plot = null, trace = null, row = 0, spans = { events: [], labels: [] };
   const head = element("div", { class: "playhead" }, element("i"));
 
   // Half a row on either side belongs to a frame.
@@ -30,24 +30,21 @@ function makeCurve(host, onMove, onZoom) {
     return [low - room, high + room];
   }
 
-  function load(next, name = null) {
+  function load(next) {
     const zoom = plot && trace === next ? [plot.scales.x.min, plot.scales.x.max] : null;
     trace = next;
-    other = name ? unpacked(trace.other[name]) : null;
     spans = { events: trace.events.map((e) => borders([e.start, e.end])), labels: (trace.labels ?? []).map(borders) };
     if (plot) plot.destroy();
     host.textContent = "";
     const gaps = (values) => Array.from(values, (value) => (Number.isNaN(value) ? null : value));
-    const data = [trace.at, gaps(trace.scores)];
-    if (other) data.push(gaps(other));
-    plot = new uPlot(options(name), data, host);
+    plot = new uPlot(options(), [trace.at, gaps(trace.scores)], host);
     plot.over.append(head);
     listen(plot.over);
     if (zoom) plot.setScale("x", { min: zoom[0], max: zoom[1] });
     zoomed();
   }
 
-  function options(name) {
+  function options() {
     const lanes = (trace.events.length ? 1 : 0) + (trace.labels ? 1 : 0);
     const below = lanes * (LANE + LANE_GAP) + (lanes ? 4 : 0);
     const grid = { stroke: colour("line"), width: 1 };
@@ -60,13 +57,8 @@ function makeCurve(host, onMove, onZoom) {
     ];
     const series = [{}, { stroke: ink, width: 1.5, fill: wash, points: { show: sparse } }];
     const scales = { x: { time: false, range: within }, y: { range: [low, high] } };
-    if (name) {
-      axes.push({ ...text, scale: "other", side: 1, size: 54, gap: 8, grid: { show: false },
-        values: (_, splits) => splits.map(brief) });
-      series.push({ scale: "other", stroke: colour("other"), width: 1.25, dash: [5, 3], points: { show: false } });
-    }
     return {
-      width: host.clientWidth || 600, height: host.clientHeight || 300, padding: [10, name ? 0 : 12, 0, 0],
+      width: host.clientWidth || 600, height: host.clientHeight || 300, padding: [10, 12, 0, 0],
       legend: { show: false }, axes, series, scales,
       cursor: { x: false, y: false, points: { show: false }, drag: { x: true, y: false, setScale: true, dist: 8 } },
       hooks: { drawClear: [shade], draw: [overdraw, place], setScale: [(_, key) => key === "x" && zoomed()] },
@@ -228,7 +220,7 @@ function makeCurve(host, onMove, onZoom) {
     if (!plot || !host.clientWidth) return;
     plot.setSize({ width: host.clientWidth, height: host.clientHeight });
   }).observe(host);
-  document.addEventListener("theme", () => trace && load(trace, byId("other").value || null));
+  document.addEventListener("theme", () => trace && load(trace));
 
   function all() {
     const [min, max] = limits();

@@ -79,7 +79,6 @@ function makeTimeline() {
     marked = null;
     slider.max = Math.max(0, trace.count - 1);
     if (chooser) chooser.value = index;
-    others();
     curve.load(trace);
     film.load(trace);
     listing.show(index);
@@ -102,14 +101,6 @@ function makeTimeline() {
   function bringIntoBox(made) {
     const box = made.closest(".scroll"), top = made.offsetTop - made.offsetHeight;
     if (top < box.scrollTop || top + 2 * made.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = top;
-  }
-
-  function others() {
-    const names = Object.keys(trace.other);
-    byId("also").hidden = !names.length;
-    byId("other").replaceChildren(element("option", { value: "" }, "nothing"),
-      ...names.map((name) => element("option", { value: name }, name.replaceAll("_", " "))));
-    byId("key-other").hidden = true;
   }
 
   function summary() {
@@ -177,11 +168,6 @@ function makeTimeline() {
   byId("zoom-in").addEventListener("click", () => curve.zoom(0.5));
   byId("zoom-out").addEventListener("click", () => curve.zoom(2));
   byId("zoom-all").addEventListener("click", () => curve.all());
-  byId("other").addEventListener("change", (change) => {
-    curve.load(trace, change.target.value || null);
-    byId("key-other").hidden = !change.target.value;
-    byId("other-name").textContent = change.target.value.replaceAll("_", " ");
-  });
   if (chooser) {
     chooser.addEventListener("change", () => load(Number(chooser.value)));
     byId("previous-video").addEventListener("click", () => choose(-1));

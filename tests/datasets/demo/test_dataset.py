@@ -18,7 +18,7 @@ from mpn.datasets.demo.dataset import (
     write_demo,
     write_unseen_camera,
 )
-from mpn.datasets.demo.drawing import Camera, Stand, draw
+from mpn.datasets.demo.drawing import Camera, Stand, render
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.errors import DataError
@@ -305,7 +305,7 @@ def test_camera_by_hand() -> None:
     sizes = []
     for depth in (10.0, 20.0):
         stand = Stand(camera, np.array([0.0, 0.0, depth]), np.array([1.0, 0.0, 0.0]))
-        sprite = draw(camera, person(make_figure(np.random.default_rng(0)), stand, 0.0, 0.0))
+        sprite = render(camera, person(make_figure(np.random.default_rng(0)), stand, 0.0, 0.0))
         sizes.append(np.flatnonzero(sprite.alpha.max(1) > 0.5).size)
     assert sizes[0] / sizes[1] == pytest.approx(2, abs=0.25)  # twice as far, half as tall
 

@@ -14,8 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mpn.errors import CheckpointError, MpnError
-from mpn.model import checkpoint as module
-from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_camera, save_checkpoint
+from mpn.model import camera_checkpoint as module
+from mpn.model.camera_checkpoint import save_camera
+from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.network import Network
 from mpn.model.parameters import target_names
 

@@ -1,0 +1,52 @@
+"""What the doctor says: findings, and the words that they share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpn.doctor.fingerprints import Clip
+
+SEVERITIES = ("error", "warning", "note")
+SKIP = "--skip-bad goes on without"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that will go wrong, or may.
+
+    Attributes:
+        kind: what, as a word for programs.
+        severity: "error" (mpn stops there, or figures would be wrong), "warning" (results suffer)
+            or "note" (good to know).
+        where: the video or folder.
+        what: what was found, in words.
+        remedy: what to do about it.
+    """
+
+    kind: str
+    severity: str
+    where: str
+    what: str
+    remedy: str
+
+
+def some(names: Sequence[object], shown: int = 3) -> str:
+    """Name the first few: "a, b, c and 5 more"."""
+    if len(names) <= shown + 1:
+        return ", ".join(map(str, names))
+    return f"{', '.join(map(str, names[:shown]))} and {len(names) - shown} more"
+
+
+def at(clip: Clip, frame: int) -> str:
+    """Write a frame of a clip: its number from 0, and its time where the frame rate is known."""
+    return f"frame {frame}" + (f" ({frame / clip.fps:.1f} s)" if clip.fps else "")
+
+
+def by_scene(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    """Group the clips by camera, in the order of their first clips."""
+    scenes: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        scenes[clip.video.scene].append(clip)
+    return scenes

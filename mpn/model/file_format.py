@@ -1,0 +1,159 @@
+"""What model files and camera files have in common.
+
+Both are safetensors files: tensors, and in the metadata one JSON document (DESIGN section 4).
+Nothing in them is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from mpn.errors import CheckpointError
+from mpn.version import __version__
+
+FORMAT_VERSION = 1
+METADATA_KEY = "mpn"
+NORMAL_PREFIX = "normal."
+
+
+def library_versions() -> dict[str, str]:
+    """Give the versions of what decides the metrics, for checkpoints and results."""
+    import cv2
+
+    return {
+        "mpn": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def to_bytes(tensors: dict[str, Tensor], document: Mapping[str, Any]) -> bytes:
+    """Make a file's content of its tensors and of the document, to which format and library
+    versions are added."""
+    text = json.dumps({"format": FORMAT_VERSION, **document, "versions": library_versions()})
+    return to_safetensors(tensors, metadata={METADATA_KEY: text})
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a model file or camera file.
+
+    Returns:
+        The document, with its `kind` ("model" or "camera"), and the tensors by name.
+
+    Raises:
+        CheckpointError: missing, cut short, or not a file of ours.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; a checkpoint is a .safetensors file in it")
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}); pickled files are never opened: "
+            "give a .safetensors checkpoint written by mpn (python -m mpn import makes one of the "
+            "authors' weights)"
+        ) from error
+    if text is None:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not one of mpn: its description is missing"
+        )
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its description is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path}: its description is not a JSON object")
+    if document.get("format") != FORMAT_VERSION or document.setdefault("kind", "model") not in (
+        "model",
+        "camera",
+    ):
+        kind = f" of kind {document['kind']!r}" if "kind" in document else ""
+        raise CheckpointError(
+            f"{path} has format {document.get('format')!r}{kind}, this mpn reads {FORMAT_VERSION}: "
+            "update mpn"
+        )
+    fps = document.get("fps")
+    if fps is not None and not (type(fps) in (int, float) and 0 < fps < math.inf):
+        raise CheckpointError(
+            f"{path}: its frame rate is {fps!r}, frames per second above 0 were expected"
+        )
+    return document, tensors
+
+
+def digest(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def pack_normal(
+    tensors: dict[str, Tensor], normal: Mapping[str, list[np.ndarray]], dtype: torch.dtype
+) -> dict[str, list[int]]:
+    """Put the normal footage's scores into `tensors`.
+
+    Args:
+        tensors: of the file.
+        normal: score part -> one array a clip.
+        dtype: that they are kept in.
+
+    Returns:
+        What the document says of them.
+    """
+    lengths: list[int] = []
+    for name, clips in normal.items():
+        lengths = [len(clip) for clip in clips]
+        tensors[NORMAL_PREFIX + name] = torch.from_numpy(
+            np.concatenate(clips).astype(np.float32)
+        ).to(dtype)
+    return {"normal_lengths": lengths}
+
+
+def unpack_normal(
+    path: Path, tensors: dict[str, Tensor], lengths: Any
+) -> dict[str, list[np.ndarray]]:
+    """Take the normal footage's scores out of `tensors`.
+
+    Args:
+        path: named in errors.
+        tensors: of the file.
+        lengths: the document's `normal_lengths`, not to be trusted; None if it has none.
+
+    Returns:
+        Score part -> one float32 array a clip.
+
+    Raises:
+        CheckpointError: lengths and tensors don't fit each other.
+    """
+    lengths = lengths or []
+    parts = {}
+    if not isinstance(lengths, list) or not all(
+        isinstance(length, int) and length >= 0 for length in lengths
+    ):
+        raise CheckpointError(
+            f"{path}: its normal_lengths are {lengths!r}, a list of counts was expected"
+        )
+    for name in [name for name in tensors if name.startswith(NORMAL_PREFIX)]:
+        values = tensors.pop(name).float()
+        if values.ndim != 1 or sum(lengths) != len(values):
+            raise CheckpointError(
+                f"{path}: {name} has shape {tuple(values.shape)}, {sum(lengths)} numbers expected"
+            )
+        parts[name.removeprefix(NORMAL_PREFIX)] = [part.numpy() for part in values.split(lengths)]
+    return parts

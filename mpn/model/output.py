@@ -1,0 +1,48 @@
+"""What one forward of the network gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class Output:
+    """What one forward gives. B samples, N = h * w positions, D features, M prototypes.
+
+    Attributes:
+        prediction: the predicted next frame, (B, C, H, W), about [-1, 1].
+        encoding: the encoder's last features, (B, 8 * channels, h/8, w/8).
+        features: the (projected) decoder features before normalisation, (B, D, h, w); h = H /
+            unshuffle.
+        inverse_norm: 1 / |features| at every position, float (B, N, 1).
+        prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D).
+        assignment: softmax over the prototypes at every position, (B, N, M).
+        aggregation: query + normalcy encoding, (B, D, h, w).
+        distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0,
+            4].
+        pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that
+            head.
+    """
+
+    prediction: Tensor
+    encoding: Tensor
+    features: Tensor
+    inverse_norm: Tensor
+    prototypes: Tensor
+    assignment: Tensor
+    aggregation: Tensor
+    distance: Tensor
+    pseudo_logits: Tensor | None
+
+    @property
+    def query(self) -> Tensor:
+        """The query encoding, (B, D, h, w), unit length at every position; computed on demand."""
+        b, d, h, w = self.features.shape
+        return self.features * self.inverse_norm.reshape(b, 1, h, w).to(self.features.dtype)
+
+    @property
+    def compactness(self) -> Tensor:
+        """Squared distance of query to most-assigned prototype, divided by D: (B, h, w)."""
+        return self.distance / self.features.shape[1]

@@ -1,0 +1,46 @@
+"""Training state: what `--resume` goes on from. A `.pt` file, read with `weights_only=True`."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mpn.errors import CheckpointError
+from mpn.io.atomic import write_atomically
+
+
+def save_state(path: str | Path, state: dict[str, Any]) -> None:
+    """Write training state (tensors and plain values), whole or not at all.
+
+    Raises:
+        MpnError: the file cannot be written; an earlier one is untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """Read training state on the CPU, tensors and plain values only.
+
+    Raises:
+        CheckpointError: missing, cut short, or holding anything but tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"nothing to resume: there is no {path}; start without --resume")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file; all mean the same here
+        raise CheckpointError(
+            f"{path} is not a whole training state of mpn ({type(error).__name__})"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} is not a training state of mpn")
+    return state

@@ -1,0 +1,137 @@
+"""Scores of clips: a column of numbers for every part, NaN where a frame has none.
+
+The first T frames of a clip have no score. A frame that could not be read holds its neighbour
+instead: it has none either, and nor has a frame whose window shows one, so that what was never seen
+is not taken for normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from tqdm import tqdm
+
+from mpn.datasets.windows import Clip
+from mpn.io.runs import intervals
+from mpn.model.network import Network
+from mpn.scoring.detector import Detector
+from mpn.scoring.parts import ScorePart, parts_of
+from mpn.scoring.scores import ScoreConfig, score_frames
+
+# Of held-out footage, so many frames are kept in a model for its thresholds.
+NORMAL_FRAMES = 100_000
+
+
+def readable_runs(clip: Clip, without: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """Find the stretches of a clip that hold no unreadable frame.
+
+    Args:
+        clip: its `bad` frames are left out.
+        without: further stretches (start, stop) that are left out.
+
+    Returns:
+        (start, stop), in order.
+    """
+    free = np.ones(len(clip.frames), bool)
+    for start, stop in without:
+        free[start:stop] = False
+    free[[bad.index for bad in clip.bad if bad.index < len(free)]] = False
+    return intervals(free)
+
+
+def score_clips(
+    detector: Detector, clips: Sequence[Clip], title: str
+) -> list[dict[str, np.ndarray]]:
+    """Score every frame of every clip.
+
+    Args:
+        detector: the model.
+        clips: of its network's size and colour.
+        title: of the progress bar.
+
+    Returns:
+        Of each clip: column (`Detector.columns`) -> raw numbers, float32 (T,), NaN where there is
+        no score.
+    """
+    columns = []
+    total = sum(len(clip.frames) for clip in clips)
+    with tqdm(total=total, desc=title, unit="frame", disable=None, leave=False) as bar:
+        for clip in clips:
+            rows: list[Mapping[str, float]] = [{}] * len(clip.frames)
+            for frame, numbers in _scored(
+                detector.network,
+                clip,
+                detector.parts,
+                patch=detector.score_config.patch,
+                bfloat16=detector.bfloat16,
+            ):
+                rows[frame] = numbers
+                bar.update()
+            columns.append(
+                {
+                    name: values.astype(np.float32)
+                    for name, values in columns_of(rows, detector.columns).items()
+                }
+            )
+    return columns
+
+
+def normal_parts(
+    network: Network, clips: Sequence[Clip], *, bfloat16: bool = False
+) -> dict[str, list[np.ndarray]]:
+    """Score normal footage for a model's thresholds, see `Checkpoint.normal`.
+
+    Args:
+        network: of the model.
+        clips: normal footage that it was not trained on; the first `NORMAL_FRAMES` frames count.
+        bfloat16: run the network in bfloat16 autocast.
+
+    Returns:
+        Part -> raw scores, float32, an array for every stretch of a clip without unreadable frames
+        (one for a clip that has none), the first T frames of each left out.
+    """
+    parts, window = parts_of(network), network.config.window
+    normal: dict[str, list[np.ndarray]] = {part.name: [] for part in parts}
+    left = NORMAL_FRAMES
+    for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
+        cut = replace(clip, frames=clip.frames[:left])
+        rows = dict(_scored(network, cut, parts, bfloat16=bfloat16))
+        left -= len(rows)
+        for start, stop in readable_runs(cut) or [(0, 0)]:
+            stretch = [rows[frame] for frame in range(start + window, stop)]
+            for name, values in columns_of(stretch, normal).items():
+                normal[name].append(values.astype(np.float32))
+        if left <= 0:
+            break
+    return normal
+
+
+def columns_of(rows: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Turn rows of numbers, a row a frame, into columns.
+
+    Args:
+        rows: name -> number, empty for a frame without a score.
+        names: of the columns.
+
+    Returns:
+        name -> float64 (T,), NaN where a row has no such number.
+    """
+    return {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names}
+
+
+def _scored(
+    network: Network,
+    clip: Clip,
+    parts: Sequence[ScorePart],
+    *,
+    patch: int = ScoreConfig.patch,
+    bfloat16: bool = False,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """The number of each frame that has a score, and its columns."""
+    for start, stop in readable_runs(clip):
+        for frame in score_frames(
+            network, clip.frames[start:stop], parts=parts, patch=patch, bfloat16=bfloat16
+        ):
+            yield start + frame.frame, frame.parts

@@ -1,0 +1,250 @@
+"""What every training shares: its loop, log and progress, and how an interruption is survived.
+
+A run folder holds `config.json` (every option), `log.jsonl` (a line every few steps), `state.pt`
+(to resume from) and, at the end, `model.safetensors`. A run that is killed and resumed ends with
+the weights of one left alone: everything random is drawn from the seed and the number of the step,
+nothing from the state of a generator.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mpn.errors import CheckpointError
+from mpn.io.atomic import write_atomically
+from mpn.model.network import Network
+from mpn.model.state import load_state, save_state
+from mpn.training.run_folder import (
+    CONFIG,
+    LOG,
+    STATE,
+    check_fingerprint,
+    check_folder,
+    log_lines,
+    remove_parts,
+)
+
+log = logging.getLogger(__name__)
+
+OnLog = Callable[[dict[str, Any]], None]
+# The rate that is shown is that of so many steps.
+RATE_STEPS = 200
+
+
+class TrainingRun(ABC):
+    """A training run, new or resumed from the state that it was interrupted in.
+
+    A subclass builds `network` and `optimizer` in its `__init__`, between this one and `_open`.
+
+    Attributes:
+        step: steps done. total: steps of the whole run; None until a run by minutes has measured
+            its own speed.
+        seconds: that it has trained, over all interruptions.
+        durations: seconds of this process's latest steps.
+
+    Args:
+        folder: the run folder.
+        minutes: how long, where `total` is None: the number of steps is then fixed once, from the
+            time that steps `plan_from` to `plan_at` took.
+        total: the number of steps, or None.
+        device: of the network.
+        resume: go on from the folder's state.
+
+    Raises:
+        TrainingError: the folder holds another run. CheckpointError: there is none to resume.
+    """
+
+    title: ClassVar[str]
+    plan_from: ClassVar[int]
+    plan_at: ClassVar[int]
+    log_every: ClassVar[int]
+    save_seconds: ClassVar[float] = 30.0
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        minutes: float | None,
+        total: int | None,
+        device: str,
+        resume: bool,
+    ) -> None:
+        self.folder = Path(folder)
+        check_folder(self.folder, resume)
+        torch.set_flush_denormal(True)
+        self.device = torch.device(device)
+        self.minutes, self.total = minutes, total
+        self.step, self.seconds = 0, 0.0
+        self.durations: deque[float] = deque(maxlen=RATE_STEPS)
+        self._on_log: OnLog | None = None
+
+    def _placed(self, network: Network) -> Network:
+        """Move a network to the device, in the layout that convolutions are quick in."""
+        network = network.to(self.device)
+        return network.to(memory_format=torch.channels_last)  # type: ignore  # not in torch's stub
+
+    # --- What a training says of itself
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """Give what must agree for a resumed run to be the same run, plain values."""
+
+    @abstractmethod
+    def _steps(self) -> Iterator[Any]:
+        """Train from `step` on, one step each time; what it yields is given to `_shown` and
+        `_log_line`."""
+
+    @abstractmethod
+    def _shown(self, losses: Any) -> dict[str, str]:
+        """Give what the progress bar shows of a step."""
+
+    @abstractmethod
+    def _log_line(self, losses: Any) -> dict[str, Any]:
+        """Give what the log says of a step, beside its number and the time."""
+
+    @abstractmethod
+    def finish(self) -> Path:
+        """Score the calibration footage, write the model, and return its path."""
+
+    def _between_steps(self) -> None:  # noqa: B027 (a training may have nothing to do)
+        """Do what is due at `step`: called before the first step and after every one."""
+
+    def _state(self) -> dict[str, Any]:
+        """Give the state to resume from, beside step, time and fingerprint."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take over what `_state` gave."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    # --- The run folder
+
+    def _open(self, resume: bool) -> None:
+        """Make the folder ready, from its state if the run is resumed.
+
+        Raises:
+            CheckpointError: the state is not of this run, or not whole.
+        """
+        if resume:
+            self._load()
+        else:
+            # Of a run that was killed before it saved anything.
+            (self.folder / LOG).unlink(missing_ok=True)
+        remove_parts(self.folder)
+        config = {"threads": torch.get_num_threads(), "device": str(self.device)}
+        text = json.dumps(self.fingerprint() | config, indent=1)
+        write_atomically(self.folder / CONFIG, text)
+
+    def _load(self) -> None:
+        path = self.folder / STATE
+        state = load_state(path)
+        try:
+            check_fingerprint(path, json.loads(state["fingerprint"]), self.fingerprint())
+            self._restore(state)
+            self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path} is not a state of {self.title} of this mpn: {error}"
+            ) from error
+        # Lines written after the state was saved will be written again.
+        lines = [line for line in log_lines(self.folder / LOG) if line["step"] <= self.step]
+        write_atomically(self.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def save(self) -> None:
+        """Write the state to resume from.
+
+        Raises:
+            MpnError: it cannot be written; the earlier state is then untouched.
+        """
+        counts = {"step": self.step, "total": self.total, "seconds": self.seconds}
+        fingerprint = {"fingerprint": json.dumps(self.fingerprint())}
+        save_state(self.folder / STATE, fingerprint | counts | self._state())
+
+    def is_due(self, every: int, step: int) -> bool:
+        """Return whether something that is done every so many steps, and after the last one, is
+        done at `step`."""
+        return step % every == 0 or step == self.total
+
+    def write_log(self, line: dict[str, Any]) -> None:
+        """Append a line to the log, with the step and the time, and tell whoever listens."""
+        line = {"step": self.step, "seconds": round(self.seconds, 2)} | line
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._on_log:
+            self._on_log(line)
+
+    # --- The loop
+
+    def run(self, on_log: OnLog | None = None) -> Path:
+        """Train to the end and write the model.
+
+        Args:
+            on_log: called with every line of the log.
+
+        Returns:
+            The model's path.
+
+        Raises:
+            TrainingError: a loss or gradient that is not finite. KeyboardInterrupt passes, with the
+                state saved.
+        """
+        self._on_log = on_log
+        if self.step == 0:  # killed at any moment, it can be resumed
+            self.save()
+        self._between_steps()
+        self.durations.clear()
+        with tqdm(
+            total=self.total, initial=self.step, desc=self.title, unit="step", disable=None
+        ) as bar:
+            try:
+                self._train(bar)
+            finally:
+                # Whatever ended the loop, the last whole step is kept - unless it was a broken one.
+                if all(torch.isfinite(p).all() for p in self.network.parameters()):
+                    self.save()
+        return self.finish()
+
+    def _train(self, bar: tqdm[Any]) -> None:
+        started = last_saved = time.monotonic()
+        before, steps = self.seconds, self._steps()
+        while self.total is None or self.step < self.total:
+            began = time.monotonic()
+            losses = next(steps)
+            now = time.monotonic()
+            self.durations.append(now - began)
+            self.seconds = before + now - started
+            self._plan()
+            bar.total = self.total
+            bar.update()
+            bar.set_postfix(self._shown(losses), refresh=False)
+            if self.is_due(self.log_every, self.step):
+                self.write_log(self._log_line(losses))
+            self._between_steps()
+            if now - last_saved > self.save_seconds:
+                self.save()
+                last_saved = now
+
+    def _plan(self) -> None:
+        """Fix the number of steps of a run by minutes, once its speed is known."""
+        # A run resumed before its plan has to measure anew.
+        if self.total is not None or self.minutes is None or len(self.durations) < self.plan_at:
+            return
+        seconds = float(np.median(list(self.durations)[self.plan_from :]))
+        left = self.minutes * 60 - self.seconds
+        self.total = self.step + max(1, int(left / seconds))
+        log.info("%.1f minutes are %d steps of %.2f s", self.minutes, self.total, seconds)

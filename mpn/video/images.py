@@ -1,0 +1,137 @@
+"""Picture files as frames: read them whole or say why not, turn them grey, resize them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mpn.errors import FrameError
+from mpn.video.opencv import opencv_log_off
+
+
+def _cut_short(data: bytes) -> bool:
+    """Tell whether a JPEG or PNG lacks its end marker.
+
+    Decoders may give back such a picture half grey.
+    """
+    if data.startswith(b"\x89PNG"):
+        return b"IEND\xaeB`\x82" not in data
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    at = 2  # walk the header segments, so that an embedded thumbnail's end marker does not count
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xDA:  # start of scan: inside it 0xFF is always escaped
+            return data.find(b"\xff\xd9", at) < 0
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at + 1] != 0xFF else 1
+    return True
+
+
+def _to_8_bit(data: bytes) -> np.ndarray | None:
+    """Decode a picture to 8 bits, None where OpenCV cannot.
+
+    As IMREAD_COLOR, and what that gets wrong: it scales 16 bits to 8, but refuses packed 10 and 12
+    bits (.tif), and does not look at the highest value that a .pgm or .ppm names.
+    """
+    buffer = np.frombuffer(data, np.uint8)
+    header = re.match(rb"P[56]\s(?:\s*#.*\n)*\s*\d+\s+\d+\s+(\d+)\s", data)
+    if header and int(header[1]) not in (0, 255, 65535):
+        deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        return None if deep is None else cv2.convertScaleAbs(deep, alpha=255 / int(header[1]))
+    frame = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    if frame is not None:
+        return frame
+    # these it scales to 16 bits
+    deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if deep is None or deep.dtype != np.uint16:
+        return None
+    return np.right_shift(np.asarray(deep), 8).astype(np.uint8)
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """Read a picture as uint8 (H, W, 3), BGR.
+
+    Raises:
+        ValueError: it cannot be read; the message is the bare reason, to follow the file's name.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be opened ({error.strerror})") from error
+    if not data:
+        raise ValueError("is empty (0 bytes)")
+    if _cut_short(data):
+        raise ValueError(f"is cut short ({len(data):,} bytes, no end marker)")
+    try:
+        with opencv_log_off():
+            frame = _to_8_bit(data)
+    except cv2.error as error:
+        raise ValueError(f"is no picture that OpenCV can read ({error.err})") from error
+    if frame is None:
+        raise ValueError(
+            f"is no picture that OpenCV can read, or a damaged one ({len(data):,} bytes)"
+        )
+    return frame
+
+
+def low_range_note(path: Path) -> str | None:
+    """Note that a 16-bit picture uses so little of its range that 8 bits keep next to nothing.
+
+    Returns:
+        The note, or None where that is not so (or the picture cannot be read: told in its turn).
+    """
+    try:
+        with opencv_log_off():
+            if decode_image(path).max() >= 16:
+                return None
+            deep = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (ValueError, cv2.error):
+        return None
+    if deep is None or deep.dtype != np.uint16 or deep.max() < 256:
+        return None
+    return (
+        f"its pictures have 16 bits but {path.name} holds no value above {deep.max():,}, as "
+        "10- and 12-bit cameras write them: they come out nearly black; convert them to 8 bits "
+        "first"
+    )
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a picture of any of `IMAGE_SUFFIXES`.
+
+    Returns:
+        uint8 (H, W, 3), BGR; grey ones have equal channels.
+
+    Raises:
+        FrameError: the file is missing, empty, cut short or no picture; it is named.
+    """
+    try:
+        return decode_image(Path(path))
+    except ValueError as error:
+        raise FrameError(f"{path}: {error}; expected a whole picture file") from error
+
+
+def fit_frame(
+    frame: np.ndarray, size: tuple[int, int] | None = None, grey: bool = False
+) -> np.ndarray:
+    """Bring a frame to the colour and size that a model takes.
+
+    It is turned grey first if asked (ITU-R BT.601 weights, as OpenCV), then resized once by area.
+
+    Args:
+        frame: uint8 (H, W, 3) BGR or (H, W, 1).
+        size: (height, width), None to keep.
+        grey: one channel.
+
+    Returns:
+        uint8 (h, w, C), C = 1 if `grey`, else the channels that came in.
+    """
+    if grey and frame.shape[2] == 3:
+        frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None]
+    if size is not None and frame.shape[:2] != tuple(size):
+        channels = frame.shape[2]
+        frame = cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        frame = frame.reshape(size[0], size[1], channels)  # OpenCV drops a single channel
+    return frame
