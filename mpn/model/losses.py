@@ -52,8 +52,9 @@ def diversity_loss(prototypes: Tensor) -> Tensor:
 def usage_loss(assignment: Tensor) -> Tensor:
     """Compute how unevenly the prototypes are used.
 
-    1 - entropy of the assignment averaged over positions / log M, in [0, 1]. Ours. Without it half of all positions, the still background, share one prototype, and most of
-    the others are assigned nowhere (benchmarks/results/small_choices.md).
+    1 - entropy of the assignment averaged over positions / log M, in [0, 1]. Ours. Without it half
+    of all positions, the still background, share one prototype, and most of the others are assigned
+    nowhere (benchmarks/results/small_choices.md).
 
     Args:
         assignment: (B, N, M), sums to 1 over M.
@@ -81,10 +82,10 @@ def ranking_loss(
 ) -> Tensor:
     """Compute how far tampered positions are from standing above the highest of the others.
 
-    Over all windows of the batch, the mean of log(1 + exp(other - tampered)) over pairs of logits: a smooth count of wrongly
-    ordered pairs, which unlike the cross-entropy does not change with the level that a camera's
-    logits lie at. A frame's score is its highest place, so of each window only the `hardest` other
-    positions count. 0 where nothing was tampered with.
+    Over all windows of the batch, the mean of log(1 + exp(other - tampered)) over pairs of logits:
+    a smooth count of wrongly ordered pairs, which unlike the cross-entropy does not change with the
+    level that a camera's logits lie at. A frame's score is its highest place, so of each window
+    only the `hardest` other positions count. 0 where nothing was tampered with.
 
     Args:
         logits: (B, h, w).
