@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.camera_file import write_camera
@@ -26,9 +25,14 @@ class Detector(ScoringDetector):
         steps: int | None = None,
         *,
         method: str = "adam",
-        **options: Any,
+        fps: float | None = None,
+        skip_bad: bool = False,
+        false_alarms_per_hour: float = 1.0,
+        guard: bool = True,
+        force: bool = False,
+        standalone: bool = False,
     ) -> Detector:
-        """This detector adapted to a camera, and calibrated on it; itself it is left as it is.
+        """Adapt to a camera, and calibrate on it; this detector itself is left as it is.
 
         Args:
             source: normal footage of the camera: a video, a folder of frames, or a folder of
@@ -38,8 +42,12 @@ class Detector(ScoringDetector):
             steps: gradient steps; default: 100, or as many as the model was meta-trained with.
             method: "adam", or "meta" (learned step sizes of a meta-trained model: quicker, and
                 finds less).
-            options: see `mpn.adaptation.camera.adapt_camera` and
-                `mpn.adaptation.camera.CameraOptions`.
+            fps: frames per second, instead of what the source says.
+            skip_bad: go on without frames that cannot be read.
+            false_alarms_per_hour: the rate that the report's thresholds are for.
+            guard: leave out what looks anomalous beside the rest of the footage.
+            force: give the adapted model even where its loss on held-out frames has risen.
+            standalone: it will be saved as a whole model, of any size.
 
         Returns:
             A detector whose `checkpoint.camera["adapted_on"]` says what was done and what came of
@@ -49,13 +57,30 @@ class Detector(ScoringDetector):
             DataError: footage that cannot be read, or too little of it. AdaptationError: it made
                 the model worse.
         """
-        reading = {name: options.pop(name) for name in ("fps", "skip_bad") if name in options}
-        chosen = CameraOptions(shots=shots, adaptation=Adaptation(method, steps), **options)
-        return self.sibling(adapt_camera(self, source, chosen, **reading)[0])
+        options = CameraOptions(
+            shots=shots,
+            adaptation=Adaptation(method, steps),
+            false_alarms_per_hour=false_alarms_per_hour,
+            guard=guard,
+            force=force,
+            standalone=standalone,
+        )
+        checkpoint, _ = adapt_camera(self, source, options, fps=fps, skip_bad=skip_bad)
+        return self.sibling(checkpoint)
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
-        """Writes an adapted detector as a camera file, or as a whole model; see
-        `mpn.adaptation.camera_file.write_camera`."""
+        """Write an adapted detector as a camera file, or as a whole model.
+
+        Args:
+            path: NAME.camera.safetensors; of a whole model any name ending in .safetensors.
+            standalone: a whole model, which needs no base beside it.
+
+        Returns:
+            Where an earlier file of that name is kept, or None if there was none.
+
+        Raises:
+            MpnError: as `mpn.adaptation.camera_file.write_camera`.
+        """
         return write_camera(path, self.checkpoint, standalone=standalone)
 
 
@@ -66,12 +91,12 @@ def load(
     device: str = "cpu",
     precision: str = "auto",
 ) -> Detector:
-    """A detector from a model file.
+    """Load a detector from a model file.
 
     Args:
         path: a .safetensors checkpoint of mpn or a camera file; or the name of a released model:
             "demo" comes with the package, "ped2" and "meta" with the repository.
-        score_config, device, precision: see `Detector`.
+        score_config, device, precision: see `mpn.scoring.detector.Detector`.
 
     Raises:
         CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base

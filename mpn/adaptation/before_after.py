@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from mpn.adaptation.inner_loop import Adaptation, SceneLoss
+from mpn.adaptation.inner_loop import FilledAdaptation, SceneLoss
 from mpn.adaptation.maml import Params
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, Sample
@@ -31,10 +31,14 @@ Parts = Mapping[str, np.ndarray]
 class HeldOutMetrics(NamedTuple):
     """What a model makes of the held-out frames.
 
-    psnr_db: mean PSNR of the prediction. loss: that of the adaptation, with the same made anomalies
-    for both models. threshold: in units of the model's own normal frames; extrapolated: beyond what
-    its normal footage can show; false_alarms: episodes above it; above: share of frames above it.
-    The last four are None for a model without normal scores.
+    Attributes:
+        psnr_db: mean PSNR of the prediction.
+        loss: that of the adaptation, with the same made anomalies for both models.
+        threshold: in units of the model's own normal frames; this and what follows is None for a
+            model without normal scores.
+        extrapolated: whether the threshold is beyond what its normal footage can show.
+        false_alarms: episodes above it.
+        above: share of frames above it.
     """
 
     psnr_db: float
@@ -46,13 +50,18 @@ class HeldOutMetrics(NamedTuple):
 
 
 def held_out_losses(
-    detector: Detector, tensors: Params, footage: Sequence[Clip], settings: Adaptation
+    detector: Detector, tensors: Params, footage: Sequence[Clip], settings: FilledAdaptation
 ) -> tuple[float, float]:
-    """The adaptation's loss on held-out footage by the detector's network, and by it with `tensors`
-    in their place.
+    """Compute the adaptation's loss on held-out footage, before and after.
 
     Both on the same windows, evenly spread, with the same made anomalies, of nothing but these
     frames.
+
+    Args:
+        detector: with the network before.
+        tensors: the parameters after, in place of the network's.
+        footage: held-out stretches.
+        settings: of the adaptation.
     """
     network, window = detector.network, detector.config.window
     count = min(LOSS_WINDOWS, sum(len(clip.frames) - window for clip in footage))
@@ -60,23 +69,30 @@ def held_out_losses(
     loss = SceneLoss(network, list(tensors), bfloat16=detector.bfloat16, without=settings.without)
     pseudo = network.config.pseudo_head and "pseudo" not in settings.without
     frames, tampered = shots.sample(count, np.random.default_rng((settings.seed, 1)), pseudo=pseudo)
-    own = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     before = after = 0.0
     with torch.no_grad():
         for first in range(0, count, LOSS_BATCH):
             batch = Sample(frames[first : first + LOSS_BATCH], tampered[first : first + LOSS_BATCH])
             prepared, share = loss.prepare(batch), len(batch.frames) / count
-            before += share * float(loss({name: own[name] for name in tensors}, prepared))
+            before += share * float(loss({name: parameters[name] for name in tensors}, prepared))
             after += share * float(loss(tensors, prepared))
     return before, after
 
 
-def figures(
+def held_out_metrics(
     detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
 ) -> HeldOutMetrics:
-    """What a detector, calibrated on other footage, makes of held-out stretches at `rate` false
-    alarms an hour."""
-    psnr = float(np.mean(np.concatenate([own[PSNR.name] for own in parts])))
+    """Measure a detector, calibrated on other footage, on held-out stretches.
+
+    Args:
+        detector: with the network that `parts` are of.
+        parts: raw score parts of every stretch.
+        loss: of `held_out_losses`.
+        fps: frames per second.
+        rate: false alarms an hour that the threshold is for.
+    """
+    psnr = float(np.mean(np.concatenate([stretch[PSNR.name] for stretch in parts])))
     calibration = detector.calibration(fps)
     if calibration is None:
         return HeldOutMetrics(psnr, loss)
@@ -90,30 +106,33 @@ def figures(
 def crossed_metrics(
     detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
 ) -> HeldOutMetrics:
-    """The same for a detector that is calibrated on these very stretches.
+    """Measure a detector that is calibrated on these very stretches; arguments as above.
 
     Its threshold is that of all of them; false alarms are counted in the later half with what the
     earlier half is calibrated to, and the reverse.
     """
-    plain = figures(detector, parts, loss, fps, rate)
+    plain = held_out_metrics(detector, parts, loss, fps, rate)
     halves = _halves(parts)
     episodes = above = count = 0
-    for fitted_on, judged in (halves, halves[::-1]):
-        normal = {name: [own[name] for own in fitted_on] for name in detector.weights}
+    for fitted_on, tested_on in (halves, halves[::-1]):
+        normal = {name: [stretch[name] for stretch in fitted_on] for name in detector.weights}
         fitted = detector.sibling(replace(detector.checkpoint, normal=normal))
-        found = _alarms(fitted, fitted.calibration(fps).threshold(rate).value, judged, fps)
-        episodes, above, count = episodes + found[0], above + found[1], count + found[2]
+        calibration = fitted.calibration(fps)
+        if calibration is None:  # nothing to count with
+            return plain._replace(false_alarms=None, above=None)
+        alarms = _alarms(fitted, calibration.threshold(rate).value, tested_on, fps)
+        episodes, above, count = episodes + alarms[0], above + alarms[1], count + alarms[2]
     return plain._replace(false_alarms=episodes, above=above / count)
 
 
 def _alarms(
     detector: Detector, threshold: float, parts: Sequence[Parts], fps: float
 ) -> tuple[int, int, int]:
-    """Episodes (PROTOCOL section 2) and frames above a threshold, and frames in all."""
+    """Count episodes (PROTOCOL section 2) and frames above a threshold, and frames in all."""
     episodes = above = count = 0
-    for own in parts:
+    for stretch in parts:
         score = exponential(
-            combine(own, detector.weights, detector.normal), detector.score_config.smoothing
+            combine(stretch, detector.weights, detector.normal), detector.score_config.smoothing
         )
         episodes += len(events(score, threshold, fps, min_frames=1))
         above += int((score > threshold).sum())
@@ -122,15 +141,16 @@ def _alarms(
 
 
 def _halves(parts: Sequence[Parts]) -> tuple[list[Parts], list[Parts]]:
-    """The earlier and the later half of the frames; the stretch in the middle is cut."""
-    left = sum(len(own[PSNR.name]) for own in parts) // 2
-    earlier, later = [], []
-    for own in parts:
-        length = len(own[PSNR.name])
+    """Split into the earlier and the later half of the frames; the stretch in the middle is cut."""
+    left = sum(len(stretch[PSNR.name]) for stretch in parts) // 2
+    earlier: list[Parts] = []
+    later: list[Parts] = []
+    for stretch in parts:
+        length = len(stretch[PSNR.name])
         cut = min(max(left, 0), length)
         left -= length
         if cut:
-            earlier.append({name: values[:cut] for name, values in own.items()})
+            earlier.append({name: values[:cut] for name, values in stretch.items()})
         if cut < length:
-            later.append({name: values[cut:] for name, values in own.items()})
+            later.append({name: values[cut:] for name, values in stretch.items()})
     return earlier, later

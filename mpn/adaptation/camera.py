@@ -1,5 +1,4 @@
-"""A model and normal footage of one camera in, the model adapted to that camera out: what
-`mpn adapt` does.
+"""A model is adapted to a camera by its normal footage: what `mpn adapt` does.
 
 K windows, spread over the footage, are adapted on; the guard leaves those out that look anomalous
 beside the rest. *Held out* is every frame that no support window shows, as input or as target. (The
@@ -11,7 +10,6 @@ before and after are compared and the camera's thresholds are set.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,28 +22,29 @@ from mpn.adaptation import outliers
 from mpn.adaptation.before_after import (
     HeldOutMetrics,
     crossed_metrics,
-    figures,
     held_out_losses,
+    held_out_metrics,
 )
-from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
+from mpn.adaptation.footage import frame_rate, read_footage
+from mpn.adaptation.inner_loop import (
+    Adaptation,
+    FilledAdaptation,
+    adapt_network,
+    adapted_checkpoint,
+)
 from mpn.adaptation.maml import Params
-from mpn.datasets.layouts import Video
 from mpn.datasets.shots import Shots, shots_of, spread
-from mpn.datasets.windows import Clip, load_clips
+from mpn.datasets.windows import Clip
 from mpn.errors import AdaptationError, DataError, MpnError
 from mpn.model.camera_checkpoint import CAMERA_BYTES
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import readable_runs, score_clips
-from mpn.scoring.detector import Detector, check_size_of
+from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
-from mpn.video.paths import find_sources, folder_name
-from mpn.video.sources import open_source
 
-# Where neither the footage nor the model knows its frame rate; the report says when.
-USUAL_RATE = 25.0
 # Held-out frames with a score; fewer say nothing of what is normal.
-FEWEST_HELD_OUT = 50
+MIN_HELD_OUT = 50
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside
 # `RESERVED_BYTES`.
 NORMAL_FRAMES, RESERVED_BYTES = 100_000, 60_000
@@ -115,20 +114,27 @@ class Report:
         return self.held_out / self.fps / 3600
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        own |= {"before": self.before._asdict(), "after": self.after._asdict()}
-        return own | {"left_out": [entry._asdict() for entry in self.left_out]}
+        """Return plain values, for JSON."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values |= {"before": self.before._asdict(), "after": self.after._asdict()}
+        return values | {"left_out": [entry._asdict() for entry in self.left_out]}
 
 
 class _Plan(NamedTuple):
-    """What is adapted on, and what is held out."""
+    """What is adapted on, and what is held out.
+
+    Attributes:
+        windows, left_out, excluded: as `Report` has them.
+        shots: the windows themselves.
+        held_out_ranges: stretches that show no frame of a window; the first T frames of each have
+            no score.
+    """
 
     windows: list[tuple[int, int]]
     left_out: list[outliers.Replaced]
     excluded: list[outliers.Stretch]
     shots: Shots
-    held_out: list[outliers.Stretch]
+    held_out_ranges: list[outliers.Stretch]
 
 
 def adapt_camera(
@@ -139,11 +145,13 @@ def adapt_camera(
     fps: float | None = None,
     skip_bad: bool = False,
 ) -> tuple[Checkpoint, Report]:
-    """Adapts a detector's model to a camera; the detector itself is left as it is.
+    """Adapt a detector's model to a camera; the detector itself is left as it is.
 
     Args:
+        detector: with the model.
         source: normal footage of the camera: a video, a folder of frames, or a folder of several of
             either.
+        options: how.
         fps: frames per second, instead of what the source says.
         skip_bad: go on without frames that cannot be read.
 
@@ -154,26 +162,22 @@ def adapt_camera(
     Raises:
         DataError: footage that cannot be read, or too little of it, with numbers. AdaptationError:
             the loss on held-out frames has risen. MpnError: "meta" with a model that was not
-            meta-trained, a model that is a camera's already, or more adapted numbers than a camera
-            file has room for.
+            meta-trained, a camera's model, or more adapted numbers than a camera file has room for.
     """
     options = options or CameraOptions()
     base, window = detector.checkpoint, detector.config.window
-    if base.camera:
-        raise MpnError(
-            f"{base.path or 'this model'} is adapted to a camera already: adapt its base, "
-            f"{base.camera['base']['path']}"
-        )
+    _refuse_adapted(base)
     settings = options.adaptation.filled(base)
     room = _room(detector, settings, options)
     clips = read_footage(detector, source, fps, skip_bad)
-    # finds too little footage before the work begins
-    chosen = _spread(source, clips, options.shots, window)
-    rate, rate_from = _frame_rate(clips, base)
+    chosen = _spread(source, clips, options.shots, window)  # too little footage is found first
+    rate, rate_from = frame_rate(clips, base)
     parts = score_clips(detector, clips, "scoring")
     plan = _plan(source, clips, parts, chosen, detector, options, room)
     tensors = _adapted(source, detector, plan.shots, settings)
-    adapted, before, after = _judged(detector, tensors, clips, parts, plan, settings, rate, options)
+    adapted, before, after = _calibrated(
+        detector, tensors, clips, parts, plan, settings, rate, options
+    )
     report = Report(
         source=str(source),
         clips=[clip.name for clip in clips],
@@ -183,20 +187,38 @@ def adapt_camera(
         windows=plan.windows,
         left_out=plan.left_out,
         excluded=plan.excluded,
-        held_out=sum(stop - start - window for _, start, stop in plan.held_out),
+        held_out=sum(stop - start - window for _, start, stop in plan.held_out_ranges),
         before=before,
         after=after,
-        options=asdict(settings)
-        | {name: getattr(options, name) for name in ("shots", "guard", "false_alarms_per_hour")},
+        options=_used(options, settings),
     )
     if not options.force:
         _refuse_worse(report)
-    adapted.camera = {
+    adapted.camera = _described(base, tensors, report)
+    return adapted, report
+
+
+def _described(base: Checkpoint, tensors: Params, report: Report) -> dict[str, Any]:
+    """Give what `Checkpoint.camera` says of an adapted model."""
+    return {
         "base": {"path": str(base.path or ""), "sha256": base.sha256},
         "tensors": sorted(tensors),
         "adapted_on": report.to_dict(),
     }
-    return adapted, report
+
+
+def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
+    """Give the options that were used, as plain values."""
+    names = ("shots", "guard", "false_alarms_per_hour")
+    return asdict(settings) | {name: getattr(options, name) for name in names}
+
+
+def _refuse_adapted(base: Checkpoint) -> None:
+    if base.camera:
+        raise MpnError(
+            f"{base.path or 'this model'} is adapted to a camera already: adapt its base, "
+            f"{base.camera['base']['path']}"
+        )
 
 
 def _refuse_worse(report: Report) -> None:
@@ -217,7 +239,9 @@ def _spread(
         raise DataError(f"{source}: {error}") from error
 
 
-def _adapted(source: str | Path, detector: Detector, shots: Shots, settings: Adaptation) -> Params:
+def _adapted(
+    source: str | Path, detector: Detector, shots: Shots, settings: FilledAdaptation
+) -> Params:
     tensors = adapt_network(detector.checkpoint, shots, settings, bfloat16=detector.bfloat16)
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise AdaptationError(
@@ -227,25 +251,25 @@ def _adapted(source: str | Path, detector: Detector, shots: Shots, settings: Ada
     return tensors
 
 
-def _judged(
+def _calibrated(
     detector: Detector,
     tensors: Params,
     clips: Sequence[Clip],
     parts: Sequence[Mapping[str, np.ndarray]],
     plan: _Plan,
-    settings: Adaptation,
+    settings: FilledAdaptation,
     fps: float,
     options: CameraOptions,
 ) -> tuple[Checkpoint, HeldOutMetrics, HeldOutMetrics]:
-    """The adapted model, calibrated on what is held out; figures there before and after."""
+    """Calibrate the adapted model on what is held out, and measure it there, before and after."""
     window, rate = detector.config.window, options.false_alarms_per_hour
     footage = [
         replace(clips[clip], frames=clips[clip].frames[start:stop], bad=[])
-        for clip, start, stop in plan.held_out
+        for clip, start, stop in plan.held_out_ranges
     ]
     before = [
         {name: values[start + window : stop] for name, values in parts[clip].items()}
-        for clip, start, stop in plan.held_out
+        for clip, start, stop in plan.held_out_ranges
     ]
     losses = held_out_losses(detector, tensors, footage, settings)
     adapted = replace(
@@ -256,66 +280,43 @@ def _judged(
         path=None,
     )
     scored = score_clips(detector.sibling(adapted), footage, "calibrating")
-    after = [{name: values[window:] for name, values in own.items()} for own in scored]
+    after = [{name: values[window:] for name, values in stretch.items()} for stretch in scored]
     # Rounded as a camera file keeps them, so that a threshold is the same before it is written and
     # after.
     adapted.normal = {
-        name: [own[name].astype(np.float16).astype(np.float32) for own in after]
+        name: [stretch[name].astype(np.float16).astype(np.float32) for stretch in after]
         for name in detector.weights
     }
     return (
         adapted,
-        figures(detector, before, losses[0], fps, rate),
+        held_out_metrics(detector, before, losses[0], fps, rate),
         crossed_metrics(detector.sibling(adapted), after, losses[1], fps, rate),
     )
 
 
-def read_footage(
-    detector: Detector, source: str | Path, fps: float | None, skip_bad: bool
-) -> list[Clip]:
-    """The frames of a video, of a folder of frames, or of all of either in a folder, fitted to the
-    network.
+def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions) -> int:
+    """Find how many normal frames the result has room for.
 
     Raises:
-        DataError, FrameError: naming what is missing or cannot be read. SizeError: frames too small
-            for the network.
+        MpnError: more adapted numbers than a camera file takes.
     """
-    name, config = folder_name(Path(source)), detector.config
-    videos = [Video(folder_name(path), path, name) for path in find_sources(source)]
-    for video in videos:
-        # which are then left out, and logged, below
-        with contextlib.suppress(*[DataError] * skip_bad):
-            check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
-    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps)
-
-
-def _frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:
-    """Frames per second, and where that is known from (see `Report`)."""
-    rates = {clip.fps for clip in clips if clip.fps}
-    if rates:
-        return float(np.median(sorted(rates))), "footage"
-    return (base.fps, "model") if base.fps else (USUAL_RATE, "assumed")
-
-
-def _room(detector: Detector, settings: Adaptation, options: CameraOptions) -> int:
-    """How many normal frames the result has room for. Raises MpnError for more numbers than a
-    camera file takes."""
-    own = dict(detector.network.named_parameters())
-    numbers = sum(own[name].numel() for name in target_names(detector.network, settings.targets))
+    parameters = dict(detector.network.named_parameters())
+    names = target_names(detector.network, settings.targets)
+    numbers = sum(parameters[name].numel() for name in names)
     if options.standalone:
         return NORMAL_FRAMES
     left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * len(detector.weights))
-    if left < FEWEST_HELD_OUT:
+    if left < MIN_HELD_OUT:
         raise MpnError(
             f"{', '.join(settings.targets)} are {numbers:,} numbers, {4 * numbers / 1e6:.2f} MB, "
             f"and a camera file has less than {CAMERA_BYTES / 1e6:g}: adapt fewer (--method adam "
-            "--targets first), or write a whole  model (--standalone)"
+            "--targets first), or write a whole model (--standalone)"
         )
     return min(left, NORMAL_FRAMES)
 
 
 def _deviations(detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
-    """By how much each frame stands out (`guard.deviations`).
+    """Measure by how much each frame stands out (`mpn.adaptation.outliers.deviations`).
 
     Parts are in units of their deviation within clips of the model's normal footage: between the
     scenes that it was trained on they differ by more than any anomaly does. Without such footage,
@@ -343,8 +344,8 @@ def _plan(
     options: CameraOptions,
     room: int,
 ) -> _Plan:
-    """What of the spread windows is adapted on, and what is held out; raises as `adapt_camera`
-    says."""
+    """Decide what of the spread windows is adapted on, and what is held out; raises as
+    `adapt_camera` says."""
     window = detector.config.window
     left_out: list[outliers.Replaced] = []
     excluded: list[outliers.Stretch] = []
@@ -358,7 +359,7 @@ def _plan(
             "of the footage: give other footage, or take it as it is (--no-guard)"
         )
     seen = [outliers.Stretch(clip, target - window, target + 1) for clip, target in windows]
-    held_out = [
+    held_out_ranges = [
         outliers.Stretch(number, start, stop)
         for number, clip in enumerate(clips)
         for start, stop in readable_runs(
@@ -366,22 +367,24 @@ def _plan(
         )
         if stop - start > window
     ]
-    count = sum(stretch.stop - stretch.start - window for stretch in held_out)
-    if count < FEWEST_HELD_OUT:
+    count = sum(stretch.stop - stretch.start - window for stretch in held_out_ranges)
+    if count < MIN_HELD_OUT:
         frames = sum(len(clip.frames) for clip in clips)
         raise DataError(
             f"{source}: of its {frames} frames {len(windows)} "
             f"shots{' and the guard' * bool(excluded)} leave {count} to calibrate on, and it takes "
-            f"{FEWEST_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
+            f"{MIN_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
         )
     if count > room:  # the first part of each
-        held_out = [
+        held_out_ranges = [
             stretch._replace(
                 stop=stretch.start
                 + window
                 + (stretch.stop - stretch.start - window) * room // count
             )
-            for stretch in held_out
+            for stretch in held_out_ranges
         ]
-        held_out = [stretch for stretch in held_out if stretch.stop - stretch.start > window]
-    return _Plan(windows, left_out, excluded, shots_of(clips, windows, window), held_out)
+        held_out_ranges = [
+            stretch for stretch in held_out_ranges if stretch.stop - stretch.start > window
+        ]
+    return _Plan(windows, left_out, excluded, shots_of(clips, windows, window), held_out_ranges)

@@ -1,4 +1,4 @@
-"""A network and a handful of windows of one camera in, its adapted parameters out.
+"""A network is adapted to a handful of windows of one camera.
 
 The inner loss is the network's own: prediction, compactness, diversity, and with the pseudo-anomaly
 head pseudo-anomalies made from the support windows themselves. What normal motion and size are in
@@ -23,7 +23,7 @@ from mpn.adaptation.maml import Params, adapt, fine_tune
 from mpn.datasets.shots import Shots
 from mpn.datasets.windows import Sample, to_float
 from mpn.errors import MpnError
-from mpn.model.checkpoint import Checkpoint
+from mpn.model.checkpoint import Checkpoint, MetaInfo
 from mpn.model.losses import check_loss_names, loss_terms, total_loss
 from mpn.model.network import Network
 from mpn.model.parameters import target_names
@@ -90,16 +90,21 @@ class SceneLoss:
         if not any(self.weights.values()):
             raise MpnError(f"without {', '.join(without)} no loss term is left to adapt by")
         self.frozen = {name: p for name, p in network.named_parameters() if name not in set(names)}
-        before = [
+        learned_before = [
             n for n, p in self.frozen.items() if p.requires_grad and not n.startswith(AFTER_DECODER)
         ]
         # Neither adapted nor learned by an outer loop.
-        self.decode_once = all(name.startswith(AFTER_DECODER) for name in names) and not before
+        self.decode_once = (
+            all(name.startswith(AFTER_DECODER) for name in names) and not learned_before
+        )
         self.device = next(network.parameters()).device
 
     def prepare(self, sample: Sample) -> SceneBatch:
-        """A batch of windows for this loss: uint8 frames (B, T + 1, C, H, W), bool tampered (B, H,
-        W)."""
+        """Make a batch of windows ready for this loss.
+
+        Args:
+            sample: uint8 frames (B, T + 1, C, H, W), bool tampered (B, H, W).
+        """
         window, target = to_float(sample.frames.to(self.device))
         window = window.contiguous(memory_format=torch.channels_last)
         decoded = None
@@ -162,70 +167,103 @@ class Adaptation:
                 f"{self}: steps and batch from 1 up and a learning rate above 0 were expected"
             )
 
-    def filled(self, checkpoint: Checkpoint) -> Adaptation:
-        """With every None in its place. Raises MpnError where the checkpoint was not meta-trained
-        and has to be."""
+    def filled(self, checkpoint: Checkpoint) -> FilledAdaptation:
+        """Decide what was left open, by what the checkpoint was meta-trained with.
+
+        Raises:
+            MpnError: "meta" with a checkpoint that was not meta-trained, or for other targets.
+        """
         meta = checkpoint.meta
-        if self.method == "meta" and meta is None:
-            raise MpnError(
-                "this model was not meta-trained and has no learned step sizes: adapt it by plain "
-                "Adam (--method adam), or give another --checkpoint"
-            )
-        if (
-            self.method == "meta"
-            and self.targets is not None
-            and tuple(self.targets) != meta.targets
-        ):
-            raise MpnError(
-                f"the step sizes were learned for {', '.join(meta.targets)}: name no other "
-                "targets, or adapt by adam"
-            )
-        learned = meta.steps if meta else FINE_TUNING_STEPS
-        return replace(
-            self,
-            steps=self.steps or (learned if self.method == "meta" else FINE_TUNING_STEPS),
-            batch=self.batch or (meta.batch if meta else 8),
-            targets=tuple(
-                self.targets or (meta.targets if meta else default_targets(checkpoint.network))
-            ),
+        steps, batch, targets = FINE_TUNING_STEPS, 8, default_targets(checkpoint.network)
+        if meta is not None:
+            batch, targets = meta.batch, meta.targets
+        if self.method == "meta":
+            meta = _learned(checkpoint)
+            if self.targets is not None and tuple(self.targets) != meta.targets:
+                raise MpnError(
+                    f"the step sizes were learned for {', '.join(meta.targets)}: name no other "
+                    "targets, or adapt by adam"
+                )
+            steps = meta.steps
+        return FilledAdaptation(
+            method=self.method,
+            steps=self.steps or steps,
+            learning_rate=self.learning_rate,
+            batch=self.batch or batch,
+            seed=self.seed,
+            targets=tuple(self.targets or targets),
+            without=self.without,
         )
 
 
+@dataclass(frozen=True)
+class FilledAdaptation:
+    """How a network is adapted, nothing left open; attributes as `Adaptation` has them."""
+
+    method: str
+    steps: int
+    learning_rate: float
+    batch: int
+    seed: int
+    targets: tuple[str, ...]
+    without: tuple[str, ...]
+
+
 def default_targets(network: Network) -> tuple[str, ...]:
-    """The names of `DEFAULT_TARGETS` that the network has (one may have no pseudo-anomaly head)."""
-    tops = tuple(name for name, _ in network.named_parameters())
+    """Return the names of `DEFAULT_TARGETS` that the network has (it may lack the pseudo-anomaly
+    head)."""
+    names = tuple(name for name, _ in network.named_parameters())
     return tuple(
         target
         for target in TARGETS[DEFAULT_TARGETS]
-        if any(name.startswith(target) for name in tops)
+        if any(name.startswith(target) for name in names)
     )
+
+
+def _learned(checkpoint: Checkpoint) -> MetaInfo:
+    if checkpoint.meta is None:
+        raise MpnError(
+            "this model was not meta-trained and has no learned step sizes: adapt it by plain "
+            "Adam (--method adam), or give another --checkpoint"
+        )
+    return checkpoint.meta
 
 
 def adapt_network(
     checkpoint: Checkpoint,
     shots: Shots,
-    options: Adaptation | None = None,
+    options: Adaptation | FilledAdaptation | None = None,
     *,
     bfloat16: bool = False,
 ) -> Params:
-    """The target parameters after adaptation on support windows; the checkpoint's network is left
-    as it is.
+    """Adapt the target parameters on support windows; the checkpoint's network is left as it is.
+
+    Args:
+        checkpoint: the model.
+        shots: the support windows.
+        options: how; default: by its learned step sizes.
+        bfloat16: run the network in bfloat16 autocast.
+
+    Returns:
+        The adapted parameters by name.
 
     Raises:
         MpnError: "meta" with a checkpoint that was not meta-trained, or targets that it does not
             have.
     """
-    options = (options or Adaptation()).filled(checkpoint)
+    if not isinstance(options, FilledAdaptation):
+        options = (options or Adaptation()).filled(checkpoint)
     network = checkpoint.network
     names = target_names(network, options.targets)
     loss = SceneLoss(network, names, bfloat16=bfloat16, without=options.without)
-    own = dict(network.named_parameters())
-    params = {name: own[name].detach() for name in names}
+    parameters = dict(network.named_parameters())
+    params: Params = {name: parameters[name].detach() for name in names}
     torch.set_flush_denormal(True)
     batches = support_batches(loss, shots, options, np.random.default_rng(options.seed))
     if options.method == "adam":
         return fine_tune(loss, params, batches, learning_rate=options.learning_rate)
-    sizes = {name: size.to(loss.device) for name, size in checkpoint.meta.step_sizes.items()}
+    meta = _learned(checkpoint)
+    sizes = {name: size.to(loss.device) for name, size in meta.step_sizes.items()}
     with torch.no_grad():  # nothing is learned from this: no graph over the steps
         for batch in batches:
             params = adapt(
@@ -234,15 +272,15 @@ def adapt_network(
                 batch,
                 step_sizes=sizes,
                 second_order=False,
-                clip_norm=checkpoint.meta.clip_norm,
+                clip_norm=meta.clip_norm,
             )
     return params
 
 
 def support_batches(
-    loss: SceneLoss, shots: Shots, options: Adaptation, generator: np.random.Generator
+    loss: SceneLoss, shots: Shots, options: FilledAdaptation, generator: np.random.Generator
 ) -> Iterator[SceneBatch]:
-    """One batch a step, each with pseudo-anomalies of its own draw (none if the network has no head
+    """Make one batch a step, each with pseudo-anomalies of its own (none if the network has no head
     for them)."""
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     steps = range(options.steps)
@@ -251,11 +289,11 @@ def support_batches(
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Checkpoint:
-    """The checkpoint with a copy of its network that has these tensors; the rest, calibration too,
-    is still the base's."""
+    """Return the checkpoint with a copy of its network that has these tensors; the rest,
+    calibration too, is still the base's."""
     network = copy.deepcopy(checkpoint.network)
-    own = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     with torch.no_grad():
         for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+            parameters[name].copy_(tensor)
     return replace(checkpoint, network=network.eval())

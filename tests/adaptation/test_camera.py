@@ -12,10 +12,10 @@ import torch
 from mpn.adaptation import camera
 from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.inner_loop import Adaptation
-from mpn.api import Detector
 from mpn.errors import AdaptationError, DataError, MpnError, SizeError
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
+from mpn.scoring.detector import Detector
 from tests.helpers.small_model import FPS, footage, write_film, write_footage, write_model
 
 LENGTH, SHOTS, WINDOW = 120, 3, 4
@@ -351,23 +351,3 @@ def test_long_footage_is_kept_in_parts_of_every_stretch(base, clip, result, monk
     full = [len(part) for part in result[0].normal["error"]]
     assert report.held_out == sum(lengths) <= 55 and len(lengths) == len(full)
     assert all(abs(kept - 55 * whole / sum(full)) <= 1 for kept, whole in zip(lengths, full))
-
-
-# --- A detector
-
-
-def test_a_detector_adapts_saves_and_is_loaded_again(base, clip, result, tmp_path):
-    detector = detector_of(base)
-    own = detector.adapt(clip, shots=SHOTS, method="meta")
-    assert own is not detector and own.checkpoint.camera["adapted_on"] == result[1].to_dict()
-    assert own.save(tmp_path / "lobby.camera.safetensors") is None
-    assert (tmp_path / "lobby.camera.safetensors").stat().st_size < 1_000_000
-    again = Detector(load_checkpoint(tmp_path / "lobby.camera.safetensors"), precision="float32")
-    assert again.calibration(FPS).threshold(1) == own.calibration(FPS).threshold(1)
-    first, second = (list(one.score(clip)) for one in (own, again))
-    assert [a.score for a in first[4:]] == [b.score for b in second[4:]]
-
-
-def test_a_detector_without_step_sizes_uses_adam(clip, tmp_path):
-    own = detector_of(write_model(tmp_path / "plain.safetensors")).adapt(clip, shots=SHOTS, steps=1)
-    assert own.checkpoint.camera["adapted_on"]["options"]["method"] == "adam"

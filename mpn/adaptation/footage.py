@@ -1,0 +1,55 @@
+"""Footage of a camera that a model is to be adapted to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mpn.datasets.layouts import Video
+from mpn.datasets.windows import Clip, load_clips
+from mpn.errors import DataError
+from mpn.model.checkpoint import Checkpoint
+from mpn.scoring.detector import Detector, check_size_of
+from mpn.video.paths import find_sources, folder_name
+from mpn.video.sources import open_source
+
+# Where neither the footage nor the model knows its frame rate; the report says when.
+USUAL_RATE = 25.0
+
+
+def read_footage(
+    detector: Detector, source: str | Path, fps: float | None, skip_bad: bool
+) -> list[Clip]:
+    """Read the frames of a camera's footage, fitted to the network.
+
+    Args:
+        detector: with the network.
+        source, fps, skip_bad: as `mpn.adaptation.camera.adapt_camera` takes them.
+
+    Raises:
+        DataError, FrameError: naming what is missing or cannot be read. SizeError: frames too small
+            for the network.
+    """
+    name, config = folder_name(Path(source)), detector.config
+    videos = [Video(folder_name(path), path, name) for path in find_sources(source)]
+    for video in videos:
+        # which are then left out, and logged, below
+        with contextlib.suppress(*[DataError] * skip_bad):
+            check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
+    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps)
+
+
+def frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:
+    """Find the frames per second, and where that is known from: "footage", "model" or "assumed".
+
+    Args:
+        clips: of the camera.
+        base: the model that is adapted.
+    """
+    rates = {clip.fps for clip in clips if clip.fps}
+    if rates:
+        return float(np.median(sorted(rates))), "footage"
+    return (base.fps, "model") if base.fps else (USUAL_RATE, "assumed")
