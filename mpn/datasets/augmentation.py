@@ -18,7 +18,7 @@ from mpn.datasets.windows import Clip
 
 
 @dataclass(frozen=True)
-class CameraOptions:
+class RandomCameraOptions:
     """Ranges that a camera is taken from at random."""
 
     zoom: tuple[float, float] = (1.0, 1.8)
@@ -36,16 +36,16 @@ class RandomCamera:
     Args:
         generator: of the camera and, later, of its noise.
         size: (height, width) of the frames.
-        options: see `CameraOptions`.
+        options: see `RandomCameraOptions`.
     """
 
     def __init__(
         self,
         generator: np.random.Generator,
         size: tuple[int, int],
-        options: CameraOptions | None = None,
+        options: RandomCameraOptions | None = None,
     ) -> None:
-        options = options or CameraOptions()
+        options = options or RandomCameraOptions()
         self.generator, self.size = generator, size
         stretch = options.stretch ** generator.uniform(-0.5, 0.5)
         zoom = generator.uniform(*options.zoom)
