@@ -60,8 +60,7 @@ def _line(error: Exception) -> str:
 
 
 def _cells(value: np.ndarray) -> list[np.ndarray]:
-    """The elements of a MATLAB cell array, which scipy gives as objects, some of them nested once
-    more."""
+    """The elements of a MATLAB cell array, which SciPy gives as objects, nested or not."""
     cells = []
     for cell in value.ravel():
         while isinstance(cell, np.ndarray) and cell.dtype == object and cell.size == 1:

@@ -91,8 +91,7 @@ def _elements(data: memoryview, order: Order) -> Iterator[Element]:
 
 
 def _check_array(parts: list[Element], order: Order, depth: int) -> None:
-    """Flags, size, name, and then what the array's class needs: numbers of that many, or that many
-    arrays."""
+    """Check that flags, size and name are followed by what they say: so many numbers or arrays."""
     if depth > DEEPEST:
         raise ValueError(f"cells lie in cells, more than {DEEPEST} deep")
     if len(parts) < 3 or [parts[0].kind, parts[1].kind, parts[2].kind] != [FLAGS, INT32, INT8]:

@@ -31,7 +31,7 @@ class PseudoOptions:
     object_size: tuple[int, int] = (10, 36)
     enlarged: tuple[float, float] = (1.3, 2.5)
     brightness: tuple[float, float] = (15.0, 60.0)
-    most_pixels_a_frame: float = 8.0
+    max_pixels_a_frame: float = 8.0
     visible_change: int = 20
     dilated: int = 2
 
@@ -131,7 +131,7 @@ class PseudoAnomalies:
 
         frames, height, width = tampered.shape[:3]
         position = generator.uniform((0, 0), (height, width)) - np.array(size[::-1]) / 2
-        velocity = generator.uniform(-options.most_pixels_a_frame, options.most_pixels_a_frame, 2)
+        velocity = generator.uniform(-options.max_pixels_a_frame, options.max_pixels_a_frame, 2)
         for index in range(frames):
             top, left = np.round(position + velocity * (index - frames + 1)).astype(int)
             rows = slice(max(top, 0), min(top + size[1], height))
