@@ -1,5 +1,4 @@
-"""Made cameras: footage as another camera would have seen it, for tasks that a pre-trained network
-does not know yet.
+"""Random cameras: footage as another camera would have seen it, for tasks new to a network.
 
 A network that was pre-trained on a few scenes has little left to adapt on them, and meta-training
 on these alone teaches it that adapting is of no use (benchmarks/results/adaptation_choices.md). So
@@ -19,36 +18,34 @@ from mpn.datasets.windows import Clip
 
 
 @dataclass(frozen=True)
-class CameraOptions:
-    """Ranges that a camera is drawn from: how far it zooms in and stretches, grey levels, pixels of
-    blur."""
+class RandomCameraOptions:
+    """Ranges that a camera is taken from at random."""
 
     zoom: tuple[float, float] = (1.0, 1.8)
-    stretch: float = 1.25
+    stretch: float = 1.25  # largest ratio of the sides' zooms
     contrast: tuple[float, float] = (0.5, 1.4)
     gamma: tuple[float, float] = (0.6, 1.6)
-    offset: float = 30.0
-    noise: float = 6.0
-    blur: float = 1.0
+    offset: float = 30.0  # grey levels, either way
+    noise: float = 6.0  # grey levels of deviation, at most
+    blur: float = 1.0  # pixels of deviation, at most
 
 
 class RandomCamera:
-    """One camera, drawn once: the same view, brightness and sharpness for all that is shown to it;
-    fresh noise.
+    """One camera at random: the same view, brightness and sharpness always; fresh noise.
 
     Args:
-        generator: draws the camera and, later, its noise.
+        generator: of the camera and, later, of its noise.
         size: (height, width) of the frames.
-        options: see `CameraOptions`.
+        options: see `RandomCameraOptions`.
     """
 
     def __init__(
         self,
         generator: np.random.Generator,
         size: tuple[int, int],
-        options: CameraOptions | None = None,
+        options: RandomCameraOptions | None = None,
     ) -> None:
-        options = options or CameraOptions()
+        options = options or RandomCameraOptions()
         self.generator, self.size = generator, size
         stretch = options.stretch ** generator.uniform(-0.5, 0.5)
         zoom = generator.uniform(*options.zoom)
@@ -56,8 +53,8 @@ class RandomCamera:
             min(side, round(side / zoom * factor))
             for side, factor in zip(size, (stretch, 1 / stretch))
         ]
-        corner = [int(generator.integers(0, side - own + 1)) for side, own in zip(size, sides)]
-        self.view = tuple(slice(at, at + own) for at, own in zip(corner, sides))
+        corner = [int(generator.integers(0, side - seen + 1)) for side, seen in zip(size, sides)]
+        self.view = tuple(slice(start, start + seen) for start, seen in zip(corner, sides))
         self.mirrored = bool(generator.integers(2))
         levels = np.linspace(0, 1, 256) ** generator.uniform(*options.gamma) * 255
         contrast, offset = (
@@ -70,31 +67,35 @@ class RandomCamera:
         self.blur = generator.uniform(0, options.blur) * int(generator.integers(2))
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, C) -> what this camera sees of it, uint8 of the same shape; a copy."""
+        """Show frames uint8 (N, H, W, C) to the camera; returns what it sees, in the same shape."""
         seen = np.empty_like(frames)
         height, width = self.size
         for number, frame in enumerate(frames):
             part = np.ascontiguousarray(frame[self.view])
-            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).reshape(
-                frame.shape
-            )
+            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+            view = np.asarray(part, np.uint8).reshape(frame.shape)
             if self.mirrored:
-                part = part[:, ::-1]
+                view = view[:, ::-1]
             if self.blur > 0.1:
-                part = cv2.GaussianBlur(part, (0, 0), self.blur).reshape(frame.shape)
-            values = self.levels[part]
+                blurred = cv2.GaussianBlur(view, (0, 0), self.blur)
+                view = np.asarray(blurred, np.uint8).reshape(frame.shape)
+            values = self.levels[view]
             if self.noise:
                 values = values + self.generator.normal(0, self.noise, frame.shape)
             seen[number] = np.clip(np.round(values), 0, 255)
         return seen
 
 
-def temporal_subsample(clips: Sequence[Clip], every: int, least: int) -> list[Clip]:
-    """The clips as a camera of fewer frames a second has them: every n-th frame, a scene of its
-    own; views.
+def temporal_subsample(clips: Sequence[Clip], every: int, min_frames: int) -> list[Clip]:
+    """Take every n-th frame, as a camera of fewer frames a second would, in scenes of their own.
 
-    Clips that would have fewer than `least` frames, or show frames that could not be read, are left
-    out.
+    Args:
+        clips: with frames that could not be read they are left out.
+        every: n.
+        min_frames: clips that would have fewer are left out.
+
+    Returns:
+        Views of the clips, of scenes named SCENE-everyN.
     """
     return [
         replace(
@@ -105,5 +106,5 @@ def temporal_subsample(clips: Sequence[Clip], every: int, least: int) -> list[Cl
             fps=clip.fps / every if clip.fps else None,
         )
         for clip in clips
-        if len(clip.frames) // every >= least and not clip.bad
+        if len(clip.frames) // every >= min_frames and not clip.bad
     ]

@@ -24,7 +24,7 @@ MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}
 
 
 def mat_variables(path: Path) -> set[str] | None:
-    """Names of the variables in a .mat file without reading them; None where it cannot be read."""
+    """List the variables in a .mat file without reading them; None where it cannot be read."""
     try:
         return {name for name, _, _ in scipy.io.whosmat(str(path))}
     except Exception:  # scipy raises a dozen kinds for damaged files
@@ -41,9 +41,7 @@ def _load_mat(path: Path, variable: str) -> np.ndarray:
                 "again in MATLAB with '-v7'"
             )
         check_variable(path, variable)
-        found = scipy.io.loadmat(str(path), variable_names=[variable])
-        if variable not in found:
-            found = dict.fromkeys(mat_variables(path) or ())
+        value = scipy.io.loadmat(str(path), variable_names=[variable]).get(variable)
     except LabelError:
         raise
     except Exception as error:  # scipy raises a dozen kinds for damaged files
@@ -51,10 +49,10 @@ def _load_mat(path: Path, variable: str) -> np.ndarray:
             f"{path}: cannot be read as a .mat file ({type(error).__name__}: "
             f"{_line(error)}); expected a whole MATLAB v5-v7 file"
         ) from error
-    if variable not in found:
-        names = ", ".join(name for name in found if not name.startswith("__")) or "nothing"
+    if value is None:
+        names = ", ".join(sorted(mat_variables(path) or ())) or "nothing"
         raise LabelError(f"{path}: holds {names}; expected the variable '{variable}'")
-    return found[variable]
+    return value
 
 
 def _line(error: Exception) -> str:
@@ -62,8 +60,7 @@ def _line(error: Exception) -> str:
 
 
 def _cells(value: np.ndarray) -> list[np.ndarray]:
-    """The elements of a MATLAB cell array, which scipy gives as objects, some of them nested once
-    more."""
+    """The elements of a MATLAB cell array, which SciPy gives as objects, nested or not."""
     cells = []
     for cell in value.ravel():
         while isinstance(cell, np.ndarray) and cell.dtype == object and cell.size == 1:
@@ -73,11 +70,13 @@ def _cells(value: np.ndarray) -> list[np.ndarray]:
 
 
 def mat_intervals(path: Path) -> list[np.ndarray]:
-    """Anomalous intervals per test video from `gt` of a .mat file, as the field passes it on.
+    """Read anomalous intervals per test video from `gt` of a .mat file, as the field passes it on.
 
     `gt` is a cell of one array per video, 2xK (first row first frames, second row last ones) or
-    Kx2, or one 2xN array with an interval per video; frames count from 1, last frame included.
-    Returns a list of int64 (K, 2), in that counting.
+    Kx2, or one 2xN array with an interval per video.
+
+    Returns:
+        int64 (K, 2) per video, frames counted from 1, last frame included.
     """
     gt = _load_mat(path, "gt")
     if gt.dtype == object:
@@ -131,10 +130,13 @@ RANGE = re.compile(r"(\d+)(?:\s*:\s*(\d+))?")
 
 
 def m_intervals(path: Path) -> list[np.ndarray]:
-    """Anomalous intervals per test video from UCSD's `.m` scripts, read by regular expression.
+    """Read anomalous intervals per test video from UCSD's `.m` scripts, by regular expression.
 
-    Lines like `TestVideoFile{end+1}.gt_frame = [61:120, 140, 150:180];`, one per test video, frames
-    from 1, last frame included. Returns a list of int64 (K, 2), in that counting.
+    They have lines like `TestVideoFile{end+1}.gt_frame = [61:120, 140, 150:180];`, one per test
+    video.
+
+    Returns:
+        int64 (K, 2) per video, frames counted from 1, last frame included.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -145,8 +147,7 @@ def m_intervals(path: Path) -> list[np.ndarray]:
     videos = []
     for entry in ENTRY.finditer(text):
         words = entry["list"] if entry["list"] is not None else entry["bare"]
-        rest = RANGE.sub("", words).replace(",", "").replace(";", "").strip()
-        if rest:
+        if RANGE.sub("", words).replace(",", "").replace(";", "").strip():
             raise LabelError(
                 f"{path}: gt_frame of test video {len(videos) + 1} is "
                 f"[{' '.join(words.split())}]; expected frame numbers and first:last "
@@ -168,7 +169,7 @@ def m_intervals(path: Path) -> list[np.ndarray]:
 
 
 def load_npy(path: Path) -> np.ndarray:
-    """An array of numbers from a .npy file, see `mpn.io.atomic.read_npy`."""
+    """Read an array of numbers from a .npy file, see `mpn.io.atomic.read_npy`."""
     try:
         return read_npy(path)
     except DataError as error:
@@ -176,7 +177,7 @@ def load_npy(path: Path) -> np.ndarray:
 
 
 def npy_vector(path: Path) -> np.ndarray:
-    """Frame labels bool (T,) from a .npy file of shape N, 1xN or Nx1 that holds 0 and 1."""
+    """Read frame labels bool (T,) from a .npy file of shape N, 1xN or Nx1 that holds 0 and 1."""
     array = load_npy(path)
     if array.size != max(array.shape, default=0):
         raise LabelError(f"{path}: has shape {array.shape}; expected frame labels, N or 1xN")
@@ -188,7 +189,7 @@ def npy_vector(path: Path) -> np.ndarray:
 
 
 def npy_mask(path: Path) -> np.ndarray:
-    """Pixel masks from a .npy file, (T, H, W), memory-mapped, any nonzero value anomalous."""
+    """Map pixel masks (T, H, W) from a .npy file; any nonzero value is anomalous."""
     array = load_npy(path)
     if array.ndim != 3:
         raise LabelError(
@@ -198,15 +199,17 @@ def npy_mask(path: Path) -> np.ndarray:
 
 
 def mat_mask(path: Path) -> np.ndarray:
-    """Pixel masks bool (T, H, W) from `volLabel` of Avenue's `N_label.mat`: a cell of HxW, or
-    HxWxT."""
+    """Read pixel masks bool (T, H, W) from `volLabel` of Avenue's `N_label.mat`.
+
+    It is a cell of HxW, or HxWxT.
+    """
     label = _load_mat(path, "volLabel")
     if label.dtype != object:
         if label.ndim != 3:
             raise LabelError(
                 f"{path}: 'volLabel' has shape {label.shape}; expected a cell of masks"
             )
-        return np.moveaxis(label != 0, 2, 0)
+        return np.moveaxis(np.asarray(label != 0), 2, 0)
     masks = _cells(label)
     shapes = {mask.shape for mask in masks}
     if len(shapes) != 1 or len(masks[0].shape) != 2:
@@ -214,26 +217,29 @@ def mat_mask(path: Path) -> np.ndarray:
             f"{path}: 'volLabel' holds masks of shapes {sorted(shapes)}; expected one "
             "height x width"
         )
-    return np.stack([mask != 0 for mask in masks])
+    return np.stack([np.asarray(mask != 0) for mask in masks])
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The mask pictures (`.bmp`, `.png`, `.tif`) of a folder, in natural order."""
+    """List the mask pictures (`.bmp`, `.png`, `.tif`) of a folder, in natural order."""
     return [file for file in images_in(folder) if file.suffix.lower() in MASK_SUFFIXES]
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask picture as bool (H, W): any pixel that is not black is anomalous."""
+    """Read a mask picture as bool (H, W): any pixel that is not black is anomalous."""
     try:
-        return read_image(path).any(axis=2)
+        return np.asarray(read_image(path).any(axis=2))
     except FrameError as error:
         raise LabelError(f"mask {error}") from error
 
 
 def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
-    """(line, video, start, end) of a labels.csv; start and end None where the row says "normal".
+    """Read a labels.csv.
 
-    Columns `video,start,end`, more are ignored; frames from 0, end exclusive.
+    Its columns are `video,start,end`, more are ignored; frames from 0, end exclusive.
+
+    Returns:
+        (line, video, start, end) of each row; start and end None where it says "normal".
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -339,8 +339,7 @@ def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
 
 
 def _in_child(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
-    """The data set in the one folder below `root` that is one; several are an error that names
-    them."""
+    """The one data set in a folder below `root`; several are an error that names them."""
     trees = [tree for item in visible(root) if item.is_dir() and (tree := _first(item, layouts))]
     if len(trees) > 1:
         names = ", ".join(tree.root.name for tree in trees)

@@ -1,11 +1,10 @@
-"""Is a MATLAB file what it says it is? Looked at before SciPy reads it, whose reader damaged files
-can crash.
+"""Is a MATLAB file what it says it is? To be looked at before SciPy reads it.
 
 MAT-File Format, MathWorks 2024, "Level 5 MAT-File Format": a header of 128 bytes, then elements,
 each a tag (type, bytes) and its data; an array is an element of elements. `scipy.io.loadmat` (1.17)
-believes them: a cell array whose elements are missing or of another kind ends the process with a
-segmentation fault. So the one variable that is wanted is walked through first, and has to be
-numbers, text or a cell array of such, each of the size that it states.
+believes them, and damaged files can crash it: a cell array whose elements are missing or of another
+kind ends the process with a segmentation fault. So the one variable that is wanted is walked
+through first, and has to be numbers, text or a cell array of such, each of the size that it states.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 HEADER = 128
 COMPRESSED, ARRAY, FLAGS, INT32, INT8 = 15, 14, 6, 5, 1
@@ -25,6 +24,9 @@ DEEPEST = 8
 LARGEST = 1 << 32  # bytes of a variable once decompressed
 
 
+Order = Literal["little", "big"]  # of the bytes of a number
+
+
 class Element(NamedTuple):
     """One element: its type and its data."""
 
@@ -33,15 +35,15 @@ class Element(NamedTuple):
 
 
 def check_variable(path: Path, variable: str) -> None:
-    """Raises ValueError, in words, where the file is not of level 5 or the variable in it is not
-    sound.
+    """Check that a file is of level 5 and that a variable in it, if it is there, is sound.
 
-    A variable that is not there is nobody's fault: nothing is raised.
+    Raises:
+        ValueError: what is wrong, in words.
     """
     content = memoryview(path.read_bytes())
     if len(content) < HEADER or bytes(content[126:128]) not in (b"IM", b"MI"):
         raise ValueError("it has no header of a MATLAB v5-v7 file")
-    order = "little" if bytes(content[126:128]) == b"IM" else "big"
+    order: Order = "little" if bytes(content[126:128]) == b"IM" else "big"
     for element in _elements(content[HEADER:], order):
         if element.kind == COMPRESSED:
             element = next(_elements(_inflated(element.data), order), Element(0, memoryview(b"")))
@@ -65,7 +67,7 @@ def _inflated(data: memoryview) -> memoryview:
     return memoryview(content)
 
 
-def _elements(data: memoryview, order: str) -> Iterator[Element]:
+def _elements(data: memoryview, order: Order) -> Iterator[Element]:
     """The elements that lie in `data` one after the other and fill it."""
     at = 0
     while at < len(data):
@@ -88,9 +90,8 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
         at = min(padded, len(data))  # files cut the last padding off
 
 
-def _check_array(parts: list[Element], order: str, depth: int) -> None:
-    """Flags, size, name, and then what the array's class needs: numbers of that many, or that many
-    arrays."""
+def _check_array(parts: list[Element], order: Order, depth: int) -> None:
+    """Check that flags, size and name are followed by what they say: so many numbers or arrays."""
     if depth > DEEPEST:
         raise ValueError(f"cells lie in cells, more than {DEEPEST} deep")
     if len(parts) < 3 or [parts[0].kind, parts[1].kind, parts[2].kind] != [FLAGS, INT32, INT8]:
@@ -104,13 +105,14 @@ def _check_array(parts: list[Element], order: str, depth: int) -> None:
     ]
     if min(size) < 0:
         raise ValueError(f"an array has the size {size}")
-    kind, count, rest = flags & 0xFF, prod(size), parts[3:]
+    kind, count, content = flags & 0xFF, prod(size), parts[3:]
     if kind == CELL:
-        if len(rest) != count or any(part.kind != ARRAY for part in rest):
+        if len(content) != count or any(part.kind != ARRAY for part in content):
             raise ValueError(
-                f"a cell array of {size} holds {len(rest)} elements, {count} arrays were expected"
+                f"a cell array of {size} holds {len(content)} elements, {count} arrays were "
+                "expected"
             )
-        for part in rest:
+        for part in content:
             _check_array(list(_elements(part.data, order)), order, depth + 1)
         return
     if kind not in (TEXT, *NUMBERS):
@@ -118,9 +120,9 @@ def _check_array(parts: list[Element], order: str, depth: int) -> None:
             f"an array is of MATLAB's class {kind}; expected numbers, text or a cell array of them"
         )
     wanted = 2 if flags & 0x0800 else 1  # complex numbers come in two
-    if len(rest) != wanted and not (count == 0 and not rest):
-        raise ValueError(f"an array of {size} has {len(rest)} parts of data, {wanted} expected")
-    for part in rest:
+    if len(content) != wanted and not (count == 0 and not content):
+        raise ValueError(f"an array of {size} has {len(content)} parts of data, {wanted} expected")
+    for part in content:
         each = ITEM_BYTES.get(part.kind)
         if each is None or (len(part.data) != count * each and part.kind < 16):
             raise ValueError(

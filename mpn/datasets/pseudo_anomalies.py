@@ -31,13 +31,13 @@ class PseudoOptions:
     object_size: tuple[int, int] = (10, 36)
     enlarged: tuple[float, float] = (1.3, 2.5)
     brightness: tuple[float, float] = (15.0, 60.0)
-    most_pixels_a_frame: float = 8.0
+    max_pixels_a_frame: float = 8.0
     visible_change: int = 20
     dilated: int = 2
 
 
 class PseudoAnomalies:
-    """Draws pseudo-anomalies for windows.
+    """Makes pseudo-anomalies for windows.
 
     Args:
         donor: called with a generator, gives any training frame, uint8 (H, W, C), to cut objects
@@ -55,24 +55,23 @@ class PseudoAnomalies:
 
     @staticmethod
     def history(window: int) -> int:
-        """Frames, the last of the window included, that the fastest speed-up of a window of T looks
-        back on."""
+        """Count the frames, the window's last included, that the fastest speed-up looks back on."""
         return (window - 1) * FASTEST + 1
 
     def __call__(
         self, frames: np.ndarray, window: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A window, tampered with or not, and where.
+        """Tamper with a window, or don't.
 
         Args:
             frames: uint8 (N, H, W, C), N >= window, up to and with the last frame of the window;
                 with fewer than `history(window)` frames the speed-up is as fast as they allow.
             window: T.
+            generator: of all that is random.
 
         Returns:
-            window uint8 (T, H, W, C) (a copy), and bool (H, W): True where the largest change over
-                the window
-            exceeds `visible_change` grey levels, dilated.
+            The window uint8 (T, H, W, C), a copy, and bool (H, W): True where the largest change
+            over the window exceeds `visible_change` grey levels, dilated.
         """
         original = frames[-window:]
         tampered = original.copy()
@@ -132,7 +131,7 @@ class PseudoAnomalies:
 
         frames, height, width = tampered.shape[:3]
         position = generator.uniform((0, 0), (height, width)) - np.array(size[::-1]) / 2
-        velocity = generator.uniform(-options.most_pixels_a_frame, options.most_pixels_a_frame, 2)
+        velocity = generator.uniform(-options.max_pixels_a_frame, options.max_pixels_a_frame, 2)
         for index in range(frames):
             top, left = np.round(position + velocity * (index - frames + 1)).astype(int)
             rows = slice(max(top, 0), min(top + size[1], height))

@@ -1,4 +1,4 @@
-"""Windows of frames for training: decoded once, kept as uint8, drawn in a seeded order.
+"""Windows of frames for training: decoded once, kept as uint8, taken in a seeded order.
 
 A clip's frames are one uint8 array (T, H, W, C), in memory where all clips fit there and else in a
 file on disk that is mapped in (workers then read it while the network trains). Both give the same
@@ -37,7 +37,8 @@ class Clip:
     """The frames of one video as the network takes them.
 
     Attributes:
-        name: the video's name. scene: its camera.
+        name: the video's name.
+        scene: its camera.
         frames: uint8 (T, H, W, C), in memory or mapped from disk.
         fps: frames per second, or None where unknown.
         bad: frames that could not be read and hold their neighbour instead; no window has one.
@@ -51,8 +52,12 @@ class Clip:
 
 
 class Sample(NamedTuple):
-    """One sample of a `WindowDataset`: T input frames and the target, uint8 (T + 1, C, H, W); and
-    where the input was tampered with, bool (H, W)."""
+    """One sample of a `WindowDataset`, or a batch of them.
+
+    Attributes:
+        frames: T input frames and the target, uint8 (T + 1, C, H, W).
+        tampered: where the input was tampered with, bool (H, W).
+    """
 
     frames: Tensor
     tampered: Tensor
@@ -68,18 +73,22 @@ def load_clips(
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> list[Clip]:
-    """Decodes videos once, resized by area to `size` (height, width).
+    """Decode videos once, resized by area.
 
     Args:
+        videos: what is read.
+        size: (height, width) in pixels.
+        grey: one channel instead of three (BGR).
         skip_bad: go on without frames and videos that cannot be read (they are logged); else stop
             at the first.
         fps: frame rate of sources that don't say theirs.
-        memory_limit: bytes; what needs more goes to a file in `cache` (default: the system's
-            temporary folder) that is deleted with the process. Default: 40 % of the machine's
-            memory.
+        memory_limit: bytes, by default 40 % of the machine's memory; what needs more goes to a
+            file that is deleted with the process.
+        cache: folder of that file; by default the system's temporary one.
 
     Raises:
-        FrameError, DataError: naming what cannot be read; or nothing could be.
+        FrameError: a frame cannot be read; it is named.
+        DataError: a video cannot be opened; or nothing could be read.
     """
     sources = _open_all(videos, skip_bad, fps)
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
@@ -147,25 +156,29 @@ def _decode(
 
 
 def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:
-    """Splits normal footage into clips to train on and clips for calibration, scene by scene.
+    """Split normal footage into clips to train on and clips for calibration, scene by scene.
 
     With four clips or more in a scene, whole clips are held out, evenly spread; with fewer, the end
     of each.
 
+    Args:
+        clips: normal footage.
+        share: of the footage that is for calibration, between 0 and 1.
+
     Returns:
-        (training clips, held-out clips).
+        (training clips, calibration clips).
     """
     training: list[Clip] = []
     calibration: list[Clip] = []
     for scene in dict.fromkeys(clip.scene for clip in clips):
-        own = [clip for clip in clips if clip.scene == scene]
-        if len(own) >= 4:
-            every = round(len(own) / max(1, round(len(own) * share)))
-            chosen = set(range(every - 1, len(own), every))
-            training += [clip for i, clip in enumerate(own) if i not in chosen]
-            calibration += [clip for i, clip in enumerate(own) if i in chosen]
+        scene_clips = [clip for clip in clips if clip.scene == scene]
+        if len(scene_clips) >= 4:
+            every = round(len(scene_clips) / max(1, round(len(scene_clips) * share)))
+            chosen = set(range(every - 1, len(scene_clips), every))
+            training += [clip for i, clip in enumerate(scene_clips) if i not in chosen]
+            calibration += [clip for i, clip in enumerate(scene_clips) if i in chosen]
             continue
-        for clip in own:
+        for clip in scene_clips:
             cut = round(len(clip.frames) * (1 - share))
             training.append(_part(clip, 0, cut))
             calibration.append(_part(clip, cut, len(clip.frames)))
@@ -182,8 +195,7 @@ def _part(clip: Clip, start: int, stop: int) -> Clip:
 
 
 def mirrored(clips: Sequence[Clip]) -> list[Clip]:
-    """The clips with left and right exchanged, each of a scene of its own (named SCENE-mirrored);
-    copies."""
+    """Copy the clips with left and right exchanged, each of a scene named SCENE-mirrored."""
     return [
         replace(
             clip,
@@ -201,8 +213,8 @@ class WindowDataset(Dataset):
     Args:
         clips: from `load_clips`. Clips without a window are left out.
         window: T.
-        seed: of the pseudo-anomalies; with `epoch` and the sample's index it fixes every draw,
-            whichever worker makes it.
+        seed: of the pseudo-anomalies; with `epoch` and the sample's index it fixes all that is
+            random, whichever worker makes it.
         pseudo: how windows are tampered with, or None to leave them alone.
         transform: called with each sample's frames, a uint8 tensor (N, C, H, W) - the window, the
             target and, with `pseudo`, up to 9 frames before them - and gives a tensor of the same
@@ -266,8 +278,16 @@ class WindowDataset(Dataset):
 
 
 def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int, int]]:
-    """Every window of clip number `number` without a bad frame: (number, target frame, first frame
-    that may be looked back on)."""
+    """List the windows of a clip without a bad frame.
+
+    Args:
+        number: of the clip.
+        clip: the clip.
+        window: T.
+
+    Yields:
+        (number, target frame, first frame that may be looked back on).
+    """
     bad = {entry.index for entry in clip.bad}
     first = 0
     for target in range(len(clip.frames)):
@@ -278,8 +298,10 @@ def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int,
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on; an incomplete last
-    one is left out unless it is the only one."""
+    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on.
+
+    An incomplete last one is left out unless it is the only one.
+    """
 
     def __init__(self, samples: int, batch_size: int, seed: int) -> None:
         self.samples, self.batch_size, self.seed = samples, min(batch_size, samples), seed
@@ -295,7 +317,13 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def to_float(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 (B, T + 1, C, H, W) -> window float32 (B, T * C, H, W) and target (B, C, H, W), in [-1,
-    1]."""
+    """Scale frames to [-1, 1] and part the window from the target.
+
+    Args:
+        frames: uint8 (B, T + 1, C, H, W).
+
+    Returns:
+        The window float32 (B, T * C, H, W), oldest frame first, and the target (B, C, H, W).
+    """
     scaled = frames.float() / 127.5 - 1
     return scaled[:, :-1].flatten(1, 2), scaled[:, -1]

@@ -135,7 +135,7 @@ def _videos(tree: DatasetTree) -> Iterator[tuple[Video, str]]:
 
 
 def _read(clips: list[Clip], fps: float | None, progress: bool) -> bool:
-    """Reads the clips; False where Ctrl-C came in between."""
+    """Read the clips; False where Ctrl-C came in between."""
     # Test footage is looked for in the training footage, where there are both.
     splits = {clip.split for clip in clips} >= {"training", "testing"}
     thumbs = 0

@@ -49,7 +49,7 @@ OTHER_VIDEOS = {
 
 
 def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """A split without videos, and one that is the other."""
+    """Find a split without videos, and one that is the other."""
     where = str(tree.root)
     if not tree.has_splits:
         if tree.testing:
@@ -78,7 +78,7 @@ def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Names whose order as text is not that of their numbers."""
+    """Find names whose order as text is not that of their numbers."""
     remedy = (
         "nothing in mpn, which sorts by number; for other tools give all numbers the same digits "
         "(002, 010)"
@@ -122,7 +122,7 @@ def _parents(tree: DatasetTree) -> list[Path]:
 
 
 def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Folders NAME_gt: masks, not videos."""
+    """Find folders NAME_gt: masks, not videos."""
     for folder in _parents(tree):
         names = [item.name for item in visible(folder) if item.is_dir()]
         masks = [name for name in names if name.endswith("_gt") and name[:-3] in names]
@@ -146,7 +146,7 @@ def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """What lies beside the videos and should be one, but is not taken for one."""
+    """Find what lies beside the videos and should be one, but is not taken for one."""
     video_paths = {video.path for video in tree.training + tree.testing}
     for folder in _parents(tree):
         beside = [item for item in visible(folder) if item not in video_paths]
@@ -185,7 +185,7 @@ TROUBLES = {
 
 
 def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Frames that are missing, cannot be read or have another size than their clip's first."""
+    """Find frames that are missing, cannot be read or have another size than their clip's first."""
     for clip in clips:
         groups: dict[str, list[BadFrame]] = defaultdict(list)
         for bad in clip.bad:
@@ -216,7 +216,7 @@ def _trouble(clip: Clip, name: str) -> str:
 
 
 def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Clips without a window."""
+    """Find clips without a window."""
     too_short = [
         f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
     ]
@@ -227,7 +227,7 @@ def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """What sources say wrongly of themselves: counts, rates; recordings that end too early."""
+    """Find what sources say wrongly of themselves, and recordings that end too early."""
     for clip in clips:
         early = [bad for bad in clip.bad if bad.index >= clip.frames]
         for bad in early:
@@ -262,7 +262,7 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Frame rates that are absent, absurd or not the same."""
+    """Find frame rates that are absent, absurd or not the same."""
     files = [clip.name for clip in clips if clip.is_file and not clip.fps]
     folders = [clip.name for clip in clips if not clip.is_file and not clip.fps]
     for kind, severity, without in (
@@ -309,7 +309,7 @@ def _first_clips(scenes: dict[str, list[Clip]]) -> list[Clip]:
 
 
 def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Clips of a camera in several sizes, cameras of several shapes."""
+    """Find clips of a camera in several sizes, cameras of several shapes."""
     scenes = by_scene(clips)
     for scene, scene_clips in scenes.items():
         by_size: dict[tuple[int, int], list[str]] = defaultdict(list)
@@ -335,8 +335,7 @@ def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _ends(values: Sequence[tuple[Clip, float]], slack: float) -> tuple[Clip, Clip] | None:
-    """The clips with the lowest and the highest value, None where these are the same within the
-    slack."""
+    """The clips with the lowest and the highest value; None where they agree within the slack."""
     if not values:
         return None
     lowest, highest = (end(values, key=lambda entry: entry[1]) for end in (min, max))
@@ -360,7 +359,7 @@ def _scene(tree: DatasetTree, scene: str) -> str:
 
 
 def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Too little normal footage of a camera to set a threshold from."""
+    """Find cameras with too little normal footage to set a threshold from."""
     lengths = {}
     normal = by_scene([clip for clip in clips if clip.split != "testing"])
     for scene, scene_clips in normal.items():

@@ -210,8 +210,12 @@ def shrink(grey: np.ndarray) -> np.ndarray:
 
 
 def _likeness(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of the tiles with detail, of float32 (h, w) both as `detail` gives, whose detail is in
-    both pictures; NaN where hardly any has."""
+    """Share of the tiles with detail whose detail is in both pictures; NaN if hardly any has it.
+
+    Args:
+        before: float32 (h, w) as `detail` gives it.
+        after: the next.
+    """
 
     def per_tile(product: np.ndarray) -> np.ndarray:
         return cv2.resize(product, TILES[::-1], interpolation=cv2.INTER_AREA)
@@ -226,8 +230,7 @@ def _likeness(before: np.ndarray, after: np.ndarray) -> float:
 
 
 class _Camera:
-    """Whether the camera stands still: every few frames its picture is compared with an earlier
-    one.
+    """Whether the camera stands still: every few frames it is compared with an earlier picture.
 
     Phase correlation proposes a shift of the whole picture. What moves in front of a fixed camera
     proposes shifts too, so tiles of the picture vote: the camera moved where nearly all of those
@@ -306,8 +309,7 @@ def detail(small: np.ndarray) -> np.ndarray:
 
 
 def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: float) -> bool:
-    """Whether nearly all tiles that show anything fit better shifted than not, float32 (h, w)
-    both."""
+    """Whether nearly all tiles of float32 (h, w) that show anything fit better shifted than not."""
     height, width = before.shape
     moved = cv2.warpAffine(
         before, np.array([[1, 0, right], [0, 1, down]], np.float32), (width, height)

@@ -30,7 +30,7 @@ DARK, BRIGHT = 24, 231  # grey levels: below it is black, above it white
 
 
 def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Frames of a single colour."""
+    """Find frames of a single colour."""
     for clip in clips:
         flat = clip.flat & clip.good
         if flat.any():
@@ -63,7 +63,7 @@ def _repeats(clip: Clip) -> np.ndarray:
 
 
 def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """The same picture for long, or again and again for a frame or two."""
+    """Find the same picture for long, or again and again for a frame or two."""
     for clip in clips:
         repeats = _repeats(clip)
         shortest = max(FROZEN_FRAMES, math.ceil(FROZEN_SECONDS * clip.fps) if clip.fps else 0)
@@ -104,7 +104,7 @@ def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """A camera that does not stand still, and other sudden changes of the whole picture."""
+    """Find a camera that does not stand still, and other sudden changes of the whole picture."""
     for clip in clips:
         if clip.moves:
             yield _moves(clip)
@@ -167,7 +167,7 @@ def _cuts(clip: Clip) -> list[int]:
 
 
 def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Frames that are in two clips, or twice in one, pixel for pixel."""
+    """Find frames that are in two clips, or twice in one, pixel for pixel."""
     # Frames of a single colour are alike everywhere, and a picture that stands still is one.
     compared = [clip.good & ~clip.flat & ~_repeats(clip) for clip in clips]
     prints = [clip.prints[mask] for clip, mask in zip(clips, compared)]

@@ -1,5 +1,4 @@
-"""A file that grows by whole pieces, each on its way to the disk before the next, and that can be
-gone on with."""
+"""A file that grows by whole pieces, each on its way to the disk before the next."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from mpn.errors import MpnError
 
 
 class AppendOnlyFile:
-    """Appends to a file.
+    """Appends whole pieces to a file, an earlier one's included.
 
     Args:
         path: of the file.
@@ -32,7 +31,7 @@ class AppendOnlyFile:
         self.size = size
 
     def append(self, piece: bytes) -> int:
-        """Adds a piece; the file's size in bytes with it."""
+        """Add a piece; returns the file's size in bytes with it."""
         try:
             self.file.write(piece)
             self.file.flush()
@@ -44,7 +43,8 @@ class AppendOnlyFile:
         return self.size
 
     def close(self) -> None:
-        """Every piece was flushed; what a failed flush left over would only fail once more."""
+        """Close the file, quietly."""
+        # Every piece was flushed; what a failed flush left over would only fail once more.
         with contextlib.suppress(OSError):
             self.file.close()
 

@@ -1,5 +1,4 @@
-"""Writing files so that nothing already there is lost: temporary file beside it, flush to disk,
-rename; and reading arrays so that no file can do harm."""
+"""Writing files so that nothing there before is lost, and reading arrays so that none does harm."""
 
 from __future__ import annotations
 
@@ -15,11 +14,14 @@ from mpn.errors import DataError, MpnError
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
-    """Puts `content` at `path`, whole or not at all; an earlier file stays until the new one is on
-    disk.
+    """Write a file whole or not at all: a temporary file beside it, flushed to disk, is renamed.
+
+    Args:
+        path: of the file; its folder is made.
+        content: of it, text as UTF-8.
 
     Raises:
-        MpnError: the folder is missing or not writable, or the disk is full; the earlier file is
+        MpnError: the folder is not writable, or the disk is full; the earlier file is
             untouched.
     """
     path = Path(path)
@@ -43,19 +45,21 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else error.strerror or str(error)
-        kept = "; the earlier file is untouched" if path.exists() else ""
-        raise MpnError(f"cannot write {path} ({len(data) / 1e6:.1f} MB): {reason}{kept}") from error
+        earlier = "; the earlier file is untouched" if path.exists() else ""
+        raise MpnError(
+            f"cannot write {path} ({len(data) / 1e6:.1f} MB): {reason}{earlier}"
+        ) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
 
 
 def read_npy(path: str | Path) -> np.ndarray:
-    """An array of numbers from a .npy file, memory-mapped, so that a header that lies about its
-    size costs nothing.
+    """Map an array of numbers from a .npy file, so that a header that lies about its size is cheap.
 
-    Raises DataError: pickled objects (never loaded: they can run code), an archive, a damaged file,
-    no numbers.
+    Raises:
+        DataError: it holds pickled objects (never loaded: they can run code) or no numbers, is an
+            archive, or is damaged.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)

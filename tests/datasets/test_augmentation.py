@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from mpn.datasets.augmentation import CameraOptions, RandomCamera, temporal_subsample
+from mpn.datasets.augmentation import RandomCamera, RandomCameraOptions, temporal_subsample
 from mpn.datasets.windows import Clip
 from mpn.video.sources import BadFrame
 
 SIZE = (32, 48)
-PLAIN = CameraOptions(
+PLAIN = RandomCameraOptions(
     (1.0, 1.0), stretch=1.0, contrast=(1.0, 1.0), gamma=(1.0, 1.0), offset=0, noise=0, blur=0
 )
 
@@ -34,7 +34,7 @@ def test_with_nothing_to_vary_a_camera_shows_the_frames_or_their_mirror_image():
 
 def test_the_view_is_the_same_for_every_frame_and_every_call():
     for seed in range(10):
-        one = camera(seed, CameraOptions(noise=0.0))
+        one = camera(seed, RandomCameraOptions(noise=0.0))
         still = np.repeat(frames(1), 4, axis=0)
         first, second = one(still), one(still[:2])
         assert (first == first[0]).all() and np.array_equal(first[:2], second)
@@ -63,7 +63,7 @@ def test_brightness_keeps_its_order():
         np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1)
     )
     for seed in range(20):
-        one = camera(seed, CameraOptions(zoom=(1.0, 1.0), stretch=1.0, noise=0.0, blur=0.0))
+        one = camera(seed, RandomCameraOptions(zoom=(1.0, 1.0), stretch=1.0, noise=0.0, blur=0.0))
         row = one(ramp)[0, 0, :, 0].astype(int)
         assert (np.diff(-row if one.mirrored else row) >= 0).all()
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from mpn.datasets.layouts import LAYOUTS, recognise
-from mpn.errors import DataError
+from mpn.datasets.labels import load_labels
+from mpn.datasets.layouts import LAYOUTS, Layout, Splits, Video, recognise
+from mpn.doctor.diagnose import diagnose
+from mpn.errors import DataError, LabelError
 from mpn.video.sources import open_source
 from tests.helpers import trees
 
@@ -222,3 +224,33 @@ def test_the_layout_given_must_fit(tmp_path):
         DataError, match="is a file; the avenue layout needs a folder with training_videos"
     ):
         recognise(video, "avenue")
+
+
+def test_all_that_is_known_of_a_layout_is_in_its_entry(tmp_path, monkeypatch):
+    def tapes(root):
+        paths = sorted(root.glob("tapes/*.avi"))
+        return Splits(tuple(Video(path.stem, path, "tape") for path in paths))
+
+    entry = Layout("tapes", "tapes/*.avi", tapes, folders=("tapes",), has_splits=False)
+    assert recognise(trees.write_video(tmp_path / "set" / "tapes" / "1.avi", 8)).layout == "plain"
+    assert recognise(tmp_path / "set").layout == "scenes"  # a camera called "tapes"
+    monkeypatch.setattr("mpn.datasets.layouts.LAYOUTS", {"tapes": entry, **LAYOUTS})
+    tree = recognise(tmp_path / "set")
+    assert (tree.layout, names(tree.training), tree.testing) == ("tapes", ["1"], ())
+    assert recognise(tmp_path).root == tmp_path / "set"  # guessable: looked for in subfolders
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match="tapes: tapes/"):
+        recognise(trees.write_csv(tmp_path / "other" / "x.txt", []).parent)
+    with pytest.raises(DataError, match="no data set found"):
+        recognise(tmp_path / "set", "scenes")  # no camera is called as a layout's folder
+    with pytest.raises(LabelError, match="has no test videos"):
+        load_labels(tree, {})
+    diagnosis = diagnose(tmp_path / "set", progress=False)
+    assert [clip.split for clip in diagnosis.clips] == [""]
+    assert "no-testing" not in {finding.kind for finding in diagnosis.findings}
+
+
+def test_layouts_without_splits_are_not_guessed_and_names_are_keys():
+    assert [layout.name for layout in LAYOUTS.values()] == list(LAYOUTS)
+    assert not any(layout.guessable for layout in LAYOUTS.values() if not layout.has_splits)
+    assert [name for name, layout in LAYOUTS.items() if layout.single_file] == ["plain"]

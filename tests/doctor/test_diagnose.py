@@ -14,7 +14,7 @@ from mpn.datasets.demo.dataset import write_demo
 from mpn.doctor import diagnose as module
 from mpn.doctor.diagnose import diagnose
 from mpn.errors import DataError
-from tests.helpers.doctoring import found, only, two_splits
+from tests.helpers.doctoring import by_kind, only, two_splits
 from tests.helpers.small_model import footage, write_film, write_footage
 from tests.helpers.trees import (
     SIZE,
@@ -65,7 +65,7 @@ def test_the_demo_set_has_nothing_but_few_minutes(tmp_path: Path) -> None:
     }
     root = write_demo(tmp_path / "demo", scenes=2, **sizes)
     # a matter of these short clips
-    kinds = found(diagnose(root, fps=10), but={"one-class", "one-class-videos"})
+    kinds = by_kind(diagnose(root, fps=10), but={"one-class", "one-class-videos"})
     assert list(kinds) == ["little-footage"]
 
 
@@ -113,16 +113,16 @@ def test_frames_that_sort_wrongly_as_text(tmp_path: Path) -> None:
 def test_numbers_of_one_width_sort_rightly(tmp_path: Path) -> None:
     for number in (1, 2, 10):
         write_film(tmp_path / f"B{number:02d}.avi", footage(20, seed=number))
-    assert found(diagnose(tmp_path)) == {}
+    assert by_kind(diagnose(tmp_path)) == {}
 
 
 def test_masks_beside_videos(tmp_path: Path) -> None:
     root = ucsd(tmp_path / "set")
     shutil.copytree(root / "Test" / "Test001", root / "Test" / "Test001_gt")
-    [beside] = found(diagnose(root))["masks"]
+    [beside] = by_kind(diagnose(root))["masks"]
     assert beside.severity == "note" and "Test001_gt" in beside.what
     shutil.rmtree(root / "Test" / "Test001")
-    [orphan] = found(diagnose(root))["masks"]
+    [orphan] = by_kind(diagnose(root))["masks"]
     assert orphan.severity == "warning" and orphan.where == "testing/Test001_gt"
 
 
@@ -131,7 +131,7 @@ def test_what_lies_there_unused(tmp_path: Path) -> None:
     (tmp_path / "b.dav").write_bytes(b"x")
     (tmp_path / "c").mkdir()
     (tmp_path / "notes.txt").write_text("x")
-    kinds = found(diagnose(tmp_path))
+    kinds = by_kind(diagnose(tmp_path))
     assert set(kinds) == {"unused", "empty"}
     assert kinds["unused"][0].what.endswith(": b.dav") and kinds["empty"][0].what.endswith(": c")
 
@@ -143,7 +143,7 @@ def test_missing_odd_and_broken_frames(tmp_path: Path) -> None:
     (clip / "012.png").write_bytes((clip / "012.png").read_bytes()[:100])
     cv2.imwrite(str(clip / "020.png"), np.zeros((10, 20, 3), np.uint8))
     diagnosis = diagnose(clip, fps=10)
-    kinds = found(diagnosis)
+    kinds = by_kind(diagnosis)
     # and no stand-in is called frozen
     assert set(kinds) == {"missing-frames", "bad-frames", "sizes-in-clip"}
     assert all(finding.severity == "error" for own in kinds.values() for finding in own)
@@ -189,8 +189,8 @@ def test_a_header_that_counts_too_few(tmp_path: Path) -> None:
 def test_absurd_and_absent_rates(tmp_path: Path) -> None:
     clip = write_film(tmp_path / "a.avi", footage(30))
     set_avi_rate(clip, 1, 500)
-    assert "500" in found(diagnose(clip))["odd-rate"][0].what
-    assert found(diagnose(clip, fps=10)) == {}
+    assert "500" in by_kind(diagnose(clip))["odd-rate"][0].what
+    assert by_kind(diagnose(clip, fps=10)) == {}
     folder = write_footage(tmp_path / "clip", footage(30))
     assert [finding.kind for finding in diagnose(folder).findings] == ["no-rate", "little-footage"]
     assert [finding.kind for finding in diagnose(folder, fps=10).findings] == ["little-footage"]
@@ -200,7 +200,7 @@ def test_rates_sizes_and_shapes_that_differ(tmp_path: Path) -> None:
     write_film(tmp_path / "yard" / "a.avi", footage(20))
     write_film(tmp_path / "yard" / "b.avi", footage(20, seed=1)[:, :, :64], fps=20)
     write_film(tmp_path / "lobby" / "a.avi", footage(20, seed=2)[:, :, :48], fps=30)
-    kinds = found(diagnose(tmp_path))
+    kinds = by_kind(diagnose(tmp_path))
     assert set(kinds) == {"mixed-sizes", "mixed-rates", "mixed-shapes"}
     [size], [shape] = kinds["mixed-sizes"], kinds["mixed-shapes"]
     assert size.where == "scene yard" and "96x64" in size.what and "64x64" in size.what
@@ -214,10 +214,10 @@ def test_rates_sizes_and_shapes_that_differ(tmp_path: Path) -> None:
 def test_a_split_is_missing(tmp_path: Path) -> None:
     root = frames(tmp_path / "set")
     shutil.rmtree(root / "training")
-    assert "no-training" in found(diagnose(root))
+    assert "no-training" in by_kind(diagnose(root))
     root = frames(tmp_path / "other")
     shutil.rmtree(root / "testing")
-    assert "no-testing" in found(diagnose(root))
+    assert "no-testing" in by_kind(diagnose(root))
 
 
 def test_what_cannot_be_opened_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_labels_that_do_not_fit_or_are_missing(tmp_path: Path) -> None:
     )
     np.save(tmp_path / "right.npy", np.arange(20) > 10)
     diagnosis = diagnose(root, labels=tmp_path / "right.npy")
-    assert found(diagnosis) == {} and diagnosis.labels.anomalous == 9
+    assert by_kind(diagnosis) == {} and diagnosis.labels.anomalous == 9
 
 
 def test_labels_of_one_class(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_a_labelled_folder_of_recordings_is_trained_on_too(tmp_path: Path) -> No
     root = scenes(tmp_path / "set")
     write_csv(root / "labels.csv", ["yard/1.avi,2,5"])
     diagnosis = diagnose(root)
-    assert "same-videos" in found(diagnosis)
+    assert "same-videos" in by_kind(diagnosis)
     assert len(diagnosis.clips) == 5 and {clip.split for clip in diagnosis.clips} == {"both"}
 
 
@@ -286,7 +286,7 @@ def test_labels_wait_for_videos_that_can_be_read(tmp_path: Path) -> None:
     root = two_splits(tmp_path / "set", [footage(20)], [footage(20, seed=1), footage(20, seed=2)])
     for file in (root / "testing" / "frames" / "02").iterdir():
         file.write_bytes(b"")
-    kinds = found(diagnose(root))
+    kinds = by_kind(diagnose(root))
     assert set(kinds) == {"unreadable", "labels"} and "testing/02" in kinds["labels"][0].what
 
 
@@ -325,7 +325,7 @@ def test_interrupted_it_says_what_it_saw(tmp_path: Path, monkeypatch: pytest.Mon
         (9, False),
         (0, False),
     ]
-    assert set(found(diagnosis)) == {"black"}
+    assert set(by_kind(diagnosis)) == {"black"}
     assert diagnosis.to_dict()["complete"] is False
 
 

@@ -1,5 +1,5 @@
-"""What the doctor sees in frames: made footage with one thing wrong, and footage that only looks
-like it."""
+"""What the doctor sees in frames: footage with one thing wrong, and footage that only looks like
+it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from mpn.doctor.diagnose import diagnose
 from mpn.doctor.fingerprints import fingerprint
-from tests.helpers.doctoring import EXPECTED, found, only, texture, two_splits, views, walk
+from tests.helpers.doctoring import EXPECTED, by_kind, only, texture, two_splits, views, walk
 from tests.helpers.small_model import footage, write_footage
 
 # --- What frames show
@@ -40,7 +40,7 @@ def test_a_picture_that_stands_still(tmp_path: Path) -> None:
     assert "from frame 50 (5.0 s) to frame 69 (6.9 s)" in finding.what
     assert "2 such stretches, 35 frames" in finding.what
     # At 40 frames a second that is less than a second.
-    assert set(found(diagnose(tmp_path / "clip", fps=40))) == {"repeated-frames"}
+    assert set(by_kind(diagnose(tmp_path / "clip", fps=40))) == {"repeated-frames"}
 
 
 def test_every_frame_twice(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_every_frame_twice(tmp_path: Path) -> None:
 def test_noise_alone_is_not_frozen_and_a_few_repeats_are_no_finding(tmp_path: Path) -> None:
     film = footage(60)
     film[20:24] = film[20]
-    assert found(diagnose(write_footage(tmp_path / "clip", film))) == {}
+    assert by_kind(diagnose(write_footage(tmp_path / "clip", film))) == {}
 
 
 def test_a_pan_is_seen(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_what_moves_in_front_of_a_fixed_camera_is_no_movement_of_it(
     for t in range(60):
         left = 2 * t
         film[t, 10 : 10 + side, left : left + side + 30] = lorry[:, : 160 - left]
-    assert found(diagnose(write_footage(tmp_path / "clip", film))) == {}
+    assert by_kind(diagnose(write_footage(tmp_path / "clip", film))) == {}
 
 
 def test_a_change_of_light_is_no_movement_and_no_cut(tmp_path: Path) -> None:
     film = views([(50, 50)] * 60).astype(float)
     film[20:40] *= 0.6
     film[40:] = film[40:] * 0.8 + 40
-    assert found(diagnose(write_footage(tmp_path / "clip", film.astype(np.uint8)))) == {}
+    assert by_kind(diagnose(write_footage(tmp_path / "clip", film.astype(np.uint8)))) == {}
 
 
 def test_another_scene_in_the_middle(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_test_frames_that_were_trained_on(tmp_path: Path) -> None:
     three[7:12] = two[13:18]
     three[15] = 0  # black ones are alike everywhere
     two[0] = 0
-    kinds = found(
+    kinds = by_kind(
         diagnose(two_splits(tmp_path / "set", [one, two], [three])), but=EXPECTED | {"black"}
     )
     assert list(kinds) == ["duplicates-train-test"]
@@ -131,7 +131,7 @@ def test_test_frames_that_were_trained_on(tmp_path: Path) -> None:
 
 def test_trained_on_in_another_coding(tmp_path: Path) -> None:
     root = two_splits(tmp_path / "set", [walk(60, 0), walk(60, 1)], [walk(60, 2)])
-    assert found(diagnose(root)) == {}  # the same place, other moments
+    assert by_kind(diagnose(root)) == {}  # the same place, other moments
     for number, frame in enumerate(walk(60, 1)[20:50], 10):
         (root / "testing" / "frames" / "01" / f"{number:03d}.png").unlink()
         cv2.imwrite(str(root / "testing" / "frames" / "01" / f"{number:03d}.jpg"), frame)

@@ -1,5 +1,4 @@
-"""Files of torch.save written by hand, around any pickle: what torch writes, and what it never
-would."""
+"""Files of torch.save by hand, around any pickle: what torch writes, and what it never would."""
 
 from __future__ import annotations
 
@@ -26,13 +25,13 @@ SYSTEM = {
 
 
 def text(value: str) -> bytes:
-    """A string on the stack."""
+    """Put a string on the stack."""
     data = value.encode()
     return b"X" + struct.pack("<I", len(data)) + data
 
 
 def number(value: int) -> bytes:
-    """A whole number on the stack, of any size."""
+    """Put a whole number of any size on the stack."""
     if -(2**31) <= value < 2**31:
         return b"J" + struct.pack("<i", value)
     data = pickle.encode_long(value)
@@ -40,24 +39,24 @@ def number(value: int) -> bytes:
 
 
 def named(module: str, name: str) -> bytes:
-    """A global on the stack."""
+    """Put a global on the stack."""
     return f"c{module}\n{name}\n".encode()
 
 
 def pickled(body: bytes, protocol: int = 2) -> bytes:
-    """A whole pickle of these operations."""
+    """Make a whole pickle of these operations."""
     return b"\x80" + bytes([protocol]) + body + b"."
 
 
 def call(function: bytes, *arguments: bytes) -> bytes:
-    """A call's result on the stack."""
+    """Put a call's result on the stack."""
     return function + b"(" + b"".join(arguments) + b"tR"
 
 
 def storage(
     key: str = "0", count: int = 4, kind: str = "FloatStorage", *, view: bytes = b""
 ) -> bytes:
-    """A storage on the stack; view: b"N" for the older format."""
+    """Put a storage on the stack; `view` is b"N" for the older format."""
     return (
         b"("
         + text("storage")
@@ -71,28 +70,28 @@ def storage(
 
 
 def numbers(values: tuple[int, ...]) -> bytes:
-    """A tuple of whole numbers on the stack."""
+    """Put a tuple of whole numbers on the stack."""
     return b"(" + b"".join(map(number, values)) + b"t"
 
 
 def tensor(
     of: bytes, offset: int = 0, shape: tuple[int, ...] = (4,), strides: tuple[int, ...] = (1,)
 ) -> bytes:
-    """A tensor on the stack."""
+    """Put a tensor on the stack."""
     hooks = call(named("collections", "OrderedDict"))
     rebuild = named("torch._utils", "_rebuild_tensor_v2")
     return call(rebuild, of, number(offset), numbers(shape), numbers(strides), b"\x89", hooks)
 
 
 def state_dict(value: bytes, name: str = "ohead.4.bias") -> bytes:
-    """{"state_dict": {name: value}} on the stack."""
+    """Put {"state_dict": {name: value}} on the stack."""
     return b"}" + text("state_dict") + b"}" + text(name) + value + b"ss"
 
 
 def write_new(
     path: Path, body: bytes, storages: Mapping[str, bytes] = {}, order: str = "little"
 ) -> Path:  # noqa: B006
-    """A file in the format since torch 1.6, with this pickle."""
+    """Write a file in the format since torch 1.6, with this pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", body)
         archive.writestr("archive/byteorder", order)
@@ -111,8 +110,16 @@ def write_old(
     head: tuple[bytes, bytes, bytes] | None = None,
     keys: bytes | None = None,
 ) -> Path:
-    """A file in the format from before, with this pickle; item: bytes of a number of its
-    storages."""
+    """Write a file in the format from before torch 1.6.
+
+    Args:
+        path: of the file.
+        body: the pickle.
+        storages: bytes by key.
+        item: bytes of a number of the storages.
+        head: instead of the usual three pickles before the body.
+        keys: instead of the usual pickle of the storages' keys.
+    """
     data = io.BytesIO()
     first = head or tuple(pickle.dumps(value, protocol=2) for value in (MAGIC_NUMBER, 1001, SYSTEM))
     for part in (*first, body, pickle.dumps(list(storages), protocol=2) if keys is None else keys):
@@ -124,7 +131,7 @@ def write_old(
 
 
 def refused(path: Path, message: str) -> str:
-    """The file is refused in one plain line that names it; the line."""
+    """Check that the file is refused in one plain line that names it; returns the line."""
     with pytest.raises(CheckpointError, match=message) as caught:
         import_weights(path)
     line = str(caught.value)
@@ -138,14 +145,14 @@ def refused(path: Path, message: str) -> str:
 
 
 def write(kind: str, path: Path, body: bytes, storages: Mapping[str, bytes] | None = None) -> Path:
-    """The pickle in a file of this format, its storages of float32."""
+    """Write the pickle in a file of this format, its storages of float32."""
     if kind == NEW:
         return write_new(path, body, storages or {})
     return write_old(path, body.replace(b"tQ", b"NtQ"), storages or {})
 
 
 def peak(action: Callable[[], object]) -> int:
-    """The most memory, in bytes, that Python's allocator handed out while it ran."""
+    """Measure the largest memory in bytes that Python's allocator had handed out while it ran."""
     tracemalloc.start()
     try:
         action()

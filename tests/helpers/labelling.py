@@ -1,5 +1,5 @@
-"""What the tests of labels share: the lengths and truth of the trees of `tests.helpers.trees`,
-loading, refusing."""
+"""Lengths and truth of the trees of `tests.helpers.trees`, loading and refusing, for the tests of
+labels."""
 
 from __future__ import annotations
 

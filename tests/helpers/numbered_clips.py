@@ -23,8 +23,8 @@ def numbered(*lengths, scene="yard", bad=()):
     clips = [
         clip(count, name=f"{scene}{i}", scene=scene, bad=bad) for i, count in enumerate(lengths)
     ]
-    for number, own in enumerate(clips):
-        own.frames[..., 2] = number
+    for number, numbered_clip in enumerate(clips):
+        numbered_clip.frames[..., 2] = number
     return clips
 
 

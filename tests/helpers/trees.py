@@ -19,15 +19,14 @@ CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".mkv": "mp4v"}
 
 
 def frame(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Frame `index` (0 to 63): uint8 (H, W, 3), six vertical stripes, the leftmost for the lowest
-    bit."""
+    """Make frame `index` (0 to 63), uint8 (H, W, 3): six stripes, the leftmost the lowest bit."""
     stripe = np.minimum(np.arange(size[1]) * BITS // size[1], BITS - 1)
     row = np.where(index >> stripe & 1, 200, 40).astype(np.uint8)
     return np.repeat(np.repeat(row[None, :, None], size[0], 0), 3, 2)
 
 
 def index_of(picture: np.ndarray) -> int:
-    """Which frame a decoded picture is."""
+    """Read off which frame a decoded picture is."""
     centres = ((np.arange(BITS) + 0.5) * picture.shape[1] / BITS).astype(int)
     return sum(1 << bit for bit in range(BITS) if picture[:, centres[bit]].mean() > 120)
 
@@ -43,7 +42,7 @@ def write_frames(
     prefix: str = "",
     size: tuple[int, int] = SIZE,
 ) -> Path:
-    """A folder of `count` pictures called PREFIX + number + SUFFIX."""
+    """Write a folder of `count` pictures called PREFIX + number + SUFFIX."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         name = f"{prefix}{start + step * index:0{digits}d}{suffix}"
@@ -52,7 +51,7 @@ def write_frames(
 
 
 def write_video(path: Path, count: int, *, fps: float = 10, size: tuple[int, int] = SIZE) -> Path:
-    """A video file of `count` frames."""
+    """Write a video file of `count` frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(
         str(path), cv2.VideoWriter_fourcc(*CODECS[path.suffix]), fps, size[::-1]
@@ -80,7 +79,7 @@ ANOMALIES = {"1": [(2, 5), (7, 8)], "2": [], "10": [(0, 7)]}
 
 
 def truth() -> dict[str, np.ndarray]:
-    """Frame labels of the test videos by the key of `TESTING`, bool (T,)."""
+    """Return frame labels bool (T,) of the test videos by the key of `TESTING`."""
     labels = {key: np.zeros(count, bool) for key, count in TESTING.items()}
     for key, spans in ANOMALIES.items():
         for start, stop in spans:
@@ -89,16 +88,16 @@ def truth() -> dict[str, np.ndarray]:
 
 
 def masks(key: str) -> np.ndarray:
-    """Pixel masks bool (T, H, W) that agree with `truth`: a 3x5 rectangle that moves."""
+    """Make pixel masks bool (T, H, W) that agree with `truth`: a 3x5 rectangle that moves."""
     label = truth()[key]
-    found = np.zeros((label.size, *SIZE), bool)
+    pixels = np.zeros((label.size, *SIZE), bool)
     for t in np.flatnonzero(label):
-        found[t, 10 + t : 13 + t, 20:25] = True
-    return found
+        pixels[t, 10 + t : 13 + t, 20:25] = True
+    return pixels
 
 
 def ucsd(root: Path) -> Path:
-    """Train/Train001/*.tif, Test/Test001/*.tif, numbered from 001; masks are not written."""
+    """Write Train/Train001/*.tif, Test/Test001/*.tif, numbered from 001; masks are not written."""
     for key, count in TRAINING.items():
         write_frames(root / "Train" / f"Train{int(key):03d}", count, suffix=".tif", start=1)
     for key, count in TESTING.items():
@@ -107,7 +106,7 @@ def ucsd(root: Path) -> Path:
 
 
 def frames(root: Path, names: str = "{:02d}", suffix: str = ".png") -> Path:
-    """training/frames/01/*, testing/frames/01/*."""
+    """Write training/frames/01/*, testing/frames/01/*."""
     for split, lengths in (("training", TRAINING), ("testing", TESTING)):
         for key, count in lengths.items():
             write_frames(root / split / "frames" / names.format(int(key)), count, suffix=suffix)
@@ -115,7 +114,7 @@ def frames(root: Path, names: str = "{:02d}", suffix: str = ".png") -> Path:
 
 
 def avenue(root: Path) -> Path:
-    """training_videos/01.avi, testing_videos/01.avi."""
+    """Write training_videos/01.avi, testing_videos/01.avi."""
     for split, lengths in (("training_videos", TRAINING), ("testing_videos", TESTING)):
         for key, count in lengths.items():
             write_video(root / split / f"{int(key):02d}.avi", count)
@@ -123,7 +122,7 @@ def avenue(root: Path) -> Path:
 
 
 def shanghaitech(root: Path) -> Path:
-    """training/videos/01_001.avi, testing/frames/01_0001/*.png; test video 10 is of scene 02."""
+    """Write training/videos/01_001.avi, testing/frames/01_0001/*.png; video 10 is of scene 02."""
     for key, count in TRAINING.items():
         write_video(root / "training" / "videos" / f"01_{int(key):03d}.avi", count)
     for key, count in TESTING.items():
@@ -132,12 +131,12 @@ def shanghaitech(root: Path) -> Path:
 
 
 def shanghai_name(key: str) -> str:
-    """The name of a test video in the ShanghaiTech tree."""
+    """Name a test video as the ShanghaiTech tree does."""
     return f"{'02' if key == '10' else '01'}_{int(key):04d}"
 
 
 def scenes(root: Path) -> Path:
-    """lobby/day.mp4, yard/{1,2,10}.avi, roof/clip/*.png."""
+    """Write lobby/day.mp4, yard/{1,2,10}.avi, roof/clip/*.png."""
     write_video(root / "lobby" / "day.mp4", 6)
     for key, count in TESTING.items():
         write_video(root / "yard" / f"{key}.avi", count)
@@ -146,8 +145,12 @@ def scenes(root: Path) -> Path:
 
 
 def write_gt_mat(path: Path, form: str = "rows") -> Path:
-    """Intervals as `gt`, from 1, last frame included. rows: 2xK; columns: Kx2; cells: nested once
-    more."""
+    """Write intervals as `gt`, from 1, last frame included.
+
+    Args:
+        path: of the file.
+        form: "rows" (2xK), "columns" (Kx2) or "cells" (2xK, nested once more).
+    """
     cell = np.empty((1, len(TESTING)), object)
     for number, key in enumerate(TESTING):
         pairs = np.array([(start + 1, stop) for start, stop in ANOMALIES[key]], np.uint8).reshape(
@@ -163,7 +166,7 @@ def write_gt_mat(path: Path, form: str = "rows") -> Path:
 
 
 def write_avenue_masks(folder: Path) -> Path:
-    """testing_label_mask/N_label.mat, a cell of HxW."""
+    """Write N_label.mat, a cell of HxW, as `testing_label_mask` has them."""
     folder.mkdir(parents=True)
     for key in TESTING:
         cell = np.empty((1, TESTING[key]), object)
@@ -176,17 +179,17 @@ def write_avenue_masks(folder: Path) -> Path:
 def write_mask_pictures(
     folder: Path, names: str, suffix: str, start: int = 0, value: int = 255
 ) -> Path:
-    """FOLDER/NAME/NNN.SUFFIX for every frame of every test video."""
+    """Write FOLDER/NAME/NNN.SUFFIX for every frame of every test video."""
     for key in TESTING:
-        place = folder / names.format(int(key))
-        place.mkdir(parents=True)
+        clip = folder / names.format(int(key))
+        clip.mkdir(parents=True)
         for t, mask in enumerate(masks(key), start):
-            assert cv2.imwrite(str(place / f"{t:03d}{suffix}"), mask.astype(np.uint8) * value)
+            assert cv2.imwrite(str(clip / f"{t:03d}{suffix}"), mask.astype(np.uint8) * value)
     return folder
 
 
 def write_m(path: Path, lists: list[str] | None = None) -> Path:
-    """UCSD's script of intervals, one entry per test video."""
+    """Write UCSD's script of intervals, one entry per test video."""
     lists = lists or ["3:5, 8", "", "1:7"]
     lines = ["% ground truth, gt_frame = [999]", "TestVideoFile = {};"]
     path.write_text(
@@ -196,6 +199,6 @@ def write_m(path: Path, lists: list[str] | None = None) -> Path:
 
 
 def write_csv(path: Path, rows: list[str], header: str = "video,start,end") -> Path:
-    """A labels.csv."""
+    """Write a labels.csv."""
     path.write_text("\n".join([header, *rows]) + "\n")
     return path

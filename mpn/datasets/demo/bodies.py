@@ -71,8 +71,7 @@ def make_figure(rng: np.random.Generator) -> Figure:
 
 
 def _hang(top: Point, length: float, angle: float) -> Point:
-    """The lower end of a limb of `length` metres that hangs from `top`, turned forward by `angle`
-    radians."""
+    """The lower end of a limb of so many metres that hangs from `top`, at this angle in radians."""
     return top[0] + length * sin(angle), top[1], top[2] - length * cos(angle)
 
 

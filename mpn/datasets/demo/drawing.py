@@ -166,8 +166,15 @@ def shade(colour: Colour, factor: float) -> Colour:
 def _paint(
     canvas: np.ndarray, parts: list[Part], points: np.ndarray, scale: float, shadow: bool
 ) -> None:
-    """Draw the parts; `points` (N, 2) int32 are fixed-point pixels of the canvas, `scale` its
-    pixels a metre."""
+    """Paint the parts on a canvas, in place.
+
+    Args:
+        canvas: uint8 (h, w, 4), or (h, w) for a shadow.
+        parts: of a body.
+        points: all of the parts', int32 (N, 2), fixed-point pixels of the canvas.
+        scale: pixels of the canvas a metre.
+        shadow: whether it is the body's shadow.
+    """
     first = 0
     for part in parts:
         last = first + len(part.points)

@@ -71,8 +71,10 @@ class Scene:
 
 
 def _noise_tile(rng: np.random.Generator, scales: tuple[int, ...]) -> np.ndarray:
-    """A texture float32 (_TILE, _TILE) that repeats seamlessly, mean 0 and deviation 1, with blobs
-    of 1 / scale."""
+    """A texture float32 (_TILE, _TILE) that repeats seamlessly, mean 0, deviation 1.
+
+    Its blobs are 1 / scale of its side, for each of `scales`.
+    """
     total = np.zeros((_TILE, _TILE), np.float32)
     for cells in scales:
         grid = np.pad(rng.standard_normal((cells, cells)).astype(np.float32), 2, mode="wrap")
@@ -89,7 +91,7 @@ def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _curve(camera: Camera, corners: np.ndarray) -> np.ndarray:
-    """Points (N, 2) on the ground along a smooth curve through `corners`, in shares of the
+    """Points (N, 2) on the ground along a smooth curve through corners (n, 2), in shares of the
     picture."""
     anchors = corners * (camera.width, camera.height)
     x, z = camera.ground(anchors[:, 0], anchors[:, 1])
