@@ -1,8 +1,7 @@
-"""How to adapt, chosen on scenes that a model was not trained on and anomalies of kinds that it was
-not trained on.
+"""How to adapt, chosen on scenes and kinds of anomalies that a model was not trained on.
 
-    python -m benchmarks.adaptation_choices CHECKPOINT data/scenes --scenes
-    highway,pavement,meeting_room \\
+    python -m benchmarks.adaptation_choices CHECKPOINT data/scenes \\
+        --scenes highway,pavement,meeting_room \\
         --case adam,steps=100 --case sgd,change=0.0003,steps=5 --case meta
 
 A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd`

@@ -1,10 +1,9 @@
-"""Normal footage of the demo set's cameras that the demo set does not hold, scored: for
-`benchmarks.calibration`.
+"""Normal footage of the demo set's cameras that the demo set does not hold, scored.
 
-Drawn in memory from the generator of the demo set: same scenes, other clips. A clip's random
-numbers hang on the seed, the camera and its own number only. Numbers 0 to 4 of each camera are the
-demo set's training clips and are left out: the model has learned from four of them, and its own
-thresholds stand on the fifth.
+For `benchmarks.calibration`; rendered in memory by the generator of the demo set: same scenes, other
+clips. A clip's random numbers hang on the seed, the camera and its own number only. Numbers 0 to 4
+of each camera are the demo set's training clips and are left out: the model has learned from four
+of them, and its own thresholds stand on the fifth.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The picture of `benchmarks.calibration`: promised against observed false alarms an hour, both on
-logarithmic axes."""
+"""The picture of `benchmarks.calibration`: promised against observed false alarms an hour.
+
+Both axes are logarithmic.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What every benchmark needs: the machine's description, repeated figures, tables, result files,
-the log of readings. Nothing here imports torch, so that a process which only starts others stays
-small."""
+"""What every benchmark needs: machine, repeated figures, tables, result files, log of readings.
+
+Nothing here imports torch, so that a process which only starts others stays small.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What the few-shot benchmarks share: options, rows that survive an interruption, figures of normal
-footage and of alarms, and the closing table.
+"""What the few-shot benchmarks share: options, rows that survive a stop, figures, the table.
 
 Every row (camera, method, K, draw) is appended to --work/NAME.jsonl as soon as it is scored, with
 its columns, so that a run that was stopped goes on where it was and figures can be made anew

@@ -1,5 +1,4 @@
-"""Generated scenes that the model has never seen: does a handful of windows of a camera help, and
-how much?
+"""Generated scenes that the model has never seen: how much do a few windows of a camera help?
 
     python -m benchmarks.few_shot_generated CHECKPOINT DATA --work FOLDER
 

@@ -1,5 +1,4 @@
-"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of kinds that it was
-not trained on.
+"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of other kinds.
 
     python -m benchmarks.few_shot_scenes data/scenes --work FOLDER \\
         --fold a=runs/fold-a/model.safetensors:campus,plaza,road --fold b=...

@@ -1,5 +1,4 @@
-"""Files that nobody thought of: every reader gives a value or one of our own errors, never another
-exception.
+"""Files that nobody thought of: every reader gives a value or one of our own errors.
 
     python -m benchmarks.fuzz             (18,000 inputs, about 10 minutes on one core)
     python -m benchmarks.fuzz --quick     (50 inputs a reader)

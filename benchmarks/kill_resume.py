@@ -1,5 +1,4 @@
-"""Twenty SIGKILLs at random moments of a short training, resumed each time: the same weights, bit
-for bit?
+"""Twenty SIGKILLs at random moments of a training, resumed each time: the same weights to the bit?
 
 A small frames-layout folder is generated and `small` (at a small frame size) is trained on it by
 `mpn.training.pretraining.train`, saving its state every 0.2 s instead of every 30. First once

@@ -1,15 +1,18 @@
 """The same test footage through several layouts: do the figures agree?
 
 From a frames-layout data set it writes, in a temporary folder,
-  ucsd        Train/Train001/001.tif, Test/Test001/001.tif (lossless) and Test/Test001_gt/001.bmp
-  masks avenue      testing_videos/01.avi (FFV1, lossless) and testing_label_mask/1_label.mat
-  (volLabel) plain-mjpg  01.avi (MJPG, lossy) and labels.csv
-  plain-mp4v  01.mp4 (mp4v, lossy) and labels.csv
+
+    ucsd        Train/Train001/001.tif, Test/Test001/001.tif (lossless), Test/Test001_gt/001.bmp
+    avenue      testing_videos/01.avi (FFV1, lossless), testing_label_mask/1_label.mat (volLabel)
+    plain-mjpg  01.avi (MJPG, lossy) and labels.csv
+    plain-mp4v  01.mp4 (mp4v, lossy) and labels.csv
+
 checks how far the frames and labels that come back are from the originals, and evaluates one
 checkpoint on the data set and on each of them with evaluate.py, without the content-free baselines.
 
     python -m benchmarks.layouts_agree data/ped2 --checkpoint checkpoints/ped2.safetensors
-    (about 10 minutes on two cores; reads the test split, so it notes that in results/readings.csv)
+
+(about 10 minutes on two cores; reads the test split, so it notes that in results/readings.csv)
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Ped2: trainings, evaluations and the table of the README, each step by itself, so that what is
-done is kept.
+"""Ped2: trainings, evaluations and the table of the results, step by step.
 
-    python -m benchmarks.ped2 train data/ped2 --minutes 55      four trainings, one after the other:
-    two seeds, with
-                                                                and without the pseudo-anomaly head
-    python -m benchmarks.ped2 evaluate data/ped2                reads the test split once a run, and
-    notes that python -m benchmarks.ped2 table                             the table, from the runs'
-    metrics.json
+    python -m benchmarks.ped2 train data/ped2 --minutes 55
+        four trainings, one after the other: two seeds, with and without the pseudo-anomaly head
+    python -m benchmarks.ped2 evaluate data/ped2
+        reads the test split once a run, and notes that
+    python -m benchmarks.ped2 table
+        the table, from the runs' metrics.json
 
 The runs lie in --runs (default: runs/ped2), RECIPE-SEED each. A finished training or evaluation is
 not repeated, one that was interrupted goes on. Every reading of the test split is appended to

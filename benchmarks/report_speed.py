@@ -1,5 +1,4 @@
-"""How quickly a report of many frames opens, and what a move along its curve costs, in headless
-Chromium.
+"""How quickly a report of many frames opens in Chromium, and what a move along its curve costs.
 
     python -m benchmarks.report_speed
 

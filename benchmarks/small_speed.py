@@ -1,5 +1,4 @@
-"""Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file, decoding
-included.
+"""Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file.
 
 Training is a whole `mpn.training.pretraining.Training` run on random uint8 clips: loader with
 pseudo-anomalies, forward, backward, clipping, Adam, logging, saving. Scoring is `score_frames` over

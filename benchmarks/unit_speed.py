@@ -1,5 +1,4 @@
-"""Speed and memory of the `base` forward at 256x256, ours beside the prototype unit as it was
-published.
+"""Speed and memory of the `base` forward at 256x256, beside the unit as it was published.
 
 Every case runs in fresh processes; rounds take the cases in turn, so that a slower minute of the
 machine hits all alike. `channels-last` is how `mpn.Detector` runs the network, `plain` how the
