@@ -65,8 +65,7 @@ def case(text: str) -> dict:
 def with_first_sizes(
     checkpoint: Checkpoint, shots: Shots, change: float, bfloat16: bool
 ) -> Checkpoint:
-    """The checkpoint with step sizes as meta-training begins with, from gradients on these
-    windows."""
+    """Give the checkpoint step sizes as meta-training begins with, from gradients on windows."""
     targets = default_targets(checkpoint.network)
     names = target_names(checkpoint.network, targets)
     loss = SceneLoss(checkpoint.network, names, bfloat16=bfloat16)

@@ -62,8 +62,10 @@ EVERY = "all cameras"
 
 
 def together(rows: list[FewShotRow], scenes: int) -> list[FewShotRow]:
-    """The rows of all cameras as if of one: scores are in units of each camera's normal frames, and
-    one threshold serves them. Only where no camera is missing."""
+    """Join the rows of all cameras as if of one, where no camera is missing.
+
+    Scores are in units of each camera's normal frames, and one threshold serves them.
+    """
     joined: dict[tuple, list[FewShotRow]] = {}
     for row in rows:
         joined.setdefault(row.key._replace(scene=EVERY), []).append(row)

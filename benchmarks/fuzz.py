@@ -115,8 +115,7 @@ def labels_at(tree: Path) -> Callable[[Path], object]:
 
 
 def models(folder: Path) -> tuple[bytes, bytes, bytes, bytes]:
-    """A model, a camera file of it, a training state and a file of the authors' format, all
-    tiny."""
+    """Make a tiny model, a camera file of it, a training state and a file of the authors."""
     torch.manual_seed(0)
     network = build_model("small", height=16, width=16, channels=1)
     own = {

@@ -67,8 +67,7 @@ def child(task: dict[str, Any]) -> None:
 
 
 def start(task: dict[str, Any]) -> subprocess.Popen:
-    """The child process; it writes what it says into said.txt and errors.txt beside the run
-    folder."""
+    """Start the child process; it writes into said.txt and errors.txt beside the run folder."""
     folder = Path(task["run"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.kill_resume", "--child", json.dumps(task)]
@@ -157,8 +156,11 @@ def compare(run: Path, reference: Path) -> dict[str, bool]:
 def kill_runs(
     base: dict[str, Any], folder: Path, kills: int, times: tuple[float, float], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, bool]]]:
-    """Kills and resumes until the kills are spent and the run at hand has ended: (kills,
-    comparisons)."""
+    """Kill and resume until the kills are spent and the run at hand has ended.
+
+    Returns:
+        Kills and comparisons.
+    """
     generator = random.Random(seed)
     ready, whole = times
     # So that a run lives through several kills: on average one in a sixth of its training.
@@ -189,8 +191,10 @@ def kill_runs(
 
 
 def main() -> None:
-    """Runs it all, prints, writes kill_resume.json; exit code 1 where weights differ or a file is
-    broken."""
+    """Run it all, print, write kill_resume.json.
+
+    The exit code is 1 where weights differ or a file is broken.
+    """
     arguments = parser(__doc__)
     arguments.add_argument("--kills", type=int, help="how many (default 20; quick: 3)")
     arguments.add_argument("--epochs", type=int, help="of the training (default 12; quick: 2)")

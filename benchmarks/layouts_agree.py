@@ -43,8 +43,7 @@ RATE = 10  # frames/s in the headers of the videos
 
 
 class Source:
-    """The test split that everything is made from: frames, labels, masks; cut to the first frames
-    if asked."""
+    """The test split that all is made from: frames, labels, masks; shortened if asked."""
 
     def __init__(self, data: Path, cut: int | None, videos: int | None) -> None:
         self.tree = recognise(data, "frames")
@@ -100,8 +99,10 @@ def save_video(path: Path, codec: str, frames: Iterator[np.ndarray]) -> None:
 
 
 def write_ucsd(source: Source, folder: Path) -> None:
-    """UCSD's tree: numbers from 1, a mask for every test frame. Of the training split one clip is
-    enough."""
+    """Write UCSD's tree: numbers from 1, a mask for every test frame.
+
+    Of the training split one clip is enough.
+    """
     for video in source.tree.training[:1]:
         for n, frame in enumerate(source.frames(video), 1):
             save(folder / "Train" / "Train001" / f"{n:03d}.tif", frame)
@@ -154,8 +155,11 @@ WRITERS: dict[str, Callable[[Source, Path], None]] = {
 
 
 def check(source: Source, folder: Path) -> dict[str, Any]:
-    """Reads a layout back through the library: mean and largest difference of grey levels, and the
-    labels'."""
+    """Read a layout back through the library and compare it.
+
+    Returns:
+        Mean and largest difference of grey levels, and the labels'.
+    """
     tree = recognise(folder)
     differences, largest, lengths = [], 0, {}
     for ours, video in zip(tree.testing, source.testing):
@@ -258,8 +262,7 @@ def main_figures(entry: dict[str, Any]) -> str:
 
 
 def report(found: dict[str, dict[str, Any]]) -> None:
-    """Prints how well frames and labels came back, and the figures with their differences from the
-    original's."""
+    """Print how well frames and labels came back, and the figures beside the original's."""
     print_table(
         ["layout", "grey levels, mean", "largest", "labels"],
         [

@@ -110,8 +110,10 @@ class OuterStep:
         {OURS: self._ours, TOGETHER: self._together, PUBLISHED: self._published}[self.form](tasks)
 
     def loss(self, params: Params, batch: Any) -> torch.Tensor:
-        """Of (window, target), encoder and decoder included, or of (window, target, encoding,
-        features)."""
+        """Compute the loss of (window, target), or of (window, target, encoding, features).
+
+        Encoder and decoder are included in the first.
+        """
         import torch
         from torch.func import functional_call
 
@@ -159,8 +161,10 @@ class OuterStep:
         maml.accumulate_together(self.loss, self.params, support, query, step_sizes=self.sizes)
 
     def _published(self, tasks: list[tuple[Any, Any]]) -> None:
-        """Written as in the published training, but for one thing that it has slower: it goes back
-        through the query loss twice, for initial parameters and for step sizes."""
+        """Take the step as the published training does, but for one thing that it has slower.
+
+        It goes back through the query loss twice, for initial parameters and for step sizes.
+        """
         import torch
 
         leaves = [*self.params.values(), *self.sizes.values()]
@@ -208,10 +212,12 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def agreement(size: int) -> dict[str, float]:
-    """The largest difference of any gradient from the published way's, relative to its tensor's
-    largest magnitude.
+    """Find the largest difference of any gradient from the published way's.
 
-    Raises SystemExit where float64 or float32 is beyond `ALLOWED`; bfloat16 is for information.
+    It is relative to its tensor's largest magnitude.
+
+    Raises:
+        SystemExit: float64 or float32 is beyond `ALLOWED`; bfloat16 is for information.
     """
 
     def gradients(form: str, precision: str) -> dict[str, torch.Tensor]:
@@ -243,8 +249,10 @@ def agreement(size: int) -> dict[str, float]:
 
 
 def resident(case: dict[str, Any]) -> dict[str, Any]:
-    """Resident MiB after some outer steps of `small`, first block and pseudo-anomaly head adapted,
-    all trained."""
+    """Measure resident MiB after some outer steps of `small`.
+
+    First block and pseudo-anomaly head are adapted, all is trained.
+    """
     import torch
 
     from mpn.adaptation import maml

@@ -138,8 +138,10 @@ def reading(metrics: dict[str, Any]) -> str:
 
 
 def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Of every run that is evaluated: frame AUC in % by column and protocol, baselines, training,
-    prototypes."""
+    """Collect frame AUC in % by column and protocol of every run that is evaluated.
+
+    With baselines, training and prototypes.
+    """
     from mpn.model.checkpoint import load_checkpoint
 
     found: dict[str, dict[str, Any]] = {}
@@ -181,8 +183,7 @@ def cell(values: list[float]) -> str:
 
 
 def table_rows(found: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """The table's cells: the baselines, which are the same for every run, then the columns of both
-    recipes."""
+    """Compose the table's cells: the baselines, one for all runs, then both recipes' columns."""
     every = list(found.values())
     rows = [
         [f"no learning: {name.replace('_', ' ')}", *(cell([entry[p]]) for p in PROTOCOLS)]

@@ -52,8 +52,10 @@ CASES = ("clean", "guard", "no guard")  # beside unadapted
 def drawn(
     scene: Scene, key: int, length: int, events: Sequence[tuple[str, float]], *, clean: bool = False
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames uint8 (H, W, 3) of a generated clip and their labels bool (T,); `clean`: without the
-    anomalous actors, all else the same."""
+    """Render a generated clip: frames uint8 (H, W, 3) and their labels bool (T,).
+
+    `clean`: without the anomalous actors, all else the same.
+    """
     clip = make_clip(scene, f"clip{key}", key, length, tuple(events))
     frames = list(clip.frames(anomalies=not clean))
     return [frame.image for frame in frames], np.array([bool(frame.tracks) for frame in frames])
@@ -62,10 +64,12 @@ def drawn(
 def poisoned_clip(
     scene: Scene, kind: str, length: int, key: int = 40_000
 ) -> tuple[list[np.ndarray], np.ndarray, list[tuple[str, float]]]:
-    """A clip with so many events of a kind, evenly spread, that about a third of it shows one:
-    frames, labels, events.
+    """Make a clip of which about a third shows events of a kind, evenly spread.
 
-    How long they last is seen when they are drawn, so their number is corrected twice.
+    How long they last is seen when they are rendered, so their number is corrected twice.
+
+    Returns:
+        Frames, labels, events.
     """
     count, tried = 1, {}
     for _ in range(3):
@@ -88,8 +92,10 @@ def save_frames(folder: Path, frames: Sequence[np.ndarray]) -> Path:
 
 
 def named(report: Report, truth: np.ndarray, shots: int, window: int) -> dict[str, int]:
-    """Counts of the windows that the spread chose: all, poisoned, named by the guard, both; and the
-    poisoned ones among those that were adapted on."""
+    """Count the windows that the spread chose: all, poisoned, named by the guard, both.
+
+    And the poisoned ones among those that were adapted on.
+    """
     blank = Clip("support", "", np.empty((len(truth), 1, 1, 1), np.uint8))
     chosen = {target for _, target in spread([blank], shots, window)}
     bad = {
@@ -108,8 +114,10 @@ def named(report: Report, truth: np.ndarray, shots: int, window: int) -> dict[st
 def detection(
     detector: Detector, clips: Sequence[Clip], labels: Sequence[np.ndarray], rate: float
 ) -> dict[str, float]:
-    """Frame AUC (region score, causal) on other clips of the scene, and the share of events above
-    the threshold."""
+    """Compute frame AUC (region score, causal) on other clips of the scene.
+
+    And the share of events above the threshold.
+    """
     window = detector.config.window
     level = detector.calibration(FPS).threshold(rate).value
     found, truth, scores = [], [], []
@@ -171,8 +179,7 @@ def one_case(
 
 
 def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Over all cases: precision and recall of the guard, and means and paired differences of
-    detection."""
+    """Sum up all cases: precision and recall of the guard, means and paired differences."""
     told, right, bad = (
         sum(case["guard"]["support"][name] for case in cases)
         for name in ("named", "both", "poisoned")

@@ -56,8 +56,7 @@ MOVES = """async (count) => {
 
 
 def made_film(path: Path, frames: int, count: int) -> Film:
-    """A film as heavy as one of real footage: a rough picture that moves, with the noise of a
-    camera."""
+    """Write a film as heavy as a real one: a rough picture that moves, with a camera's noise."""
     rng = np.random.default_rng(0)
     ground = cv2.resize(
         rng.integers(0, 255, (40, 60), np.uint8), SIZE[::-1], interpolation=cv2.INTER_CUBIC

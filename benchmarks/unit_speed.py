@@ -135,8 +135,7 @@ def find(
 
 
 def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ours against the written-out form. The yardstick is the published one: `plain` layout, whole
-    batch."""
+    """Compare ours with the written-out form: `plain` layout, whole batch, as published."""
     speed, memory = "frames_per_second", "unit_extra_mib"
     rate = find(rows, speed, WRITTEN_OUT, PLAIN, "float32", 1)
     ratios = {}
