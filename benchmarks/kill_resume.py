@@ -13,6 +13,7 @@ and `model.safetensors` there is must load.
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import subprocess
@@ -190,17 +191,22 @@ def kill_runs(
             return found, compared
 
 
-def main() -> None:
-    """Run it all, print, write kill_resume.json.
-
-    The exit code is 1 where weights differ or a file is broken.
-    """
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--kills", type=int, help="how many (default 20; quick: 3)")
     arguments.add_argument("--epochs", type=int, help="of the training (default 12; quick: 2)")
     arguments.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments.add_argument("--child", help="one life of a run, as JSON (used by the script itself)")
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Run it all, print, write kill_resume.json.
+
+    The exit code is 1 where weights differ or a file is broken.
+    """
+    args = _options()
     if args.child:
         child(json.loads(args.child))
         return

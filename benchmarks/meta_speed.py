@@ -14,6 +14,7 @@ turn. Then resident memory over 1,000 outer steps, of a tiny network, and over f
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -346,8 +347,8 @@ def compare(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> d
     return {"times_faster": faster, "part_of_extra_memory": of_memory, "goals": goals}
 
 
-def main() -> None:
-    """Measures, prints, writes meta_speed.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--rounds", type=int, help="times that every case is measured (default 3; quick: 2)"
@@ -361,7 +362,12 @@ def main() -> None:
     arguments.add_argument(
         "--case", help="one case as JSON, in this process; prints JSON (used by the script itself)"
     )
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write meta_speed.json."""
+    args = _options()
     if args.case:
         case = json.loads(args.case)
         run = {

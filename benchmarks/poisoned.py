@@ -245,8 +245,8 @@ def show(cases: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
             print(f"{figure}, {name}: {mean} ({low} to {high})")
 
 
-def main() -> None:
-    """Runs the cases that are not done yet, prints the table, writes poisoned.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     arguments.add_argument(
@@ -267,7 +267,12 @@ def main() -> None:
     )
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Run the cases that are not done yet, print the table, write poisoned.json."""
+    args = _options()
     if args.quick:
         args.scenes, args.shots = min(args.scenes, 2), min(args.shots, 3)
     args.work = args.work or Path(tempfile.mkdtemp(prefix="mpn-poisoned-"))

@@ -12,6 +12,7 @@ are not counted.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import tempfile
 import time
@@ -125,8 +126,8 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
     ]
 
 
-def main() -> None:
-    """Measures, prints, writes small_speed.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--frames", type=int, help="of the video (default 600; quick: 24)")
     arguments.add_argument(
@@ -138,7 +139,12 @@ def main() -> None:
     arguments.add_argument(
         "--threads", type=int, help="of torch (default: its own choice, the cores)"
     )
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write small_speed.json."""
+    args = _options()
     logging.getLogger("mpn").setLevel(logging.ERROR)
     if args.threads:
         torch.set_num_threads(args.threads)
