@@ -1,2 +1,1 @@
-"""Measurements that are run by hand; see README.md in this folder. Not part of the installed
-package."""
+"""Measurements that are run by hand; see README.md. Not part of the installed package."""

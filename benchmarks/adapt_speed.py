@@ -1,8 +1,6 @@
-"""How long `mpn adapt` takes on a clip of 300 frames, as a user runs it: a fresh process, decoding
-included.
+"""How long `mpn adapt` takes on 300 frames, as a user runs it: a fresh process, with decoding.
 
-    python -m benchmarks.adapt_speed            (about two minutes on two cores, nothing else
-    running)
+python -m benchmarks.adapt_speed    (about two minutes on two cores, nothing else running)
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""How to adapt, chosen on scenes that a model was not trained on and anomalies of kinds that it was
-not trained on.
+"""How to adapt, chosen on scenes and kinds of anomalies that a model was not trained on.
 
-    python -m benchmarks.adaptation_choices CHECKPOINT data/scenes --scenes
-    highway,pavement,meeting_room \\
+    python -m benchmarks.adaptation_choices CHECKPOINT data/scenes \\
+        --scenes highway,pavement,meeting_room \\
         --case adam,steps=100 --case sgd,change=0.0003,steps=5 --case meta
 
 A case is a method - `none`, `adam`, `meta` (a meta-trained checkpoint's own step sizes) or `sgd`
@@ -68,8 +67,7 @@ def case(text: str) -> dict:
 def with_first_sizes(
     checkpoint: Checkpoint, shots: Shots, change: float, bfloat16: bool
 ) -> Checkpoint:
-    """The checkpoint with step sizes as meta-training begins with, from gradients on these
-    windows."""
+    """Give the checkpoint step sizes as meta-training begins with, from gradients on windows."""
     targets = default_targets(checkpoint.network)
     names = target_names(checkpoint.network, targets)
     loss = SceneLoss(checkpoint.network, names, bfloat16=bfloat16)

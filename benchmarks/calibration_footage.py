@@ -1,10 +1,9 @@
-"""Normal footage of the demo set's cameras that the demo set does not hold, scored: for
-`benchmarks.calibration`.
+"""Normal footage of the demo set's cameras that the demo set does not hold, scored.
 
-Drawn in memory from the generator of the demo set: same scenes, other clips. A clip's random
-numbers hang on the seed, the camera and its own number only. Numbers 0 to 4 of each camera are the
-demo set's training clips and are left out: the model has learned from four of them, and its own
-thresholds stand on the fifth.
+For `benchmarks.calibration`; rendered in memory by the generator of the demo set: same scenes,
+other clips. A clip's random numbers hang on the seed, the camera and its own number only. Numbers 0
+to 4 of each camera are the demo set's training clips and are left out: the model has learned from
+four of them, and its own thresholds stand on the fifth.
 """
 
 from __future__ import annotations
@@ -36,8 +35,10 @@ Parts = dict[str, np.ndarray]  # part -> float32 (T,), from the first frame with
 
 
 def footage(clips: int, length: int, first: int = OWN) -> list[Clip]:
-    """Normal clips of `length` frames, numbers `first` to `first` + `clips` of each camera, the
-    cameras in turn."""
+    """Make normal clips of `length` frames, the cameras in turn.
+
+    Each camera gives the clips of numbers `first` to `first` + `clips`.
+    """
     cameras = [
         scene_clips(
             SEED, index, training=first + clips, validation=0, testing=0, length=length
@@ -53,8 +54,11 @@ def camera_of(name: str) -> str:
 
 
 def decoded(clip: Clip) -> Iterator[np.ndarray]:
-    """The clip's frames as they would be read from the demo set's files: through JPEG; uint8 (H, W,
-    3) BGR."""
+    """Render a clip as it would be read from the demo set's files, through JPEG.
+
+    Returns:
+        uint8 (H, W, 3) BGR, frame by frame.
+    """
     for frame in clip.frames():
         done, data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
@@ -80,8 +84,10 @@ def raw_parts(detector: Detector, clip: Clip) -> Parts:
 
 
 def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[str, Parts]:
-    """The raw parts of every clip, by its name. They are kept in `folder`, and what lies there is
-    not scored again."""
+    """Score every clip; the raw parts by its name.
+
+    They are kept in `folder`, and what lies there is not scored again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for clip in tqdm(clips, desc="scoring", unit="clip", disable=None):
@@ -101,8 +107,10 @@ def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[s
 
 
 def fitted_on(detector: Detector, clips: Mapping[str, Parts]) -> Detector:
-    """This detector with the clips as its normal footage: units and thresholds are made of them,
-    weights stay."""
+    """Make a detector with the clips as its normal footage.
+
+    Units and thresholds are made of them, weights stay.
+    """
     normal = {name: [parts[name] for parts in clips.values()] for name in detector.weights}
     return detector.sibling(replace(detector.checkpoint, normal=normal))
 

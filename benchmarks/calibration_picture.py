@@ -1,5 +1,7 @@
-"""The picture of `benchmarks.calibration`: promised against observed false alarms an hour, both on
-logarithmic axes."""
+"""The picture of `benchmarks.calibration`: promised against observed false alarms an hour.
+
+Both axes are logarithmic.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,7 @@ RANGE = (0.3, 1500.0)  # of both axes, an hour
 
 
 def draw(path: Path, result: Mapping[str, Any]) -> None:
-    """A panel for the checkpoint's own thresholds, one for each amount of footage to fit on;
-    written as PNG."""
+    """Draw a panel for the checkpoint's own thresholds and one for each amount of footage."""
     own, fits = result["own"], result["refitted"][1:]  # the first is as little footage as (a) has
     figure = Figure((4.0 * (1 + len(fits)), 5.0), layout="constrained")
     FigureCanvasAgg(figure)
@@ -65,8 +66,10 @@ def _frame(panel: Axes, title: str) -> None:
 
 
 def _promises(panel: Axes, promises: list[dict[str, Any]]) -> None:
-    """Observed rates with their exact intervals; beside them what the threshold's own interval
-    would have given."""
+    """Draw observed rates with their exact intervals.
+
+    Beside them stands what the threshold's own interval would have given.
+    """
     for number, promise in enumerate(promises):
         rate, observed = promise["rate"], promise["observed"]
         low, high = (max(x, RANGE[0] / 2) for x in promise["observed_interval"])
@@ -96,8 +99,10 @@ def _promises(panel: Axes, promises: list[dict[str, Any]]) -> None:
 
 
 def _splits(panel: Axes, fit: Mapping[str, Any]) -> None:
-    """A dot a split, side by side, and their median; a split without any false alarm at the lower
-    edge."""
+    """Draw a dot a split, side by side, and their median.
+
+    A split without any false alarm stands at the lower edge.
+    """
     for number, (rate, row) in enumerate(fit["rates"].items()):
         ratios = np.array(row["ratios"])
         across = float(rate) * np.geomspace(0.85, 1.18, len(ratios))

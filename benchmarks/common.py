@@ -1,6 +1,7 @@
-"""What every benchmark needs: the machine's description, repeated figures, tables, result files,
-the log of readings. Nothing here imports torch, so that a process which only starts others stays
-small."""
+"""What every benchmark needs: machine, repeated figures, tables, result files, log of readings.
+
+Nothing here imports torch, so that a process which only starts others stays small.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +49,11 @@ def parser(text: str | None) -> argparse.ArgumentParser:
 
 
 def commit() -> str:
-    """The commit that is checked out, with '+' where tracked files differ from it; 'unknown'
-    outside git."""
+    """Name the commit that is checked out, with '+' where tracked files differ from it.
+
+    Returns:
+        The short hash; 'unknown' outside git.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -136,8 +140,7 @@ def goal(figure: float, needed: float, *, at_most: bool = False) -> dict[str, An
 def write_result(
     name: str, args: argparse.Namespace, result: Mapping[str, Any], threads: int | None = None
 ) -> Path:
-    """Writes NAME.json with the machine, date, commit and command beside the result; prints where
-    it lies."""
+    """Write NAME.json with machine, date, commit and command beside the result; print its place."""
     folder = args.results or (
         Path(tempfile.mkdtemp(prefix="mpn-quick-")) if args.quick else RESULTS
     )
@@ -160,8 +163,7 @@ def write_result(
 
 
 def in_fresh_process(module: str, case: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs `python -m benchmarks.MODULE --case JSON`, which prints its result as one JSON line, the
-    last."""
+    """Run `python -m benchmarks.MODULE --case JSON` and read its result, the last line, JSON."""
     command = [sys.executable, "-m", f"benchmarks.{module}", "--case", json.dumps(case)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -1,5 +1,4 @@
-"""What the few-shot benchmarks share: options, rows that survive an interruption, figures of normal
-footage and of alarms, and the closing table.
+"""What the few-shot benchmarks share: options, rows that survive a stop, figures, the table.
 
 Every row (camera, method, K, draw) is appended to --work/NAME.jsonl as soon as it is scored, with
 its columns, so that a run that was stopped goes on where it was and figures can be made anew
@@ -203,8 +202,10 @@ def collect(
     args: argparse.Namespace,
     seen: Callable[[FewShotRow], None] = lambda row: None,
 ) -> list[FewShotRow]:
-    """All rows of a model on footage, those kept in --work/NAME[-LABEL].jsonl included; `seen` is
-    called with new ones."""
+    """Collect all rows of a model on footage, those in --work/NAME[-LABEL].jsonl included.
+
+    `seen` is called with new ones.
+    """
     methods = methods_of(args)
     identity = {
         "checkpoint": detector.checkpoint.sha256,
@@ -285,8 +286,10 @@ def causal(columns: Mapping[str, np.ndarray], name: str = "score") -> np.ndarray
 
 
 def untouched(labels: np.ndarray, window: int) -> np.ndarray:
-    """bool (T,): normal frames whose whole window is normal; the first T, which have no score, are
-    not among them."""
+    """Find the normal frames whose whole window is normal, bool (T,).
+
+    The first frames, which have no score, are not among them.
+    """
     anomalous = np.asarray(labels, bool)
     near = anomalous.copy()
     for back in range(1, window + 1):
@@ -318,8 +321,9 @@ def false_alarms(
     fps: float,
     share: float = 0.8,
 ) -> float:
-    """False alarms per hour of normal footage, at the highest threshold that finds this share of
-    the events.
+    """Count false alarms per hour of normal footage where this share of the events is found.
+
+    The threshold is the highest that finds them.
 
     An event is a run of anomalous frames; it is found if the score of one of its frames reaches the
     threshold. A false alarm is an episode above the threshold (stretches nearer than a second are
@@ -364,8 +368,10 @@ def finish(
     figures: Mapping[str, Figure],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Summarises, prints the tables and writes the result; `found` holds records by the title of
-    their table."""
+    """Summarise, print the tables and write the result.
+
+    `found` holds records by the title of their table.
+    """
     summaries = {title: summarise_records(own) for title, own in found.items()}
     for title, summary in summaries.items():
         print(f"\n{title}\n{format_few_shot_table(summary, figures)}", end="")

@@ -1,5 +1,4 @@
-"""Generated scenes that the model has never seen: does a handful of windows of a camera help, and
-how much?
+"""Generated scenes that the model has never seen: how much do a few windows of a camera help?
 
     python -m benchmarks.few_shot_generated CHECKPOINT DATA --work FOLDER
 
@@ -64,8 +63,10 @@ EVERY = "all cameras"
 
 
 def together(rows: list[FewShotRow], scenes: int) -> list[FewShotRow]:
-    """The rows of all cameras as if of one: scores are in units of each camera's normal frames, and
-    one threshold serves them. Only where no camera is missing."""
+    """Join the rows of all cameras as if of one, where no camera is missing.
+
+    Scores are in units of each camera's normal frames, and one threshold serves them.
+    """
     joined: dict[tuple, list[FewShotRow]] = {}
     for row in rows:
         joined.setdefault(row.key._replace(scene=EVERY), []).append(row)

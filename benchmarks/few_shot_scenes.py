@@ -1,5 +1,4 @@
-"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of kinds that it was
-not trained on.
+"""Real scenes that the model has never seen: held-out PSNR, and made anomalies of other kinds.
 
     python -m benchmarks.few_shot_scenes data/scenes --work FOLDER \\
         --fold a=runs/fold-a/model.safetensors:campus,plaza,road --fold b=...
@@ -68,8 +67,10 @@ def fold(text: str) -> Fold:
 
 
 def figures_of(row: FewShotRow, choice: Choice, window: int) -> dict[str, float]:
-    """PSNR on the footage as it is; frame AUC on the same with anomalies, over all versions, and by
-    kind."""
+    """Compute PSNR on the footage as it is, and frame AUC on the same with anomalies.
+
+    AUC over all versions, and by kind.
+    """
     columns = {video: row.columns[video] for video in choice.truth}
     labels = {video: made.labels for video, made in choice.truth.items()}
     made = FewShotRow(*row.key, columns, 0.0)
@@ -126,8 +127,10 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
 
 
 def by_scene(found: list[Record]) -> None:
-    """Prints each scene's AUC and PSNR, the mean over its draws: unadapted, then every method and
-    K."""
+    """Print each scene's AUC and PSNR, the mean over its repeats.
+
+    Unadapted first, then every method and K.
+    """
     cases = list(dict.fromkeys((record.method, record.shots) for record in found))
     rows = []
     for scene in dict.fromkeys(record.scene for record in found):
@@ -147,8 +150,7 @@ def by_scene(found: list[Record]) -> None:
 
 
 def main() -> None:
-    """Judges every fold, prints the tables over all scenes and by scene, writes
-    few_shot_scenes.json."""
+    """Evaluate every fold, print the tables over all and by scene, write few_shot_scenes.json."""
     arguments = few_shot_parser(__doc__)
     arguments.add_argument(
         "data", type=Path, metavar="SCENES", help="normal footage, a folder a camera"

@@ -1,5 +1,4 @@
-"""Files that nobody thought of: every reader gives a value or one of our own errors, never another
-exception.
+"""Files that nobody thought of: every reader gives a value or one of our own errors.
 
     python -m benchmarks.fuzz             (18,000 inputs, about 10 minutes on one core)
     python -m benchmarks.fuzz --quick     (50 inputs a reader)
@@ -117,8 +116,7 @@ def labels_at(tree: Path) -> Callable[[Path], object]:
 
 
 def models(folder: Path) -> tuple[bytes, bytes, bytes, bytes]:
-    """A model, a camera file of it, a training state and a file of the authors' format, all
-    tiny."""
+    """Make a tiny model, a camera file of it, a training state and a file of the authors."""
     torch.manual_seed(0)
     network = build_model("small", height=16, width=16, channels=1)
     own = {

@@ -1,5 +1,4 @@
-"""Twenty SIGKILLs at random moments of a short training, resumed each time: the same weights, bit
-for bit?
+"""Twenty SIGKILLs at random moments of a training, resumed each time: the same weights to the bit?
 
 A small frames-layout folder is generated and `small` (at a small frame size) is trained on it by
 `mpn.training.pretraining.train`, saving its state every 0.2 s instead of every 30. First once
@@ -14,6 +13,7 @@ and `model.safetensors` there is must load.
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import subprocess
@@ -70,8 +70,7 @@ def child(task: dict[str, Any]) -> None:
 
 
 def start(task: dict[str, Any]) -> subprocess.Popen:
-    """The child process; it writes what it says into said.txt and errors.txt beside the run
-    folder."""
+    """Start the child process; it writes into said.txt and errors.txt beside the run folder."""
     folder = Path(task["run"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.kill_resume", "--child", json.dumps(task)]
@@ -160,8 +159,11 @@ def compare(run: Path, reference: Path) -> dict[str, bool]:
 def kill_runs(
     base: dict[str, Any], folder: Path, kills: int, times: tuple[float, float], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, bool]]]:
-    """Kills and resumes until the kills are spent and the run at hand has ended: (kills,
-    comparisons)."""
+    """Kill and resume until the kills are spent and the run at hand has ended.
+
+    Returns:
+        Kills and comparisons.
+    """
     generator = random.Random(seed)
     ready, whole = times
     # So that a run lives through several kills: on average one in a sixth of its training.
@@ -191,15 +193,22 @@ def kill_runs(
             return found, compared
 
 
-def main() -> None:
-    """Runs it all, prints, writes kill_resume.json; exit code 1 where weights differ or a file is
-    broken."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--kills", type=int, help="how many (default 20; quick: 3)")
     arguments.add_argument("--epochs", type=int, help="of the training (default 12; quick: 2)")
     arguments.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments.add_argument("--child", help="one life of a run, as JSON (used by the script itself)")
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Run it all, print, write kill_resume.json.
+
+    The exit code is 1 where weights differ or a file is broken.
+    """
+    args = _options()
     if args.child:
         child(json.loads(args.child))
         return

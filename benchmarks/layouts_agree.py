@@ -1,15 +1,18 @@
 """The same test footage through several layouts: do the figures agree?
 
 From a frames-layout data set it writes, in a temporary folder,
-  ucsd        Train/Train001/001.tif, Test/Test001/001.tif (lossless) and Test/Test001_gt/001.bmp
-  masks avenue      testing_videos/01.avi (FFV1, lossless) and testing_label_mask/1_label.mat
-  (volLabel) plain-mjpg  01.avi (MJPG, lossy) and labels.csv
-  plain-mp4v  01.mp4 (mp4v, lossy) and labels.csv
+
+    ucsd        Train/Train001/001.tif, Test/Test001/001.tif (lossless), Test/Test001_gt/001.bmp
+    avenue      testing_videos/01.avi (FFV1, lossless), testing_label_mask/1_label.mat (volLabel)
+    plain-mjpg  01.avi (MJPG, lossy) and labels.csv
+    plain-mp4v  01.mp4 (mp4v, lossy) and labels.csv
+
 checks how far the frames and labels that come back are from the originals, and evaluates one
 checkpoint on the data set and on each of them with evaluate.py, without the content-free baselines.
 
     python -m benchmarks.layouts_agree data/ped2 --checkpoint checkpoints/ped2.safetensors
-    (about 10 minutes on two cores; reads the test split, so it notes that in results/readings.csv)
+
+(about 10 minutes on two cores; reads the test split, so it notes that in results/readings.csv)
 """
 
 from __future__ import annotations
@@ -41,8 +44,7 @@ RATE = 10  # frames/s in the headers of the videos
 
 
 class Source:
-    """The test split that everything is made from: frames, labels, masks; cut to the first frames
-    if asked."""
+    """The test split that all is made from: frames, labels, masks; shortened if asked."""
 
     def __init__(self, data: Path, cut: int | None, videos: int | None) -> None:
         self.tree = recognise(data, "frames")
@@ -98,8 +100,10 @@ def save_video(path: Path, codec: str, frames: Iterator[np.ndarray]) -> None:
 
 
 def write_ucsd(source: Source, folder: Path) -> None:
-    """UCSD's tree: numbers from 1, a mask for every test frame. Of the training split one clip is
-    enough."""
+    """Write UCSD's tree: numbers from 1, a mask for every test frame.
+
+    Of the training split one clip is enough.
+    """
     for video in source.tree.training[:1]:
         for n, frame in enumerate(source.frames(video), 1):
             save(folder / "Train" / "Train001" / f"{n:03d}.tif", frame)
@@ -149,8 +153,11 @@ WRITERS: dict[str, Callable[[Source, Path], None]] = {
 
 
 def check(source: Source, folder: Path) -> dict[str, Any]:
-    """Reads a layout back through the library: mean and largest difference of grey levels, and the
-    labels'."""
+    """Read a layout back through the library and compare it.
+
+    Returns:
+        Mean and largest difference of grey levels, and the labels'.
+    """
     tree = recognise(folder)
     differences, largest, lengths = [], 0, {}
     for ours, video in zip(tree.testing, source.testing):
@@ -253,8 +260,7 @@ def main_figures(entry: dict[str, Any]) -> str:
 
 
 def report(found: dict[str, dict[str, Any]]) -> None:
-    """Prints how well frames and labels came back, and the figures with their differences from the
-    original's."""
+    """Print how well frames and labels came back, and the figures beside the original's."""
     print_table(
         ["layout", "grey levels, mean", "largest", "labels"],
         [

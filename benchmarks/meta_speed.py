@@ -14,6 +14,7 @@ memory over 1,000 outer steps, of a tiny network, and over fewer, of `small`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -110,8 +111,10 @@ class OuterStep:
         {OURS: self._ours, PUBLISHED: self._published}[self.form](tasks)
 
     def loss(self, params: Params, batch: Any) -> torch.Tensor:
-        """Of (window, target), encoder and decoder included, or of (window, target, encoding,
-        features)."""
+        """Compute the loss of (window, target), or of (window, target, encoding, features).
+
+        Encoder and decoder are included in the first.
+        """
         import torch
         from torch.func import functional_call
 
@@ -148,8 +151,10 @@ class OuterStep:
         maml.accumulate(self.loss, self.params, ready, step_sizes=self.sizes, count=len(tasks))
 
     def _published(self, tasks: list[tuple[Any, Any]]) -> None:
-        """Written as in the published training, but for one thing that it has slower: it goes back
-        through the query loss twice, for initial parameters and for step sizes."""
+        """Take the step as the published training does, but for one thing that it has slower.
+
+        It goes back through the query loss twice, for initial parameters and for step sizes.
+        """
         import torch
 
         leaves = [*self.params.values(), *self.sizes.values()]
@@ -197,10 +202,12 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def agreement(size: int) -> dict[str, float]:
-    """The largest difference of any gradient from the published way's, relative to its tensor's
-    largest magnitude.
+    """Find the largest difference of any gradient from the published way's.
 
-    Raises SystemExit where float64 or float32 is beyond `ALLOWED`; bfloat16 is for information.
+    It is relative to its tensor's largest magnitude.
+
+    Raises:
+        SystemExit: float64 or float32 is beyond `ALLOWED`; bfloat16 is for information.
     """
 
     def gradients(form: str, precision: str) -> dict[str, torch.Tensor]:
@@ -231,8 +238,10 @@ def agreement(size: int) -> dict[str, float]:
 
 
 def resident(case: dict[str, Any]) -> dict[str, Any]:
-    """Resident MiB after some outer steps of `small`, first block and pseudo-anomaly head adapted,
-    all trained."""
+    """Measure resident MiB after some outer steps of `small`.
+
+    First block and pseudo-anomaly head are adapted, all is trained.
+    """
     import torch
 
     from mpn.adaptation import maml
@@ -327,8 +336,8 @@ def compare(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> d
     return {"times_faster": faster, "part_of_extra_memory": of_memory, "goals": goals}
 
 
-def main() -> None:
-    """Measures, prints, writes meta_speed.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--rounds", type=int, help="times that every case is measured (default 3; quick: 2)"
@@ -342,7 +351,12 @@ def main() -> None:
     arguments.add_argument(
         "--case", help="one case as JSON, in this process; prints JSON (used by the script itself)"
     )
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write meta_speed.json."""
+    args = _options()
     if args.case:
         case = json.loads(args.case)
         run = {

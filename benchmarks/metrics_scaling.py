@@ -52,8 +52,10 @@ Steps = Iterator[tuple[str, Callable[[], object]]]
 def made(
     frames: int, videos: int, *, decimals: int | None = None, shift: float = 1.0
 ) -> tuple[Maps, Maps]:
-    """Labels and scores of videos of one length; each has one stretch of anomalous frames, scored
-    `shift` higher."""
+    """Make labels and scores of videos of one length.
+
+    Each has one stretch of anomalous frames, scored `shift` higher.
+    """
     generator = np.random.default_rng(0)
     length = frames // videos
     labels, scores = {}, {}
@@ -91,8 +93,7 @@ def missing(what: str) -> str | None:
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
-    """One case, in this process: seconds of each of its steps and the peak of memory over all of
-    them."""
+    """Measure one case in this process: seconds of each of its steps, peak memory over all."""
     steps = {
         "protocol matrix": matrix_steps,
         "region metrics": region_steps,
@@ -140,8 +141,10 @@ def matrix_steps(case: dict[str, Any]) -> Steps:
 
 
 def region_steps(case: dict[str, Any]) -> Steps:
-    """RBDC and TBDC with a found region a frame and a true one in every anomalous frame, a track a
-    video."""
+    """Give the steps of RBDC and TBDC.
+
+    A found region a frame, a true one in every anomalous frame, a track a video.
+    """
     from mpn.metrics.regions import (
         Region,
         TrueRegion,
@@ -199,8 +202,10 @@ def table_row(row: dict[str, Any]) -> list[str]:
 
 
 def goals(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """A million frames in seconds, an interval within half a minute, pixels within ten minutes;
-    memory bounded."""
+    """Compare with the goals: a million frames in seconds, and memory bounded.
+
+    An interval within half a minute, pixels within ten minutes.
+    """
     frame = [row for row in rows if row["what"] not in MODULES and row["frames"] == FRAMES[-1]]
     found = {}
     if frame:

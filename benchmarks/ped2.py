@@ -1,12 +1,11 @@
-"""Ped2: trainings, evaluations and the table of the README, each step by itself, so that what is
-done is kept.
+"""Ped2: trainings, evaluations and the table of the results, step by step.
 
-    python -m benchmarks.ped2 train data/ped2 --minutes 55      four trainings, one after the other:
-    two seeds, with
-                                                                and without the pseudo-anomaly head
-    python -m benchmarks.ped2 evaluate data/ped2                reads the test split once a run, and
-    notes that python -m benchmarks.ped2 table                             the table, from the runs'
-    metrics.json
+    python -m benchmarks.ped2 train data/ped2 --minutes 55
+        four trainings, one after the other: two seeds, with and without the pseudo-anomaly head
+    python -m benchmarks.ped2 evaluate data/ped2
+        reads the test split once a run, and notes that
+    python -m benchmarks.ped2 table
+        the table, from the runs' metrics.json
 
 The runs lie in --runs (default: runs/ped2), RECIPE-SEED each. A finished training or evaluation is
 not repeated, one that was interrupted goes on. Every reading of the test split is appended to
@@ -137,8 +136,10 @@ def reading(metrics: dict[str, Any]) -> str:
 
 
 def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Of every run that is evaluated: frame AUC in % by column and protocol, baselines, training,
-    prototypes."""
+    """Collect frame AUC in % by column and protocol of every run that is evaluated.
+
+    With baselines, training and prototypes.
+    """
     from mpn.model.checkpoint import load_checkpoint
 
     found: dict[str, dict[str, Any]] = {}
@@ -180,8 +181,7 @@ def cell(values: list[float]) -> str:
 
 
 def table_rows(found: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """The table's cells: the baselines, which are the same for every run, then the columns of both
-    recipes."""
+    """Compose the table's cells: the baselines, one for all runs, then both recipes' columns."""
     every = list(found.values())
     rows = [
         [f"no learning: {name.replace('_', ' ')}", *(cell([entry[p]]) for p in PROTOCOLS)]

@@ -51,8 +51,10 @@ CASES = ("clean", "guard", "no guard")  # beside unadapted
 def drawn(
     scene: Scene, key: int, length: int, events: Sequence[tuple[str, float]], *, clean: bool = False
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames uint8 (H, W, 3) of a generated clip and their labels bool (T,); `clean`: without the
-    anomalous actors, all else the same."""
+    """Render a generated clip: frames uint8 (H, W, 3) and their labels bool (T,).
+
+    `clean`: without the anomalous actors, all else the same.
+    """
     clip = make_clip(scene, f"clip{key}", key, length, tuple(events))
     frames = list(clip.frames(anomalies=not clean))
     return [frame.image for frame in frames], np.array([bool(frame.tracks) for frame in frames])
@@ -61,10 +63,12 @@ def drawn(
 def poisoned_clip(
     scene: Scene, kind: str, length: int, key: int = 40_000
 ) -> tuple[list[np.ndarray], np.ndarray, list[tuple[str, float]]]:
-    """A clip with so many events of a kind, evenly spread, that about a third of it shows one:
-    frames, labels, events.
+    """Make a clip of which about a third shows events of a kind, evenly spread.
 
-    How long they last is seen when they are drawn, so their number is corrected twice.
+    How long they last is seen when they are rendered, so their number is corrected twice.
+
+    Returns:
+        Frames, labels, events.
     """
     count, tried = 1, {}
     for _ in range(3):
@@ -87,8 +91,10 @@ def save_frames(folder: Path, frames: Sequence[np.ndarray]) -> Path:
 
 
 def named(report: Report, truth: np.ndarray, shots: int, window: int) -> dict[str, int]:
-    """Counts of the windows that the spread chose: all, poisoned, named by the guard, both; and the
-    poisoned ones among those that were adapted on."""
+    """Count the windows that the spread chose: all, poisoned, named by the guard, both.
+
+    And the poisoned ones among those that were adapted on.
+    """
     blank = Clip("support", "", np.empty((len(truth), 1, 1, 1), np.uint8))
     chosen = {target for _, target in spread([blank], shots, window)}
     bad = {
@@ -107,8 +113,10 @@ def named(report: Report, truth: np.ndarray, shots: int, window: int) -> dict[st
 def detection(
     detector: Detector, clips: Sequence[Clip], labels: Sequence[np.ndarray], rate: float
 ) -> dict[str, float]:
-    """Frame AUC (region score, causal) on other clips of the scene, and the share of events above
-    the threshold."""
+    """Compute frame AUC (region score, causal) on other clips of the scene.
+
+    And the share of events above the threshold.
+    """
     window = detector.config.window
     level = detector.calibration(FPS).threshold(rate).value
     found, truth, scores = [], [], []
@@ -170,8 +178,7 @@ def one_case(
 
 
 def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Over all cases: precision and recall of the guard, and means and paired differences of
-    detection."""
+    """Sum up all cases: precision and recall of the guard, means and paired differences."""
     told, right, bad = (
         sum(case["guard"]["support"][name] for case in cases)
         for name in ("named", "both", "poisoned")
@@ -237,8 +244,8 @@ def show(cases: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
             print(f"{figure}, {name}: {mean} ({low} to {high})")
 
 
-def main() -> None:
-    """Runs the cases that are not done yet, prints the table, writes poisoned.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     arguments.add_argument(
@@ -259,7 +266,12 @@ def main() -> None:
     )
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Run the cases that are not done yet, print the table, write poisoned.json."""
+    args = _options()
     if args.quick:
         args.scenes, args.shots = min(args.scenes, 2), min(args.shots, 3)
     args.work = args.work or Path(tempfile.mkdtemp(prefix="mpn-poisoned-"))

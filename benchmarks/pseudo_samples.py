@@ -1,5 +1,6 @@
-"""A picture of a dozen pseudo-anomalies:
-`python -m benchmarks.pseudo_samples [DATA] --out docs/pseudo_anomalies.png`.
+"""A picture of a dozen pseudo-anomalies.
+
+    python -m benchmarks.pseudo_samples [DATA] --out docs/pseudo_anomalies.png
 
 Each sample is a pair: the last input frame, and the four input frames' largest change from the true
 ones with the area that counts as tampered outlined.

@@ -1,5 +1,7 @@
-"""Makes a released model of a run's: weights as float16.
-`python -m benchmarks.release RUN/model.safetensors OUT`."""
+"""Make a released model of a run's: weights as float16.
+
+python -m benchmarks.release RUN/model.safetensors OUT
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""How quickly a report of many frames opens, and what a move along its curve costs, in headless
-Chromium.
+"""How quickly a report of many frames opens in Chromium, and what a move along its curve costs.
 
     python -m benchmarks.report_speed
 
@@ -57,8 +56,7 @@ MOVES = """async (count) => {
 
 
 def made_film(path: Path, frames: int, count: int) -> Film:
-    """A film as heavy as one of real footage: a rough picture that moves, with the noise of a
-    camera."""
+    """Write a film as heavy as a real one: a rough picture that moves, with a camera's noise."""
     rng = np.random.default_rng(0)
     ground = cv2.resize(
         rng.integers(0, 255, (40, 60), np.uint8), SIZE[::-1], interpolation=cv2.INTER_CUBIC

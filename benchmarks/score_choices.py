@@ -1,8 +1,8 @@
-"""What stands in the anomaly map, and over what patch: figures on a choice set, never on a test
-split.
+"""What stands in the anomaly map, and over what patch: figures on a choice set.
 
-`python -m benchmarks.score_choices MODEL data/demo/validation` (PROTOCOL section 5: the demo set's
-validation scenes).
+    python -m benchmarks.score_choices MODEL data/demo/validation
+
+Never on a test split (PROTOCOL section 5): those are the demo set's validation scenes.
 """
 
 from __future__ import annotations

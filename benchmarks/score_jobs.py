@@ -1,17 +1,17 @@
-"""Scoring as an operator does it: a hundred thousand frames with flat memory, and ten SIGKILLs that
-change nothing.
+"""Scoring as an operator does it: 100,000 frames with flat memory, ten SIGKILLs without a trace.
 
     python -m benchmarks.score_jobs memory --work FOLDER     (some minutes; with --model
-    mpn/models/demo.safetensors
-                                                              half an hour on one core)
+                                                              demo half an hour on one core)
     python -m benchmarks.score_jobs kills --work FOLDER      (about 5 minutes)
 
-memory: one made clip again and again in a .mp4 of 100,000 frames; resident size of
-`mpn score` while it runs, with a network of 32x48 pixels unless --model says otherwise
-(what a network needs does not depend on how many frames there are). Wanted: the mean over the last
-tenth of the frames within 5 % of that over the second tenth. kills: a video of 6,000 frames is
-scored once without a stop, then again with ten SIGKILLs at random moments (start-up included), each
-followed by the same command. Wanted: the same scores.csv, to the byte.
+memory: one made clip again and again in a .mp4 of 100,000 frames; resident size of `mpn score`
+while it runs, with a network of 32x48 pixels unless --model says otherwise (what a network needs
+does not depend on how many frames there are). Wanted: the mean over the last tenth of the frames
+within 5 % of that over the second tenth.
+
+kills: a video of 6,000 frames is scored once without a stop, then again with ten SIGKILLs at random
+moments (start-up included), each followed by the same command. Wanted: the same scores.csv, to the
+byte.
 """
 
 from __future__ import annotations

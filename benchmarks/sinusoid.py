@@ -38,8 +38,7 @@ SEVERAL_FOLD, NOT_SEVERAL, AHEAD = 3.0, 1.5, 3.0
 
 
 class Waves(NamedTuple):
-    """Tasks: ten points to adapt on, ten for the outer loop, both (tasks, 10, 1), and 100 over the
-    range to judge."""
+    """Tasks: ten points to adapt on and ten for the outer loop, (tasks, 10, 1), 100 to test on."""
 
     support: tuple[Tensor, Tensor]
     query: tuple[Tensor, Tensor]
@@ -72,8 +71,10 @@ def network(seed: int) -> tuple[nn.Module, maml.Params]:
 def train(
     seed: int, steps: int, gradients: Callable[[nn.Module, maml.Params, Waves], Any]
 ) -> maml.Params:
-    """Adam on the gradients that `gradients` leaves in the parameters, 25 waves a step; the same
-    waves for a seed."""
+    """Train by Adam on the gradients that `gradients` leaves in the parameters.
+
+    25 waves a step, the same waves for a seed.
+    """
     module, params = network(seed)
     optimizer = torch.optim.Adam(params.values(), lr=LEARNING_RATE)
     generator = torch.Generator().manual_seed(seed)
@@ -122,8 +123,11 @@ def pretrain(module: nn.Module, params: maml.Params, waves: Waves) -> None:
 
 
 def errors(params: maml.Params, waves: Waves, step_size: float) -> Tensor:
-    """Mean squared error of every wave after every number of gradient steps on its ten points: (11,
-    tasks)."""
+    """Compute the mean squared error of every wave after each number of gradient steps.
+
+    Returns:
+        (11, tasks); a step is on the wave's ten points.
+    """
     module, _ = network(0)
     each = partial(each_error, module)
     values = of_each_task(params, len(waves.support[0]))
@@ -149,8 +153,7 @@ def best_sizes(params: maml.Params, waves: Waves) -> dict[int, float]:
 def judge(
     params: maml.Params, waves: Waves, sizes: dict[int, float]
 ) -> dict[str, dict[str, float]]:
-    """By number of steps: the step size, the error's mean over the waves, half the width of its 95
-    % interval."""
+    """Evaluate each number of steps: step size, mean error over waves, half its 95 % interval."""
     found = {}
     for step, size in sizes.items():
         each = errors(params, waves, size)[step]
@@ -162,8 +165,10 @@ def judge(
 def cpu_milliseconds(
     gradients: Callable[[nn.Module, maml.Params, Waves], Any], steps: int
 ) -> dict[str, Any]:
-    """CPU time of one outer step of one thread, without the optimiser's: what else runs does not
-    change it much."""
+    """Measure the CPU time of one outer step of one thread, without the optimiser's.
+
+    What else runs does not change it much.
+    """
     module, params = network(0)
     waves, found = draw(TASKS, torch.Generator().manual_seed(0)), []
     for _ in range(steps):

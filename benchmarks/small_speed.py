@@ -1,5 +1,4 @@
-"""Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file, decoding
-included.
+"""Speed of `small`: training samples/s, and scoring frames/s from a 360x240 video file.
 
 Training is a whole `mpn.training.pretraining.Training` run on random uint8 clips: loader with
 pseudo-anomalies, forward, backward, clipping, Adam, logging, saving. Scoring is `score_frames` over
@@ -13,6 +12,7 @@ are not counted.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import tempfile
 import time
@@ -127,8 +127,8 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
     ]
 
 
-def main() -> None:
-    """Measures, prints, writes small_speed.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--frames", type=int, help="of the video (default 600; quick: 24)")
     arguments.add_argument(
@@ -142,7 +142,12 @@ def main() -> None:
     arguments.add_argument(
         "--threads", type=int, help="of torch (default: its own choice, the cores)"
     )
-    args = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write small_speed.json."""
+    args = _options()
     logging.getLogger("mpn").setLevel(logging.ERROR)
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -1,5 +1,4 @@
-"""Speed and memory of the `base` forward at 256x256, ours beside the prototype unit as it was
-published.
+"""Speed and memory of the `base` forward at 256x256, beside the unit as it was published.
 
 Every case runs in fresh processes; rounds take the cases in turn, so that a slower minute of the
 machine hits all alike. `channels-last` is how `mpn.Detector` runs the network, `plain` how the
@@ -136,8 +135,7 @@ def find(
 
 
 def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ours against the written-out form. The yardstick is the published one: `plain` layout, whole
-    batch."""
+    """Compare ours with the written-out form: `plain` layout, whole batch, as published."""
     speed, memory = "frames_per_second", "unit_extra_mib"
     rate = find(rows, speed, WRITTEN_OUT, PLAIN, "float32", 1)
     ratios = {}

@@ -43,8 +43,10 @@ class WrittenOutUnit(nn.Module):
         self.frame_by_frame = frame_by_frame
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Decoder features (B, D, h, w) -> what `PrototypeUnit.forward` gives, but for the first
-        two: the query itself in place of the features, and ones for its inverse norm."""
+        """Make of decoder features (B, D, h, w) what `PrototypeUnit.forward` gives, but for two.
+
+        The first two are the query itself in place of the features, and ones for its inverse norm.
+        """
         if not self.frame_by_frame:
             return self._forward(features)
         return tuple(
@@ -85,8 +87,10 @@ def write_out(network: Network, *, frame_by_frame: bool = False) -> Network:
 def differences(
     dtype: torch.dtype, size: int = 64, *, frame_by_frame: bool = False
 ) -> dict[str, float]:
-    """Largest difference of every output of `base` with either unit, relative to its largest
-    magnitude."""
+    """Compute the largest difference of every output of `base` with either unit.
+
+    It is relative to the output's largest magnitude.
+    """
     torch.manual_seed(0)
     network = build_model("base", height=size, width=size).to(dtype).eval()
     network.prototype.heads.weight.mul_(SHARPENED)
@@ -99,8 +103,11 @@ def differences(
 
 
 def check_agreement(size: int = 64) -> dict[str, float]:
-    """The largest relative difference per precision. Raises SystemExit where the two forms
-    disagree."""
+    """Compute the largest relative difference per precision.
+
+    Raises:
+        SystemExit: the two forms disagree.
+    """
     found = {}
     for dtype, allowed in TOLERANCE.items():
         both = [differences(dtype, size), differences(dtype, size, frame_by_frame=True)]
