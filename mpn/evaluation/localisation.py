@@ -130,7 +130,9 @@ class Places:
 
     def empty(self) -> Places:
         """Return another one of the same true places, to be merged later."""
-        return Places(self.truth)
+        other = Places(self.truth)
+        other.pixels = self.pixels.empty()
+        return other
 
     def merge(self, other: Places) -> None:
         """Add what was found in other videos, after those of this one."""

@@ -30,7 +30,7 @@ SHARE = 0.4
 PENDING = 1 << 21
 # Codes are counted in a table of all between the lowest and the highest where these are at most so
 # many times the codes, else they are sorted.
-SPAN = 4
+SPAN = 2
 # Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times
 # that while renewed.
 MOST_COUNTS = 1 << 19
@@ -216,6 +216,15 @@ class PixelMetrics:
             pixels=int(normal.sum() + anomalous.sum()),
             anomalous_pixels=int(anomalous.sum()),
         )
+
+    def empty(self) -> PixelMetrics:
+        """Return another one without frames, to be merged into this one later.
+
+        It begins as coarse as this one is: what is merged will not be counted more finely.
+        """
+        other = PixelMetrics(self.share)
+        other._all.dropped, other._each.dropped = self._all.dropped, self._each.dropped
+        return other
 
     def merge(self, other: PixelMetrics) -> None:
         """Add the frames of another one, of other videos, after those of this one."""
