@@ -106,11 +106,11 @@ def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Every column under every protocol, column -> protocol -> video -> (t,), the pair among
     them."""
     columns = list(next(iter(data.series.values())))
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    by_column: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for column in columns:
         sign = -1.0 if column in TURNED else 1.0
         plain = {name: sign * values[column] for name, values in data.series.items()}
-        found[column] = {
+        by_column[column] = {
             protocol: protocols.apply(protocol, plain) for protocol in protocols.PROTOCOLS
         }
     if set(protocols.PAIR_COLUMNS) <= set(columns):
@@ -118,8 +118,8 @@ def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
             name: protocols.paper_pair(x["psnr_db"], x["compactness"])
             for name, x in data.series.items()
         }
-        found[PAIR] = {"paper": pairs}
-    return found
+        by_column[PAIR] = {"paper": pairs}
+    return by_column
 
 
 class Aligned(NamedTuple):
@@ -270,7 +270,10 @@ def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
     lines = [
         "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(own) for cell, own in zip(row[1:], widths[1:]))]
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])),
+            ]
         ).rstrip()
         for row in (head, *rows)
     ]
