@@ -24,47 +24,47 @@ EXAMPLES = """  mpn compare runs/evaluate-mine runs/evaluate-theirs
 
 def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
-    own = new_parser(
+    verb = new_parser(
         "compare",
         "Is one system better than another? Micro AUC of each on the same frames, and the "
         "difference of every pair with its paired 95 % interval over videos, and over seeds where "
         "there are several.",
         EXAMPLES,
     )
-    own.add_argument(
+    verb.add_argument(
         "systems",
         nargs="+",
         metavar="SYSTEM",
         help="a folder that evaluate wrote, or of anyone's score files; several seeds: a pattern "
         "in quotes, or NAME=FOLDER,FOLDER,...",
     )
-    own.add_argument(
+    verb.add_argument(
         "--data",
         metavar="DATA",
         help="the data set that was scored (default: labels.csv of evaluate)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--layout", choices=LAYOUTS, help="layout of DATA (default: recognised from the tree)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--labels",
         type=Path,
         help="label file or folder (without --data: as labels.csv is written)",
     )
-    own.add_argument("--protocol", choices=PROTOCOLS, default="causal", help="default: causal")
-    own.add_argument(
+    verb.add_argument("--protocol", choices=PROTOCOLS, default="causal", help="default: causal")
+    verb.add_argument(
         "--score",
         default=SCORE,
         metavar="COLUMN",
         help="column of the score files, or pair, the paper's pair of psnr_db and compactness "
         "(default: score)",
     )
-    own.add_argument("--out", type=Path, metavar="FILE", help="write the comparison there as JSON")
-    own.add_argument("--seed", type=from_zero, default=0, help="of the resampling (default: 0)")
-    own.add_argument(
+    verb.add_argument("--out", type=Path, metavar="FILE", help="write the comparison there as JSON")
+    verb.add_argument("--seed", type=from_zero, default=0, help="of the resampling (default: 0)")
+    verb.add_argument(
         "--json", action="store_true", help="print the comparison as JSON instead of the table"
     )
-    return own
+    return verb
 
 
 def main(options: argparse.Namespace) -> None:

@@ -32,32 +32,16 @@ EXAMPLES = """  mpn evaluate    the demo set, the released model
 
 def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
-    own = new_parser(
+    verb = new_parser(
         "evaluate",
         "Frame AUC and its kin by the absolute, the causal and the paper's protocol, beside "
         "content-free baselines.",
         EXAMPLES,
     )
-    add_data(own)
-    model = add_model(own)
-    model.add_argument(
-        "--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's"
-    )
-    theirs = own.add_argument_group(
-        "with --scores: what was found where, for the pixel and region figures"
-    )
-    theirs.add_argument(
-        "--maps", type=Path, metavar="DIR", help="anomaly maps, VIDEO.npy: (T, h, w), of any size"
-    )
-    theirs.add_argument(
-        "--regions",
-        type=Path,
-        metavar="DIR",
-        help="VIDEO.txt (frame,x_min,y_min,x_max,y_max,score) or VIDEO_regions.csv, as this tool "
-        "writes it",
-    )
-    own.add_argument("--labels", type=Path, help="label file or folder (default: found in DATA)")
-    own.add_argument(
+    add_data(verb)
+    _add_scores(verb)
+    verb.add_argument("--labels", type=Path, help="label file or folder (default: found in DATA)")
+    verb.add_argument(
         "--tracks",
         type=Path,
         metavar="PATH",
@@ -65,39 +49,73 @@ def parser() -> argparse.ArgumentParser:
         "(track,frame,x_min,y_min,x_max,y_max), or a tracks.csv (video,frame,track,x,y,w,h); "
         "default: testing/tracks.csv, or the connected parts of the masks",
     )
-    own.add_argument("--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)")
-    own.add_argument(
+    _add_output(verb)
+    _add_few_shots(verb)
+    return verb
+
+
+def _add_scores(verb: argparse.ArgumentParser) -> None:
+    """Adds what is evaluated: a model, or anyone's scores."""
+    model = add_model(verb)
+    model.add_argument(
+        "--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's"
+    )
+    located = verb.add_argument_group(
+        "with --scores: what was located where, for the pixel and region figures"
+    )
+    located.add_argument(
+        "--maps", type=Path, metavar="DIR", help="anomaly maps, VIDEO.npy: (T, h, w), of any size"
+    )
+    located.add_argument(
+        "--regions",
+        type=Path,
+        metavar="DIR",
+        help="VIDEO.txt (frame,x_min,y_min,x_max,y_max,score) or VIDEO_regions.csv, as this tool "
+        "writes it",
+    )
+
+
+def _add_output(verb: argparse.ArgumentParser) -> None:
+    """Adds what is made, and how it is shown."""
+    verb.add_argument(
+        "--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)"
+    )
+    verb.add_argument(
         "--no-baselines", action="store_true", help="leave the content-free baselines out (quicker)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--no-places", action="store_true", help="leave the pixel and region figures out (quicker)"
     )
-    own.add_argument("--no-report", action="store_true", help="leave report.html out (quicker)")
-    own.add_argument(
+    verb.add_argument("--no-report", action="store_true", help="leave report.html out (quicker)")
+    verb.add_argument(
         "--inside",
         type=frames_of_videos,
         metavar="VIDEO:FRAME,...",
         help="frames whose insides the report shows, beside those that it chooses",
     )
-    own.add_argument(
+    verb.add_argument(
         "--false-alarms-per-hour",
         type=above_zero,
         default=1.0,
         metavar="RATE",
         help="sets the threshold that the report shows (default: 1)",
     )
-    own.add_argument(
+    verb.add_argument(
         "--seed", type=from_zero, default=0, help="of bootstrap and noise baseline (default: 0)"
     )
-    own.add_argument(
+    verb.add_argument(
         "--json",
         action="store_true",
         help="print metrics.json (few_shot.json) instead of the table",
     )
-    own.add_argument(
+    verb.add_argument(
         "--verbose", action="store_true", help="print all tables, not only what matters first"
     )
-    few = own.add_argument_group(
+
+
+def _add_few_shots(verb: argparse.ArgumentParser) -> None:
+    """Adds the few-shot evaluation."""
+    few = verb.add_argument_group(
         "few shots: every camera of DATA as a new one (default model: meta)"
     )
     few.add_argument(
@@ -116,7 +134,6 @@ def parser() -> argparse.ArgumentParser:
     few.add_argument(
         "--no-fine-tuning", action="store_true", default=None, help="leave plain Adam out (quicker)"
     )
-    return own
 
 
 def _few_shot_protocol(text: str) -> str:
@@ -128,15 +145,15 @@ def _few_shot_protocol(text: str) -> str:
 
 def frames_of_videos(text: str) -> dict[str, list[int]]:
     """VIDEO:FRAME,VIDEO:FRAME as frames by video, for argparse."""
-    found: dict[str, list[int]] = {}
+    frames: dict[str, list[int]] = {}
     for word in text.split(","):
         video, _, frame = word.strip().rpartition(":")
         if not video:
             raise argparse.ArgumentTypeError(
                 f"{word.strip()!r}: VIDEO:FRAME was expected, such as 01:120"
             )
-        found.setdefault(video, []).append(from_zero(frame))
-    return found
+        frames.setdefault(video, []).append(from_zero(frame))
+    return frames
 
 
 def main(options: argparse.Namespace) -> None:

@@ -31,11 +31,11 @@ def alarm_metrics(
     known = {name: rate for name, rate in rates.items() if rate}
     if len(known) < len(rates):
         return []
-    found = []
+    alarms = []
     for rate in RATES:
         threshold = calibration.threshold(rate)
         low, high = threshold.interval
-        found.append(
+        alarms.append(
             AlarmMetrics(
                 promised_per_hour=rate,
                 extrapolated=threshold.extrapolated,
@@ -44,7 +44,7 @@ def alarm_metrics(
                 metrics=operator_metrics(labels, smoothed, threshold.value, known),
             )
         )
-    return found
+    return alarms
 
 
 def alarm_rows(alarms: Sequence[AlarmMetrics]) -> tuple[list[str], list[list[str]]]:
@@ -57,12 +57,12 @@ def alarm_rows(alarms: Sequence[AlarmMetrics]) -> tuple[list[str], list[list[str
         "delay, s",
     ]
     rows = []
-    for one in alarms:
-        here, (low, high) = one.metrics, one.threshold_interval
+    for alarm in alarms:
+        here, (low, high) = alarm.metrics, alarm.threshold_interval
         delay = here.mean_delay_seconds
         rows.append(
             [
-                f"{one.promised_per_hour:g}{' (extrapolated)' * one.extrapolated}",
+                f"{alarm.promised_per_hour:g}{' (extrapolated)' * alarm.extrapolated}",
                 f"{here.false_alarms_per_hour:.1f} ({here.false_alarms})",
                 f"{here.threshold:.2f} ({low:.2f}-{high:.2f})",
                 f"{here.events_found} of {here.events}",

@@ -39,7 +39,7 @@ def compare(
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The micro AUC of every system and the difference of every pair, with 95 % intervals.
+    """Compute the micro AUC of every system and all differences, with 95 % intervals.
 
     Args:
         labels: video -> bool (T,).
@@ -67,19 +67,17 @@ def compare(
             _check(labels, run, columns, f"{system}, {name}" if len(runs) > 1 else system)
     first, notes = _common_frames(labels, systems, columns)
     truth = {video: np.asarray(labels[video])[start:] for video, start in first.items()}
-    picks = intervals.draw_videos(len(truth), draws, seed)
-    found, drawn = [], {}
+    weights = intervals.draw_weights(intervals.draw_videos(len(truth), draws, seed))
+    entries, resampled = [], {}
     for system, runs in systems.items():
         pairs = [paired(truth, _shown(run, first, columns, protocol)) for run in runs.values()]
-        values = np.stack(
-            [intervals.drawn_auc(own, intervals.draw_weights(picks)) for own in pairs], axis=1
-        )
+        aucs = [intervals.drawn_auc(pairs_of_run, weights) for pairs_of_run in pairs]
         # whatever the order of the systems
-        drawn[system] = _over_runs(values, [seed, zlib.crc32(system.encode())])
-        found.append(_system(system, list(runs), pairs, drawn[system]))
+        resampled[system] = _over_runs(np.stack(aucs, axis=1), [seed, zlib.crc32(system.encode())])
+        entries.append(_system(system, list(runs), pairs, resampled[system]))
     differences = [
-        _difference(a, b, drawn[a["name"]] - drawn[b["name"]], len(truth))
-        for a, b in combinations(found, 2)
+        _difference(a, b, resampled[a["name"]] - resampled[b["name"]], len(truth))
+        for a, b in combinations(entries, 2)
     ]
     return {
         "protocol": protocol,
@@ -88,11 +86,11 @@ def compare(
         "anomalous": int(sum(y.sum() for y in truth.values())),
         "videos": len(truth),
         "dropped_frames": sum(map(len, labels.values())) - sum(map(len, truth.values())),
-        "systems": found,
+        "systems": entries,
         "differences": differences,
         "interval": "95 %, bootstrap over videos, and over the runs of each system",
         "bootstrap": {"draws": draws, "seed": seed},
-        "notes": notes + _cautions(found, truth),
+        "notes": notes + _cautions(entries, truth),
     }
 
 
@@ -101,12 +99,12 @@ def _columns_of(score: str, systems: Mapping[str, Mapping[str, Run]]) -> tuple[s
     runs = [run for system in systems.values() for run in system.values()]
     if not runs:
         raise DataError("no system to compare")
-    there = set.intersection(*(set(next(iter(run.values()), {})) for run in runs))
-    columns = (score,) if score in there else protocols.SCORES.get(score, (score,))
-    if not set(columns) <= there:
+    common = set.intersection(*(set(next(iter(run.values()), {})) for run in runs))
+    columns = (score,) if score in common else protocols.SCORES.get(score, (score,))
+    if not set(columns) <= common:
         raise DataError(
             f"not every run has the column {' and '.join(columns)}; all have: "
-            f"{', '.join(sorted(there)) or 'none'}"
+            f"{', '.join(sorted(common)) or 'none'}"
         )
     return columns
 
@@ -119,14 +117,14 @@ def _check(
         raise LabelError("no labelled videos, so nothing to compare on")
     missing, extra = ([v for v in a if v not in b] for a, b in ((labels, run), (run, labels)))
     if missing or extra:
-        what = (
+        problem = (
             f"no scores of {missing[0]!r}"
             if missing
             else f"scores of {extra[0]!r}, which has no labels"
         )
         raise DataError(
-            f"{where}: {what}; {len(missing)} of {len(labels)} videos are missing and {len(extra)} "
-            "too many; only scores of the same videos can be compared"
+            f"{where}: {problem}; {len(missing)} of {len(labels)} videos are missing and "
+            f"{len(extra)} too many; only scores of the same videos can be compared"
         )
     for video, truth in labels.items():
         for column in columns:
@@ -164,7 +162,7 @@ def _common_frames(
             f"({', '.join(without[:5])}), of which some run has no score"
         )
     if len(set(map(frozenset, starts.values()))) > 1:
-        each = "; ".join(f"{system} from frame {min(own)}" for system, own in starts.items())
+        each = "; ".join(f"{system} from frame {min(frames)}" for system, frames in starts.items())
         notes.append(
             f"scores begin at different frames ({each}): those that all have are "
             "compared, and filters begin there"
@@ -236,7 +234,7 @@ def _difference(
     }
 
 
-def _cautions(found: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) -> list[str]:
+def _cautions(entries: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) -> list[str]:
     """What speaks against trusting the intervals."""
     notes = []
     if len(truth) == 1:
@@ -247,18 +245,18 @@ def _cautions(found: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) -> l
             f"all {len(joined)} frames are {'anomalous' if joined.all() else 'normal'}: "
             "the AUC is undefined"
         )
-    few = [one["name"] for one in found if 1 < len(one["runs"]) < FEW_RUNS]
+    few = [entry["name"] for entry in entries if 1 < len(entry["runs"]) < FEW_RUNS]
     if few:
         notes.append(
             f"fewer than {FEW_RUNS} runs of {', '.join(few)}: the interval understates "
             "how far seeds spread"
         )
-    if any(len(one["runs"]) == 1 for one in found) and len(found) > 1:
+    if any(len(entry["runs"]) == 1 for entry in entries) and len(entries) > 1:
         notes.append(
             "one run of a system says nothing about other seeds of it: its interval is "
             "over videos alone"
         )
-    pairs = len(found) * (len(found) - 1) // 2
+    pairs = len(entries) * (len(entries) - 1) // 2
     if pairs > 1:
         notes.append(
             f"{pairs} pairs are compared, each at 95 %: one in twenty equal pairs would "
@@ -271,22 +269,23 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     """The result of `compare` as plain text, in per cent with one decimal; "-" where undefined."""
     columns = ["system", "runs", "AUC", "lowest to highest", "95 % interval", "macro AUC"]
     rows = []
-    for one in result["systems"]:
-        several = len(one["runs"]) > 1
-        spread = percent_range(one["lowest"], one["highest"]) if several else ""
-        between = percent_range(one["interval"]["low"], one["interval"]["high"])
-        figures = [percent(one["micro_auc"]), spread, between, percent(one["macro_auc"])]
-        rows.append([one["name"], str(len(one["runs"])), *figures])
+    for entry in result["systems"]:
+        several = len(entry["runs"]) > 1
+        spread = percent_range(entry["lowest"], entry["highest"]) if several else ""
+        between = percent_range(entry["interval"]["low"], entry["interval"]["high"])
+        cells = [percent(entry["micro_auc"]), spread, between, percent(entry["macro_auc"])]
+        rows.append([entry["name"], str(len(entry["runs"])), *cells])
     head = (
         f"frame AUC (micro), %, of {result['score']} by the {result['protocol']} protocol: "
         f"{result['frames']} frames, {result['anomalous']} anomalous, {result['videos']} videos"
     )
     lines = [wrapped(head), "", format_rows(columns, rows)]
-    for one in result["differences"]:
-        a, b, value, low, high = (one[name] for name in ("a", "b", "value", "low", "high"))
-        if one["better"] == b:  # the better one first
+    for entry in result["differences"]:
+        a, b, value, low, high = (entry[name] for name in ("a", "b", "value", "low", "high"))
+        if entry["better"] == b:  # the better one first
             a, b, value, low, high = b, a, -value, -high, -low
         points, between = percent(value, signed=True), percent_range(low, high, signed=True)
-        lines.append(wrapped(f"{one['verdict']}: {a} minus {b} {points} points (95 % {between})"))
+        difference = f"{a} minus {b} {points} points (95 % {between})"
+        lines.append(wrapped(f"{entry['verdict']}: {difference}"))
     lines += [wrapped(f"note: {note}") for note in result["notes"]]
     return "\n".join(lines) + "\n"

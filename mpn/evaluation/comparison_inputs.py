@@ -66,8 +66,8 @@ def systems_of(arguments: Sequence[str]) -> dict[str, list[Path]]:
 def _system_of(argument: str) -> tuple[str, list[Path]]:
     if Path(argument).is_dir():
         folder = Path(argument)
-        place = folder.resolve().parent if folder.name == "scores" else folder.resolve()
-        return place.name, [folder]
+        named_after = folder.resolve().parent if folder.name == "scores" else folder.resolve()
+        return named_after.name, [folder]
     name, equals, rest = argument.partition("=")
     if equals and name:
         return name, [folder for part in rest.split(",") for folder in _folders(part.strip())]
@@ -104,16 +104,18 @@ def _labels_in(folder: Path) -> Path | None:
     """The labels.csv that `evaluate` wrote for these scores, in the folder or, of its scores/,
     beside it."""
     places = [folder, *([folder.resolve().parent] if folder.resolve().name == "scores" else [])]
-    return next((place / LABELS for place in places if (place / LABELS).is_file()), None)
+    return next(
+        (candidate / LABELS for candidate in places if (candidate / LABELS).is_file()), None
+    )
 
 
 def _figures(folder: Path) -> dict[str, Any]:
     """What metrics.json of a folder says; nothing where there is none."""
     try:
-        found = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        content = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_systems(
@@ -132,10 +134,10 @@ def read_systems(
     """
     folders = [folder for runs in systems.values() for folder in runs]
     notes: list[str] = []
-    own = {folder: path for folder in folders if (path := _labels_in(folder))}
+    labels_of = {folder: path for folder in folders if (path := _labels_in(folder))}
     if truth is None:
-        reference = next(iter(own), folders[0])
-        source = labels or own.get(reference)
+        reference = next(iter(labels_of), folders[0])
+        source = labels or labels_of.get(reference)
         if source is None:
             raise LabelError(
                 f"{folders[0]}: no {LABELS} beside the scores, as `evaluate` writes it, nor in any "
@@ -144,26 +146,26 @@ def read_systems(
             )
         truth = _read_labels(source, reference, notes)
         if labels is None:
-            _same_labels(truth, own, reference, notes)
+            _same_labels(truth, labels_of, reference, notes)
     lengths = {video: len(frames) for video, frames in truth.frames.items()}
-    found: dict[str, dict[str, Run]] = {}
+    scores: dict[str, dict[str, Run]] = {}
     for system, runs in systems.items():
-        found[system] = {}
+        scores[system] = {}
         for folder in runs:
             try:
-                found[system][str(folder)] = read_scores(scores_in(folder), lengths, notes)
+                scores[system][str(folder)] = read_scores(scores_in(folder), lengths, notes)
             except DataError as error:
                 raise DataError(f"{error} (videos and frames are those of {truth.of})") from None
-    return truth, found, list(dict.fromkeys(notes))
+    return truth, scores, list(dict.fromkeys(notes))
 
 
 def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
     """A labels.csv for the videos and frames of the `reference` folder's scores."""
     spans: dict[str, list[tuple[int, int]]] = {}
     for _, video, start, end in csv_rows(path):
-        own = spans.setdefault(video, [])
+        spans_of_video = spans.setdefault(video, [])
         if start is not None and end is not None:
-            own.append((start, end))
+            spans_of_video.append((start, end))
     scores = read_scores(scores_in(reference))
     missing = [video for video in spans if video not in scores]
     if missing or not spans:
@@ -172,9 +174,9 @@ def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
             f"{path} labels" + (f" ({', '.join(missing[:5])})" if missing else "")
         )
     frames = {}
-    for video, own in spans.items():
+    for video, spans_of_video in spans.items():
         frames[video] = np.zeros(len(next(iter(scores[video].values()))), bool)
-        for start, end in own:
+        for start, end in spans_of_video:
             if end > len(frames[video]):
                 raise LabelError(
                     f"{path}: video {video!r} is labelled to frame {end}, but "
@@ -207,10 +209,12 @@ def _facts(path: Path, frames: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return facts | {"made_from": {"source": str(noted["source"]), "sha256": str(noted["sha256"])}}
 
 
-def _same_labels(truth: Truth, own: Mapping[Path, Path], reference: Path, notes: list[str]) -> None:
+def _same_labels(
+    truth: Truth, labels_of: Mapping[Path, Path], reference: Path, notes: list[str]
+) -> None:
     """The other folders' labels say the same as those of the reference."""
     files = {truth.facts.get("made_from", truth.facts)["sha256"]}
-    for folder, path in own.items():
+    for folder, path in labels_of.items():
         if folder == reference:
             continue
         other = _read_labels(path, folder, [])
@@ -218,10 +222,10 @@ def _same_labels(truth: Truth, own: Mapping[Path, Path], reference: Path, notes:
         unlike = _unlike(truth.frames, other.frames)
         if unlike:
             counts = (
-                f"{one.facts['anomalous']} of {one.facts['frames']} frames anomalous in "
-                f"{one.facts['source']} (sha256 "
-                f"{one.facts.get('made_from', one.facts)['sha256'][:12]})"
-                for one in (truth, other)
+                f"{labels.facts['anomalous']} of {labels.facts['frames']} frames anomalous in "
+                f"{labels.facts['source']} (sha256 "
+                f"{labels.facts.get('made_from', labels.facts)['sha256'][:12]})"
+                for labels in (truth, other)
             )
             raise LabelError(
                 f"the labels differ: {' but '.join(counts)}; {unlike}; evaluate both with the same "
@@ -231,17 +235,17 @@ def _same_labels(truth: Truth, own: Mapping[Path, Path], reference: Path, notes:
         notes.append(f"{len(files)} label files, different as files, that label every frame alike")
 
 
-def _unlike(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray]) -> str:
+def _unlike(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> str:
     """How two sets of labels differ, "" where they don't."""
-    for video in [*one, *two]:
-        if video not in one or video not in two:
+    for video in [*first, *second]:
+        if video not in first or video not in second:
             return f"only one has video {video!r}"
-        if len(one[video]) != len(two[video]):
+        if len(first[video]) != len(second[video]):
             return (
-                f"video {video!r} has {len(one[video])} frames in one and {len(two[video])} in the "
-                "other"
+                f"video {video!r} has {len(first[video])} frames in one and "
+                f"{len(second[video])} in the other"
             )
-    different = {video: int((one[video] != two[video]).sum()) for video in one}
+    different = {video: int((first[video] != second[video]).sum()) for video in first}
     if not any(different.values()):
         return ""
     videos = [video for video, count in different.items() if count]

@@ -132,20 +132,22 @@ def _plan(
 def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -> list[_Camera]:
     if not testing:
         raise DataError("no test videos: labelled footage of the camera was expected")
-    found = []
+    cameras = []
     for scene in dict.fromkeys(clip.scene for clip in testing):
-        own = [clip for clip in training if clip.scene == scene]
-        if not own and protocol == "clean":
+        footage = [clip for clip in training if clip.scene == scene]
+        if not footage and protocol == "clean":
             known = ", ".join(sorted({clip.scene for clip in training})) or "none"
             raise DataError(
                 f"camera {scene} has test videos but no training footage to adapt on (cameras with "
                 f"some: {known}); use test_prefix, which adapts on the test videos' beginnings"
             )
-        support, units = _kept_for_units(own) if own and protocol == "clean" else (own, [])
-        found.append(
+        support, units = (
+            _kept_for_units(footage) if footage and protocol == "clean" else (footage, [])
+        )
+        cameras.append(
             _Camera(scene, support, units, [clip for clip in testing if clip.scene == scene])
         )
-    return found
+    return cameras
 
 
 def _kept_for_units(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
@@ -174,7 +176,7 @@ def _support(
                 "frames in a row for the units of the score; give more"
             )
         return [spread(camera.support, count, window, repeat=draw, repeats=draws) if count else []]
-    found = []
+    windows = []
     for number, clip in enumerate(camera.testing):
         bad = {entry.index for entry in clip.bad}
         targets = [
@@ -185,8 +187,8 @@ def _support(
                 f"{clip.name}: {len(clip.frames)} frames, {window + count + 1} are needed for "
                 f"{count} first windows and something to judge; take fewer shots"
             )
-        found.append([(number, target) for target in targets])
-    return found
+        windows.append([(number, target) for target in targets])
+    return windows
 
 
 def _rows(
@@ -233,9 +235,12 @@ def _clean_rows(
         )
     parts = _scored(adapted, camera.testing)
     if key.method != BASE_UNITS:
-        own = score_clips(adapted, camera.units, "units")
+        units = score_clips(adapted, camera.units, "units")
         normal = part_statistics(
-            {str(i): {name: one[name] for name in adapted.weights} for i, one in enumerate(own)}
+            {
+                str(i): {name: parts_of_clip[name] for name in adapted.weights}
+                for i, parts_of_clip in enumerate(units)
+            }
         )
         yield FewShotRow(*key, _with_score(adapted, parts, normal), seconds)
     base = key._replace(method=BASE_UNITS)
@@ -275,10 +280,10 @@ def _adapted(
 def _scored(judge: Detector, clips: Sequence[Clip]) -> dict[str, dict[str, np.ndarray]]:
     """Raw parts, video -> part -> float64 (T,); unreadable frames hold their neighbour, as when a
     file is scored."""
-    found = score_clips(judge, [replace(clip, bad=[]) for clip in clips], "scoring")
+    by_clip = score_clips(judge, [replace(clip, bad=[]) for clip in clips], "scoring")
     return {
-        clip.name: {name: values.astype(np.float64) for name, values in own.items()}
-        for clip, own in zip(clips, found)
+        clip.name: {name: values.astype(np.float64) for name, values in parts.items()}
+        for clip, parts in zip(clips, by_clip)
     }
 
 
@@ -288,6 +293,6 @@ def _with_score(
     normal: Mapping[str, tuple[float, float]],
 ) -> dict[str, dict[str, np.ndarray]]:
     return {
-        video: {"score": combine(own, detector.weights, normal), **own}
-        for video, own in parts.items()
+        video: {"score": combine(columns, detector.weights, normal), **columns}
+        for video, columns in parts.items()
     }

@@ -128,28 +128,30 @@ def summarise_records(
     """
     summary: dict[str, Any] = {}
     for protocol in dict.fromkeys(record.protocol for record in records):
-        own = [record for record in records if record.protocol == protocol]
-        counts = sorted({record.shots for record in own})
-        methods = list(dict.fromkeys(record.method for record in own))
+        of_protocol = [record for record in records if record.protocol == protocol]
+        counts = sorted({record.shots for record in of_protocol})
+        methods = list(dict.fromkeys(record.method for record in of_protocol))
         summary[protocol] = entry = {
-            "scenes": list(dict.fromkeys(record.scene for record in own)),
+            "scenes": list(dict.fromkeys(record.scene for record in of_protocol)),
             "shots": counts,
             "methods": methods,
             "seconds": {
                 method: {
                     k: float(
-                        np.mean([r.seconds for r in own if (r.method, r.shots) == (method, k)])
+                        np.mean(
+                            [r.seconds for r in of_protocol if (r.method, r.shots) == (method, k)]
+                        )
                     )
                     for k in counts
-                    if any((r.method, r.shots) == (method, k) for r in own)
+                    if any((r.method, r.shots) == (method, k) for r in of_protocol)
                 }
                 for method in methods
             },
             "figures": {},
             "differences": {},
         }
-        for name in dict.fromkeys(name for record in own for name in record.figures):
-            table = _table(own, name)
+        for name in dict.fromkeys(name for record in of_protocol for name in record.figures):
+            table = _table(of_protocol, name)
             entry["figures"][name] = {
                 method: {k: _mean(table[method, k]) for k in counts if (method, k) in table}
                 for method in methods
@@ -169,11 +171,13 @@ def _table(records: Sequence[Record], name: str) -> Table:
     scenes = list(dict.fromkeys(record.scene for record in defined))
     table: Table = {}
     for key in dict.fromkeys((record.method, record.shots) for record in records):
-        own = {(r.draw, r.scene): r.figures[name] for r in defined if (r.method, r.shots) == key}
+        by_draw = {
+            (r.draw, r.scene): r.figures[name] for r in defined if (r.method, r.shots) == key
+        }
         table[key] = {
-            draw: np.array([own[draw, scene] for scene in scenes], np.float64)
-            for draw in sorted({draw for draw, _ in own})
-            if all((draw, scene) in own for scene in scenes)
+            draw: np.array([by_draw[draw, scene] for scene in scenes], np.float64)
+            for draw in sorted({draw for draw, _ in by_draw})
+            if all((draw, scene) in by_draw for scene in scenes)
         }
     return table
 
@@ -190,19 +194,25 @@ def _mean(by_draw: Mapping[int, np.ndarray]) -> dict[str, float]:
 def _differences(
     table: Table, methods: Sequence[str], counts: Sequence[int], resamplings: int, seed: int
 ) -> dict[str, dict[int, dict[str, float]]]:
-    own = [method for method in methods if method not in (UNADAPTED, BASE_UNITS)]
-    pairs = [(method, UNADAPTED) for method in own] + [(own[0], other) for other in own[1:]]
-    found: dict[str, dict[int, dict[str, float]]] = {}
+    adapted = [method for method in methods if method not in (UNADAPTED, BASE_UNITS)]
+    pairs = [(method, UNADAPTED) for method in adapted] + [
+        (adapted[0], method) for method in adapted[1:]
+    ]
+    by_pair: dict[str, dict[int, dict[str, float]]] = {}
     for first, second in pairs:
         for k in [k for k in counts if k]:
-            one, other = table.get((first, k), {}), table.get((second, k), {})
+            minuend, subtrahend = table.get((first, k), {}), table.get((second, k), {})
             if second == UNADAPTED:
-                other = dict.fromkeys(one, table.get((UNADAPTED, 0), {}).get(0))
-            both = [one[draw] - other[draw] for draw in one if other.get(draw) is not None]
+                subtrahend = dict.fromkeys(minuend, table.get((UNADAPTED, 0), {}).get(0))
+            both = [
+                minuend[draw] - subtrahend[draw]
+                for draw in minuend
+                if subtrahend.get(draw) is not None
+            ]
             if both:
                 difference = paired_difference(np.stack(both, axis=1), resamplings, seed)
-                found.setdefault(f"{first} - {second}", {})[k] = difference
-    return found
+                by_pair.setdefault(f"{first} - {second}", {})[k] = difference
+    return by_pair
 
 
 def paired_difference(

@@ -98,11 +98,11 @@ def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Every column under every protocol, column -> protocol -> video -> (t,), the pair among
     them."""
     columns = list(next(iter(data.series.values())))
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    by_column: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for column in columns:
         sign = -1.0 if column in TURNED else 1.0
         plain = {name: sign * values[column] for name, values in data.series.items()}
-        found[column] = {
+        by_column[column] = {
             protocol: protocols.apply(protocol, plain) for protocol in protocols.PROTOCOLS
         }
     if set(protocols.PAIR_COLUMNS) <= set(columns):
@@ -110,8 +110,8 @@ def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
             name: protocols.paper_pair(x[PSNR.name], x[COMPACTNESS.name])
             for name, x in data.series.items()
         }
-        found[PAIR] = {"paper": pairs}
-    return found
+        by_column[PAIR] = {"paper": pairs}
+    return by_column
 
 
 class Aligned(NamedTuple):

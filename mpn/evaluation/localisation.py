@@ -91,10 +91,11 @@ class Truth:
         """Its true regions, boxes in pixels of its frames."""
         if not self.given and video not in self._regions:
             masks = self.mask(video)
-            found = [] if masks is None else regions_of_masks(video, masks)
+            regions = [] if masks is None else regions_of_masks(video, masks)
             size = self.sizes[video] if masks is None else masks.shape[1:]
             self._regions[video] = [
-                one._replace(box=_scaled(one.box, size, self.sizes[video])) for one in found
+                region._replace(box=_scaled(region.box, size, self.sizes[video]))
+                for region in regions
             ]
         return self._regions.get(video, [])
 
@@ -131,7 +132,9 @@ class Places:
 
     def empty(self) -> Places:
         """Return another one of the same true places, to be merged later."""
-        return Places(self.truth)
+        other = Places(self.truth)
+        other.pixels = self.pixels.empty()
+        return other
 
     def merge(self, other: Places) -> None:
         """Add what was found in other videos, after those of this one."""
@@ -215,9 +218,9 @@ def add_theirs(
     """
     if maps is None and regions is None:
         return None
-    found: dict[tuple[str, int], list[tuple[float, Box]]] = {}
-    for one in read_region_files(regions) if regions is not None else ():
-        found.setdefault((one.video, one.frame), []).append((one.score, one.box))
+    by_frame: dict[tuple[str, int], list[tuple[float, Box]]] = {}
+    for region in read_region_files(regions) if regions is not None else ():
+        by_frame.setdefault((region.video, region.frame), []).append((region.score, region.box))
     for name, columns in series.items():
         path = None if maps is None else maps / f"{name}.npy"
         values = None if path is None else _their_maps(path, len(columns["score"]))
@@ -227,7 +230,7 @@ def add_theirs(
                 raise DataError(
                     f"{path}: the map of frame {row} is not finite everywhere; expected numbers"
                 )
-            places.add(name, row, grid, found.get((name, row), ()))
+            places.add(name, row, grid, by_frame.get((name, row), ()))
     places.with_regions = regions is not None
     return places
 
@@ -259,7 +262,7 @@ def place_rows(places: Mapping[str, PlaceMetrics]) -> tuple[list[str], list[list
     Returns:
         A head and rows.
     """
-    by_title = [_values(one) for one in places.values()]
+    by_title = [_values(metrics) for metrics in places.values()]
     rows = []
     for title in dict.fromkeys(title for values in by_title for title in values):
         rows.append(
@@ -301,11 +304,11 @@ def format_places(places: Mapping[str, PlaceMetrics]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _scaled(box: Box, here: tuple[int, ...], there: tuple[int, ...]) -> Box:
+def _scaled(box: Box, size: tuple[int, ...], target: tuple[int, ...]) -> Box:
     """A box of a frame of size `here` (height, width) in one of size `there`."""
-    if tuple(here) == tuple(there):
+    if tuple(size) == tuple(target):
         return box
-    tall, wide = there[0] / here[0], there[1] / here[1]
+    tall, wide = target[0] / size[0], target[1] / size[1]
     top, left = round(box[0] * tall), round(box[1] * wide)
     bottom, right = round((box[0] + box[2]) * tall), round((box[1] + box[3]) * wide)
     return top, left, max(bottom - top, 1), max(right - left, 1)

@@ -76,21 +76,21 @@ def protocol_matrix(
                 for key in _ALL_CELLS
             }
             region = region or cells  # the first
-            matrix.cells.extend(_cell(score, key, one) for key, one in cells.items())
+            matrix.cells.extend(_cell(score, key, evaluated) for key, evaluated in cells.items())
             matrix.gaps.append(_gap(score, cells))
     for baseline, values in data.baselines.items():
         cells = {
             key: _evaluated(data.truth, _baseline_scores(values, *key), weights)
             for key in _ALL_CELLS
         }
-        for key, one in cells.items():
-            cell = _cell(baseline, key, one, is_baseline=True)
+        for key, evaluated in cells.items():
+            cell = _cell(baseline, key, evaluated, is_baseline=True)
             if baseline in _NEVER_LIVE:
                 asked = cell.cell._replace(
                     live=False, why=_NEVER_LIVE[baseline], lookahead_frames=None
                 )
                 cell = replace(cell, cell=asked)
-            difference = _difference(region[key], one)
+            difference = _difference(region[key], evaluated)
             matrix.baselines.append(replace(cell, region_minus_this=difference))
         matrix.gaps.append(_gap(baseline, cells, is_baseline=True))
     return matrix
@@ -116,13 +116,13 @@ def _evaluated(
 
 def _scores(data: Aligned, score: str, normalisation: str, smoothing: str) -> dict[str, np.ndarray]:
     """One score of every video in one cell."""
-    found = {}
+    scores = {}
     for name, columns in data.series.items():
         try:
-            found[name] = protocols.series_of(score, columns, normalisation, smoothing)
+            scores[name] = protocols.series_of(score, columns, normalisation, smoothing)
         except DataError as error:
             raise DataError(f"video {name!r}: {error}") from None
-    return found
+    return scores
 
 
 def _baseline_scores(
@@ -135,10 +135,12 @@ def _baseline_scores(
 
 
 def _cell(
-    name: str, key: tuple[str, str], one: _Evaluated, is_baseline: bool = False
+    name: str, key: tuple[str, str], evaluated: _Evaluated, is_baseline: bool = False
 ) -> MatrixCell:
-    interval = intervals.interval_of(one.metrics.micro_auc, one.resampled, one.videos)
-    return MatrixCell(name, is_baseline, protocols.cell(*key), one.metrics, interval)
+    interval = intervals.interval_of(
+        evaluated.metrics.micro_auc, evaluated.resampled, evaluated.videos
+    )
+    return MatrixCell(name, is_baseline, protocols.cell(*key), evaluated.metrics, interval)
 
 
 def _gap(name: str, cells: _Cells, is_baseline: bool = False) -> ProtocolGap:

@@ -136,13 +136,13 @@ def score_baselines(
 
     def job(name: str, bar: Progress) -> tuple[dict[str, np.ndarray], dict[str, Places]]:
         source, first = sources[name], first_frames.get(name, lengths[name])
-        of_video = {baseline: own.empty() for baseline, own in places.items()}
+        of_video = {baseline: gatherer.empty() for baseline, gatherer in places.items()}
 
         def gather(row: int, maps: dict[str, np.ndarray]) -> None:
             bar.update()
-            for baseline, own in of_video.items() if row >= first else ():
+            for baseline, gatherer in of_video.items() if row >= first else ():
                 found = find_regions(maps[baseline], 0.0, 1, CELLS, source.size)
-                own.add(name, row, maps[baseline], found)
+                gatherer.add(name, row, maps[baseline], found)
 
         return content_free(source.frames, lengths[name], seed + number[name], gather), of_video
 

@@ -86,20 +86,20 @@ def read_scores(
     tables = {path.stem for path in files}
     files = [path for path in files if path.stem.removesuffix(REGIONS) not in tables - {path.stem}]
     files = [path for path in files if path.name != LABELS or "labels" in (lengths or {})]
-    said: dict[str, list[str]] = {}
-    found = (
+    remarks_on: dict[str, list[str]] = {}
+    paths = (
         _all_files(folder, files)
         if lengths is None
-        else _files_of(folder, files, list(lengths), said)
+        else _files_of(folder, files, list(lengths), remarks_on)
     )
     series = {}
-    for name, path in found.items():
+    for name, path in paths.items():
         series[name], remarks = _read(path, None if lengths is None else lengths[name])
         for remark in remarks:
-            said.setdefault(remark, []).append(path.name)
+            remarks_on.setdefault(remark, []).append(path.name)
         _check_length(path, len(series[name][SCORE]), None if lengths is None else lengths[name])
     if notes is not None:
-        notes += [f"{folder}: {names_of(names)}: {text}" for text, names in said.items()]
+        notes += [f"{folder}: {names_of(names)}: {text}" for text, names in remarks_on.items()]
         notes += _constant(folder, series)
     return series
 
@@ -112,19 +112,19 @@ def names_of(names: Sequence[str]) -> str:
 
 def _all_files(folder: Path, files: list[Path]) -> dict[str, Path]:
     """Every score file by the name of its video, in natural order."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in files:
-        if path.stem in found:
-            raise _twice(folder, path.stem, [found[path.stem], path])
-        found[path.stem] = path
-    if not found:
+        if path.stem in paths:
+            raise _twice(folder, path.stem, [paths[path.stem], path])
+        paths[path.stem] = path
+    if not paths:
         below = f"; {folder / 'scores'} may be meant" if (folder / "scores").is_dir() else ""
         raise DataError(f"{folder} holds no score files (VIDEO.csv, .npy or .txt){below}")
-    return found
+    return paths
 
 
 def _files_of(
-    folder: Path, files: list[Path], names: list[str], said: dict[str, list[str]]
+    folder: Path, files: list[Path], names: list[str], remarks_on: dict[str, list[str]]
 ) -> dict[str, Path]:
     """The score file of each named video; what was found under another spelling, or is of no video,
     is said."""
@@ -134,15 +134,15 @@ def _files_of(
         exact.setdefault(path.stem, []).append(path)
         loose.setdefault(_spelling(path.stem), []).append(path)
     alike = Counter(map(_spelling, names))
-    found, missing = {}, []
+    paths, missing = {}, []
     for name in names:
-        own = exact.get(name, [])
-        if not own and alike[_spelling(name)] == 1:
-            own = [path for path in loose.get(_spelling(name), []) if path.stem not in names]
-        if len(own) > 1:
-            raise _twice(folder, name, own)
-        if own:
-            found[name] = own[0]
+        candidates = exact.get(name, [])
+        if not candidates and alike[_spelling(name)] == 1:
+            candidates = [path for path in loose.get(_spelling(name), []) if path.stem not in names]
+        if len(candidates) > 1:
+            raise _twice(folder, name, candidates)
+        if candidates:
+            paths[name] = candidates[0]
         else:
             missing.append(name)
     if missing:
@@ -153,13 +153,13 @@ def _files_of(
             f"{missing[0]}.npy, {missing[0]}.txt; {len(missing)} of {len(names)} test videos have "
             f"none ({shown}){below}"
         )
-    other = [path.name for name, path in found.items() if path.stem != name]
+    other = [path.name for name, path in paths.items() if path.stem != name]
     if other:
-        said["taken for the test video whose name is spelt otherwise"] = other
-    extra = [path.name for path in files if path not in found.values()]
+        remarks_on["taken for the test video whose name is spelt otherwise"] = other
+    extra = [path.name for path in files if path not in paths.values()]
     if extra:
-        said["of no test video, left out"] = extra
-    return found
+        remarks_on["of no test video, left out"] = extra
+    return paths
 
 
 def _spelling(name: str) -> str:
@@ -218,9 +218,9 @@ def _read_npy(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         else scored
     )
     if len(bad):
-        what = "nan" if np.isnan(values[bad[0]]) else f"infinite or beyond {LARGEST:g}"
+        problem = "nan" if np.isnan(values[bad[0]]) else f"infinite or beyond {LARGEST:g}"
         raise DataError(
-            f"{path}: the score of frame {bad[0]} is {what}, expected a finite number for every "
+            f"{path}: the score of frame {bad[0]} is {problem}, expected a finite number for every "
             f"frame from the first score (frame {scored[0]}) on"
         )
     return {SCORE: values}, remarks

@@ -73,17 +73,17 @@ def open_set(
         )
     sources = {video.name: open_source(video.path, skip_bad=skip_bad) for video in tree.testing}
     lengths = {name: _length(source) for name, source in sources.items()}
-    found = load_labels(tree, lengths, labels)
+    read_labels = load_labels(tree, lengths, labels)
     rates = {name: frame_rate(fps) or source.fps for name, source in sources.items()}
     sizes = {name: source.size for name, source in sources.items()}
     table = tree.root / "testing" / "tracks.csv"
-    place = tracks or (table if table.is_file() else None)
+    tracks_path = tracks or (table if table.is_file() else None)
     truth = (
-        Truth(found, sizes)
-        if place is None
-        else Truth(found, sizes, read_tracks(place), str(place))
+        Truth(read_labels, sizes)
+        if tracks_path is None
+        else Truth(read_labels, sizes, read_tracks(tracks_path), str(tracks_path))
     )
-    return LabelledSet(tree, sources, lengths, rates, found, truth)
+    return LabelledSet(tree, sources, lengths, rates, read_labels, truth)
 
 
 def _length(source: FrameSource) -> int:
@@ -127,8 +127,8 @@ def write_labels(path: Path, labels: Labels) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "start", "end"])
-    for name, own in labels.frames.items():
-        writer.writerows([name, *stretch] for stretch in intervals(own) or [("", "")])
+    for name, anomalous in labels.frames.items():
+        writer.writerows([name, *stretch] for stretch in intervals(anomalous) or [("", "")])
     write_atomically(path, text.getvalue())
 
 

@@ -134,13 +134,13 @@ def constant_videos(scores: Mapping[str, np.ndarray]) -> list[str]:
     Such a video tells nothing about its own frames: its AUC is a half, per-video min-max is
     undefined on it, and nearly always its scorer has failed.
     """
-    found = []
+    constant = []
     for name, values in scores.items():
         given = np.asarray(values, dtype=np.float64)
         given = given[~np.isnan(given)]
         if len(given) > 1 and (given == given[0]).all():
-            found.append(name)
-    return found
+            constant.append(name)
+    return constant
 
 
 def bootstrap_interval(

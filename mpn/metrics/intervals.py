@@ -117,19 +117,23 @@ def drawn_equal_error_rate(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
     anomalous, normal = _totals(ranking, weights)
     step = -(-len(ranking.ends) // max(1, min(CUTS, CUT_CELLS // len(pairs))))
     cuts = np.append(0, np.unique(np.append(ranking.ends[::step], len(ranking.video))))
-    found, wrong = (weights @ counts.T for counts in _counts_until(ranking, cuts, weights.shape[1]))
+    found_until, wrong_until = (
+        weights @ counts.T for counts in _counts_until(ranking, cuts, weights.shape[1])
+    )
     values = np.full(len(weights), np.nan)
     for draw in np.flatnonzero((anomalous > 0) & (normal > 0)):
         total = anomalous[draw], normal[draw]
-        after = int(np.argmax(wrong[draw] / total[1] - (1.0 - found[draw] / total[0]) >= 0))
+        after = int(
+            np.argmax(wrong_until[draw] / total[1] - (1.0 - found_until[draw] / total[0]) >= 0)
+        )
         start, stop = cuts[after - 1], cuts[after]
         weight = weights[draw].take(ranking.video[start:stop])
         first, last = np.searchsorted(ranking.ends, (start, stop), side="right")
         ends = ranking.ends[first:last] - start - 1
         hits = np.cumsum(weight * ranking.anomalous[start:stop])[ends]
         alarms = np.cumsum(weight)[ends]
-        true_count = found[draw, after - 1] + np.append(0.0, hits)
-        false_count = wrong[draw, after - 1] + np.append(0.0, alarms - hits)
+        true_count = found_until[draw, after - 1] + np.append(0.0, hits)
+        false_count = wrong_until[draw, after - 1] + np.append(0.0, alarms - hits)
         values[draw] = equal_rate(false_count / total[1], true_count / total[0])
     return values
 
@@ -189,19 +193,19 @@ def _wins_in_order(ranking: Ranking, videos: int) -> np.ndarray:
     wins, above = np.zeros((videos, videos)), np.zeros(videos)
     chunk = size * 512
     for start in range(0, len(video), chunk):
-        own, mark = video[start : start + chunk], anomalous[start : start + chunk]
-        cell = np.arange(len(own)) // size * videos + own
+        video_of, is_anomalous = video[start : start + chunk], anomalous[start : start + chunk]
+        cell = np.arange(len(video_of)) // size * videos + video_of
         hits, normal = (
             np.bincount(cell[which], minlength=512 * videos).reshape(512, videos).astype(np.float64)
-            for which in (mark, ~mark)
+            for which in (is_anomalous, ~is_anomalous)
         )
         wins += (above + np.cumsum(hits, axis=0) - hits).T @ normal
         above += hits.sum(axis=0)
-    place = np.arange(len(video)) % size
+    position = np.arange(len(video)) % size
     cells, waiting, reach = [], 0, min(size, len(video))
     for distance in range(1, reach):
         ahead = (
-            anomalous[:-distance] & ~anomalous[distance:] & (place[:-distance] < size - distance)
+            anomalous[:-distance] & ~anomalous[distance:] & (position[:-distance] < size - distance)
         )
         first = np.flatnonzero(ahead)
         cells.append(video[first] * videos + video[first + distance])

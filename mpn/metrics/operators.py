@@ -81,9 +81,9 @@ def operator_metrics(
         alarms = stretches(s > threshold, gap, MIN_EVENT_FRAMES)
         given = np.append(0, np.cumsum(~np.isnan(s)))  # frames with a score before each frame
         truth = stretches(y, gap)
-        judged = given[truth[:, 1]] - given[truth[:, 0]]
-        truth = truth[judged > 0]
-        seconds += int(given[-1] - judged.sum()) / rate
+        with_score = given[truth[:, 1]] - given[truth[:, 0]]
+        truth = truth[with_score > 0]
+        seconds += int(given[-1] - with_score.sum()) / rate
         false_alarms += int((_first_overlap(alarms, truth) < 0).sum())
         events += len(truth)
         first = _first_overlap(truth, alarms)

@@ -30,7 +30,7 @@ SHARE = 0.4
 PENDING = 1 << 21
 # Codes are counted in a table of all between the lowest and the highest where these are at most so
 # many times the codes, else they are sorted.
-SPAN = 4
+SPAN = 2
 # Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times
 # that while renewed.
 MOST_COUNTS = 1 << 19
@@ -86,24 +86,26 @@ class _Counter:
         With `groups`, neighbouring values are put together to so many groups of about equal weight.
         """
         codes = np.unique(
-            np.concatenate([one.codes for pair in self.counts.values() for one in pair])
+            np.concatenate([counts.codes for pair in self.counts.values() for counts in pair])
         )
         group = np.arange(len(codes))
         if groups is not None and len(codes) > groups:
             weight = np.zeros(len(codes))
-            for ones in zip(*self.counts.values()):
-                total = max(sum(int(one.counts.sum()) for one in ones), 1)
-                for one in ones:
-                    weight[np.searchsorted(codes, one.codes)] += one.counts / total
+            for of_videos in zip(*self.counts.values()):
+                total = max(sum(int(counts.counts.sum()) for counts in of_videos), 1)
+                for counts in of_videos:
+                    weight[np.searchsorted(codes, counts.codes)] += counts.counts / total
             before = np.cumsum(weight) - weight
             group = np.unique(
                 (before / weight.sum() * groups).astype(np.int64), return_inverse=True
             )[1]
         tables = np.zeros((2, len(self.counts), int(group[-1]) + 1))
         for number, pair in enumerate(self.counts.values()):
-            for table, one in zip(tables, pair):
-                own = group[np.searchsorted(codes, one.codes)]
-                table[number] = np.bincount(own, weights=one.counts, minlength=table.shape[1])
+            for table, counts in zip(tables, pair):
+                groups_of = group[np.searchsorted(codes, counts.codes)]
+                table[number] = np.bincount(
+                    groups_of, weights=counts.counts, minlength=table.shape[1]
+                )
         return tables[0], tables[1]
 
 
@@ -217,6 +219,15 @@ class PixelMetrics:
             anomalous_pixels=int(anomalous.sum()),
         )
 
+    def empty(self) -> PixelMetrics:
+        """Return another one without frames, to be merged into this one later.
+
+        It begins as coarse as this one is: what is merged will not be counted more finely.
+        """
+        other = PixelMetrics(self.share)
+        other._all.dropped, other._each.dropped = self._all.dropped, self._each.dropped
+        return other
+
     def merge(self, other: PixelMetrics) -> None:
         """Add the frames of another one, of other videos, after those of this one."""
         self._count()
@@ -302,10 +313,10 @@ def _tally(codes: np.ndarray, dropped: int) -> _Counts:
     span = int(codes.max()) - int(low) + 1
     if span <= SPAN * len(codes):  # a table of all that may occur is cheaper than sorting
         table = np.bincount(codes - low, minlength=span)
-        found = np.flatnonzero(table)
-        return _Counts(found.astype(np.uint32) + low, table[found].astype(np.int64))
-    found, counts = np.unique(codes, return_counts=True)
-    return _Counts(found, counts.astype(np.int64))
+        values = np.flatnonzero(table)
+        return _Counts(values.astype(np.uint32) + low, table[values].astype(np.int64))
+    values, counts = np.unique(codes, return_counts=True)
+    return _Counts(values, counts.astype(np.int64))
 
 
 def _without(pair: tuple[_Counts, _Counts], bits: np.uint32) -> tuple[_Counts, _Counts]:

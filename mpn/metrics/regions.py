@@ -190,9 +190,9 @@ class _Steps:
         """
 
         def reached(steps: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, float]:
-            own = np.ones(len(steps)) if weights is None else weights[videos]
-            happened = np.bincount(steps, weights=own, minlength=self.count + 1)[: self.count]
-            return np.concatenate([[0.0], np.cumsum(happened)]), float(own.sum())
+            weight = np.ones(len(steps)) if weights is None else weights[videos]
+            happened = np.bincount(steps, weights=weight, minlength=self.count + 1)[: self.count]
+            return np.concatenate([[0.0], np.cumsum(happened)]), float(weight.sum())
 
         alarms, _ = reached(self.alarms, self.alarm_videos)
         shares = []
@@ -253,10 +253,10 @@ def _steps(
     places = _joint(
         np.concatenate([true_videos, found_videos]), np.concatenate([true_frames, found_frames])
     )
-    for mine, theirs in _pairs(places[: len(truth)], places[len(truth) :]):
-        overlap = _iou(boxes[mine], true_boxes[theirs]) >= iou
-        matched[mine[overlap]] = True
-        np.minimum.at(first, theirs[overlap], step[mine[overlap]])
+    for found_number, true_number in _pairs(places[: len(truth)], places[len(truth) :]):
+        overlap = _iou(boxes[found_number], true_boxes[true_number]) >= iou
+        matched[found_number[overlap]] = True
+        np.minimum.at(first, true_number[overlap], step[found_number[overlap]])
     members = _joint(true_videos, np.array([region.track for region in truth], dtype=np.int64))
     sizes = np.bincount(members)
     # A track is detected with its k-th region, k the fewest that are the share.

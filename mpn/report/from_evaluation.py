@@ -89,16 +89,16 @@ def _trace(
     level = None if threshold is None else threshold.value
     calibration = detector.calibration(rate) if detector is not None and rate else None
     regions = [] if video is None else video.regions
-    found = event_rows(scores, level, rate, calibration, strongest(regions))
-    shown = [one for one in regions if level is None or one[2] > level]
+    event_list = event_rows(scores, level, rate, calibration, strongest(regions))
+    above = [region for region in regions if level is None or region[2] > level]
     return Trace(
         name,
         scores,
         None if rate is None else float(rate),
         threshold=level,
         labels=intervals(test.labels.frames[name]),
-        events=found,
-        regions=shown,
+        events=event_list,
+        regions=above,
         size=test.sources[name].size,
     )
 
@@ -122,7 +122,7 @@ def _highlights(result: EvaluationResult) -> list[Highlight]:
         if interval is None
         else f"95 %: {percent_range(interval.low, interval.high, unit=True)}; "
     )
-    found = [
+    highlights = [
         Highlight(
             "Frame AUC, causal",
             percent(main["causal"].micro_auc, unit=True),
@@ -138,33 +138,33 @@ def _highlights(result: EvaluationResult) -> list[Highlight]:
     if best is not None:
         value = result.frame.baselines[best]["causal"].micro_auc
         words = f"causal: {best.replace('_', ' ')}"
-        found.append(Highlight("Best without learning", percent(value, unit=True), words))
+        highlights.append(Highlight("Best without learning", percent(value, unit=True), words))
     pixel = result.places[SCORE].pixel if SCORE in result.places else None
     if pixel is not None:
-        found.append(
+        highlights.append(
             Highlight(
                 "Pixel AUC",
                 percent(pixel.pixel_auc, unit=True),
                 f"{pixel.masked_frames:,} masked frames",
             )
         )
-    return found
+    return highlights
 
 
 def _tables(result: EvaluationResult) -> list[Table]:
     head, rows = metric_rows(result.frame)
-    found = [Table(head, rows, "Frame-level figures under three protocols")]
+    tables = [Table(head, rows, "Frame-level figures under three protocols")]
     if result.places:
         head, rows = place_rows(result.places)
-        found.append(Table(head, rows, "Where: pixels, regions and tracks"))
+        tables.append(Table(head, rows, "Where: pixels, regions and tracks"))
     if result.alarms:
         head, rows = alarm_rows(result.alarms)
-        found.append(
+        tables.append(
             Table(
                 head, rows, "For an operator: thresholds from normal footage, tried on the test set"
             )
         )
-    return found
+    return tables
 
 
 def _curves(
@@ -198,25 +198,25 @@ def _reliability(result: EvaluationResult) -> list[Promise] | None:
         return None
     return [
         Promise(
-            one.promised_per_hour,
-            one.metrics.threshold,
-            one.extrapolated,
-            one.threshold_interval,
-            one.hours_behind,
-            *observed_rate(one.metrics.false_alarms, one.metrics.normal_hours),
-            one.metrics.false_alarms,
-            one.metrics.normal_hours,
+            alarm.promised_per_hour,
+            alarm.metrics.threshold,
+            alarm.extrapolated,
+            alarm.threshold_interval,
+            alarm.hours_behind,
+            *observed_rate(alarm.metrics.false_alarms, alarm.metrics.normal_hours),
+            alarm.metrics.false_alarms,
+            alarm.metrics.normal_hours,
         )
-        for one in result.alarms
+        for alarm in result.alarms
     ]
 
 
 def fact_rows(facts: Mapping[str, Any], result: FrameResult) -> list[tuple[str, str]]:
     """Write what the metrics depend on as names and words."""
     labels, counts = facts["labels"], result.counts
-    found: list[tuple[str, str]] = []
-    found.append(("Labels", f"{labels['kind']}, {labels['source']}"))
-    found.append(
+    rows: list[tuple[str, str]] = []
+    rows.append(("Labels", f"{labels['kind']}, {labels['source']}"))
+    rows.append(
         (
             "",
             f"{labels['anomalous']:,} of {labels['frames']:,} frames anomalous; SHA-256 "
@@ -226,23 +226,23 @@ def fact_rows(facts: Mapping[str, Any], result: FrameResult) -> list[tuple[str, 
     evaluated = (
         f"{counts.frames:,}, {counts.anomalous:,} of them anomalous, in {counts.videos} videos"
     )
-    found.append(("Frames judged", evaluated))
+    rows.append(("Frames judged", evaluated))
     if counts.dropped_frames:
-        found.append(("Left out", f"{counts.dropped_frames:,} frames ({counts.dropped})"))
+        rows.append(("Left out", f"{counts.dropped_frames:,} frames ({counts.dropped})"))
     for name, words in result.protocols.items():
-        found.append(
+        rows.append(
             (
                 f"Protocol: {name}",
                 f"normalisation {words['normalisation']}; smoothing {words['smoothing']}",
             )
         )
     if "checkpoint" in facts:
-        found.append(
+        rows.append(
             ("Model", f"{facts['checkpoint']['path']}, SHA-256 {facts['checkpoint']['sha256']}")
         )
     if "scores_from" in facts:
-        found.append(("Scores", facts["scores_from"]))
-    found.append(
+        rows.append(("Scores", facts["scores_from"]))
+    rows.append(
         ("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
     )
-    return found
+    return rows

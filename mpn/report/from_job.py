@@ -60,8 +60,12 @@ def report_job(
     trace.times = times if rises else None  # some containers count time backwards
     steps = np.unique(np.diff(frames))
     trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
-    known = [one for one in summary["events"] if one["start"] in rows and one["peak_frame"] in rows]
-    trace.events = [_event(one, rows) for one in known]
+    known = [
+        event
+        for event in summary["events"]
+        if event["start"] in rows and event["peak_frame"] in rows
+    ]
+    trace.events = [_event(event, rows) for event in known]
     trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
     report = Report("score", source.path.name)
     report.traces, report.notes = [trace], list(summary["notes"])
@@ -145,14 +149,14 @@ def _regions(
 ) -> list[tuple[int, int, float, Box]]:
     """What the table of regions has above the threshold, frames as rows of the scores."""
     return [
-        (rows[one.frame], one.track, one.score, one.box)
-        for one in (read_regions(path) if path.is_file() else [])
-        if one.frame in rows and (threshold is None or one.score > threshold)
+        (rows[region.frame], region.track, region.score, region.box)
+        for region in (read_regions(path) if path.is_file() else [])
+        if region.frame in rows and (threshold is None or region.score > threshold)
     ]
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [
+    facts = [
         ("Source", summary["source"]),
         (
             "Frames",
@@ -174,16 +178,16 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
             f"false alarms per hour; from {60 * threshold['hours']:.1f} minutes of normal footage"
         )
         words += ", extrapolated: take it as a rough guide" if threshold["extrapolated"] else ""
-        found.insert(3, ("Threshold", words))
+        facts.insert(3, ("Threshold", words))
     elif threshold is not None:
-        found.insert(3, ("Threshold", f"{threshold['value']:.3g}, as given"))
-    return found
+        facts.insert(3, ("Threshold", f"{threshold['value']:.3g}, as given"))
+    return facts
 
 
 def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
     above = sum(event.end - event.start for event in trace.events) / max(len(trace.scores), 1)
     seconds = float(len(trace.scores) / Fraction(summary["fps"]))
-    found = [
+    highlights = [
         Highlight("Events", str(len(trace.events)), "stretches above the threshold"),
         Highlight("Time in events", percent(above, unit=True), f"of {seconds / 60:.1f} minutes"),
     ]
@@ -191,5 +195,5 @@ def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
     if len(scored):
         rarest = max((event.one_in or math.nan for event in trace.events), default=math.nan)
         words = "" if math.isnan(rarest) else f"rarer than 1 in {rarest:,.0f} normal frames"
-        found.append(Highlight("Highest score", f"{scored.max():.3g}", words))
-    return found
+        highlights.append(Highlight("Highest score", f"{scored.max():.3g}", words))
+    return highlights

@@ -61,13 +61,13 @@ def choose_rows(
     if not known.size:
         return []
     strongest = sorted(enumerate(events, 1), key=lambda item: -item[1].score)[: max(most - 1, 1)]
-    found = [(event.peak, f"event {number} at its highest") for number, event in strongest]
-    if not found:
-        found = [(int(known[scores[known].argmax()]), "the highest score of this video")]
+    chosen = [(event.peak, f"event {number} at its highest") for number, event in strongest]
+    if not chosen:
+        chosen = [(int(known[scores[known].argmax()]), "the highest score of this video")]
     lowest = int(known[scores[known].argmin()])
-    if len(found) < most and lowest not in dict(found):
-        found.append((lowest, "the lowest score of this video, to compare with"))
-    return found
+    if len(chosen) < most and lowest not in dict(chosen):
+        chosen.append((lowest, "the lowest score of this video, to compare with"))
+    return chosen
 
 
 # --- The three groups
@@ -285,9 +285,9 @@ def _colours(encodings: Sequence[np.ndarray], fitted: int = 1) -> list[np.ndarra
     low, high = np.percentile((known - centre) @ axes, (1, 99), axis=0)
     span = np.maximum(high - low, LEAST_SPAN * (high - low).max() + 1e-12)
     pictures = []
-    for encoding, own in zip(encodings, points):
-        shares = ((own - centre) @ axes - (low + high) / 2) / span + 0.5
-        colours = np.full((len(own), 3), 128, np.uint8)  # grey where there are fewer components
+    for encoding, flat in zip(encodings, points):
+        shares = ((flat - centre) @ axes - (low + high) / 2) / span + 0.5
+        colours = np.full((len(flat), 3), 128, np.uint8)  # grey where there are fewer components
         colours[:, : shares.shape[1]] = np.rint(np.clip(shares, 0, 1) * 255)
         pictures.append(colours.reshape(*encoding.shape[1:], 3))
     return pictures

@@ -37,7 +37,9 @@ def event_rows(
     if threshold is None or fps is None:
         return []
     places = None if boxes is None else [boxes.get(row) for row in range(len(scores))]
-    return [event_row(one, calibration) for one in events(scores, threshold, fps, regions=places)]
+    return [
+        event_row(event, calibration) for event in events(scores, threshold, fps, regions=places)
+    ]
 
 
 def event_row(event: Event, calibration: Calibration | None) -> EventRow:
@@ -123,11 +125,11 @@ def look_into(
         ]
         wanted.setdefault(trace.name, []).extend(chosen[:share])
         left -= len(chosen[:share])
-    found: list[Inside] = []
+    activations: list[Inside] = []
     for name, rows in wanted.items():
         windows = frames_around_each(sources[name], {row for row, _ in rows}, window)
-        found += [
+        activations += [
             Inside(name, row, why, pictures_of(inspect_frame(detector, windows[row])))
             for row, why in rows
         ]
-    return found
+    return activations

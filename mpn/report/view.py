@@ -126,7 +126,7 @@ def highest(trace: Trace) -> float:
 
 def sections(report: Report) -> list[tuple[str, str]]:
     """Anchors and names of the sections that the page has, in order."""
-    there = {
+    by_anchor = {
         "timeline": ("Timeline", bool(report.traces)),
         "events": ("Events", any(trace.events or trace.labels for trace in report.traces)),
         "videos": ("Videos", len(report.traces) > 1),
@@ -136,7 +136,7 @@ def sections(report: Report) -> list[tuple[str, str]]:
         "insides": ("Inside", bool(report.activations)),
         "details": ("Details", bool(report.facts or report.further)),
     }
-    return [(anchor, name) for anchor, (name, present) in there.items() if present]
+    return [(anchor, name) for anchor, (name, present) in by_anchor.items() if present]
 
 
 def videos(report: Report) -> list[VideoRow]:
@@ -248,7 +248,7 @@ def matrix_tables(matrix: ProtocolMatrix | None) -> list[MatrixTable]:
 
 
 def _gaps(matrix: ProtocolMatrix) -> list[tuple[str, str]]:
-    found = []
+    rows = []
     for gap in matrix.gaps:
         value, low, high = gap.difference[:3]
         if not is_known(value):
@@ -256,8 +256,8 @@ def _gaps(matrix: ProtocolMatrix) -> list[tuple[str, str]]:
         name = gap.name.replace("_", " ") if gap.is_baseline else SCORES.get(gap.name, gap.name)
         known = is_known(low) and is_known(high)
         between = f" ({percent_range(low, high, signed=True)})" if known else ""
-        found.append((name, percent(value, signed=True) + between))
-    return found
+        rows.append((name, percent(value, signed=True) + between))
+    return rows
 
 
 def _live(cell: Cell) -> str:

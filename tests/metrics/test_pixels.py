@@ -315,7 +315,7 @@ def test_merged_it_is_as_if_one_had_seen_all(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 2 * limits)
         merged = PixelMetrics()
         for name, frames in videos.items():
-            own = PixelMetrics()
+            own = merged.empty()
             for grid, mask in frames:
                 own.update(name, grid, mask)
             merged.merge(own)

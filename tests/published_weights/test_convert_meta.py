@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.model import losses
-from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_camera, save_checkpoint
+from mpn.model.camera_checkpoint import save_camera
+from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.model.network import build_model
 from mpn.published_weights.convert import META, import_weights
 from tests.helpers.authors_classes import convAE, meta_trained, save, trained

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,7 +254,7 @@ def test_a_part_that_was_not_there_when_a_recipe_was_written_does_not_count():
 
 @pytest.mark.parametrize("name", ["demo", "meta", "ped2"])
 def test_the_recipes_of_the_released_models_are_read(name):
-    checkpoint = load_checkpoint(Path(__file__).parents[2] / "checkpoints" / f"{name}.safetensors")
+    checkpoint = load_checkpoint(name)
     assert ScoreConfig.from_dict(checkpoint.score_config) == ScoreConfig(
         16, {"error": 1.0, "pseudo": 1.0}, 0.3
     )
