@@ -6,8 +6,8 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from mpn.cli import (
     whole_numbers,
 )
 from mpn.cli.model import add_model, open_detector
-from mpn.errors import DataError, SizeError
+from mpn.errors import DataError, MpnError, SizeError
 from mpn.io.atomic import write_atomically
 from mpn.io.text import align, clock
-from mpn.jobs import OVERLAYS, JobOptions, Outcome, belongs_to, score_source
-from mpn.report.from_job import REPORT
+from mpn.jobs import OVERLAYS, JobOptions, Outcome, ScoreJob, belongs_to
+from mpn.report.from_job import REPORT, report_job
 from mpn.scoring.detector import Detector
 from mpn.video.paths import find_sources
 
@@ -205,7 +205,6 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
         "end",
         "every",
         "strict",
-        "inside",
     )
     wanted = JobOptions(
         **{name: getattr(options, name) for name in names}, report=not options.no_report
@@ -220,7 +219,8 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
             tqdm.write(fit(event_line(len(shown), event)))
 
     try:
-        entry.outcome = score_source(detector, entry.path, entry.folder, wanted, on_event)
+        job = ScoreJob(detector, entry.path, entry.folder, wanted, on_event)
+        entry.outcome = run_with_report(job, options.inside)
     except (DataError, SizeError) as error:
         if options.strict:
             raise
@@ -231,6 +231,27 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
     tqdm.write(
         json.dumps(entry.outcome.summary) if options.json else fit(_text(entry.outcome, entry))
     )
+
+
+def run_with_report(job: ScoreJob, inside: Sequence[int] = ()) -> Outcome:
+    """Run a job, or go on with it, and make its report if one is wanted and is not there yet.
+
+    Args:
+        job: the source and the folder of its results.
+        inside: frames whose insides the report shows, beside those that it chooses itself; it is
+            then made again.
+    """
+    page = job.folder / REPORT
+    if not job.state.count:  # a page of other results
+        with suppress(OSError):
+            page.unlink()
+    outcome = job.run()
+    if job.options.report and (inside or not page.is_file()):
+        try:
+            report_job(job.folder, job.detector, job.open(), outcome.summary, inside)
+        except MpnError as error:  # the results themselves are there
+            outcome.notes.append(f"{REPORT} could not be made: {error}")
+    return outcome
 
 
 @contextmanager

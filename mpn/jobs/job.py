@@ -1,15 +1,13 @@
-"""Scoring as a job: a source in, a folder of results out that grows as it goes and can be gone on
-with.
+"""Scoring as a job: a source becomes a folder of results that grows, and can be gone on with.
 
-    scores.csv        a row a frame
-    NAME_regions.csv  a row for every place that stands out, with its track; NAME is the source's
-    events.json       the events so far and the tracks in each, the threshold, what was wrong with
-    the source;
-                      `complete` once it is
-    state.json        to go on from: what was asked for, and where the last whole batch of the
-    network ended heat.bin          small heat maps for the report, see `mpn.scoring.heat_file`
-    report.html       all of it to look at, once it is complete
-    overlay.webm, event-NNN.webm   if wanted, see `mpn.video.overlay` and `mpn.jobs.event_clips`
+- scores.csv: a row a frame.
+- NAME_regions.csv: a row for every place that stands out, with its track; NAME is the source's.
+- events.json: the events so far and the tracks in each, the threshold, what was wrong with the
+  source; `complete` once it is.
+- state.json: to go on from: what was asked for, and where the last whole batch of the network
+  ended.
+- heat.bin: if wanted, small heat maps for a report, see `mpn.scoring.heat_file`.
+- overlay.webm, event-NNN.webm: if wanted, see `mpn.video.overlay` and `mpn.jobs.event_clips`.
 
 A job that was stopped - by Ctrl-C, SIGTERM, SIGKILL or a full disk - and is started again with the
 same model, source and options ends with the scores.csv, NAME_regions.csv and heat.bin of one left
@@ -32,11 +30,10 @@ from tqdm import tqdm
 
 from mpn.errors import MpnError
 from mpn.io.atomic import write_atomically
-from mpn.io.text import plain
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
-from mpn.report.from_job import REPORT, report_job
+from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, Result, check_size_of
 from mpn.scoring.events import Event, EventFinder
@@ -46,9 +43,6 @@ from mpn.video.sources import FrameSource, open_source
 
 OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
-# More of a video than this above a threshold that normal footage passes once an hour: the threshold
-# is not its own.
-STRANGE_SHARE = 0.3
 # Where neither the source nor the model knows its frame rate; said when used.
 USUAL_RATE = 25.0
 
@@ -64,8 +58,7 @@ class JobOptions:
         start, end: seconds, the stretch to score. every: only every n-th frame of it.
         strict: stop at the first frame that cannot be read, instead of going on with the one before
             it.
-        report: keep heat maps, and make report.html of everything at the end.
-        inside: frames whose insides the report shows, beside those that it chooses itself.
+        report: keep the small heat maps that a report is made of.
     """
 
     false_alarms_per_hour: float = 1.0
@@ -77,7 +70,6 @@ class JobOptions:
     every: int = 1
     strict: bool = False
     report: bool = False
-    inside: tuple[int, ...] = ()
 
 
 @dataclass
@@ -138,7 +130,7 @@ class ScoreJob:
         self.state = earlier_state(folder, self.identity)
 
     def open(self) -> FrameSource:
-        """The source as it is scored."""
+        """Open the source as it is scored."""
         options = self.options
         lenient = not options.strict
         source = open_source(
@@ -154,7 +146,7 @@ class ScoreJob:
         return source
 
     def run(self) -> Outcome:
-        """Scores what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
+        """Score what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
         for found in self.state.events:
             self.on_event(self._described(found))
         before = self.state.count
@@ -163,25 +155,15 @@ class ScoreJob:
         self._make_folder()
         self._save(self.state, self.state)  # whose results these are, however soon it is killed
         self._score()
-        self.notes += self._warnings()
+        self.notes += warnings_of(
+            self.state,
+            self.detector.config.window,
+            threshold_given=self.options.threshold is not None,
+        )
         self._save(self.state, self.state)
         return Outcome(
             self._summary(), before, self.state.highest, [*self.notes, *self.source.notes]
         )
-
-    def _warnings(self) -> list[str]:
-        """What speaks against the scores as a whole."""
-        count, window = self.state.count, self.detector.config.window
-        if count <= window:
-            return [f"{count} frames are too few, a score takes {window} before it"]
-        share = self.state.above / count
-        if share <= STRANGE_SHARE or self.options.threshold is not None or count < 50:
-            return []
-        return [
-            f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
-            "the time, or this is not a camera that the model knows; mpn adapt "
-            "NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes one that does"
-        ]
 
     def _score(self) -> None:
         state, options = self.state, self.options
@@ -302,7 +284,6 @@ class ScoreJob:
                 STATE,
                 EVENTS,
                 HEAT,
-                REPORT,
                 "overlay*.webm",
                 "event-*.webm",
                 ".*.part.webm",
@@ -352,9 +333,7 @@ class ScoreJob:
             "bfloat16": self.detector.bfloat16,
             "fps": float(self.rate),
             "threshold": self._level,
-            "options": {
-                name: value for name, value in asdict(self.options).items() if name != "inside"
-            },
+            "options": asdict(self.options),
         }
         return json.loads(json.dumps(asked))
 
@@ -367,32 +346,23 @@ class ScoreJob:
     # --- What is said of it
 
     def _described(self, found: FoundEvent) -> dict[str, Any]:
-        """An event's entry in events.json."""
-        calibration = self.detector.calibration(self.rate)
-        if calibration is None:
-            return found.to_dict()
-        rarity = calibration.rarity(found.event.peak_score)
-        return found.to_dict() | {
-            "rarer_than_one_in": round(rarity.one_in, 1),
-            "beyond_normal_footage": rarity.beyond,
-        }
+        return describe_event(found, self.detector.calibration(self.rate))
 
     def _summary(self, state: JobState | None = None) -> dict[str, Any]:
-        """What events.json holds; an event that is not over counts as far as it goes."""
+        """Make what events.json holds; an event that is not over counts as far as it goes."""
         state = state or self.state
         found = list(state.events)
         if state.open is not None and self.threshold is not None:
             finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
             finder.open = state.open
             found += [FoundEvent(event, state.seen) for event in finder.finish()]
-        threshold = self.threshold
         return {
             "source": str(self.path),
             "complete": state.complete,
             "frames": state.count,
             "fps": float(self.rate),
             "frame_size": list(self.source.size),
-            "threshold": None if threshold is None else plain(threshold._asdict()),
+            "threshold": describe_threshold(self.threshold),
             "events": [self._described(one) for one in found],
             "regions": regions_name(self.path),
             **(
@@ -411,22 +381,3 @@ class ScoreJob:
             return json.loads((self.folder / EVENTS).read_text())
         except (OSError, ValueError):
             return self._summary()
-
-
-def score_source(
-    detector: Detector,
-    path: Path,
-    folder: Path,
-    options: JobOptions,
-    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
-) -> Outcome:
-    """Scores one source into its folder, or goes on with it, and makes the report, if one is wanted
-    and is not there yet; see `ScoreJob`."""
-    job = ScoreJob(detector, path, folder, options, on_event)
-    outcome = job.run()
-    if options.report and (options.inside or not (folder / REPORT).is_file()):
-        try:
-            report_job(folder, detector, job.open(), outcome.summary, options.inside)
-        except MpnError as error:  # the results themselves are there
-            outcome.notes.append(f"{REPORT} could not be made: {error}")
-    return outcome

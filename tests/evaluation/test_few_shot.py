@@ -18,13 +18,14 @@ from mpn.evaluation.few_shot import BASE_UNITS, METHODS, UNADAPTED, Key, few_sho
 from mpn.model.checkpoint import Checkpoint, MetaInfo
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
+from mpn.scoring.parts import DIAGNOSTICS
 from mpn.scoring.scores import ScoreConfig, score_frames
 from mpn.video.sources import BadFrame
 from tests.helpers.training_runs import walkers
 
 TARGETS = ("encoder.block1.", "pseudo_head.")
 ADAM = {"fine-tuning": Adaptation("adam", steps=2, batch=2, targets=TARGETS)}
-COLUMNS = {"score", "error", "pseudo", "psnr_db", "compactness"}
+COLUMNS = {"score", "error", "pseudo", *(column.name for column in DIAGNOSTICS)}
 
 
 @pytest.fixture

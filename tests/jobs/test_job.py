@@ -17,7 +17,7 @@ import pytest
 
 from mpn.api import load
 from mpn.errors import DataError, MpnError
-from mpn.jobs import JobOptions, belongs_to, score_source
+from mpn.jobs import JobOptions, Outcome, ScoreJob, belongs_to
 from mpn.scoring.detector import Detector
 from mpn.scoring.heat_file import read_heat
 from mpn.scoring.region_table import read_regions
@@ -72,10 +72,9 @@ def stopping(
     return other
 
 
-@pytest.fixture(autouse=True)
-def without_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page itself is tested in tests/report; here are the files that it is made from."""
-    monkeypatch.setattr("mpn.jobs.job.report_job", lambda *_: None)
+def score_source(*arguments) -> Outcome:
+    """A job's run."""
+    return ScoreJob(*arguments).run()
 
 
 def load_again(detector: Detector) -> Detector:
@@ -266,6 +265,25 @@ def test_a_broken_state_is_no_state(detector, clip, tmp_path, damage):
     (tmp_path / "out" / "state.json").write_text(damage)
     outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
     assert outcome.done_before == 0 and outcome.summary == whole
+
+
+def test_a_job_of_an_earlier_version_is_gone_on_with(detector, clip, tmp_path):
+    whole = score_source(detector, clip, tmp_path / "out", OPTIONS).summary
+    path = tmp_path / "out" / "state.json"
+    content = json.loads(path.read_text())
+    # The names that weights had before.
+    content["identity"]["recipe"] = {
+        "patch": 16,
+        "error_weight": 1.0,
+        "pseudo_weight": 1.0,
+        "smoothing": 1.0,
+    }
+    path.write_text(json.dumps(content))
+    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
+    assert outcome.done_before == whole["frames"] and outcome.summary == whole
+    content["identity"]["recipe"]["pseudo_weight"] = 0.5
+    path.write_text(json.dumps(content))
+    assert score_source(detector, clip, tmp_path / "out", OPTIONS).done_before == 0
 
 
 def test_a_table_that_was_cut_is_begun_anew(detector, clip, tmp_path):

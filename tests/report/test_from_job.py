@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 
 import mpn
 from mpn.errors import DataError
-from mpn.jobs import JobOptions, score_source
-from mpn.report.from_job import read_table
+from mpn.jobs import JobOptions, Outcome, ScoreJob
+from mpn.report.from_job import read_table, report_job
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
 from tests.report.test_page import data_of, floats
 
@@ -31,12 +29,26 @@ def clip(tmp_path: Path) -> Path:
     return write_footage(tmp_path / "lobby", footage(60, intruder=(30, 44), seed=5))
 
 
+def reported(
+    detector: mpn.Detector,
+    source: Path,
+    folder: Path,
+    options: JobOptions = OPTIONS,
+    inside: tuple[int, ...] = (),
+) -> Outcome:
+    """A job and its report."""
+    job = ScoreJob(detector, source, folder, options)
+    outcome = job.run()
+    report_job(folder, detector, job.open(), outcome.summary, inside)
+    return outcome
+
+
 def data(folder: Path) -> dict:
     return data_of((folder / "report.html").read_text("utf-8"))
 
 
 def test_scores_events_and_regions(detector: mpn.Detector, clip: Path, tmp_path: Path) -> None:
-    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
+    outcome = reported(detector, clip, tmp_path / "out")
     (trace,) = data(tmp_path / "out")["traces"]
     frames, times, scores = read_table(tmp_path / "out" / "scores.csv")
     np.testing.assert_allclose(floats(trace["scores"]), scores, rtol=1e-5)
@@ -54,7 +66,7 @@ def test_scores_events_and_regions(detector: mpn.Detector, clip: Path, tmp_path:
 def test_every_second_frame_of_a_stretch(detector: mpn.Detector, tmp_path: Path) -> None:
     film = write_film(tmp_path / "lobby.avi", footage(60, intruder=(30, 44), seed=5))
     options = JobOptions(report=True, every=2, start=1.0, end=5.0)
-    outcome = score_source(detector, film, tmp_path / "out", options)
+    outcome = reported(detector, film, tmp_path / "out", options)
     (trace,) = data(tmp_path / "out")["traces"]
     frames, _, scores = read_table(tmp_path / "out" / "scores.csv")
     assert frames.tolist() == list(range(10, 50, 2)) and (trace["first"], trace["step"]) == (10, 2)
@@ -65,56 +77,9 @@ def test_every_second_frame_of_a_stretch(detector: mpn.Detector, tmp_path: Path)
     assert outcome.summary["events"]
 
 
-def test_it_is_made_once_and_again_when_it_is_gone(
-    detector: mpn.Detector, clip: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "out"
-    score_source(detector, clip, folder, OPTIONS)
-    written = {
-        name: (folder / name).stat().st_mtime_ns
-        for name in ("report.html", "scores.csv", "heat.bin")
-    }
-    score_source(detector, clip, folder, OPTIONS)
-    assert {name: (folder / name).stat().st_mtime_ns for name in written} == written
-    first = data(folder)
-    (folder / "report.html").unlink()
-    score_source(detector, clip, folder, OPTIONS)
-    assert data(folder)["traces"] == first["traces"]
-    assert (folder / "scores.csv").stat().st_mtime_ns == written["scores.csv"]  # not scored again
-
-
-def test_a_report_that_fails_costs_nothing_else(
-    detector: mpn.Detector, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object) -> None:
-        raise DataError("no room for films")
-
-    monkeypatch.setattr("mpn.jobs.job.report_job", fails)
-    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
-    assert "report.html could not be made: no room for films" in outcome.notes
-    assert json.loads((tmp_path / "out" / "events.json").read_text())["complete"] is True
-
-
-def test_interrupted_while_it_is_made_the_same_command_makes_it(
-    detector: mpn.Detector, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            "mpn.report.from_job.look_into", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            score_source(detector, clip, tmp_path / "out", OPTIONS)
-    folder = tmp_path / "out"
-    assert not (folder / "report.html").exists()
-    assert not [path for path in folder.iterdir() if path.name.startswith(".report")]
-    score_source(detector, clip, folder, OPTIONS)
-    assert data(folder)["traces"][0]["count"] == 60
-
-
 def test_a_source_shorter_than_a_window(detector: mpn.Detector, tmp_path: Path) -> None:
     clip = write_footage(tmp_path / "short", footage(3))
-    outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
-    assert not [note for note in outcome.notes if "could not be made" in note]
+    reported(detector, clip, tmp_path / "out")
     (trace,) = data(tmp_path / "out")["traces"]
     assert np.isnan(floats(trace["scores"])).all() and trace["events"] == []
 
@@ -129,10 +94,10 @@ def test_a_look_inside_at_a_chosen_frame(
     detector: mpn.Detector, clip: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
-    score_source(detector, clip, folder, OPTIONS)
+    reported(detector, clip, folder)
     own = [one["row"] for one in data(folder)["insides"]]
     table = (folder / "scores.csv").stat().st_mtime_ns
-    outcome = score_source(detector, clip, folder, replace(OPTIONS, inside=(2, 17, 99)))
+    outcome = reported(detector, clip, folder, inside=(2, 17, 99))
     assert [one["row"] for one in data(folder)["insides"]] == [17, *own]
     assert (folder / "scores.csv").stat().st_mtime_ns == table  # nothing is scored again for it
     page = (folder / "report.html").read_text("utf-8")

@@ -1,0 +1,55 @@
+"""What a job says of its results: the entries of events.json, and warnings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mpn.jobs.state import FoundEvent, JobState
+from mpn.scoring.calibration import Calibration, Threshold
+
+# More of a video than this above a threshold that normal footage passes once an hour: the threshold
+# is not its own.
+STRANGE_SHARE = 0.3
+# Fewer frames than these say nothing of a threshold.
+MIN_FRAMES = 50
+
+
+def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[str, Any]:
+    """Make an event's entry in events.json, with its rarity where normal footage is known."""
+    if calibration is None:
+        return found.to_dict()
+    rarity = calibration.rarity(found.event.peak_score)
+    return found.to_dict() | {
+        "rarer_than_one_in": round(rarity.one_in, 1),
+        "beyond_normal_footage": rarity.beyond,
+    }
+
+
+def describe_threshold(threshold: Threshold | None) -> dict[str, Any] | None:
+    """Make the threshold's entry in events.json, as JSON gives it back; JSON has no NaN."""
+    if threshold is None:
+        return None
+    values = {
+        name: None if value != value else value for name, value in threshold._asdict().items()
+    }
+    return values | {"interval": list(threshold.interval)}
+
+
+def warnings_of(state: JobState, window: int, *, threshold_given: bool) -> list[str]:
+    """Say what speaks against the scores as a whole.
+
+    Args:
+        state: at the end of the source.
+        window: T, frames before the first score.
+        threshold_given: whether the threshold was given, and not made of normal footage.
+    """
+    if state.count <= window:
+        return [f"{state.count} frames are too few, a score takes {window} before it"]
+    share = state.above / state.count
+    if share <= STRANGE_SHARE or threshold_given or state.count < MIN_FRAMES:
+        return []
+    return [
+        f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
+        "the time, or this is not a camera that the model knows; python -m mpn adapt "
+        "NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes one that does"
+    ]
