@@ -256,13 +256,9 @@ def main() -> None:
         "same": same,
         "comparisons": compared,
         "each": found,
+        "load_average_before": machine()["load_average_before"],
     }
-    write_result(
-        "kill_resume",
-        args,
-        result | {"load_average_before": machine()["load_average_before"]},
-        threads=torch.get_num_threads(),
-    )
+    write_result("kill_resume", args, result, threads=torch.get_num_threads())
     sys.exit(0 if same else 1)
 
 

@@ -91,14 +91,9 @@ class OuterStep:
         layout = torch.contiguous_format if self.form == PUBLISHED else torch.channels_last
 
         def frames(count: int, channels: int) -> torch.Tensor:
-            drawn = (
-                torch.rand(
-                    count, channels, self.size, self.size, generator=generator, dtype=self.dtype
-                )
-                * 2
-                - 1
-            )
-            return drawn.contiguous(memory_format=layout)
+            shape = count, channels, self.size, self.size
+            uniform = torch.rand(shape, generator=generator, dtype=self.dtype) * 2 - 1
+            return uniform.contiguous(memory_format=layout)
 
         return [
             tuple((frames(count, 12), frames(count, 3)) for count in (SHOTS, QUERIES))
@@ -311,18 +306,12 @@ def report(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> No
 def compare(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> dict[str, Any]:
     """The goals, and how much faster each of ours is than the published way."""
     published = next(row for row in rows if row["form"] == PUBLISHED)
-    faster = {
-        f"{row['form']}, {row['precision']}": published["seconds"]["median"]
-        / row["seconds"]["median"]
-        for row in rows
-        if row is not published
-    }
-    of_memory = {
-        f"{row['form']}, {row['precision']}": row["extra_mib"]["median"]
-        / published["extra_mib"]["median"]
-        for row in rows
-        if row is not published
-    }
+    seconds, memory = (published[name]["median"] for name in ("seconds", "extra_mib"))
+    faster, of_memory = {}, {}
+    for row in (row for row in rows if row is not published):
+        name = f"{row['form']}, {row['precision']}"
+        faster[name] = seconds / row["seconds"]["median"]
+        of_memory[name] = row["extra_mib"]["median"] / memory
     ours = f"{OURS}, float32"
     goals = {
         "float32: times faster than published": goal(faster[ours], FASTER),
@@ -376,24 +365,17 @@ def main() -> None:
             measured[number].append(in_fresh_process("meta_speed", case | {"kind": "step"}))
     rows = []
     for case, rounds in zip(cases, measured):
-        row = case | {
-            "threads": rounds[0]["threads"],
-            "seconds": spread([s for one in rounds for s in one["seconds"]]),
-        }
-        rows.append(
-            row
-            | {
-                f"{name}_mib": spread([one[f"{name}_bytes"] / 2**20 for one in rounds])
-                for name in ("extra", "peak")
-            }
-        )
+        seconds = spread([s for result in rounds for s in result["seconds"]])
+        row = case | {"threads": rounds[0]["threads"], "seconds": seconds}
+        for name in ("extra", "peak"):
+            mib = [result[f"{name}_bytes"] / 2**20 for result in rounds]
+            row[f"{name}_mib"] = spread(mib)
+        rows.append(row)
     tiny = {"channels": 4, "height": 32, "width": 48}
+    small, at = ({**tiny, "channels": 8}, [2, 4]) if args.quick else ({}, [10, 25, 40])
     runs = {
         "a tiny network": (tiny, [5, 20] if args.quick else [100, 550, 1000]),
-        "small": (
-            {**tiny, "channels": 8} if args.quick else {},
-            [2, 4] if args.quick else [10, 25, 40],
-        ),
+        "small": (small, at),
     }
     grown = {
         name: in_fresh_process(
