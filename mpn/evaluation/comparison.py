@@ -27,6 +27,7 @@ from mpn.metrics.inputs import paired
 from mpn.scoring import protocols
 
 Run = Mapping[str, Mapping[str, np.ndarray]]  # video -> column -> float64 (T,)
+INTERVAL = "95 %, bootstrap over videos, and over the runs of each system"
 FEW_RUNS = 5  # below, drawing runs says too little about how far seeds spread
 
 
@@ -52,12 +53,10 @@ def compare(
         systems: a dict each: name, runs, each (the runs' micro AUC), micro_auc and macro_auc
             (means), lowest, highest, interval. differences: a dict a pair: a, b, value (a - b),
             low, high, better (the name of the better one, None where they are not told apart),
-            verdict (a sentence). Figures are shares, NaN where undefined. notes, and what was
-            compared: frames, anomalous, videos, dropped_frames ....
+            verdict. Metrics are shares, NaN where undefined. notes, and what was compared.
 
     Raises:
         DataError: videos, frames or the score are missing somewhere. LabelError: no labels.
-            ValueError: other protocol.
     """
     if protocol not in protocols.CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(protocols.PROTOCOLS)}")
@@ -72,8 +71,8 @@ def compare(
     for system, runs in systems.items():
         pairs = [paired(truth, _shown(run, first, columns, protocol)) for run in runs.values()]
         aucs = [intervals.drawn_auc(pairs_of_run, weights) for pairs_of_run in pairs]
-        # whatever the order of the systems
-        resampled[system] = _over_runs(np.stack(aucs, axis=1), [seed, zlib.crc32(system.encode())])
+        by_name = [seed, zlib.crc32(system.encode())]  # whatever the order of the systems
+        resampled[system] = _over_runs(np.stack(aucs, axis=1), by_name)
         entries.append(_system(system, list(runs), pairs, resampled[system]))
     differences = [
         _difference(a, b, resampled[a["name"]] - resampled[b["name"]], len(truth))
@@ -88,7 +87,7 @@ def compare(
         "dropped_frames": sum(map(len, labels.values())) - sum(map(len, truth.values())),
         "systems": entries,
         "differences": differences,
-        "interval": "95 %, bootstrap over videos, and over the runs of each system",
+        "interval": INTERVAL,
         "bootstrap": {"draws": draws, "seed": seed},
         "notes": notes + _cautions(entries, truth),
     }

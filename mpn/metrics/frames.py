@@ -98,21 +98,21 @@ def average_precision(labels: Arrays, scores: Arrays) -> float:
     return float(average_precision_score(y, s)) if both_classes(y) else float("nan")
 
 
-def roc_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
+def roc_points(labels: Arrays, scores: Arrays, max_cells: int = 400) -> Curve:
     """The ROC curve of all frames: x the rate of false alarms, y that of detections, both from 0 to
     1.
 
-    Thinned to a grid of `most` by `most` cells, that is to 2 * most + 2 points at most, each
-    left-out point within 1 / most of a kept one in x and in y. Straight between points. No points
-    when all frames are of one class. Raises LabelError where labels and scores don't fit.
+    Thinned to a grid of `max_cells` by `max_cells`, that is to 2 * max_cells + 2 points, each
+    left-out point within 1 / max_cells of a kept one in x and in y. Straight between points. No
+    points when all frames are of one class. Raises LabelError where labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     if not both_classes(y):
         return _no_curve()
-    return _thinned(Curve(*roc_curve(y, s)), most)
+    return _thinned(Curve(*roc_curve(y, s)), max_cells)
 
 
-def precision_recall_points(labels: Arrays, scores: Arrays, most: int = 400) -> Curve:
+def precision_recall_points(labels: Arrays, scores: Arrays, max_cells: int = 400) -> Curve:
     """Precision over recall of all frames: x the recall, rising, y the precision, both from 0 to 1.
 
     The first point, recall 0 and precision 1, is a convention. Thinned as in `roc_points`; as
@@ -124,7 +124,9 @@ def precision_recall_points(labels: Arrays, scores: Arrays, most: int = 400) -> 
     if not both_classes(y):
         return _no_curve()
     precision, recall, thresholds = precision_recall_curve(y, s)
-    return _thinned(Curve(recall[::-1], precision[::-1], np.append(thresholds, np.inf)[::-1]), most)
+    return _thinned(
+        Curve(recall[::-1], precision[::-1], np.append(thresholds, np.inf)[::-1]), max_cells
+    )
 
 
 def constant_videos(scores: Mapping[str, np.ndarray]) -> list[str]:
@@ -249,9 +251,9 @@ def _no_curve() -> Curve:
     return Curve(*np.empty((3, 0)))
 
 
-def _thinned(curve: Curve, most: int) -> Curve:
-    """The points at which the curve enters another cell of a most x most grid, and the last."""
-    cells = np.floor(np.stack([curve.x, curve.y]) * most)
+def _thinned(curve: Curve, max_cells: int) -> Curve:
+    """The points where the curve enters another cell of a square grid, and the last."""
+    cells = np.floor(np.stack([curve.x, curve.y]) * max_cells)
     enters = np.append(True, (cells[:, 1:] != cells[:, :-1]).any(axis=0))
     enters[-1] = True
     return Curve(*(values[enters].astype(np.float64) for values in curve))

@@ -103,10 +103,10 @@ def operator_metrics(
     )
 
 
-def stretches(mask: np.ndarray, gap: int, least: int = 1) -> np.ndarray:
+def stretches(mask: np.ndarray, gap: int, min_frames: int = 1) -> np.ndarray:
     """Starts and ends (exclusive), int (stretches, 2), of the True frames of a mask (T,), in order.
 
-    Gaps of fewer than `gap` frames are closed, then stretches of fewer than `least` frames dropped:
+    Gaps of fewer than `gap` frames are closed, then stretches of fewer than `min_frames` dropped:
     the same as `mpn.scoring.events.events`, for a million frames at once.
     """
     edges = run_edges(mask)
@@ -115,7 +115,7 @@ def stretches(mask: np.ndarray, gap: int, least: int = 1) -> np.ndarray:
         edges = np.stack(
             [edges[np.append(True, apart), 0], edges[np.append(apart, True), 1]], axis=1
         )
-    return edges[edges[:, 1] - edges[:, 0] >= least]
+    return edges[edges[:, 1] - edges[:, 0] >= min_frames]
 
 
 def _first_overlap(stretch: np.ndarray, others: np.ndarray) -> np.ndarray:

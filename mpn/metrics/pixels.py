@@ -33,8 +33,8 @@ PENDING = 1 << 21
 SPAN = 2
 # Counts kept, of 12 bytes, of all videos together and of each one: 30 MB in all, and some times
 # that while renewed.
-MOST_COUNTS = 1 << 19
-MOST_COUNTS_EACH = 1 << 21
+MAX_COUNTS = 1 << 19
+MAX_COUNTS_EACH = 1 << 21
 # The intervals work on coarser counts, of groups of neighbouring values with a small part of the
 # pixels each: what that hides, 2 / GROUPS at most, is little beside the width of an interval over
 # videos.
@@ -156,7 +156,7 @@ class PixelMetrics:
                 "1, was expected"
             )
         self.share = share
-        self._all, self._each = _Counter(MOST_COUNTS), _Counter(MOST_COUNTS_EACH)
+        self._all, self._each = _Counter(MAX_COUNTS), _Counter(MAX_COUNTS_EACH)
         self._pending: list[tuple[str, np.ndarray, np.ndarray]] = []
         self._waiting = 0
         self._labels: dict[str, list[bool]] = {}

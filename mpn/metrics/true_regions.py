@@ -263,10 +263,10 @@ def _number(text: str) -> float:
     return value
 
 
-def _whole(value: float, what: str, least: float = -math.inf) -> int:
-    if value != int(value) or value < least:
+def _whole(value: float, name: str, minimum: float = -math.inf) -> int:
+    if value != int(value) or value < minimum:
         raise ValueError(
-            f"has the {what} {value:g}, no whole number{' from 0' if least == 0 else ''}"
+            f"has the {name} {value:g}, no whole number{' from 0' if minimum == 0 else ''}"
         )
     return int(value)
 

@@ -30,7 +30,7 @@ from mpn.video.sources import FrameFolder, FrameSource, open_source
 
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
-LEAST_SIDE = 16  # of a sliver of a picture
+MIN_SIDE = 16  # of a sliver of a picture
 QUALITY = 45  # of WebP, of 100: noise goes, people and edges stay
 # Of 6, how hard WebP looks for what is smaller: OpenCV, which cannot be told, takes twice the time
 # for a file that is smaller by an eighth.
@@ -49,7 +49,7 @@ def film_size(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
     scale = max(1.0, SMALLEST_WIDTH / width)
     scale = min(scale, LARGEST_SIDE / max(height, width))
-    shown = [max(LEAST_SIDE, round(side * scale / 2) * 2) for side in size]
+    shown = [max(MIN_SIDE, round(side * scale / 2) * 2) for side in size]
     return shown[0], shown[1]
 
 

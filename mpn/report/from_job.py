@@ -45,6 +45,33 @@ def report_job(
     Raises:
         DataError: a file of the job is missing or broken. MpnError: the page cannot be written.
     """
+    trace, rows = _trace(folder, source, summary)
+    report = Report("score", source.path.name)
+    report.traces, report.notes = [trace], list(summary["notes"])
+    report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
+    report.further = [
+        (path.name, path.name)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".csv", ".webm")
+    ]
+    report.further.append(("events.json", "events.json"))
+    heat = summary.get("heat")
+    maps = read_heat(folder / heat["file"], tuple(heat["shape"])) if heat else None
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
+        trace.name = source.name
+        add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
+        asked, missing = _asked(inside, rows, detector.config.window)
+        report.notes += missing
+        report.activations = look_into(
+            detector, [trace], {source.name: source}, {source.name: asked} if asked else None
+        )
+        return write_report(folder / REPORT, report)
+
+
+def _trace(
+    folder: Path, source: FrameSource, summary: dict[str, Any]
+) -> tuple[Trace, dict[int, int]]:
+    """The source's scores, events and regions, and frame -> row of the scores."""
     frames, times, scores = read_table(folder / "scores.csv")
     rows = {frame: row for row, frame in enumerate(frames.tolist())}
     threshold = summary["threshold"]["value"] if summary["threshold"] else None
@@ -67,26 +94,7 @@ def report_job(
     ]
     trace.events = [_event(event, rows) for event in known]
     trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
-    report = Report("score", source.path.name)
-    report.traces, report.notes = [trace], list(summary["notes"])
-    report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
-    report.further = [
-        (path.name, path.name)
-        for path in sorted(folder.iterdir())
-        if path.suffix in (".csv", ".webm")
-    ]
-    report.further.append(("events.json", "events.json"))
-    heat = summary.get("heat")
-    maps = read_heat(folder / heat["file"], tuple(heat["shape"])) if heat else None
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
-        trace.name = source.name
-        add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
-        asked, missing = _asked(inside, rows, detector.config.window)
-        report.notes += missing
-        report.activations = look_into(
-            detector, [trace], {source.name: source}, {source.name: asked} if asked else None
-        )
-        return write_report(folder / REPORT, report)
+    return trace, rows
 
 
 def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

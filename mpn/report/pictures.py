@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 WIDTH = 192
 DIMMED = 0.45  # of a frame's brightness, below a map
 FULL_ERROR = 0.25  # difference, of the range from black to white, that is drawn brightest
-MOST_SQUARES = 192  # of a map, side by side; more are joined
+MAX_SQUARES = 192  # of a map, side by side; more are joined
 # So many grey levels are drawn as one, in maps and below them: the file is smaller by half, and
 # nobody counts them.
 SHADES = 8
-LEAST_SPAN = 0.3  # of a principal component's scale, in that of the widest
+MIN_SPAN = 0.3  # of a principal component's scale, in that of the widest
 EVEN = 4  # attention that is so many times an even spread is drawn brightest, at least
 TEXT = "#767676"  # readable on white and on black
 DPI = 96
@@ -49,23 +49,25 @@ def pictures_of(activations: Activations) -> list[Picture]:
 
 
 def choose_rows(
-    scores: np.ndarray, events: Sequence[EventRow], most: int = 4
+    scores: np.ndarray, events: Sequence[EventRow], max_rows: int = 4
 ) -> list[tuple[int, str]]:
     """Which rows of a video are worth a look inside, and why: the peaks of its strongest events
     (without any, its highest score), the strongest first, and its lowest score, to compare with.
 
-    scores: (T,), NaN where there is none. events: in the order in which they are numbered. most:
-    rows, at least 1.
+    scores: (T,), NaN where there is none. events: in the order in which they are numbered.
+    max_rows: at least 1.
     """
     known = np.flatnonzero(np.isfinite(scores))
     if not known.size:
         return []
-    strongest = sorted(enumerate(events, 1), key=lambda item: -item[1].score)[: max(most - 1, 1)]
+    strongest = sorted(enumerate(events, 1), key=lambda item: -item[1].score)[
+        : max(max_rows - 1, 1)
+    ]
     chosen = [(event.peak, f"event {number} at its highest") for number, event in strongest]
     if not chosen:
         chosen = [(int(known[scores[known].argmax()]), "the highest score of this video")]
     lowest = int(known[scores[known].argmin()])
-    if len(chosen) < most and lowest not in dict(chosen):
+    if len(chosen) < max_rows and lowest not in dict(chosen):
         chosen.append((lowest, "the lowest score of this video, to compare with"))
     return chosen
 
@@ -234,11 +236,11 @@ def _blocks(colours: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _joined(values: np.ndarray) -> np.ndarray:
     """Positions (h, w) or (h, w, 3), neighbours averaged until there are no more than
-    `MOST_SQUARES` in a row."""
+    `MAX_SQUARES` in a row."""
     height, width = values.shape[:2]
-    if width <= MOST_SQUARES:
+    if width <= MAX_SQUARES:
         return values
-    return _resized(values, (max(1, height * MOST_SQUARES // width), MOST_SQUARES), cv2.INTER_AREA)
+    return _resized(values, (max(1, height * MAX_SQUARES // width), MAX_SQUARES), cv2.INTER_AREA)
 
 
 def _heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -283,7 +285,7 @@ def _colours(encodings: Sequence[np.ndarray], fitted: int = 1) -> list[np.ndarra
     # their direction is free
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     low, high = np.percentile((known - centre) @ axes, (1, 99), axis=0)
-    span = np.maximum(high - low, LEAST_SPAN * (high - low).max() + 1e-12)
+    span = np.maximum(high - low, MIN_SPAN * (high - low).max() + 1e-12)
     pictures = []
     for encoding, flat in zip(encodings, points):
         shares = ((flat - centre) @ axes - (low + high) / 2) / span + 0.5

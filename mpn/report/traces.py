@@ -20,7 +20,7 @@ from mpn.video.sources import FrameSource
 
 MAX_ACTIVATIONS = 4  # frames whose insides a page shows
 FILM_FRAMES = 2 * BUDGET  # of all films of a page together
-LEAST_FRAMES = 60  # of each film
+MIN_FRAMES = 60  # of each film
 
 
 def event_rows(
@@ -91,7 +91,7 @@ def add_films(
     """
     total = sum(len(trace.scores) for trace in traces)
     for number, trace in enumerate(traces):
-        share = max(LEAST_FRAMES, int(frames * len(trace.scores) / max(total, 1)))
+        share = max(MIN_FRAMES, int(frames * len(trace.scores) / max(total, 1)))
         rows = rows_to_show(len(trace.scores), trace.events, share, trace.fps)
         path = folder / f"film-{number + 1:03}.webm"
         trace.film = film_of(sources[trace.name], path, rows, heat.get(trace.name))
@@ -102,7 +102,7 @@ def look_into(
     traces: Sequence[Trace],
     sources: Mapping[str, FrameSource],
     asked: Mapping[str, Sequence[int]] | None = None,
-    most: int = MAX_ACTIVATIONS,
+    max_frames: int = MAX_ACTIVATIONS,
 ) -> list[Inside]:
     """The unit's insides where they are worth a look: at the highest events, and at the quietest
     frame.
@@ -114,8 +114,8 @@ def look_into(
     wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}
     scored = [trace for trace in traces if np.isfinite(trace.scores).any()]
     scored.sort(key=lambda trace: -float(np.nanmax(trace.scores)))
-    left = most
-    for number, trace in enumerate(scored[: most - 1]):
+    left = max_frames
+    for number, trace in enumerate(scored[: max_frames - 1]):
         # The first video shows its quietest frame too, the others their highest.
         share = left if number == len(scored) - 1 else 2 if number == 0 else 1
         chosen = [

@@ -85,8 +85,8 @@ def test_dropped_bits_keep_the_true_value_between_the_bounds(
 ) -> None:
     videos = random_videos(5, count=3, shape=(40, 40))
     labels, values = all_pixels(videos)
-    monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", 2000)
-    monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 2000)
+    monkeypatch.setattr(pixel_metrics, "MAX_COUNTS", 2000)
+    monkeypatch.setattr(pixel_metrics, "MAX_COUNTS_EACH", 2000)
     monkeypatch.setattr(pixel_metrics, "PENDING", 3000)
     figures = PixelMetrics()
     for name, frames in videos.items():
@@ -109,8 +109,8 @@ def test_the_order_of_frames_and_when_they_are_counted_does_not_matter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     videos = dict(reversed(random_videos(6, shape=(30, 30)).items()))
-    monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", 1000)
-    monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 1000)
+    monkeypatch.setattr(pixel_metrics, "MAX_COUNTS", 1000)
+    monkeypatch.setattr(pixel_metrics, "MAX_COUNTS_EACH", 1000)
     whole = figures_of(videos)
     monkeypatch.setattr(pixel_metrics, "PENDING", 1000)
     mixed = PixelMetrics()
@@ -311,8 +311,8 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
 def test_merged_it_is_as_if_one_had_seen_all(monkeypatch: pytest.MonkeyPatch) -> None:
     videos = random_videos(9, count=5, shape=(30, 30))
     for limits in (1 << 19, 1000):  # nothing dropped, much dropped
-        monkeypatch.setattr(pixel_metrics, "MOST_COUNTS", limits)
-        monkeypatch.setattr(pixel_metrics, "MOST_COUNTS_EACH", 2 * limits)
+        monkeypatch.setattr(pixel_metrics, "MAX_COUNTS", limits)
+        monkeypatch.setattr(pixel_metrics, "MAX_COUNTS_EACH", 2 * limits)
         merged = PixelMetrics()
         for name, frames in videos.items():
             own = merged.empty()

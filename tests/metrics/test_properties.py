@@ -219,7 +219,7 @@ def test_thinned_curves_stay_near_the_full_ones(most: int, levels: int) -> None:
 
 
 def test_a_perfect_score_has_both_corners() -> None:
-    curve = metrics.roc_points([0, 0, 1, 1], [0.0, 1.0, 2.0, 3.0], most=1)
+    curve = metrics.roc_points([0, 0, 1, 1], [0.0, 1.0, 2.0, 3.0], max_cells=1)
     assert (0.0, 1.0) in set(zip(curve.x, curve.y))
     assert (curve.x[-1], curve.y[-1]) == (1.0, 1.0)
 

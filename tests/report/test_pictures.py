@@ -200,8 +200,8 @@ def test_the_strongest_events_and_the_quietest_frame() -> None:
         EventRow(11, 12, 11, 4.0),
     ]
     assert [row for row, _ in choose_rows(SCORES, events)] == [6, 10, 11, 8]
-    assert [row for row, _ in choose_rows(SCORES, events, most=2)] == [6, 8]
-    assert [row for row, _ in choose_rows(SCORES, events, most=1)] == [6]
+    assert [row for row, _ in choose_rows(SCORES, events, max_rows=2)] == [6, 8]
+    assert [row for row, _ in choose_rows(SCORES, events, max_rows=1)] == [6]
     # as they are numbered
     assert [why.split()[1] for _, why in choose_rows(SCORES, events)[:3]] == ["2", "3", "4"]
 
