@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpn.io.text import plain
 from mpn.jobs.state import FoundEvent, JobState
 from mpn.scoring.calibration import Calibration, Threshold
 
@@ -27,12 +28,7 @@ def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[s
 
 def describe_threshold(threshold: Threshold | None) -> dict[str, Any] | None:
     """Make the threshold's entry in events.json, as JSON gives it back; JSON has no NaN."""
-    if threshold is None:
-        return None
-    values = {
-        name: None if value != value else value for name, value in threshold._asdict().items()
-    }
-    return values | {"interval": list(threshold.interval)}
+    return None if threshold is None else plain(threshold._asdict())
 
 
 def warnings_of(state: JobState, window: int, *, threshold_given: bool) -> list[str]:
@@ -50,6 +46,6 @@ def warnings_of(state: JobState, window: int, *, threshold_given: bool) -> list[
         return []
     return [
         f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
-        "the time, or this is not a camera that the model knows; python -m mpn adapt "
+        "the time, or this is not a camera that the model knows; mpn adapt "
         "NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes one that does"
     ]

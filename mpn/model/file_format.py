@@ -68,7 +68,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}); pickled files are never opened: "
-            "give a .safetensors checkpoint written by mpn (python -m mpn import makes one of the "
+            "give a .safetensors checkpoint written by mpn (mpn import makes one of the "
             "authors' weights)"
         ) from error
     if text is None:
