@@ -61,8 +61,9 @@ class SceneBatch(NamedTuple):
 
 
 class SceneLoss:
-    """The loss of a network on windows of one camera, as a function of its target parameters: a
-    `loss_fn` of `mpn.adaptation.maml`. The network itself is never changed.
+    """The loss of a network on windows of one camera, as a function of its target parameters.
+
+    A `loss_fn` of `mpn.adaptation.maml`. The network itself is never changed.
 
     Args:
         network: gives the preset and every parameter that is not adapted.
@@ -209,8 +210,7 @@ class FilledAdaptation:
 
 
 def default_targets(network: Network) -> tuple[str, ...]:
-    """Return the names of `DEFAULT_TARGETS` that the network has (it may lack the pseudo-anomaly
-    head)."""
+    """Return those of `DEFAULT_TARGETS` that the network has; it may lack the pseudo head."""
     names = tuple(name for name, _ in network.named_parameters())
     return tuple(
         target
@@ -279,16 +279,17 @@ def adapt_network(
 def support_batches(
     loss: SceneLoss, shots: Shots, options: FilledAdaptation, generator: np.random.Generator
 ) -> Iterator[SceneBatch]:
-    """Make one batch a step, each with pseudo-anomalies of its own (none if the network has no head
-    for them)."""
+    """Make one batch a step, each with pseudo-anomalies of its own if the network has the head."""
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     for _ in range(options.steps):
         yield loss.prepare(shots.draw(options.batch, generator, pseudo=pseudo))
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Checkpoint:
-    """Return the checkpoint with a copy of its network that has these tensors; the rest,
-    calibration too, is still the base's."""
+    """Return the checkpoint with a copy of its network that has these tensors.
+
+    The rest, calibration too, is still the base's.
+    """
     network = copy.deepcopy(checkpoint.network)
     parameters = dict(network.named_parameters())
     with torch.no_grad():
