@@ -96,7 +96,9 @@ def load(
     Args:
         path: a .safetensors checkpoint of mpn or a camera file; or the name of a released model:
             "demo" comes with the package, "ped2" and "meta" with the repository.
-        score_config, device, precision: see `mpn.scoring.detector.Detector`.
+        score_config: how parts make the score; default: the model's.
+        device: "cpu" or "cuda".
+        precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
 
     Raises:
         CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base

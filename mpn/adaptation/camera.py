@@ -324,13 +324,15 @@ def _deviations(detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]) -
     """
     weights, normal = detector.weights, detector.checkpoint.normal
     clips = zip(*(normal.get(name, []) for name in weights))
-    known = [dict(zip(weights, own)) for own in clips if len(own[0]) > 1]
+    known = [dict(zip(weights, clip)) for clip in clips if len(clip[0]) > 1]
     units = {}
     for name in weights:
-        variances = [np.nanvar(own[name]) for own in known or parts if np.isfinite(own[name]).any()]
+        variances = [
+            np.nanvar(clip[name]) for clip in known or parts if np.isfinite(clip[name]).any()
+        ]
         units[name] = (0.0, float(np.sqrt(np.mean(variances))) or 1.0)
     scores, ordinary = (
-        [combine(own, weights, units) for own in footage] for footage in (parts, known)
+        [combine(clip, weights, units) for clip in footage] for footage in (parts, known)
     )
     return outliers.deviations(scores, ordinary or None)
 
@@ -344,8 +346,7 @@ def _plan(
     options: CameraOptions,
     room: int,
 ) -> _Plan:
-    """Decide what of the spread windows is adapted on, and what is held out; raises as
-    `adapt_camera` says."""
+    """Decide what is adapted on, and what is held out; raises as `adapt_camera` says."""
     window = detector.config.window
     left_out: list[outliers.Replaced] = []
     excluded: list[outliers.Stretch] = []

@@ -1,5 +1,4 @@
-"""Camera files in their places: written, kept as versions when a newer one comes, and taken
-back."""
+"""Camera files in their places: written, kept as versions, and taken back."""
 
 from __future__ import annotations
 
@@ -15,12 +14,12 @@ from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 def write_camera(
     path: str | Path, checkpoint: Checkpoint, *, standalone: bool = False
 ) -> Path | None:
-    """Writes what `adapt_camera` gave, or a camera file that was read; an earlier file there stays
-    as a version.
+    """Write an adapted model, or a camera file that was read; an earlier file stays as a version.
 
     Args:
         path: NAME.camera.safetensors; its versions are NAME.v1.camera.safetensors and on, the
             highest the newest.
+        checkpoint: what `mpn.adaptation.camera.adapt_camera` gave, or a camera file that was read.
         standalone: a whole model instead, which needs no base; any name ending in .safetensors.
 
     Returns:
@@ -31,26 +30,27 @@ def write_camera(
             place; what was there is then there still.
     """
     path = Path(path)
-    own = checkpoint.camera
-    if own is None:
+    camera = checkpoint.camera
+    if camera is None:
         raise MpnError(f"{path} is not written: this model was not adapted to a camera")
-    wanted = ".safetensors" if standalone else CAMERA_SUFFIX
-    if not path.name.endswith(wanted) or path.name == wanted:
+    suffix = ".safetensors" if standalone else CAMERA_SUFFIX
+    if not path.name.endswith(suffix) or path.name == suffix:
         raise MpnError(
-            f"{path}: the name of a {'model' if standalone else 'camera file'} ends in {wanted}"
+            f"{path}: the name of a {'model' if standalone else 'camera file'} ends in {suffix}"
         )
-    base = Path(own["base"]["path"])
-    if not standalone and not own["base"]["path"]:
+    base = camera["base"]["path"]
+    if not standalone and not base:
         raise MpnError(
             f"{path} is not written: its model was not read from a file, which a camera "
             "file refers to"
         )
-    if own["base"]["path"] and path.resolve() == base.resolve():
+    if base and path.resolve() == Path(base).resolve():
         raise MpnError(f"{path} is the model that was adapted: give the result another name")
-    kept = _keep(path, "v") if path.is_file() else None
+    version = _keep(path, "v") if path.is_file() else None
     try:
         if standalone:
-            training = checkpoint.training | {"base": own["base"], "adapted_on": own["adapted_on"]}
+            described = {name: camera[name] for name in ("base", "adapted_on")}
+            training = checkpoint.training | described
             # The step sizes were learned for the base's weights, not for these.
             save_checkpoint(path, replace(checkpoint, training=training, meta=None))
         else:
@@ -58,22 +58,22 @@ def write_camera(
             save_camera(
                 path,
                 base,
-                own["base"]["sha256"],
-                {name: tensors[name] for name in own["tensors"]},
+                camera["base"]["sha256"],
+                {name: tensors[name] for name in camera["tensors"]},
                 checkpoint.normal,
                 checkpoint.fps,
                 checkpoint.score_config,
-                own["adapted_on"],
+                camera["adapted_on"],
             )
     except BaseException:
-        if kept:  # a copy of what is there still
-            kept.unlink(missing_ok=True)
+        if version:  # a copy of what is there still
+            version.unlink(missing_ok=True)
         raise
-    return kept
+    return version
 
 
 def rollback(path: str | Path) -> tuple[Path, Path | None]:
-    """Puts the newest version of a camera file (or model) back in its place.
+    """Put the newest version of a camera file (or model) back in its place.
 
     What was there is kept beside it, as NAME.replaced1.camera.safetensors and on.
 
@@ -111,18 +111,18 @@ def _name(path: Path, word: str, number: int) -> str:
 
 
 def _numbered(path: Path, word: str) -> dict[int, Path]:
-    """The files beside `path` that are called NAME.WORD1 and on, by number."""
+    """Find the files beside `path` that are called NAME.WORD1 and on, by number."""
     start, end = _name(path, word, 0).rsplit(f".{word}0", 1)
-    found = {}
+    numbered = {}
     for other in path.parent.iterdir() if path.parent.is_dir() else ():
         number = other.name.removeprefix(f"{start}.{word}").removesuffix(end)
         if number.isascii() and number.isdigit() and other.name == _name(path, word, int(number)):
-            found[int(number)] = other
-    return found
+            numbered[int(number)] = other
+    return numbered
 
 
 def _keep(path: Path, word: str) -> Path:
-    """Copies a file to its next number."""
+    """Copy a file to its next number."""
     copy = path.parent / _name(path, word, max(_numbered(path, word), default=0) + 1)
     write_atomically(copy, path.read_bytes())
     return copy

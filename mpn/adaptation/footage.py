@@ -27,7 +27,9 @@ def read_footage(
 
     Args:
         detector: with the network.
-        source, fps, skip_bad: as `mpn.adaptation.camera.adapt_camera` takes them.
+        source: a video, a folder of frames, or a folder of several of either.
+        fps: frames per second, instead of what the source says.
+        skip_bad: go on without frames that cannot be read.
 
     Raises:
         DataError, FrameError: naming what is missing or cannot be read. SizeError: frames too small

@@ -62,8 +62,9 @@ class SceneBatch(NamedTuple):
 
 
 class SceneLoss:
-    """The loss of a network on windows of one camera, as a function of its target parameters: a
-    `loss_fn` of `mpn.adaptation.maml`. The network itself is never changed.
+    """The loss of a network on windows of one camera, as a function of its target parameters.
+
+    A `loss_fn` of `mpn.adaptation.maml`. The network itself is never changed.
 
     Args:
         network: gives the preset and every parameter that is not adapted.
@@ -210,8 +211,7 @@ class FilledAdaptation:
 
 
 def default_targets(network: Network) -> tuple[str, ...]:
-    """Return the names of `DEFAULT_TARGETS` that the network has (it may lack the pseudo-anomaly
-    head)."""
+    """Return those of `DEFAULT_TARGETS` that the network has; it may lack the pseudo head."""
     names = tuple(name for name, _ in network.named_parameters())
     return tuple(
         target
@@ -280,8 +280,7 @@ def adapt_network(
 def support_batches(
     loss: SceneLoss, shots: Shots, options: FilledAdaptation, generator: np.random.Generator
 ) -> Iterator[SceneBatch]:
-    """Make one batch a step, each with pseudo-anomalies of its own (none if the network has no head
-    for them)."""
+    """Make one batch a step, each with pseudo-anomalies of its own if the network has the head."""
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     steps = range(options.steps)
     for _ in tqdm(steps, desc="adapting", unit="step", disable=None, leave=False):
@@ -289,8 +288,10 @@ def support_batches(
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Checkpoint:
-    """Return the checkpoint with a copy of its network that has these tensors; the rest,
-    calibration too, is still the base's."""
+    """Return the checkpoint with a copy of its network that has these tensors.
+
+    The rest, calibration too, is still the base's.
+    """
     network = copy.deepcopy(checkpoint.network)
     parameters = dict(network.named_parameters())
     with torch.no_grad():

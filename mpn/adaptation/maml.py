@@ -36,10 +36,10 @@ class TaskLosses(NamedTuple):
 def functional_loss(
     module: nn.Module, loss: Callable[..., Tensor], frozen: Mapping[str, Tensor] | None = None
 ) -> LossFunction:
-    """`loss_fn(params, batch)` of a module: its output for batch[0], compared by `loss` with the
-    rest of the batch.
+    """Make a `loss_fn(params, batch)` of a module.
 
-    A name that is missing or unknown is torch's RuntimeError, when the loss is called.
+    Its output for batch[0] is compared by `loss` with the rest of the batch. A name that is missing
+    or unknown is torch's RuntimeError, when the loss is called.
 
     Args:
         module: is never changed; its own parameters and buffers are not used, only those that are
@@ -68,10 +68,10 @@ def adapt(
     second_order: bool = True,
     clip_norm: float | None = None,
 ) -> Params:
-    """Gradient steps on a task's support: p <- p - step size * gradient (Lv et al. 2021, eq. 12; Li
-    et al. 2017).
+    """Take gradient steps on a task's support (Lv et al. 2021, eq. 12; Li et al. 2017).
 
-    Under `torch.no_grad` what comes out is plain values, and no graph grows over the steps.
+    p <- p - step size * gradient. Under `torch.no_grad` what comes out is plain values, and no
+    graph grows over the steps.
 
     Args:
         loss_fn: a scalar of (params, batch). Parameters that it does not depend on stay as they
@@ -146,22 +146,25 @@ def _sizes(
 def _gradients(
     loss_fn: LossFunction, params: Params, batch: Any, create_graph: bool
 ) -> list[Tensor]:
-    """Of one loss. A function of its own so that nothing holds on to the loss's graph when it is
-    done."""
+    """Compute the gradients of one loss.
+
+    A function of its own so that nothing holds on to the loss's graph when it is done.
+    """
     with torch.enable_grad():
         loss = loss_fn(params, batch)
-        found: Sequence[Tensor | None] = [None]
+        gradients: Sequence[Tensor | None] = [None]
         if loss.requires_grad:
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 loss, list(params.values()), create_graph=create_graph, allow_unused=True
             )
-    if all(gradient is None for gradient in found):
+    if all(gradient is None for gradient in gradients):
         raise MpnError(
             "the loss depends on none of the parameters to adapt: loss_fn has to use "
             "those it is given"
         )
     return [
-        torch.zeros_like(p) if g is None else g for p, g in zip(params.values(), found, strict=True)
+        torch.zeros_like(p) if g is None else g
+        for p, g in zip(params.values(), gradients, strict=True)
     ]
 
 
@@ -177,15 +180,20 @@ def accumulate(
     count: int | None = None,
     watch: bool = False,
 ) -> list[TaskLosses]:
-    """Adds the gradient of the tasks' mean query loss after adaptation to the `.grad`s of what it
-    depends on.
+    """Add the gradient of the tasks' mean query loss after adaptation to `.grad`s.
 
     One task at a time, each graph freed before the next is built: memory is that of one task. The
     gradients are plain `.grad`s of leaves (`params`, `step_sizes`, and what else of `loss_fn`
     requires them), to be averaged over processes, clipped and given to any optimiser.
 
     Args:
-        tasks: (support, query) pairs; support, and what says how to adapt on it, as in `adapt`.
+        loss_fn: as in `adapt`.
+        params: as in `adapt`.
+        tasks: (support, query) pairs; support as in `adapt`.
+        step_sizes: as in `adapt`.
+        steps: as in `adapt`.
+        second_order: as in `adapt`.
+        clip_norm: as in `adapt`.
         count: number of tasks, where `tasks` has no length.
         watch: also find the query loss before adaptation (two more forwards).
 
@@ -211,13 +219,13 @@ def accumulate(
         "second_order": second_order,
         "clip_norm": clip_norm,
     }
-    found = [_accumulate_one(loss_fn, params, *task, how, 1 / number, watch) for task in tasks]
-    if len(found) != number:
+    losses = [_accumulate_one(loss_fn, params, *task, how, 1 / number, watch) for task in tasks]
+    if len(losses) != number:
         raise MpnError(
-            f"{len(found)} tasks came where {number} were expected: the gradients are "
+            f"{len(losses)} tasks came where {number} were expected: the gradients are "
             "not their mean"
         )
-    return found
+    return losses
 
 
 def _accumulate_one(
@@ -229,7 +237,10 @@ def _accumulate_one(
     weight: float,
     watch: bool,
 ) -> TaskLosses:
-    """A function of its own so that a task's graph is gone before the next one's is built."""
+    """Do what `accumulate` does for one task.
+
+    A function of its own so that a task's graph is gone before the next one's is built.
+    """
     before = first = float("nan")
     if watch:
         with torch.no_grad():
@@ -245,14 +256,18 @@ def _accumulate_one(
 def reptile_gradients(
     params: Mapping[str, Tensor], adapted: Sequence[Mapping[str, Tensor]]
 ) -> None:
-    """Adds params - mean(adapted) to the `.grad`s: an optimiser's step then moves towards the
-    adapted ones.
+    """Add params - mean(adapted) to the `.grad`s.
 
-    With plain SGD of learning rate e this is p <- p + e * mean(adapted - p) (Nichol et al. 2018,
-    the batched version).
+    An optimiser's step then moves towards the adapted ones. With plain SGD of learning rate e this
+    is p <- p + e * mean(adapted - p) (Nichol et al. 2018, the batched version).
+
+    Args:
+        params: the initial parameters.
+        adapted: those of every task, after its steps.
     """
     for name, tensor in params.items():
-        change = tensor.detach() - torch.stack([one[name].detach() for one in adapted]).mean(dim=0)
+        mean = torch.stack([of_task[name].detach() for of_task in adapted]).mean(dim=0)
+        change = tensor.detach() - mean
         tensor.grad = change if tensor.grad is None else tensor.grad + change
 
 
@@ -263,7 +278,13 @@ def fine_tune(
     *,
     learning_rate: float,
 ) -> Params:
-    """Plain fine-tuning for comparison: a step of Adam for every batch, from copies of `params`.
+    """Fine-tune plainly, for comparison: a step of Adam for every batch.
+
+    Args:
+        loss_fn: as in `adapt`.
+        params: the initial parameters, which stay as they are.
+        batches: one a step.
+        learning_rate: of Adam.
 
     Raises:
         MpnError: a loss that depends on none of the parameters.

@@ -37,8 +37,14 @@ LIMIT = 3.0
 
 
 class Replaced(NamedTuple):
-    """A support window that stood out: number of its clip and its target frame, by how much (see
-    `deviations`), and the target frame in the same clip that takes its place, or None."""
+    """A support window that stood out.
+
+    Attributes:
+        clip: number of its clip.
+        frame: its target frame.
+        deviation: by how much it stood out, see `deviations`.
+        by: the target frame in the same clip that takes its place, or None.
+    """
 
     clip: int
     frame: int
@@ -57,7 +63,7 @@ class Stretch(NamedTuple):
 def deviations(
     scores: Sequence[np.ndarray], ordinary: Sequence[np.ndarray] | None = None
 ) -> list[np.ndarray]:
-    """How far each frame stands out against all footage of its camera.
+    """Measure how far each frame stands out against all footage of its camera.
 
     Args:
         scores: unsmoothed, a clip each, float (frames,), higher = more anomalous; NaN for frames
@@ -67,8 +73,7 @@ def deviations(
 
     Returns:
         A clip each, float64 (frames,): (score - middle) / spread, of scores smoothed over 7 frames
-            on either side; at
-        most 0 for what is ordinary; NaN as in `scores`.
+        on either side; at most 0 for what is ordinary; NaN as in `scores`.
     """
     smooth = [_smoothed(np.asarray(score, np.float64)) for score in scores]
     everything = np.concatenate(smooth)
@@ -91,55 +96,64 @@ def _smoothed(score: np.ndarray) -> np.ndarray:
 
 
 def window_deviations(far: np.ndarray, window: int) -> np.ndarray:
-    """By how much each window of a clip stands out, at its target's place: the most of any frame
-    that it shows.
+    """Measure by how much each window of a clip stands out: the most of any frame that it shows.
 
-    far: of `deviations`. Frames before a window, which only speed-ups look back on, don't count.
-    NaN where there is no window.
+    Frames before a window, which only speed-ups look back on, don't count.
+
+    Args:
+        far: of `deviations`, of one clip.
+        window: T, frames of a window.
+
+    Returns:
+        At each window's target frame; NaN where there is no window.
     """
     padded = np.concatenate([np.full(window, np.nan), far])
     shown = np.lib.stride_tricks.sliding_window_view(padded, window + 1)
-    most = np.where(np.isnan(shown), -np.inf, shown).max(axis=1)
-    return np.where(np.isnan(far), np.nan, most)
+    largest = np.where(np.isnan(shown), -np.inf, shown).max(axis=1)
+    return np.where(np.isnan(far), np.nan, largest)
 
 
 def choose(
     chosen: Sequence[tuple[int, int]], far: Sequence[np.ndarray], window: int
 ) -> tuple[list[tuple[int, int]], list[Replaced]]:
-    """Replaces windows that stand out by their nearest neighbours that don't.
+    """Replace windows that stand out by their nearest neighbours that don't.
 
     Args:
-        chosen: (clip, target frame) of support windows. far: of `deviations`.
+        chosen: (clip, target frame) of support windows.
+        far: of `deviations`.
+        window: T, frames of a window.
 
     Returns:
         The windows to take, in order and distinct - fewer, where a clip has not enough of them -,
         and what was left out, in the order of `chosen`.
     """
-    most = [window_deviations(own, window) for own in far]
-    taken = {(clip, frame) for clip, frame in chosen if not most[clip][frame] > LIMIT}
+    by_window = [window_deviations(deviation, window) for deviation in far]
+    taken = {(clip, frame) for clip, frame in chosen if not by_window[clip][frame] > LIMIT}
     left_out = []
     for clip, frame in chosen:
         if (clip, frame) in taken:
             continue
-        own = np.array([other for number, other in taken if number == clip], int)
-        free = np.setdiff1d(np.flatnonzero(most[clip] <= LIMIT), own)
+        used = np.array([other for number, other in taken if number == clip], int)
+        free = np.setdiff1d(np.flatnonzero(by_window[clip] <= LIMIT), used)
         # Of what no other window shows, where there is that.
-        apart = free[(np.abs(free[:, None] - own) > window).all(axis=1)]
+        apart = free[(np.abs(free[:, None] - used) > window).all(axis=1)]
         near = apart if len(apart) else free
         by = int(near[np.abs(near - frame).argmin()]) if len(near) else None
         if by is not None:
             taken.add((clip, by))
-        left_out.append(Replaced(clip, frame, float(most[clip][frame]), by))
+        left_out.append(Replaced(clip, frame, float(by_window[clip][frame]), by))
     return sorted(taken), left_out
 
 
 def standing_out(far: Sequence[np.ndarray]) -> list[Stretch]:
-    """The stretches of frames that stand out, with what the smoothing reaches on either side of
-    them."""
-    found = []
-    for clip, own in enumerate(far):
-        near = np.convolve(own > LIMIT, np.ones(2 * PAPER_RADIUS + 1))[
-            PAPER_RADIUS : PAPER_RADIUS + len(own)
-        ]
-        found += [Stretch(clip, start, stop) for start, stop in intervals(near > 0.5)]
-    return found
+    """Find the stretches of frames that stand out, with what the smoothing reaches on both sides.
+
+    Args:
+        far: of `deviations`.
+    """
+    stretches = []
+    for clip, deviation in enumerate(far):
+        near = np.convolve(deviation > LIMIT, np.ones(2 * PAPER_RADIUS + 1))
+        near = near[PAPER_RADIUS : PAPER_RADIUS + len(deviation)]
+        stretches += [Stretch(clip, start, stop) for start, stop in intervals(near > 0.5)]
+    return stretches

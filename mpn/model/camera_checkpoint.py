@@ -37,11 +37,13 @@ def save_camera(
 
     Args:
         path: of the camera file.
-        base_path, base_sha256: the model that was adapted, and its file's SHA-256.
+        base_path: the model that was adapted.
+        base_sha256: of its file.
         tensors: the adapted parameters by name; kept in float32.
         normal: raw score parts of this camera's normal footage, as `Checkpoint.normal`; kept in
             float16, which rounds by 0.05 % at the most.
-        fps, score_config: as `Checkpoint` has them.
+        fps: frames per second, or None.
+        score_config: as `Checkpoint` has it.
         adapted_on: footage, windows, options; plain JSON values.
 
     Raises:

@@ -74,8 +74,7 @@ class ModelConfig:
 
     @property
     def stride(self) -> int:
-        """Height and width of a frame must be multiples of this: three poolings by 2, and the
-        unshuffle."""
+        """What height and width must be multiples of: three poolings by 2, and the unshuffle."""
         return 8 * self.unshuffle
 
     def to_dict(self) -> dict[str, Any]:

@@ -42,8 +42,12 @@ def library_versions() -> dict[str, str]:
 
 
 def to_bytes(tensors: dict[str, Tensor], document: Mapping[str, Any]) -> bytes:
-    """Make a file's content of its tensors and of the document, to which format and library
-    versions are added."""
+    """Make a file's content of its tensors and its document.
+
+    Args:
+        tensors: by name, contiguous.
+        document: plain values, to which format and library versions are added.
+    """
     text = json.dumps({"format": FORMAT_VERSION, **document, "versions": library_versions()})
     return to_safetensors(tensors, metadata={METADATA_KEY: text})
 

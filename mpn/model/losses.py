@@ -23,14 +23,17 @@ def frame_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Compute the mean squared error of the predicted frame (Lv et al. 2021, eq. 8).
 
     Args:
-        prediction, target: (B, C, H, W) in [-1, 1].
+        prediction: (B, C, H, W) in [-1, 1].
+        target: the same.
     """
     return F.mse_loss(prediction, target)
 
 
 def compactness_loss(output: Output) -> Tensor:
-    """Compute the mean over positions and channels of (query - most-assigned prototype)^2 (Lv et
-    al. 2021, eq. 9)."""
+    """Compute how far queries are from their most-assigned prototypes (Lv et al. 2021, eq. 9).
+
+    The mean over positions and channels of the squared difference.
+    """
     return output.compactness.mean()
 
 
@@ -69,8 +72,9 @@ def pseudo_loss(logits: Tensor, tampered: Tensor) -> Tensor:
     """Compute the binary cross-entropy of the pseudo-anomaly head.
 
     Args:
-        logits: (B, h, w). tampered: (B, H, W) bool or 0/1, H a multiple of h; a position of the
-            smaller grid counts as tampered where any of its pixels is.
+        logits: (B, h, w).
+        tampered: (B, H, W) bool or 0/1, H a multiple of h; a position of the smaller grid counts as
+            tampered where any of its pixels is.
     """
     factor = tampered.shape[1] // logits.shape[1]
     labels = F.max_pool2d(tampered.float().unsqueeze(1), factor).squeeze(1)
@@ -107,8 +111,13 @@ def ranking_loss(
 
 
 class LossInputs(NamedTuple):
-    """What a loss term may look at: a forward, the true next frame (B, C, H, W), and where the
-    window was tampered with (B, H, W), if it is known."""
+    """What a loss term may look at.
+
+    Attributes:
+        output: a forward of B windows.
+        target: the true next frames, (B, C, H, W) in [-1, 1].
+        tampered: where the windows were tampered with, (B, H, W), if it is known.
+    """
 
     output: Output
     target: Tensor
@@ -133,8 +142,10 @@ class LossTerm:
 def _of_pseudo_head(
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[[LossInputs], Tensor | None]:
-    """A loss of (logits, tampered), which applies where the network has the head and the batch
-    says what was tampered with."""
+    """Make a term of a loss of (logits, tampered).
+
+    It applies where the network has the head and the batch says what was tampered with.
+    """
 
     def compute(inputs: LossInputs) -> Tensor | None:
         logits, tampered = inputs.output.pseudo_logits, inputs.tampered

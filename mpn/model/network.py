@@ -139,8 +139,11 @@ class PrototypeUnit(nn.Module):
             nn.init.orthogonal_(self.heads.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Compute from decoder features (B, D, h, w), in this order and as in `Output`: features,
-        inverse_norm, prototypes, assignment, aggregation, distance."""
+        """Compute all that the unit gives of decoder features (B, D, h, w).
+
+        Returns:
+            As in `Output`: features, inverse_norm, prototypes, assignment, aggregation, distance.
+        """
         if self.projection is not None:
             features = self.projection(features)
         b, d, h, w = features.shape

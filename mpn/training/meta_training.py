@@ -91,8 +91,10 @@ class MetaTraining(TrainingRun):
         self._open(resume)
 
     def _start(self, sizes: Mapping[str, Tensor]) -> None:
-        """Make the outer optimiser; step sizes are learned by their logarithms: they stay
-        positive."""
+        """Make the outer optimiser.
+
+        Step sizes are learned by their logarithms: they stay positive.
+        """
         options = self.options
         self.log_sizes = {name: nn.Parameter(size.detach().log()) for name, size in sizes.items()}
         learned = [p for p in self.network.parameters() if p.requires_grad]
@@ -242,8 +244,7 @@ class MetaTraining(TrainingRun):
         return _means(losses)
 
     def finish(self) -> Path:
-        """Score the calibration footage, write the model with its step sizes, and return its
-        path."""
+        """Score the calibration footage, write the model, and return its path."""
         normal = normal_parts(self.network, self.tasks.calibration_clips, bfloat16=False)
         training = dict(self.base.training)
         training["meta"] = self.fingerprint() | {
@@ -270,8 +271,7 @@ class MetaTraining(TrainingRun):
 
 
 def _means(losses: Sequence[TaskLosses]) -> dict[str, float]:
-    """Average query loss before and after adaptation, and support loss before, over tasks; without
-    what was not measured."""
+    """Average the losses over tasks, without those that were not measured."""
     table = np.array(losses, np.float64)
     return {
         name: float(np.nanmean(column))

@@ -271,11 +271,15 @@ def train(
 ) -> Path:
     """Train a network on normal footage, and return the path of its model.
 
-    A finished run that is resumed is left alone. See `Training` for the other arguments and what it
-    raises.
+    A finished run that is resumed is left alone. See `Training` for what it raises.
 
     Args:
-        clips, config, options, folder, resume, device: as `Training` takes them.
+        clips: all normal footage.
+        config: of the network.
+        options: see `TrainingOptions`.
+        folder: the run folder.
+        resume: go on from the folder's state.
+        device: "cpu" or "cuda".
         on_log: called with every line of the log.
     """
     training = Training(clips, config, options, folder, resume=resume, device=device)

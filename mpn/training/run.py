@@ -105,8 +105,7 @@ class TrainingRun(ABC):
 
     @abstractmethod
     def _steps(self) -> Iterator[Any]:
-        """Train from `step` on, one step each time; what it yields is given to `_shown` and
-        `_log_line`."""
+        """Train from `step` on, one step each time; yield what `_shown` and `_log_line` take."""
 
     @abstractmethod
     def _shown(self, losses: Any) -> dict[str, str]:
@@ -176,8 +175,7 @@ class TrainingRun(ABC):
         save_state(self.folder / STATE, fingerprint | counts | self._state())
 
     def is_due(self, every: int, step: int) -> bool:
-        """Return whether something that is done every so many steps, and after the last one, is
-        done at `step`."""
+        """Return whether what is done every so many steps, and after the last, is due at `step`."""
         return step % every == 0 or step == self.total
 
     def write_log(self, line: dict[str, Any]) -> None:

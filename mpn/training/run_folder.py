@@ -52,8 +52,9 @@ def check_fingerprint(path: Path, stored: Mapping[str, Any], current: Mapping[st
 
     Args:
         path: of the state.
-        stored, current: fingerprints of the state and of this run, part -> options by name or, for
-            "clips", what `footprint` gives.
+        stored: the state's fingerprint, part -> options by name or, for "clips", what `footprint`
+            gives.
+        current: that of this run.
 
     Raises:
         CheckpointError: naming what differs.

@@ -18,7 +18,8 @@ def first_step_sizes(
     """Choose step sizes, and a limit of the gradient, from the gradients of some tasks.
 
     Args:
-        loss: of an inner step. params: its initial parameters.
+        loss: of an inner step.
+        params: its initial parameters.
         batches: the first support batch of every task.
         change: by about how much a step changes every number.
 
@@ -57,8 +58,7 @@ def first_step_sizes(
 
 
 def sizes_for_change(squares: Mapping[str, Tensor], change: float) -> dict[str, Tensor]:
-    """Choose step sizes that change every number by about `change` a step, as Adam's first step
-    does.
+    """Choose step sizes that change every number by about as much a step, as Adam's first does.
 
     Gradients of one loss differ by orders of magnitude from layer to layer and within one; with one
     number for all, either some don't move or others break. Where a gradient is below a tenth of its
@@ -66,7 +66,7 @@ def sizes_for_change(squares: Mapping[str, Tensor], change: float) -> dict[str, 
 
     Args:
         squares: of each tensor, the mean square of every number's gradient over some tasks.
-        change: in the parameters' unit.
+        change: by about how much.
     """
     return {
         name: change / (square.sqrt() + 0.1 * square.mean().sqrt()).clamp_min(1e-12)
