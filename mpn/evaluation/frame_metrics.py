@@ -37,7 +37,7 @@ _TITLES = {
     "compactness": "compactness",
     PAIR: "paper's pair",
 }
-_HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "paper's protocol"}
+_HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "the paper's"}
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {  # of `METRICS`, each of (labels, scores)
     "micro_auc": metrics.frame_auc,
