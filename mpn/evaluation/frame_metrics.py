@@ -29,7 +29,7 @@ WIDTH = 80  # columns of a terminal
 PAIR = "paper_pair"  # made here of psnr_db and compactness, under the paper's protocol only
 
 _TITLES = {SCORE: "score (region score)", PAIR: "paper's pair", **LABELS}
-_HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "paper's protocol"}
+_HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "the paper's"}
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {  # of `METRICS`, each of (labels, scores)
     "micro_auc": metrics.frame_auc,
