@@ -10,7 +10,8 @@ import torch
 import mpn
 from mpn.errors import CheckpointError
 from mpn.model import released
-from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_camera, save_checkpoint
+from mpn.model.camera_checkpoint import save_camera
+from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.model.network import Network
 
 
