@@ -18,6 +18,18 @@ from tests.helpers.reference import Reference, load_full, load_reduced
 torch.set_num_threads(1)
 
 
+# Markers that follow from what a test asks for.
+MARKERS = {"browser": "browser", "full_reference": "reference"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need Chromium, or the published network's full reference values."""
+    for item in items:
+        for fixture, marker in MARKERS.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+
+
 @pytest.fixture(autouse=True)
 def floats_as_they_are() -> Iterator[None]:
     """Trainings flush denormal numbers to zero for the whole process: other tests want theirs."""

@@ -183,7 +183,9 @@ def _out(options: argparse.Namespace) -> Path:
     """
     out: Path | None = options.out
     source: Path | None = options.source
-    if source is None and (out is None or not options.rollback):
+    if options.rollback and out is not None:
+        return out
+    if source is None:
         missing = (
             "--out FILE, what to put back"
             if options.rollback
@@ -192,9 +194,9 @@ def _out(options: argparse.Namespace) -> Path:
         raise UsageError(f"{missing}, is missing")
     suffix = ".safetensors" if options.standalone else CAMERA_SUFFIX
     if out is None:
-        source = Path(source or "").resolve()
+        source = source.resolve()
         return Path((source.name if source.is_dir() else source.stem) + suffix)
-    if not options.rollback and not out.name.endswith(suffix):
+    if not out.name.endswith(suffix):
         kind = "model" if options.standalone else "camera file"
         raise UsageError(f"--out {out}: the name of a {kind} ends in {suffix}")
     return out

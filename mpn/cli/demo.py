@@ -143,7 +143,8 @@ def _evaluate(
     complete = "--no-report" in options or (folder / REPORT).is_file()
     evaluated = _metrics(folder).get("checkpoint", {}).get("sha256")
     if not complete or evaluated != _sha256_of(model):
-        demo.run(title, evaluate, data, "--checkpoint", model, "--out", folder, *options)
+        where = ("--checkpoint", model, "--out", folder)
+        demo.run(title, evaluate, data, *where, "--verbose", *options)
 
 
 @contextlib.contextmanager

@@ -100,6 +100,7 @@ def test_the_figures_as_json(cli: Cli, learned: Path, lobby: Path, tmp_path: Pat
     assert detector.checkpoint.camera["adapted_on"]["windows"] == told["windows"]
 
 
+@pytest.mark.slow
 def test_evaluate_takes_a_camera_file(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
     assert cli("adapt", lobby, "--checkpoint", learned, *FEW).code == 0
     tree = write_tree(tmp_path / "set")
@@ -121,6 +122,7 @@ def test_evaluate_takes_a_camera_file(cli: Cli, learned: Path, lobby: Path, tmp_
     )
 
 
+@pytest.mark.slow
 def test_poisoned_windows_are_named_with_what_took_their_place(
     cli: Cli, learned: Path, tmp_path: Path
 ) -> None:

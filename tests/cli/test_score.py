@@ -154,6 +154,7 @@ def test_a_threshold_of_ones_own(cli: Cli, still: Path, clip: Path, tmp_path: Pa
     assert found["threshold"]["false_alarms_per_hour"] is None
 
 
+@pytest.mark.slow
 def test_fewer_false_alarms_mean_a_higher_threshold(
     cli: Cli, still: Path, clip: Path, tmp_path: Path
 ) -> None:

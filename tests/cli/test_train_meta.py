@@ -68,6 +68,7 @@ def test_it_begins_with_a_model_that_is_there(cli: Cli, cameras: Path, tmp_path:
     assert found.training["meta"]["options"]["second_order"] is True
 
 
+@pytest.mark.slow
 def test_interrupted_in_either_half_it_goes_on_to_the_same_end(
     cli: Cli, cameras: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
