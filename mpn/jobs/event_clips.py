@@ -64,7 +64,7 @@ class _Drawer:
         path = _free(self.folder, name) if self.again else self.folder / f"{name}{SUFFIX}"
         return OverlayWriter(path, fps=self.source.fps, size=self.source.size)
 
-    def _draw(self, result: Result, regions: Sequence[Tracked]) -> None:
+    def _draw(self, writer: OverlayWriter, result: Result, regions: Sequence[Tracked]) -> None:
         level = self.threshold if self.threshold is not None else self.highest
         heat = None
         if result.map is not None:
@@ -73,14 +73,14 @@ class _Drawer:
             heat = np.clip(
                 map_on_frame(result.map, self.patch, size, size) / max(level, 1e-6), 0, 1
             )
-        self.writer.write(
-            result.image,
+        writer.write(
+            _image(result),
             result.score,
             self.threshold,
             heat,
-            [one.box for one in regions],
+            [region.box for region in regions],
             result.time,
-            names=[str(one.track) for one in regions],
+            names=[str(region.track) for region in regions],
         )
 
 
@@ -93,7 +93,7 @@ class OverlayVideo(_Drawer):
         """Adds a frame; the event is not needed here."""
         if self.writer is None:
             self.writer = self._open("overlay")
-        self._draw(result, regions)
+        self._draw(self.writer, result, regions)
 
     def finish(self, number: int) -> None:
         """Nothing is left to do at the end of a source."""
@@ -113,7 +113,7 @@ class EventClips(_Drawer):
         again: bool = False,
     ) -> None:
         super().__init__(folder, source, threshold, detector, again=again)
-        frames = max(1, round(SECONDS_BEFORE * float(source.fps)))
+        frames = max(1, round(SECONDS_BEFORE * float(source.fps or 0)))
         self.before: deque[tuple[Result, Sequence[Tracked]]] = deque(maxlen=frames)
         self.number = 0
 
@@ -127,9 +127,9 @@ class EventClips(_Drawer):
             open_event: the event that may still become longer, if there is one.
             number: events that are over.
         """
-        result.image = drawn(result.image, self.source.size)
+        result.image = drawn(_image(result), self.source.size)
         if self.writer is not None and (open_event is None or number >= self.number):
-            self._close(number)
+            self._close(self.writer, number)
         if open_event is None:
             self.before.append((result, regions))
             return
@@ -137,21 +137,27 @@ class EventClips(_Drawer):
             self.number = number + 1
             self.writer = self._open(f"event-{self.number:03}")
             for earlier in self.before:
-                self._draw(*earlier)
+                self._draw(self.writer, *earlier)
             self.before.clear()
-        self._draw(result, regions)
+        self._draw(self.writer, result, regions)
 
     def finish(self, number: int) -> None:
         """At the end of a source."""
         if self.writer is not None:
-            self._close(number)
+            self._close(self.writer, number)
 
-    def _close(self, number: int) -> None:
-        """Keeps the clip if its event was long enough to be one."""
-        writer, self.writer = self.writer, None
+    def _close(self, writer: OverlayWriter, number: int) -> None:
+        """Keep the clip if its event was long enough to be one."""
+        self.writer = None
         writer.close()
         if number < self.number:
             writer.path.unlink()
+
+
+def _image(result: Result) -> np.ndarray:
+    if result.image is None:
+        raise ValueError("results without images cannot be drawn")
+    return result.image
 
 
 def _free(folder: Path, name: str) -> Path:

@@ -120,11 +120,11 @@ class ScoreJob:
             on_event,
         )
         self.notes: list[str] = []
-        self.rate: Fraction | None = None
+        self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
         check_size_of(self.source, detector.config)
         self.rate = Fraction(self.source.fps or self._assumed_rate())
-        self.source.fps = self.rate
+        self.source.fps = self._reopened_at = self.rate
         self.threshold = self._threshold()
         self.identity = self._identity()
         self.state = earlier_state(folder, self.identity)
@@ -142,7 +142,7 @@ class ScoreJob:
             end=options.end,
             every=options.every,
         )
-        source.fps = source.fps or self.rate
+        source.fps = source.fps or self._reopened_at
         return source
 
     def run(self) -> Outcome:
@@ -269,8 +269,9 @@ class ScoreJob:
         if again:
             keep_parts(self.folder)
         kind = OverlayVideo if self.options.overlay == "all" else EventClips
-        made = kind(self.folder, self.source, self._level, self.detector, again=again)
-        return stack.enter_context(made)
+        film = kind(self.folder, self.source, self._level, self.detector, again=again)
+        stack.enter_context(film)
+        return film
 
     def _make_folder(self) -> None:
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from mpn.io.appending import AppendOnlyFile
 from mpn.jobs.state import HEAT, SCORES, JobState
 from mpn.scoring.detector import Detector, Result
 from mpn.scoring.heat_file import HeatFile, heat_shape, heat_unit
@@ -18,6 +20,7 @@ from mpn.scoring.score_table import ScoreTable
 from mpn.video.sources import FrameSource
 
 REGIONS_WITHOUT_THRESHOLD = 3  # a frame
+File = TypeVar("File", bound=AppendOnlyFile)
 
 
 class JobFiles:
@@ -50,22 +53,18 @@ class JobFiles:
         if state.tracker is not None:
             self.tracker = Tracker.from_dict(state.tracker)
         with ExitStack() as stack:
-            self.scores = stack.enter_context(
-                self._open(ScoreTable, folder / SCORES, detector.columns)
-            )
-            self.regions = stack.enter_context(self._open(RegionTable, folder / self.regions_name))
+            self.scores = self._open(stack, ScoreTable, folder / SCORES, detector.columns)
+            self.regions = self._open(stack, RegionTable, folder / self.regions_name)
             self.heat = None
             if heat:
-                told = heat_of(source, detector, threshold)
-                self.heat = stack.enter_context(
-                    self._open(HeatFile, folder / HEAT, tuple(told["shape"]), told["unit"])
-                )
+                shape, unit = heat_shape(source.size), _heat_unit(detector, threshold)
+                self.heat = self._open(stack, HeatFile, folder / HEAT, shape, unit)
             self._stack = stack.pop_all()
 
-    def _open(
-        self, kind: type, path: Path, *arguments: object
-    ) -> ScoreTable | RegionTable | HeatFile:
-        return kind(path, *arguments, size=self.sizes.get(path.name, 0))
+    def _open(self, stack: ExitStack, kind: type[File], path: Path, *arguments: object) -> File:
+        file = kind(path, *arguments, size=self.sizes.get(path.name, 0))
+        stack.enter_context(file)
+        return file
 
     def write(self, result: Result) -> list[Tracked]:
         """Adds a frame's results to all files; its regions above the threshold with their
@@ -74,7 +73,7 @@ class JobFiles:
         self.sizes[SCORES] = self.scores.write(result)
         self.sizes[self.regions_name] = self.regions.write(result.frame, result.time, tracked)
         if self.heat is not None:
-            self.sizes[HEAT] = self.heat.write(self._on_frame(result))
+            self.sizes[HEAT] = self.heat.write(self._on_frame(result, self.heat.shape))
         return tracked
 
     def _found(self, result: Result) -> list[tuple[float, Box]]:
@@ -82,7 +81,7 @@ class JobFiles:
         threshold the three highest."""
         if result.map is None:
             return []
-        found = find_regions(
+        regions = find_regions(
             result.map,
             FLOOR,
             self.detector.score_config.patch,
@@ -90,19 +89,18 @@ class JobFiles:
             self.source.size,
         )
         if self.threshold is None:
-            return found[:REGIONS_WITHOUT_THRESHOLD]
-        above = [one for one in found if one[0] > self.threshold]
-        if not above and result.score > self.threshold:
+            return regions[:REGIONS_WITHOUT_THRESHOLD]
+        above = [region for region in regions if region[0] > self.threshold]
+        if not above and result.score > self.threshold and result.region is not None:
             # Smoothing holds it up, or each part of the score is high at another place.
-            return found[:1] or [(float(result.map.max()), result.region)]
+            return regions[:1] or [(float(result.map.max()), result.region)]
         return above
 
-    def _on_frame(self, result: Result) -> np.ndarray | None:
+    def _on_frame(self, result: Result, shape: tuple[int, int]) -> np.ndarray | None:
         if result.map is None:
             return None
-        return map_on_frame(
-            result.map, self.detector.score_config.patch, self.detector.config.size, self.heat.shape
-        )
+        patch, size = self.detector.score_config.patch, self.detector.config.size
+        return map_on_frame(result.map, patch, size, shape)
 
     def __enter__(self) -> JobFiles:
         return self
@@ -112,7 +110,11 @@ class JobFiles:
 
 
 def heat_of(source: FrameSource, detector: Detector, threshold: float | None) -> dict[str, object]:
-    """What events.json says of the heat maps: file, shape (height, width) and unit, see
+    """Describe the heat maps in events.json: file, shape (height, width) and unit, see
     `mpn.scoring.heat_file.heat_levels`."""
-    unit = heat_unit(threshold, calibrated=bool(detector.checkpoint.normal))
+    unit = _heat_unit(detector, threshold)
     return {"file": HEAT, "shape": list(heat_shape(source.size)), "unit": unit}
+
+
+def _heat_unit(detector: Detector, threshold: float | None) -> float:
+    return heat_unit(threshold, calibrated=bool(detector.checkpoint.normal))

@@ -319,7 +319,9 @@ def _fit_tail(
     replicates = []
     for count in counts:
         size = max(1, round(count))
-        sample = genpareto.rvs(tail.shape, scale=tail.scale, size=size, random_state=rng)
+        sample = np.asarray(
+            genpareto.rvs(tail.shape, scale=tail.scale, size=size, random_state=rng)
+        )
         replicates.append(Tail(start, *_scale_and_shape(sample, kind), float(count)))
     return kind, tail, tuple(replicates)
 

@@ -86,7 +86,8 @@ class Detector:
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.network = checkpoint.network.to(
-            checked_device(device), memory_format=torch.channels_last
+            checked_device(device),
+            memory_format=torch.channels_last,  # type: ignore[call-overload] (not in torch's stubs)
         )
         self.bfloat16 = use_bfloat16(precision, device)
         self.score_config = score_config or score_config_of(checkpoint)
@@ -182,7 +183,7 @@ class Detector:
             if scores is not None:
                 yield self._result(frame, scores, smoother, source.size)
             elif number >= first:
-                yield Result(frame.index, frame.time, math.nan, math.nan, {}, image=frame.image)
+                yield Result(frame.number, frame.time, math.nan, math.nan, {}, image=frame.image)
 
     def _scored_frames(
         self, source: FrameSource, images: bool, batch_size: int, skipped: int
@@ -220,7 +221,7 @@ class Detector:
         raw = float(combine(scores.parts, self.weights, self.normal))
         grid = combine(_same_grid(scores.maps), self.weights, self.normal).astype(np.float32)
         return Result(
-            frame.index,
+            frame.number,
             frame.time,
             smoother.update(raw),
             raw,
@@ -232,9 +233,9 @@ class Detector:
 
 
 class _Frame(NamedTuple):
-    """A frame of the source: its index and seconds in the video, the picture where it is wanted."""
+    """A frame of the source: its number and seconds in the video, its picture where wanted."""
 
-    index: int
+    number: int
     time: float
     image: np.ndarray | None
 

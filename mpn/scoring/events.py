@@ -55,8 +55,10 @@ class Event:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Event:
         """What `to_dict` gave, further entries left out."""
-        own = {field.name: values[field.name] for field in fields(cls)}
-        return cls(**own | {"region": None if own["region"] is None else tuple(own["region"])})
+        known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        if known["region"] is not None:
+            known["region"] = tuple(known["region"])
+        return cls(**known)
 
 
 class EventFinder:

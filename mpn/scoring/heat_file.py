@@ -10,17 +10,18 @@ import numpy as np
 from mpn.errors import DataError
 from mpn.io.appending import AppendOnlyFile
 
-HEAT_SHAPE_MOST = (24, 36)
+MAX_HEAT_SHAPE = (24, 36)
 # The value of a map that is drawn at half of the full heat, where there is no threshold to be it.
 # maps in [0, 2] of a model that knows no normal scores: errors and probabilities
 UNCALIBRATED_UNIT = 0.25
 
 
 def heat_shape(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the heat maps of frames of `size`: as large as `HEAT_SHAPE_MOST` allows,
-    of the same shape."""
-    scale = min(1.0, *(most / side for most, side in zip(HEAT_SHAPE_MOST, size)))
-    return tuple(max(1, round(side * scale)) for side in size)
+    """Choose (height, width) of the heat maps of frames of `size`: as large as `MAX_HEAT_SHAPE`
+    allows, of the same shape."""
+    scale = min(1.0, *(max_side / side for max_side, side in zip(MAX_HEAT_SHAPE, size)))
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
 
 
 def heat_unit(threshold: float | None, *, calibrated: bool = True) -> float:
@@ -42,7 +43,7 @@ def heat_levels(
             zeros.
     """
     if values is None:
-        return np.zeros(shape, np.uint8)
+        return np.zeros(() if shape is None else shape, np.uint8)
     return np.rint(np.clip(np.nan_to_num(values / (2 * unit), nan=0.0), 0, 1) * 255).astype(
         np.uint8
     )
@@ -58,7 +59,8 @@ class HeatFile(AppendOnlyFile):
 
     def __init__(self, path: Path, shape: tuple[int, int], unit: float, size: int = 0) -> None:
         super().__init__(path, size)
-        self.shape, self.unit = tuple(shape), unit
+        height, width = shape
+        self.shape, self.unit = (height, width), unit
 
     def write(self, values: np.ndarray | None) -> int:
         """A frame's map, float `shape` over the whole frame, or None; the file's size in bytes with

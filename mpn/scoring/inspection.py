@@ -141,11 +141,12 @@ def frames_around_each(
             f"before it; expected a row from {window} on"
         )
     if isinstance(source, FrameFolder):
-        _within(source, rows, source.length)
+        _within(source, rows, source.length or 0)
         return {
             row: np.stack([source.read(at) for at in range(row - window, row + 1)]) for row in rows
         }
     found: dict[int, np.ndarray] = {}
+    count = -1
     recent: deque[np.ndarray] = deque(maxlen=window + 1)
     for count, frame in enumerate(source.frames()):
         recent.append(frame)

@@ -80,16 +80,17 @@ def read_regions(path: str | Path) -> list[RegionRow]:
 
 def _row(fields: dict[str, str], where: str) -> RegionRow:
     try:
-        box = tuple(int(fields[name]) for name in COLUMNS[4:])
+        top, left, height, width = (int(fields[name]) for name in COLUMNS[4:])
+        box = (top, left, height, width)
         row = RegionRow(int(fields["frame"]), int(fields["track"]), float(fields["score"]), box)
     except (TypeError, ValueError) as error:
         found = ",".join(str(field) for field in fields.values())
         raise DataError(
             f"{where}: {found[:80]!r} is no region; expected numbers: {','.join(COLUMNS)}"
         ) from error
-    if row.frame < 0 or min(box[2:]) < 1:
+    if row.frame < 0 or min(height, width) < 1:
         raise DataError(
-            f"{where}: frame {row.frame}, box {box}; expected a frame from 0 and sides "
+            f"{where}: frame {row.frame}, box {row.box}; expected a frame from 0 and sides "
             "of at least 1 pixel"
         )
     return row

@@ -173,7 +173,7 @@ def format_reliability(promises: Sequence[Promise]) -> str:
         "promise",
         "at the ends of the threshold's interval",
     )
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for promise in promises:
         (low, high), ends = promise.observed_interval, promise.observed_at_interval
         rows.append(

@@ -216,12 +216,12 @@ def region(
     Returns:
         (top, left, height, width) in pixels of the source.
     """
-    position = np.unravel_index(int(grid.argmax()), grid.shape)
+    position = [int(index) for index in np.unravel_index(int(grid.argmax()), grid.shape)]
     return patches_box(grid.shape, position, position, patch, size, source)
 
 
 def combine(
-    parts: Mapping[str, np.ndarray],
+    parts: Mapping[str, np.ndarray] | Mapping[str, float],
     weights: Mapping[str, float],
     normal: Mapping[str, tuple[float, float]],
 ) -> np.ndarray:
@@ -235,11 +235,9 @@ def combine(
     Returns:
         float64 of the parts' shape.
     """
-    return sum(
-        (
-            weight * (parts[name] - normal[name][0]) / normal[name][1]
-            for name, weight in weights.items()
-            if weight
-        ),
-        start=np.zeros(np.shape(next(iter(parts.values())))),
-    )
+    total = np.zeros(np.shape(next(iter(parts.values()))))
+    for name, weight in weights.items():
+        if weight:
+            mean, deviation = normal[name]
+            total = total + weight * (parts[name] - mean) / deviation
+    return total

@@ -276,7 +276,7 @@ def test_a_job_of_an_earlier_version_is_gone_on_with(detector, clip, tmp_path):
         "patch": 16,
         "error_weight": 1.0,
         "pseudo_weight": 1.0,
-        "smoothing": 1.0,
+        "smoothing": 0.3,
     }
     path.write_text(json.dumps(content))
     outcome = score_source(detector, clip, tmp_path / "out", OPTIONS)
