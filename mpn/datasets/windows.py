@@ -187,7 +187,7 @@ def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list
 
 def _part(clip: Clip, start: int, stop: int) -> Clip:
     bad = [
-        entry._replace(index=entry.index - start)
+        replace(entry, index=entry.index - start)
         for entry in clip.bad
         if start <= entry.index < stop
     ]

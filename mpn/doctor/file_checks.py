@@ -193,10 +193,10 @@ def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 groups[_trouble(clip, bad.name)].append(bad)
         for kind, (words, remedy) in TROUBLES.items():
             if group := groups.get(kind):
-                index, name, reason = group[0]
+                first = group[0]
                 what = (
-                    f"{plural(len(group), 'frame')} {words}, the first: {at(clip, index)}, {name}, "
-                    f"{reason}"
+                    f"{plural(len(group), 'frame')} {words}, the first: {at(clip, first.index)}, "
+                    f"{first.name}, {first.reason}"
                 )
                 yield Finding(kind, "error", clip.name, what, remedy)
 

@@ -108,9 +108,11 @@ def _score_video(
 def _over(
     result: Result, places: Places, name: str, patch: int, size: tuple[int, int]
 ) -> np.ndarray | None:
-    """The map in the size of the masks; None where there are none."""
+    """Return the map in the size of the masks; None where there are none."""
     mask = places.truth.mask(name)
-    return None if mask is None else map_on_frame(result.map, patch, size, mask.shape[1:])
+    if mask is None or result.map is None:
+        return None
+    return map_on_frame(result.map, patch, size, mask.shape[1:])
 
 
 def score_baselines(
