@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import FrozenInstanceError, replace
-from pathlib import Path
 
 import pytest
 
@@ -136,8 +135,7 @@ def test_weights_of_an_earlier_version_are_checked(value):
 
 @pytest.mark.parametrize(("name", "pseudo"), [("demo", 0.01), ("ped2", 0.01), ("meta", 0.1)])
 def test_the_released_models_keep_their_weights(name, pseudo):
-    released = Path(__file__).parents[2] / "checkpoints" / f"{name}.safetensors"
-    weights = load_checkpoint(released).config.training.loss_weights
+    weights = load_checkpoint(name).config.training.loss_weights
     assert {name: weight for name, weight in weights.items() if weight} == {
         "frame": 1.0,
         "compactness": 1.0,
