@@ -229,7 +229,7 @@ def _check_inside(inside: dict[str, list[int]], test: LabelledSet, detector: Det
 def _show(
     options: argparse.Namespace, out: Path, evaluation: Evaluation, detector: Detector | None
 ) -> None:
-    """Draws the curves and writes the report, where one is wanted."""
+    """Draw the curves and write the report, where one is wanted."""
     plot_all(
         out / "curves",
         evaluation.series,
@@ -237,13 +237,19 @@ def _show(
         fps=evaluation.test.rates,
         units=detector.normal if detector else None,
     )
-    if options.no_report:
-        return
+    if not options.no_report:
+        _report(options, out, evaluation, detector)
+
+
+def _report(
+    options: argparse.Namespace, out: Path, evaluation: Evaluation, detector: Detector | None
+) -> None:
+    """Write the report; where it cannot be made, say so: the metrics are there."""
     calibration = evaluation.calibration
     threshold = calibration.threshold(options.false_alarms_per_hour) if calibration else None
     try:
         report_evaluation(out, evaluation, detector, threshold, options.inside)
-    except MpnError as error:  # the metrics are there
+    except MpnError as error:
         print(f"{REPORT} could not be made: {error}", file=sys.stderr)
 
 

@@ -7,6 +7,7 @@ by regular expressions. Every reader raises LabelError naming the file.
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from pathlib import Path
 
@@ -228,7 +229,9 @@ def mask_files(folder: Path) -> list[Path]:
 def read_mask(path: Path) -> np.ndarray:
     """Read a mask picture as bool (H, W): any pixel that is not black is anomalous."""
     try:
-        return np.asarray(read_image(path).any(axis=2))
+        image = read_image(path)
+        # Channel by channel: NumPy's any() over so short an axis takes ten times as long.
+        return functools.reduce(np.bitwise_or, np.moveaxis(image, 2, 0)) != 0
     except FrameError as error:
         raise LabelError(f"mask {error}") from error
 

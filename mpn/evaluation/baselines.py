@@ -9,6 +9,7 @@ clip of one).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
@@ -50,7 +51,11 @@ def _difference(before: np.ndarray, after: np.ndarray) -> float:
 
 def _difference_map(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """The same cell by cell, float32 CELLS."""
-    difference = cv2.absdiff(before, after).mean(axis=2, dtype=np.float32)
+    # Channel by channel: NumPy's mean over so short an axis takes ten times as long for the same.
+    channels = np.moveaxis(cv2.absdiff(before, after).reshape(before.shape), 2, 0).astype(
+        np.float32
+    )
+    difference = functools.reduce(np.add, channels) / np.float32(len(channels))
     return cv2.resize(difference, CELLS[::-1], interpolation=cv2.INTER_AREA)
 
 
