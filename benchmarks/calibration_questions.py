@@ -14,11 +14,45 @@ from benchmarks.calibration_footage import FPS, Parts, camera_of, fitted_on, smo
 from benchmarks.common import spread
 from mpn.scoring.calibration import Calibration, calibrate, episode_peaks
 from mpn.scoring.detector import Detector
-from mpn.scoring.reliability import RATES, Promise, merge_promises, reliability
+from mpn.scoring.reliability import RATES, Promise, observed_rate, reliability
 
 RARITIES = (10, 100, 1000)  # one in so many frames
 FACTOR = 2.0  # between promised and observed, the goal
 N_RESAMPLES = 1000  # of clips, for intervals of shares
+
+
+def merge_promises(cameras: Sequence[Sequence[Promise]]) -> list[Promise]:
+    """The promises of several cameras as one, rate by rate: their episodes over their hours.
+
+    `threshold` and `interval` are NaN where the cameras' differ, `extrapolated` says whether any
+    is, and `hours_behind` is the least of them. Raises ValueError where there is no camera, or
+    their rates differ.
+    """
+    rates = {tuple(promise.rate for promise in camera) for camera in cameras}
+    if len(rates) != 1:
+        raise ValueError(
+            f"{len(cameras)} cameras with {len(rates)} different lists of rates, expected one list"
+        )
+    return [_merged(promises) for promises in zip(*cameras)]
+
+
+def _merged(promises: Sequence[Promise]) -> Promise:
+    one = len({(promise.threshold, promise.interval) for promise in promises}) == 1
+    episodes, hours = sum(p.episodes for p in promises), sum(p.hours for p in promises)
+    upper, lower = (
+        sum(p.observed_at_interval[end] * p.hours for p in promises) / hours for end in (0, 1)
+    )
+    return Promise(
+        promises[0].rate,
+        promises[0].threshold if one else math.nan,
+        any(promise.extrapolated for promise in promises),
+        promises[0].interval if one else (math.nan, math.nan),
+        min(promise.hours_behind for promise in promises),
+        *observed_rate(episodes, hours),
+        episodes,
+        hours,
+        (upper, lower),
+    )
 
 
 def plain(value: float) -> float | None:

@@ -15,9 +15,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector, check_size_of
 from mpn.video.paths import find_sources, folder_name
 from mpn.video.sources import open_source
-
-# Where neither the footage nor the model knows its frame rate; the report says when.
-USUAL_RATE = 25.0
+from mpn.video.timing import USUAL_RATE
 
 
 def read_footage(

@@ -30,7 +30,7 @@ from mpn.model.parameters import target_names
 
 # Named sets of target parameters: beginnings of parameters' names.
 TARGETS: dict[str, tuple[str, ...]] = {
-    "paper": ("prototype.heads.", "head."),
+    "heads": ("prototype.heads.", "head."),  # what the paper adapts
     "early": ("encoder.block1.", "encoder.block2.", "pseudo_head."),
     "first": ("encoder.block1.", "pseudo_head."),
     "last": ("prototype.", "head.", "pseudo_head."),

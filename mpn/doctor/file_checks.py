@@ -18,12 +18,12 @@ from mpn.io.text import plural
 from mpn.video.images import read_image
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
 from mpn.video.sources import BadFrame
+from mpn.video.timing import USUAL_RATE
 
 SHORTEST = 5  # frames: a window of 4 and its target
 COUNT_SLACK = 2  # frames by which containers are often off
 ODD_RATES = (2.0, 100.0)  # frames/s; cameras are seldom slower or faster
 RATE_SLACK, SHAPE_SLACK = 0.02, 0.03  # relative differences that don't matter
-USUAL_RATE = 25.0  # frames/s, where the footage says none
 ENOUGH_SECONDS = 600.0  # of normal footage, to set a threshold
 # Recordings that are named so are not looked for in folders.
 OTHER_VIDEOS = {

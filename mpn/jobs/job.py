@@ -40,11 +40,10 @@ from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.video.sources import FrameSource, open_source
+from mpn.video.timing import USUAL_RATE
 
 OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
-# Where neither the source nor the model knows its frame rate; said when used.
-USUAL_RATE = 25.0
 
 
 @dataclass(frozen=True)

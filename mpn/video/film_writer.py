@@ -13,6 +13,7 @@ import numpy as np
 
 from mpn.errors import DataError
 from mpn.video.opencv import opencv_log_off, stderr_to_devnull
+from mpn.video.timing import USUAL_RATE
 
 if TYPE_CHECKING:  # in the standard library since Python 3.11
     from typing_extensions import Self
@@ -20,7 +21,6 @@ if TYPE_CHECKING:  # in the standard library since Python 3.11
 # VP8 in .webm is what browsers play; OpenCV's wheels cannot write H.264, and VP9 takes seven times
 # as long.
 CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
-USUAL_RATE = Fraction(25)  # played at this rate where the footage's own is unknown
 
 
 class FilmWriter:

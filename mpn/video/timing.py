@@ -18,6 +18,10 @@ LONGEST_LOSS = 10.0  # seconds
 JUST = 1e-6  # seconds; times are rounded, and a start of 0.1 + 0.2 means the frame at 0.3
 
 
+# Frames/s where nothing says how fast footage is; whoever uses it says so.
+USUAL_RATE = 25.0
+
+
 def frame_rate(value: object) -> Fraction | None:
     """Read a frame rate; headers hold rounded decimals: 29.97002997 becomes 30000/1001.
 

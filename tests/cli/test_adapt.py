@@ -53,8 +53,8 @@ def test_a_camera_file_is_written_and_scored_with(
     assert "by adam on 3 windows in 100 steps" in words
     assert "windows end at frames 23, 62, 100" in lines
     assert all(len(line) < 80 for line in lines if str(lobby.parent) not in line)
-    assert any(line.split()[:2] == ["before", "after"] for line in lines)
-    assert [line.split()[0] for line in lines if line.startswith("  ")][1:6] == [
+    head = next(k for k, line in enumerate(lines) if line.split()[:2] == ["before", "after"])
+    assert [line.split()[0] for line in lines[head + 1 : head + 6]] == [
         "prediction",
         "loss",
         "threshold,",

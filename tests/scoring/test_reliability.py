@@ -14,7 +14,6 @@ from mpn.scoring.calibration import Calibration, calibrate
 from mpn.scoring.reliability import (
     Promise,
     format_reliability,
-    merge_promises,
     observed_rate,
     reliability,
 )
@@ -143,24 +142,6 @@ def test_names_and_order_of_videos_change_nothing(made: Calibration) -> None:
     videos = {f"v{k}": rng.uniform(0, 30, 500) for k in range(4)}
     turned = {f"w{k}": videos[name] for k, name in enumerate(reversed(videos))}
     assert reliability(made, videos) == reliability(made, turned)
-
-
-def test_several_cameras_as_one(made: Calibration) -> None:
-    loud, quiet = flat(1800, *range(10, 1800, 100), height=50.0), flat(5400)
-    one, two = (reliability(made, {"v": x}, [6, 60]) for x in (loud, quiet))
-    merged = merge_promises([one, two])
-    assert [(p.episodes, p.hours, p.observed) for p in merged] == [(18, 2.0, 9.0)] * 2
-    # of one calibration: nothing is lost
-    assert merged == reliability(made, {"a": loud, "b": quiet}, [6, 60])
-    other = calibrate({"hour": np.sin(np.arange(600.0))}, 1)
-    mixed = merge_promises([one, reliability(other, {"v": quiet}, [6, 60])])
-    assert all(math.isnan(p.threshold) for p in mixed)
-    assert [p.extrapolated for p in mixed] == [False, False]
-    assert mixed[0].hours_behind == pytest.approx(1 / 6)
-    with pytest.raises(ValueError, match="2 different lists of rates"):
-        merge_promises([one, two[:1]])
-    with pytest.raises(ValueError, match="0 cameras"):
-        merge_promises([])
 
 
 def test_table_names_what_matters(made: Calibration) -> None:
