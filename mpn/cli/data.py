@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 DEMO = "demo"
 DEMO_FOLDER = Path("data/demo")
+MAX_WORKERS = 4  # processes that make the demo set
 
 
 def add_data(parser: argparse.ArgumentParser, several: bool = False) -> None:
@@ -70,7 +72,7 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
                 "--layout: the demo set has its own, frames; leave it out, or give "
                 "the folder of DATA"
             )
-        tree = recognise(write_demo(DEMO_FOLDER))
+        tree = recognise(write_demo(DEMO_FOLDER, workers=min(MAX_WORKERS, os.cpu_count() or 1)))
         options.fps = options.fps or demo_rate(DEMO_FOLDER)
     else:
         tree = recognise(options.data, options.layout)

@@ -23,7 +23,12 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +49,9 @@ _UNSEEN_SEED, _UNSEEN_CAMERA = 3, 4  # of the camera that no training on the dem
 
 Settings = dict[str, Any]  # the content of demo.json
 Progress = Callable[[int, int], None]  # (frames written, frames in all)
+Labels = tuple[np.ndarray, list[list]]  # a clip's labels bool (T,), its rows of tracks.csv
+# Writes clips below a folder, with masks or without, and gives the labels of each, in order.
+ClipWriter = Callable[[list[Clip], Path, bool], Iterator[Labels]]
 
 
 class SceneClips(NamedTuple):
@@ -144,9 +152,9 @@ def _encode(path: Path, image: np.ndarray) -> None:
 
 
 def _write_clip(
-    clip: Clip, folder: Path, labelled: bool, step: Callable[[], None]
-) -> tuple[np.ndarray, list[list]]:
-    """Write one clip below `folder`; returns its labels bool (T,) and its rows of tracks.csv."""
+    clip: Clip, folder: Path, labelled: bool, step: Callable[[], None] = lambda: None
+) -> Labels:
+    """Write one clip below `folder`; `step` is called after every frame."""
     (folder / "frames" / clip.name).mkdir(parents=True)
     if labelled:
         (folder / "masks" / clip.name).mkdir(parents=True)
@@ -164,14 +172,41 @@ def _write_clip(
     return labels, rows
 
 
-def _write_split(clips: list[Clip], folder: Path, labelled: bool, step: Callable[[], None]) -> None:
+@contextmanager
+def _clip_writer(step: Callable[[], None], workers: int) -> Iterator[ClipWriter]:
+    """Give what writes clips, in this process or in several; `step` counts their frames."""
+
+    def write_here(clips: list[Clip], folder: Path, labelled: bool) -> Iterator[Labels]:
+        for clip in clips:
+            yield _write_clip(clip, folder, labelled, step)
+
+    def write_side_by_side(clips: list[Clip], folder: Path, labelled: bool) -> Iterator[Labels]:
+        write = partial(_write_clip, folder=folder, labelled=labelled)
+        for clip, labels in zip(clips, pool.map(write, clips)):
+            for _ in range(clip.length):
+                step()
+            yield labels
+
+    if workers == 1:
+        yield write_here
+        return
+    # Spawned, not forked: the caller may have threads. Ctrl-C is the caller's to handle.
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
+        try:
+            yield write_side_by_side
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write_split(clips: list[Clip], folder: Path, labelled: bool, write: ClipWriter) -> None:
     """Write the clips of one split, if any, with labels, masks and tracks where `labelled`."""
     if not clips:
         return
     stretches, tracks = [], []
     folder.mkdir()
-    for clip in clips:
-        labels, rows = _write_clip(clip, folder, labelled, step)
+    for clip, (labels, rows) in zip(clips, write(clips, folder, labelled)):
         if labelled:
             (folder / "test_frame_mask").mkdir(exist_ok=True)
             np.save(folder / "test_frame_mask" / f"{clip.name}.npy", labels)
@@ -207,7 +242,12 @@ def _is_there(root: Path, settings: Settings) -> bool:
 
 
 def _write_set(
-    root: Path, settings: Settings, cameras: Sequence[int], label: str, progress: Progress | None
+    root: Path,
+    settings: Settings,
+    cameras: Sequence[int],
+    label: str,
+    progress: Progress | None,
+    workers: int = 1,
 ) -> Path:
     """Write the scenes number `cameras` (from 0) as `settings` say; see `write_demo`."""
     if _is_there(root, settings):
@@ -239,9 +279,10 @@ def _write_set(
             )
             for camera in cameras
         ]
-        for split in clips:
-            of_split = [clip for scene in scenes for clip in getattr(scene, split)]
-            _write_split(of_split, part / split, split != "training", step)
+        with _clip_writer(step, workers) as write:
+            for split in clips:
+                of_split = [clip for scene in scenes for clip in getattr(scene, split)]
+                _write_split(of_split, part / split, split != "training", write)
         (part / "demo.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
         os.replace(part, root)
     except OSError as error:
@@ -267,6 +308,7 @@ def write_demo(
     test_length: int = 175,
     size: tuple[int, int] = (160, 240),
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> Path:
     """Make the demo set in the folder `root` (layout: see the module).
 
@@ -285,6 +327,8 @@ def write_demo(
         size: (height, width) of a frame in pixels.
         progress: called with (frames written, frames in all) after every frame; without it a bar
             is shown where stderr is a terminal.
+        workers: processes that write clips side by side, the same bytes whatever their number;
+            more than one for scripts with an `if __name__ == "__main__"` only.
 
     Returns:
         `root`.
@@ -303,7 +347,7 @@ def write_demo(
         "size": list(size),
         "kinds": list(KINDS),
     }
-    return _write_set(Path(root), settings, range(scenes), "making the demo set", progress)
+    return _write_set(Path(root), settings, range(scenes), "making the demo set", progress, workers)
 
 
 def write_unseen_camera(

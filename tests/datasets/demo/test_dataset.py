@@ -170,6 +170,7 @@ def test_masks_are_where_the_anomaly_changed_the_picture() -> None:
 def test_same_seed_same_bytes_other_seed_other_frames(tmp_path: Path) -> None:
     first = digests(write_demo(tmp_path / "a", **SMALL))
     assert digests(write_demo(tmp_path / "b", **SMALL)) == first
+    assert digests(write_demo(tmp_path / "side-by-side", **SMALL, workers=2)) == first
     other = digests(write_demo(tmp_path / "c", seed=1, **SMALL))
     assert other.keys() == first.keys()
     pictures = [name for name in first if name.endswith(".jpg")]
