@@ -102,7 +102,8 @@ def main(options: argparse.Namespace) -> None:
     fps = ("--fps", demo_rate(DEMO_FOLDER))
     title = f"4/5 scoring a video, {video.name}, with an overlay"
     model = ("--checkpoint", demo.model)
-    demo.run(title, score, video, *model, "--overlay", "--out", demo.out / "score", *fps)
+    rate = ("--false-alarms-per-hour", RATE)
+    demo.run(title, score, video, *model, *rate, "--overlay", "--out", demo.out / "score", *fps)
     _adapt(demo, fps)
     print(_summary(demo, video.name, time.monotonic() - began))
 

@@ -125,7 +125,7 @@ def _figure(
     figure = Figure(figsize=(_SIZE[0], height), dpi=_DPI, layout="constrained")
     panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     frame = np.arange(len(scores))
-    panels[0].plot(frame, scores, color=SCORE_COLOUR, linewidth=1.6, label="score")
+    panels[0].plot(frame, scores, color=SCORE_COLOUR, linewidth=1.6, label="score_raw")
     if threshold is not None:
         panels[0].axhline(
             threshold,
@@ -134,7 +134,7 @@ def _figure(
             linewidth=1.1,
             label=f"threshold {threshold:.3g}",
         )
-    panels[0].set_ylabel("score")
+    panels[0].set_ylabel("score_raw")
     for k, (name, values) in enumerate(parts.items()):
         colour, dashes = PART_STYLES[k % len(PART_STYLES)]
         panels[1].plot(frame, values, color=colour, linestyle=dashes, linewidth=0.9, label=name)
