@@ -58,7 +58,8 @@ def compare_values(before: Any, after: Any, place: str) -> Comparison:
     """Compare two values of JSON documents.
 
     Args:
-        before: a number, text, True, False, None, list or dict. after: the value in its place.
+        before: a number, text, True, False, None, list or dict.
+        after: the value in its place.
         place: its name for the lines of the result.
     """
     result = Comparison()

@@ -332,8 +332,10 @@ def false_alarms(
     count: further down they only merge.
 
     Args:
-        labels: video -> bool (T,). scores: video -> (T,), smoothed, higher = more anomalous, NaN
-            where there is none.
+        labels: video -> bool (T,).
+        scores: video -> (T,), smoothed, higher = more anomalous, NaN where there is none.
+        fps: frames per second.
+        share: of the events that have to be found.
 
     Returns:
         NaN without events or without normal footage.

@@ -24,7 +24,8 @@ def alarm_metrics(
     """Try out the threshold of each of `RATES`.
 
     Args:
-        labels: video -> bool (T,). smoothed: video -> the score (T,) that thresholds are for.
+        labels: video -> bool (T,).
+        smoothed: video -> the score (T,) that thresholds are for.
         rates: video -> frames per second; where one is unknown nothing is tried.
         calibration: gives the thresholds.
     """

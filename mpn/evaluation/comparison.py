@@ -46,8 +46,10 @@ def compare(
         labels: video -> bool (T,).
         systems: name -> run's name -> its series: video -> column -> (T,), NaN before the first
             score. Every run has the videos of `labels` and a value for each of their frames.
-        protocol: of `mpn.scoring.protocols.PROTOCOLS`. score: a column, or "pair" (the paper's).
-        draws, seed: of the resampling.
+        protocol: of `mpn.scoring.protocols.PROTOCOLS`.
+        score: a column, or "pair" (the paper's).
+        draws: how often videos (and runs) are resampled.
+        seed: of the resampling.
 
     Returns:
         systems: a dict each: name, runs, each (the runs' micro AUC), micro_auc and macro_auc

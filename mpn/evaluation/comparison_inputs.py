@@ -127,6 +127,7 @@ def read_systems(
         systems: from `systems_of`.
         truth: labels of a data set; without it they are those of `labels`, a file as `labels.csv`,
             or of the folders' own labels.csv, which must then agree.
+        labels: a labels.csv, where there is no `truth`.
 
     Raises:
         LabelError: there are no labels, or folders with different ones. DataError: scores that

@@ -79,9 +79,11 @@ def few_shot(
 
     Args:
         detector: the model, its recipe, device and precision.
-        training, testing: clips of the network's size; a camera is a `Clip.scene`. The paper's
-            protocol needs no training footage.
+        training: clips of the network's size; a camera is a `Clip.scene`. With `test_prefix` none
+            are needed.
+        testing: clips with labels, likewise.
         shots: every K, 0 for unadapted.
+        protocol: one of `PROTOCOLS`.
         draws: how often windows are chosen and the methods seeded, for K >= 1.
         methods: by name; "meta" needs a meta-trained checkpoint. Each draw's number is its seed.
         done: rows that are not wanted again.

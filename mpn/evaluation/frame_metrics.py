@@ -59,7 +59,8 @@ def evaluate_scores(
         labels: video -> bool (T,).
         series: video -> column -> (T,), before any smoothing, `score` among them.
         baselines: name -> video -> (T,), higher = more anomalous.
-        seed, draws: of the resampling of videos, for the 95 % intervals.
+        seed: of the resampling of videos, for the 95 % intervals.
+        draws: how often they are resampled.
 
     Raises:
         DataError: missing videos, columns or gaps. LabelError: lengths that don't fit.

@@ -120,8 +120,9 @@ class Places:
         """A judged frame.
 
         Args:
-            video, row: which. values: its map, float (h, w) over the whole frame, higher = more
-                anomalous, or None.
+            video: its name.
+            row: number of the frame.
+            values: its map, float (h, w) over the whole frame, higher = more anomalous, or None.
             regions: (score, box in pixels of its frames) of what was found.
         """
         if values is not None and (mask := self.truth.mask(video)) is not None:
@@ -149,8 +150,9 @@ class Places:
         See `mpn.metrics.pixels` and `mpn.metrics.regions`.
 
         Args:
-            draws, region_draws: resamplings of videos for the intervals of pixel and of region
-                metrics. seed: of both.
+            draws: resamplings of videos for the intervals of pixel metrics.
+            region_draws: the same for those of region metrics.
+            seed: of both.
         """
         pixel = self.pixels.compute(draws=draws, seed=seed) if self.with_maps else None
         if not self.truth.known or not self.with_regions:
@@ -209,9 +211,10 @@ def add_theirs(
     nothing is given.
 
     Args:
-        series: its scores: video -> column -> (T,). maps: a folder of VIDEO.npy, float (T, h, w),
-            higher = more anomalous. regions: a folder of its regions, see
-            `mpn.metrics.true_regions.read_region_files`.
+        places: gathers what is read.
+        series: its scores: video -> column -> (T,).
+        maps: a folder of VIDEO.npy, float (T, h, w), higher = more anomalous.
+        regions: a folder of its regions, see `mpn.metrics.true_regions.read_region_files`.
 
     Raises:
         DataError: a video's maps are missing, or are not one a frame.

@@ -76,6 +76,7 @@ def run_evaluation(
     Args:
         test: from `mpn.evaluation.test_set.open_set`.
         scorer: the model, or a folder of scores (`mpn.evaluation.score_files.read_scores`).
+        options: what is evaluated, and where to.
 
     Raises:
         MpnError: what cannot be read, does not fit or cannot be written.
@@ -124,8 +125,9 @@ def evaluate(
         series: video -> column -> (T,), "score" among them, before smoothing.
         options: baselines and seed are used.
         places: what was found where.
-        calibration, smoothed: thresholds, and video -> the score (T,) that they are for: with both,
-            false alarms and events found are counted.
+        calibration: thresholds.
+        smoothed: video -> the score (T,) that they are for; with both, false alarms and events
+            found are counted.
     """
     first_frames = {name: _first_frame(columns) for name, columns in series.items()}
     baseline_scores: dict[str, dict[str, np.ndarray]] = {}

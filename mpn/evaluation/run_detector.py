@@ -49,7 +49,9 @@ def score_set(
     """Each video's scores, as soon as it is scored.
 
     Args:
-        sources: by name. places: gathers what is found, where the set has masks.
+        detector: the model.
+        sources: by name.
+        places: gathers what is found, where the set has masks.
         tables: a folder for VIDEO_regions.csv, if wanted.
     """
     total = sum(source.length or 0 for source in sources.values())
@@ -125,7 +127,8 @@ def score_baselines(
     """Score videos by the content-free baselines.
 
     Args:
-        sources, lengths: by the videos' names.
+        sources: video -> where its frames are read.
+        lengths: video -> its frames.
         seed: of the noise; each video gets another.
         first_frames: video -> the first frame that is evaluated (the first have no score).
         places: baseline -> what gathers its maps, for those of `WITH_PLACE`.

@@ -56,9 +56,10 @@ def open_set(
     """Opens a data set's test videos and reads their labels.
 
     Args:
-        tree: from `mpn.datasets.layouts.recognise`. labels: a file or folder instead of what lies
-            in the tree.
+        tree: from `mpn.datasets.layouts.recognise`.
+        labels: a file or folder instead of what lies in the tree.
         fps: frames per second, where the videos don't know.
+        skip_bad: whether to go on without frames and videos that cannot be read.
         tracks: true regions, see `mpn.metrics.true_regions.read_tracks`; default:
             testing/tracks.csv, as the demo set has it, else the connected parts of the masks.
 

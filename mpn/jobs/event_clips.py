@@ -129,7 +129,8 @@ class EventClips(_Drawer):
         """Takes a frame.
 
         Args:
-            result: with its image. regions: in it.
+            result: with its image.
+            regions: in it.
             open_event: the event that may still become longer, if there is one.
             number: events that are over.
         """

@@ -192,7 +192,8 @@ class PixelMetrics:
         """Compute the metrics of the frames so far; more frames may follow.
 
         Args:
-            draws: how often videos are resampled for the intervals. seed: of the resampling.
+            draws: how often videos are resampled for the intervals.
+            seed: of the resampling.
 
         Raises:
             LabelError: no frame was given.

@@ -103,13 +103,14 @@ def region_and_track_criteria(
     """RBDC and TBDC of all videos together.
 
     Args:
-        truth, found: in any order; where scores tie "script" takes `found` in the order given.
+        truth: the true regions, in any order.
+        found: what was found; where scores tie "script" takes them in the order given.
         frames: how many frames are evaluated, those without regions included; or how many in each
             video. Regions of frames that are not (the first, which have no score) are left out by
             the caller, found and true ones.
         variant: one of VARIANTS, see above.
-        iou: overlap from which a region is detected. track_share: of its regions, from which a
-            track is.
+        iou: overlap from which a region is detected.
+        track_share: of its regions, from which a track is.
 
     Raises:
         LabelError: a box without area, a score that is no number, a video that `frames` does not

@@ -69,7 +69,8 @@ def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion
     their two tracks one ends there and a new one begins when they part.
 
     Args:
-        video: its name. masks: bool (H, W) of each frame, in order, True = anomalous.
+        video: its name.
+        masks: bool (H, W) of each frame, in order, True = anomalous.
 
     Returns:
         Regions by frame; tracks from 0.

@@ -158,9 +158,10 @@ def write_film(
 
     Args:
         path: where to, .webm.
-        frames: uint8 (H, W, C), all of `size` (height, width). heat: one uint8 (h, w) or None a
-            frame; None: none.
+        frames: uint8 (H, W, C), all of `size` (height, width).
+        heat: one uint8 (h, w) or None a frame; None: none.
         fps: frames/s, None plays at 25.
+        size: (height, width) of the frames.
         rows: which rows of the scores the frames are, as runs (start, step, count); default: 0, 1,
             2, ...
 
@@ -202,7 +203,9 @@ def film_of(
         source: what was scored: a path, which is opened with `options` (of
             `mpn.video.sources.open_source`: the same as for scoring, so that its frames are the
             rows of the scores), or a source opened so.
-        path: where to, .webm. rows: from `rows_to_show`.
+        path: where to, .webm.
+        rows: from `rows_to_show`.
+        **options: of `mpn.video.sources.open_source`.
         heat: uint8 (T, h, w), a map for every row of the scores, 128 = the threshold; None for
             none.
 
@@ -251,7 +254,10 @@ def rows_to_show(
     budget goes (of one that is longer, what is round its peak); the rest evenly thinned.
 
     Args:
-        count: rows that there are. fps: of the rows, None: 25.
+        count: rows that there are.
+        events: whose rows are shown first.
+        budget: rows at most.
+        fps: of the rows, None: 25.
 
     Returns:
         Runs (start, step, count) that rise and do not overlap.

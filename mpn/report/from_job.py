@@ -37,10 +37,11 @@ def report_job(
     """Writes FOLDER/report.html from a finished job's files.
 
     Args:
-        folder: with scores.csv, NAME_regions.csv and heat.bin. source: opened as it was for
-            scoring.
-        summary: what events.json holds. inside: frames whose insides are shown beside those that
-            are chosen here.
+        folder: with scores.csv, NAME_regions.csv and heat.bin.
+        detector: that scored it.
+        source: opened as it was for scoring.
+        summary: what events.json holds.
+        inside: frames whose insides are shown beside those that are chosen here.
 
     Raises:
         DataError: a file of the job is missing or broken. MpnError: the page cannot be written.

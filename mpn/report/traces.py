@@ -86,7 +86,10 @@ def add_films(
     events.
 
     Args:
-        sources: by name, opened as they were for scoring. heat: uint8 (T, h, w) each, or None.
+        traces: get their films.
+        sources: by name, opened as they were for scoring.
+        frames: of all films together, about.
+        heat: uint8 (T, h, w) each, or None.
         folder: for the files.
     """
     total = sum(len(trace.scores) for trace in traces)

@@ -41,6 +41,8 @@ def heat_levels(
     Args:
         values: float (..., h, w), NaN counts as 0; None, of a frame without a map, gives `shape` of
             zeros.
+        unit: the value that becomes 128, as the threshold does.
+        shape: (height, width) of the map of a frame that has none.
     """
     if values is None:
         return np.zeros(() if shape is None else shape, np.uint8)

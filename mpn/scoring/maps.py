@@ -17,9 +17,10 @@ def map_on_frame(
     outermost centres their value is held.
 
     Args:
-        grid: float (h, w), a value a patch. patch: side of the patches, pixels of the network's
-            frame.
-        size: (height, width) of that frame. shape: (height, width) of the map wanted, any.
+        grid: float (h, w), a value a patch.
+        patch: side of the patches, pixels of the network's frame.
+        size: (height, width) of that frame.
+        shape: (height, width) of the map wanted, any.
     """
     along = [
         _positions(cells, wanted, all_, min(patch, *size))

@@ -53,6 +53,7 @@ def find_regions(
         grid: float (h, w), a value a patch, higher = more anomalous; NaN is no peak.
         floor: what a peak must be above, in the grid's units (`FLOOR` for normal units).
         patch: side of the patches in the network's frame of `size` (height, width).
+        size: (height, width) of that frame.
         source: (height, width) of the frames that were resized to `size`.
         most: so many regions, the highest.
 
@@ -95,9 +96,12 @@ def patches_box(
     """The box of the patches from one position of a grid to another.
 
     Args:
-        shape: (h, w) of the grid. first, last: (row, column) of the first and the last patch, last
-            included.
-        patch, size, source: as for `find_regions`.
+        shape: (h, w) of the grid.
+        first: (row, column) of the first patch.
+        last: the same of the last, which is included.
+        patch: side of the patches in the network's frame.
+        size: (height, width) of that frame.
+        source: (height, width) of the frames that were resized to `size`.
         inset: share of a patch that the box is smaller on each side; not where it ends at the
             frame's edge, and never smaller than a patch.
     """
@@ -214,7 +218,8 @@ def track_gap(fps: float | Fraction | None, every: int = 1) -> int:
     scored.
 
     Args:
-        fps: of the frames that are scored, None where unknown. every: what their numbers rise by.
+        fps: of the frames that are scored, None where unknown.
+        every: what their numbers rise by.
     """
     missed = GAP_FRAMES if fps is None else max(1, round(GAP_SECONDS * float(fps)))
     return (missed + 1) * every - 1

@@ -193,7 +193,9 @@ def patch_means(values: Tensor, patch: int, step: int) -> Tensor:
     """Average over the square patches that lie wholly inside.
 
     Args:
-        values: (B, H, W). patch: side of the patches, cut to the shorter side. step: between them.
+        values: (B, H, W).
+        patch: side of the patches, cut to the shorter side.
+        step: between them.
 
     Returns:
         (B, (H - patch) // step + 1, (W - patch) // step + 1).

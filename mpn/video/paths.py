@@ -215,7 +215,8 @@ def _in_folder(folder: Path, deep: bool, seen: set[Path]) -> list[Path]:
     """List the folder itself if it holds frames, or its videos and frame folders.
 
     Args:
-        folder: where to look. deep: also in the folders below.
+        folder: where to look.
+        deep: also in the folders below.
         seen: folders looked into, added to: it stops at links that go round.
     """
     seen.add(folder.resolve())

@@ -92,7 +92,8 @@ class Reference:
         """Make the weights that the values were computed with, tensor by tensor.
 
         Args:
-            seed: 11, or 12 for the sharp files. sharp: prototypes that differ.
+            seed: 11, or 12 for the sharp files.
+            sharp: prototypes that differ.
         """
         generator = np.random.Generator(np.random.PCG64(seed))
         for row, shape in zip(self.rows, self.shapes()):
