@@ -115,8 +115,8 @@ class PixelResult:
     """Pixel metrics: shares in [0, 1], NaN where all pixels (frames) are of one class.
 
     Attributes:
-        pixel_auc: of all pixels in one ranking. pixel_auc_bounds: lowest and highest that the
-            uncounted differences allow.
+        pixel_auc: of all pixels in one ranking.
+        pixel_auc_bounds: lowest and highest that the uncounted differences allow.
         pixel_level_auc, pixel_level_eer: by the UCSD criterion at `pixel_level_share`.
         pixel_auc_interval, pixel_level_interval: of both AUCs, 95 %, bootstrap over videos.
         frames, masked_frames, pixels, anomalous_pixels: how many.

@@ -73,9 +73,13 @@ class TrueRegion(NamedTuple):
 class Criteria(NamedTuple):
     """RBDC and TBDC, in [0, 1], NaN without true regions, and what they are of.
 
-    Curves: float64 (points,), from no region found on to one false positive a frame: x curve_fpr, y
-    the two shares. fpr_reached: false positives a frame with all found regions in; below 1 the
-    curves' last values are held to 1.
+    Curves are float64 (points,), from no region found on to one false positive a frame.
+
+    Attributes:
+        curve_fpr: x of both curves.
+        curve_rbdr, curve_tbdr: the two shares, y.
+        fpr_reached: false positives a frame with all found regions in; below 1 the curves' last
+            values are held to 1.
     """
 
     rbdc: float
@@ -191,8 +195,11 @@ class _Steps:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return false positives a frame, and shares of regions and of tracks detected.
 
-        From nothing found on, up to 1. weights: how often each video counts, None for once. frames:
-        of all videos so counted.
+        From nothing found on, up to 1.
+
+        Args:
+            weights: how often each video counts, None for once.
+            frames: of all videos so counted.
         """
 
         def reached(steps: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, float]:
