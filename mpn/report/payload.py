@@ -77,7 +77,9 @@ def seconds_of(trace: Trace, row: int) -> float | None:
 def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
     """Return one video for the scripts.
 
-    `film` is as `film_data` gives it.
+    Args:
+        trace: the video.
+        film: as `film_data` gives it.
     """
     events = [
         {
