@@ -1,5 +1,6 @@
-"""Scores that know nothing of what is seen: what a figure must beat before it says anything
-(PROTOCOL, 3).
+"""Scores that know nothing of what is seen (PROTOCOL section 3).
+
+They are what a figure must beat before it says anything.
 
 All are float64 (T,), higher = more anomalous, without smoothing or normalisation: those are the
 protocol's, and applied to baselines and models alike. `frame_difference` and `flow_speed` compare a
@@ -24,33 +25,38 @@ LARGEST = 5  # so many cells make the speed
 
 
 def frame_number(length: int) -> np.ndarray:
-    """The frame's number, float64 (length,): later is more anomalous."""
+    """Return the frame's number, float64 (length,): later is more anomalous."""
     return np.arange(length, dtype=np.float64)
 
 
 def nearness_to_middle(length: int) -> np.ndarray:
-    """Minus the distance in frames to the clip's middle, float64 (length,): 0 there, -(length - 1)
-    / 2 at the ends."""
+    """Return minus the distance in frames to the clip's middle, float64 (length,).
+
+    0 there, -(length - 1) / 2 at the ends.
+    """
     return -np.abs(np.arange(length, dtype=np.float64) - (length - 1) / 2)
 
 
 def uniform_noise(length: int, seed: int) -> np.ndarray:
-    """Noise from the generator of `seed`, float64 (length,), uniform in [0, 1)."""
+    """Return noise from the generator of `seed`, float64 (length,), uniform in [0, 1)."""
     return np.random.default_rng(seed).random(length)
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:
-    """A frame uint8 (H, W, 3) BGR or (H, W, 1) as grey uint8 (H, W)."""
+    """Return a frame uint8 (H, W, 3) BGR or (H, W, 1) as grey uint8 (H, W)."""
     return frame[..., 0] if frame.shape[2] == 1 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
 
 
 def _difference(before: np.ndarray, after: np.ndarray) -> float:
-    """Mean absolute difference of two uint8 frames of one shape, grey levels in [0, 255]."""
+    """Compute the mean absolute difference of two uint8 frames of one shape.
+
+    In grey levels in [0, 255].
+    """
     return float(cv2.absdiff(before, after).mean())
 
 
 def _difference_map(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The same cell by cell, float32 CELLS."""
+    """Compute the same cell by cell, float32 CELLS."""
     # Channel by channel: NumPy's mean over so short an axis takes ten times as long for the same.
     channels = np.moveaxis(cv2.absdiff(before, after).reshape(before.shape), 2, 0).astype(
         np.float32
@@ -60,7 +66,7 @@ def _difference_map(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _speed_map(flow: cv2.DISOpticalFlow, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Speed between two frames cell by cell, float32 CELLS, pixels a frame."""
+    """Compute the speed between two frames cell by cell, float32 CELLS, pixels a frame."""
     # OpenCV's stub does not know that the flow to begin with may be None
     motion = flow.calc(_grey(before), _grey(after), None)  # pyright: ignore
     magnitude = cv2.blur(np.hypot(motion[..., 0], motion[..., 1]), (BLUR, BLUR))
@@ -68,7 +74,7 @@ def _speed_map(flow: cv2.DISOpticalFlow, before: np.ndarray, after: np.ndarray) 
 
 
 def _speed(cells: np.ndarray) -> float:
-    """Speed alone, of a speed map."""
+    """Compute speed alone, of a speed map."""
     return float(np.sort(cells, axis=None)[-LARGEST:].mean())
 
 
@@ -77,28 +83,36 @@ def _flow() -> cv2.DISOpticalFlow:
 
 
 def _fill_first(scores: list) -> np.ndarray:
-    """Scores of frames 1, 2, ... as float64 (T, ...), the first frame's taken from the second's."""
+    """Return scores of frames 1, 2, ... as float64 (T, ...), the first frame's from the second."""
     return np.array([scores[0], *scores], dtype=np.float64)
 
 
 def frame_difference(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean absolute difference to the frame before, float64 (T,), grey levels in [0, 255].
+    """Compute the mean absolute difference to the frame before.
 
-    frames: uint8 (H, W, C) of one shape. The first frame's score is the second's. Raises SizeError
-    where there is no frame.
+    float64 (T,), grey levels in [0, 255]. The first frame's score is the second's.
+
+    Args:
+        frames: uint8 (H, W, C) of one shape.
+
+    Raises:
+        SizeError: there is no frame.
     """
     return _both(frames, lambda before, after: (_difference(before, after),))[:, 0]
 
 
 def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Speed alone, float64 (T,), pixels a frame.
+    """Compute speed alone, float64 (T,), pixels a frame.
 
     OpenCV's DIS optical flow (Kroeger et al., ECCV 2016; medium preset) from the frame before, in
     grey at full resolution; its magnitude is blurred 9x9, area-averaged to 24x36 cells, and the
-    five largest are averaged.
+    five largest are averaged. The first frame's score is the second's.
 
-    frames: uint8 (H, W, C), C = 3 (BGR) or 1, of one shape, at least 24x36. The first frame's score
-    is the second's. Raises SizeError where there is no frame.
+    Args:
+        frames: uint8 (H, W, C), C = 3 (BGR) or 1, of one shape, at least 24x36.
+
+    Raises:
+        SizeError: there is no frame.
     """
     flow = _flow()
     return _both(frames, lambda before, after: (_speed(_speed_map(flow, before, after)),))[:, 0]
@@ -107,7 +121,7 @@ def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
 def _both(
     frames: Iterable[np.ndarray], compare: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
 ) -> np.ndarray:
-    """`compare` of each frame with the one before, float64 (T, K)."""
+    """Compute `compare` of each frame with the one before, float64 (T, K)."""
     count, scores = 0, []
 
     def counted() -> Iterator[np.ndarray]:
@@ -131,12 +145,18 @@ def content_free(
     seed: int = 0,
     maps: Callable[[int, dict[str, np.ndarray]], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """All baselines of one video, each float64 (length,), in one pass over its frames.
+    """Compute all baselines of one video, each float64 (length,), in one pass over its frames.
 
-    frames_factory: gives the video's frames, uint8 (H, W, C), e.g. `source.frames`; called once.
-    seed: of the noise; give each video another. maps: called from the second frame on with its
-    number and the maps of the two baselines that have a place, float32 CELLS. Raises SizeError
-    where the frames are not `length`.
+    Args:
+        frames_factory: gives the video's frames, uint8 (H, W, C), e.g. `source.frames`; called
+            once.
+        length: frames of the video.
+        seed: of the noise; give each video another.
+        maps: called from the second frame on with its number and the maps of the two baselines that
+            have a place, float32 CELLS.
+
+    Raises:
+        SizeError: the frames are not `length`.
     """
     flow, count = _flow(), 0
 

@@ -1,5 +1,6 @@
-"""Is one system better than another? Scores of several on the same frames in, differences with
-intervals out. No torch.
+"""Comparison of systems on the same frames: which is better.
+
+Scores of several in, differences with intervals out. No torch.
 
 A system is a detector with its settings; several seeds of it are runs of one system. Scores are
 compared under one protocol, by the micro AUC. An interval comes from drawing videos with
@@ -53,12 +54,13 @@ def compare(
 
     Returns:
         systems: a dict each: name, runs, each (the runs' micro AUC), micro_auc and macro_auc
-            (means), lowest, highest, interval. differences: a dict a pair: a, b, value (a - b),
-            low, high, better (the name of the better one, None where they are not told apart),
-            verdict. Metrics are shares, NaN where undefined. notes, and what was compared.
+        (means), lowest, highest, interval. differences: a dict a pair: a, b, value (a - b), low,
+        high, better (the name of the better one, None where they are not told apart), verdict.
+        Metrics are shares, NaN where undefined. notes, and what was compared.
 
     Raises:
-        DataError: videos, frames or the score are missing somewhere. LabelError: no labels.
+        DataError: videos, frames or the score are missing somewhere.
+        LabelError: no labels.
     """
     if protocol not in protocols.CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(protocols.PROTOCOLS)}")
@@ -96,7 +98,7 @@ def compare(
 
 
 def _columns_of(score: str, systems: Mapping[str, Mapping[str, Run]]) -> tuple[str, ...]:
-    """The columns that a score is made of: its own, where every run has one of that name."""
+    """Return the columns that a score is made of: its own, where every run has one of that name."""
     runs = [run for system in systems.values() for run in system.values()]
     if not runs:
         raise DataError("no system to compare")
@@ -113,7 +115,7 @@ def _columns_of(score: str, systems: Mapping[str, Mapping[str, Run]]) -> tuple[s
 def _check(
     labels: Mapping[str, np.ndarray], run: Run, columns: tuple[str, ...], where: str
 ) -> None:
-    """A run's videos and frames are those of the labels."""
+    """Check that a run's videos and frames are those of the labels."""
     if not labels:
         raise LabelError("no labelled videos, so nothing to compare on")
     missing, extra = ([v for v in a if v not in b] for a, b in ((labels, run), (run, labels)))
@@ -145,7 +147,7 @@ def _common_frames(
     systems: Mapping[str, Mapping[str, Run]],
     columns: tuple[str, ...],
 ) -> tuple[dict[str, int], list[str]]:
-    """First frame of each video that every run has a score of, and what is to be said about it."""
+    """Find the first frame of each video that every run has a score of, and remarks about it."""
     first: dict[str, int] = {}
     starts: dict[str, set[int]] = {}
     for video, truth in labels.items():
@@ -176,7 +178,7 @@ def _common_frames(
 def _shown(
     run: Run, first: Mapping[str, int], columns: tuple[str, ...], protocol: str
 ) -> dict[str, np.ndarray]:
-    """A run's score under the protocol, on the common frames, higher = more anomalous."""
+    """Return a run's score under the protocol, on the common frames, higher = more anomalous."""
     result = {}
     for video, start in first.items():
         cut = {column: np.asarray(run[video][column], np.float64)[start:] for column in columns}
@@ -193,8 +195,10 @@ def _shown(
 
 
 def _over_runs(values: np.ndarray, seed: list[int]) -> np.ndarray:
-    """The mean over runs in every draw, (draws,), from (draws, runs): of as many runs, drawn with
-    replacement."""
+    """Compute the mean over runs in every draw, (draws,), from (draws, runs).
+
+    It is of as many runs, drawn with replacement.
+    """
     picks = np.random.default_rng(seed).integers(0, values.shape[1], size=values.shape)
     return np.take_along_axis(values, picks, axis=1).mean(axis=1)
 
@@ -236,7 +240,7 @@ def _difference(
 
 
 def _cautions(entries: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) -> list[str]:
-    """What speaks against trusting the intervals."""
+    """Say what speaks against trusting the intervals."""
     notes = []
     if len(truth) == 1:
         notes.append("one video only: an interval needs several")
@@ -267,7 +271,10 @@ def _cautions(entries: list[dict[str, Any]], truth: Mapping[str, np.ndarray]) ->
 
 
 def format_comparison(result: Mapping[str, Any]) -> str:
-    """The result of `compare` as plain text, in per cent with one decimal; "-" where undefined."""
+    """Write the result of `compare` as plain text, in per cent with one decimal.
+
+    "-" where undefined.
+    """
     columns = ["system", "runs", "AUC", "lowest to highest", "95 % interval", "macro AUC"]
     rows = []
     for entry in result["systems"]:

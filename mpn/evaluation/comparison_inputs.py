@@ -22,8 +22,12 @@ FIGURES = "metrics.json"
 
 
 class Truth(NamedTuple):
-    """Labels: frames is video -> bool (T,), as many as `of` has; facts are source, sha256, frames
-    and anomalous."""
+    """Labels, and where they are from.
+
+    Attributes:
+        frames: video -> bool (T,), as many as `of` has.
+        facts: source, sha256, frames and anomalous.
+    """
 
     frames: dict[str, np.ndarray]
     facts: dict[str, Any]
@@ -31,7 +35,7 @@ class Truth(NamedTuple):
 
 
 def systems_of(arguments: Sequence[str]) -> dict[str, list[Path]]:
-    """The systems that arguments stand for: name -> the folders of its runs.
+    """Return the systems that arguments stand for: name -> the folders of its runs.
 
     A folder is one system, called after it; a pattern with * ? [ is one system, its matches are
     runs; NAME=A,B,... is one system called NAME, and A, B are folders or patterns.
@@ -75,7 +79,7 @@ def _system_of(argument: str) -> tuple[str, list[Path]]:
 
 
 def _folders(text: str) -> list[Path]:
-    """A folder, or those that a pattern matches in natural order."""
+    """Return a folder, or those that a pattern matches in natural order."""
     if re.search("[*?[]", text) and not Path(text).exists():
         matched = sorted((path for path in glob.glob(text) if Path(path).is_dir()), key=natural_key)
         if not matched:
@@ -92,8 +96,10 @@ def _folders(text: str) -> list[Path]:
 
 
 def scores_in(folder: Path) -> Path:
-    """Where the score files are: below what `evaluate` wrote, where it took them from, or in the
-    folder itself."""
+    """Say where the score files are.
+
+    Below what `evaluate` wrote, where it took them from, or in the folder itself.
+    """
     if (folder / "scores").is_dir():
         return folder / "scores"
     taken = _figures(folder).get("scores_from")
@@ -101,8 +107,10 @@ def scores_in(folder: Path) -> Path:
 
 
 def _labels_in(folder: Path) -> Path | None:
-    """The labels.csv that `evaluate` wrote for these scores, in the folder or, of its scores/,
-    beside it."""
+    """Find the labels.csv that `evaluate` wrote for these scores.
+
+    In the folder or, of its scores/, beside it.
+    """
     places = [folder, *([folder.resolve().parent] if folder.resolve().name == "scores" else [])]
     return next(
         (candidate / LABELS for candidate in places if (candidate / LABELS).is_file()), None
@@ -110,7 +118,7 @@ def _labels_in(folder: Path) -> Path | None:
 
 
 def _figures(folder: Path) -> dict[str, Any]:
-    """What metrics.json of a folder says; nothing where there is none."""
+    """Read what metrics.json of a folder says; nothing where there is none."""
     try:
         content = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -121,7 +129,7 @@ def _figures(folder: Path) -> dict[str, Any]:
 def read_systems(
     systems: Mapping[str, Sequence[Path]], truth: Truth | None = None, labels: Path | None = None
 ) -> tuple[Truth, dict[str, dict[str, Run]], list[str]]:
-    """The labels and every run's scores, which belong to the same videos and frames, and notes.
+    """Read the labels and every run's scores, which have the same videos and frames, and notes.
 
     Args:
         systems: from `systems_of`.
@@ -130,8 +138,8 @@ def read_systems(
         labels: a labels.csv, where there is no `truth`.
 
     Raises:
-        LabelError: there are no labels, or folders with different ones. DataError: scores that
-            don't fit, see `mpn.evaluation.score_files.read_scores`.
+        LabelError: there are no labels, or folders with different ones.
+        DataError: scores that don't fit, see `mpn.evaluation.score_files.read_scores`.
     """
     folders = [folder for runs in systems.values() for folder in runs]
     notes: list[str] = []
@@ -161,7 +169,7 @@ def read_systems(
 
 
 def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
-    """A labels.csv for the videos and frames of the `reference` folder's scores."""
+    """Read a labels.csv for the videos and frames of the `reference` folder's scores."""
     spans: dict[str, list[tuple[int, int]]] = {}
     for _, video, start, end in csv_rows(path):
         spans_of_video = spans.setdefault(video, [])
@@ -194,8 +202,10 @@ def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
 
 
 def _facts(path: Path, frames: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Where labels are from and what is in them; the original's SHA-256 where `evaluate` noted
-    it."""
+    """Say where labels are from and what is in them.
+
+    The SHA-256 is the original's where `evaluate` noted it.
+    """
     facts: dict[str, Any] = {
         "source": str(path),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -213,7 +223,7 @@ def _facts(path: Path, frames: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def _same_labels(
     truth: Truth, labels_of: Mapping[Path, Path], reference: Path, notes: list[str]
 ) -> None:
-    """The other folders' labels say the same as those of the reference."""
+    """Check that the other folders' labels say the same as those of the reference."""
     files = {truth.facts.get("made_from", truth.facts)["sha256"]}
     for folder, path in labels_of.items():
         if folder == reference:
@@ -237,7 +247,7 @@ def _same_labels(
 
 
 def _unlike(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> str:
-    """How two sets of labels differ, "" where they don't."""
+    """Say how two sets of labels differ, "" where they don't."""
     for video in [*first, *second]:
         if video not in first or video not in second:
             return f"only one has video {video!r}"

@@ -1,5 +1,6 @@
-"""How well a model adapts to a camera it has not seen (PROTOCOL section 4): its scores, K by K and
-draw by draw.
+"""How well a model adapts to a camera it has not seen (PROTOCOL section 4).
+
+Its scores, K by K and draw by draw.
 
     clean        K windows of the camera's training footage, spread evenly, are the support; its
                  whole test split is evaluated
@@ -48,8 +49,7 @@ METHODS: dict[str, Adaptation] = {
 
 @dataclass(frozen=True)
 class _Camera:
-    """Footage of one camera: what support windows are taken from, what units come from, what is
-    judged."""
+    """Footage of one camera: for support windows, for units, and what is judged."""
 
     scene: str
     support: list[Clip]
@@ -68,30 +68,30 @@ def few_shot(
     methods: Mapping[str, Adaptation] = METHODS,
     done: Collection[Key] = (),
 ) -> Iterator[FewShotRow]:
-    """Adapts to every camera of a data set and scores its test videos, one row a (camera, method,
-    K, draw).
+    """Adapt to every camera of a data set and score its test videos.
 
-    In the clean protocol some whole training clips (of a single one its last quarter) are kept for
-    the units of the score, mean and deviation of each part: the same frames for every K, method and
-    draw, so that these differ by nothing but the adaptation; K = 0 comes once, and once more in the
-    checkpoint's own units (`BASE_UNITS`). With test_prefix the units are the checkpoint's,
-    there is no K = 0, and draws differ in their pseudo-anomalies.
+    One row a (camera, method, K, draw). In the clean protocol some whole training clips (of a
+    single one its last quarter) are kept for the units of the score, mean and deviation of each
+    part: the same frames for every K, method and draw, so that these differ by nothing but the
+    adaptation; K = 0 comes once, and once more in the checkpoint's own units (`BASE_UNITS`). With
+    test_prefix the units are the checkpoint's, there is no K = 0, and draws differ in their
+    pseudo-anomalies.
 
     Args:
         detector: the model, its recipe, device and precision.
         training: clips of the network's size; a camera is a `Clip.scene`. With `test_prefix` none
             are needed.
         testing: clips with labels, likewise.
-        shots: every K, 0 for unadapted.
         protocol: one of `PROTOCOLS`.
+        shots: every K, 0 for unadapted.
         draws: how often windows are chosen and the methods seeded, for K >= 1.
         methods: by name; "meta" needs a meta-trained checkpoint. Each draw's number is its seed.
         done: rows that are not wanted again.
 
     Raises:
         MpnError: at the call: an unknown protocol, counts out of range, a method that the model
-            cannot do. DataError: cameras without footage, or with too little, before anything is
-            scored.
+            cannot do.
+        DataError: cameras without footage, or with too little, before anything is scored.
     """
     if protocol not in PROTOCOLS:
         raise MpnError(f"protocol {protocol!r}: {' or '.join(PROTOCOLS)} was expected")
@@ -153,8 +153,11 @@ def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -
 
 
 def _kept_for_units(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """(support, units): of several clips whole ones, evenly spread, at most a third of them; else
-    the last quarter."""
+    """Divide clips in (support, units).
+
+    The units have, of several clips, whole ones, evenly spread, at most a third of them; else the
+    last quarter.
+    """
     if len(clips) == 1:
         return split_calibration(clips, 0.25)
     frames = sum(len(clip.frames) for clip in clips)
@@ -169,8 +172,10 @@ def _kept_for_units(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
 def _support(
     camera: _Camera, protocol: str, count: int, window: int, draw: int = 0, draws: int = 1
 ) -> list[list[tuple[int, int]]]:
-    """The support windows (clip, target): one list in the clean protocol, one a test video in the
-    paper's."""
+    """Choose the support windows (clip, target).
+
+    One list in the clean protocol, one a test video in the paper's.
+    """
     if protocol == "clean":
         if not any(len(clip.frames) > window for clip in camera.units):
             raise DataError(
@@ -271,7 +276,7 @@ def _adapted(
     chosen: Sequence[tuple[int, int]],
     options: Adaptation,
 ) -> tuple[Detector, float]:
-    """The detector adapted on windows of the clips, and the seconds that took."""
+    """Return the detector adapted on windows of the clips, and the seconds that took."""
     shots = shots_of(clips, chosen, detector.config.window)
     began = time.perf_counter()
     tensors = adapt_network(detector.checkpoint, shots, options, bfloat16=detector.bfloat16)
@@ -280,8 +285,10 @@ def _adapted(
 
 
 def _scored(judge: Detector, clips: Sequence[Clip]) -> dict[str, dict[str, np.ndarray]]:
-    """Raw parts, video -> part -> float64 (T,); unreadable frames hold their neighbour, as when a
-    file is scored."""
+    """Compute raw parts, video -> part -> float64 (T,).
+
+    Unreadable frames hold their neighbour, as when a file is scored.
+    """
     by_clip = score_clips(judge, [replace(clip, bad=[]) for clip in clips], "scoring")
     return {
         clip.name: {name: values.astype(np.float64) for name, values in parts.items()}

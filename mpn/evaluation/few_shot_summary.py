@@ -1,5 +1,7 @@
-"""From scores after adaptation (`mpn.evaluation.few_shot`) to figures, differences and the table of
-them. No torch."""
+"""Figures, differences and their table from scores after adaptation (`mpn.evaluation.few_shot`).
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ class FewShotRow:
 
     @property
     def key(self) -> Key:
-        """What was scored."""
+        """Return the key of what was scored."""
         return Key(self.scene, self.protocol, self.method, self.shots, self.draw)
 
 
@@ -94,7 +96,12 @@ FIGURES: dict[str, Figure] = {
 
 
 def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
-    """The figures of `FIGURES` of one row; labels: video -> bool (T,), of other scenes too."""
+    """Compute the figures of `FIGURES` of one row.
+
+    Args:
+        row: the scores.
+        labels: video -> bool (T,), of other scenes too.
+    """
     truth = {video: labels[video] for video in row.columns}
     scores = evaluate_scores(truth, row.columns, draws=1).scores
     protocols = dict.fromkeys((SCORE, *PART_NAMES), "causal") | {PSNR.name: "paper", PAIR: "paper"}
@@ -107,14 +114,14 @@ def record_of(row: FewShotRow, labels: Mapping[str, np.ndarray]) -> Record:
 
 
 def summarise(rows: Sequence[FewShotRow], labels: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The figures of `FIGURES` over scenes and draws, see `summarise_records`."""
+    """Compute the figures of `FIGURES` over scenes and draws, see `summarise_records`."""
     return summarise_records([record_of(row, labels) for row in rows])
 
 
 def summarise_records(
     records: Sequence[Record], *, resamplings: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Means, deviations and paired differences of figures, by protocol.
+    """Compute means, deviations and paired differences of figures, by protocol.
 
     A figure of one draw is its mean over the scenes; of these, mean and deviation over the draws in
     which no scene is missing. Differences are paired by scene and draw (K = 0 has one draw, which
@@ -165,8 +172,10 @@ Table = dict[tuple[str, int], dict[int, np.ndarray]]
 
 
 def _table(records: Sequence[Record], name: str) -> Table:
-    """One figure, of the scenes where it is defined at all, and of the draws in which it is for all
-    of these."""
+    """Make the table of one figure.
+
+    Of the scenes where it is defined at all, and of the draws in which it is for all of these.
+    """
     defined = [record for record in records if np.isfinite(record.figures.get(name, np.nan))]
     scenes = list(dict.fromkeys(record.scene for record in defined))
     table: Table = {}
@@ -218,7 +227,7 @@ def _differences(
 def paired_difference(
     differences: np.ndarray, resamplings: int = 2000, seed: int = 0
 ) -> dict[str, float]:
-    """Mean of differences (scenes, draws) with its 95 % percentile bootstrap interval.
+    """Compute the mean of differences (scenes, draws) with its 95 % percentile bootstrap interval.
 
     Scenes are drawn with replacement, and for each its draws: what a new scene would give, not a
     new draw of these scenes, counts. With one scene only draws can vary; with a single difference
@@ -245,8 +254,11 @@ def paired_difference(
 def format_few_shot_table(
     summary: Mapping[str, Any], figures: Mapping[str, Figure] = FIGURES
 ) -> str:
-    """The summary as the paper prints it: a row a method, a column a K, mean +- deviation over the
-    draws; then the differences with their intervals. "-" where there is none."""
+    """Write the summary as the paper prints it: a row a method, a column a K.
+
+    Mean +- deviation over the draws; then the differences with their intervals. "-" where there is
+    none.
+    """
     lines = []
     for protocol, entry in summary.items():
         counts = entry["shots"]

@@ -1,4 +1,4 @@
-"""Labels and score columns in, the figures of every protocol out. No torch.
+"""The figures of every protocol, from labels and score columns. No torch.
 
 A series is video -> column -> float64 (T,), one number a frame, NaN at the start where there is no
 score yet. Columns are higher = more anomalous, except `psnr_db`, which is turned here and nowhere
@@ -63,7 +63,8 @@ def evaluate_scores(
         draws: how often they are resampled.
 
     Raises:
-        DataError: missing videos, columns or gaps. LabelError: lengths that don't fit.
+        DataError: missing videos, columns or gaps.
+        LabelError: lengths that don't fit.
     """
     data = aligned(labels, series, baselines)
     by_column = _by_column(data)
@@ -96,8 +97,10 @@ def evaluate_scores(
 
 
 def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Every column under every protocol, column -> protocol -> video -> (t,), the pair among
-    them."""
+    """Return every column under every protocol, column -> protocol -> video -> (t,).
+
+    The pair is among them.
+    """
     columns = list(next(iter(data.series.values())))
     by_column: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for column in columns:
@@ -116,11 +119,16 @@ def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
 
 
 class Aligned(NamedTuple):
-    """Labels and scores on the same frames: those of each video from its first frame with all
-    scores on.
+    """Labels and scores on the same frames.
 
-    truth: video -> bool (t,). series: video -> column -> float64 (t,). baselines: name -> video ->
-    float64 (t,). start: video -> first frame. left_out: videos without any score.
+    They are those of each video from its first frame with all scores on.
+
+    Attributes:
+        truth: video -> bool (t,).
+        series: video -> column -> float64 (t,).
+        baselines: name -> video -> float64 (t,).
+        start: video -> first frame.
+        left_out: videos without any score.
     """
 
     truth: dict[str, np.ndarray]
@@ -135,8 +143,10 @@ def aligned(
     series: Series,
     baselines: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Aligned:
-    """Labels, scores and baselines cut to the frames that have all scores; arguments and errors as
-    of `evaluate_scores`."""
+    """Cut labels, scores and baselines to the frames that have all scores.
+
+    Arguments and errors as of `evaluate_scores`.
+    """
     start, left_out = _starts(labels, series)
     cut = {
         name: {
@@ -157,7 +167,7 @@ def aligned(
 
 
 def _starts(labels: Mapping[str, np.ndarray], series: Series) -> tuple[dict[str, int], list[str]]:
-    """First frame with all scores of each video, and the videos that have none."""
+    """Find the first frame with all scores of each video, and the videos that have none."""
     missing = [name for name in labels if name not in series]
     if missing or not labels:
         raise DataError(
@@ -325,10 +335,14 @@ def _range(interval: Interval | None) -> str:
 
 
 def metrics_text(result: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:
-    """The result with `extra` (label file, checkpoint, versions ...) beside it as JSON; NaN is
-    null.
+    """Write the result with `extra` beside it as JSON; NaN is null.
 
-    Raises ValueError where extra would hide a figure.
+    Args:
+        result: the metrics.
+        extra: label file, checkpoint, versions ...
+
+    Raises:
+        ValueError: extra would hide a figure.
     """
     both = sorted(set(result) & set(extra or {}))
     if both:
@@ -339,8 +353,10 @@ def metrics_text(result: Mapping[str, Any], extra: Mapping[str, Any] | None = No
 def write_metrics(
     path: str | Path, result: Mapping[str, Any], extra: Mapping[str, Any] | None = None
 ) -> None:
-    """metrics.json, or another result: what `metrics_text` gives, written whole or not at all.
+    """Write metrics.json, or another result: what `metrics_text` gives, whole or not at all.
 
-    Raises ValueError where extra would hide a figure, MpnError where the file cannot be written.
+    Raises:
+        ValueError: extra would hide a figure.
+        MpnError: the file cannot be written.
     """
     write_atomically(path, metrics_text(result, extra))

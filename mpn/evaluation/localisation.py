@@ -1,5 +1,6 @@
-"""Where: maps and regions of a test set in, pixel-level and region-level figures out (PROTOCOL
-section 3). No torch.
+"""Pixel-level and region-level figures of a test set, from maps and regions (PROTOCOL section 3).
+
+No torch.
 
 A set's true places come from its pixel masks: their pixels, and as regions and tracks their
 connected parts (or published track files). A `Places` gathers what one detector, or one baseline,
@@ -73,7 +74,7 @@ class Truth:
 
     @property
     def known(self) -> bool:
-        """Whether anything is known of places."""
+        """Say whether anything is known of places."""
         return self.given or bool(self.labels.masks)
 
     def mask(self, video: str) -> np.ndarray | None:
@@ -88,7 +89,7 @@ class Truth:
         return masks
 
     def regions(self, video: str) -> list[TrueRegion]:
-        """Its true regions, boxes in pixels of its frames."""
+        """Return its true regions, boxes in pixels of its frames."""
         if not self.given and video not in self._regions:
             masks = self.mask(video)
             regions = [] if masks is None else regions_of_masks(video, masks)
@@ -117,7 +118,7 @@ class Places:
     def add(
         self, video: str, row: int, values: np.ndarray | None, regions: Iterable[tuple[float, Box]]
     ) -> None:
-        """A judged frame.
+        """Add a judged frame.
 
         Args:
             video: its name.
@@ -207,14 +208,16 @@ def add_theirs(
     maps: Path | None,
     regions: Path | None,
 ) -> Places | None:
-    """Adds what another detector found where, of the frames that it gave scores for; None where
-    nothing is given.
+    """Add what another detector found where, of the frames that it gave scores for.
 
     Args:
         places: gathers what is read.
         series: its scores: video -> column -> (T,).
         maps: a folder of VIDEO.npy, float (T, h, w), higher = more anomalous.
         regions: a folder of its regions, see `mpn.metrics.true_regions.read_region_files`.
+
+    Returns:
+        None where nothing is given.
 
     Raises:
         DataError: a video's maps are missing, or are not one a frame.
@@ -275,7 +278,7 @@ def place_rows(places: Mapping[str, PlaceMetrics]) -> tuple[list[str], list[list
 
 
 def _values(metrics: PlaceMetrics) -> dict[str, tuple[float, Interval | None]]:
-    """Title -> a metric and its interval, of those that are there."""
+    """Return title -> a metric and its interval, of those that are there."""
     values: dict[str, tuple[float, Interval | None]] = {}
     if metrics.pixel is not None:
         pixel = metrics.pixel
@@ -308,7 +311,7 @@ def format_places(places: Mapping[str, PlaceMetrics]) -> str:
 
 
 def _scaled(box: Box, size: tuple[int, ...], target: tuple[int, ...]) -> Box:
-    """A box of a frame of size `here` (height, width) in one of size `there`."""
+    """Scale a box of a frame of `size` (height, width) to one of `target`."""
     if tuple(size) == tuple(target):
         return box
     tall, wide = target[0] / size[0], target[1] / size[1]

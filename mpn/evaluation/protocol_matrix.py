@@ -1,5 +1,6 @@
-"""The protocol matrix: every score under every normalisation and smoothing, on the same frames. No
-torch.
+"""The protocol matrix: every score under every normalisation and smoothing, on the same frames.
+
+No torch.
 
 One set of scores gives a dozen figures, depending on choices that have nothing to do with the
 model. The matrix shows them side by side, says which of them a live camera could have had, and what
@@ -115,7 +116,7 @@ def _evaluated(
 
 
 def _scores(data: Aligned, score: str, normalisation: str, smoothing: str) -> dict[str, np.ndarray]:
-    """One score of every video in one cell."""
+    """Return one score of every video in one cell."""
     scores = {}
     for name, columns in data.series.items():
         try:
@@ -149,15 +150,18 @@ def _gap(name: str, cells: _Cells, is_baseline: bool = False) -> ProtocolGap:
 
 
 def _difference(one: _Evaluated, other: _Evaluated) -> intervals.Interval:
-    """The difference of two micro AUCs with its interval, both on the same resampled videos."""
+    """Compute the difference of two micro AUCs with its interval.
+
+    Both are on the same resampled videos.
+    """
     value = one.metrics.micro_auc - other.metrics.micro_auc
     return intervals.interval_of(value, one.resampled - other.resampled, one.videos)
 
 
 def format_matrix(matrix: ProtocolMatrix, metric: str = "micro_auc") -> str:
-    """One figure of the matrix as plain text, in per cent with one decimal; "-" where undefined.
+    """Write one figure of the matrix as plain text, in per cent with one decimal.
 
-    Of the micro AUC intervals and the gap are shown too.
+    "-" where undefined. Of the micro AUC intervals and the gap are shown too.
     """
     rows = [["smoothing", *(SMOOTHED[s] for _, s in _ALL_CELLS)], *_rows(matrix, metric)]
     rows.append(["a live camera has it", *(_live(protocols.cell(*key)) for key in _ALL_CELLS)])
@@ -180,7 +184,7 @@ def format_matrix(matrix: ProtocolMatrix, metric: str = "micro_auc") -> str:
 
 
 def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
-    """The rows of a table: a title and a text a cell."""
+    """Yield the rows of a table: a title and a text a cell."""
     for score in dict.fromkeys(one.name for one in matrix.cells):
         cells = matrix.of(score)
         yield [TITLES[score], *(percent(cells[key].metrics.value(metric)) for key in _ALL_CELLS)]
@@ -203,7 +207,7 @@ def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
 
 
 def _live(cell: Cell) -> str:
-    """Whether a live camera has it, in two words."""
+    """Say whether a live camera has it, in two words."""
     if not cell.live:
         return "no"
     late = cell.lookahead_frames or cell.delay_frames
@@ -217,7 +221,7 @@ def _live(cell: Cell) -> str:
 
 
 def _gap_lines(matrix: ProtocolMatrix) -> Iterator[str]:
-    """The gap in words, and what the table's words mean."""
+    """Yield the gap in words, and what the table's words mean."""
     parts = []
     for gap in matrix.gaps:
         name = gap.name.replace("_", " ") if gap.is_baseline else TITLES[gap.name]

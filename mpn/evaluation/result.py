@@ -50,7 +50,7 @@ class ScoreMetrics:
 
     @property
     def interval(self) -> Interval | None:
-        """The interval of the micro AUC."""
+        """Return the interval of the micro AUC."""
         return None if self.intervals is None else self.intervals["micro_auc"]
 
     def value(self, name: str) -> float:
@@ -80,9 +80,10 @@ class Frames:
     """Which frames were evaluated.
 
     Attributes:
-        frames, anomalous, videos: how many. videos_with_both_classes: those with an AUC of their
-            own.
-        dropped_frames: how many were left out; dropped: which, in words.
+        frames, anomalous, videos: how many.
+        videos_with_both_classes: those with an AUC of their own.
+        dropped_frames: how many were left out.
+        dropped: which, in words.
         videos_without_scores: names of those that were left out whole.
         turned: columns of which minus the value was evaluated.
     """
@@ -123,7 +124,7 @@ class FrameResult:
 
     @property
     def main(self) -> ByProtocol:
-        """The metrics of the score itself, by protocol."""
+        """Return the metrics of the score itself, by protocol."""
         return self.scores[SCORE]
 
     def best_baseline(self, protocol: str = "causal") -> str | None:
@@ -161,9 +162,11 @@ class MatrixCell:
     """One score, or baseline, under one normalisation and smoothing.
 
     Attributes:
-        name: "region", "pair" or "psnr", or the baseline's. is_baseline: whether it is one.
+        name: "region", "pair" or "psnr", or the baseline's.
+        is_baseline: whether it is one.
         cell: normalisation and smoothing, and what they ask for.
-        metrics: its metrics. interval: of the micro AUC, 95 % over videos.
+        metrics: its metrics.
+        interval: of the micro AUC, 95 % over videos.
         region_minus_this: of a baseline: micro AUC of the region score in the same cell minus its.
     """
 
@@ -244,7 +247,9 @@ class RegionResult:
     """RBDC and TBDC in one variant (`mpn.metrics.regions`), with intervals, and what they are of.
 
     Attributes:
-        regions, tracks: true ones. found_regions: found ones. frames: evaluated.
+        regions, tracks: true ones.
+        found_regions: found ones.
+        frames: evaluated.
         fpr_reached: false positives a frame with all found regions in.
     """
 
@@ -290,8 +295,9 @@ class AlarmMetrics:
     """A threshold from normal footage, and what it gives on the test set.
 
     Attributes:
-        promised_per_hour: false alarms an hour that the threshold promises. extrapolated: from
-            less footage than that takes; hours_behind: of how much.
+        promised_per_hour: false alarms an hour that the threshold promises.
+        extrapolated: from less footage than that takes.
+        hours_behind: of how much footage the threshold is.
         threshold_interval: 95 % of the threshold.
         metrics: false alarms, events found and delays on the test set.
     """
@@ -313,7 +319,8 @@ class EvaluationResult:
     """All metrics of a test set.
 
     Attributes:
-        frame: frame metrics by score and protocol. matrix: the protocol matrix.
+        frame: frame metrics by score and protocol.
+        matrix: the protocol matrix.
         places: who -> metrics of places, `SCORE` first; empty where the set has no masks.
         alarms: one a promised rate; None where there is no calibration.
         baseline_scores: baseline -> video -> float64 (T,), empty where they were left out.
@@ -336,7 +343,7 @@ class EvaluationResult:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name, intervals as mappings."""
+    """Return the fields of a dataclass by name, intervals as mappings."""
     named = {one.name: getattr(value, one.name) for one in fields(value)}
     return {
         name: item._asdict() if isinstance(item, Interval) else item for name, item in named.items()

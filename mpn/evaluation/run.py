@@ -49,10 +49,12 @@ class Evaluation:
     """An evaluation that is done.
 
     Attributes:
-        test: what was evaluated on. result: the metrics.
-        series: video -> column -> (T,), before smoothing. scored: what the detector gave, by video;
-            empty for anyone's scores.
-        facts: what the metrics depend on. notes: what was read otherwise than it stood there.
+        test: what was evaluated on.
+        result: the metrics.
+        series: video -> column -> (T,), before smoothing.
+        scored: what the detector gave, by video; empty for anyone's scores.
+        facts: what the metrics depend on.
+        notes: what was read otherwise than it stood there.
         calibration: the detector's, at the frame rate of the set; None where there is none.
     """
 
@@ -153,6 +155,6 @@ def evaluate(
 
 
 def _first_frame(columns: Mapping[str, np.ndarray]) -> int:
-    """The first frame that has every column; the length where there is none."""
+    """Return the first frame that has every column; the length where there is none."""
     complete = np.all([~np.isnan(values) for values in columns.values()], axis=0)
     return int(np.argmax(complete)) if complete.any() else len(complete)

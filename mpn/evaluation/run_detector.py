@@ -1,5 +1,4 @@
-"""A test set through a detector: columns of scores, where it found what, and maps for the
-report."""
+"""A test set through a detector: columns of scores, where it found what, maps for the report."""
 
 from __future__ import annotations
 
@@ -28,10 +27,12 @@ WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
 class ScoredVideo:
     """What a detector gave for a video of T frames.
 
-    columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts and the
-    diagnostics. smoothed: the score as a live camera has it, float64 (T,).
-    maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
-    regions: (row, track, score, box) of all that was found, in pixels of the frames.
+    Attributes:
+        columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts and the
+            diagnostics.
+        smoothed: the score as a live camera has it, float64 (T,).
+        maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
+        regions: (row, track, score, box) of all that was found, in pixels of the frames.
     """
 
     columns: dict[str, np.ndarray]
@@ -46,7 +47,7 @@ def score_set(
     places: Places | None = None,
     tables: Path | None = None,
 ) -> Iterator[tuple[str, ScoredVideo]]:
-    """Each video's scores, as soon as it is scored.
+    """Yield each video's scores, as soon as it is scored.
 
     Args:
         detector: the model.

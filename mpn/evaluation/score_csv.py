@@ -1,5 +1,7 @@
-"""A table of scores as people have it (any delimiter, columns and rows in any order), into columns.
-No torch."""
+"""Reader of a table of scores as people have it, into columns.
+
+Any delimiter, columns and rows in any order. No torch.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ LATEST = 10_000_000  # frame that a table may begin with where the video's lengt
 
 
 def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The columns of VIDEO.csv, see `mpn.evaluation.score_files.read_scores`.
+    """Read the columns of VIDEO.csv, see `mpn.evaluation.score_files.read_scores`.
 
     Args:
         path: of the file, for messages.
@@ -71,7 +73,10 @@ def read_csv(path: Path, text: str, length: int | None) -> tuple[dict[str, np.nd
 
 
 def _unsmoothed(texts: Mapping[str, list[str]], remarks: list[str]) -> dict[str, list[str]]:
-    """The columns with the score before smoothing as `score`: protocols do their own smoothing."""
+    """Return the columns with the score before smoothing as `score`.
+
+    Protocols do their own smoothing.
+    """
     columns = dict(texts)
     if SCORE_RAW in columns:
         columns[SCORE] = columns.pop(SCORE_RAW)
@@ -86,8 +91,10 @@ def _unsmoothed(texts: Mapping[str, list[str]], remarks: list[str]) -> dict[str,
 
 
 def _rows(path: Path, text: str) -> tuple[str, list[tuple[int, list[str]]]]:
-    """The delimiter, and each row with the number of its line; blank lines at the ends are left
-    out."""
+    """Return the delimiter, and each row with the number of its line.
+
+    Blank lines at the ends are left out.
+    """
     blank = len(text) - len(text.lstrip("\n "))
     before = text.count("\n", 0, blank)
     try:
@@ -99,8 +106,10 @@ def _rows(path: Path, text: str) -> tuple[str, list[tuple[int, list[str]]]]:
 
 
 def _delimiter(line: str) -> str:
-    """What stands between the columns, from the header: what gives a column called score, and the
-    most columns."""
+    """Find what stands between the columns, from the header.
+
+    Of those that give a column called score, the one with the most columns.
+    """
     fields = {mark: next(csv.reader([line], delimiter=mark), []) for mark in DELIMITERS}
     with_score = [
         mark
@@ -111,8 +120,10 @@ def _delimiter(line: str) -> str:
 
 
 def _header(path: Path, row: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The columns' names, and what is to be said about them; the row as it is where it is a score
-    without header."""
+    """Return the columns' names, and what is to be said about them.
+
+    A score without header gives the row as it is.
+    """
     header, remarks = [" ".join(name.split()) for name in row], []
     plain = [name.casefold() if name.casefold() in KNOWN else name for name in header]
     if plain != header:
@@ -143,8 +154,10 @@ def _header(path: Path, row: Sequence[str]) -> tuple[list[str], list[str]]:
 def _order(
     path: Path, lines: list[int], frames: np.ndarray, length: int | None
 ) -> tuple[int, np.ndarray]:
-    """The first frame of the rows and the order that sorts them, int (T,); every frame from there
-    on stands once."""
+    """Return the first frame of the rows and the order that sorts them, int (T,).
+
+    Every frame from there on stands once.
+    """
     odd = np.flatnonzero(~((frames >= 0) & (frames == np.floor(frames))))
     if len(odd):
         raise DataError(
@@ -185,8 +198,10 @@ def _columns(
     first: int,
     remarks: list[str],
 ) -> dict[str, np.ndarray]:
-    """The columns of numbers in the order of the frames, NaN before `first`; what is left out is
-    added to `remarks`."""
+    """Return the columns of numbers in the order of the frames, NaN before `first`.
+
+    What is left out is added to `remarks`.
+    """
     columns = {}
     for name in [SCORE, *(name for name in texts if name not in KNOWN)]:
         column = [texts[name][int(k)] for k in order]
@@ -222,7 +237,7 @@ def _is_number(text: str) -> bool:
 
 
 def _numbers(path: Path, lines: Sequence[int], texts: Sequence[str], column: str) -> np.ndarray:
-    """float64 (T,) of texts; what is none is named with its line."""
+    """Read texts as float64 (T,); what is no number is named with its line."""
     try:
         values = np.array(list(map(float, texts)))
     except ValueError:
@@ -233,8 +248,12 @@ def _numbers(path: Path, lines: Sequence[int], texts: Sequence[str], column: str
 
 
 def number(path: Path, line: int, text: str, column: str) -> float:
-    """A number of a text file, NaN for an empty field. Raises DataError, naming line and column,
-    for anything else, and for infinity and what is as good as infinite."""
+    """Read a number of a text file, NaN for an empty field.
+
+    Raises:
+        DataError: anything else, and infinity and what is as good as infinite; names line and
+            column.
+    """
     try:
         value = float(text) if text.strip() else math.nan
     except ValueError:

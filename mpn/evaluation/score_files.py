@@ -1,4 +1,5 @@
 """Score files in and out: scores/<video>.csv of ours, and anyone's in the forms that people have.
+
 No torch.
 
 Scores are higher = more anomalous, one number a frame; nan stands only before the first score of a
@@ -36,12 +37,14 @@ SHOWN = 5  # names that a message lists; it counts the others
 def write_scores(
     path: str | Path, columns: Mapping[str, np.ndarray], fps: float | Fraction | None
 ) -> None:
-    """scores/<video>.csv: frame (from 0), time (seconds, nan when fps is unknown), then the
-    columns.
+    """Write scores/<video>.csv: frame (from 0), time, then the columns.
 
-    Numbers are written so that reading gives the same float64 again; no score is `nan`. Written
-    whole or not at all. Raises DataError for columns of several lengths, MpnError where it cannot
-    be written.
+    The time is in seconds, nan when fps is unknown. Numbers are written so that reading gives the
+    same float64 again; no score is `nan`. Written whole or not at all.
+
+    Raises:
+        DataError: columns of several lengths.
+        MpnError: it cannot be written.
     """
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
@@ -59,7 +62,7 @@ def write_scores(
 def read_scores(
     folder: str | Path, lengths: Mapping[str, int] | None = None, notes: list[str] | None = None
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Anyone's scores: one file a video, named after it, as series for `evaluate`.
+    """Read anyone's scores: one file a video, named after it, as series for `evaluate`.
 
     VIDEO.csv with a header: `score` is required, `frame` (from 0) optional, `time` ignored, other
     columns are evaluated too; where there is a `score_raw`, the score before smoothing, it is what
@@ -105,13 +108,13 @@ def read_scores(
 
 
 def names_of(names: Sequence[str]) -> str:
-    """Some names and how many there are, for a sentence: "2 files (a.csv, b.csv)"."""
+    """Write some names and how many there are, for a sentence: "2 files (a.csv, b.csv)"."""
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     return names[0] if len(names) == 1 else f"{len(names)} files ({shown})"
 
 
 def _all_files(folder: Path, files: list[Path]) -> dict[str, Path]:
-    """Every score file by the name of its video, in natural order."""
+    """Return every score file by the name of its video, in natural order."""
     paths: dict[str, Path] = {}
     for path in files:
         if path.stem in paths:
@@ -126,8 +129,10 @@ def _all_files(folder: Path, files: list[Path]) -> dict[str, Path]:
 def _files_of(
     folder: Path, files: list[Path], names: list[str], remarks_on: dict[str, list[str]]
 ) -> dict[str, Path]:
-    """The score file of each named video; what was found under another spelling, or is of no video,
-    is said."""
+    """Find the score file of each named video.
+
+    What was found under another spelling, or is of no video, is said.
+    """
     exact: dict[str, list[Path]] = {}
     loose: dict[str, list[Path]] = {}
     for path in files:
@@ -163,8 +168,10 @@ def _files_of(
 
 
 def _spelling(name: str) -> str:
-    """What names of one video have in common: without case, a video's suffix, and zeros before
-    numbers."""
+    """Return what names of one video have in common.
+
+    Without case, a video's suffix, and zeros before numbers.
+    """
     stem = Path(name).stem if Path(name).suffix.lower() in VIDEO_SUFFIXES else name
     return re.sub(r"0*(\d+)", r"\1", stem.casefold())
 
@@ -180,7 +187,7 @@ def _twice(folder: Path, name: str, paths: list[Path]) -> DataError:
 
 
 def _read(path: Path, length: int | None) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The columns of one file and what is to be said about it."""
+    """Read the columns of one file and what is to be said about it."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return _read_npy(path)
@@ -253,7 +260,7 @@ def _text(path: Path) -> str:
 
 
 def _constant(folder: Path, series: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
-    """What is to be said about videos in which every frame has the same score."""
+    """Return what is to be said about videos in which every frame has the same score."""
     names = metrics.constant_videos({name: columns[SCORE] for name, columns in series.items()})
     if not names:
         return []

@@ -34,7 +34,8 @@ class LabelledSet:
     Attributes:
         sources, lengths, rates: by the videos' names; frames as they are decoded, frames per second
             or None.
-        labels: one a frame. truth: where the anomalies are.
+        labels: one a frame.
+        truth: where the anomalies are.
     """
 
     tree: DatasetTree
@@ -53,7 +54,7 @@ def open_set(
     skip_bad: bool = False,
     tracks: Path | None = None,
 ) -> LabelledSet:
-    """Opens a data set's test videos and reads their labels.
+    """Open a data set's test videos and read their labels.
 
     Args:
         tree: from `mpn.datasets.layouts.recognise`.
@@ -64,8 +65,9 @@ def open_set(
             testing/tracks.csv, as the demo set has it, else the connected parts of the masks.
 
     Raises:
-        LabelError: no test videos, no labels, or labels that don't fit. FrameError, DataError: what
-            cannot be read.
+        LabelError: no test videos, no labels, or labels that don't fit.
+        FrameError: what cannot be read.
+        DataError: likewise.
     """
     if not tree.testing:
         raise LabelError(
@@ -88,7 +90,7 @@ def open_set(
 
 
 def _length(source: FrameSource) -> int:
-    """Frames as they are decoded: a video file's header only estimates them."""
+    """Count frames as they are decoded: a video file's header only estimates them."""
     if source.path.is_dir() and source.length is not None:
         return source.length
     return sum(1 for _ in source.frames())
@@ -97,7 +99,7 @@ def _length(source: FrameSource) -> int:
 def facts_of(
     tree: DatasetTree, labels: Labels, detector: Detector | None, checkpoint: Path | None
 ) -> dict[str, Any]:
-    """What figures depend on: data, label file, model, versions."""
+    """Return what figures depend on: data, label file, model, versions."""
     import torch
 
     facts: dict[str, Any] = {
@@ -123,8 +125,11 @@ def facts_of(
 
 
 def write_labels(path: Path, labels: Labels) -> None:
-    """labels.csv: the labels that were used, beside the figures, as `mpn compare` reads them:
-    video,start,end (frames from 0, end exclusive; both empty for a video without anomalies)."""
+    """Write labels.csv: the labels that were used, beside the figures.
+
+    As `mpn compare` reads them: video,start,end (frames from 0, end exclusive; both empty for a
+    video without anomalies).
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "start", "end"])
@@ -134,8 +139,11 @@ def write_labels(path: Path, labels: Labels) -> None:
 
 
 def causal(series: Mapping[str, Mapping[str, np.ndarray]], column: str) -> dict[str, np.ndarray]:
-    """A column as a live camera has it, higher = more anomalous, NaN for the first frames. Raises
-    DataError."""
+    """Return a column as a live camera has it, higher = more anomalous, NaN for the first frames.
+
+    Raises:
+        DataError: not every video has the column.
+    """
     if any(column not in columns for columns in series.values()):
         raise DataError(f"not every video has a column {column!r}")
     sign = -1.0 if column in TURNED else 1.0

@@ -1,4 +1,4 @@
-"""Labels and scores in, figures out (PROTOCOL section 3). No torch, no files, no plotting.
+"""Metrics: labels and scores in, figures out (PROTOCOL section 3). No torch, no files, no plotting.
 
 frames, intervals   frame AUC and its kin, curves, bootstrap over videos
 operators           false alarms per hour, events found, delay

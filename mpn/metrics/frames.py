@@ -1,4 +1,6 @@
-"""Labels and scores in, figures out (PROTOCOL section 3). No torch, no files, no plotting.
+"""Frame metrics: labels and scores in, figures out (PROTOCOL section 3).
+
+No torch, no files, no plotting.
 
 Every function takes labels and scores as one array each, as mappings video name -> array, or as
 sequences of arrays (one a video, same order). Labels are bool (T,) (or 0 and 1), True = anomalous;
@@ -22,8 +24,10 @@ from mpn.metrics.intervals import Interval
 
 
 class MacroAuc(NamedTuple):
-    """Mean AUC of the `videos` that have both classes, of `total` videos; NaN when there are
-    none."""
+    """Mean AUC of the `videos` that have both classes, of `total` videos.
+
+    NaN when there are none.
+    """
 
     value: float
     videos: int
@@ -43,18 +47,22 @@ class Curve(NamedTuple):
 
 
 def frame_auc(labels: Arrays, scores: Arrays) -> float:
-    """Micro AUC: area under the ROC curve of all frames of all videos in one ranking, in [0, 1].
+    """Compute the micro AUC, in [0, 1]: area under the ROC curve of all frames in one ranking.
 
-    NaN when all frames are of one class. Raises LabelError where labels and scores don't fit.
+    The frames are those of all videos. NaN when all frames are of one class.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     return _auc(y, s) if both_classes(y) else float("nan")
 
 
 def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
-    """Mean of the per-video AUC over the videos with both classes, and how many these are.
+    """Compute the mean of the per-video AUC over the videos with both classes; count these.
 
-    Raises LabelError where labels and scores don't fit.
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     pairs = paired(labels, scores)
     values = _video_aucs(pairs)
@@ -65,21 +73,26 @@ def macro_auc(labels: Arrays, scores: Arrays) -> MacroAuc:
 
 
 def padded_macro_auc(labels: Arrays, scores: Arrays) -> float:
-    """Mean of the per-video AUC with two frames added to each video, as AED and AI-VAD report it.
+    """Compute the mean per-video AUC with two frames added to each, as AED and AI-VAD report it.
 
     The added normal frame has the video's lowest score, the added anomalous frame its highest
     (AI-VAD's `evaluate.py` takes 0 and the largest float, the same but for ties). All videos count,
     and a video of one class gets close to 1 whatever its scores are: flattering, for comparison
-    only. Raises LabelError where labels and scores don't fit.
+    only.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     return float(np.mean(_padded_aucs(paired(labels, scores))))
 
 
 def equal_error_rate(labels: Arrays, scores: Arrays) -> float:
-    """The rate, in [0, 1], at which the share of false alarms equals the share of misses (micro).
+    """Compute the rate, in [0, 1], at which shares of false alarms and of misses are equal (micro).
 
     Between two thresholds the ROC curve is taken as straight. NaN when all frames are of one class.
-    Raises LabelError where labels and scores don't fit.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     if not both_classes(y):
@@ -89,22 +102,35 @@ def equal_error_rate(labels: Arrays, scores: Arrays) -> float:
 
 
 def average_precision(labels: Arrays, scores: Arrays) -> float:
-    """Average precision of all frames in one ranking (micro), in [0, 1], without interpolation.
+    """Compute the average precision of all frames in one ranking (micro), in [0, 1].
 
-    Its chance level is the share of anomalous frames. NaN when all frames are of one class. Raises
-    LabelError where labels and scores don't fit.
+    Without interpolation. Its chance level is the share of anomalous frames. NaN when all frames
+    are of one class.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     return float(average_precision_score(y, s)) if both_classes(y) else float("nan")
 
 
 def roc_points(labels: Arrays, scores: Arrays, max_cells: int = 400) -> Curve:
-    """The ROC curve of all frames: x the rate of false alarms, y that of detections, both from 0 to
-    1.
+    """Compute the ROC curve of all frames: x the rate of false alarms, y that of detections.
 
-    Thinned to a grid of `max_cells` by `max_cells`, that is to 2 * max_cells + 2 points, each
-    left-out point within 1 / max_cells of a kept one in x and in y. Straight between points. No
-    points when all frames are of one class. Raises LabelError where labels and scores don't fit.
+    Both go from 0 to 1, straight between points.
+
+    Args:
+        labels: as in this module's other functions.
+        scores: likewise.
+        max_cells: the curve is thinned to a grid of `max_cells` by `max_cells`, that is to
+            2 * max_cells + 2 points, each left-out point within 1 / max_cells of a kept one in x
+            and in y.
+
+    Returns:
+        The curve; no points when all frames are of one class.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     if not both_classes(y):
@@ -113,12 +139,15 @@ def roc_points(labels: Arrays, scores: Arrays, max_cells: int = 400) -> Curve:
 
 
 def precision_recall_points(labels: Arrays, scores: Arrays, max_cells: int = 400) -> Curve:
-    """Precision over recall of all frames: x the recall, rising, y the precision, both from 0 to 1.
+    """Compute precision over recall of all frames: x the recall, rising, y the precision.
 
-    The first point, recall 0 and precision 1, is a convention. Thinned as in `roc_points`; as
-    precision goes up and down there may be more points. Not straight between points: the precision
-    of a point holds from the point before. No points when all frames are of one class. Raises
-    LabelError where labels and scores don't fit.
+    Both from 0 to 1. The first point, recall 0 and precision 1, is a convention. Thinned as in
+    `roc_points`; as precision goes up and down there may be more points. Not straight between
+    points: the precision of a point holds from the point before. No points when all frames are of
+    one class.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     y, s = joined(labels, scores)
     if not both_classes(y):
@@ -130,11 +159,11 @@ def precision_recall_points(labels: Arrays, scores: Arrays, max_cells: int = 400
 
 
 def constant_videos(scores: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the videos with two or more scores that are all the same, NaN left out, in the
-    mapping's order.
+    """Return the names of the videos whose scores, two or more, are all the same.
 
-    Such a video tells nothing about its own frames: its AUC is a half, per-video min-max is
-    undefined on it, and nearly always its scorer has failed.
+    NaN is left out; names are in the mapping's order. Such a video tells nothing about its own
+    frames: its AUC is a half, per-video min-max is undefined on it, and nearly always its scorer
+    has failed.
     """
     constant = []
     for name, values in scores.items():
@@ -152,12 +181,21 @@ def bootstrap_interval(
     draws: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """95 % percentile interval of `metric` by drawing videos with replacement, `draws` times.
+    """Compute the 95 % percentile interval of `metric` by drawing videos with replacement.
 
     Videos, not frames: the frames of a video are far from independent. Draws in which the figure is
-    undefined are left out and counted. The metrics of this module are fast
-    (`mpn.metrics.intervals`), another callable is called for every draw. Raises LabelError where
-    labels and scores don't fit.
+    undefined are left out and counted.
+
+    Args:
+        labels: as in this module's other functions.
+        scores: likewise.
+        metric: those of this module are fast (`mpn.metrics.intervals`), another callable is called
+            for every draw.
+        draws: how often videos are drawn.
+        seed: of the draws.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     pairs = paired(labels, scores)
     values = _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
@@ -171,11 +209,17 @@ def bootstrap_values(
     draws: int = 1000,
     seed: int = 0,
 ) -> np.ndarray:
-    """The metric in each draw of `bootstrap_interval`, float64 (draws,), NaN where it is undefined.
+    """Return the metric in each draw of `bootstrap_interval`.
 
     The same number of videos, draws and seed give the same videos in each draw: the difference of
     two of these, given to `mpn.metrics.intervals.interval_of`, is `paired_bootstrap`; so each of
-    many scores is drawn only once. Raises LabelError where labels and scores don't fit.
+    many scores is drawn only once.
+
+    Returns:
+        float64 (draws,), NaN where the metric is undefined.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     pairs = paired(labels, scores)
     return _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
@@ -189,9 +233,12 @@ def paired_bootstrap(
     draws: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """95 % interval of metric(a) - metric(b), both taken on the same drawn videos each time.
+    """Compute the 95 % interval of metric(a) - metric(b), both on the same drawn videos each time.
 
-    "a is better than b" needs low > 0. Raises LabelError where labels and scores don't fit.
+    "a is better than b" needs low > 0.
+
+    Raises:
+        LabelError: labels and scores don't fit.
     """
     first, second = paired(labels, scores_a), paired(labels, scores_b)
     picks = intervals.draw_videos(len(first), draws, seed)
@@ -200,10 +247,10 @@ def paired_bootstrap(
 
 
 def _auc(y: np.ndarray, s: np.ndarray) -> float:
-    """Area under the ROC curve from the ranks (Mann and Whitney 1947), ties a half; both classes
-    needed.
+    """Compute the area under the ROC curve from the ranks (Mann and Whitney 1947), ties a half.
 
-    The same as scikit-learn's, whose checks of every call would make the per-video means slow.
+    Both classes are needed. The same as scikit-learn's, whose checks of every call would make the
+    per-video means slow.
     """
     anomalous = int(y.sum())
     rank_sum = float(rankdata(s)[y].sum())
@@ -211,12 +258,12 @@ def _auc(y: np.ndarray, s: np.ndarray) -> float:
 
 
 def _video_aucs(pairs: Pairs) -> np.ndarray:
-    """AUC of each video, (videos,), NaN with one class."""
+    """Compute the AUC of each video, (videos,), NaN with one class."""
     return np.array([_auc(y, s) if both_classes(y) else np.nan for y, s in pairs])
 
 
 def _padded_aucs(pairs: Pairs) -> np.ndarray:
-    """AUC of each video, (videos,), with the two frames of `padded_macro_auc` added."""
+    """Compute the AUC of each video, (videos,), with the two frames of `padded_macro_auc` added."""
     return np.array(
         [
             _auc(np.concatenate([[False], y, [True]]), np.concatenate([[s.min()], s, [s.max()]]))
@@ -231,7 +278,7 @@ def _of(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any]) -> float:
 
 
 def _drawn(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any], picks: np.ndarray) -> np.ndarray:
-    """The metric on each row of video numbers, float (draws,), NaN where undefined."""
+    """Compute the metric on each row of video numbers, float (draws,), NaN where undefined."""
     fast = _FAST.get(metric)
     if fast is None:
         return np.array([_of([pairs[k] for k in row], metric) for row in picks])
@@ -252,7 +299,7 @@ def _no_curve() -> Curve:
 
 
 def _thinned(curve: Curve, max_cells: int) -> Curve:
-    """The points where the curve enters another cell of a square grid, and the last."""
+    """Keep the points where the curve enters another cell of a square grid, and the last."""
     cells = np.floor(np.stack([curve.x, curve.y]) * max_cells)
     enters = np.append(True, (cells[:, 1:] != cells[:, :-1]).any(axis=0))
     enters[-1] = True

@@ -15,22 +15,33 @@ Pairs: TypeAlias = "list[tuple[np.ndarray, np.ndarray]]"
 
 
 def both_classes(y: np.ndarray) -> bool:
-    """Whether labels (T,) hold normal and anomalous frames."""
+    """Say whether labels (T,) hold normal and anomalous frames."""
     return bool(y.any()) and not bool(y.all())
 
 
 def joined(labels: Arrays, scores: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """All videos' labels and scores as one array each. Raises LabelError where they don't fit."""
+    """Join all videos' labels and scores to one array each.
+
+    Raises:
+        LabelError: they don't fit.
+    """
     pairs = paired(labels, scores)
     return np.concatenate([y for y, _ in pairs]), np.concatenate([s for _, s in pairs])
 
 
 def paired(labels: Arrays, scores: Arrays, *, gaps: bool = False) -> Pairs:
-    """Checked (labels, scores) of each video: bool (T,) and float64 (T,), in the order of the
-    labels.
+    """Check labels and scores and pair them by video.
 
-    gaps: whether scores may be NaN, as at the start of a live stream. Raises LabelError for videos,
-    lengths, types or values that don't fit, with the video's name.
+    Args:
+        labels: in one of the three forms.
+        scores: likewise.
+        gaps: whether scores may be NaN, as at the start of a live stream.
+
+    Returns:
+        (labels, scores) of each video: bool (T,) and float64 (T,), in the order of the labels.
+
+    Raises:
+        LabelError: videos, lengths, types or values don't fit; with the video's name.
     """
     if isinstance(labels, Mapping) != isinstance(scores, Mapping):
         raise LabelError("labels and scores must both be mappings by video name, or neither")

@@ -1,5 +1,6 @@
-"""95 % intervals by drawing videos with replacement, fast enough for a million frames. No torch, no
-files.
+"""95 % intervals by drawing videos with replacement, fast enough for a million frames.
+
+No torch, no files.
 
 Videos are drawn, not frames: the frames of a video are far from independent. A draw is a row of
 `weights`, how often each video is in it, (draws, videos); the frames are sorted once and every draw
@@ -40,8 +41,10 @@ class Interval(NamedTuple):
 class Ranking(NamedTuple):
     """All frames of all videos from the highest score down, of tied ones the anomalous first.
 
-    anomalous: bool (N,); video: the number of each frame's video, int (N,); ends: (groups,), where
-    each group of tied frames ends, exclusive; the last is N.
+    Attributes:
+        anomalous: bool (N,).
+        video: the number of each frame's video, int (N,).
+        ends: (groups,), where each group of tied frames ends, exclusive; the last is N.
     """
 
     anomalous: np.ndarray
@@ -50,12 +53,12 @@ class Ranking(NamedTuple):
 
 
 def draw_videos(videos: int, draws: int, seed: int) -> np.ndarray:
-    """Video numbers, int (draws, videos), of each resampling."""
+    """Draw the video numbers, int (draws, videos), of each resampling."""
     return np.random.default_rng(seed).integers(0, videos, size=(draws, videos))
 
 
 def draw_weights(picks: np.ndarray) -> np.ndarray:
-    """How often each video is in each draw, float64 (draws, videos), from `draw_videos`."""
+    """Count how often each video is in each draw, float64 (draws, videos), from `draw_videos`."""
     draws, videos = picks.shape
     cells = picks + videos * np.arange(draws)[:, None]
     return (
@@ -66,8 +69,13 @@ def draw_weights(picks: np.ndarray) -> np.ndarray:
 
 
 def interval_of(value: float, drawn: np.ndarray, videos: int) -> Interval:
-    """The percentile interval of a figure from its values (draws,) in the draws, NaN where
-    undefined."""
+    """Compute the percentile interval of a figure from its values in the draws.
+
+    Args:
+        value: the figure.
+        drawn: its values (draws,), NaN where undefined.
+        videos: how many videos there are.
+    """
     defined = drawn[~np.isnan(drawn)]
     skipped = len(drawn) - len(defined)
     if videos < 2 or not len(defined):
@@ -78,7 +86,7 @@ def interval_of(value: float, drawn: np.ndarray, videos: int) -> Interval:
 
 
 def ranked(pairs: Pairs) -> Ranking:
-    """The frames of all videos in one order."""
+    """Sort the frames of all videos in one order."""
     y = np.concatenate([labels for labels, _ in pairs])
     s = np.concatenate([scores for _, scores in pairs])
     video = np.repeat(np.arange(len(pairs)), [len(labels) for labels, _ in pairs])
@@ -89,14 +97,18 @@ def ranked(pairs: Pairs) -> Ranking:
 
 
 def drawn_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean of a figure of each video, (videos,), NaN where it has none, in every draw,
-    (draws,)."""
+    """Compute the mean of a figure of each video in every draw, (draws,).
+
+    Args:
+        values: the figure, (videos,), NaN where a video has none.
+        weights: how often each video is in each draw, (draws, videos).
+    """
     defined = ~np.isnan(values)
     return _shares(weights @ np.where(defined, values, 0.0), weights @ defined)
 
 
 def drawn_auc(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
-    """The micro AUC of every draw, (draws,), NaN where undefined."""
+    """Compute the micro AUC of every draw, (draws,), NaN where undefined."""
     ranking = ranked(pairs)
     possible = np.prod(_totals(ranking, weights), axis=0)
     if len(pairs) > WINS_VIDEOS:
@@ -108,7 +120,7 @@ def drawn_auc(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
 
 
 def drawn_equal_error_rate(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
-    """The equal error rate of every draw, (draws,), NaN where undefined.
+    """Compute the equal error rate of every draw, (draws,), NaN where undefined.
 
     First the cut between whose neighbours the rates cross, of all draws in one product, then the
     frame within.
@@ -139,7 +151,7 @@ def drawn_equal_error_rate(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
 
 
 def drawn_average_precision(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
-    """The average precision of every draw, (draws,), NaN where undefined."""
+    """Compute the average precision of every draw, (draws,), NaN where undefined."""
     ranking = ranked(pairs)
     anomalous, normal = _totals(ranking, weights)
     places = np.flatnonzero(ranking.anomalous)
@@ -160,8 +172,10 @@ def drawn_average_precision(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
 
 
 def equal_rate(false_rate: np.ndarray, true_rate: np.ndarray) -> float:
-    """Where a ROC curve, straight between its points, has as many false alarms as misses; both
-    rise, (points,)."""
+    """Find where a ROC curve has as many false alarms as misses.
+
+    The curve is straight between its points; both rates rise, (points,).
+    """
     excess = false_rate - (1.0 - true_rate)  # rises from below 0 to 0 or above
     after = int(np.argmax(excess >= 0))
     part = -excess[after - 1] / (excess[after] - excess[after - 1])
@@ -169,8 +183,10 @@ def equal_rate(false_rate: np.ndarray, true_rate: np.ndarray) -> float:
 
 
 def video_wins(ranking: Ranking, videos: int) -> np.ndarray:
-    """wins[i, j]: pairs in which an anomalous frame of i outscores a normal one of j; a tie is a
-    half."""
+    """Count wins[i, j]: pairs in which an anomalous frame of i outscores a normal one of j.
+
+    A tie is a half.
+    """
     wins = _wins_in_order(ranking, videos)
     # A group where both classes are tied: the order puts its anomalous frames first, which is half
     # of the truth.
@@ -183,10 +199,10 @@ def video_wins(ranking: Ranking, videos: int) -> np.ndarray:
 
 
 def _wins_in_order(ranking: Ranking, videos: int) -> np.ndarray:
-    """Pairs (videos, videos) in which an anomalous frame of i stands before a normal one of j.
+    """Count the pairs in which an anomalous frame of i stands before a normal one of j.
 
-    The order is cut into blocks: pairs from different blocks are products of the blocks' counts,
-    pairs within a block are counted by their distance.
+    (videos, videos). The order is cut into blocks: pairs from different blocks are products of the
+    blocks' counts, pairs within a block are counted by their distance.
     """
     anomalous, video = ranking.anomalous, ranking.video
     size = int(np.clip(videos // 8, 16, 192))  # longer blocks: cheaper products, more pairs within
@@ -219,7 +235,7 @@ def _wins_in_order(ranking: Ranking, videos: int) -> np.ndarray:
 
 
 def _auc_passes(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
-    """Weighted wins of every draw, (draws,), by a pass over the frames in each."""
+    """Sum the weighted wins of every draw, (draws,), by a pass over the frames in each."""
     places = np.flatnonzero(ranking.anomalous)
     group = np.searchsorted(ranking.ends, places, side="right")
     normal = np.append(0, np.cumsum(~ranking.anomalous))
@@ -234,8 +250,10 @@ def _auc_passes(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
 
 
 def _counts_until(ranking: Ranking, cuts: np.ndarray, videos: int) -> tuple[np.ndarray, np.ndarray]:
-    """Anomalous and normal frames of each video before each cut, float (cuts, videos); the first
-    cut is 0."""
+    """Count anomalous and normal frames of each video before each cut, float (cuts, videos).
+
+    The first cut is 0.
+    """
     block = np.searchsorted(cuts, np.arange(len(ranking.video)), side="right")
     cell = block * videos + ranking.video
     anomalous, normal = (
@@ -249,7 +267,7 @@ def _counts_until(ranking: Ranking, cuts: np.ndarray, videos: int) -> tuple[np.n
 
 
 def _totals(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Anomalous and normal frames in every draw, (draws,) each."""
+    """Count anomalous and normal frames in every draw, (draws,) each."""
     videos = weights.shape[1]
     anomalous = np.bincount(ranking.video[ranking.anomalous], minlength=videos)
     normal = np.bincount(ranking.video[~ranking.anomalous], minlength=videos)

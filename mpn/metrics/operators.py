@@ -1,5 +1,7 @@
-"""What an operator asks of a threshold: false alarms per hour, share of events found, delay. No
-torch, no files."""
+"""What an operator asks of a threshold: false alarms per hour, share of events found, delay.
+
+No torch, no files.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def operator_metrics(
     threshold: float,
     fps: float | Fraction | Mapping[str, float | Fraction],
 ) -> OperatorMetrics:
-    """False alarms per hour, events found and delays at a threshold.
+    """Compute false alarms per hour, events found and delays at a threshold.
 
     An alarm is an event of PROTOCOL section 2, as `mpn.scoring.events.events` finds them: frames
     above the threshold, gaps under a second closed, under three frames dropped. A labelled event is
@@ -63,8 +65,9 @@ def operator_metrics(
         threshold: any number but NaN.
         fps: frames per second, of all videos or by video.
 
-    Raises LabelError where labels and scores don't fit, DataError for an unknown frame rate or
-    threshold.
+    Raises:
+        LabelError: labels and scores don't fit.
+        DataError: an unknown frame rate or threshold.
     """
     threshold = float(threshold)
     if math.isnan(threshold):
@@ -104,10 +107,17 @@ def operator_metrics(
 
 
 def stretches(mask: np.ndarray, gap: int, min_frames: int = 1) -> np.ndarray:
-    """Starts and ends (exclusive), int (stretches, 2), of the True frames of a mask (T,), in order.
+    """Find starts and ends (exclusive) of the True frames of a mask, in order.
 
-    Gaps of fewer than `gap` frames are closed, then stretches of fewer than `min_frames` dropped:
-    the same as `mpn.scoring.events.events`, for a million frames at once.
+    The same as `mpn.scoring.events.events`, for a million frames at once.
+
+    Args:
+        mask: bool (T,).
+        gap: gaps of fewer than `gap` frames are closed.
+        min_frames: then stretches of fewer than `min_frames` are dropped.
+
+    Returns:
+        int (stretches, 2).
     """
     edges = run_edges(mask)
     if len(edges):
@@ -119,8 +129,10 @@ def stretches(mask: np.ndarray, gap: int, min_frames: int = 1) -> np.ndarray:
 
 
 def _first_overlap(stretch: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The number of the first of `others`, (n, 2) in order, that overlaps each stretch (m, 2), -1
-    where none does."""
+    """Find the first of `others`, (n, 2) in order, that overlaps each stretch (m, 2).
+
+    Its number; -1 where none does.
+    """
     # the first that ends after the start
     first = np.searchsorted(others[:, 1], stretch[:, 0], side="right")
     starts = np.append(others[:, 0], np.iinfo(np.int64).max)

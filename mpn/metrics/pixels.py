@@ -1,4 +1,6 @@
-"""Anomaly maps and pixel masks in, figures of pixels out (PROTOCOL section 3). No torch, no files.
+"""Pixel metrics: anomaly maps and pixel masks in, figures out (PROTOCOL section 3).
+
+No torch, no files.
 
 A million frames have too many pixels to be kept and ranked, so their values are counted: a float32
 becomes an integer of the same order, and what is kept is how often every integer occurs among the
@@ -52,8 +54,7 @@ _NOTHING = _Counts(np.zeros(0, np.uint32), np.zeros(0, np.int64))
 
 
 class _Counter:
-    """Counts the codes of normal and of anomalous pixels under names, and keeps at most `limit`
-    counts.
+    """Counts of the codes of normal and of anomalous pixels under names, at most `limit` of them.
 
     How many low bits are dropped depends on what was counted alone, not on the order.
     """
@@ -64,7 +65,7 @@ class _Counter:
         self.counts: dict[str, tuple[_Counts, _Counts]] = {}
 
     def add(self, name: str, fresh: tuple[_Counts, _Counts], dropped: int) -> None:
-        """Adds counts under a name, of codes without their `dropped` low bits."""
+        """Add counts under a name, of codes without their `dropped` low bits."""
         self._drop(max(dropped, self.dropped))
         bits = np.uint32(self.dropped - dropped)
         old = self.counts.get(name, (_NOTHING, _NOTHING))
@@ -81,7 +82,7 @@ class _Counter:
             self.dropped = dropped
 
     def tables(self, groups: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Normal and anomalous pixels by name and value, ascending, float64 (names, values).
+        """Return normal and anomalous pixels by name and value, ascending, float64 (names, values).
 
         With `groups`, neighbouring values are put together to so many groups of about equal weight.
         """
@@ -114,8 +115,8 @@ class PixelResult:
     """Pixel metrics: shares in [0, 1], NaN where all pixels (frames) are of one class.
 
     Attributes:
-        pixel_auc: of all pixels in one ranking. pixel_auc_bounds: lowest and highest that the
-            uncounted differences allow.
+        pixel_auc: of all pixels in one ranking.
+        pixel_auc_bounds: lowest and highest that the uncounted differences allow.
         pixel_level_auc, pixel_level_eer: by the UCSD criterion at `pixel_level_share`.
         pixel_auc_interval, pixel_level_interval: of both AUCs, 95 %, bootstrap over videos.
         frames, masked_frames, pixels, anomalous_pixels: how many.
@@ -163,7 +164,7 @@ class PixelMetrics:
         self._levels: dict[str, list[float]] = {}
 
     def update(self, video: str, grid: np.ndarray, mask: np.ndarray) -> None:
-        """Counts one frame.
+        """Count one frame.
 
         Args:
             video: its name. Frames without a map are left out by the caller.
@@ -240,7 +241,7 @@ class PixelMetrics:
                 own.add(name, counts, others.dropped)
 
     def _count(self) -> None:
-        """Counts the waiting pixels, once for all videos together and for each."""
+        """Count the waiting pixels, once for all videos together and for each."""
         waiting, self._pending, self._waiting = self._pending, [], 0
         if not waiting:
             return
@@ -255,7 +256,7 @@ class PixelMetrics:
             self._all.add("", fresh, dropped)
 
     def _interval(self, auc: float, draws: int, seed: int) -> intervals.Interval:
-        """The interval of the pixel AUC, as `bootstrap_interval` has it of frames.
+        """Compute the interval of the pixel AUC, as `bootstrap_interval` has it of frames.
 
         The AUC is a count over (anomalous, normal) pairs: with those of every two videos counted
         once, a draw is a weighted sum of them.
@@ -270,7 +271,7 @@ class PixelMetrics:
 
 
 def _checked(video: str, grid: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mask as bool (H, W) and the map as float32 (h, w)."""
+    """Check and return the mask as bool (H, W) and the map as float32 (h, w)."""
     grid, mask = np.asarray(grid), np.asarray(mask)
     if mask.ndim != 2 or not mask.size or mask.dtype.kind not in "biu":
         raise LabelError(
@@ -290,23 +291,27 @@ def _checked(video: str, grid: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray
 
 
 def _level(values: np.ndarray, anomalous: int, share: float) -> float:
-    """The highest threshold at which a frame counts as found (anomalous > 0) or as a false alarm
-    (0)."""
+    """Find the highest threshold at which a frame counts as found or as a false alarm.
+
+    As found where anomalous > 0, as a false alarm where it is 0.
+    """
     # Not 15 of 35 pixels at a share of 0.4 because 0.4 * 35 is a hair above 14.
     needed = math.ceil(share * anomalous - 1e-9) if anomalous else 1
     return float(np.partition(values, len(values) - needed)[len(values) - needed])
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:
-    """float32 -> uint32 of the same order: positive numbers order as their bits do, negative ones
-    the other way."""
+    """Turn float32 into uint32 of the same order.
+
+    Positive numbers order as their bits do, negative ones the other way.
+    """
     # + 0: -0.0 and 0.0 are one value
     bits = np.ascontiguousarray(values + np.float32(0)).view(np.int32)
     return bits.view(np.uint32) ^ ((bits >> 31).view(np.uint32) | np.uint32(1 << 31))
 
 
 def _tally(codes: np.ndarray, dropped: int) -> _Counts:
-    """Counts codes, uint32 (n,), without their `dropped` low bits."""
+    """Count codes, uint32 (n,), without their `dropped` low bits."""
     codes = codes >> np.uint32(dropped)
     if not len(codes):
         return _NOTHING
@@ -321,7 +326,7 @@ def _tally(codes: np.ndarray, dropped: int) -> _Counts:
 
 
 def _without(pair: tuple[_Counts, _Counts], bits: np.uint32) -> tuple[_Counts, _Counts]:
-    """Counts of normal and anomalous pixels without so many low bits of their codes."""
+    """Return counts of normal and anomalous pixels without so many low bits of their codes."""
     coarse = [_summed(own.codes >> bits, own.counts) for own in pair]
     return coarse[0], coarse[1]
 
@@ -333,7 +338,7 @@ def _merged(one: _Counts, other: _Counts) -> _Counts:
 
 
 def _summed(codes: np.ndarray, counts: np.ndarray) -> _Counts:
-    """Ascending codes, equal ones put together."""
+    """Put equal codes together, the codes ascending."""
     if not len(codes):
         return _Counts(codes, counts)
     starts = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
@@ -341,8 +346,10 @@ def _summed(codes: np.ndarray, counts: np.ndarray) -> _Counts:
 
 
 def _auc_and_bounds(normal: np.ndarray, anomalous: np.ndarray) -> tuple[float, float, float]:
-    """AUC with ties as halves, and with all ties lost or won; NaN for one class. Pixels by value,
-    ascending."""
+    """Compute the AUC with ties as halves, and with all ties lost or won; NaN for one class.
+
+    Pixels are by value, ascending.
+    """
     possible = normal.sum() * anomalous.sum()
     if not possible:
         return math.nan, math.nan, math.nan

@@ -1,4 +1,6 @@
-"""Found and true regions in, RBDC and TBDC out (PROTOCOL section 3). No torch, no files.
+"""Region metrics: found and true regions in, RBDC and TBDC out (PROTOCOL section 3).
+
+No torch, no files.
 
 Region-based and track-based detection criteria: Ramachandra and Jones, "Street Scene: A new dataset
 and evaluation protocol for video anomaly detection", WACV 2020. At a threshold, a true region is
@@ -10,12 +12,11 @@ frame, from 0 to 1 of these.
 Two variants are in use, and they differ where scores tie:
 
     paper   as the paper has it: at a threshold all found regions of that score enter at once, with
-    a straight line
-            to the next point; the curve is cut at exactly one false positive a frame.
+            a straight line to the next point; the curve is cut at exactly one false positive a
+            frame.
     script  as the widely used script of Georgescu et al. (2021) counts: found regions enter one by
-    one, in the order
-            in which they are given where scores tie; the last point within one false positive a
-            frame is held.
+            one, in the order in which they are given where scores tie; the last point within one
+            false positive a frame is held.
 
 Where all scores differ, both give the same: each step then is upright or level. Scores that
 saturate or are rounded make the script's figure depend on the order of the rows.
@@ -46,8 +47,13 @@ Box: TypeAlias = "tuple[float, float, float, float]"
 
 
 class Region(NamedTuple):
-    """A found region. frame: from 0; box: (top, left, height, width) in pixels; score: higher =
-    more anomalous."""
+    """A found region.
+
+    Attributes:
+        frame: from 0.
+        box: (top, left, height, width) in pixels.
+        score: higher = more anomalous.
+    """
 
     video: str
     frame: int
@@ -67,9 +73,13 @@ class TrueRegion(NamedTuple):
 class Criteria(NamedTuple):
     """RBDC and TBDC, in [0, 1], NaN without true regions, and what they are of.
 
-    Curves: float64 (points,), from no region found on to one false positive a frame: x curve_fpr, y
-    the two shares. fpr_reached: false positives a frame with all found regions in; below 1 the
-    curves' last values are held to 1.
+    Curves are float64 (points,), from no region found on to one false positive a frame.
+
+    Attributes:
+        curve_fpr: x of both curves.
+        curve_rbdr, curve_tbdr: the two shares, y.
+        fpr_reached: false positives a frame with all found regions in; below 1 the curves' last
+            values are held to 1.
     """
 
     rbdc: float
@@ -100,7 +110,7 @@ def region_and_track_criteria(
     iou: float = 0.1,
     track_share: float = 0.1,
 ) -> Criteria:
-    """RBDC and TBDC of all videos together.
+    """Compute RBDC and TBDC of all videos together.
 
     Args:
         truth: the true regions, in any order.
@@ -144,11 +154,11 @@ def criteria_intervals(
     draws: int = 200,
     seed: int = 0,
 ) -> CriteriaIntervals:
-    """95 % percentile intervals of RBDC and TBDC by drawing the videos of `frames` with
-    replacement, `draws` times.
+    """Compute 95 % percentile intervals of RBDC and TBDC by bootstrap over videos.
 
-    Regions are compared once, not in each draw. Draws without true regions are left out and counted
-    (`skipped`). Other arguments and errors: as `region_and_track_criteria`.
+    The videos of `frames` are drawn with replacement, `draws` times. Regions are compared once, not
+    in each draw. Draws without true regions are left out and counted (`skipped`). Other arguments
+    and errors: as `region_and_track_criteria`.
     """
     steps = _steps(truth, found, frames, variant, iou, track_share)
     lengths = np.array(list(frames.values()))
@@ -166,11 +176,10 @@ def criteria_intervals(
 
 @dataclass(frozen=True)
 class _Steps:
-    """At which step of the falling threshold (int64 from 0; `count`: never) something happens, and
-    in which video.
+    """The step of the falling threshold at which something happens, and in which video.
 
-    alarms: of each false positive; regions: each true region's first detection; tracks: each
-    track's detection.
+    Steps are int64 from 0; `count`: never. alarms: of each false positive; regions: each true
+    region's first detection; tracks: each track's detection.
     """
 
     count: int
@@ -184,10 +193,13 @@ class _Steps:
     def curves(
         self, weights: np.ndarray | None, frames: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """False positives a frame, shares of regions and of tracks detected, from nothing found on,
-        up to 1.
+        """Return false positives a frame, and shares of regions and of tracks detected.
 
-        weights: how often each video counts, None for once. frames: of all videos so counted.
+        From nothing found on, up to 1.
+
+        Args:
+            weights: how often each video counts, None for once.
+            frames: of all videos so counted.
         """
 
         def reached(steps: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, float]:
@@ -204,8 +216,10 @@ class _Steps:
         return fpr, regions, tracks
 
     def areas(self, weights: np.ndarray | None, frames: int) -> tuple[float, float]:
-        """RBDC and TBDC; NaN without true regions, or where only videos without frames were
-        drawn."""
+        """Compute RBDC and TBDC.
+
+        NaN without true regions, or where only videos without frames were drawn.
+        """
         if not frames:
             return math.nan, math.nan
         fpr, regions, tracks = self.curves(weights, frames)
@@ -213,11 +227,10 @@ class _Steps:
 
 
 def _up_to_one(fpr: np.ndarray, *shares: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The curves cut at one false positive a frame: on a straight line between points, or the last
-    value held.
+    """Cut the curves at one false positive a frame.
 
-    "script" has no line to cut: its steps are level or upright, so to hold the last value is the
-    same.
+    On a straight line between points, or the last value held. "script" has no line to cut: its
+    steps are level or upright, so to hold the last value is the same.
     """
     last = int(np.searchsorted(fpr, 1.0, side="right"))
     curves = [curve[:last] for curve in (fpr, *shares)]
@@ -243,7 +256,7 @@ def _steps(
     iou: float,
     track_share: float,
 ) -> _Steps:
-    """Compares the regions of each frame once; everything else is counting."""
+    """Compare the regions of each frame once; everything else is counting."""
     _check_options(variant, iou, track_share, frames)
     videos = _video_numbers(truth, found, frames)
     true_boxes, true_videos, true_frames = _arrays(truth, videos, "true region")
@@ -276,8 +289,10 @@ def _steps(
 
 
 def _order(scores: np.ndarray, variant: str) -> tuple[np.ndarray, int]:
-    """The step at which each found region enters as the threshold falls, and the number of
-    steps."""
+    """Return the step at which each found region enters, and the number of steps.
+
+    The threshold falls from step to step.
+    """
     if np.isnan(scores).any():
         raise LabelError(
             f"found region {int(np.isnan(scores).argmax())}: its score is no number; leave it out"
@@ -291,8 +306,10 @@ def _order(scores: np.ndarray, variant: str) -> tuple[np.ndarray, int]:
 
 
 def _joint(videos: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Numbers from 0, without gaps, of the pairs of a video and a number (a frame, a track) in
-    it."""
+    """Give numbers from 0, without gaps, to the pairs of a video and a number in it.
+
+    The number is a frame's or a track's.
+    """
     # so that large numbers cannot overflow
     dense = np.unique(numbers, return_inverse=True)[1].ravel()
     return np.unique(videos * (len(numbers) + 1) + dense, return_inverse=True)[1].ravel()
@@ -301,7 +318,7 @@ def _joint(videos: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 def _pairs(
     true_place: np.ndarray, found_place: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every pair of a found and a true region of one frame, as their numbers, some at a time."""
+    """Yield every pair of a found and a true region of one frame, as numbers, some at a time."""
     order = np.argsort(true_place, kind="stable")
     ordered = true_place[order]
     starts = np.searchsorted(ordered, found_place, "left")
@@ -318,7 +335,7 @@ def _pairs(
 
 
 def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of each box with its partner, (n, 4) and (n, 4) -> (n,)."""
+    """Compute intersection over union of each box with its partner, (n, 4) and (n, 4) -> (n,)."""
     starts = np.maximum(boxes[:, :2], others[:, :2])
     ends = np.minimum(boxes[:, :2] + boxes[:, 2:], others[:, :2] + others[:, 2:])
     common = np.prod(np.maximum(ends - starts, 0), axis=1)
@@ -364,7 +381,7 @@ def _video_numbers(
 def _arrays(
     regions: Sequence[Region] | Sequence[TrueRegion], videos: Mapping[str, int], what: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes float64 (n, 4), numbers of the videos and frames int64 (n,)."""
+    """Return boxes float64 (n, 4), numbers of the videos and frames int64 (n,)."""
     boxes = np.array([region.box for region in regions], dtype=np.float64).reshape(len(regions), 4)
     bad = np.flatnonzero(~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)))
     if len(bad):

@@ -48,7 +48,7 @@ class _Part:
         self.pixels = pixels
 
     def overlap(self, other: _Part) -> float:
-        """Intersection over union of the pixels, in [0, 1]."""
+        """Compute intersection over union of the pixels, in [0, 1]."""
         (top, left, height, width), (top2, left2, height2, width2) = self.box, other.box
         y0, y1 = max(top, top2), min(top + height, top2 + height2)
         x0, x1 = max(left, left2), min(left + width, left2 + width2)
@@ -61,7 +61,7 @@ class _Part:
 
 
 def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion]:
-    """The connected parts of a video's pixel masks, linked to tracks.
+    """Find the connected parts of a video's pixel masks, linked to tracks.
 
     Parts are 8-connected, of at least SPECK pixels. From frame to frame they are paired so that the
     overlaps add up to the most; a track may miss GAP frame. These are not the published annotations
@@ -126,10 +126,12 @@ def _parts(video: str, frame: int, mask: np.ndarray) -> list[_Part]:
 
 
 def read_track_files(folder: str | Path) -> list[TrueRegion]:
-    """The true regions of a folder of VIDEO.txt, rows TRACK_COLUMNS, without a header; see above.
+    """Read the true regions of a folder of VIDEO.txt, rows TRACK_COLUMNS, without a header.
 
-    A file without rows is a video without anomalies. Raises LabelError where there is no such file,
-    or for a row that is none, naming file and line.
+    See above. A file without rows is a video without anomalies.
+
+    Raises:
+        LabelError: there is no such file, or a row is none; names file and line.
     """
     folder = Path(folder)
     files = [path for path in _files(folder) if path.suffix.lower() == ".txt"]
@@ -148,11 +150,13 @@ def read_track_files(folder: str | Path) -> list[TrueRegion]:
 
 
 def read_tracks(path: str | Path) -> list[TrueRegion]:
-    """The true regions of a folder, see `read_track_files`, or of a table such as tracks.csv.
+    """Read the true regions of a folder, see `read_track_files`, or of a table such as tracks.csv.
 
     The table has a header with TABLE_COLUMNS among its columns, in any order: x and y of the upper
-    left corner, width and height. Raises LabelError for what is neither, or for a bad row, naming
-    file and line.
+    left corner, width and height.
+
+    Raises:
+        LabelError: the path is neither, or a row is bad; names file and line.
     """
     path = Path(path)
     if path.suffix.lower() != ".csv" or not path.is_file():
@@ -178,12 +182,14 @@ def read_tracks(path: str | Path) -> list[TrueRegion]:
 
 
 def read_region_files(folder: str | Path) -> list[Region]:
-    """The found regions of a folder of VIDEO.txt or VIDEO_regions.csv, see above, in the order of
-    the files' rows.
+    """Read the found regions of a folder of VIDEO.txt or VIDEO_regions.csv, see above.
 
-    VIDEO/VIDEO_regions.csv, where `score` puts it, is found too. A file without rows is a video in
-    which nothing was found. Raises LabelError or DataError where there is no such file, where a
-    video has two, or for a row that is none, naming file and line.
+    They are in the order of the files' rows. VIDEO/VIDEO_regions.csv, where `score` puts it, is
+    found too. A file without rows is a video in which nothing was found.
+
+    Raises:
+        LabelError: there is no such file, a video has two, or a row is none; names file and line.
+        DataError: likewise.
     """
     folder = Path(folder)
     files = _files(folder)
@@ -240,8 +246,10 @@ def _lines(path: Path, columns: str) -> list[str]:
 def _rows(
     path: Path, columns: str, make: Callable[[list[str]], Item], skipped: int = 0
 ) -> Iterator[Item]:
-    """One item a row of comma-separated values; empty lines are passed over, and so many at the
-    beginning."""
+    """Yield one item a row of comma-separated values.
+
+    Empty lines are passed over, and so many (`skipped`) at the beginning.
+    """
     for number, line in enumerate(_lines(path, columns), 1):
         if number <= skipped or not line.strip():
             continue
@@ -273,7 +281,7 @@ def _whole(value: float, name: str, minimum: float = -math.inf) -> int:
 
 
 def _box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
-    """(top, left, height, width) of corners that both belong to the box."""
+    """Return (top, left, height, width) of corners that both belong to the box."""
     if x_max < x_min or y_max < y_min:
         raise ValueError(
             f"has a box that ends before it begins ({x_min:g},{y_min:g},{x_max:g},{y_max:g})"
@@ -282,5 +290,5 @@ def _box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
 
 
 def _short(value: float) -> float:
-    """Whole numbers as int, so that boxes of files and of masks look alike."""
+    """Return whole numbers as int, so that boxes of files and of masks look alike."""
     return int(value) if value == int(value) else value

@@ -47,12 +47,21 @@ def plot_scores(
     parts: Mapping[str, np.ndarray] | None = None,
     parts_label: str = "parts",
 ) -> None:
-    """One video's score curve as PNG, written whole or not at all.
+    """Draw one video's score curve as PNG, written whole or not at all.
 
-    scores (T,), NaN where there is none (drawn as a gap); labels bool (T,), shaded where True;
-    threshold as a dashed line; fps adds an axis in seconds; parts: name -> (T,), thin lines in a
-    panel below, on one scale, which parts_label names.
-    Raises DataError where lengths differ, MpnError where the file cannot be written.
+    Args:
+        path: where to.
+        scores: (T,), NaN where there is none (drawn as a gap).
+        labels: bool (T,), shaded where True.
+        threshold: drawn as a dashed line.
+        fps: adds an axis in seconds.
+        title: of the picture.
+        parts: name -> (T,), thin lines in a panel below, on one scale.
+        parts_label: names that scale.
+
+    Raises:
+        DataError: lengths differ.
+        MpnError: the file cannot be written.
     """
     others = {"labels": labels, **(parts or {})}
     for name, values in others.items():
@@ -77,12 +86,22 @@ def plot_all(
     parts: tuple[str, ...] = PART_NAMES,
     units: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[Path]:
-    """`plot_scores` for every video, as FOLDER/VIDEO.png; the paths written.
+    """Draw every video with `plot_scores`, as FOLDER/VIDEO.png, and return the paths written.
 
-    series: video -> column -> (T,); score: the column of the curve; parts: columns of the panel
-    below, where present; units: part -> (mean, standard deviation) on normal frames
-    (`Calibration.parts`), which puts the parts on one scale; fps: one for all, or video -> fps.
-    Raises as `plot_scores` does.
+    Args:
+        folder: where to.
+        series: video -> column -> (T,).
+        labels: video -> bool (T,).
+        threshold: as in `plot_scores`.
+        fps: one for all, or video -> fps.
+        score: the column of the curve.
+        parts: columns of the panel below, where present.
+        units: part -> (mean, standard deviation) on normal frames (`Calibration.parts`), which puts
+            the parts on one scale.
+
+    Raises:
+        DataError: lengths differ.
+        MpnError: a file cannot be written.
     """
     written = []
     label = "parts" if units is None else "parts (units of\nnormal frames)"

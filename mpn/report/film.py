@@ -44,8 +44,10 @@ COLD, HOT = 38, 128
 
 
 def film_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that a frame of `size` (height, width) has in a film: at least 320 wide and
-    at most 480 on its longer side, which counts more; sides are even."""
+    """Return the (height, width) that a frame of `size` (height, width) has in a film.
+
+    At least 320 wide and at most 480 on its longer side, which counts more; sides are even.
+    """
     height, width = size
     scale = max(1.0, SMALLEST_WIDTH / width)
     scale = min(scale, LARGEST_SIDE / max(height, width))
@@ -54,10 +56,10 @@ def film_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def heat_colours() -> np.ndarray:
-    """The colours of heat 0 to 255, uint8 (256, 1, 3) BGR: OpenCV's inferno, faded to black where
-    it is cold.
+    """Return the colours of heat 0 to 255, uint8 (256, 1, 3) BGR.
 
-    Added to a picture as light is (blend mode "screen"), black leaves it as it is.
+    OpenCV's inferno, faded to black where it is cold. Added to a picture as light is (blend mode
+    "screen"), black leaves it as it is.
     """
     steps = np.arange(256)
     colours = cv2.applyColorMap(steps.astype(np.uint8), cv2.COLORMAP_INFERNO)
@@ -66,7 +68,7 @@ def heat_colours() -> np.ndarray:
 
 
 class PageFilmWriter(FilmWriter):
-    """Writes a film (.webm), one `write` a frame; see `FilmWriter`.
+    """Writer of a film (.webm), one `write` a frame; see `FilmWriter`.
 
     Attributes:
         size: (height, width) of the picture, and of the heat below it.
@@ -135,7 +137,7 @@ class PageFilmWriter(FilmWriter):
 
 
 def _key_frame(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) as a VP8 key frame, uint8 (1, bytes)."""
+    """Code a picture (H, W, 3) as a VP8 key frame, uint8 (1, bytes)."""
     file = BytesIO()
     colours = Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))
     colours.save(file, "WEBP", quality=QUALITY, method=EFFORT)
@@ -154,7 +156,7 @@ def write_film(
     size: tuple[int, int],
     rows: Runs | None = None,
 ) -> Film:
-    """A film of frames and their heat maps.
+    """Write a film of frames and their heat maps.
 
     Args:
         path: where to, .webm.
@@ -197,7 +199,7 @@ def film_of(
     heat: np.ndarray | None = None,
     **options: Any,
 ) -> Film:
-    """A film of some rows of a source; progress goes to stderr.
+    """Write a film of some rows of a source; progress goes to stderr.
 
     Args:
         source: what was scored: a path, which is opened with `options` (of
@@ -205,13 +207,13 @@ def film_of(
             rows of the scores), or a source opened so.
         path: where to, .webm.
         rows: from `rows_to_show`.
-        **options: of `mpn.video.sources.open_source`.
         heat: uint8 (T, h, w), a map for every row of the scores, 128 = the threshold; None for
             none.
+        **options: of `mpn.video.sources.open_source`.
 
     Raises:
-        DataError, FrameError: as `write_film` and the source do; fewer frames than rows, or than
-            heat maps.
+        DataError: as `write_film` and the source do; fewer frames than rows, or than heat maps.
+        FrameError: likewise.
     """
     if not isinstance(source, FrameSource):
         source = open_source(source, **options)
@@ -226,7 +228,7 @@ def film_of(
 
 
 def _frames(source: FrameSource, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The frames of those rows; ends early where the source does."""
+    """Yield the frames of those rows; ends early where the source does."""
     if isinstance(source, FrameFolder):
         present = rows[rows < source.length]
         bar = tqdm(present.tolist(), desc=f"film of {source.name}", unit="frame", disable=None)
@@ -247,11 +249,11 @@ def rows_to_show(
     budget: int = BUDGET,
     fps: Fraction | float | None = None,
 ) -> Runs:
-    """Which rows of the scores a film shows, at most `budget`: all, or events whole and the rest
-    thinned.
+    """Choose the rows of the scores that a film shows, at most `budget`.
 
-    The events with two seconds before and after them, the strongest first, as far as half of the
-    budget goes (of one that is longer, what is round its peak); the rest evenly thinned.
+    All, or events whole and the rest thinned: the events with two seconds before and after them,
+    the strongest first, as far as half of the budget goes (of one that is longer, what is round its
+    peak); the rest evenly thinned.
 
     Args:
         count: rows that there are.
@@ -288,7 +290,7 @@ def rows_to_show(
 
 
 def rows_of(runs: Runs) -> np.ndarray:
-    """The rows that runs (start, step, count) name, int64 (frames of the film,)."""
+    """Return the rows that runs (start, step, count) name, int64 (frames of the film,)."""
     return np.concatenate(
         [np.zeros(0, np.int64), *(start + step * np.arange(count) for start, step, count in runs)]
     )

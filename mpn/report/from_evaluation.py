@@ -1,4 +1,4 @@
-"""report.html of an evaluation."""
+"""The report.html of an evaluation."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _trace(
 def _heat(
     scored: Mapping[str, ScoredVideo], detector: Detector | None, threshold: Threshold | None
 ) -> dict[str, np.ndarray]:
-    """Maps as a film takes them."""
+    """Return the maps as a film takes them."""
     level = None if threshold is None else threshold.value
     calibrated = detector is not None and bool(detector.checkpoint.normal)
     unit = heat_unit(level, calibrated=calibrated)
@@ -170,7 +170,7 @@ def _tables(result: EvaluationResult) -> list[Table]:
 def _curves(
     test: LabelledSet, series: Mapping[str, Mapping[str, np.ndarray]], result: EvaluationResult
 ) -> tuple[list[NamedCurve], list[NamedCurve]]:
-    """ROC and precision-recall of the causal series, all on the frames that are evaluated."""
+    """Compute ROC and precision-recall of the causal series, all on the evaluated frames."""
     columns = [name for name in CURVES if all(name in entry for entry in series.values())]
     shown = {CURVES[name]: causal(series, name) for name in columns}
     if "flow_speed" in result.baseline_scores:
@@ -193,7 +193,7 @@ def _curves(
 
 
 def _reliability(result: EvaluationResult) -> list[Promise] | None:
-    """Promised against observed false alarms on the normal frames of the test set."""
+    """Set promised against observed false alarms on the normal frames of the test set."""
     if not result.alarms or not result.alarms[0].metrics.normal_hours:
         return None
     return [

@@ -1,4 +1,4 @@
-"""report.html of a scored source."""
+"""The report.html of a scored source."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report_job(
     summary: dict[str, Any],
     inside: Sequence[int] = (),
 ) -> Path:
-    """Writes FOLDER/report.html from a finished job's files.
+    """Write FOLDER/report.html from a finished job's files.
 
     Args:
         folder: with scores.csv, NAME_regions.csv and heat.bin.
@@ -44,7 +44,8 @@ def report_job(
         inside: frames whose insides are shown beside those that are chosen here.
 
     Raises:
-        DataError: a file of the job is missing or broken. MpnError: the page cannot be written.
+        DataError: a file of the job is missing or broken.
+        MpnError: the page cannot be written.
     """
     trace, rows = _trace(folder, source, summary)
     report = Report("score", source.path.name)
@@ -72,7 +73,7 @@ def report_job(
 def _trace(
     folder: Path, source: FrameSource, summary: dict[str, Any]
 ) -> tuple[Trace, dict[int, int]]:
-    """The source's scores, events and regions, and frame -> row of the scores."""
+    """Read the source's scores, events and regions, and frame -> row of the scores."""
     frames, times, scores = read_table(folder / "scores.csv")
     rows = {frame: row for row, frame in enumerate(frames.tolist())}
     threshold = summary["threshold"]["value"] if summary["threshold"] else None
@@ -99,8 +100,10 @@ def _trace(
 
 
 def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frame numbers int64 (T,), seconds and scores float64 (T,) of a scores.csv as `mpn score`
-    writes it.
+    """Read a scores.csv as `mpn score` writes it.
+
+    Returns:
+        Frame numbers int64 (T,), seconds and scores float64 (T,).
 
     Raises:
         DataError: it cannot be read, or is not such a table.
@@ -124,7 +127,7 @@ def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _asked(frames: Sequence[int], rows: dict[int, int], window: int) -> tuple[list[int], list[str]]:
-    """Frames as rows of the scores, and a note of those that have no insides to show."""
+    """Return frames as rows of the scores, and a note of those that have no insides to show."""
     without = [frame for frame in frames if rows.get(frame, -1) < window]
     notes = [
         f"no look inside at frame {frame}: it was not scored, or has no {window} frames before it"
@@ -134,7 +137,7 @@ def _asked(frames: Sequence[int], rows: dict[int, int], window: int) -> tuple[li
 
 
 def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
-    """An event of events.json, its frames as rows of the scores."""
+    """Read an event of events.json, its frames as rows of the scores."""
     event = Event.from_dict(values)
     start, peak = rows[event.start], rows[event.peak_frame]
     last = max(
@@ -156,7 +159,7 @@ def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
 def _regions(
     path: Path, rows: dict[int, int], threshold: float | None
 ) -> list[tuple[int, int, float, Box]]:
-    """What the table of regions has above the threshold, frames as rows of the scores."""
+    """Read what the table of regions has above the threshold, frames as rows of the scores."""
     return [
         (rows[region.frame], region.track, region.score, region.box)
         for region in (read_regions(path) if path.is_file() else [])

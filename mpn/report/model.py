@@ -1,5 +1,6 @@
-"""What a report shows, as plain data: videos with their scores, figures, pictures. No torch, no
-files written.
+"""What a report shows, as plain data: videos with their scores, figures, pictures.
+
+No torch, no files written.
 
 Rows count from 0 through the scores of one video; `end` is exclusive; boxes are (top, left, height,
 width) in pixels of the source. Scores are higher = more anomalous, NaN where there is none.
@@ -26,9 +27,11 @@ Runs: TypeAlias = "list[tuple[int, int, int]]"
 class EventRow(NamedTuple):
     """A stretch of rows above the threshold: `start` to `end` (exclusive), highest at row `peak`.
 
-    one_in: rarer than one in so many normal frames, None where unknown; beyond: higher than any
-    normal frame that was seen, so that `one_in` is only a lower bound. box: where, at the peak.
-    start_seconds, end_seconds: times in the video, None = counted from the rows.
+    Attributes:
+        one_in: rarer than one in so many normal frames, None where unknown.
+        beyond: higher than any normal frame that was seen, so that `one_in` is only a lower bound.
+        box: where, at the peak.
+        start_seconds, end_seconds: times in the video, None = counted from the rows.
     """
 
     start: int
@@ -44,12 +47,15 @@ class EventRow(NamedTuple):
 
 @dataclass
 class Film:
-    """A video for the page: the picture above, its heat map (on black) below, of the same size, in
-    one video.
+    """A video for the page: the picture above, its heat map (on black) below.
 
-    path: .webm (VP8). fps: of the film, constant. size: (height, width) of one picture; the video
-    is twice as high. rows: which rows of the scores it shows, as runs (start, step, count), in
-    order.
+    Both are of the same size, in one video.
+
+    Attributes:
+        path: .webm (VP8).
+        fps: of the film, constant.
+        size: (height, width) of one picture; the video is twice as high.
+        rows: which rows of the scores it shows, as runs (start, step, count), in order.
     """
 
     path: Path
@@ -62,10 +68,14 @@ class Film:
 class Trace:
     """One video and what was found in it.
 
-    scores: float64 (T,). fps: rows a second, None = unknown. first, step: row k is frame first + k
-    * step. times: seconds (T,) of each row, where the rate varies. labels: rows [start, end)
-    labelled anomalous, None = unknown. regions: (row, track, score, box) above the threshold, for
-    drawing. size: (height, width) of the source.
+    Attributes:
+        scores: float64 (T,).
+        fps: rows a second, None = unknown.
+        first, step: row k is frame first + k * step.
+        times: seconds (T,) of each row, where the rate varies.
+        labels: rows [start, end) labelled anomalous, None = unknown.
+        regions: (row, track, score, box) above the threshold, for drawing.
+        size: (height, width) of the source.
     """
 
     name: str
@@ -93,8 +103,10 @@ class Picture:
 
 @dataclass
 class Inside:
-    """The unit's insides for one row of a video; `why` says in a few words why this row was
-    chosen."""
+    """The unit's insides for one row of a video.
+
+    `why` says in a few words why this row was chosen.
+    """
 
     video: str
     row: int
@@ -112,8 +124,10 @@ class Highlight(NamedTuple):
 
 @dataclass
 class Table:
-    """Figures as a table: `head` names the columns, the first of which names the rows; cells are
-    text."""
+    """Figures as a table.
+
+    `head` names the columns, the first of which names the rows; cells are text.
+    """
 
     head: list[str]
     rows: list[list[str]]
@@ -124,12 +138,15 @@ class Table:
 class Report:
     """Everything on the page; what is empty or None is left out of it.
 
-    kind: "evaluate" or "score". highlights: the figures on top, by default counts of what is in
-    `traces`. facts: name and value (label file with counts and SHA-256, checkpoint, protocol,
-    versions). notes: what a reader must know, shown on top. matrix: the protocol matrix.
-    roc, precision_recall: name, curve and, as a third, the area to state in the legend (else the
-    one under the curve's points). further: label and path, relative to the page, of other files of
-    the results.
+    Attributes:
+        kind: "evaluate" or "score".
+        highlights: the figures on top, by default counts of what is in `traces`.
+        facts: name and value (label file with counts and SHA-256, checkpoint, protocol, versions).
+        notes: what a reader must know, shown on top.
+        matrix: the protocol matrix.
+        roc, precision_recall: name, curve and, as a third, the area to state in the legend (else
+            the one under the curve's points).
+        further: label and path, relative to the page, of other files of the results.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""report.html: one page that needs nothing but itself, for `evaluate` and for `score`.
+"""The page report.html, which needs nothing but itself, for `evaluate` and for `score`.
 
 The page holds its scripts, styles, numbers, pictures and films; its Content-Security-Policy lets it
 run no other script (they are named by their hashes) and load nothing from anywhere. Films that
@@ -35,12 +35,19 @@ STYLES = ("base", "timeline", "sections")
 
 
 def write_report(path: str | Path, report: Report, embed_bytes: int = EMBED_BYTES) -> Path:
-    """Write the page, whole or not at all; its path.
+    """Write the page, whole or not at all, and return its path.
 
-    path: report.html. embed_bytes: films are put into the page in the order of the videos while
-    they fit in; the others are copied into NAME-files/ beside it, and the page says so. Without
-    films the curves work alone. Raises DataError where the report's parts do not fit one another or
-    a film is missing, MpnError where the page cannot be written.
+    Without films the curves work alone.
+
+    Args:
+        path: report.html.
+        report: what is on the page.
+        embed_bytes: films are put into the page in the order of the videos while they fit in; the
+            others are copied into NAME-files/ beside it, and the page says so.
+
+    Raises:
+        DataError: the report's parts do not fit one another, or a film is missing.
+        MpnError: the page cannot be written.
     """
     path = Path(path)
     if report.kind not in KINDS:
@@ -64,8 +71,12 @@ def write_report(path: str | Path, report: Report, embed_bytes: int = EMBED_BYTE
 def _share_out(
     report: Report, embed_bytes: int, beside: Path
 ) -> tuple[list[tuple[str, Path]], list[tuple[Path, Path]], list[dict[str, Any] | None]]:
-    """Films for the page (element and file), films beside it (from and to), and what the scripts
-    read of each."""
+    """Share out the films between the page and the folder beside it.
+
+    Returns:
+        Films for the page (element and file), films beside it (from and to), and what the scripts
+        read of each.
+    """
     embedded: list[tuple[str, Path]] = []
     outside: list[tuple[Path, Path]] = []
     films: list[dict[str, Any] | None] = []
@@ -92,7 +103,7 @@ def _share_out(
 
 
 def _copy(beside: Path, outside: list[tuple[Path, Path]]) -> None:
-    """Films into the folder beside the page; those of an earlier report go."""
+    """Copy films into the folder beside the page; those of an earlier report go."""
     try:
         for old in beside.glob("film-*.webm"):
             if old.resolve() not in [source.resolve() for source, _ in outside]:
@@ -113,8 +124,14 @@ def render(
     films: Sequence[tuple[str, Path]] = (),
     notes: list[str] | None = None,
 ) -> str:
-    """The page as text. data: of `page_data`; films: element and file of each that goes into the
-    page."""
+    """Render the page as text.
+
+    Args:
+        report: what is on the page.
+        data: of `page_data`.
+        films: element and file of each that goes into the page.
+        notes: those of the page; None: the report's.
+    """
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -152,12 +169,12 @@ def render(
 
 
 def _dumps(value: Any, **_: Any) -> str:
-    """JSON without NaN: what is left of it would be no JSON that a browser reads."""
+    """Write JSON without NaN: what is left of it would be no JSON that a browser reads."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _asset(name: str) -> str:
-    """A script or style of ours, or of the chart library, fit to stand in the page."""
+    """Read a script or style of ours, or of the chart library, fit to stand in the page."""
     text = (_HERE / "assets" / name).read_text("utf-8")
     if "</script" in text or "</style" in text:
         raise MpnError(
@@ -167,7 +184,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(scripts: list[str], style: str) -> str:
-    """Nothing from elsewhere, no script or style but these."""
+    """Return the page's policy: nothing from elsewhere, no script or style but these."""
     hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'sha256-{_digest(style)}'; img-src "

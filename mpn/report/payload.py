@@ -1,5 +1,7 @@
-"""What the page's scripts read: numbers of a report as JSON, long series as base64 float32. No
-torch."""
+"""What the page's scripts read: numbers of a report as JSON, long series as base64 float32.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ REGION_COLUMNS = 7  # row, track, score, top, left, height, width
 
 
 def packed(values: Any) -> str:
-    """Numbers as base64 of little-endian float32, NaN kept; what is infinite becomes NaN, a gap in
-    a curve."""
+    """Encode numbers as base64 of little-endian float32.
+
+    NaN is kept; what is infinite becomes NaN, a gap in a curve.
+    """
     array = np.asarray(values, np.float64)
     return base64.b64encode(
         np.where(np.isfinite(array), array, np.nan).astype("<f4").tobytes()
@@ -30,7 +34,11 @@ def packed(values: Any) -> str:
 
 
 def checked(trace: Trace) -> Trace:
-    """The trace itself. Raises DataError where its parts do not fit one another."""
+    """Check the trace and return it.
+
+    Raises:
+        DataError: its parts do not fit one another.
+    """
     count = len(trace.scores)
     if trace.times is not None and np.shape(trace.times) != (count,):
         raise DataError(
@@ -55,7 +63,10 @@ def checked(trace: Trace) -> Trace:
 
 
 def seconds_of(trace: Trace, row: int) -> float | None:
-    """The time of a row in seconds, None where unknown; `row` may be the one after the last."""
+    """Return the time of a row in seconds, None where unknown.
+
+    `row` may be the one after the last.
+    """
     if trace.times is not None and len(trace.times):
         last = len(trace.times) - 1
         after = (row - last) / trace.fps if row > last and trace.fps else 0.0
@@ -64,7 +75,12 @@ def seconds_of(trace: Trace, row: int) -> float | None:
 
 
 def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
-    """One video for the scripts; film: as `film_data` gives it."""
+    """Return one video for the scripts.
+
+    Args:
+        trace: the video.
+        film: as `film_data` gives it.
+    """
     events = [
         {
             "start": event.start,
@@ -108,8 +124,10 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _times(times: np.ndarray) -> dict[str, Any]:
-    """Seconds in milliseconds from the first: float32 alone would round the times of a day to
-    hundredths."""
+    """Return seconds in milliseconds from the first.
+
+    float32 alone would round the times of a day to hundredths.
+    """
     array = np.asarray(times, np.float64)
     if len(array) and not (np.isfinite(array).all() and (np.diff(array) >= 0).all()):
         raise DataError("report: times of a video must be finite and rise")
@@ -118,7 +136,7 @@ def _times(times: np.ndarray) -> dict[str, Any]:
 
 
 def film_data(film: Film, *, element: str | None = None, href: str | None = None) -> dict[str, Any]:
-    """Where the page finds a film, in an element of its own or beside it, and what it shows."""
+    """Say where the page finds a film, in an element of its own or beside it, and what it shows."""
     return {
         "element": element,
         "href": href,
@@ -129,7 +147,7 @@ def film_data(film: Film, *, element: str | None = None, href: str | None = None
 
 
 def curve_data(name: str, curve: Curve, area: float | None = None) -> dict[str, Any]:
-    """A ROC or precision-recall curve with x rising, and the area to state."""
+    """Return a ROC or precision-recall curve with x rising, and the area to state."""
     x, y, thresholds = (
         np.asarray(part, np.float64) for part in (curve.x, curve.y, curve.thresholds)
     )
@@ -155,7 +173,7 @@ def _named_curve(named: NamedCurve) -> dict[str, Any]:
 
 
 def promises_data(report: Report) -> list[dict[str, Any]]:
-    """The reliability plot: false alarms an hour, promised and observed."""
+    """Return the reliability plot: false alarms an hour, promised and observed."""
     return [
         {
             "rate": finite(promise.rate),
@@ -172,8 +190,10 @@ def promises_data(report: Report) -> list[dict[str, Any]]:
 
 
 def start_of(report: Report) -> dict[str, int]:
-    """Where the page begins: the peak of the strongest event, else the highest score of the first
-    video."""
+    """Say where the page begins.
+
+    At the peak of the strongest event, else at the highest score of the first video.
+    """
     peaks = [
         (event.score - (trace.threshold or 0.0), -index, event.peak)
         for index, trace in enumerate(report.traces)
@@ -192,7 +212,12 @@ def start_of(report: Report) -> dict[str, int]:
 
 
 def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """All that the scripts read. films: one of each trace, as `film_data` gives them, or None."""
+    """Return all that the scripts read.
+
+    Args:
+        report: what is on the page.
+        films: one of each trace, as `film_data` gives them, or None.
+    """
     curves = {"roc": report.roc, "precisionRecall": report.precision_recall}
     return {
         "kind": report.kind,
@@ -208,5 +233,5 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
 
 
 def _index(report: Report, name: str) -> int | None:
-    """Which trace a video's name means."""
+    """Say which trace a video's name means."""
     return next((k for k, trace in enumerate(report.traces) if trace.name == name), None)

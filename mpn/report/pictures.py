@@ -1,5 +1,6 @@
-"""Pictures of the prototype unit's insides, each with a sentence for someone who has not read the
-paper. No torch.
+"""Pictures of the prototype unit's insides.
+
+Each has a sentence for someone who has not read the paper. No torch.
 
 Maps are drawn in OpenCV's inferno: black is none, yellow is most. Encodings have many numbers at
 every position, of which a picture has three: their principal components, as colours that mean
@@ -38,8 +39,10 @@ DPI = 96
 
 
 def pictures_of(activations: Activations) -> list[Picture]:
-    """Everything in a network for one frame, as pictures: frame, prediction, error, encodings,
-    prototypes."""
+    """Draw everything in a network for one frame.
+
+    As pictures: frame, prediction, error, encodings, prototypes.
+    """
     return [
         *_frames(activations),
         *_encodings(activations),
@@ -51,11 +54,15 @@ def pictures_of(activations: Activations) -> list[Picture]:
 def choose_rows(
     scores: np.ndarray, events: Sequence[EventRow], max_rows: int = 4
 ) -> list[tuple[int, str]]:
-    """Which rows of a video are worth a look inside, and why: the peaks of its strongest events
-    (without any, its highest score), the strongest first, and its lowest score, to compare with.
+    """Choose the rows of a video that are worth a look inside, and say why.
 
-    scores: (T,), NaN where there is none. events: in the order in which they are numbered.
-    max_rows: at least 1.
+    They are the peaks of its strongest events (without any, its highest score), the strongest
+    first, and its lowest score, to compare with.
+
+    Args:
+        scores: (T,), NaN where there is none.
+        events: in the order in which they are numbered.
+        max_rows: at least 1.
     """
     known = np.flatnonzero(np.isfinite(scores))
     if not known.size:
@@ -217,7 +224,7 @@ def _picture(title: str, caption: str, pixels: np.ndarray) -> Picture:
 
 
 def _shown_size(activations: Activations) -> tuple[int, int]:
-    """(height, width) of a picture."""
+    """Return (height, width) of a picture."""
     height, width = activations.target.shape[:2]
     factor = max(1.0, -(-WIDTH // width)) if width < WIDTH else min(1.0, 2 * WIDTH / width)
     return round(height * factor), round(width * factor)
@@ -230,13 +237,15 @@ def _resized(pixels: np.ndarray, size: tuple[int, int], how: int | None = None) 
 
 
 def _blocks(colours: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Positions as the squares that they are, (h, w, 3)."""
+    """Draw positions as the squares that they are, (h, w, 3)."""
     return _resized(_joined(colours) // SHADES * SHADES, size, cv2.INTER_NEAREST)
 
 
 def _joined(values: np.ndarray) -> np.ndarray:
-    """Positions (h, w) or (h, w, 3), neighbours averaged until there are no more than
-    `MAX_SQUARES` in a row."""
+    """Average neighbours until there are no more than `MAX_SQUARES` positions in a row.
+
+    Positions are (h, w) or (h, w, 3).
+    """
     height, width = values.shape[:2]
     if width <= MAX_SQUARES:
         return values
@@ -244,7 +253,7 @@ def _joined(values: np.ndarray) -> np.ndarray:
 
 
 def _heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w), 0 to 1 and what is beyond cut off, as uint8 (H, W, 3)."""
+    """Draw a map (h, w), 0 to 1 and what is beyond cut off, as uint8 (H, W, 3)."""
     steps = np.rint(_joined(np.clip(values, 0, 1)) * (255 // SHADES)).astype(np.uint8)
     colours = cv2.applyColorMap(
         np.linspace(0, 255, 255 // SHADES + 1).astype(np.uint8), cv2.COLORMAP_INFERNO
@@ -254,7 +263,7 @@ def _heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _over(activations: Activations, values: np.ndarray) -> np.ndarray:
-    """A map (h, w), 0 to 1, laid over the dimmed grey frame as light is."""
+    """Lay a map (h, w), 0 to 1, over the dimmed grey frame as light is."""
     size = _shown_size(activations)
     frame = activations.target
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) if frame.shape[2] == 3 else frame[:, :, 0]
@@ -264,20 +273,22 @@ def _over(activations: Activations, values: np.ndarray) -> np.ndarray:
 
 
 def _norm(values: np.ndarray) -> np.ndarray:
-    """Lengths of the vectors at each position, (K, h, w) -> (h, w)."""
+    """Compute lengths of the vectors at each position, (K, h, w) -> (h, w)."""
     return np.linalg.norm(values, axis=0)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Values put between 0 and 1; all 0 where they are one."""
+    """Put values between 0 and 1; all 0 where they are one."""
     low, high = np.percentile(values, (1, 99))
     return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
 
 
 def _colours(encodings: Sequence[np.ndarray], fitted: int = 1) -> list[np.ndarray]:
-    """Encodings (K, h, w) as uint8 (h, w, 3): three principal components of the first `fitted` of
-    them, on one scale in all. Components that say little fill less of the scale, or their noise
-    would be in all colours."""
+    """Draw encodings (K, h, w) as uint8 (h, w, 3).
+
+    Three principal components of the first `fitted` of them, on one scale in all. Components that
+    say little fill less of the scale, or their noise would be in all colours.
+    """
     points = [encoding.reshape(len(encoding), -1).T for encoding in encodings]
     known = np.concatenate(points[:fitted])
     centre = known.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Scores, regions and sources in; what a page shows of a video out."""
+"""What a page shows of a video, made of scores, regions and sources."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ def event_rows(
     calibration: Calibration | None = None,
     boxes: Mapping[int, Box] | None = None,
 ) -> list[EventRow]:
-    """The events of a video, (T,) scores; none where threshold or frame rate is unknown.
+    """Find the events of a video; none where threshold or frame rate is unknown.
 
-    boxes: row -> the strongest region there.
+    Args:
+        scores: (T,).
+        threshold: an event is above it; None = unknown.
+        fps: rows a second, None = unknown.
+        calibration: says how rare an event is.
+        boxes: row -> the strongest region there.
     """
     if threshold is None or fps is None:
         return []
@@ -43,7 +48,7 @@ def event_rows(
 
 
 def event_row(event: Event, calibration: Calibration | None) -> EventRow:
-    """An event whose frames are rows, with how rare it is where that is known."""
+    """Return an event whose frames are rows, with how rare it is where that is known."""
     rarity = None if calibration is None else calibration.rarity(event.peak_score)
     return EventRow(
         event.start,
@@ -67,7 +72,7 @@ def box_of(region: Sequence[int] | None) -> Box | None:
 
 
 def strongest(regions: Sequence[tuple[int, int, float, Box]]) -> dict[int, Box]:
-    """Row -> box of its highest region, of (row, track, score, box)."""
+    """Return row -> box of its highest region, of (row, track, score, box)."""
     best: dict[int, tuple[float, Box]] = {}
     for row, _, score, box in regions:
         if row not in best or score > best[row][0]:
@@ -82,15 +87,16 @@ def add_films(
     folder: Path,
     frames: int = FILM_FRAMES,
 ) -> None:
-    """Makes every trace's film, `frames` of all together; more rows than that are thinned away from
-    events.
+    """Make every trace's film, `frames` of all together.
+
+    More rows than that are thinned away from events.
 
     Args:
         traces: get their films.
         sources: by name, opened as they were for scoring.
-        frames: of all films together, about.
         heat: uint8 (T, h, w) each, or None.
         folder: for the files.
+        frames: of all films together, about.
     """
     total = sum(len(trace.scores) for trace in traces)
     for number, trace in enumerate(traces):
@@ -107,11 +113,17 @@ def look_into(
     asked: Mapping[str, Sequence[int]] | None = None,
     max_frames: int = MAX_ACTIVATIONS,
 ) -> list[Inside]:
-    """The unit's insides where they are worth a look: at the highest events, and at the quietest
-    frame.
+    """Compute the unit's insides where they are worth a look.
 
-    asked: video -> rows that a user wants beside these, each with a window before it
-    (`detector.config.window`).
+    That is at the highest events, and at the quietest frame.
+
+    Args:
+        detector: whose unit it is.
+        traces: the videos.
+        sources: by name, opened as they were for scoring.
+        asked: video -> rows that a user wants beside these, each with a window before it
+            (`detector.config.window`).
+        max_frames: how many frames are chosen here at most, of all videos.
     """
     window = detector.config.window
     wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}

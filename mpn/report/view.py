@@ -1,5 +1,7 @@
-"""What the page says in words and rows, made of a report: highlights, the list of videos, the
-protocol matrix."""
+"""What the page says in words and rows, made of a report.
+
+Highlights, the list of videos, the protocol matrix.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,11 @@ class VideoRow(NamedTuple):
 
 
 class MatrixRow(NamedTuple):
-    """A protocol: its name, whether a live camera could have it and in which words, why, and its
-    cells as (figure, note)."""
+    """A protocol in a table of the matrix.
+
+    It has its name, whether a live camera could have it and in which words, why, and its cells as
+    (figure, note).
+    """
 
     name: str
     live: bool
@@ -60,8 +65,10 @@ class MatrixRow(NamedTuple):
 
 
 class MatrixTable(NamedTuple):
-    """One figure under every protocol; `gaps`: what the paper's protocol adds to the causal one, as
-    (name, words)."""
+    """One figure under every protocol.
+
+    `gaps`: what the paper's protocol adds to the causal one, as (name, words).
+    """
 
     key: str
     title: str
@@ -72,7 +79,7 @@ class MatrixTable(NamedTuple):
 
 
 def length_of(trace: Trace) -> float | None:
-    """Seconds that a video lasts, None where its frame rate is unknown."""
+    """Return the seconds that a video lasts, None where its frame rate is unknown."""
     if trace.times is not None and len(trace.times) > 1:
         times = np.asarray(trace.times, np.float64)
         return float((times[-1] - times[0]) * len(times) / (len(times) - 1))
@@ -80,7 +87,7 @@ def length_of(trace: Trace) -> float | None:
 
 
 def summary(report: Report) -> str:
-    """What the report is about, in one line."""
+    """Say what the report is about, in one line."""
     if not report.traces:
         return ""
     frames = sum(len(trace.scores) for trace in report.traces)
@@ -92,7 +99,7 @@ def summary(report: Report) -> str:
 
 
 def highlights(report: Report) -> list[Highlight]:
-    """The figures on top where the caller has none of its own."""
+    """Return the figures on top where the caller has none of its own."""
     if not report.traces:
         return []
     events = [(event, trace) for trace in report.traces for event in trace.events]
@@ -118,14 +125,14 @@ def highlights(report: Report) -> list[Highlight]:
 
 
 def highest(trace: Trace) -> float:
-    """A video's highest score, NaN where it has none."""
+    """Return a video's highest score, NaN where it has none."""
     scores = np.asarray(trace.scores, np.float64)
     known = scores[np.isfinite(scores)]
     return float(known.max()) if known.size else math.nan
 
 
 def sections(report: Report) -> list[tuple[str, str]]:
-    """Anchors and names of the sections that the page has, in order."""
+    """Return anchors and names of the sections that the page has, in order."""
     by_anchor = {
         "timeline": ("Timeline", bool(report.traces)),
         "events": ("Events", any(trace.events or trace.labels for trace in report.traces)),
@@ -140,7 +147,7 @@ def sections(report: Report) -> list[tuple[str, str]]:
 
 
 def videos(report: Report) -> list[VideoRow]:
-    """The list of videos, all small curves on one scale."""
+    """Return the list of videos, all small curves on one scale."""
     known = [
         scores[np.isfinite(scores)]
         for scores in (np.asarray(t.scores, np.float64) for t in report.traces)
@@ -166,7 +173,7 @@ def _short(value: float) -> str:
 
 
 def _auc(trace: Trace) -> float:
-    """A video's own AUC, NaN where it has no labels or frames of one class only."""
+    """Compute a video's own AUC, NaN where it has no labels or frames of one class only."""
     if trace.labels is None:
         return math.nan
     labels = np.zeros(len(trace.scores), bool)
@@ -178,8 +185,10 @@ def _auc(trace: Trace) -> float:
 
 
 def spark(trace: Trace, low: float, high: float) -> Markup:
-    """A small curve of the highest scores of equal stretches, as an SVG picture that says nothing
-    to screen readers."""
+    """Draw a small curve of the highest scores of equal stretches, as an SVG picture.
+
+    It says nothing to screen readers.
+    """
     width, height = SPARK
     scores = np.asarray(trace.scores, np.float64)
     scores = np.where(np.isfinite(scores), scores, -np.inf)
@@ -214,8 +223,10 @@ def spark(trace: Trace, low: float, high: float) -> Markup:
 
 
 def galleries(inside: Inside) -> list[tuple[str, list[Picture]]]:
-    """Pictures in groups with a heading each: those of the single prototypes apart, each beside its
-    other one."""
+    """Put pictures in groups with a heading each.
+
+    Those of the single prototypes are apart, each beside its other one.
+    """
     single = [picture for picture in inside.pictures if re.match(r"Prototype \d", picture.title)]
     rest = [picture for picture in inside.pictures if picture not in single]
     groups = [("", rest), ("Prototype by prototype", single)]
@@ -261,7 +272,7 @@ def _gaps(matrix: ProtocolMatrix) -> list[tuple[str, str]]:
 
 
 def _live(cell: Cell) -> str:
-    """Whether a live camera could have had it: "no", "yes", or how late."""
+    """Say whether a live camera could have had it: "no", "yes", or how late."""
     if not cell.live:
         return "no"
     late = cell.lookahead_frames or cell.delay_frames
@@ -279,8 +290,10 @@ def _matrix_row(cells: Sequence[MatrixCell | None], first: MatrixCell, key: str)
 
 
 def _matrix_cell(one: MatrixCell | None, live: bool, key: str) -> tuple[str, str]:
-    """A metric and the note below it: its interval, or that no live camera has it where others in
-    the row are live."""
+    """Return a metric and the note below it.
+
+    The note is its interval, or that no live camera has it where others in the row are live.
+    """
     if one is None:
         return "-", ""
     value = percent(one.metrics.value(key))
