@@ -64,7 +64,8 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
         options: `data`, `layout` and `fps`, which becomes the demo set's where it is None.
 
     Raises:
-        UsageError: a layout for the demo set. DataError: see `recognise`.
+        UsageError: a layout for the demo set.
+        DataError: see `recognise`.
     """
     if options.data == DEMO and not Path(DEMO).is_dir():
         if options.layout:
@@ -86,8 +87,12 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
     The demo set's frame rate becomes that of the options only where it is alone: it is not that of
     other footage.
 
+    Args:
+        options: `data`, `layout` and `fps`.
+
     Raises:
-        UsageError: the same folder twice. DataError: see `recognise`.
+        UsageError: the same folder twice.
+        DataError: see `recognise`.
     """
     given = _given(options)
     trees, roots = [], set()
