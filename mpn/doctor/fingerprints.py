@@ -96,17 +96,17 @@ class Clip:
 
     @property
     def frames(self) -> int:
-        """Frames counted."""
+        """Return how many frames were counted."""
         return len(self.prints)
 
     @property
     def seconds(self) -> float | None:
-        """Its length, None where the frame rate is unknown."""
+        """Return its length, None where the frame rate is unknown."""
         return self.frames / self.fps if self.fps else None
 
     @property
     def name(self) -> str:
-        """SPLIT/NAME, or the name alone where there are no splits."""
+        """Return SPLIT/NAME, or the name alone where there are no splits."""
         return (
             f"{self.split}/{self.video.name}"
             if self.split in ("training", "testing")
@@ -210,11 +210,14 @@ def shrink(grey: np.ndarray) -> np.ndarray:
 
 
 def _likeness(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of the tiles with detail whose detail is in both pictures; NaN if hardly any has it.
+    """Compute the share of the tiles with detail whose detail is in both pictures.
 
     Args:
         before: float32 (h, w) as `detail` gives it.
         after: the next.
+
+    Returns:
+        The share; NaN if hardly any tile has detail.
     """
 
     def per_tile(product: np.ndarray) -> np.ndarray:
@@ -309,7 +312,10 @@ def detail(small: np.ndarray) -> np.ndarray:
 
 
 def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: float) -> bool:
-    """Whether nearly all tiles of float32 (h, w) that show anything fit better shifted than not."""
+    """Say whether nearly all tiles that show anything fit better shifted than not.
+
+    Pictures are float32 (h, w).
+    """
     height, width = before.shape
     moved = cv2.warpAffine(
         before, np.array([[1, 0, right], [0, 1, down]], np.float32), (width, height)
