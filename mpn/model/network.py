@@ -87,7 +87,7 @@ class Decoder(nn.Module):
 
 
 class InverseNorm(torch.autograd.Function):
-    """1 / |y| over the last dimension, (..., D) -> (..., 1), in float32 at least.
+    """The function 1 / |y| over the last dimension, (..., D) to (..., 1), in float32 at least.
 
     By hand because autograd's own rules copy all of a bfloat16 `y` to float32 on the way there and
     back, a fifth of a training step. Made of differentiable operations, so that it can be
@@ -139,7 +139,10 @@ class PrototypeUnit(nn.Module):
             nn.init.orthogonal_(self.heads.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Compute all that the unit gives of decoder features (B, D, h, w).
+        """Compute all that the unit gives of decoder features.
+
+        Args:
+            features: (B, D, h, w).
 
         Returns:
             As in `Output`: features, inverse_norm, prototypes, assignment, aggregation, distance.
@@ -316,8 +319,8 @@ def build_model(config: str | ModelConfig = "small", **options: Any) -> Network:
         **options: fields of the preset to change, e.g. `height=256, width=384, grey=False`.
 
     Raises:
-        MpnError: an unknown preset or option. SizeError: a frame size that the strides don't
-            divide.
+        MpnError: an unknown preset or option.
+        SizeError: a frame size that the strides don't divide.
     """
     chosen = find_preset(config, **options) if isinstance(config, str) else config
     check_size(chosen, *chosen.size)
