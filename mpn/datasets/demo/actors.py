@@ -36,7 +36,7 @@ class Way:
 
     @property
     def length(self) -> float:
-        """Metres from end to end."""
+        """Return the metres from end to end."""
         return float(self.arcs[-1])
 
     def at(self, arc: float) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,10 @@ class Trip:
         return cls(way, np.array(times), arcs, offset, speed)
 
     def pose_within(self, time: float) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Find out how one walks at `time` seconds, which is within the trip.
+        """Find out how one walks at a time within the trip.
+
+        Args:
+            time: seconds, within the trip.
 
         Returns:
             Position (3,), heading (3,), metres gone, pace in [0, 1].
@@ -116,7 +119,11 @@ class Trip:
         return self.pose_within(time) if self.times[0] <= time <= self.times[-1] else None
 
     def near(self, camera: Camera, time: float) -> tuple[Stand, float, float] | None:
-        """Find where one stands, metres gone and pace at `time` seconds.
+        """Find where one stands, metres gone and pace at a time.
+
+        Args:
+            camera: that sees it.
+            time: seconds.
 
         Returns:
             None before and after the trip, and where that is far from the picture.

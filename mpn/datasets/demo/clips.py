@@ -1,4 +1,4 @@
-"""Who walks through a scene during a clip, what goes wrong in it, and its frames."""
+"""What a clip of a scene holds: who walks through, what goes wrong in it, and its frames."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def make_event(
 
 
 def _contrasting(rng: np.random.Generator) -> Colour:
-    """A dark or a bright colour, one that stands out from the ground."""
+    """Choose a dark or a bright colour, one that stands out from the ground."""
     low, high = ((30, 55), (185, 220))[int(rng.random() < 0.5)]
     return greyish(rng, low, high, spread=0.1)
 
@@ -259,8 +259,10 @@ def _visible_spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, flo
 
 
 def _spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, float]:
-    """A way, a direction, and the metres gone at a place well inside the picture, not too far
-    off."""
+    """Choose a way, a direction, and the metres gone at a place to stop.
+
+    It is well inside the picture, not too far off.
+    """
     way, direction, gone = _visible_spot(rng, scene)
     for _ in range(59):  # then it is taken as it is
         position = way.at(way.arc(direction, gone))[0]
@@ -272,7 +274,7 @@ def _spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, float]:
 
 
 def _leaving(rng: np.random.Generator, scene: Scene, begin: float, track: int) -> Event:
-    """Someone stops, puts something down at `begin` and goes on; someone else takes it later."""
+    """Let someone stop, put something down at `begin` and go on; someone else takes it later."""
     way, direction, gone = _spot(rng, scene)
     speed, offset, rest = rng.uniform(1.1, 1.5), rng.uniform(-0.4, 0.4), 1.0
     end = begin + rng.uniform(4.0, 6.5)
@@ -303,8 +305,10 @@ def _leaving(rng: np.random.Generator, scene: Scene, begin: float, track: int) -
 
 
 def _throwing(rng: np.random.Generator, scene: Scene, begin: float, track: int) -> Event:
-    """One person throws something up and catches it, or two throw it to each other, from `begin`
-    on."""
+    """Let one person throw something up and catch it, or two throw it to each other.
+
+    From `begin` on.
+    """
     way, direction, gone = _spot(rng, scene)
     end = begin + rng.uniform(3.5, 6.0)
     speed, offset = rng.uniform(1.1, 1.5), rng.uniform(-0.4, 0.4)

@@ -1,4 +1,4 @@
-"""Camera, and how solid bodies of simple parts are rendered, for the generated footage.
+"""The camera, and how solid bodies of simple parts are rendered, for the generated footage.
 
 World coordinates are metres: x to the right, y up, z away from the camera. A body is described by
 parts in its own coordinates (metres ahead, to its left, up), stood on the ground, projected, drawn
@@ -241,7 +241,11 @@ def cast_shadow(camera: Camera, layer: np.ndarray, body: Body, sun: np.ndarray) 
 
 
 def composite(frame: np.ndarray, sprite: Sprite) -> tuple[slice, slice]:
-    """Lay the sprite over `frame` float32 (H, W, 3), in place.
+    """Lay the sprite over a frame, in place.
+
+    Args:
+        frame: float32 (H, W, 3).
+        sprite: what is laid over it.
 
     Returns:
         The rows and the columns that it covers.
