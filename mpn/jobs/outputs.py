@@ -123,10 +123,12 @@ class JobFiles:
 def heat_of(source: FrameSource, detector: Detector, threshold: float | None) -> dict[str, object]:
     """Describe the heat maps in events.json: file, shape (height, width) and unit.
 
+    See `mpn.scoring.heat_file.heat_levels`.
+
     Args:
         source: of the frames.
         detector: the model.
-        threshold: of the score, None without one; see `mpn.scoring.heat_file.heat_levels`.
+        threshold: of the score, None without one.
     """
     unit = _heat_unit(detector, threshold)
     return {"file": HEAT, "shape": list(heat_shape(source.size)), "unit": unit}
