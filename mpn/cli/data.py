@@ -114,6 +114,9 @@ def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
     A scene or video name that two trees have is given the name of the tree's folder in front,
     TREE-NAME; where two folders have one name too, the second is TREE-2.
 
+    Args:
+        trees: the data sets.
+
     Raises:
         DataError: two trees have the same name all the same.
     """

@@ -275,7 +275,12 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def event_line(number: int, event: dict[str, Any]) -> str:
-    """Describe an event for a person: when, how long, where, how high."""
+    """Describe an event for a person: when, how long, where, how high.
+
+    Args:
+        number: of the event.
+        event: its entry in events.json.
+    """
     text = (
         f"  event {number}: {clock(event['start_seconds'])} - {clock(event['end_seconds'])} "
         f"({event['end_seconds'] - event['start_seconds']:.1f} s), peak {event['peak_score']:.2f} "

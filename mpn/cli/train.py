@@ -213,6 +213,9 @@ def frame_size(text: str) -> tuple[int, int]:
 def chosen_preset(options: argparse.Namespace) -> ModelConfig:
     """Change the preset as the options say.
 
+    Args:
+        options: of the verb.
+
     Raises:
         SizeError: a size that the network cannot take.
     """
