@@ -126,7 +126,12 @@ class DatasetTree:
 
 
 def child(folder: Path, *names: str) -> Path | None:
-    """Return the folder below `folder` with these names, in any case, or None."""
+    """Return the folder with these names, in any case, or None.
+
+    Args:
+        folder: below which it lies.
+        *names: of the folders on the way, the last its own.
+    """
     below: Path | None = folder
     for name in names:
         if below is None:

@@ -51,7 +51,12 @@ class Way:
         return np.array([x[1], 0.0, z[1]]), np.array([across / norm, 0.0, away / norm])
 
     def arc(self, direction: int, gone: float) -> float:
-        """Return the metres along `points` after so many gone in `direction` (+1 or -1)."""
+        """Return the metres along `points` of a place on the way.
+
+        Args:
+            direction: +1 or -1, in which it is gone.
+            gone: metres gone in it.
+        """
         return gone if direction > 0 else self.length - gone
 
 
@@ -142,7 +147,12 @@ class Actor:
     track: int  # 0 for normal life, else a number of its own
 
     def body(self, camera: Camera, time: float) -> Body | None:
-        """Make the shape at `time` seconds; None when absent or far from the picture."""
+        """Make the shape at a time; None when absent or far from the picture.
+
+        Args:
+            camera: that sees it.
+            time: seconds.
+        """
         raise NotImplementedError
 
 

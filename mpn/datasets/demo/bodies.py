@@ -187,7 +187,14 @@ def person(look: Figure, stand: Stand, phase: float, pace: float, running: bool 
 
 
 def cyclist(look: Figure, stand: Stand, turn: float, paint: Colour) -> Body:
-    """Shape a person on a bicycle whose pedals are turned by `turn` radians."""
+    """Shape a person on a bicycle.
+
+    Args:
+        look: the person.
+        stand: where.
+        turn: radians by which the pedals are turned.
+        paint: colour of the bicycle.
+    """
     h, rim, dark = look.height, np.linspace(0, 2 * pi, 13), (35.0, 35.0, 35.0)
     bicycle = []
     for x in (-0.52, 0.52):
@@ -230,7 +237,12 @@ def _wheels(stand: Stand, base: float, track: float, radius: float) -> list[Part
 
 
 def van(stand: Stand, paint: Colour) -> Body:
-    """Shape a small delivery van, 3.6 m long and 1.95 m high."""
+    """Shape a small delivery van, 3.6 m long and 1.95 m high.
+
+    Args:
+        stand: where.
+        paint: its colour.
+    """
     glass: Colour = (72.0, 64.0, 56.0)
     nose = stand.box((1.5, 0, 0.3), (0.75, 1.6, 0.75), paint)
     hold = stand.box((-0.25, 0, 0.3), (2.8, 1.65, 1.65), paint)
@@ -246,7 +258,13 @@ def van(stand: Stand, paint: Colour) -> Body:
 
 
 def cart(look: Figure, stand: Stand, paint: Colour) -> Body:
-    """Shape an open service cart, 2.2 m long, with a roof and a driver."""
+    """Shape an open service cart, 2.2 m long, with a roof and a driver.
+
+    Args:
+        look: the driver.
+        stand: where.
+        paint: the cart's colour.
+    """
     parts = _wheels(stand, 0.75, 0.38, 0.22)
     parts += stand.box((0, 0, 0.22), (2.2, 1.1, 0.4), paint)
     parts += stand.box((-0.75, 0, 0.62), (0.6, 1.05, 0.35), shade(paint, 0.7))

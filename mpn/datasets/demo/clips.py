@@ -37,7 +37,15 @@ class Light:
     drift: tuple[float, float]  # cells of `cloud` at second 0, and a second
 
     def at(self, time: float, size: tuple[int, int]) -> np.ndarray:
-        """Compute the light float32 (H, W) at `time` seconds, 1 = plain daylight."""
+        """Compute the light, 1 = plain daylight.
+
+        Args:
+            time: seconds.
+            size: (H, W) of the frame.
+
+        Returns:
+            float32 (H, W).
+        """
         level = 1 + sum(
             a * np.sin(2 * np.pi * time / period + phase) for a, period, phase in self.waves
         )
@@ -131,7 +139,12 @@ class Clip:
 
 
 def make_light(rng: np.random.Generator, length: float) -> Light:
-    """Choose the light of a clip of `length` seconds."""
+    """Choose the light of a clip.
+
+    Args:
+        rng: of the choice.
+        length: seconds of the clip.
+    """
     waves = tuple(
         (rng.uniform(0.01, 0.035), rng.uniform(3, 18), rng.uniform(0, 6.3)) for _ in range(3)
     )
@@ -144,7 +157,12 @@ def make_light(rng: np.random.Generator, length: float) -> Light:
 
 
 def visible(scene: Scene, way: Way, direction: int) -> tuple[float, float]:
-    """Find where along the way, gone in `direction`, a person's middle is in the picture.
+    """Find where along the way a person's middle is in the picture.
+
+    Args:
+        scene: with the camera.
+        way: that is gone.
+        direction: in which it is gone, +1 or -1.
 
     Returns:
         Metres gone at the first and at the last such place.
@@ -162,9 +180,14 @@ def visible(scene: Scene, way: Way, direction: int) -> tuple[float, float]:
 
 
 def make_traffic(rng: np.random.Generator, scene: Scene, length: float) -> tuple[Actor, ...]:
-    """Make the walkers, alone and in groups, of a clip of `length` seconds.
+    """Make the walkers, alone and in groups, of a clip.
 
     The first are there when it begins.
+
+    Args:
+        rng: of all that is random.
+        scene: where.
+        length: seconds of the clip.
     """
     actors: list[Actor] = []
     for way in scene.ways:

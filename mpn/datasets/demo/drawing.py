@@ -72,7 +72,12 @@ class Camera:
         return self.focal / depth
 
     def ground(self, x: Number, y: Number) -> tuple[Number, Number]:
-        """Find the ground's (x, z) in metres at pixels below the horizon."""
+        """Find the ground's (x, z) in metres at pixels below the horizon.
+
+        Args:
+            x: pixels from the left.
+            y: pixels from the top.
+        """
         depth = self.focal * self.mount / (y - self.horizon)
         return (x - self.width / 2) * depth / self.focal, depth
 
@@ -148,17 +153,35 @@ class Stand:
 
 
 def limb(start: Point, end: Point, radius: float, colour: Colour) -> Part:
-    """Make a capsule of `radius` metres between two points."""
+    """Make a capsule between two points.
+
+    Args:
+        start: one end.
+        end: the other.
+        radius: in metres.
+        colour: in plain light.
+    """
     return Part("limb", (start, end), radius, colour)
 
 
 def blob(centre: Point, radius: float, colour: Colour) -> Part:
-    """Make a ball of `radius` metres."""
+    """Make a ball.
+
+    Args:
+        centre: its middle.
+        radius: in metres.
+        colour: in plain light.
+    """
     return Part("blob", (centre,), radius, colour)
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Multiply `colour` by `factor`, kept in [0, 255]."""
+    """Multiply a colour by a factor, kept in [0, 255].
+
+    Args:
+        colour: BGR.
+        factor: above 1 is brighter.
+    """
     blue, green, red = colour
     return min(255.0, blue * factor), min(255.0, green * factor), min(255.0, red * factor)
 
@@ -194,7 +217,12 @@ def _paint(
 
 
 def render(camera: Camera, body: Body) -> Sprite | None:
-    """Render the body as the camera sees it; None where nothing of it falls into the picture."""
+    """Render the body as the camera sees it; None where nothing of it falls into the picture.
+
+    Args:
+        camera: that sees it.
+        body: in the world.
+    """
     if body.points[:, 2].min() < _NEAREST:
         return None
     pixels = camera.project(body.points)

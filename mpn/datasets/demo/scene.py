@@ -226,9 +226,13 @@ def _furnish(
 
 
 def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
-    """Choose a camera for frames of `size` (height, width).
+    """Choose a camera.
 
     It sees people 0.24-0.30 of the picture high at the lower edge, 0.10-0.13 at 0.4 from the top.
+
+    Args:
+        rng: of the choice.
+        size: (height, width) of the frames.
     """
     height, width = size
     # pixels a metre
