@@ -80,7 +80,17 @@ class Decoder(nn.Module):
         self.up2 = _upsample(2 * c, c)
 
     def forward(self, first: Tensor, second: Tensor, third: Tensor, encoding: Tensor) -> Tensor:
-        """Compute from the encoder's features those of the queries, (B, 2c, h, w)."""
+        """Compute from the encoder's features those of the queries.
+
+        Args:
+            first: features of block 1.
+            second: of block 2.
+            third: of block 3.
+            encoding: of block 4, (B, 8c, h/8, w/8).
+
+        Returns:
+            (B, 2c, h, w).
+        """
         x = self.block3(torch.cat([third, self.up4(self.block4(encoding))], dim=1))
         x = self.block2(torch.cat([second, self.up3(x)], dim=1))
         return torch.cat([first, self.up2(x)], dim=1)
@@ -279,7 +289,15 @@ class Network(nn.Module):
 
 
 def check_window(config: ModelConfig, window: Tensor) -> None:
-    """Raise SizeError unless a window fits: (B, T * C, H, W), of a size that the strides divide."""
+    """Check that a window fits.
+
+    Args:
+        config: of the network.
+        window: (B, T * C, H, W), of a size that the strides divide.
+
+    Raises:
+        SizeError: it does not fit.
+    """
     channels = config.window * config.colours
     if window.ndim != 4 or window.shape[1] != channels:
         raise SizeError(
@@ -291,7 +309,16 @@ def check_window(config: ModelConfig, window: Tensor) -> None:
 
 
 def check_size(config: ModelConfig, height: int, width: int) -> None:
-    """Raise SizeError, naming the nearest sizes that fit, unless the strides divide the size."""
+    """Check that the strides divide a frame size.
+
+    Args:
+        config: of the network.
+        height: pixels.
+        width: pixels.
+
+    Raises:
+        SizeError: they do not, naming the nearest sizes that fit, or the size is too small.
+    """
     stride = config.stride
     if height < stride or width < stride:
         raise SizeError(
