@@ -252,7 +252,12 @@ class _Camera:
         self._unsure = 0  # looks in a row of which nothing can be said
 
     def see(self, index: int, picture: np.ndarray) -> None:
-        """Take the next frame's `detail`, float32 (h, w)."""
+        """Take the next frame.
+
+        Args:
+            index: of the frame.
+            picture: its `detail`, float32 (h, w).
+        """
         if not self.usable:
             return
         if index % LOOK_EVERY:
@@ -275,6 +280,10 @@ class _Camera:
 
     def shift(self, before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
         """Measure by how much the whole picture moved.
+
+        Args:
+            before: `detail` of a frame, float32 (h, w).
+            after: that of a later one.
 
         Returns:
             (right, down) in its pixels; None where that cannot be said.
@@ -301,7 +310,10 @@ def _far(shift: tuple[float, float]) -> bool:
 
 
 def detail(small: np.ndarray) -> np.ndarray:
-    """Keep the fine detail of uint8 (h, w).
+    """Keep the fine detail of a picture.
+
+    Args:
+        small: uint8 (h, w).
 
     Returns:
         float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light
