@@ -290,7 +290,14 @@ def adapt_network(
 def support_batches(
     loss: SceneLoss, shots: Shots, options: FilledAdaptation, generator: np.random.Generator
 ) -> Iterator[SceneBatch]:
-    """Make one batch a step, each with pseudo-anomalies of its own if the network has the head."""
+    """Make one batch a step, each with pseudo-anomalies of its own if the network has the head.
+
+    Args:
+        loss: what batches are made ready for.
+        shots: the support windows.
+        options: how many steps, and windows of each.
+        generator: of the order and the pseudo-anomalies.
+    """
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     steps = range(options.steps)
     for _ in tqdm(steps, desc="adapting", unit="step", disable=None, leave=False):
@@ -301,6 +308,10 @@ def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) ->
     """Return the checkpoint with a copy of its network that has these tensors.
 
     The rest, calibration too, is still the base's.
+
+    Args:
+        checkpoint: the base.
+        tensors: the adapted parameters by name.
     """
     network = copy.deepcopy(checkpoint.network)
     parameters = dict(network.named_parameters())
