@@ -106,10 +106,17 @@ def held_out_metrics(
 def crossed_metrics(
     detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
 ) -> HeldOutMetrics:
-    """Measure a detector that is calibrated on these very stretches; arguments as above.
+    """Measure a detector that is calibrated on these very stretches.
 
     Its threshold is that of all of them; false alarms are counted in the later half with what the
     earlier half is calibrated to, and the reverse.
+
+    Args:
+        detector: with the network that `parts` are of.
+        parts: raw score parts of every stretch.
+        loss: of `held_out_losses`.
+        fps: frames per second.
+        rate: false alarms an hour that the threshold is for.
     """
     plain = held_out_metrics(detector, parts, loss, fps, rate)
     halves = _halves(parts)

@@ -1,4 +1,4 @@
-"""A model is adapted to a camera by its normal footage: what `mpn adapt` does.
+"""The adaptation of a model to a camera by its normal footage: what `mpn adapt` does.
 
 K windows, spread over the footage, are adapted on; the guard leaves those out that look anomalous
 beside the rest. *Held out* is every frame that no support window shows, as input or as target. (The
@@ -78,15 +78,18 @@ class Report:
     """What was done and what came of it. Frames count from 0 in each clip, clips from 0.
 
     Attributes:
-        source: as it was given. clips: names. frames: of each clip. fps, fps_from: the frame rate,
-            and whether it is the footage's ("footage"), that of the model's training ("model") or
-            assumed ("assumed").
-        windows: (clip, target frame) of the windows adapted on. left_out: those that the guard left
-            out.
+        source: as it was given.
+        clips: names.
+        frames: of each clip.
+        fps: the frame rate.
+        fps_from: the footage's ("footage"), that of the model's training ("model"), or "assumed".
+        windows: (clip, target frame) of the windows adapted on.
+        left_out: those that the guard left out.
         excluded: (clip, first, end) of stretches that the guard kept out of the calibration.
         held_out: number of held-out frames with a score.
-        before, after: base and adapted model on these. After's false alarms are counted on one half
-            of them with the threshold from the other, both ways.
+        before: the base on these.
+        after: the adapted model on these. Its false alarms are counted on one half of them with
+            the threshold from the other, both ways.
         options: shots, method, steps and so on, as they were used.
     """
 
@@ -105,12 +108,12 @@ class Report:
 
     @property
     def worse(self) -> bool:
-        """Whether the loss on held-out frames has risen, or is no number any more."""
+        """Say whether the loss on held-out frames has risen, or is no number any more."""
         return not self.after.loss <= self.before.loss
 
     @property
     def hours(self) -> float:
-        """Length of the held-out footage."""
+        """Return the length of the held-out footage."""
         return self.held_out / self.fps / 3600
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +127,9 @@ class _Plan(NamedTuple):
     """What is adapted on, and what is held out.
 
     Attributes:
-        windows, left_out, excluded: as `Report` has them.
+        windows: as `Report` has them.
+        left_out: likewise.
+        excluded: likewise.
         shots: the windows themselves.
         held_out_ranges: stretches that show no frame of a window; the first T frames of each have
             no score.
@@ -160,9 +165,10 @@ def adapt_camera(
         `mpn.adaptation.camera_file.write_camera`, and the report.
 
     Raises:
-        DataError: footage that cannot be read, or too little of it, with numbers. AdaptationError:
-            the loss on held-out frames has risen. MpnError: "meta" with a model that was not
-            meta-trained, a camera's model, or more adapted numbers than a camera file has room for.
+        DataError: footage that cannot be read, or too little of it, with numbers.
+        AdaptationError: the loss on held-out frames has risen.
+        MpnError: "meta" with a model that was not meta-trained, a camera's model, or more adapted
+            numbers than a camera file has room for.
     """
     options = options or CameraOptions()
     base, window = detector.checkpoint, detector.config.window

@@ -77,6 +77,9 @@ def rollback(path: str | Path) -> tuple[Path, Path | None]:
 
     What was there is kept beside it, as NAME.replaced1.camera.safetensors and on.
 
+    Args:
+        path: of the camera file or model.
+
     Returns:
         The version that was restored (its file is `path` now), and where the replaced file is kept
         (None if `path` was missing).

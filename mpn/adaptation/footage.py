@@ -30,8 +30,9 @@ def read_footage(
         skip_bad: go on without frames that cannot be read.
 
     Raises:
-        DataError, FrameError: naming what is missing or cannot be read. SizeError: frames too small
-            for the network.
+        DataError: naming what is missing or cannot be read.
+        FrameError: likewise.
+        SizeError: frames too small for the network.
     """
     name, config = folder_name(Path(source)), detector.config
     videos = [Video(folder_name(path), path, name) for path in find_sources(source)]

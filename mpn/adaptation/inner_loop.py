@@ -1,4 +1,4 @@
-"""A network is adapted to a handful of windows of one camera.
+"""The adaptation of a network to a handful of windows of one camera.
 
 The inner loss is the network's own: prediction, compactness, diversity, and with the pseudo-anomaly
 head pseudo-anomalies made from the support windows themselves. What normal motion and size are in
@@ -49,7 +49,9 @@ class SceneBatch(NamedTuple):
     """A `Sample` on the network's device as it takes it.
 
     Attributes:
-        window, target, tampered: as `mpn.model.losses.loss_terms` takes them.
+        window: as `mpn.model.network.Network.forward` takes it.
+        target: as `mpn.model.losses.loss_terms` takes it.
+        tampered: likewise.
         decoded: `Network.decode` of the window, where encoder and decoder need not run again.
         extra_weights: loss weights by name, of terms on this batch beside those of `SceneLoss`.
     """
@@ -115,7 +117,12 @@ class SceneLoss:
         return SceneBatch(window, target, sample.tampered.to(self.device), decoded)
 
     def __call__(self, params: Mapping[str, Tensor], batch: SceneBatch) -> Tensor:
-        """Compute the weighted sum of the loss terms, a scalar."""
+        """Compute the weighted sum of the loss terms, a scalar.
+
+        Args:
+            params: the target parameters by name.
+            batch: what `prepare` made.
+        """
         extra_weights = batch.extra_weights or {}
         with self._precision():
             output = functional_call(
@@ -170,6 +177,9 @@ class Adaptation:
 
     def filled(self, checkpoint: Checkpoint) -> FilledAdaptation:
         """Decide what was left open, by what the checkpoint was meta-trained with.
+
+        Args:
+            checkpoint: the model.
 
         Raises:
             MpnError: "meta" with a checkpoint that was not meta-trained, or for other targets.
@@ -280,7 +290,14 @@ def adapt_network(
 def support_batches(
     loss: SceneLoss, shots: Shots, options: FilledAdaptation, generator: np.random.Generator
 ) -> Iterator[SceneBatch]:
-    """Make one batch a step, each with pseudo-anomalies of its own if the network has the head."""
+    """Make one batch a step, each with pseudo-anomalies of its own if the network has the head.
+
+    Args:
+        loss: what batches are made ready for.
+        shots: the support windows.
+        options: how many steps, and windows of each.
+        generator: of the order and the pseudo-anomalies.
+    """
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     steps = range(options.steps)
     for _ in tqdm(steps, desc="adapting", unit="step", disable=None, leave=False):
@@ -291,6 +308,10 @@ def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) ->
     """Return the checkpoint with a copy of its network that has these tensors.
 
     The rest, calibration too, is still the base's.
+
+    Args:
+        checkpoint: the base.
+        tensors: the adapted parameters by name.
     """
     network = copy.deepcopy(checkpoint.network)
     parameters = dict(network.named_parameters())

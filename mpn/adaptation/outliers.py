@@ -88,7 +88,7 @@ def deviations(
 
 
 def _smoothed(score: np.ndarray) -> np.ndarray:
-    """By the paper's filter, each stretch without gaps by itself."""
+    """Smooth by the paper's filter, each stretch without gaps by itself."""
     result = score.copy()
     for start, stop in intervals(~np.isnan(score)):
         result[start:stop] = paper_filter(score[start:stop])

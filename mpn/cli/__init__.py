@@ -203,7 +203,13 @@ def _checked(text: str, kind: type, expected: str, fits: Callable[[float], bool]
 
 
 def new_parser(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """Make a verb's parser, with its examples below the options."""
+    """Make a verb's parser, with its examples below the options.
+
+    Args:
+        verb: its name.
+        description: what it does.
+        examples: commands and what they are for.
+    """
     return argparse.ArgumentParser(
         prog=f"mpn {verb}",
         description=description,

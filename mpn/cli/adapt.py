@@ -1,4 +1,4 @@
-"""mpn adapt: make a camera file from normal footage of a new camera."""
+"""The verb `mpn adapt`: make a camera file from normal footage of a new camera."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def _open(options: argparse.Namespace) -> Detector:
 
 
 def _targets(detector: Detector, chosen: str | None) -> tuple[str, ...] | None:
-    """The named set, without what this network does not have."""
+    """Return the named set, without what this network does not have."""
     if chosen is None:
         return None
     parameters = [name for name, _ in detector.network.named_parameters()]
@@ -267,7 +267,7 @@ def _targets(detector: Detector, chosen: str | None) -> tuple[str, ...] | None:
 
 
 def _text(report: Report, seconds: float) -> str:
-    """What was done, and before and after, for a person."""
+    """Say what was done, and before and after, for a person."""
     used = report.options
     several = len(report.clips) > 1
 

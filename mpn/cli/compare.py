@@ -1,4 +1,4 @@
-"""mpn compare: scores of several systems in; whether one is better than another out."""
+"""The verb `mpn compare`: say of scores of several systems whether one is better than another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = """  mpn compare runs/evaluate-mine runs/evaluate-theirs
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
+    """Make the verb's parser."""
     verb = new_parser(
         "compare",
         "Is one system better than another? Micro AUC of each on the same frames, and the "
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Runs the verb."""
+    """Run the verb."""
     if len(options.systems) < 2:
         raise UsageError(
             f"{options.systems[0]}: one system only, expected two or more (several seeds of one, "
@@ -101,7 +101,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _labels_of_set(options: argparse.Namespace) -> Truth:
-    """The labels of DATA's test videos."""
+    """Read the labels of DATA's test videos."""
     tree = open_data(argparse.Namespace(data=options.data, layout=options.layout, fps=None))
     labels = open_set(tree, options.labels).labels
     for note in labels.notes:

@@ -64,7 +64,8 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
         options: `data`, `layout` and `fps`, which becomes the demo set's where it is None.
 
     Raises:
-        UsageError: a layout for the demo set. DataError: see `recognise`.
+        UsageError: a layout for the demo set.
+        DataError: see `recognise`.
     """
     if options.data == DEMO and not Path(DEMO).is_dir():
         if options.layout:
@@ -86,8 +87,12 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
     The demo set's frame rate becomes that of the options only where it is alone: it is not that of
     other footage.
 
+    Args:
+        options: `data`, `layout` and `fps`.
+
     Raises:
-        UsageError: the same folder twice. DataError: see `recognise`.
+        UsageError: the same folder twice.
+        DataError: see `recognise`.
     """
     given = _given(options)
     trees, roots = [], set()
@@ -108,6 +113,9 @@ def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
 
     A scene or video name that two trees have is given the name of the tree's folder in front,
     TREE-NAME; where two folders have one name too, the second is TREE-2.
+
+    Args:
+        trees: the data sets.
 
     Raises:
         DataError: two trees have the same name all the same.

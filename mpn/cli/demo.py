@@ -1,4 +1,4 @@
-"""mpn demo: everything on the embedded demo set, with what a user would run one by one."""
+"""The verb `mpn demo`: all on the embedded demo set, with what a user would run one by one."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _sha256_of(model: Path) -> str:
 
 
 def _base_of(camera: Path) -> str | None:
-    """The SHA-256 of the model that was adapted; None where there is no usable camera file."""
+    """Read the SHA-256 of the model that was adapted; None where there is no usable camera file."""
     try:
         return (load_checkpoint(camera).camera or {})["base"]["sha256"]
     except (CheckpointError, KeyError):
@@ -174,7 +174,7 @@ def _base_of(camera: Path) -> str | None:
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
-    """What an evaluation wrote; nothing where there is none."""
+    """Read what an evaluation wrote; nothing where there is none."""
     try:
         return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -182,7 +182,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
 
 
 def _summary(demo: _Demo, video: str, seconds: float) -> str:
-    """The table, and where to look."""
+    """Make the table, and say where to look."""
     metrics = {name: _metrics(demo.out / name) for name in EVALUATED}
     speed = metrics["evaluate"]["baselines"]["flow_speed"]
     return "\n".join(
@@ -217,7 +217,7 @@ def _metrics_row(title: str, metrics: dict[str, Any]) -> str:
 
 
 def _auc(protocols: dict[str, Any]) -> str:
-    """The causal protocol's frame AUC with its interval, in percent."""
+    """Write the causal protocol's frame AUC with its interval, in percent."""
     causal = protocols["causal"]
     if causal["micro_auc"] is None:  # all frames normal, or none
         return "-"

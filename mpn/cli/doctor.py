@@ -1,4 +1,4 @@
-"""mpn doctor: say what a source is, what is wrong with it, and how to mend it."""
+"""The verb `mpn doctor`: say what a source is, what is wrong with it, and how to mend it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _header(diagnosis: Diagnosis) -> list[str]:
 
 
 def _table(clips: Sequence[Clip]) -> list[str]:
-    """A row a video; of many videos a row for each scene of each split, or for each split."""
+    """Make a row a video; of many videos a row for each scene of each split, or for each split."""
     groups: dict[tuple[str, ...], list[Clip]] = {(clip.name,): [clip] for clip in clips}
     for keys in (("split", "scene"), ("split",)):
         if len(groups) > MAX_ROWS:
@@ -134,8 +134,10 @@ def _bytes(count: int) -> str:
 
 
 def _findings(diagnosis: Diagnosis) -> list[str]:
-    """Two lines a finding, the worst first; of many of a kind the first few, and where the others
-    are."""
+    """Write two lines a finding, the worst first.
+
+    Of many of a kind the first few, and where the others are.
+    """
     findings = diagnosis.findings
     if not findings:
         return ["nothing found that would go wrong" + (" so far" if not diagnosis.complete else "")]

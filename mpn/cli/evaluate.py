@@ -1,5 +1,7 @@
-"""mpn evaluate: a model, or anyone's scores, and a labelled test set in; figures by every protocol
-out."""
+"""The verb `mpn evaluate`: figures by every protocol, of a labelled test set.
+
+What is evaluated is a model, or anyone's scores.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ EXAMPLES = """  mpn evaluate    the demo set, the released model
 
 
 def parser() -> argparse.ArgumentParser:
-    """The verb's arguments."""
+    """Make the verb's parser."""
     verb = new_parser(
         "evaluate",
         "Frame AUC and its kin by the absolute, the causal and the paper's protocol, beside "
@@ -55,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_scores(verb: argparse.ArgumentParser) -> None:
-    """Adds what is evaluated: a model, or anyone's scores."""
+    """Add what is evaluated: a model, or anyone's scores."""
     model = add_model(verb)
     model.add_argument(
         "--scores", type=Path, metavar="DIR", help="evaluate these scores instead of a model's"
@@ -76,7 +78,7 @@ def _add_scores(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_output(verb: argparse.ArgumentParser) -> None:
-    """Adds what is made, and how it is shown."""
+    """Add what is made, and how it is shown."""
     verb.add_argument(
         "--out", type=Path, help="folder of the results (default: runs/evaluate-NAME)"
     )
@@ -114,7 +116,7 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_few_shots(verb: argparse.ArgumentParser) -> None:
-    """Adds the few-shot evaluation."""
+    """Add the few-shot evaluation."""
     few = verb.add_argument_group(
         "few shots: every camera of DATA as a new one (default model: meta)"
     )
@@ -137,14 +139,14 @@ def _add_few_shots(verb: argparse.ArgumentParser) -> None:
 
 
 def _few_shot_protocol(text: str) -> str:
-    """The name of a few-shot protocol, for argparse; says how the paper's is called now."""
+    """Read the name of a few-shot protocol, for argparse; say how the paper's is called now."""
     if text == "paper":
         raise argparse.ArgumentTypeError("'paper': this protocol is called test_prefix now")
     return text
 
 
 def frames_of_videos(text: str) -> dict[str, list[int]]:
-    """VIDEO:FRAME,VIDEO:FRAME as frames by video, for argparse."""
+    """Read VIDEO:FRAME,VIDEO:FRAME as frames by video, for argparse."""
     frames: dict[str, list[int]] = {}
     for word in text.split(","):
         video, _, frame = word.strip().rpartition(":")
@@ -195,7 +197,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _check_usage(options: argparse.Namespace) -> None:
-    """Raises UsageError for options that contradict each other."""
+    """Raise UsageError for options that contradict each other."""
     given = [
         name
         for name in ("draws", "few_shot_protocol", "no_fine_tuning")
@@ -213,7 +215,7 @@ def _check_usage(options: argparse.Namespace) -> None:
 
 
 def _check_inside(inside: dict[str, list[int]], test: LabelledSet, detector: Detector) -> None:
-    """Raises DataError for a frame that has no activations, before an hour's work."""
+    """Raise DataError for a frame that has no activations, before an hour's work."""
     for video, frames in inside.items():
         if video not in test.lengths:
             known = ", ".join(list(test.lengths)[:6])
@@ -254,7 +256,7 @@ def _report(
 
 
 def _print(options: argparse.Namespace, out: Path, evaluation: Evaluation) -> None:
-    """Prints what matters first, and with --verbose the rest of the tables."""
+    """Print what matters first, and with --verbose the rest of the tables."""
     result, labels = evaluation.result, evaluation.test.labels
     print(format_summary(result.frame), end="")
     if options.verbose:

@@ -1,4 +1,4 @@
-"""mpn evaluate --shots: every camera of a data set as a new one."""
+"""The option `mpn evaluate --shots`: every camera of a data set as a new one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ from mpn.evaluation.test_set import facts_of
 
 
 def few_shots(options: argparse.Namespace) -> None:
-    """K windows of every camera to adapt on, by meta-learning and by plain fine-tuning (PROTOCOL
-    section 4)."""
+    """Adapt on K windows of every camera and evaluate (PROTOCOL section 4).
+
+    By meta-learning and by plain fine-tuning.
+
+    Args:
+        options: of `mpn evaluate`.
+
+    Raises:
+        LabelError: no test videos.
+        UsageError: scores were given, not a model.
+    """
     if options.scores:
         raise UsageError("--shots adapts a model: with --scores there is none")
     detector = open_detector(options, default="meta")

@@ -1,4 +1,4 @@
-"""mpn import: turn weights that the authors' code saved into a model of mpn."""
+"""The verb `mpn import`: turn weights that the authors' code saved into a model of mpn."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _facts(imported: Imported, checkpoint: Checkpoint) -> dict[str, object]:
-    """What was imported, as JSON has it."""
+    """Say what was imported, as JSON has it."""
     return {
         "source": str(imported.path),
         "sha256": imported.sha256,
@@ -84,7 +84,7 @@ def _facts(imported: Imported, checkpoint: Checkpoint) -> dict[str, object]:
 
 
 def _text(imported: Imported, checkpoint: Checkpoint) -> str:
-    """What was imported, for a person."""
+    """Say what was imported, for a person."""
     when = "" if imported.epoch is None else f", saved in epoch {imported.epoch}"
     lines = [
         f"{imported.path}: {imported.described}{when}, in the format of torch.save "

@@ -18,8 +18,14 @@ log = logging.getLogger(__name__)
 
 
 def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
-    """--checkpoint, the weights of the score's parts, device and precision; the group for what
-    excludes a model."""
+    """Add --checkpoint, the weights of the score's parts, device and precision.
+
+    Args:
+        parser: a verb's.
+
+    Returns:
+        The group for what excludes a model.
+    """
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
         "--checkpoint",
@@ -48,7 +54,11 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
 
 
 def model_options(options: argparse.Namespace) -> list[str]:
-    """Which of the options that only a model has a use for were given, as they are written."""
+    """List the given options that only a model has a use for, as they are written.
+
+    Args:
+        options: of the verb.
+    """
     weights = [f"{part.name}_weight" for part in PARTS]
     names = ("checkpoint", "preset", *weights, "smoothing")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
@@ -56,6 +66,9 @@ def model_options(options: argparse.Namespace) -> list[str]:
 
 def load_model(name_or_path: str | Path) -> Checkpoint:
     """Read a model file, or a released model by its name, and say on stderr what it is.
+
+    Args:
+        name_or_path: of the model.
 
     Raises:
         CheckpointError: see `mpn.model.checkpoint.load_checkpoint`.
@@ -68,8 +81,15 @@ def load_model(name_or_path: str | Path) -> Checkpoint:
 
 
 def open_detector(options: argparse.Namespace, default: str = "demo") -> Detector:
-    """The detector of --checkpoint, or of the released model `default`, with the score's options;
-    says on stderr which model it is."""
+    """Open the detector of --checkpoint with the score's options; say on stderr which model it is.
+
+    Args:
+        options: of the verb.
+        default: the released model that is taken without --checkpoint.
+
+    Raises:
+        CheckpointError: the model is of another preset than was asked for.
+    """
     checkpoint = load_model(options.checkpoint or default)
     options.checkpoint = checkpoint.path
     if options.preset and options.preset != checkpoint.config.name:

@@ -1,4 +1,4 @@
-"""mpn score: write scores, events and, if wanted, overlay videos of videos."""
+"""The verb `mpn score`: write scores, events and, if wanted, overlay videos of videos."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
-    """What the arguments stand for, and the arguments that stand for nothing."""
+    """List what the arguments stand for, and the arguments that stand for nothing."""
     sources: list[Path] = []
     missing = []
     for source in options.source:
@@ -175,8 +175,10 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
 
 
 def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
-    """A folder for each source's results, named after it and its place below what was given; what
-    would share one, or find another source's results there, gets a number."""
+    """Choose a folder for each source's results, named after it and its place below what was given.
+
+    What would share one, or find another source's results there, gets a number.
+    """
     taken: list[Path] = []
     for path in paths:
         root = next((folder for folder in given if folder in path.parents), path.parent)
@@ -195,7 +197,7 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
 
 
 def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> None:
-    """Scores one source and prints what came of it; the others go on where it cannot be read."""
+    """Score one source and print what came of it; the others go on where it cannot be read."""
     names = (
         "false_alarms_per_hour",
         "threshold",
@@ -256,7 +258,7 @@ def run_with_report(job: ScoreJob, inside: Sequence[int] = ()) -> Outcome:
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does, with everything so far kept."""
+    """Let SIGTERM stop as Ctrl-C does, with everything so far kept."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -273,7 +275,12 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def event_line(number: int, event: dict[str, Any]) -> str:
-    """Describe an event for a person: when, how long, where, how high."""
+    """Describe an event for a person: when, how long, where, how high.
+
+    Args:
+        number: of the event.
+        event: its entry in events.json.
+    """
     text = (
         f"  event {number}: {clock(event['start_seconds'])} - {clock(event['end_seconds'])} "
         f"({event['end_seconds'] - event['start_seconds']:.1f} s), peak {event['peak_score']:.2f} "
@@ -289,7 +296,7 @@ def event_line(number: int, event: dict[str, Any]) -> str:
 
 
 def _text(outcome: Outcome, entry: _Entry) -> str:
-    """A source's summary for a person."""
+    """Write a source's summary for a person."""
     summary, done = outcome.summary, outcome.done_before
     text = (
         f"{entry.path}: {summary['frames']} frames, {clock(summary['frames'] / summary['fps'])} "
@@ -326,7 +333,7 @@ def _text(outcome: Outcome, entry: _Entry) -> str:
 
 
 def _line_of(entry: _Entry) -> dict[str, Any]:
-    """A source's entry in summary.json."""
+    """Make a source's entry in summary.json."""
     if entry.outcome is None:
         return {"source": str(entry.path), "scored": False, "reason": entry.reason}
     summary = entry.outcome.summary
@@ -345,7 +352,7 @@ def _line_of(entry: _Entry) -> dict[str, Any]:
 
 
 def _total(entries: list[_Entry], out: Path) -> str:
-    """All sources in a table, and what was left out and why."""
+    """List all sources in a table, and what was left out and why."""
     scored = [entry for entry in entries if entry.outcome]
     width = max(len(str(entry.path)) for entry in entries)
     rows = [["source", "frames", "length", "events", "highest"]]

@@ -1,4 +1,7 @@
-"""mpn train: train a model on folders of normal footage; with --meta one that is quick to adapt."""
+"""The verb `mpn train`: train a model on folders of normal footage.
+
+With --meta one that is quick to adapt.
+"""
 
 from __future__ import annotations
 
@@ -89,8 +92,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_meta(verb: argparse.ArgumentParser) -> None:
-    """Options of meta-training; None where it was not given, so that one without --meta is
-    noticed."""
+    """Add the options of meta-training.
+
+    None where one was not given, so that one without --meta is noticed.
+    """
     meta = verb.add_argument_group("meta-training over scenes (a task is a scene)")
     meta.add_argument(
         "--meta", action="store_true", help="after pre-training, learn to be adapted to new cameras"
@@ -208,6 +213,9 @@ def frame_size(text: str) -> tuple[int, int]:
 def chosen_preset(options: argparse.Namespace) -> ModelConfig:
     """Change the preset as the options say.
 
+    Args:
+        options: of the verb.
+
     Raises:
         SizeError: a size that the network cannot take.
     """
@@ -321,7 +329,7 @@ def _meta_options(
 
 
 def _validation_scenes(options: argparse.Namespace, clips: list[Clip]) -> tuple[str, ...]:
-    """Those that were named, or every eighth; none of fewer than eight scenes."""
+    """Return those that were named, or every eighth; none of fewer than eight scenes."""
     scenes = list(dict.fromkeys(clip.scene for clip in clips))
     if options.validation_scenes is None:
         return tuple(scenes[7::8])

@@ -67,7 +67,14 @@ class RandomCamera:
         self.blur = generator.uniform(0, options.blur) * int(generator.integers(2))
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """Show frames uint8 (N, H, W, C) to the camera; returns what it sees, in the same shape."""
+        """Show frames to the camera.
+
+        Args:
+            frames: uint8 (N, H, W, C).
+
+        Returns:
+            What it sees, in the same shape.
+        """
         seen = np.empty_like(frames)
         height, width = self.size
         for number, frame in enumerate(frames):

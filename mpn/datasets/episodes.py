@@ -111,7 +111,7 @@ class EpisodeSampler:
             raise _TooFewItemsError(self._too_small(short), short)
 
     def _short(self) -> list[str]:
-        """Classes that have too few items for an episode."""
+        """List the classes that have too few items for an episode."""
         if self.gap is None:
             return [
                 name
@@ -148,7 +148,7 @@ class EpisodeSampler:
     def _sides(
         self, name: str, shots: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of support and query items: the one place where they are sampled."""
+        """Sample the numbers of support and query items: the one place where they are sampled."""
         if self.gap is None:
             chosen = generator.permutation(self.counts[name])[: shots + self.queries]
             return chosen[:shots], chosen[shots:]
@@ -201,6 +201,11 @@ class _Timeline:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sample a cut.
 
+        Args:
+            shots: support items that are needed.
+            queries: query items that are needed.
+            generator: of the order and the time.
+
         Returns:
             The numbers of all items that may be support, at least `shots`, and of all that may be
             query, at least `queries`.
@@ -221,7 +226,7 @@ class _Timeline:
         queries: int,
         generator: np.random.Generator | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """The items on both sides of a random time, the earliest possible without a generator.
+        """Part the items at a random time, the earliest possible without a generator.
 
         Returns:
             (support, query), or None where no time leaves enough items on both sides.

@@ -147,7 +147,7 @@ def form_at(path: Path, tree: DatasetTree) -> LabelForm:
 def _fill(
     source: Path, name: str, frames: int, spans: list[tuple[int, int]], counted: str
 ) -> np.ndarray:
-    """Labels bool (frames,) from spans [start, stop) from 0."""
+    """Make labels bool (frames,) from spans [start, stop) from 0."""
     label = np.zeros(frames, bool)
     for start, stop in spans:
         if start < 0 or stop > frames:
@@ -236,7 +236,7 @@ def _csv_form(path: Path, tree: DatasetTree) -> LabelForm:
 
 
 def _spellings(tree: DatasetTree) -> dict[str, str]:
-    """Ways to write a test video in labels.csv -> its name: with suffix, with its folder."""
+    """Map ways to write a test video in labels.csv to its name: with suffix, with its folder."""
     names_by_way: dict[str, set[str]] = {}
     for video in tree.testing:
         ways = {video.name, video.path.name}
@@ -260,7 +260,7 @@ def _per_video(
     files: tuple[Path, ...],
     pixels: bool,
 ) -> LabelForm:
-    """A form with a file or folder per test video; `reader` gives its labels bool (T,)."""
+    """Make a form with a file or folder per test video; `reader` gives its labels bool (T,)."""
 
     def read(lengths: dict[str, int]) -> dict[str, np.ndarray]:
         absent = [name for name in lengths if name not in paths]
@@ -334,7 +334,7 @@ def _gt_folder(video: Video) -> Path | None:
 
 
 def _pictures_form(folder: Path, tree: DatasetTree) -> LabelForm:
-    """Folders of mask pictures: CLIP_gt (UCSD) or CLIP."""
+    """Make a form of folders of mask pictures: CLIP_gt (UCSD) or CLIP."""
     paths = {}
     for video in tree.testing:
         for masks in (folder / f"{video.name}_gt", folder / video.name):

@@ -61,7 +61,7 @@ def _line(error: Exception) -> str:
 
 
 def _cells(value: np.ndarray) -> list[np.ndarray]:
-    """The elements of a MATLAB cell array, which SciPy gives as objects, nested or not."""
+    """List the elements of a MATLAB cell array, which SciPy gives as objects, nested or not."""
     cells = []
     for cell in value.ravel():
         while isinstance(cell, np.ndarray) and cell.dtype == object and cell.size == 1:
@@ -75,6 +75,9 @@ def mat_intervals(path: Path) -> list[np.ndarray]:
 
     `gt` is a cell of one array per video, 2xK (first row first frames, second row last ones) or
     Kx2, or one 2xN array with an interval per video.
+
+    Args:
+        path: of the file.
 
     Returns:
         int64 (K, 2) per video, frames counted from 1, last frame included.
@@ -92,7 +95,7 @@ def mat_intervals(path: Path) -> list[np.ndarray]:
 
 
 def _as_pairs(cell: np.ndarray, path: Path, number: int) -> np.ndarray:
-    """One video's intervals as int64 (K, 2), whichever way they lie."""
+    """Return one video's intervals as int64 (K, 2), whichever way they lie."""
     where = f"{path}: test video {number} of 'gt'"
     if cell.size == 0:
         return np.zeros((0, 2), np.int64)
@@ -121,7 +124,7 @@ def _as_pairs(cell: np.ndarray, path: Path, number: int) -> np.ndarray:
 
 
 def _ascending(pairs: np.ndarray) -> bool:
-    """Whether intervals are in order and don't touch one another."""
+    """Say whether intervals are in order and don't touch one another."""
     flat = pairs.ravel()
     return bool(np.all(np.diff(flat) >= 0) and np.all(flat[2::2] > flat[1:-1:2]))
 
@@ -135,6 +138,9 @@ def m_intervals(path: Path) -> list[np.ndarray]:
 
     They have lines like `TestVideoFile{end+1}.gt_frame = [61:120, 140, 150:180];`, one per test
     video.
+
+    Args:
+        path: of the script.
 
     Returns:
         int64 (K, 2) per video, frames counted from 1, last frame included.
@@ -240,6 +246,9 @@ def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
     """Read a labels.csv.
 
     Its columns are `video,start,end`, more are ignored; frames from 0, end exclusive.
+
+    Args:
+        path: of the file.
 
     Returns:
         (line, video, start, end) of each row; start and end None where it says "normal".

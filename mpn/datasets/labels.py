@@ -56,16 +56,19 @@ class Labels:
 
     @property
     def total(self) -> int:
-        """Number of labelled frames."""
+        """Return the number of labelled frames."""
         return sum(label.size for label in self.frames.values())
 
     @property
     def anomalous(self) -> int:
-        """Number of anomalous frames."""
+        """Return the number of anomalous frames."""
         return sum(int(label.sum()) for label in self.frames.values())
 
     def pixel_mask(self, name: str) -> np.ndarray | None:
         """Read the pixel masks of a video.
+
+        Args:
+            name: of the video.
 
         Returns:
             bool (T, H, W), True = anomalous, in the masks' own size; None without any.
@@ -147,7 +150,7 @@ def _avenue_version(tree: DatasetTree, frames: dict[str, np.ndarray]) -> str:
 
 
 def _compare(frames: dict[str, np.ndarray], form: LabelForm, lengths: dict[str, int]) -> str | None:
-    """What another label file says otherwise, or None where it says the same."""
+    """Say what another label file says otherwise, or None where it says the same."""
     title = f"{form.source} ({form.kind})"
     if sum(file.stat().st_size for file in form.files) > COMPARED_BYTES:
         return f"{title} is there too, too large to be compared"

@@ -1,4 +1,4 @@
-"""Which videos a data set folder holds, recognised from its tree.
+"""The videos that a data set folder holds, recognised from its tree.
 
 A layout is one entry of `LAYOUTS`, at the end of this module:
 
@@ -104,14 +104,14 @@ class DatasetTree:
 
     @property
     def scenes(self) -> tuple[str, ...]:
-        """The cameras' names, in natural order."""
+        """Return the cameras' names, in natural order."""
         return tuple(
             sorted({video.scene for video in self.training + self.testing}, key=natural_key)
         )
 
     @property
     def has_splits(self) -> bool:
-        """Whether training and test videos lie apart, see `Layout`."""
+        """Say whether training and test videos lie apart, see `Layout`."""
         return LAYOUTS[self.layout].has_splits
 
     def describe(self) -> str:
@@ -126,7 +126,12 @@ class DatasetTree:
 
 
 def child(folder: Path, *names: str) -> Path | None:
-    """Return the folder below `folder` with these names, in any case, or None."""
+    """Return the folder with these names, in any case, or None.
+
+    Args:
+        folder: below which it lies.
+        *names: of the folders on the way, the last its own.
+    """
     below: Path | None = folder
     for name in names:
         if below is None:
@@ -137,7 +142,7 @@ def child(folder: Path, *names: str) -> Path | None:
 
 
 def _clips(folder: Path | None, scene: str) -> tuple[Video, ...]:
-    """The video files and frame folders in a folder, each a video of one scene."""
+    """List the video files and frame folders in a folder, each a video of one scene."""
     if folder is None:
         return ()
     paths = [
@@ -151,7 +156,7 @@ def _clips(folder: Path | None, scene: str) -> tuple[Video, ...]:
 
 
 def _named(paths: list[Path], scene: str) -> tuple[Video, ...]:
-    """Videos by file stem or folder name; where two stems coincide, by the whole file name."""
+    """Name videos by file stem or folder name; where two stems coincide, by the whole file name."""
     stems = [path.name if path.is_dir() else path.stem for path in paths]
     often = Counter(stems)
     return tuple(
@@ -161,7 +166,7 @@ def _named(paths: list[Path], scene: str) -> tuple[Video, ...]:
 
 
 def _by_prefix(splits: Splits) -> Splits:
-    """Scenes from names of the form SS_NN, where every video has one; else as it is."""
+    """Take scenes from names of the form SS_NN, where every video has one; else change nothing."""
 
     def prefixed(videos: tuple[Video, ...]) -> tuple[Video, ...]:
         return tuple(replace(video, scene=video.name.split("_")[0]) for video in videos)
@@ -176,13 +181,13 @@ def _scene_name(root: Path) -> str:
 
 
 def _of_folders(root: Path, training: Path | None, testing: Path | None) -> Splits:
-    """The clips in two folders, all of the one camera that is named as the data set."""
+    """List the clips in two folders, all of the one camera that is named as the data set."""
     scene = _scene_name(root)
     return Splits(_clips(training, scene), _clips(testing, scene))
 
 
 def _unsplit(root: Path, videos: tuple[Video, ...]) -> Splits:
-    """Videos of a layout without splits: test videos too where labels.csv says what happens."""
+    """Make the splits of a layout without: test videos too where labels.csv says what happens."""
     folder = root if root.is_dir() else root.parent
     return Splits(videos, videos if (folder / "labels.csv").is_file() else ())
 
@@ -330,7 +335,7 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
 
 
 def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
-    """The first of the layouts that finds a video in `root`."""
+    """Find the first of the layouts that finds a video in `root`."""
     for layout in layouts:
         splits = layout.recognise(root)
         if splits.training or splits.testing:
@@ -339,7 +344,7 @@ def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
 
 
 def _in_child(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
-    """The one data set in a folder below `root`; several are an error that names them."""
+    """Find the one data set in a folder below `root`; several are an error that names them."""
     trees = [tree for item in visible(root) if item.is_dir() and (tree := _first(item, layouts))]
     if len(trees) > 1:
         names = ", ".join(tree.root.name for tree in trees)

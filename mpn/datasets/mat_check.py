@@ -1,4 +1,4 @@
-"""Is a MATLAB file what it says it is? To be looked at before SciPy reads it.
+"""The check that a MATLAB file is what it says it is, to be made before SciPy reads it.
 
 MAT-File Format, MathWorks 2024, "Level 5 MAT-File Format": a header of 128 bytes, then elements,
 each a tag (type, bytes) and its data; an array is an element of elements. `scipy.io.loadmat` (1.17)
@@ -37,6 +37,10 @@ class Element(NamedTuple):
 def check_variable(path: Path, variable: str) -> None:
     """Check that a file is of level 5 and that a variable in it, if it is there, is sound.
 
+    Args:
+        path: of the file.
+        variable: its name.
+
     Raises:
         ValueError: what is wrong, in words.
     """
@@ -68,7 +72,7 @@ def _inflated(data: memoryview) -> memoryview:
 
 
 def _elements(data: memoryview, order: Order) -> Iterator[Element]:
-    """The elements that lie in `data` one after the other and fill it."""
+    """Yield the elements that lie in `data` one after the other and fill it."""
     at = 0
     while at < len(data):
         if len(data) - at < 8:

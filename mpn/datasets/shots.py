@@ -115,7 +115,12 @@ def shots_of(
 
 
 def reach(window: int, history: bool) -> int:
-    """Count the frames before a target with which a window's stack begins, if they are there."""
+    """Count the frames before a target with which a window's stack begins, if they are there.
+
+    Args:
+        window: T.
+        history: whether frames for speed-ups are brought too, see `shots_of`.
+    """
     return PseudoAnomalies.history(window) if history else window
 
 

@@ -95,15 +95,15 @@ def diagnose(
 ) -> Diagnosis:
     """Read every frame of a data set, a folder of recordings or a video, and look for trouble.
 
+    Ctrl-C ends the reading, not the diagnosis: it is made of what was read, and `complete` is
+    False.
+
     Args:
         path: as `mpn.datasets.layouts.recognise` takes it.
         layout: instead of what would be recognised.
         labels: a label file or folder instead of what lies in the data set.
         fps: frames/s instead of what the files say.
         progress: show a bar where stderr is a terminal.
-
-    Ctrl-C ends the reading, not the diagnosis: it is made of what was read, and `complete` is
-    False.
 
     Raises:
         DataError: nothing there, no layout fits, or not one of the videos can be read.
@@ -126,7 +126,7 @@ def diagnose(
 
 
 def _videos(tree: DatasetTree) -> Iterator[tuple[Video, str]]:
-    """Every video once, with its split."""
+    """Yield every video once, with its split."""
     if not tree.has_splits:
         yield from ((video, "both" if tree.testing else "") for video in tree.training)
         return
@@ -161,7 +161,7 @@ def _unreadable(clip: Clip) -> Iterator[Finding]:
 def _labels(
     tree: DatasetTree, clips: list[Clip], path: str | Path | None
 ) -> tuple[Labels | None, Iterable[Finding]]:
-    """The labels of the test videos, where there are any, and what is wrong with them."""
+    """Read the labels of the test videos, where there are any, and say what is wrong with them."""
     tested = [clip for clip in clips if clip.split in ("testing", "both")]
     if not tested and path is None:
         return None, []

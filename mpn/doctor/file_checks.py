@@ -113,7 +113,7 @@ def _swapped(names: list[str]) -> str | None:
 
 
 def _parents(tree: DatasetTree) -> list[Path]:
-    """The folders in which the videos lie."""
+    """List the folders in which the videos lie."""
     if not tree.root.is_dir():
         return []
     return list(
@@ -202,7 +202,7 @@ def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _trouble(clip: Clip, name: str) -> str:
-    """Which of `TROUBLES` a bad frame is."""
+    """Say which of `TROUBLES` a bad frame is."""
     if clip.is_file:
         return "bad-frames"
     file = clip.video.path / name
@@ -335,7 +335,7 @@ def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _ends(values: Sequence[tuple[Clip, float]], slack: float) -> tuple[Clip, Clip] | None:
-    """The clips with the lowest and the highest value; None where they agree within the slack."""
+    """Find the clips with the lowest and the highest value; None where they agree within slack."""
     if not values:
         return None
     lowest, highest = (end(values, key=lambda entry: entry[1]) for end in (min, max))

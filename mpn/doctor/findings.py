@@ -33,14 +33,24 @@ class Finding:
 
 
 def some(names: Sequence[object], shown: int = 3) -> str:
-    """Name the first few: "a, b, c and 5 more"."""
+    """Name the first few: "a, b, c and 5 more".
+
+    Args:
+        names: of all.
+        shown: how many are named.
+    """
     if len(names) <= shown + 1:
         return ", ".join(map(str, names))
     return f"{', '.join(map(str, names[:shown]))} and {len(names) - shown} more"
 
 
 def at(clip: Clip, frame: int) -> str:
-    """Write a frame of a clip: its number from 0, and its time where the frame rate is known."""
+    """Write a frame of a clip: its number from 0, and its time where the frame rate is known.
+
+    Args:
+        clip: of the frame.
+        frame: its number.
+    """
     return f"frame {frame}" + (f" ({frame / clip.fps:.1f} s)" if clip.fps else "")
 
 

@@ -96,17 +96,17 @@ class Clip:
 
     @property
     def frames(self) -> int:
-        """Frames counted."""
+        """Return how many frames were counted."""
         return len(self.prints)
 
     @property
     def seconds(self) -> float | None:
-        """Its length, None where the frame rate is unknown."""
+        """Return its length, None where the frame rate is unknown."""
         return self.frames / self.fps if self.fps else None
 
     @property
     def name(self) -> str:
-        """SPLIT/NAME, or the name alone where there are no splits."""
+        """Return SPLIT/NAME, or the name alone where there are no splits."""
         return (
             f"{self.split}/{self.video.name}"
             if self.split in ("training", "testing")
@@ -210,11 +210,14 @@ def shrink(grey: np.ndarray) -> np.ndarray:
 
 
 def _likeness(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of the tiles with detail whose detail is in both pictures; NaN if hardly any has it.
+    """Compute the share of the tiles with detail whose detail is in both pictures.
 
     Args:
         before: float32 (h, w) as `detail` gives it.
         after: the next.
+
+    Returns:
+        The share; NaN if hardly any tile has detail.
     """
 
     def per_tile(product: np.ndarray) -> np.ndarray:
@@ -249,7 +252,12 @@ class _Camera:
         self._unsure = 0  # looks in a row of which nothing can be said
 
     def see(self, index: int, picture: np.ndarray) -> None:
-        """Take the next frame's `detail`, float32 (h, w)."""
+        """Take the next frame.
+
+        Args:
+            index: of the frame.
+            picture: its `detail`, float32 (h, w).
+        """
         if not self.usable:
             return
         if index % LOOK_EVERY:
@@ -272,6 +280,10 @@ class _Camera:
 
     def shift(self, before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
         """Measure by how much the whole picture moved.
+
+        Args:
+            before: `detail` of a frame, float32 (h, w).
+            after: that of a later one.
 
         Returns:
             (right, down) in its pixels; None where that cannot be said.
@@ -298,7 +310,10 @@ def _far(shift: tuple[float, float]) -> bool:
 
 
 def detail(small: np.ndarray) -> np.ndarray:
-    """Keep the fine detail of uint8 (h, w).
+    """Keep the fine detail of a picture.
+
+    Args:
+        small: uint8 (h, w).
 
     Returns:
         float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light
@@ -309,7 +324,10 @@ def detail(small: np.ndarray) -> np.ndarray:
 
 
 def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: float) -> bool:
-    """Whether nearly all tiles of float32 (h, w) that show anything fit better shifted than not."""
+    """Say whether nearly all tiles that show anything fit better shifted than not.
+
+    Pictures are float32 (h, w).
+    """
     height, width = before.shape
     moved = cv2.warpAffine(
         before, np.array([[1, 0, right], [0, 1, down]], np.float32), (width, height)

@@ -55,7 +55,10 @@ def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _repeats(clip: Clip) -> np.ndarray:
-    """Frames equal to the one before, bool (T,): not those of a single colour, nor stand-ins."""
+    """Find frames equal to the one before, bool (T,).
+
+    Not those of a single colour, nor stand-ins.
+    """
     repeats = np.zeros(clip.frames, bool)
     usable = clip.good & ~clip.flat
     repeats[1:] = (clip.prints[1:] == clip.prints[:-1]) & usable[1:] & usable[:-1]
@@ -148,7 +151,7 @@ def _moves(clip: Clip) -> Finding:
 
 
 def _cuts(clip: Clip) -> list[int]:
-    """Frames at which nearly nothing of the picture stays, while before and after it does."""
+    """Find frames at which nearly nothing of the picture stays, while before and after it does."""
     stays = clip.likeness
     cuts = []
     for cut in np.flatnonzero(stays < CUT_BELOW).tolist():
@@ -201,7 +204,7 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _shared(first: Clip, second: Clip, pairs: list[tuple[int, int]]) -> Finding:
-    """The finding of equal frames, pairs of (frame of the first clip, frame of the second)."""
+    """Make the finding of equal frames, pairs of (frame of the first clip, frame of the second)."""
     in_first, in_second = pairs[0]
     what = (
         f"{plural(len(pairs), 'frame')} of {second.frames:,} {'is' if len(pairs) == 1 else 'are'} "

@@ -37,7 +37,7 @@ def near_duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Findin
 
 
 def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
-    """What of a test video is in the training videos."""
+    """Find what of a test video is in the training videos."""
     looked_at = np.arange(AROUND, test.frames - AROUND, ASK_EVERY)
     looked_at = looked_at[test.good[looked_at] & ~test.flat[looked_at]]
     motion = np.array([_motion(test.thumbs, frame) for frame in looked_at.tolist()])
@@ -74,7 +74,7 @@ def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _nearest(queries: np.ndarray, bank: np.ndarray) -> list[int]:
-    """For each of uint8 (Q, P) the nearest of uint8 (T, P)."""
+    """Find for each of uint8 (Q, P) the nearest of uint8 (T, P)."""
     middle = bank[0].astype(np.float32)  # small numbers keep their last digits
     queries = queries - middle
     best, index = np.full(len(queries), np.inf, np.float32), np.zeros(len(queries), int)
@@ -90,18 +90,18 @@ def _nearest(queries: np.ndarray, bank: np.ndarray) -> list[int]:
 
 
 def _motion(thumbs: np.ndarray, frame: int) -> float:
-    """How far a stretch is from itself a few frames off, at the least."""
+    """Measure how far a stretch is from itself a few frames off, at the least."""
     inside = [lag for lag in LAGS if AROUND <= frame + lag < len(thumbs) - AROUND]
     return min((_distance(thumbs, frame, thumbs, frame + lag) for lag in inside), default=0.0)
 
 
 def _distance(first: np.ndarray, frame: int, second: np.ndarray, frame_there: int) -> float:
-    """Root mean square difference of two stretches in grey levels."""
+    """Compute the root mean square difference of two stretches in grey levels."""
     around = np.arange(-AROUND, AROUND + 1)
     difference = first[frame + around].astype(np.float32) - second[frame_there + around]
     return float(np.sqrt(np.square(difference).mean()))
 
 
 def _pixel_for_pixel(first: Clip, second: Clip) -> bool:
-    """Whether they share frames that `duplicates` finds."""
+    """Say whether they share frames that `duplicates` finds."""
     return bool(np.isin(first.prints[~first.flat], second.prints[~second.flat]).any())

@@ -31,7 +31,17 @@ class AppendOnlyFile:
         self.size = size
 
     def append(self, piece: bytes) -> int:
-        """Add a piece; returns the file's size in bytes with it."""
+        """Add a piece.
+
+        Args:
+            piece: the bytes.
+
+        Returns:
+            The file's size in bytes with it.
+
+        Raises:
+            MpnError: it cannot be written; what was written before is kept.
+        """
         try:
             self.file.write(piece)
             self.file.flush()

@@ -1,4 +1,4 @@
-"""Writing files so that nothing there before is lost, and reading arrays so that none does harm."""
+"""Files written so that nothing there before is lost, and arrays read so that none does harm."""
 
 from __future__ import annotations
 
@@ -56,6 +56,9 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
 
 def read_npy(path: str | Path) -> np.ndarray:
     """Map an array of numbers from a .npy file, so that a header that lies about its size is cheap.
+
+    Args:
+        path: of the file.
 
     Raises:
         DataError: it holds pickled objects (never loaded: they can run code) or no numbers, is an

@@ -45,7 +45,15 @@ def percent_range(
     signed: bool = False,
     unit: bool = False,
 ) -> str:
-    """Write two shares as `percent` does, `to` between them, such as "95.1 to 98.2"."""
+    """Write two shares as `percent` does, such as "95.1 to 98.2".
+
+    Args:
+        low: the first share.
+        high: the second.
+        to: what stands between them.
+        signed: see `percent`.
+        unit: see `percent`.
+    """
     return to.join(percent(end, signed=signed, unit=unit) for end in (low, high))
 
 
@@ -121,7 +129,12 @@ def align(
 
 
 def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table: names to the left, numbers to the right, a line under the head."""
+    """Write a table: names to the left, numbers to the right, a line under the head.
+
+    Args:
+        head: texts of the first row.
+        rows: texts of the others.
+    """
     lines = align([head, *rows])
     lines.insert(1, "-" * max(len(line) for line in lines))
     return "\n".join(lines) + "\n"
@@ -136,10 +149,13 @@ def finite(value: float | None) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` in JSON's types only.
+    """Return a value in JSON's types only.
 
     Mappings become dicts with str keys, tuples, sets and arrays lists, NumPy's and exact numbers
     those of Python, numbers that are not finite None, and anything else its str.
+
+    Args:
+        value: anything.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

@@ -27,8 +27,9 @@ SUFFIX = ".webm"
 
 
 class _Drawer:
-    """Draws results into overlay videos: heat in units of the threshold, boxes with the numbers of
-    their tracks.
+    """Draws results into overlay videos.
+
+    Heat is in units of the threshold, boxes have the numbers of their tracks.
 
     Args:
         folder: of the results.
@@ -91,23 +92,32 @@ class _Drawer:
 
 
 class OverlayVideo(_Drawer):
-    """overlay.webm: every frame."""
+    """Writes overlay.webm: every frame."""
 
     def write(
         self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int
     ) -> None:
-        """Adds a frame; the event is not needed here."""
+        """Add a frame; the event is not needed here.
+
+        Args:
+            result: with its image.
+            regions: in it.
+            open_event: ignored.
+            number: ignored.
+        """
         if self.writer is None:
             self.writer = self._open("overlay")
         self._draw(self.writer, result, regions)
 
     def finish(self, number: int) -> None:
-        """Nothing is left to do at the end of a source."""
+        """Do nothing: nothing is left to do at the end of a source."""
 
 
 class EventClips(_Drawer):
-    """event-NNN.webm: every event with what came before it; memory holds two seconds of small
-    frames."""
+    """Writes event-NNN.webm: every event with what came before it.
+
+    Memory holds two seconds of small frames.
+    """
 
     def __init__(
         self,
@@ -126,7 +136,7 @@ class EventClips(_Drawer):
     def write(
         self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int
     ) -> None:
-        """Takes a frame.
+        """Take a frame.
 
         Args:
             result: with its image.
@@ -149,7 +159,11 @@ class EventClips(_Drawer):
         self._draw(self.writer, result, regions)
 
     def finish(self, number: int) -> None:
-        """At the end of a source."""
+        """Close the last clip, at the end of a source.
+
+        Args:
+            number: events that are over.
+        """
         if self.writer is not None:
             self._close(self.writer, number)
 
@@ -168,13 +182,18 @@ def _image(result: Result) -> np.ndarray:
 
 
 def _free(folder: Path, name: str) -> Path:
-    """NAME.webm, or the first of NAME-2.webm, NAME-3.webm, ... that does not exist."""
+    """Return NAME.webm, or the first of NAME-2.webm, NAME-3.webm, ... that does not exist."""
     names = [name, *(f"{name}-{again}" for again in range(2, 10_000))]
     return next(path for path in (folder / f"{one}{SUFFIX}" for one in names) if not path.exists())
 
 
 def keep_parts(folder: Path) -> None:
-    """Gives their names to overlay videos that a killed job left unfinished, drops those that
-    nothing can be read from."""
+    """Give their names to overlay videos that a killed job left unfinished.
+
+    Those that nothing can be read from are dropped.
+
+    Args:
+        folder: of the results.
+    """
     for part, name in unfinished_films(folder, SUFFIX):
         part.rename(_free(folder, name))

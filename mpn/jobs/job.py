@@ -51,10 +51,13 @@ class JobOptions:
     """What is wanted of a source.
 
     Attributes:
-        false_alarms_per_hour: sets the threshold, from normal footage; or `threshold` itself.
+        false_alarms_per_hour: sets the threshold, from normal footage.
+        threshold: the threshold itself, instead.
         overlay: "off", "events" (a clip of each) or "all".
         fps: frames/s instead of what the source says.
-        start, end: seconds, the stretch to score. every: only every n-th frame of it.
+        start: seconds, where the stretch to score begins.
+        end: seconds, where it ends.
+        every: only every n-th frame of it.
         strict: stop at the first frame that cannot be read, instead of going on with the one before
             it.
         report: keep the small heat maps that a report is made of.
@@ -99,8 +102,9 @@ class ScoreJob:
         on_event: called with every event as soon as it is over, and with those of an earlier run.
 
     Raises:
-        DataError: the source cannot be read. SizeError: its frames are too small. MpnError: the
-            folder cannot be written.
+        DataError: the source cannot be read.
+        SizeError: its frames are too small.
+        MpnError: the folder cannot be written.
     """
 
     def __init__(
@@ -229,7 +233,7 @@ class ScoreJob:
         finder: EventFinder | None,
         regions: Sequence[Tracked],
     ) -> JobState:
-        """The state after one more result and its regions; tells of events that are over."""
+        """Return the state after one more result and its regions; tell of events that are over."""
         own = replace(state, count=state.count + 1)
         if math.isnan(result.score):
             return own
@@ -322,7 +326,7 @@ class ScoreJob:
         return self.threshold.value if self.threshold else None
 
     def _identity(self) -> dict[str, Any]:
-        """What must agree for results to be gone on with."""
+        """Collect what must agree for results to be gone on with."""
         stat = self.path.stat()
         asked = {
             "source": str(self.path.resolve()),

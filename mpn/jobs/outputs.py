@@ -1,5 +1,7 @@
-"""The files of a scoring job that grow with its results: scores, regions with their tracks, heat
-maps."""
+"""The files of a scoring job that grow with its results.
+
+They are scores, regions with their tracks, and heat maps.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class JobFiles:
         detector: gives the patch and the network's frame size.
         threshold: of the score, None without one.
         state: where an earlier run stopped, or the beginning.
-        every: what frame numbers rise by. heat: whether to write heat maps too.
+        every: what frame numbers rise by.
+        heat: whether to write heat maps too.
     """
 
     def __init__(
@@ -67,8 +70,14 @@ class JobFiles:
         return file
 
     def write(self, result: Result) -> list[Tracked]:
-        """Adds a frame's results to all files; its regions above the threshold with their
-        tracks."""
+        """Add a frame's results to all files.
+
+        Args:
+            result: of the frame.
+
+        Returns:
+            Its regions above the threshold with their tracks.
+        """
         tracked = self.tracker.update(result.frame, self._found(result))
         self.sizes[SCORES] = self.scores.write(result)
         self.sizes[self.regions_name] = self.regions.write(result.frame, result.time, tracked)
@@ -77,8 +86,10 @@ class JobFiles:
         return tracked
 
     def _found(self, result: Result) -> list[tuple[float, Box]]:
-        """The regions above the threshold, in an alarm at least the highest one; without a
-        threshold the three highest."""
+        """Find the regions above the threshold, in an alarm at least the highest one.
+
+        Without a threshold the three highest.
+        """
         if result.map is None:
             return []
         regions = find_regions(
@@ -110,8 +121,15 @@ class JobFiles:
 
 
 def heat_of(source: FrameSource, detector: Detector, threshold: float | None) -> dict[str, object]:
-    """Describe the heat maps in events.json: file, shape (height, width) and unit, see
-    `mpn.scoring.heat_file.heat_levels`."""
+    """Describe the heat maps in events.json: file, shape (height, width) and unit.
+
+    See `mpn.scoring.heat_file.heat_levels`.
+
+    Args:
+        source: of the frames.
+        detector: the model.
+        threshold: of the score, None without one.
+    """
     unit = _heat_unit(detector, threshold)
     return {"file": HEAT, "shape": list(heat_shape(source.size)), "unit": unit}
 

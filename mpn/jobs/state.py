@@ -18,8 +18,15 @@ MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json 
 
 
 class SeenTrack(NamedTuple):
-    """A track in an event: the first and last frame (included) above the threshold that it was seen
-    in, its highest score, and where it was then."""
+    """A track in an event.
+
+    Attributes:
+        track: its number.
+        first: the first frame above the threshold that it was seen in.
+        last: the last one (included).
+        peak_score: its highest score.
+        box: where it was then.
+    """
 
     track: int
     first: int
@@ -29,7 +36,11 @@ class SeenTrack(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SeenTrack:
-        """What `_asdict` gave and JSON brought back."""
+        """Read what `_asdict` gave and JSON brought back.
+
+        Args:
+            values: name -> value.
+        """
         return cls(**{**values, "box": tuple(values["box"])})
 
 
@@ -40,14 +51,18 @@ class FoundEvent(NamedTuple):
     tracks: tuple[SeenTrack, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, ready for JSON."""
+        """Give plain numbers and lists, ready for JSON."""
         return self.event.to_dict() | {
             "tracks": [one._asdict() | {"box": list(one.box)} for one in self.tracks]
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FoundEvent:
-        """What `to_dict` gave, further entries left out."""
+        """Read what `to_dict` gave, further entries left out.
+
+        Args:
+            values: name -> value.
+        """
         return cls(
             Event.from_dict(values), tuple(SeenTrack.from_dict(one) for one in values["tracks"])
         )
@@ -58,12 +73,16 @@ class JobState:
     """Where a job stands after a whole batch of the network.
 
     Attributes:
-        count: results. above: those above the threshold.
+        count: results.
+        above: those above the threshold.
         sizes: name -> bytes of each file that grows with the results.
         smoothed: the last score.
-        events: those that are over. open: one that may go on. seen: the tracks in it.
+        events: those that are over.
+        open: one that may go on.
+        seen: the tracks in it.
         tracker: see `mpn.scoring.regions.Tracker.to_dict`; None before the first result.
         highest: the highest score and its time in seconds.
+        complete: whether the source is at its end.
     """
 
     count: int = 0
@@ -78,7 +97,7 @@ class JobState:
     complete: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and names, ready for JSON."""
+        """Give plain numbers, lists and names, ready for JSON."""
         return {
             **vars(self),
             "events": [found.to_dict() for found in self.events],
@@ -88,7 +107,15 @@ class JobState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> JobState:
-        """What `to_dict` gave. Raises KeyError or TypeError for what is none of it."""
+        """Read what `to_dict` gave.
+
+        Args:
+            values: name -> value.
+
+        Raises:
+            KeyError: something is missing.
+            TypeError: it is none of what `to_dict` gives.
+        """
         own = {name: values[name] for name in vars(cls())}
         own["events"] = tuple(FoundEvent.from_dict(one) for one in own["events"])
         own["open"] = Event.from_dict(own["open"]) if own["open"] else None
@@ -100,8 +127,16 @@ class JobState:
 def with_seen(
     seen: Sequence[SeenTrack], frame: int, regions: Sequence[Tracked]
 ) -> tuple[SeenTrack, ...]:
-    """The tracks of an event after one more of its frames, by number; the highest `MOST_TRACKS` of
-    them."""
+    """Return the tracks of an event after one more of its frames.
+
+    Args:
+        seen: the tracks so far.
+        frame: the frame's number.
+        regions: in it.
+
+    Returns:
+        The highest `MOST_TRACKS` of them, by number.
+    """
     tracks = {one.track: one for one in seen}
     for one in regions:
         known = tracks.get(one.track, SeenTrack(one.track, frame, frame, one.score, one.box))
@@ -136,7 +171,12 @@ def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
 
 
 def belongs_to(folder: Path, path: Path) -> bool:
-    """Whether a folder may hold this source's results: there is nothing in it of another source."""
+    """Say whether a folder may hold this source's results: it has nothing of another source.
+
+    Args:
+        folder: for the results.
+        path: of the source.
+    """
     try:
         return json.loads((folder / STATE).read_text())["identity"]["source"] == str(path.resolve())
     except (OSError, ValueError, KeyError, TypeError):

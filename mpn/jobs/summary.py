@@ -16,7 +16,12 @@ MIN_FRAMES = 50
 
 
 def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[str, Any]:
-    """Make an event's entry in events.json, with its rarity where normal footage is known."""
+    """Make an event's entry in events.json, with its rarity where normal footage is known.
+
+    Args:
+        found: the event and its tracks.
+        calibration: of normal footage, None without.
+    """
     if calibration is None:
         return found.to_dict()
     rarity = calibration.rarity(found.event.peak_score)

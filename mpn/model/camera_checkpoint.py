@@ -82,8 +82,9 @@ def save_camera(
 
 
 def find_base(path: Path, described: Any) -> Path:
-    """Find the base of a camera file: where the file says, else beside it by its name, else a
-    released model.
+    """Find the base of a camera file.
+
+    Where the file says, else beside it by its name, else a released model.
 
     Args:
         path: of the camera file.

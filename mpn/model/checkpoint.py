@@ -30,7 +30,8 @@ class MetaInfo:
     Attributes:
         targets: the parameters that are adapted, as `mpn.model.parameters.target_names` takes them.
         step_sizes: of each of these parameters, float32: a scalar, or one number an element.
-        steps: gradient steps of an adaptation. batch: support windows of a step.
+        steps: gradient steps of an adaptation.
+        batch: support windows of a step.
         clip_norm: what longer gradients are shortened to, see `mpn.adaptation.maml.adapt`; None for
             no limit.
     """
@@ -77,7 +78,7 @@ class Checkpoint:
 
     @property
     def config(self) -> ModelConfig:
-        """The configuration that the network was built from."""
+        """Return the configuration that the network was built from."""
         return self.network.config
 
 
@@ -91,8 +92,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
             and normal scores are float32 all the same.
 
     Raises:
-        MpnError: the file cannot be written; an earlier one is untouched. CheckpointError: `meta`
-            doesn't fit the network.
+        MpnError: the file cannot be written; an earlier one is untouched.
+        CheckpointError: `meta` doesn't fit the network.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {

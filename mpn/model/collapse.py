@@ -14,6 +14,9 @@ from mpn.model.output import Output
 def collapse(output: Output) -> dict[str, float]:
     """Measure the prototypes and assignments of a batch, means over its samples.
 
+    Args:
+        output: of the batch.
+
     Returns:
         prototype_cosine: mean cosine between different prototypes of a window (1: they are one
             vector).

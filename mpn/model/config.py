@@ -18,7 +18,8 @@ class ModelConfig:
 
     Attributes:
         name: the preset that this one was made from.
-        height, width: frame size in pixels that frames are resized to.
+        height: in pixels, of the frame size that frames are resized to.
+        width: the same.
         grey: one channel instead of three (BGR).
         window: T, frames that go in; the next one is the target.
         channels: width of the first encoder block; blocks 2-4 have 2, 4 and 8 times as many.
@@ -64,17 +65,17 @@ class ModelConfig:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Frame size (height, width) in pixels."""
+        """Return the frame size (height, width) in pixels."""
         return self.height, self.width
 
     @property
     def colours(self) -> int:
-        """Channels of one frame: 1 (grey) or 3 (BGR)."""
+        """Return the channels of one frame: 1 (grey) or 3 (BGR)."""
         return 1 if self.grey else 3
 
     @property
     def stride(self) -> int:
-        """What height and width must be multiples of: three poolings by 2, and the unshuffle."""
+        """Return what height and width are multiples of: three poolings by 2, and the unshuffle."""
         return 8 * self.unshuffle
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,6 +87,9 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> ModelConfig:
         """Make the preset that `to_dict` wrote, in this version or an earlier one.
+
+        Args:
+            options: by name.
 
         Raises:
             CheckpointError: unknown, missing or mistyped options.
@@ -157,6 +161,10 @@ CONFIGS: dict[str, ModelConfig] = {
 
 def get_config(name: str, **options: Any) -> ModelConfig:
     """Return the preset of that name, with some options changed.
+
+    Args:
+        name: of the preset.
+        **options: fields of it to change.
 
     Raises:
         MpnError: an unknown name or option.

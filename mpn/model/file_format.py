@@ -55,6 +55,9 @@ def to_bytes(tensors: dict[str, Tensor], document: Mapping[str, Any]) -> bytes:
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a model file or camera file.
 
+    Args:
+        path: of the file.
+
     Returns:
         The document, with its `kind` ("model" or "camera"), and the tensors by name.
 

@@ -204,7 +204,14 @@ class TrainingConfig:
         object.__setattr__(self, "loss_weights", weights)
 
     def with_weights(self, changed: Mapping[str, float]) -> TrainingConfig:
-        """Return the same with these weights. Raises MpnError as the class does."""
+        """Return the same with these weights.
+
+        Args:
+            changed: weights by name.
+
+        Raises:
+            MpnError: as the class does.
+        """
         return TrainingConfig({**self.loss_weights, **changed})
 
 

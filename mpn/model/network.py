@@ -80,14 +80,24 @@ class Decoder(nn.Module):
         self.up2 = _upsample(2 * c, c)
 
     def forward(self, first: Tensor, second: Tensor, third: Tensor, encoding: Tensor) -> Tensor:
-        """Compute from the encoder's features those of the queries, (B, 2c, h, w)."""
+        """Compute from the encoder's features those of the queries.
+
+        Args:
+            first: features of block 1.
+            second: of block 2.
+            third: of block 3.
+            encoding: of block 4, (B, 8c, h/8, w/8).
+
+        Returns:
+            (B, 2c, h, w).
+        """
         x = self.block3(torch.cat([third, self.up4(self.block4(encoding))], dim=1))
         x = self.block2(torch.cat([second, self.up3(x)], dim=1))
         return torch.cat([first, self.up2(x)], dim=1)
 
 
 class InverseNorm(torch.autograd.Function):
-    """1 / |y| over the last dimension, (..., D) -> (..., 1), in float32 at least.
+    """The function 1 / |y| over the last dimension, (..., D) to (..., 1), in float32 at least.
 
     By hand because autograd's own rules copy all of a bfloat16 `y` to float32 on the way there and
     back, a fifth of a training step. Made of differentiable operations, so that it can be
@@ -139,7 +149,10 @@ class PrototypeUnit(nn.Module):
             nn.init.orthogonal_(self.heads.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Compute all that the unit gives of decoder features (B, D, h, w).
+        """Compute all that the unit gives of decoder features.
+
+        Args:
+            features: (B, D, h, w).
 
         Returns:
             As in `Output`: features, inverse_norm, prototypes, assignment, aggregation, distance.
@@ -276,7 +289,15 @@ class Network(nn.Module):
 
 
 def check_window(config: ModelConfig, window: Tensor) -> None:
-    """Raise SizeError unless a window fits: (B, T * C, H, W), of a size that the strides divide."""
+    """Check that a window fits.
+
+    Args:
+        config: of the network.
+        window: (B, T * C, H, W), of a size that the strides divide.
+
+    Raises:
+        SizeError: it does not fit.
+    """
     channels = config.window * config.colours
     if window.ndim != 4 or window.shape[1] != channels:
         raise SizeError(
@@ -288,7 +309,16 @@ def check_window(config: ModelConfig, window: Tensor) -> None:
 
 
 def check_size(config: ModelConfig, height: int, width: int) -> None:
-    """Raise SizeError, naming the nearest sizes that fit, unless the strides divide the size."""
+    """Check that the strides divide a frame size.
+
+    Args:
+        config: of the network.
+        height: pixels.
+        width: pixels.
+
+    Raises:
+        SizeError: they do not, naming the nearest sizes that fit, or the size is too small.
+    """
     stride = config.stride
     if height < stride or width < stride:
         raise SizeError(
@@ -316,8 +346,8 @@ def build_model(config: str | ModelConfig = "small", **options: Any) -> Network:
         **options: fields of the preset to change, e.g. `height=256, width=384, grey=False`.
 
     Raises:
-        MpnError: an unknown preset or option. SizeError: a frame size that the strides don't
-            divide.
+        MpnError: an unknown preset or option.
+        SizeError: a frame size that the strides don't divide.
     """
     chosen = find_preset(config, **options) if isinstance(config, str) else config
     check_size(chosen, *chosen.size)

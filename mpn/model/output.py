@@ -38,11 +38,14 @@ class Output:
 
     @property
     def query(self) -> Tensor:
-        """The query encoding, (B, D, h, w), unit length at every position; computed on demand."""
+        """Return the query encoding, (B, D, h, w), unit length at every position.
+
+        It is computed on demand.
+        """
         b, d, h, w = self.features.shape
         return self.features * self.inverse_norm.reshape(b, 1, h, w).to(self.features.dtype)
 
     @property
     def compactness(self) -> Tensor:
-        """Squared distance of query to most-assigned prototype, divided by D: (B, h, w)."""
+        """Return squared distance of query to most-assigned prototype, divided by D: (B, h, w)."""
         return self.distance / self.features.shape[1]

@@ -1,4 +1,4 @@
-"""Find the released models: one comes with the package, the others with the repository."""
+"""The released models: one comes with the package, the others with the repository."""
 
 from __future__ import annotations
 

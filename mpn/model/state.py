@@ -16,6 +16,10 @@ from mpn.io.atomic import write_atomically
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
     """Write training state (tensors and plain values), whole or not at all.
 
+    Args:
+        path: of the file.
+        state: by name.
+
     Raises:
         MpnError: the file cannot be written; an earlier one is untouched.
     """
@@ -26,6 +30,9 @@ def save_state(path: str | Path, state: dict[str, Any]) -> None:
 
 def load_state(path: str | Path) -> dict[str, Any]:
     """Read training state on the CPU, tensors and plain values only.
+
+    Args:
+        path: of the file.
 
     Raises:
         CheckpointError: missing, cut short, or holding anything but tensors and plain values.

@@ -1,4 +1,4 @@
-"""Weights that the authors' code saved (github.com/ktr-hubrt/MPN), as models of mpn.
+"""The weights that the authors' code saved (github.com/ktr-hubrt/MPN), as models of mpn.
 
 `Train.py` saves a dict with the whole module under `state_dict` (its classes are
 `model.base_model.convAE` and the like); `Train_meta.py` a dict with `meta_init`, the seven tensors

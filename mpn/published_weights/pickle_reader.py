@@ -76,7 +76,7 @@ class Storage:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """Return the bytes that it takes."""
         return self.count * self.dtype.itemsize
 
 

@@ -1,1 +1,1 @@
-"""From a model and frames to scores, thresholds, events and places."""
+"""The way from a model and frames to scores, thresholds, events and places."""

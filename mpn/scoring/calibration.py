@@ -1,5 +1,4 @@
-"""Normal footage in, thresholds out (PROTOCOL section 2); events are in `mpn.scoring.events`. No
-torch.
+"""Thresholds from normal footage (PROTOCOL section 2); events are in `mpn.scoring.events`.
 
 All of it comes from held-out *normal* footage; nothing here sees a label. Scores are float64 (T,),
 one a frame, higher = more anomalous, NaN where there is none (the first frames of a video).
@@ -8,7 +7,7 @@ An *episode* is a stretch of frames above a threshold; stretches with less than 
 between them are one. The threshold for r false alarms an hour is read from the table of episodes
 where the footage can show that rate (r * hours >= 1). Below that rate it is extrapolated by the
 fitted tail, and is never below the highest normal score: footage in which that score was normal
-cannot justify an alarm on it.
+cannot justify an alarm on it. No torch.
 """
 
 from __future__ import annotations
@@ -54,8 +53,11 @@ _SEED = 0
 class Level(NamedTuple):
     """One row of the table of normal footage.
 
-    `frames`: normal frames with at least this score. `episodes`: the most episodes above this score
-    or any higher one (episodes merge at low thresholds, so their plain count would fall again).
+    Attributes:
+        score: that of the row.
+        frames: normal frames with at least this score.
+        episodes: the most episodes above this score or any higher one (episodes merge at low
+            thresholds, so their plain count would fall again).
     """
 
     score: float
@@ -64,10 +66,13 @@ class Level(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Peaks of episodes above `start`: `peaks` of them, generalised Pareto with this scale and
-    shape.
+    """The peaks of episodes above the start of the tail: generalised Pareto.
 
-    Shape 0 is the exponential tail.
+    Attributes:
+        start: where the tail begins.
+        scale: of the distribution.
+        shape: of the distribution; 0 is the exponential tail.
+        peaks: how many there are.
     """
 
     start: float
@@ -76,9 +81,12 @@ class Tail(NamedTuple):
     peaks: float
 
     def level(self, episodes: float) -> float:
-        """The score above which `episodes` episodes are expected in footage of the same length.
+        """Return the score above which so many episodes are expected in footage of the same length.
 
         Coles, An Introduction to Statistical Modeling of Extreme Values (2001), section 4.3.3.
+
+        Args:
+            episodes: the number that is expected.
         """
         ratio = math.log(self.peaks / episodes)
         if abs(self.shape) < 1e-9:
@@ -89,8 +97,13 @@ class Tail(NamedTuple):
 class Threshold(NamedTuple):
     """A score for so many false alarms an hour, with its 95 % interval and what it rests on.
 
-    `extrapolated`: the footage (`hours`) is too short to show this rate; `tail` says how it was
-    continued.
+    Attributes:
+        value: the score.
+        extrapolated: the footage is too short to show this rate.
+        interval: (low, high), 95 %.
+        hours: of the footage.
+        false_alarms_per_hour: the rate.
+        tail: how the table was continued, see `Calibration.tail_kind`.
     """
 
     value: float
@@ -102,8 +115,12 @@ class Threshold(NamedTuple):
 
 
 class Rarity(NamedTuple):
-    """Rarer than 1 in `one_in` normal frames. `beyond`: higher than any normal score, so a lower
-    bound."""
+    """How rare a score is among normal frames.
+
+    Attributes:
+        one_in: rarer than 1 in so many normal frames.
+        beyond: higher than any normal score, so a lower bound.
+    """
 
     one_in: float
     beyond: bool
@@ -111,15 +128,19 @@ class Rarity(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What normal footage of one camera looks like; plain numbers, of one size for any hours of
-    footage.
+    """What normal footage of one camera looks like; plain numbers, of one size for any hours of it.
 
-    frames, hours, fps: the footage behind it (frames with a smoothed score); levels: the table,
-    scores falling; tail: the fit;
-    tail_kind: "gpd" (generalised Pareto), "exponential" (too few peaks for a shape) or "spread"
-    (too few peaks for anything: the spread of all scores as scale); replicates: the fit on data
-    drawn from it. episode_frames: of an episode of high scores, on average: neighbouring frames are
-    alike, and so many stand for one.
+    Attributes:
+        frames: of the footage behind it, those with a smoothed score.
+        hours: the same in hours.
+        fps: its frame rate.
+        levels: the table, scores falling.
+        tail: the fit.
+        tail_kind: "gpd" (generalised Pareto), "exponential" (too few peaks for a shape) or "spread"
+            (too few peaks for anything: the spread of all scores as scale).
+        replicates: the fit on data drawn from it.
+        episode_frames: of an episode of high scores, on average: neighbouring frames are alike, and
+            so many stand for one.
     """
 
     frames: int
@@ -132,9 +153,13 @@ class Calibration:
     episode_frames: float = 1.0
 
     def threshold(self, false_alarms_per_hour: float) -> Threshold:
-        """The smoothed score that normal footage passes in at most so many episodes an hour.
+        """Return the smoothed score that normal footage passes in at most so many episodes an hour.
 
-        Raises ValueError for a rate that is not above 0.
+        Args:
+            false_alarms_per_hour: above 0.
+
+        Raises:
+            ValueError: a rate that is not above 0.
         """
         rate = float(false_alarms_per_hour)
         if not (math.isfinite(rate) and rate > 0):
@@ -151,14 +176,17 @@ class Calibration:
         return Threshold(value, extrapolated, interval, self.hours, rate, self.tail_kind)
 
     def rarity(self, score: float) -> Rarity:
-        """How rare a smoothed score is: (normal frames + e) / (those at least as high + e), e =
-        `episode_frames`.
+        """Say how rare a smoothed score is.
 
-        The new frame and the episode that it comes with are counted in (as conformal p-values count
-        the new example), which caps the claim at what the footage can show. With e = 1, as if
-        frames came one by one, the highest claims held for one frame in X / 2.5, on average over
-        such footage (benchmarks/calibration.py). Between rows of the table the lower one is taken,
-        so it is never too strong. NaN gives NaN.
+        That is (normal frames + e) / (those at least as high + e), e = `episode_frames`. The new
+        frame and the episode that it comes with are counted in (as conformal p-values count the new
+        example), which caps the claim at what the footage can show. With e = 1, as if frames came
+        one by one, the highest claims held for one frame in X / 2.5, on average over such footage
+        (benchmarks/calibration.py). Between rows of the table the lower one is taken, so it is
+        never too strong.
+
+        Args:
+            score: smoothed; NaN gives NaN.
         """
         if math.isnan(score):
             return Rarity(math.nan, False)
@@ -170,7 +198,7 @@ class Calibration:
         return Rarity((self.frames + own) / (as_high + own), score > self.levels[0].score)
 
     def _lowest(self, allowed: Callable[[int], bool]) -> float:
-        """The lowest score of the table down to which the number of episodes is allowed.
+        """Find the lowest score of the table down to which the number of episodes is allowed.
 
         Never below where that number stops growing: further down episodes only merge, and a
         threshold there would mean one long alarm.
@@ -212,11 +240,17 @@ class Calibration:
 
 
 def poisson_interval(count: int | np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The exact two-sided interval of the mean of a Poisson variable that came out as `count`
-    (Garwood 1936).
+    """Compute the exact two-sided interval of the mean of a Poisson variable (Garwood 1936).
 
-    Of each count where they are several. It holds for episodes that come independently of each
-    other; where they come in bunches it is too narrow.
+    It holds for episodes that come independently of each other; where they come in bunches it is
+    too narrow.
+
+    Args:
+        count: what the variable came out as; where they are several, each has its own interval.
+        level: share of the cases in which the interval holds the mean.
+
+    Returns:
+        The lower and the upper end, float64 of the shape of `count`.
     """
     counts, outside = np.asarray(count, np.float64), (1.0 - level) / 2
     low = np.where(counts > 0, chi2.ppf(outside, 2 * np.maximum(counts, 1)) / 2, 0.0)
@@ -226,10 +260,18 @@ def poisson_interval(count: int | np.ndarray, level: float = 0.95) -> tuple[np.n
 def part_statistics(
     parts: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of each raw part over the normal frames of all videos.
+    """Compute mean and standard deviation of each raw part over the normal frames of all videos.
 
-    parts: video -> part -> float (T,), NaN left out. A part that never changes gets deviation 1, so
-    that its units are plain differences. Raises DataError for a part without any finite score.
+    A part that never changes gets deviation 1, so that its units are plain differences.
+
+    Args:
+        parts: video -> part -> float (T,), NaN left out.
+
+    Returns:
+        Part -> (mean, deviation).
+
+    Raises:
+        DataError: a part without any finite score.
     """
     result = {}
     for part in dict.fromkeys(name for video in parts.values() for name in video):
@@ -247,9 +289,13 @@ def part_statistics(
 def calibrate(smoothed: Mapping[str, np.ndarray], fps: float | Fraction) -> Calibration:
     """Fit everything on normal, held-out footage of one camera.
 
-    smoothed: video -> smoothed combined score (T,), as it will be compared with the threshold; fps:
-    frames per second. NaN is left out. Raises DataError where there is no finite score or no frame
-    rate.
+    Args:
+        smoothed: video -> smoothed combined score (T,), as it will be compared with the threshold;
+            NaN is left out.
+        fps: frames per second.
+
+    Raises:
+        DataError: there is no finite score or no frame rate.
     """
     rate = checked_rate(fps)
     videos = [np.asarray(x, np.float64) for x in smoothed.values()]
@@ -281,8 +327,13 @@ def calibrate(smoothed: Mapping[str, np.ndarray], fps: float | Fraction) -> Cali
 
 
 def episode_peaks(x: np.ndarray, level: float, fps: Fraction) -> np.ndarray:
-    """The highest score of each episode above a level in the scores (T,) of one video; NaN is not
-    above."""
+    """Find the highest score of each episode above a level in one video.
+
+    Args:
+        x: the video's scores (T,); NaN is not above.
+        level: what the frames of an episode are above.
+        fps: frames per second.
+    """
     above = np.flatnonzero(x > level)
     if not len(above):
         return np.empty(0)
@@ -293,7 +344,7 @@ def episode_peaks(x: np.ndarray, level: float, fps: Fraction) -> np.ndarray:
 def _tail_start(
     videos: Sequence[np.ndarray], together: np.ndarray, fps: Fraction
 ) -> tuple[float, np.ndarray]:
-    """A high quantile of all scores `together`, and the peaks of the episodes above it."""
+    """Find a high quantile of all scores `together`, and the peaks of the episodes above it."""
     starts = [float(np.quantile(together, q)) for q in _TAIL_QUANTILES]
     found = [np.concatenate([episode_peaks(x, start, fps) for x in videos]) for start in starts]
     # As high as the peaks allow: lower down, everyday frames would stand for the tail.
@@ -304,7 +355,7 @@ def _tail_start(
 def _fit_tail(
     start: float, peaks: np.ndarray, together: np.ndarray
 ) -> tuple[str, Tail, tuple[Tail, ...]]:
-    """The distribution of the peaks above `start`; scores falling in `together`."""
+    """Fit the distribution of the peaks above `start`; scores falling in `together`."""
     excess = peaks - start
     rng = np.random.default_rng(_SEED)
     # How many peaks such footage might have had: the Jeffreys posterior of a Poisson mean.
@@ -327,7 +378,7 @@ def _fit_tail(
 
 
 def _scale_and_shape(excess: np.ndarray, kind: str) -> tuple[float, float]:
-    """Generalised Pareto by probability-weighted moments on excesses over the start of the tail.
+    """Fit a generalised Pareto by probability-weighted moments on excesses over the tail's start.
 
     Hosking and Wallis, Technometrics 29 (1987): closed, and better than maximum likelihood below
     some 500 peaks. Outside the range of shapes the nearest shape is taken and the mean kept.

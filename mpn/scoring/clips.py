@@ -129,7 +129,7 @@ def _scored(
     patch: int = ScoreConfig.patch,
     bfloat16: bool = False,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """The number of each frame that has a score, and its columns."""
+    """Yield the number of each frame that has a score, and its columns."""
     for start, stop in readable_runs(clip):
         for frame in score_frames(
             network, clip.frames[start:stop], parts=parts, patch=patch, bfloat16=bfloat16

@@ -149,8 +149,10 @@ class Detector:
             One result a frame, in order.
 
         Raises:
-            FrameError, DataError: naming what cannot be read; of the whole source at the call, of a
-                frame when its turn comes. SizeError, at the call: frames too small for the network.
+            FrameError: naming what cannot be read; of the whole source at the call, of a frame when
+                its turn comes.
+            DataError: likewise.
+            SizeError: at the call: frames too small for the network.
         """
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
@@ -158,11 +160,20 @@ class Detector:
         return self._results(source, images, batch_size, first, smoothed)
 
     def ends_a_batch(self, count: int, batch_size: int = BATCH_SIZE) -> bool:
-        """Tell whether after `count` results the network's next batch begins."""
+        """Say whether after `count` results the network's next batch begins.
+
+        Args:
+            count: results given so far.
+            batch_size: windows that go through the network at a time.
+        """
         return count >= self.config.window and (count - self.config.window) % batch_size == 0
 
     def sibling(self, checkpoint: Checkpoint) -> Self:
-        """Make a detector of another checkpoint with this one's config, device and precision."""
+        """Make a detector of another checkpoint with this one's config, device and precision.
+
+        Args:
+            checkpoint: the other one.
+        """
         device = str(next(self.network.parameters()).device)
         precision = "bfloat16" if self.bfloat16 else "float32"
         return type(self)(
@@ -241,7 +252,15 @@ class _Frame(NamedTuple):
 
 
 def check_size_of(source: FrameSource, config: ModelConfig) -> None:
-    """Check that frames are as large as the network needs. Raises SizeError."""
+    """Check that frames are as large as the network needs.
+
+    Args:
+        source: of the frames.
+        config: of the network.
+
+    Raises:
+        SizeError: they are smaller.
+    """
     min_side = config.stride
     if min(source.size) < min_side:
         raise SizeError(
@@ -251,7 +270,14 @@ def check_size_of(source: FrameSource, config: ModelConfig) -> None:
 
 
 def checked_device(device: str) -> str:
-    """Check that this machine has a device, and give it back. Raises MpnError."""
+    """Check that this machine has a device, and give it back.
+
+    Args:
+        device: "cpu" or "cuda".
+
+    Raises:
+        MpnError: it cannot be used.
+    """
     try:
         torch.empty(0, device=device)
     except (
@@ -289,7 +315,14 @@ def use_bfloat16(precision: str, device: str = "cpu") -> bool:
 
 
 def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
-    """Read how a checkpoint's parts are to make the score. Raises CheckpointError."""
+    """Read how a checkpoint's parts are to make the score.
+
+    Args:
+        checkpoint: its recipe is read.
+
+    Raises:
+        CheckpointError: the recipe has unknown entries or cannot be used.
+    """
     try:
         return ScoreConfig.from_dict(checkpoint.score_config)
     except KeyError as error:
@@ -301,8 +334,11 @@ def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
 
 
 def _used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
-    """The parts that a network can give, less those without weight that its normal footage was not
-    scored with: nobody asks for them, and there are no units for them."""
+    """List the parts that a network can give, less those that nobody asks for.
+
+    Those are the ones without weight that its normal footage was not scored with: there are no
+    units for them.
+    """
     normal = checkpoint.normal
     return tuple(
         part
@@ -326,15 +362,19 @@ def _by_clip(
 
 
 def _same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Patch grids of parts differ by a row or column where the network is narrower inside: the
-    common part."""
+    """Cut the patch grids of parts to the part that they have in common.
+
+    They differ by a row or column where the network is narrower inside.
+    """
     height, width = (min(grid.shape[axis] for grid in maps.values()) for axis in (0, 1))
     return {name: grid[:height, :width] for name, grid in maps.items()}
 
 
 def _position(source: FrameSource, count: int) -> tuple[int, float]:
-    """Index in the video and seconds of the frame that the source gave last, the count-th from
-    0."""
+    """Return index in the video and seconds of the frame that the source gave last.
+
+    `count`: its number among those given, from 0.
+    """
     frame, time = source.position
     if math.isnan(time) and source.fps:
         time = float(count / source.fps)

@@ -1,7 +1,8 @@
-"""Stretches of frames above a threshold, as a list or as they come (PROTOCOL section 2). No torch.
+"""Events, the stretches of frames above a threshold (PROTOCOL section 2).
 
-Frame numbers count from 0 and are whole; `end` is exclusive; seconds are frame / fps. Scores are
-higher = more anomalous; NaN is not above anything.
+They come as a list or one by one as frames arrive. Frame numbers count from 0 and are whole; `end`
+is exclusive; seconds are frame / fps. Scores are higher = more anomalous; NaN is not above
+anything. No torch.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ MIN_EVENT_FRAMES = 3  # shorter events are dropped
 
 @dataclass(frozen=True)
 class Event:
-    """Frames start to end (exclusive) above a threshold, gaps closed; where it peaked, and how
-    high.
+    """Frames above a threshold, gaps closed; where it peaked, and how high.
 
-    start_seconds and end_seconds are start / fps and end / fps, so that their difference is the
-    duration. region is whatever the scorer gave for the peak frame, (top, left, height, width) in
-    pixels, or None.
+    Attributes:
+        start: the first frame.
+        end: the frame after the last (exclusive).
+        start_seconds: start / fps.
+        end_seconds: end / fps, so that the difference of the two is the duration.
+        peak_frame: where it peaked.
+        peak_score: how high.
+        region: whatever the scorer gave for the peak frame, (top, left, height, width) in pixels,
+            or None.
     """
 
     start: int
@@ -40,21 +46,25 @@ class Event:
 
     @property
     def frames(self) -> int:
-        """Length in frames, closed gaps included."""
+        """Return the length in frames, closed gaps included."""
         return self.end - self.start
 
     @property
     def seconds(self) -> float:
-        """Length in seconds, closed gaps included."""
+        """Return the length in seconds, closed gaps included."""
         return self.end_seconds - self.start_seconds
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, ready for JSON."""
+        """Give plain numbers and lists, ready for JSON."""
         return asdict(self) | {"region": None if self.region is None else list(self.region)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Event:
-        """What `to_dict` gave, further entries left out."""
+        """Read what `to_dict` gave, further entries left out.
+
+        Args:
+            values: name -> value.
+        """
         known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
         if known["region"] is not None:
             known["region"] = tuple(known["region"])
@@ -65,9 +75,18 @@ class EventFinder:
     """Finds events while frames arrive; what it keeps does not grow with the stream.
 
     A frame is above when score > threshold. A gap of fewer than gap_seconds * fps frames is closed,
-    so an event is known to be over only that much later. Where only every `step`-th frame of a
-    video is scored, fps is the rate of those, and a frame stands for the `step` from it on. Raises
-    DataError for an unknown frame rate.
+    so an event is known to be over only that much later.
+
+    Args:
+        threshold: what the scores of an event are above.
+        fps: frames per second; where only every `step`-th frame is scored, the rate of those.
+        gap_seconds: shorter gaps are closed.
+        min_frames: shorter events are dropped; scored frames.
+        step: only every so many frames of a video are scored; a frame stands for the `step` from it
+            on.
+
+    Raises:
+        DataError: an unknown frame rate.
     """
 
     def __init__(
@@ -94,10 +113,17 @@ class EventFinder:
         region: Sequence[int] | None = None,
         seconds: float | None = None,
     ) -> list[Event]:
-        """Take the next frame (numbers rise; left-out frames count as not above); events now over.
+        """Take the next frame and return the events that are now over.
 
-        seconds: the frame's time, where it is not frame / (fps * step), as in videos of a varying
-        frame rate. Raises DataError for a frame number that does not rise.
+        Args:
+            frame: its number; numbers rise, left-out frames count as not above.
+            score: of the frame; NaN is not above.
+            region: its place, (top, left, height, width) in pixels, where known.
+            seconds: the frame's time, where it is not frame / (fps * step), as in videos of a
+                varying frame rate.
+
+        Raises:
+            DataError: a frame number that does not rise.
         """
         if frame < self._next:
             raise DataError(f"frame {frame} after frame {self._next - 1}: frame numbers must rise")
@@ -111,7 +137,7 @@ class EventFinder:
         return finished
 
     def finish(self) -> list[Event]:
-        """The event still open, if it is long enough; the finder is ready for what follows."""
+        """Return the event still open, if it is long enough, and be ready for what follows."""
         event, self.open = self.open, None
         return [event] if event is not None and event.frames >= self.min_frames else []
 
@@ -149,10 +175,20 @@ def events(
     min_frames: int = MIN_EVENT_FRAMES,
     regions: Sequence[Sequence[int] | None] | None = None,
 ) -> list[Event]:
-    """All events of one video, in order; scores (T,), regions one a frame or None.
+    """Find all events of one video, in order.
 
-    The same as `EventFinder` frame by frame. Raises DataError for an unknown frame rate or regions
-    of another length.
+    The same as `EventFinder` frame by frame.
+
+    Args:
+        scores: (T,).
+        threshold: see `EventFinder`.
+        fps: frames per second.
+        gap_seconds: shorter gaps are closed.
+        min_frames: shorter events are dropped.
+        regions: one a frame, or None.
+
+    Raises:
+        DataError: an unknown frame rate or regions of another length.
     """
     values = np.asarray(scores, dtype=np.float64).tolist()
     if regions is not None and len(regions) != len(values):
@@ -165,14 +201,24 @@ def events(
 
 
 def checked_rate(fps: float | Fraction | None) -> Fraction:
-    """Frames per second as an exact fraction. Raises DataError where it is unknown or not above
-    0."""
+    """Return frames per second as an exact fraction.
+
+    Args:
+        fps: None where unknown.
+
+    Raises:
+        DataError: it is unknown or not above 0.
+    """
     if fps is None or not math.isfinite(fps) or not fps > 0:
         raise DataError(f"frame rate {fps}: times need frames per second above 0; state it (--fps)")
     return Fraction(fps)
 
 
 def gap_frames(fps: Fraction, gap_seconds: float = GAP_SECONDS) -> int:
-    """The shortest gap, in frames, that is not closed: at least gap_seconds long, at least one
-    frame."""
+    """Return the shortest gap, in frames, that is not closed.
+
+    Args:
+        fps: frames per second.
+        gap_seconds: the gap is at least so long, and at least one frame.
+    """
     return max(1, math.ceil(Fraction(gap_seconds) * fps))

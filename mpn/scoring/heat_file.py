@@ -1,5 +1,7 @@
 """Heat maps of a whole video as one raw file: uint8, one small map a frame, for the report's page.
-No torch."""
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,28 @@ UNCALIBRATED_UNIT = 0.25
 
 
 def heat_shape(size: tuple[int, int]) -> tuple[int, int]:
-    """Choose (height, width) of the heat maps of frames of `size`: as large as `MAX_HEAT_SHAPE`
-    allows, of the same shape."""
+    """Choose (height, width) of the heat maps of frames of `size`.
+
+    As large as `MAX_HEAT_SHAPE` allows, of the same shape.
+
+    Args:
+        size: (height, width) of the frames.
+    """
     scale = min(1.0, *(max_side / side for max_side, side in zip(MAX_HEAT_SHAPE, size)))
     height, width = (max(1, round(side * scale)) for side in size)
     return height, width
 
 
 def heat_unit(threshold: float | None, *, calibrated: bool = True) -> float:
-    """The value of a map at half of the full heat: the threshold; where there is none above 0, one
-    deviation of normal frames, or what suits a model that knows none."""
+    """Return the value of a map at half of the full heat.
+
+    That is the threshold; where there is none above 0, one deviation of normal frames, or what
+    suits a model that knows none.
+
+    Args:
+        threshold: None where there is none.
+        calibrated: whether the model knows normal scores.
+    """
     if threshold is not None and threshold > 0:
         return threshold
     return 1.0 if calibrated else UNCALIBRATED_UNIT
@@ -35,8 +49,9 @@ def heat_unit(threshold: float | None, *, calibrated: bool = True) -> float:
 def heat_levels(
     values: np.ndarray | None, unit: float, shape: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Maps as uint8 of the same shape: 0 for 0 and below, 128 for `unit`, 255 for twice that and
-    above.
+    """Turn maps into uint8 of the same shape.
+
+    0 for 0 and below, 128 for `unit`, 255 for twice that and above.
 
     Args:
         values: float (..., h, w), NaN counts as 0; None, of a frame without a map, gives `shape` of
@@ -55,8 +70,10 @@ class HeatFile(AppendOnlyFile):
     """Writes heat maps, or goes on with a file of them.
 
     Args:
-        path, size: see `AppendOnlyFile`.
-        shape: (height, width) of each map. unit: see `heat_levels`.
+        path: see `AppendOnlyFile`.
+        shape: (height, width) of each map.
+        unit: see `heat_levels`.
+        size: see `AppendOnlyFile`.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], unit: float, size: int = 0) -> None:
@@ -65,10 +82,16 @@ class HeatFile(AppendOnlyFile):
         self.shape, self.unit = (height, width), unit
 
     def write(self, values: np.ndarray | None) -> int:
-        """A frame's map, float `shape` over the whole frame, or None; the file's size in bytes with
-        it.
+        """Add a frame's map.
 
-        Raises DataError for a map of another shape.
+        Args:
+            values: float `shape` over the whole frame, or None.
+
+        Returns:
+            The file's size in bytes with it.
+
+        Raises:
+            DataError: a map of another shape.
         """
         levels = heat_levels(values, self.unit, self.shape)
         if levels.shape != self.shape:
@@ -79,9 +102,17 @@ class HeatFile(AppendOnlyFile):
 
 
 def read_heat(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """The maps of a file, uint8 (T, h, w), memory-mapped.
+    """Read the maps of a file.
 
-    Raises DataError where it is missing or is not made of whole maps of that shape.
+    Args:
+        path: of the file.
+        shape: (height, width) of each map.
+
+    Returns:
+        uint8 (T, h, w), memory-mapped.
+
+    Raises:
+        DataError: it is missing or is not made of whole maps of that shape.
     """
     path = Path(path)
     try:

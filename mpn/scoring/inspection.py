@@ -1,9 +1,8 @@
-"""The prototype unit's insides for one frame: encodings, where each prototype looks, where it is
-used.
+"""The prototype unit's insides for one frame.
 
-What scoring never builds (the normalcy encoding, the attention maps) is made here, of what one
-forward gives, so that it can be looked at. Arrays are float32 numpy, channels first; h, w are the
-unit's positions.
+Encodings, where each prototype looks, where it is used. What scoring never builds (the normalcy
+encoding, the attention maps) is made here, of what one forward gives, so that it can be looked at.
+Arrays are float32 numpy, channels first; h, w are the unit's positions.
 """
 
 from __future__ import annotations
@@ -59,8 +58,9 @@ class Activations:
 
 @torch.inference_mode()
 def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
-    """Runs the network on a window, in float32 whatever it scores in, and keeps all that the unit
-    makes.
+    """Run the network on a window and keep all that the unit makes.
+
+    It runs in float32 whatever it scores in.
 
     Args:
         detector: the model.
@@ -92,7 +92,7 @@ def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
     normalcy = F.normalize(output.assignment @ prototypes, dim=2)
 
     def maps(values: torch.Tensor) -> np.ndarray:
-        """(1, N, K) -> (K, h, w)."""
+        """Turn (1, N, K) into (K, h, w)."""
         return _array(values[0].T.reshape(-1, h, w))
 
     return Activations(
@@ -115,16 +115,19 @@ def _array(values: torch.Tensor) -> np.ndarray:
 
 
 def frames_around(source: FrameSource, row: int, window: int) -> np.ndarray:
-    """The window before a row of the scores and the frame of that row, uint8 (window + 1, H, W, C).
+    """Read the window before a row of the scores and the frame of that row.
 
     Args:
         source: opened as it was for scoring, so that its frames are the rows of the scores.
         row: from 0; the first with a score is `window`.
         window: T, `detector.config.window`.
 
+    Returns:
+        uint8 (window + 1, H, W, C).
+
     Raises:
-        DataError: a row that has no window before it, or is beyond the source's end. FrameError: a
-            bad frame.
+        DataError: a row that has no window before it, or is beyond the source's end.
+        FrameError: a bad frame.
     """
     return frames_around_each(source, [row], window)[row]
 
@@ -132,8 +135,22 @@ def frames_around(source: FrameSource, row: int, window: int) -> np.ndarray:
 def frames_around_each(
     source: FrameSource, rows: Collection[int], window: int
 ) -> dict[int, np.ndarray]:
-    """`frames_around` for several rows of a source, which is decoded once and no further than the
-    last of them."""
+    """Read what `frames_around` does for several rows of a source.
+
+    It is decoded once and no further than the last of them.
+
+    Args:
+        source: see `frames_around`.
+        rows: likewise, in any order.
+        window: likewise.
+
+    Returns:
+        Row -> uint8 (window + 1, H, W, C).
+
+    Raises:
+        DataError: a row that has no window before it, or is beyond the source's end.
+        FrameError: a bad frame.
+    """
     early = [row for row in rows if row < window]
     if early:
         raise DataError(
@@ -159,7 +176,7 @@ def frames_around_each(
 
 
 def _within(source: FrameSource, rows: Collection[int], length: int) -> None:
-    """Raises DataError for a row behind the last frame."""
+    """Raise DataError for a row behind the last frame."""
     if rows and max(rows) >= length:
         raise DataError(
             f"{source.path}: frame {max(rows)} was asked for and it has {length:,}; "

@@ -9,8 +9,7 @@ import numpy as np
 def map_on_frame(
     grid: np.ndarray, patch: int, size: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
-    """A patch grid as a map over the whole frame, float32 of `shape`, bilinear between the patches'
-    centres.
+    """Lay a patch grid over the whole frame as a map, bilinear between the patches' centres.
 
     A patch lies wholly inside the frame, so the outermost centres are half a patch from its edges;
     stretched to the frame's size as it is, a grid would show everything too far out. Beyond the
@@ -21,6 +20,9 @@ def map_on_frame(
         patch: side of the patches, pixels of the network's frame.
         size: (height, width) of that frame.
         shape: (height, width) of the map wanted, any.
+
+    Returns:
+        float32 of `shape`.
     """
     along = [
         _positions(cells, wanted, all_, min(patch, *size))
@@ -32,8 +34,10 @@ def map_on_frame(
 
 
 def _positions(cells: int, wanted: int, side: int, patch: int) -> np.ndarray:
-    """Where on a grid of `cells` the centres of `wanted` equal parts of a frame's side lie, float32
-    (wanted,)."""
+    """Place the centres of `wanted` equal parts of a frame's side on a grid of `cells`.
+
+    float32 (wanted,).
+    """
     centres = (np.arange(wanted) + 0.5) * side / wanted
     step = (side - patch) / (cells - 1) if cells > 1 else 1.0
     return np.clip((centres - patch / 2) / step, 0, cells - 1).astype(np.float32)

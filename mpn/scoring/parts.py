@@ -43,7 +43,7 @@ class ScoringBatch:
 
     @cached_property
     def difference(self) -> Tensor:
-        """Absolute difference of prediction and target, float32 (B, C, H, W) in [0, 1]."""
+        """Return |prediction - target| / 2, float32 (B, C, H, W) in [0, 1]."""
         return (self.output.prediction.float() - self.target).abs() / 2
 
 
@@ -63,7 +63,7 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The title of the number, for tables of columns."""
+        """Return the title of the number, for tables of columns."""
         return self.title
 
 
@@ -84,7 +84,7 @@ class ScorePart(Column):
 
     @property
     def label(self) -> str:
-        """The title of the number, for tables of columns."""
+        """Return the title of the number, for tables of columns."""
         return f"largest patch, {self.title}"
 
 
@@ -139,10 +139,18 @@ LABELS: dict[str, str] = {column.name: column.label for column in COLUMNS}
 
 
 def parts_of(network: Network) -> tuple[ScorePart, ...]:
-    """List the parts that a network can give, in the order of the registry."""
+    """List the parts that a network can give, in the order of the registry.
+
+    Args:
+        network: it is asked what it has.
+    """
     return tuple(part for part in PARTS if part.available(network))
 
 
 def column_names(parts: Iterable[ScorePart]) -> list[str]:
-    """Name the columns of a scoring: these parts, then the diagnostics."""
+    """Name the columns of a scoring: these parts, then the diagnostics.
+
+    Args:
+        parts: those that are scored.
+    """
     return [column.name for column in (*parts, *DIAGNOSTICS)]

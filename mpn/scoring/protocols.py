@@ -74,11 +74,17 @@ _SMALLEST_COMPACTNESS = 1e-20  # 200 dB; keeps an exact match from dividing by z
 
 
 class Exponential:
-    """The causal filter, one value at a time: s_t = weight * x_t + (1 - weight) * s_(t-1), s_0 =
-    x_0.
+    """The causal filter, one value at a time.
 
-    A step in the input is followed with a mean lag of (1 - weight) / weight frames. Gives bit for
-    bit what `exponential` gives for the whole series.
+    s_t = weight * x_t + (1 - weight) * s_(t-1), s_0 = x_0. A step in the input is followed with a
+    mean lag of (1 - weight) / weight frames. Gives bit for bit what `exponential` gives for the
+    whole series.
+
+    Args:
+        weight: of the newest frame, above 0 and at most 1.
+
+    Raises:
+        ValueError: another weight.
     """
 
     def __init__(self, weight: float = CAUSAL_WEIGHT) -> None:
@@ -88,9 +94,13 @@ class Exponential:
         self.state: float | None = None
 
     def update(self, value: float) -> float:
-        """The smoothed value of the next frame; NaN as long as only NaN came.
+        """Return the smoothed value of the next frame; NaN as long as only NaN came.
 
-        Raises DataError for NaN or infinity once a score has been seen.
+        Args:
+            value: of the frame.
+
+        Raises:
+            DataError: NaN or infinity once a score has been seen.
         """
         value = float(value)
         if not np.isfinite(value):
@@ -111,9 +121,17 @@ class Exponential:
 
 
 def exponential(x: np.ndarray, weight: float = CAUSAL_WEIGHT) -> np.ndarray:
-    """Causal exponential smoothing of one video, float64 (T,); see `Exponential`.
+    """Smooth one video causally and exponentially; see `Exponential`.
 
-    Raises DataError for a series that is not (T,) or has gaps after its first score.
+    Args:
+        x: (T,).
+        weight: of the newest frame, above 0 and at most 1.
+
+    Returns:
+        float64 (T,).
+
+    Raises:
+        DataError: a series that is not (T,) or has gaps after its first score.
     """
     tail, result = _split(x)
     smoother = Exponential(weight)
@@ -122,13 +140,21 @@ def exponential(x: np.ndarray, weight: float = CAUSAL_WEIGHT) -> np.ndarray:
 
 
 def paper_filter(x: np.ndarray) -> np.ndarray:
-    """The paper's centred smoothing of one video, float64 (T,): 15-tap Gaussian of sigma 2, ends
-    held.
+    """Smooth one video as the paper does, centred: 15-tap Gaussian of sigma 2, ends held.
 
     After `utils.py` of the published MPN code, with the kernel's sum made 1 (0.99985 there): the
     first and last 7 frames take the first and last value that the whole kernel gives. It looks 7
     frames ahead. A video of fewer than 15 frames (there, an error or zeros) is lengthened by its
-    own first and last score instead. Raises DataError as `exponential` does.
+    own first and last score instead.
+
+    Args:
+        x: (T,).
+
+    Returns:
+        float64 (T,).
+
+    Raises:
+        DataError: as `exponential` does.
     """
     tail, result = _split(x)
     if len(tail):
@@ -141,11 +167,19 @@ def paper_filter(x: np.ndarray) -> np.ndarray:
 
 
 def min_max(x: np.ndarray) -> np.ndarray:
-    """One video stretched to [0, 1] by its own extremes, float64 (T,); a constant series gives
-    zeros.
+    """Stretch one video to [0, 1] by its own extremes; a constant series gives zeros.
 
     A spread below 1e-12 of the values counts as constant: smoothing leaves rounding errors on a
-    constant series, which must not become scores. Raises DataError as `exponential` does.
+    constant series, which must not become scores.
+
+    Args:
+        x: (T,).
+
+    Returns:
+        float64 (T,).
+
+    Raises:
+        DataError: as `exponential` does.
     """
     tail, result = _split(x)
     if len(tail):
@@ -158,9 +192,13 @@ def min_max(x: np.ndarray) -> np.ndarray:
 class Cell(NamedTuple):
     """What a normalisation and a smoothing ask for.
 
-    live: whether a camera could have had the score, if need be some frames late; why: in words.
-    delay_frames: mean lag of the series behind what happens. lookahead_frames: how many later
-    frames a score waits for; None = all of the video.
+    Attributes:
+        normalisation: one of `NORMALISATIONS`.
+        smoothing: one of `SMOOTHINGS`.
+        live: whether a camera could have had the score, if need be some frames late.
+        why: the same in words.
+        delay_frames: mean lag of the series behind what happens.
+        lookahead_frames: how many later frames a score waits for; None = all of the video.
     """
 
     normalisation: str
@@ -180,7 +218,15 @@ _WHY_LIVE = {
 
 
 def cell(normalisation: str, smoothing: str) -> Cell:
-    """The description of a cell of the matrix. Raises ValueError for one that does not exist."""
+    """Describe a cell of the matrix.
+
+    Args:
+        normalisation: one of `NORMALISATIONS`.
+        smoothing: one of `SMOOTHINGS`.
+
+    Raises:
+        ValueError: a cell that does not exist.
+    """
     _check_cell(normalisation, smoothing)
     delay = CAUSAL_DELAY if smoothing == "causal" else 0.0
     if normalisation == "min-max":
@@ -202,13 +248,24 @@ def _check_cell(normalisation: str, smoothing: str) -> None:
 def series_of(
     score: str, columns: Mapping[str, np.ndarray], normalisation: str, smoothing: str
 ) -> np.ndarray:
-    """One video's score in one cell of the matrix, float64 (T,), higher = more anomalous.
+    """Make one video's score in one cell of the matrix.
 
-    score: a key of `SCORES`, or the name of a column, which is turned if it is in `TURNED`.
-    columns: name -> float64 (T,). Min-max comes before the filter, as in the published code. The
-    pair is `paper_pair` with the cell's normalisation and smoothing: (min-max, gaussian15) is the
-    published one. Raises KeyError for a missing column, ValueError for a cell that does not exist,
-    DataError as `exponential` and `paper_pair` do.
+    Min-max comes before the filter, as in the published code. The pair is `paper_pair` with the
+    cell's normalisation and smoothing: (min-max, gaussian15) is the published one.
+
+    Args:
+        score: a key of `SCORES`, or the name of a column, which is turned if it is in `TURNED`.
+        columns: name -> float64 (T,).
+        normalisation: one of `NORMALISATIONS`.
+        smoothing: one of `SMOOTHINGS`.
+
+    Returns:
+        float64 (T,), higher = more anomalous.
+
+    Raises:
+        KeyError: a missing column.
+        ValueError: a cell that does not exist.
+        DataError: as `exponential` and `paper_pair` do.
     """
     if score == PAIR:
         psnr_db, compactness = (columns[name] for name in PAIR_COLUMNS)
@@ -219,7 +276,7 @@ def series_of(
 
 
 def _step(normalisation: str, smoothing: str) -> Callable[[np.ndarray], np.ndarray]:
-    """What a cell does with a series."""
+    """Return what a cell does with a series."""
     _check_cell(normalisation, smoothing)
     smooth = {"off": _copy, "causal": exponential, "gaussian15": paper_filter}[smoothing]
     return smooth if normalisation == "absolute" else lambda x: smooth(min_max(x))
@@ -233,17 +290,26 @@ def paper_pair(
     normalisation: str = "min-max",
     smoothing: str = "gaussian15",
 ) -> np.ndarray:
-    """The paper's anomaly score of one video from its two series, float64 (T,), higher = more
-    anomalous.
+    """Make the paper's anomaly score of one video from its two series.
 
     1 - (a * N(PSNR) + (1 - a) * N(10 log10(1 / compactness))), N = per-video min-max, then
     `paper_filter`, as `Test.py` of the published code (the plain, not the few-shot script) does
     them, with a = 0.5. With another smoothing that one is put after N; with normalisation
     "absolute" it is minus the mean of the two in dB, weighted by a and 1 - a.
 
-    `psnr_db` (T,) in dB, higher = more normal; `compactness` (T,) >= 0. Raises DataError when they
-    differ in length or in where they start, or for negative compactness; ValueError for another
-    cell or a outside [0, 1].
+    Args:
+        psnr_db: (T,) in dB, higher = more normal.
+        compactness: (T,), >= 0.
+        a: weight of the PSNR, 0 to 1.
+        normalisation: one of `NORMALISATIONS`.
+        smoothing: one of `SMOOTHINGS`.
+
+    Returns:
+        float64 (T,), higher = more anomalous.
+
+    Raises:
+        DataError: they differ in length or in where they start, or compactness is negative.
+        ValueError: another cell or a outside [0, 1].
     """
     step = _step(normalisation, smoothing)
     if not 0.0 <= a <= 1.0:
@@ -263,12 +329,21 @@ def paper_pair(
 
 
 def apply(protocol: str, series: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every video of one score column (name -> float64 (T,), higher = more anomalous) under a
-    protocol.
+    """Put every video of one score column under a protocol.
 
     "absolute": as it is; "causal": `exponential` with weight 0.3; "paper": per-video `min_max`,
-    then `paper_filter`, in the published order. Raises DataError, naming the video, for a series
-    with gaps; ValueError for another protocol.
+    then `paper_filter`, in the published order.
+
+    Args:
+        protocol: one of `PROTOCOLS`.
+        series: name of the video -> float64 (T,), higher = more anomalous.
+
+    Returns:
+        The same, under the protocol.
+
+    Raises:
+        DataError: naming the video, for a series with gaps.
+        ValueError: another protocol.
     """
     if protocol not in CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
@@ -287,7 +362,7 @@ def _copy(x: np.ndarray) -> np.ndarray:
 
 
 def _split(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The finite rest of a series, and a copy of all of it to be overwritten there."""
+    """Return the finite rest of a series, and a copy of all of it to be overwritten there."""
     result = np.array(x, dtype=np.float64)
     if result.ndim != 1:
         raise DataError(f"a score series of shape {result.shape}, expected one number a frame (T,)")

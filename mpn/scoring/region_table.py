@@ -1,5 +1,4 @@
-"""VIDEO_regions.csv: a row for every region of every frame, with the track that it belongs to. No
-torch."""
+"""The table VIDEO_regions.csv: a row for every region of every frame, with its track. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +16,11 @@ SUFFIX = "_regions.csv"
 
 
 def regions_name(source: Path) -> str:
-    """The name of a source's table: lobby_regions.csv of lobby.mp4 or of a folder lobby."""
+    """Name a source's table: lobby_regions.csv of lobby.mp4 or of a folder lobby.
+
+    Args:
+        source: a video file or a folder of frames.
+    """
     named = source if source.name not in ("", "..") else source.resolve()
     return f"{named.name if named.is_dir() else named.stem}{SUFFIX}"
 
@@ -30,7 +33,8 @@ class RegionTable(AppendOnlyFile):
     of the source.
 
     Args:
-        path, size: see `AppendOnlyFile`.
+        path: see `AppendOnlyFile`.
+        size: see `AppendOnlyFile`.
     """
 
     def __init__(self, path: Path, size: int = 0) -> None:
@@ -39,7 +43,16 @@ class RegionTable(AppendOnlyFile):
             self.append((",".join(COLUMNS) + "\n").encode())
 
     def write(self, frame: int, time: float, regions: Sequence[Tracked]) -> int:
-        """A frame's rows, none where it has no regions; the table's size in bytes with them."""
+        """Add a frame's rows, none where it has no regions.
+
+        Args:
+            frame: index from 0.
+            time: seconds.
+            regions: of the frame.
+
+        Returns:
+            The table's size in bytes with them.
+        """
         rows = (
             ",".join(
                 [str(frame), f"{time:.3f}", str(one.track), f"{one.score:.6g}", *map(str, one.box)]
@@ -60,10 +73,14 @@ class RegionRow(NamedTuple):
 
 
 def read_regions(path: str | Path) -> list[RegionRow]:
-    """The rows of a table, in its order; its columns may stand in any.
+    """Read the rows of a table, in its order; its columns may stand in any.
 
-    Raises DataError, naming the line: columns that are missing, fields that are not numbers, a file
-    that is no text.
+    Args:
+        path: of the table.
+
+    Raises:
+        DataError: naming the line: columns that are missing, fields that are not numbers, a file
+            that is no text.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:

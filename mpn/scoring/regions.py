@@ -1,9 +1,8 @@
-"""Anomaly maps in, boxes and tracks out: where something stands out, and that it is the same thing
-as before. No torch.
+"""Boxes and tracks of what stands out in anomaly maps: where it is, and that it is the same thing.
 
 Boxes are (top, left, height, width) in pixels of the source. A map is a patch grid, see
 `mpn.scoring.scores.patch_means`: a value for each square patch that lies wholly inside the
-network's frame, in units of normal frames.
+network's frame, in units of normal frames. No torch.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def find_regions(
     source: tuple[int, int],
     most: int = MOST,
 ) -> list[tuple[float, Box]]:
-    """Where a patch grid stands out: a box round each of its peaks, the highest first.
+    """Find where a patch grid stands out: a box round each of its peaks, the highest first.
 
     A region is the connected part, round a peak, of what is above the floor by half as much as the
     peak at least: a patch that only touches an object is above the floor too, and would make the
@@ -93,7 +92,7 @@ def patches_box(
     source: tuple[int, int],
     inset: float = 0.0,
 ) -> Box:
-    """The box of the patches from one position of a grid to another.
+    """Return the box of the patches from one position of a grid to another.
 
     Args:
         shape: (h, w) of the grid.
@@ -104,6 +103,9 @@ def patches_box(
         source: (height, width) of the frames that were resized to `size`.
         inset: share of a patch that the box is smaller on each side; not where it ends at the
             frame's edge, and never smaller than a patch.
+
+    Returns:
+        (top, left, height, width) in pixels of the source.
     """
     side = min(patch, *size)
     spans = []
@@ -122,15 +124,20 @@ def patches_box(
 
 
 def _half_a_patch(shape: tuple[int, ...], patch: int, size: tuple[int, int]) -> list[int]:
-    """Positions of a grid that lie within half a patch, down and across; at least one."""
+    """Count the positions of a grid that lie within half a patch, down and across; at least one."""
     side = min(patch, *size)
     steps = [(all_ - side) / max(cells - 1, 1) for cells, all_ in zip(shape, size)]
     return [max(1, round(side / 2 / step)) if step else 1 for step in steps]
 
 
 class Tracked(NamedTuple):
-    """A region and the track that it belongs to: a number from 1, the same in every frame of one
-    thing."""
+    """A region and the track that it belongs to.
+
+    Attributes:
+        track: a number from 1, the same in every frame of one thing.
+        score: the region's peak, see `find_regions`.
+        box: (top, left, height, width) in pixels of the source.
+    """
 
     track: int
     score: float
@@ -147,13 +154,12 @@ class _Track:
 
 
 class Tracker:
-    """Links regions from frame to frame, by how well their boxes fit; what it keeps does not grow
-    with the stream.
+    """Links regions from frame to frame, by how well their boxes fit.
 
-    A region goes on with a track where their boxes overlap (intersection over union of
-    `LEAST_OVERLAP`) or their centres are no further apart than the smaller of them is large; where
-    several could, those that fit best on the whole (the Hungarian method). All others begin tracks,
-    with numbers that were never used.
+    What it keeps does not grow with the stream. A region goes on with a track where their boxes
+    overlap (intersection over union of `LEAST_OVERLAP`) or their centres are no further apart than
+    the smaller of them is large; where several could, those that fit best on the whole (the
+    Hungarian method). All others begin tracks, with numbers that were never used.
 
     Args:
         gap: a track that was not seen in more frames than these, between two that it was seen in,
@@ -166,7 +172,7 @@ class Tracker:
         self.tracks: list[_Track] = []
 
     def update(self, frame: int, found: Sequence[tuple[float, Box]]) -> list[Tracked]:
-        """Takes the regions of the next frame.
+        """Take the regions of the next frame.
 
         Args:
             frame: its number; frames without regions may be left out.
@@ -198,13 +204,17 @@ class Tracker:
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, ready for JSON: all that `from_dict` needs to go on."""
+        """Give plain numbers and lists, ready for JSON: all that `from_dict` needs to go on."""
         rows = [[one.track, one.frame, [int(side) for side in one.box]] for one in self.tracks]
         return {"gap": self.gap, "next": self.next, "tracks": rows}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Tracker:
-        """A tracker that goes on where the one that gave `values` stood."""
+        """Make a tracker that goes on where the one that gave `values` stood.
+
+        Args:
+            values: what `to_dict` gave.
+        """
         tracker = cls(int(values["gap"]))
         tracker.next = int(values["next"])
         tracker.tracks = [
@@ -214,8 +224,9 @@ class Tracker:
 
 
 def track_gap(fps: float | Fraction | None, every: int = 1) -> int:
-    """How many frame numbers a track may be unseen for: half a second, at least one frame that is
-    scored.
+    """Say how many frame numbers a track may be unseen for.
+
+    That is half a second, at least one frame that is scored.
 
     Args:
         fps: of the frames that are scored, None where unknown.
@@ -226,8 +237,17 @@ def track_gap(fps: float | Fraction | None, every: int = 1) -> int:
 
 
 def fit_costs(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """How badly boxes fit: 0 for the same, more the less they overlap and the further they are
-    apart, infinite where they cannot be of one thing; (A, 4) and (B, 4) -> (A, B) float64."""
+    """Compute how badly boxes fit: 0 for the same, infinite where they cannot be of one thing.
+
+    The cost is more the less they overlap and the further they are apart.
+
+    Args:
+        old: (A, 4), boxes (top, left, height, width).
+        new: (B, 4), likewise.
+
+    Returns:
+        (A, B) float64.
+    """
     old, new = old[:, None].astype(np.float64), new[None].astype(np.float64)
     start = np.maximum(old[..., :2], new[..., :2])
     end = np.minimum(*(box[..., :2] + box[..., 2:] for box in (old, new)))

@@ -1,10 +1,9 @@
-"""Do thresholds keep their promise? Promised false alarms an hour against those on other normal
-footage. No torch.
+"""Whether thresholds keep their promise of false alarms an hour on other normal footage.
 
 A threshold promises a rate; normal footage that it was not made from shows another. Both are
 counted in episodes, as `mpn.scoring.calibration` counts them: stretches above the threshold with
 less than a second between them are one. `mpn score` drops events under three frames, so it raises
-at most so many alarms.
+at most so many alarms. No torch.
 """
 
 from __future__ import annotations
@@ -28,12 +27,14 @@ class Promise(NamedTuple):
 
     Attributes:
         rate: promised false alarms an hour.
-        threshold: the smoothed score that stands for it, with its 95 % `interval`, the hours of
-            footage behind it and whether these are too few to show the rate (`extrapolated`); see
-            `mpn.scoring.calibration.Threshold`.
-        observed: false alarms an hour on the other footage, and their exact (Poisson) 95 %
-            interval.
-        episodes: how many they were. hours: of the other footage, frames with a score.
+        threshold: the smoothed score that stands for it, see `mpn.scoring.calibration.Threshold`.
+        extrapolated: whether the hours of footage behind it are too few to show the rate.
+        interval: of the threshold, 95 %.
+        hours_behind: of the footage behind the threshold.
+        observed: false alarms an hour on the other footage.
+        observed_interval: their exact (Poisson) 95 % interval.
+        episodes: how many they were.
+        hours: of the other footage, frames with a score.
         observed_at_interval: false alarms an hour at the upper and at the lower end of `interval`.
             Where the promised rate lies between them, a threshold within its own uncertainty would
             have kept it.
@@ -52,12 +53,12 @@ class Promise(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Observed over promised: 2 is twice as many false alarms as promised, below 1 fewer."""
+        """Divide observed by promised: 2 is twice as many false alarms as promised, 1/2 half."""
         return self.observed / self.rate
 
     @property
     def verdict(self) -> str:
-        """What the other footage says of the promise, beyond its own chance.
+        """Say what the other footage shows of the promise, beyond its own chance.
 
         "more" or "fewer" alarms than promised, "kept" where it shows neither, "too short to say"
         where it shows neither and fewer than one was promised. Of a threshold from little footage
@@ -74,7 +75,7 @@ class Promise(NamedTuple):
 def reliability(
     calibration: Calibration, videos: Mapping[str, np.ndarray], rates: Sequence[float] = RATES
 ) -> list[Promise]:
-    """Promised against observed false alarms an hour, one `Promise` a rate, in the order given.
+    """Compare promised with observed false alarms an hour.
 
     Args:
         calibration: of normal footage of the same camera.
@@ -83,9 +84,12 @@ def reliability(
             score and count for no time.
         rates: false alarms an hour, above 0.
 
+    Returns:
+        One `Promise` a rate, in the order given.
+
     Raises:
-        DataError: no frame with a score, an infinite one, or scores that aren't (T,). ValueError: a
-            rate that is not above 0.
+        DataError: no frame with a score, an infinite one, or scores that aren't (T,).
+        ValueError: a rate that is not above 0.
     """
     scores = {name: _checked(name, values) for name, values in videos.items()}
     fps = Fraction(calibration.fps)
@@ -121,14 +125,24 @@ def reliability(
 
 
 def observed_rate(episodes: int, hours: float) -> tuple[float, tuple[float, float]]:
-    """Episodes an hour and their exact Poisson 95 % interval, which takes them as independent of
-    each other."""
+    """Return episodes an hour and their exact Poisson 95 % interval.
+
+    The interval takes episodes as independent of each other.
+
+    Args:
+        episodes: their number.
+        hours: in which they came.
+    """
     low, high = poisson_interval(episodes)
     return episodes / hours, (float(low) / hours, float(high) / hours)
 
 
 def format_reliability(promises: Sequence[Promise]) -> str:
-    """A table in plain text, one line a rate."""
+    """Format a table in plain text, one line a rate.
+
+    Args:
+        promises: its rows, from `reliability`.
+    """
     head = (
         "promised/h",
         "threshold",

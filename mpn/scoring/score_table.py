@@ -1,4 +1,4 @@
-"""scores.csv: a row a frame, each on its way to the disk before the next."""
+"""The table scores.csv: a row a frame, each on its way to the disk before the next."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ class ScoreTable(AppendOnlyFile):
             self._line("frame", "time", "score", "score_raw", *columns, *place)
 
     def write(self, result: Result) -> int:
-        """Add a frame's row; the table's size in bytes with it."""
+        """Add a frame's row.
+
+        Args:
+            result: of the frame.
+
+        Returns:
+            The table's size in bytes with it.
+        """
         values = [
             result.score,
             result.raw,

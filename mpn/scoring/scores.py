@@ -1,5 +1,4 @@
-"""Windows in, maps and scores out, one frame at a time: memory does not grow with the length of a
-video.
+"""Maps and scores of windows, one frame at a time: memory does not grow with a video's length.
 
 The region score (PROTOCOL section 1) is made of the parts of `mpn.scoring.parts`, each the largest
 mean of its map over a square patch. Each is put in units of normal frames (mean 0, deviation 1 on
@@ -84,8 +83,13 @@ class ScoreConfig:
         What is missing has its default; but where any weight is named, parts that are not named
         weigh 0: they were not there when the values were written.
 
+        Args:
+            values: name -> value.
+
         Raises:
-            KeyError: unknown entries. TypeError, MpnError: values of another type or out of range.
+            KeyError: unknown entries.
+            TypeError: values of another type.
+            MpnError: values out of range.
         """
         names = {f"{name}{EARLIER_SUFFIX}": name for name in PART_NAMES}
         names |= {f"{name}{WEIGHT_SUFFIX}": name for name in PART_NAMES}
@@ -99,7 +103,14 @@ class ScoreConfig:
         return cls(weights=weights, **others)
 
     def weights_of(self, parts: Iterable[ScorePart]) -> dict[str, float]:
-        """Pick the weights of these parts."""
+        """Pick the weights of these parts.
+
+        Args:
+            parts: those wanted.
+
+        Returns:
+            Part -> weight.
+        """
         return {part.name: self.weights[part.name] for part in parts}
 
 

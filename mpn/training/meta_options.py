@@ -17,7 +17,8 @@ class MetaOptions:
 
     Attributes:
         targets: the parameters that are adapted, by name, see `mpn.model.parameters.target_names`.
-        minutes, steps: how long, in minutes or steps of the outer optimiser; exactly one is given.
+        minutes: how long, in minutes; exactly one of this and `steps` is given.
+        steps: how long, in steps of the outer optimiser.
         algorithm: "meta-sgd" (a learned step size for every number), "maml" (step sizes as they
             begin), "reptile".
         second_order: differentiate through the inner gradients.
@@ -44,8 +45,10 @@ class MetaOptions:
             `mpn.datasets.augmentation`.
         temporal_subsample: scenes with every n-th frame only are tasks too, where they are long
             enough.
-        clip_norm, precision, seed, calibration_share: see
-            `mpn.training.pretraining.TrainingOptions`.
+        clip_norm: see `mpn.training.pretraining.TrainingOptions`.
+        precision: likewise.
+        seed: likewise.
+        calibration_share: likewise.
     """
 
     targets: tuple[str, ...]

@@ -26,7 +26,8 @@ class MetaTasks:
     Attributes:
         clips: learned from: those of the scenes, and what temporal subsampling makes of them.
         calibration_clips: of every clip, the part kept for calibration.
-        episodes: of the scenes to learn from. validation: of those that are kept out, or None.
+        episodes: of the scenes to learn from.
+        validation: of those that are kept out, or None.
 
     Raises:
         TrainingError: a validation scene that there is not, or no scene left to learn from.
@@ -69,6 +70,9 @@ class MetaTasks:
     def task(self, number: int) -> tuple[list[SceneBatch], SceneBatch]:
         """Sample a task of the scenes to learn from, by the seed and its number.
 
+        Args:
+            number: of the task.
+
         Returns:
             The support batches, one an inner step, and the query batch.
         """
@@ -76,6 +80,9 @@ class MetaTasks:
 
     def validation_task(self, number: int) -> tuple[list[SceneBatch], SceneBatch]:
         """Sample a task of the scenes that are kept out, as `task`; as they are filmed.
+
+        Args:
+            number: of the task.
 
         Raises:
             TrainingError: no scene is kept out.

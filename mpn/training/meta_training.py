@@ -48,8 +48,10 @@ class MetaTraining(TrainingRun):
         device: "cpu" or "cuda".
 
     Raises:
-        TrainingError: the folder holds another run. CheckpointError: its state can't be resumed.
-        DataError: scenes too short. MpnError: targets that the network does not have.
+        TrainingError: the folder holds another run.
+        CheckpointError: its state can't be resumed.
+        DataError: scenes too short.
+        MpnError: targets that the network does not have.
     """
 
     title, plan_from, plan_at, log_every = "meta-training", 2, 12, 5

@@ -41,7 +41,8 @@ class TrainingOptions:
     """Everything that decides the weights, beside model configuration and data.
 
     Attributes:
-        minutes, epochs: how long; exactly one is given. An epoch is every window once.
+        minutes: how long; exactly one of this and `epochs` is given.
+        epochs: how long; an epoch is every window once.
         seed: of initial weights, order and pseudo-anomalies.
         learning_rate: of Adam, after `warmup` steps of linear rise; falls to 1 % along a cosine.
         clip_norm: the gradient's largest norm.
@@ -91,7 +92,8 @@ class Training(TrainingRun):
         device: "cpu" or "cuda".
 
     Raises:
-        TrainingError: the folder holds another run. CheckpointError: its state can't be resumed.
+        TrainingError: the folder holds another run.
+        CheckpointError: its state can't be resumed.
         DataError: footage without a window.
     """
 
@@ -154,6 +156,9 @@ class Training(TrainingRun):
     def train_step(self, sample: Sample) -> dict[str, float]:
         """Take one step of the optimizer.
 
+        Args:
+            sample: a batch.
+
         Returns:
             The unweighted loss terms by name.
 
@@ -214,6 +219,9 @@ class Training(TrainingRun):
     @torch.inference_mode()
     def diagnose(self, windows: int = 16) -> dict[str, float]:
         """Compute the collapse diagnostics on calibration windows, evenly spread, in float32.
+
+        Args:
+            windows: how many.
 
         Returns:
             Means by name, as `mpn.model.collapse.collapse` has them; empty where there is no

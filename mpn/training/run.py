@@ -48,8 +48,8 @@ class TrainingRun(ABC):
     A subclass builds `network` and `optimizer` in its `__init__`, between this one and `_open`.
 
     Attributes:
-        step: steps done. total: steps of the whole run; None until a run by minutes has measured
-            its own speed.
+        step: steps done.
+        total: steps of the whole run; None until a run by minutes has measured its own speed.
         seconds: that it has trained, over all interruptions.
         durations: seconds of this process's latest steps.
 
@@ -62,7 +62,8 @@ class TrainingRun(ABC):
         resume: go on from the folder's state.
 
     Raises:
-        TrainingError: the folder holds another run. CheckpointError: there is none to resume.
+        TrainingError: the folder holds another run.
+        CheckpointError: there is none to resume.
     """
 
     title: ClassVar[str]
@@ -175,7 +176,12 @@ class TrainingRun(ABC):
         save_state(self.folder / STATE, fingerprint | counts | self._state())
 
     def is_due(self, every: int, step: int) -> bool:
-        """Return whether what is done every so many steps, and after the last, is due at `step`."""
+        """Say whether what is done every so many steps, and after the last, is due at `step`.
+
+        Args:
+            every: so many steps.
+            step: the number of steps done.
+        """
         return step % every == 0 or step == self.total
 
     def write_log(self, line: dict[str, Any]) -> None:
@@ -198,8 +204,8 @@ class TrainingRun(ABC):
             The model's path.
 
         Raises:
-            TrainingError: a loss or gradient that is not finite. KeyboardInterrupt passes, with the
-                state saved.
+            TrainingError: a loss or gradient that is not finite.
+            KeyboardInterrupt: it passes, with the state saved.
         """
         self._on_log = on_log
         if self.step == 0:  # killed at any moment, it can be resumed

@@ -17,8 +17,13 @@ STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safet
 def check_folder(folder: str | Path, resume: bool) -> None:
     """Check that a new run overwrites none, and that a resumed one is there.
 
+    Args:
+        folder: the run folder.
+        resume: whether the run is to go on.
+
     Raises:
-        TrainingError: the folder holds a run already. CheckpointError: there is none to resume.
+        TrainingError: the folder holds a run already.
+        CheckpointError: there is none to resume.
     """
     folder = Path(folder)
     if resume and not (folder / STATE).exists():
@@ -33,6 +38,9 @@ def check_folder(folder: str | Path, resume: bool) -> None:
 
 def footprint(clips: Sequence[Clip]) -> list[list[Any]]:
     """Give what clips are known again by.
+
+    Args:
+        clips: of a training.
 
     Returns:
         Of each clip its name, length, and checksums of what the first and last frame show.

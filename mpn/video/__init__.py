@@ -1,1 +1,1 @@
-"""Frames in, films out: what lies in a folder, decoding, times and rates; annotated videos."""
+"""Footage and films: what lies in a folder, decoding, times and rates; annotated videos."""

@@ -1,4 +1,4 @@
-"""Write a video file with OpenCV, whole under its name or not at all."""
+"""The writer of a video file with OpenCV, whole under its name or not at all."""
 
 from __future__ import annotations
 

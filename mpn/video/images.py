@@ -1,4 +1,4 @@
-"""Picture files as frames: read them whole or say why not, turn them grey, resize them."""
+"""Picture files as frames: read whole or with a word on why not, turned grey, resized."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mpn.video.opencv import opencv_log_off
 
 
 def _cut_short(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end marker.
+    """Say whether a JPEG or PNG lacks its end marker.
 
     Decoders may give back such a picture half grey.
     """
@@ -51,7 +51,13 @@ def _to_8_bit(data: bytes) -> np.ndarray | None:
 
 
 def decode_image(path: Path) -> np.ndarray:
-    """Read a picture as uint8 (H, W, 3), BGR.
+    """Read a picture.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        uint8 (H, W, 3), BGR.
 
     Raises:
         ValueError: it cannot be read; the message is the bare reason, to follow the file's name.
@@ -79,6 +85,9 @@ def decode_image(path: Path) -> np.ndarray:
 def low_range_note(path: Path) -> str | None:
     """Note that a 16-bit picture uses so little of its range that 8 bits keep next to nothing.
 
+    Args:
+        path: of the file.
+
     Returns:
         The note, or None where that is not so (or the picture cannot be read: told in its turn).
     """
@@ -100,6 +109,9 @@ def low_range_note(path: Path) -> str | None:
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read a picture of any of `IMAGE_SUFFIXES`.
+
+    Args:
+        path: of the file.
 
     Returns:
         uint8 (H, W, 3), BGR; grey ones have equal channels.

@@ -1,4 +1,4 @@
-"""Keep OpenCV and FFmpeg quiet where they print of their own accord: errors are ours to name."""
+"""Quiet for OpenCV and FFmpeg where they print of their own accord: errors are ours to name."""
 
 from __future__ import annotations
 

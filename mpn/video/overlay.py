@@ -1,4 +1,4 @@
-"""Write a video of the frames with what was found in them: heat, boxes, score curve, time."""
+"""The writer of a video of frames with what was found in them: heat, boxes, score curve, time."""
 
 from __future__ import annotations
 
@@ -155,7 +155,10 @@ class OverlayWriter(FilmWriter):
 
 
 def drawn_scale(size: tuple[int, int]) -> float:
-    """Choose how much larger a frame of `size` (height, width) is drawn.
+    """Choose how much larger a frame is drawn.
+
+    Args:
+        size: (height, width) of the frame.
 
     Returns:
         A whole number from 1 up, or a fraction below 1 for large frames.

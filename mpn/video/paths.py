@@ -36,6 +36,9 @@ def visible(folder: Path) -> list[Path]:
 
     Hidden files (`._x`, `.DS_Store`) and `Thumbs.db` are left out.
 
+    Args:
+        folder: to be listed.
+
     Raises:
         DataError: the folder cannot be listed.
     """
@@ -75,7 +78,7 @@ def videos_in(folder: Path) -> list[Path]:
 
 
 def holds_images(folder: Path) -> bool:
-    """Tell whether a folder directly holds pictures."""
+    """Say whether a folder directly holds pictures."""
     return folder.is_dir() and bool(images_in(folder))
 
 
@@ -143,6 +146,9 @@ def contents(folder: Path) -> str:
 
 def require_path(path: str | Path) -> Path:
     """Make a Path of a path that exists.
+
+    Args:
+        path: to be looked for.
 
     Raises:
         DataError: it does not exist; its nearest existing parent is named.

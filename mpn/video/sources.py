@@ -1,4 +1,4 @@
-"""Frames in: folders of pictures and video files, read one frame at a time.
+"""Sources of frames: folders of pictures and video files, read one frame at a time.
 
 Frames are uint8 (H, W, 3), BGR as OpenCV decodes them, indices count from 0. A source never holds
 more than two decoded frames, however long it is. What cannot be read is named by index and file;
@@ -86,7 +86,7 @@ class FrameSource:
 
     @property
     def position(self) -> tuple[int, float]:
-        """Index and time of the frame that `frames` gave last.
+        """Return index and time of the frame that `frames` gave last.
 
         The index is that in the whole source, from 0, bad frames counted. The time in seconds from
         the first frame never decreases; it is the stream's own where it has times and no rate was

@@ -48,11 +48,11 @@ class Span(NamedTuple):
     every: int = 1
 
     def begun(self, seconds: float) -> bool:
-        """Tell whether a moment is not before the start; an unknown one (NaN) is not."""
+        """Say whether a moment is not before the start; an unknown one (NaN) is not."""
         return not seconds < self.start - JUST
 
     def over(self, seconds: float) -> bool:
-        """Tell whether a moment is behind the end."""
+        """Say whether a moment is behind the end."""
         return seconds >= self.end - JUST
 
     def indices(self, length: int, rate: Fraction | None) -> range:
@@ -77,7 +77,7 @@ class Span(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Tell whether it has neither start nor end."""
+        """Say whether it has neither start nor end."""
         return not self.start and self.end == math.inf
 
 
@@ -97,7 +97,7 @@ class Timing(NamedTuple):
 
     @property
     def rate(self) -> Fraction | None:
-        """Frames/s, None if unknown.
+        """Return frames/s, None if unknown.
 
         Times are rounded (Matroska: to 1 ms), so what is near a usual rate is that rate.
         """
@@ -158,7 +158,7 @@ class FrameClock:
 
     @property
     def steady(self) -> bool:
-        """Tell whether the stream has kept its rate so far."""
+        """Say whether the stream has kept its rate so far."""
         return self._steady and self._odd <= 3 + self._intervals // 10
 
     def tick(self, milliseconds: float, failed: int) -> tuple[int, float]:

@@ -36,7 +36,7 @@ class Way:
 
     @property
     def length(self) -> float:
-        """Metres from end to end."""
+        """Return the metres from end to end."""
         return float(self.arcs[-1])
 
     def at(self, arc: float) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +51,12 @@ class Way:
         return np.array([x[1], 0.0, z[1]]), np.array([across / norm, 0.0, away / norm])
 
     def arc(self, direction: int, gone: float) -> float:
-        """Return the metres along `points` after so many gone in `direction` (+1 or -1)."""
+        """Return the metres along `points` of a place on the way.
+
+        Args:
+            direction: +1 or -1, in which it is gone.
+            gone: metres gone in it.
+        """
         return gone if direction > 0 else self.length - gone
 
 
@@ -96,7 +101,10 @@ class Trip:
         return cls(way, np.array(times), arcs, offset, speed)
 
     def pose_within(self, time: float) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Find out how one walks at `time` seconds, which is within the trip.
+        """Find out how one walks at a time within the trip.
+
+        Args:
+            time: seconds, within the trip.
 
         Returns:
             Position (3,), heading (3,), metres gone, pace in [0, 1].
@@ -116,7 +124,11 @@ class Trip:
         return self.pose_within(time) if self.times[0] <= time <= self.times[-1] else None
 
     def near(self, camera: Camera, time: float) -> tuple[Stand, float, float] | None:
-        """Find where one stands, metres gone and pace at `time` seconds.
+        """Find where one stands, metres gone and pace at a time.
+
+        Args:
+            camera: that sees it.
+            time: seconds.
 
         Returns:
             None before and after the trip, and where that is far from the picture.
@@ -135,7 +147,12 @@ class Actor:
     track: int  # 0 for normal life, else a number of its own
 
     def body(self, camera: Camera, time: float) -> Body | None:
-        """Make the shape at `time` seconds; None when absent or far from the picture."""
+        """Make the shape at a time; None when absent or far from the picture.
+
+        Args:
+            camera: that sees it.
+            time: seconds.
+        """
         raise NotImplementedError
 
 

@@ -71,12 +71,12 @@ def make_figure(rng: np.random.Generator) -> Figure:
 
 
 def _hang(top: Point, length: float, angle: float) -> Point:
-    """The lower end of a limb of so many metres that hangs from `top`, at this angle in radians."""
+    """Find the lower end of a limb of so many metres that hangs from `top`, angle in radians."""
     return top[0] + length * sin(angle), top[1], top[2] - length * cos(angle)
 
 
 def _leg(look: Figure, hip: Point, thigh: float, knee_bend: float) -> list[Part]:
-    """A leg from `hip` with the thigh turned forward and the knee bent, in radians."""
+    """Shape a leg from `hip` with the thigh turned forward and the knee bent, in radians."""
     h, g = look.height, look.girth
     knee = _hang(hip, 0.245 * h, thigh)
     ankle = _hang(knee, 0.245 * h, thigh - knee_bend)
@@ -89,8 +89,10 @@ def _leg(look: Figure, hip: Point, thigh: float, knee_bend: float) -> list[Part]
 
 
 def _arm(look: Figure, shoulder: Point, upper: float, bend: float, holds: bool) -> list[Part]:
-    """An arm from `shoulder`, turned forward and bent at the elbow, in radians; `holds`: with the
-    bag."""
+    """Shape an arm from `shoulder`, turned forward and bent at the elbow, in radians.
+
+    `holds`: with the bag.
+    """
     h = look.height
     elbow = _hang(shoulder, 0.17 * h, upper)
     hand = _hang(elbow, 0.15 * h, upper + bend)
@@ -108,7 +110,7 @@ def _arm(look: Figure, shoulder: Point, upper: float, bend: float, holds: bool) 
 
 
 def _trunk(look: Figure, stand: Stand, hips: float, neck: Point) -> list[Part]:
-    """Hips, trunk, backpack and head of a person whose hips are `hips` metres up."""
+    """Shape hips, trunk, backpack and head of a person whose hips are `hips` metres up."""
     h, g = look.height, look.girth
     x, _, top = neck
     light = 0.03 * h * stand.lit
@@ -185,7 +187,14 @@ def person(look: Figure, stand: Stand, phase: float, pace: float, running: bool 
 
 
 def cyclist(look: Figure, stand: Stand, turn: float, paint: Colour) -> Body:
-    """Shape a person on a bicycle whose pedals are turned by `turn` radians."""
+    """Shape a person on a bicycle.
+
+    Args:
+        look: the person.
+        stand: where.
+        turn: radians by which the pedals are turned.
+        paint: colour of the bicycle.
+    """
     h, rim, dark = look.height, np.linspace(0, 2 * pi, 13), (35.0, 35.0, 35.0)
     bicycle = []
     for x in (-0.52, 0.52):
@@ -221,14 +230,19 @@ def cyclist(look: Figure, stand: Stand, turn: float, paint: Colour) -> Body:
 
 
 def _wheels(stand: Stand, base: float, track: float, radius: float) -> list[Part]:
-    """Four wheels, the far ones first."""
+    """Shape four wheels, the far ones first."""
     corners = [(a * base, b * track, radius) for a in (-1, 1) for b in (-1, 1)]
     corners.sort(key=lambda corner: -(corner[0] * stand.heading[2] + corner[1] * stand.left[2]))
     return [blob(corner, radius, (28.0, 28.0, 28.0)) for corner in corners]
 
 
 def van(stand: Stand, paint: Colour) -> Body:
-    """Shape a small delivery van, 3.6 m long and 1.95 m high."""
+    """Shape a small delivery van, 3.6 m long and 1.95 m high.
+
+    Args:
+        stand: where.
+        paint: its colour.
+    """
     glass: Colour = (72.0, 64.0, 56.0)
     nose = stand.box((1.5, 0, 0.3), (0.75, 1.6, 0.75), paint)
     hold = stand.box((-0.25, 0, 0.3), (2.8, 1.65, 1.65), paint)
@@ -244,7 +258,13 @@ def van(stand: Stand, paint: Colour) -> Body:
 
 
 def cart(look: Figure, stand: Stand, paint: Colour) -> Body:
-    """Shape an open service cart, 2.2 m long, with a roof and a driver."""
+    """Shape an open service cart, 2.2 m long, with a roof and a driver.
+
+    Args:
+        look: the driver.
+        stand: where.
+        paint: the cart's colour.
+    """
     parts = _wheels(stand, 0.75, 0.38, 0.22)
     parts += stand.box((0, 0, 0.22), (2.2, 1.1, 0.4), paint)
     parts += stand.box((-0.75, 0, 0.62), (0.6, 1.05, 0.35), shade(paint, 0.7))
@@ -261,7 +281,13 @@ def cart(look: Figure, stand: Stand, paint: Colour) -> Body:
 
 
 def luggage(stand: Stand, size: tuple[float, float, float], paint: Colour) -> Body:
-    """Shape a case or a box with a handle; `size` is length, width, height in metres."""
+    """Shape a case or a box with a handle.
+
+    Args:
+        stand: where.
+        size: length, width, height in metres.
+        paint: its colour.
+    """
     top = size[2] + 0.1
     handle = limb((-size[0] / 4, 0, top), (size[0] / 4, 0, top), 0.025, shade(paint, 0.5))
     return stand.body([*stand.box((0, 0, 0), size, paint), handle])

@@ -1,4 +1,4 @@
-"""Who walks through a scene during a clip, what goes wrong in it, and its frames."""
+"""What a clip of a scene holds: who walks through, what goes wrong in it, and its frames."""
 
 from __future__ import annotations
 
@@ -37,7 +37,15 @@ class Light:
     drift: tuple[float, float]  # cells of `cloud` at second 0, and a second
 
     def at(self, time: float, size: tuple[int, int]) -> np.ndarray:
-        """Compute the light float32 (H, W) at `time` seconds, 1 = plain daylight."""
+        """Compute the light, 1 = plain daylight.
+
+        Args:
+            time: seconds.
+            size: (H, W) of the frame.
+
+        Returns:
+            float32 (H, W).
+        """
         level = 1 + sum(
             a * np.sin(2 * np.pi * time / period + phase) for a, period, phase in self.waves
         )
@@ -131,7 +139,12 @@ class Clip:
 
 
 def make_light(rng: np.random.Generator, length: float) -> Light:
-    """Choose the light of a clip of `length` seconds."""
+    """Choose the light of a clip.
+
+    Args:
+        rng: of the choice.
+        length: seconds of the clip.
+    """
     waves = tuple(
         (rng.uniform(0.01, 0.035), rng.uniform(3, 18), rng.uniform(0, 6.3)) for _ in range(3)
     )
@@ -144,7 +157,12 @@ def make_light(rng: np.random.Generator, length: float) -> Light:
 
 
 def visible(scene: Scene, way: Way, direction: int) -> tuple[float, float]:
-    """Find where along the way, gone in `direction`, a person's middle is in the picture.
+    """Find where along the way a person's middle is in the picture.
+
+    Args:
+        scene: with the camera.
+        way: that is gone.
+        direction: in which it is gone, +1 or -1.
 
     Returns:
         Metres gone at the first and at the last such place.
@@ -162,9 +180,14 @@ def visible(scene: Scene, way: Way, direction: int) -> tuple[float, float]:
 
 
 def make_traffic(rng: np.random.Generator, scene: Scene, length: float) -> tuple[Actor, ...]:
-    """Make the walkers, alone and in groups, of a clip of `length` seconds.
+    """Make the walkers, alone and in groups, of a clip.
 
     The first are there when it begins.
+
+    Args:
+        rng: of all that is random.
+        scene: where.
+        length: seconds of the clip.
     """
     actors: list[Actor] = []
     for way in scene.ways:
@@ -247,7 +270,7 @@ def make_event(
 
 
 def _contrasting(rng: np.random.Generator) -> Colour:
-    """A dark or a bright colour, one that stands out from the ground."""
+    """Choose a dark or a bright colour, one that stands out from the ground."""
     low, high = ((30, 55), (185, 220))[int(rng.random() < 0.5)]
     return greyish(rng, low, high, spread=0.1)
 
@@ -259,8 +282,10 @@ def _visible_spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, flo
 
 
 def _spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, float]:
-    """A way, a direction, and the metres gone at a place well inside the picture, not too far
-    off."""
+    """Choose a way, a direction, and the metres gone at a place to stop.
+
+    It is well inside the picture, not too far off.
+    """
     way, direction, gone = _visible_spot(rng, scene)
     for _ in range(59):  # then it is taken as it is
         position = way.at(way.arc(direction, gone))[0]
@@ -272,7 +297,7 @@ def _spot(rng: np.random.Generator, scene: Scene) -> tuple[Way, int, float]:
 
 
 def _leaving(rng: np.random.Generator, scene: Scene, begin: float, track: int) -> Event:
-    """Someone stops, puts something down at `begin` and goes on; someone else takes it later."""
+    """Let someone stop, put something down at `begin` and go on; someone else takes it later."""
     way, direction, gone = _spot(rng, scene)
     speed, offset, rest = rng.uniform(1.1, 1.5), rng.uniform(-0.4, 0.4), 1.0
     end = begin + rng.uniform(4.0, 6.5)
@@ -303,8 +328,10 @@ def _leaving(rng: np.random.Generator, scene: Scene, begin: float, track: int) -
 
 
 def _throwing(rng: np.random.Generator, scene: Scene, begin: float, track: int) -> Event:
-    """One person throws something up and catches it, or two throw it to each other, from `begin`
-    on."""
+    """Let one person throw something up and catch it, or two throw it to each other.
+
+    From `begin` on.
+    """
     way, direction, gone = _spot(rng, scene)
     end = begin + rng.uniform(3.5, 6.0)
     speed, offset = rng.uniform(1.1, 1.5), rng.uniform(-0.4, 0.4)

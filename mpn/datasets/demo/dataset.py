@@ -71,7 +71,7 @@ class SceneClips(NamedTuple):
 
 
 def _plan(seed: int, index: int, split: str, clips: int) -> list[tuple[tuple[str, float], ...]]:
-    """For each clip its events: (kind, share of the clip at which it begins).
+    """Plan for each clip its events: (kind, share of the clip at which it begins).
 
     One clip in four is wholly normal, the others have two events half a clip apart. Beginnings are
     spread evenly over the clips of a scene, so that a frame's number says nothing about its label.
@@ -135,7 +135,7 @@ def scene_clips(
 
 
 def _track_rows(clip: Clip, number: int, frame: Frame) -> list[list]:
-    """The rows of tracks.csv of one frame."""
+    """Return the rows of tracks.csv of one frame."""
     rows = []
     for track, mask in sorted(frame.tracks.items()):
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
@@ -223,7 +223,7 @@ def _write_split(clips: list[Clip], folder: Path, labelled: bool, write: ClipWri
 
 
 def _is_there(root: Path, settings: Settings) -> bool:
-    """Whether `root` holds this very set; DataError where it holds something else."""
+    """Say whether `root` holds this very set; DataError where it holds something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:

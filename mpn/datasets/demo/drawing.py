@@ -1,4 +1,4 @@
-"""Camera, and how solid bodies of simple parts are rendered, for the generated footage.
+"""The camera, and how solid bodies of simple parts are rendered, for the generated footage.
 
 World coordinates are metres: x to the right, y up, z away from the camera. A body is described by
 parts in its own coordinates (metres ahead, to its left, up), stood on the ground, projected, drawn
@@ -72,7 +72,12 @@ class Camera:
         return self.focal / depth
 
     def ground(self, x: Number, y: Number) -> tuple[Number, Number]:
-        """Find the ground's (x, z) in metres at pixels below the horizon."""
+        """Find the ground's (x, z) in metres at pixels below the horizon.
+
+        Args:
+            x: pixels from the left.
+            y: pixels from the top.
+        """
         depth = self.focal * self.mount / (y - self.horizon)
         return (x - self.width / 2) * depth / self.focal, depth
 
@@ -148,17 +153,35 @@ class Stand:
 
 
 def limb(start: Point, end: Point, radius: float, colour: Colour) -> Part:
-    """Make a capsule of `radius` metres between two points."""
+    """Make a capsule between two points.
+
+    Args:
+        start: one end.
+        end: the other.
+        radius: in metres.
+        colour: in plain light.
+    """
     return Part("limb", (start, end), radius, colour)
 
 
 def blob(centre: Point, radius: float, colour: Colour) -> Part:
-    """Make a ball of `radius` metres."""
+    """Make a ball.
+
+    Args:
+        centre: its middle.
+        radius: in metres.
+        colour: in plain light.
+    """
     return Part("blob", (centre,), radius, colour)
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Multiply `colour` by `factor`, kept in [0, 255]."""
+    """Multiply a colour by a factor, kept in [0, 255].
+
+    Args:
+        colour: BGR.
+        factor: above 1 is brighter.
+    """
     blue, green, red = colour
     return min(255.0, blue * factor), min(255.0, green * factor), min(255.0, red * factor)
 
@@ -194,7 +217,12 @@ def _paint(
 
 
 def render(camera: Camera, body: Body) -> Sprite | None:
-    """Render the body as the camera sees it; None where nothing of it falls into the picture."""
+    """Render the body as the camera sees it; None where nothing of it falls into the picture.
+
+    Args:
+        camera: that sees it.
+        body: in the world.
+    """
     if body.points[:, 2].min() < _NEAREST:
         return None
     pixels = camera.project(body.points)
@@ -241,7 +269,11 @@ def cast_shadow(camera: Camera, layer: np.ndarray, body: Body, sun: np.ndarray) 
 
 
 def composite(frame: np.ndarray, sprite: Sprite) -> tuple[slice, slice]:
-    """Lay the sprite over `frame` float32 (H, W, 3), in place.
+    """Lay the sprite over a frame, in place.
+
+    Args:
+        frame: float32 (H, W, 3).
+        sprite: what is laid over it.
 
     Returns:
         The rows and the columns that it covers.

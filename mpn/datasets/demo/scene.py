@@ -71,7 +71,7 @@ class Scene:
 
 
 def _noise_tile(rng: np.random.Generator, scales: tuple[int, ...]) -> np.ndarray:
-    """A texture float32 (_TILE, _TILE) that repeats seamlessly, mean 0, deviation 1.
+    """Make a texture float32 (_TILE, _TILE) that repeats seamlessly, mean 0, deviation 1.
 
     Its blobs are 1 / scale of its side, for each of `scales`.
     """
@@ -85,14 +85,16 @@ def _noise_tile(rng: np.random.Generator, scales: tuple[int, ...]) -> np.ndarray
 
 
 def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The tile at (u, v) float arrays in tiles, repeated."""
+    """Sample the tile at (u, v) float arrays in tiles, repeated."""
     maps = [np.mod(value * _TILE, _TILE).astype(np.float32) for value in (u, v)]
     return cv2.remap(tile, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 def _curve(camera: Camera, corners: np.ndarray) -> np.ndarray:
-    """Points (N, 2) on the ground along a smooth curve through corners (n, 2), in shares of the
-    picture."""
+    """Lay points (N, 2) on the ground along a smooth curve through corners.
+
+    The corners are (n, 2), in shares of the picture.
+    """
     anchors = corners * (camera.width, camera.height)
     x, z = camera.ground(anchors[:, 0], anchors[:, 1])
     knots = np.stack([x, z], axis=1)
@@ -113,7 +115,7 @@ def _curve(camera: Camera, corners: np.ndarray) -> np.ndarray:
 
 
 def _distance(x: np.ndarray, z: np.ndarray, way: Way) -> np.ndarray:
-    """Metres from every ground point to the middle of the way, same shape as `x`."""
+    """Measure the metres from every ground point to the middle of the way, same shape as `x`."""
     best = np.full(x.shape, np.inf)
     for a, b in zip(way.points[:-4:4], way.points[4::4]):
         step = b - a
@@ -123,8 +125,10 @@ def _distance(x: np.ndarray, z: np.ndarray, way: Way) -> np.ndarray:
 
 
 def _paving(x: np.ndarray, z: np.ndarray, size: float) -> np.ndarray:
-    """Darkening in [0, 1] of the joints between slabs of `size` metres, every other row shifted by
-    half."""
+    """Compute the darkening in [0, 1] of the joints between slabs of `size` metres.
+
+    Every other row is shifted by half.
+    """
     row = np.floor(z / size)
     across = np.abs(np.mod(x / size + 0.5 * np.mod(row, 2), 1) - 0.5)
     along = np.abs(np.mod(z / size, 1) - 0.5)
@@ -134,7 +138,7 @@ def _paving(x: np.ndarray, z: np.ndarray, size: float) -> np.ndarray:
 def _ground(
     rng: np.random.Generator, ways: tuple[Way, ...], x: np.ndarray, z: np.ndarray
 ) -> np.ndarray:
-    """The ground's colour float32 (h, w, 3) at ground points x, z (h, w)."""
+    """Compute the ground's colour float32 (h, w, 3) at ground points x, z (h, w)."""
     fine, coarse = _noise_tile(rng, (64, 128)), _noise_tile(rng, (4, 8, 16, 32))
     grain, patches = _sample(fine, x / 5, z / 5), _sample(coarse, x / 21, z / 21)
     if rng.random() < 0.5:
@@ -169,7 +173,10 @@ def _ground(
 
 
 def _houses(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Fronts of houses float32 (h, w, 3) at points x, y (h, w), metres along and up the front."""
+    """Paint fronts of houses float32 (h, w, 3) at points x, y (h, w).
+
+    The points are metres along and up the front.
+    """
     grain = _sample(_noise_tile(rng, (4, 16, 64, 128)), x / 9, y / 9)
     picture = np.full((*x.shape, 3), 120.0)
     start = float(x.min())
@@ -198,7 +205,7 @@ def _houses(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarra
 def _furnish(
     rng: np.random.Generator, camera: Camera, ways: tuple[Way, ...], top: float
 ) -> list[Body]:
-    """Static objects placed off the ways and apart from each other, farthest first."""
+    """Place static objects off the ways and apart from each other, farthest first."""
     placed: list[tuple[float, float, Body]] = []
     for name in _FURNITURE:
         for _ in range(30):
@@ -219,9 +226,13 @@ def _furnish(
 
 
 def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
-    """Choose a camera for frames of `size` (height, width).
+    """Choose a camera.
 
     It sees people 0.24-0.30 of the picture high at the lower edge, 0.10-0.13 at 0.4 from the top.
+
+    Args:
+        rng: of the choice.
+        size: (height, width) of the frames.
     """
     height, width = size
     # pixels a metre
@@ -232,7 +243,7 @@ def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
 
 
 def _ways(rng: np.random.Generator, index: int, camera: Camera) -> tuple[Way, ...]:
-    """The scene's ways, the one-way one last."""
+    """Make the scene's ways, the one-way one last."""
     plan = _PLANS[index % len(_PLANS)]
     mirror = rng.random() < 0.5
     ways = []
