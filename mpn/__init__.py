@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mpn.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from mpn import metrics
+    from mpn import errors, metrics
     from mpn.api import Detector, load
     from mpn.model.config import CONFIGS, ModelConfig, get_config
     from mpn.model.network import Network, build_model
@@ -29,9 +29,10 @@ __all__ = [
     "ModelConfig",
     "Result",
     "build_model",
+    "errors",
+    "get_config",
     "load",
     "metrics",
-    "get_config",
 ]
 
 _HOME = {
@@ -48,8 +49,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from the module that defines it, once."""
-    if name == "metrics":
-        return importlib.import_module("mpn.metrics")
+    if name in ("errors", "metrics"):
+        return importlib.import_module(f"mpn.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'mpn' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
@@ -58,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({"__version__", *__all__})

@@ -121,3 +121,11 @@ def test_every_public_name_is_there():
     assert all(getattr(mpn, name) is not None for name in mpn.__all__)
     with pytest.raises(AttributeError, match="module 'mpn' has no attribute 'lode'"):
         mpn.lode  # noqa: B018
+
+
+def test_what_the_package_shows_is_what_it_has():
+    shown = dir(mpn)
+    assert {"load", "errors", "metrics", "__version__"} <= set(shown)
+    assert all(getattr(mpn, name) is not None for name in shown)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(mpn, "nothing")  # noqa: B009 (the lazy look-up is what is tested)

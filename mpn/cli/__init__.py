@@ -90,7 +90,12 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
         verb: one of `VERBS`.
         arguments: of the verb; default: those of the process.
     """
-    module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
+    try:
+        # Imports torch, which takes seconds on a slow machine.
+        module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was begun", file=sys.stderr)
+        return INTERRUPTED
     parser: argparse.ArgumentParser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     parser.add_argument(

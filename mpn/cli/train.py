@@ -265,7 +265,7 @@ def main(options: argparse.Namespace) -> None:
         cache=options.cache,
         fps=options.fps,
     )
-    log.info("%d frames; the run is kept in %s", sum(len(clip.frames) for clip in clips), out)
+    log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
     on_log = _tensorboard(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:

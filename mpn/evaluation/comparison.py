@@ -21,7 +21,7 @@ import numpy as np
 from mpn import metrics
 from mpn.errors import DataError, LabelError
 from mpn.evaluation.frame_metrics import wrapped
-from mpn.evaluation.result import SCORE
+from mpn.evaluation.result import SCORE, SCORE_RAW
 from mpn.io.text import format_rows, percent, percent_range
 from mpn.metrics import intervals
 from mpn.metrics.inputs import paired
@@ -99,6 +99,8 @@ def compare(
 
 def _columns_of(score: str, systems: Mapping[str, Mapping[str, Run]]) -> tuple[str, ...]:
     """Return the columns that a score is made of: its own, where every run has one of that name."""
+    if score == SCORE_RAW:  # what is read as the score, see `score_csv`
+        score = SCORE
     runs = [run for system in systems.values() for run in system.values()]
     if not runs:
         raise DataError("no system to compare")

@@ -208,3 +208,12 @@ def test_long_lines_are_broken_for_a_terminal() -> None:
     assert all(line.startswith("    ") for line in lines[2:])
     assert all(len(line) < 80 for line in lines[:-1]) and lines[-1] == "    " + "x" * 90
     assert " ".join(lines[1:]).split() == long.split()
+
+
+def test_ctrl_c_while_libraries_are_loaded(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpn.cli.importlib.import_module", interrupted)
+    assert mpn.cli.main(["score", "video.mp4"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted; nothing was begun\n"

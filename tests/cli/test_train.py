@@ -44,7 +44,7 @@ def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
 def test_what_was_recognised_is_said(cli: Cli, tree: Path) -> None:
     said = cli("train", tree, *TINY, "--out", "run").err
     assert f"{tree}: frames layout, 4 training and 3 test videos, 1 scene" in said
-    assert "56 frames; the run is kept in run" in said
+    assert "56 frames; the run goes to run" in said
 
 
 def test_without_out_the_run_is_named_after_data_preset_and_seed(cli: Cli, tree: Path) -> None:
