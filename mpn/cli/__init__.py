@@ -217,7 +217,7 @@ def new_parser(verb: str, description: str, examples: str) -> argparse.ArgumentP
     """
     return argparse.ArgumentParser(
         prog=f"mpn {verb}",
-        description=description,
+        description=fit(description),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -18,8 +18,8 @@ from mpn.model.file_format import library_versions
 from mpn.scoring.protocols import PROTOCOLS
 
 EXAMPLES = """  mpn compare runs/evaluate-mine runs/evaluate-theirs
-  mpn compare "runs/mine-*" their_scores --data data/ped2  several seeds; anyone's scores
-  mpn compare mine=runs/a,runs/b theirs=runs/c,runs/d --protocol paper --score pair"""
+  mpn compare "runs/mine-*" theirs --data data/ped2    several seeds; anyone's
+  mpn compare mine=runs/a,runs/b theirs=runs/c --protocol paper --score pair"""
 
 
 def parser() -> argparse.ArgumentParser:

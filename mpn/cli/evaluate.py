@@ -27,9 +27,9 @@ from mpn.scoring.detector import Detector
 
 EXAMPLES = """  mpn evaluate    the demo set, the released model
   mpn evaluate data/ped2 --checkpoint runs/a/model.safetensors
-  mpn evaluate data/ped2 --scores their_scores    anyone's scores: VIDEO.csv, .npy or .txt
-  mpn evaluate data/ped2 --scores A --maps B --regions C    ... with maps and found regions
-  mpn evaluate data/ped2 --shots 0,1,5,10    as a new camera: adapted on K windows"""
+  mpn evaluate data/ped2 --scores theirs    anyone's: VIDEO.csv, .npy or .txt
+  mpn evaluate data/ped2 --scores A --maps B --regions C    what was found where
+  mpn evaluate data/ped2 --shots 0,1,5,10    as a new camera, K windows"""
 
 
 def parser() -> argparse.ArgumentParser:

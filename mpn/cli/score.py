@@ -27,7 +27,7 @@ from mpn.cli import (
 from mpn.cli.model import add_model, open_detector
 from mpn.errors import DataError, MpnError, SizeError
 from mpn.io.atomic import write_atomically
-from mpn.io.text import align, clock
+from mpn.io.text import align, clock, plural
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, ScoreJob, belongs_to
 from mpn.report.from_job import REPORT, report_job
 from mpn.scoring.detector import Detector
@@ -316,7 +316,9 @@ def _text(outcome: Outcome, entry: _Entry) -> str:
                 f" (extrapolated from {minutes:.1f} minutes of normal footage: take it as a rough "
                 "guide)"
             )
-        lines.append(f"  threshold {threshold['value']:.2f}{note}; {len(summary['events'])} events")
+        lines.append(
+            f"  threshold {threshold['value']:.2f}{note}; {plural(len(summary['events']), 'event')}"
+        )
     if outcome.highest:
         score, seconds = outcome.highest
         lines.append(f"  highest score {score:.2f} at {clock(seconds)}")

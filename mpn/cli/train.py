@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 EXAMPLES = """  mpn train                                    the demo set
   mpn train data/avenue --minutes 50           an hour on two cores
   mpn train data/avenue --minutes 50 --resume  go on where it stopped
-  mpn train data/scenes demo --meta   learn to be adapted: pre-training, then meta-training"""
+  mpn train data/scenes demo --meta            learn to be adapted"""
 # Folder of the pre-training within a run of meta-training.
 PRETRAINING = "pretraining"
 
@@ -257,6 +257,7 @@ def main(options: argparse.Namespace) -> None:
     if not options.resume:
         check_folder(out, False)
     check_folder(out if base else first, options.resume)
+    log.info("training on %s; Ctrl-C stops it, --resume goes on", data_name(options))
     clips = load_clips(
         videos,
         config.size,
