@@ -130,7 +130,8 @@ def test_the_summary_says_when_and_how_sure(scored: Outcome, tmp_path: Path) -> 
     threshold = events(tmp_path / "out" / "clip")["threshold"]
     assert f"threshold {threshold['value']:.2f}" in scored.out
     count = len(events(tmp_path / "out" / "clip")["events"])
-    assert f"; {count} events" in scored.out and count > 0
+    words = "1 event" if count == 1 else f"{count} events"
+    assert f"; {words}\n" in scored.out and count > 0
     assert (
         threshold["extrapolated"] is True
         and "extrapolated from 0.2 minutes of normal footage" in scored.out
