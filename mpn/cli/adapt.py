@@ -93,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--fps", type=above_zero, help="frames per second, instead of what the source says"
     )
+    _add_output(verb)
+    return verb
+
+
+def _add_output(verb: argparse.ArgumentParser) -> None:
+    """Add what is written, what is left out of the footage, and how it runs."""
     verb.add_argument(
         "--false-alarms-per-hour",
         type=above_zero,
@@ -123,7 +129,6 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--json", action="store_true", help="print one JSON document instead of the table"
     )
-    return verb
 
 
 def main(options: argparse.Namespace) -> None:

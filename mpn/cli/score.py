@@ -90,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FRAME,...",
         help="frames whose insides the report shows, beside those that it chooses",
     )
+    _add_source_options(verb)
+    return verb
+
+
+def _add_source_options(verb: argparse.ArgumentParser) -> None:
+    """Add which frames of a source are scored, and what happens to bad ones."""
     verb.add_argument(
         "--fps", type=above_zero, help="frames per second, instead of what the source says"
     )
@@ -110,7 +116,6 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--json", action="store_true", help="print a JSON line a source instead of the summary"
     )
-    return verb
 
 
 @dataclass

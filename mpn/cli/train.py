@@ -122,6 +122,11 @@ def _add_meta(verb: argparse.ArgumentParser) -> None:
         default=None,
         help="differentiate through inner gradients",
     )
+    _add_tasks(meta)
+
+
+def _add_tasks(meta: argparse._ArgumentGroup) -> None:
+    """Add what a task of meta-training is, and what it trains."""
     meta.add_argument(
         "--targets",
         type=names,
