@@ -259,8 +259,11 @@ def expected(
     units = min(400 * cameras, sum(len(clip.frames) for clip in training) // 3)
     frames = sum(len(clip.frames) for clip in testing) + units
     adapted = len([k for k in args.shots if k]) * args.draws
-    seconds = ((0 in args.shots) + adapted * len(methods_of(args))) * frames * frame
-    for options in methods_of(args).values():
+    # A place model leaves the network as it is, which is run once for all of them.
+    trained = [options for options in methods_of(args).values() if options.method != "place"]
+    runs = (0 in args.shots) + (len(trained) < len(methods_of(args))) + adapted * len(trained)
+    seconds = runs * frames * frame
+    for options in trained:
         filled = options.filled(detector.checkpoint)
         began = time.perf_counter()
         adapt_network(

@@ -93,7 +93,8 @@ def main() -> None:
     tree, fps, window = recognise(args.data), demo_rate(args.data), detector.config.window
     size, grey = detector.config.size, detector.config.grey
     training, testing = (
-        load_clips(videos, size, grey, fps=fps) for videos in (tree.training, tree.testing)
+        load_clips(videos, size, grey, motion=True, fps=fps)
+        for videos in (tree.training, tree.testing)
     )
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}).frames
     rows = collect("few_shot_generated", detector, training, testing, args)

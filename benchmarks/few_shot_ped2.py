@@ -42,7 +42,9 @@ def main() -> None:
     tree = recognise(args.data)
     size, grey = detector.config.size, detector.config.grey
     videos = tree.testing[:2] if args.quick else tree.testing
-    training, testing = (load_clips(own, size, grey, fps=RATE) for own in (tree.training, videos))
+    training, testing = (
+        load_clips(own, size, grey, motion=True, fps=RATE) for own in (tree.training, videos)
+    )
     # Labels are of the whole split, with --quick too.
     lengths = {video.name: open_source(video.path).length for video in tree.testing}
     labels = load_labels(tree, lengths)

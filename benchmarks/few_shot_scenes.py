@@ -101,7 +101,7 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
     missing = sorted(set(one.scenes) - {video.scene for video in videos})
     if missing:
         raise SystemExit(f"{args.data} has no scene {missing[0]}, which --fold {one.name} names")
-    clips = load_clips(videos, detector.config.size, detector.config.grey)
+    clips = load_clips(videos, detector.config.size, detector.config.grey, motion=True)
     choices = {choice.scene: choice for choice in choice_set(clips, seed)}
     print(f"\nfold {one.name}: {', '.join(choices)}")
     training = [clip for choice in choices.values() for clip in choice.training]

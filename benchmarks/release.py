@@ -1,23 +1,52 @@
 """Make a released model of a run's: weights as float16.
 
-python -m benchmarks.release RUN/model.safetensors OUT
+python -m benchmarks.release RUN/model.safetensors OUT [--place data/ped2 --fps 10]
+
+--place gives a model that was trained before there were place models those of its training footage:
+the clips that its training held out are scored anew, the network stays as it is, to the bit.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from mpn.model.checkpoint import load_checkpoint, save_checkpoint
+from mpn.adaptation.place import learn_places
+from mpn.datasets.layouts import recognise
+from mpn.datasets.windows import load_clips, split_calibration
+from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mpn.scoring.clips import normal_parts
+from mpn.scoring.detector import score_config_of
+
+
+def with_places(checkpoint: Checkpoint, data: Path, fps: float | None) -> Checkpoint:
+    """Add the place models of a model's training footage, as its training would have."""
+    config = checkpoint.config
+    clips = load_clips(recognise(data).training, config.size, config.grey, motion=True, fps=fps)
+    share = checkpoint.training.get("options", {}).get("calibration_share", 0.125)
+    train, held_out = split_calibration(clips, share)
+    places = learn_places(train)
+    normal = normal_parts(checkpoint.network, held_out, places)
+    for scene, place in learn_places(held_out).items():
+        places[scene].merge(place)
+    score_config = score_config_of(checkpoint).with_place().to_dict()
+    return replace(checkpoint, places=places, normal=normal, score_config=score_config)
 
 
 def main() -> None:
     """Reads a model, writes it at half precision, prints both sizes."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--place", type=Path, metavar="DATA", help="its training footage")
+    parser.add_argument("--fps", type=float, help="of footage that does not say")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.model)
+    if options.place:
+        checkpoint = with_places(checkpoint, options.place, options.fps)
     save_checkpoint(options.out, checkpoint, half=True)
     load_checkpoint(options.out)
     print(

@@ -34,7 +34,7 @@ the diagonal and beyond the own floor: they lead down."""
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
     ("io",),
-    ("video",),
+    ("video", "motion"),
     ("datasets", "model"),
     ("scoring",),
     ("adaptation", "metrics", "jobs", "doctor", "published_weights"),

@@ -21,10 +21,10 @@ class Detector(ScoringDetector):
     def adapt(
         self,
         source: str | Path,
-        shots: int = 10,
+        shots: int | None = None,
         steps: int | None = None,
         *,
-        method: str = "adam",
+        method: str = "place",
         fps: float | None = None,
         skip_bad: bool = False,
         false_alarms_per_hour: float = 1.0,
@@ -37,11 +37,12 @@ class Detector(ScoringDetector):
         Args:
             source: normal footage of the camera: a video, a folder of frames, or a folder of
                 several of either.
-            shots: K, windows to adapt on, spread over the footage; the rest of it is for
-                thresholds.
-            steps: gradient steps; default: 100, or as many as the model was meta-trained with.
-            method: "adam", or "meta" (learned step sizes of a meta-trained model: quicker, and
-                finds less).
+            shots: K, windows to adapt on, spread over the footage, the rest being for thresholds;
+                default: all of it for "place", 10 for the other methods.
+            steps: gradient steps of the other methods; default: 100, or as many as the model was
+                meta-trained with.
+            method: "place" learns what motion is normal where, and takes no gradient; "adam" and
+                "meta" (learned step sizes of a meta-trained model) change the network too.
             fps: frames per second, instead of what the source says.
             skip_bad: go on without frames that cannot be read.
             false_alarms_per_hour: the rate that the report's thresholds are for.
@@ -66,7 +67,7 @@ class Detector(ScoringDetector):
             standalone=standalone,
         )
         checkpoint, _ = adapt_camera(self, source, options, fps=fps, skip_bad=skip_bad)
-        return self.sibling(checkpoint)
+        return self.sibling(checkpoint, checkpoint.score_config)
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Write an adapted detector as a camera file, or as a whole model.

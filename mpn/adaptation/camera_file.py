@@ -64,6 +64,7 @@ def write_camera(
                 checkpoint.fps,
                 checkpoint.score_config,
                 camera["adapted_on"],
+                checkpoint.places,
             )
     except BaseException:
         if version:  # a copy of what is there still

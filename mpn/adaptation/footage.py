@@ -40,7 +40,7 @@ def read_footage(
         # which are then left out, and logged, below
         with contextlib.suppress(*[DataError] * skip_bad):
             check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
-    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps)
+    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps, motion=True)
 
 
 def frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:

@@ -40,6 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
 # What lies behind the decoder: where only these are adapted, encoder and decoder run once.
 AFTER_DECODER = ("prototype.", "head.", "pseudo_head.")
 DEFAULT_TARGETS = "early"
+METHODS = ("place", "adam", "meta")
 # Plain Adam, where there are no learned step sizes, and for comparison with them (PROTOCOL section
 # 4).
 FINE_TUNING_STEPS, FINE_TUNING_RATE = 100, 5e-4
@@ -146,8 +147,9 @@ class Adaptation:
     """How a network is adapted.
 
     Attributes:
-        method: "meta", gradient steps with the learned step sizes of a meta-trained checkpoint; or
-            "adam".
+        method: "place", no gradient at all: the network stays as it is, and only what motion is
+            normal where is learned; "meta", gradient steps with the learned step sizes of a
+            meta-trained checkpoint; or "adam".
         steps: how many; None for what the checkpoint was meta-trained with, or 100 of Adam.
         learning_rate: of Adam.
         batch: windows of a step: the support windows in turn, each time with other
@@ -168,8 +170,8 @@ class Adaptation:
 
     def __post_init__(self) -> None:
         check_loss_names(self.without)
-        if self.method not in ("meta", "adam"):
-            raise MpnError(f"adaptation by {self.method!r}: meta or adam was expected")
+        if self.method not in METHODS:
+            raise MpnError(f"adaptation by {self.method!r}: {', '.join(METHODS)} are the methods")
         if (self.steps or 1) < 1 or (self.batch or 1) < 1 or self.learning_rate <= 0:
             raise MpnError(
                 f"{self}: steps and batch from 1 up and a learning rate above 0 were expected"
@@ -184,6 +186,8 @@ class Adaptation:
         Raises:
             MpnError: "meta" with a checkpoint that was not meta-trained, or for other targets.
         """
+        if self.method == "place":
+            return FilledAdaptation("place", 0, 0.0, 0, self.seed, (), ())
         meta = checkpoint.meta
         steps, batch, targets = FINE_TUNING_STEPS, 8, default_targets(checkpoint.network)
         if meta is not None:
@@ -263,6 +267,8 @@ def adapt_network(
     """
     if not isinstance(options, FilledAdaptation):
         options = (options or Adaptation()).filled(checkpoint)
+    if options.method == "place":
+        return {}
     network = checkpoint.network
     names = target_names(network, options.targets)
     loss = SceneLoss(network, names, bfloat16=bfloat16, without=options.without)

@@ -11,7 +11,13 @@ from pathlib import Path
 from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
 from mpn.adaptation.camera_file import rollback, write_camera
-from mpn.adaptation.inner_loop import FINE_TUNING_RATE, FINE_TUNING_STEPS, TARGETS, Adaptation
+from mpn.adaptation.inner_loop import (
+    FINE_TUNING_RATE,
+    FINE_TUNING_STEPS,
+    METHODS,
+    TARGETS,
+    Adaptation,
+)
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
 from mpn.cli.model import load_model
@@ -51,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
         "--shots",
         type=positive,
         metavar="K",
-        help="windows to adapt on, spread over it (default: 10)",
+        help="windows to adapt on, spread over it, the rest is for thresholds (default: all of it; "
+        "10 of adam and meta)",
     )
     verb.add_argument(
         "--steps",
@@ -72,9 +79,9 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.add_argument(
         "--method",
-        choices=("meta", "adam"),
-        help="adam: finds more (default); meta: the learned step sizes of a meta-trained model, in "
-        "half a second",
+        choices=METHODS,
+        help="place: learns what motion is normal where, leaves the network as it is (default); "
+        "adam, meta: change the network too, by Adam or a meta-trained model's step sizes",
     )
     verb.add_argument(
         "--learning-rate",
@@ -139,14 +146,16 @@ def main(options: argparse.Namespace) -> None:
         return
     began = time.monotonic()
     detector = _open(options)
-    method = options.method or "adam"
-    if method == "meta" and (options.learning_rate or options.targets):
+    method = options.method or ("adam" if options.learning_rate or options.targets else "place")
+    if method != "adam" and (options.learning_rate or options.targets):
         raise UsageError(
             "--learning-rate and --targets are of --method adam: the learned step "
-            "sizes have their own"
+            "sizes have their own, and place takes no step"
         )
+    if method == "place" and options.steps:
+        raise UsageError("--steps are of --method adam or meta: place takes no step")
     chosen = CameraOptions(
-        shots=options.shots or 10,
+        shots=options.shots,
         adaptation=Adaptation(
             method,
             options.steps,
@@ -284,12 +293,16 @@ def _text(report: Report, seconds: float) -> str:
         "model": " (as the model's training footage; --fps says otherwise)",
         "assumed": " (a usual rate; --fps says otherwise)",
     }[report.fps_from]
+    windows = plural(len(report.windows), "window") if report.windows else "all of it"
+    how = f"adapted by {used['method']} on {windows}"
+    how += f" in {used['steps']} steps" * bool(used["steps"])
     lines = [
         f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
-        f"adapted by {used['method']} on {len(report.windows)} windows in {used['steps']} steps; "
-        f"{seconds:.1f} s in all",
-        f"windows end at frames {', '.join(at(*window) for window in report.windows)}",
+        f"{how}; {seconds:.1f} s in all",
     ]
+    if report.windows:
+        ends = ", ".join(at(*window) for window in report.windows)
+        lines.append(f"windows end at frames {ends}")
     if report.left_out:
         lines.append(
             "left out, since they stand out against the rest of the footage by more than "
@@ -313,15 +326,15 @@ def _text(report: Report, seconds: float) -> str:
 
 def _table(report: Report) -> list[str]:
     before, after, seconds = report.before, report.after, report.hours * 3600
-    rows = [
-        ("prediction error, PSNR in dB", f"{before.psnr_db:.2f}", f"{after.psnr_db:.2f}"),
-        ("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"),
-    ]
+    rows = [("prediction error, PSNR in dB", f"{before.psnr_db:.2f}", f"{after.psnr_db:.2f}")]
+    if before.loss is not None and after.loss is not None:
+        rows.append(("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"))
     rate = report.options["false_alarms_per_hour"]
     title = f"threshold, {plural(rate, 'false alarm', 'g')} an hour"
     titles = (title, "false alarms per hour (seen)", "time above the threshold")
     rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
-    lines = [f"on {report.held_out} frames ({seconds:.1f} s) that it was not adapted on:"]
+    on = "that it was not adapted on" if report.windows else "each judged by the others"
+    lines = [f"on {report.held_out} frames ({seconds:.1f} s) {on}:"]
     table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
     lines += [f"  {line}" for line in table]
     lines.append(

@@ -42,7 +42,14 @@ def few_shots(options: argparse.Namespace) -> None:
         )
     config = detector.config
     training, testing = (
-        load_clips(videos, config.size, config.grey, skip_bad=options.skip_bad, fps=options.fps)
+        load_clips(
+            videos,
+            config.size,
+            config.grey,
+            skip_bad=options.skip_bad,
+            motion=True,
+            fps=options.fps,
+        )
         if videos
         else []
         for videos in (tree.training, tree.testing)
@@ -50,8 +57,10 @@ def few_shots(options: argparse.Namespace) -> None:
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
     for note in labels.notes:
         print(note, file=sys.stderr)
-    methods = {"meta": METHODS["meta"]} if detector.checkpoint.meta else {}
-    if not options.no_fine_tuning or not methods:
+    methods = {"place": METHODS["place"]}
+    if detector.checkpoint.meta:
+        methods["meta"] = METHODS["meta"]
+    if not options.no_fine_tuning:
         methods["fine-tuning"] = METHODS["fine-tuning"]
     chosen = options.few_shot_protocol or "clean"
     how = {"shots": options.shots, "draws": options.draws or DRAWS, "methods": methods}

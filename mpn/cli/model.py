@@ -12,7 +12,7 @@ from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
 from mpn.scoring.detector import Detector, score_config_of
-from mpn.scoring.parts import PARTS
+from mpn.scoring.parts import MOTION_PARTS, PARTS
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,11 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
             f"--{part.name}-weight", type=number, metavar="W", help=f"weight of the {part.title}"
         )
     score.add_argument(
+        "--no-motion",
+        action="store_true",
+        help="leave out the parts that judge motion (all their weights 0): quicker",
+    )
+    score.add_argument(
         "--smoothing",
         type=number,
         metavar="W",
@@ -61,7 +66,9 @@ def model_options(options: argparse.Namespace) -> list[str]:
     """
     weights = [f"{part.name}_weight" for part in PARTS]
     names = ("checkpoint", "preset", *weights, "smoothing")
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    given = [name for name in names if getattr(options, name) is not None]
+    given += ["no_motion"] * options.no_motion
+    return [f"--{name.replace('_', '-')}" for name in given]
 
 
 def load_model(name_or_path: str | Path) -> Checkpoint:
@@ -100,6 +107,8 @@ def open_detector(options: argparse.Namespace, default: str = "demo") -> Detecto
     score_config = score_config_of(checkpoint)
     given = {part.name: getattr(options, f"{part.name}_weight") for part in PARTS}
     weights = {name: weight for name, weight in given.items() if weight is not None}
+    if options.no_motion:
+        weights |= dict.fromkeys(MOTION_PARTS, 0.0)
     score_config = replace(score_config, weights={**score_config.weights, **weights})
     if options.smoothing is not None:
         score_config = replace(score_config, smoothing=options.smoothing)

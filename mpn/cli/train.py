@@ -268,6 +268,7 @@ def main(options: argparse.Namespace) -> None:
         config.size,
         config.grey,
         skip_bad=options.skip_bad,
+        motion=not options.meta,
         cache=options.cache,
         fps=options.fps,
     )

@@ -110,6 +110,7 @@ def temporal_subsample(clips: Sequence[Clip], every: int, min_frames: int) -> li
             name=f"{clip.name}-every{every}",
             scene=f"{clip.scene}-every{every}",
             frames=clip.frames[::every],
+            motion=None,  # between other frames than before
             fps=clip.fps / every if clip.fps else None,
         )
         for clip in clips

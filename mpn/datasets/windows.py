@@ -24,12 +24,15 @@ from tqdm import tqdm
 from mpn.datasets.layouts import Video
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError
+from mpn.motion.flow import CELLS, CHANNELS, MotionReader
+from mpn.video.images import fit_frame
 from mpn.video.sources import BadFrame, FrameSource, open_source
 
 log = logging.getLogger(__name__)
 
 # Frames are kept in memory up to this share of what the machine has.
 MEMORY_SHARE = 0.4
+MOTION_BYTES = 2 * CELLS * CHANNELS  # of a frame's motion, about
 
 
 @dataclass
@@ -42,6 +45,9 @@ class Clip:
         frames: uint8 (T, H, W, C), in memory or mapped from disk.
         fps: frames per second, or None where unknown.
         bad: frames that could not be read and hold their neighbour instead; no window has one.
+        motion: float16 (T, rows, columns, CHANNELS), of the frames as they were before they were
+            fitted to the network, see `mpn.motion.flow.MotionReader`; or None where it was not
+            read.
     """
 
     name: str
@@ -49,6 +55,24 @@ class Clip:
     frames: np.ndarray
     fps: float | None = None
     bad: list[BadFrame] = field(default_factory=list)
+    motion: np.ndarray | None = None
+
+    def cut(self, start: int, stop: int, name: str | None = None) -> Clip:
+        """Take frames `start` to `stop` (exclusive) as a clip of their own.
+
+        Args:
+            start: from 0.
+            stop: at most the number of frames counts.
+            name: of the new clip; default: this one's.
+        """
+        bad = [
+            replace(entry, index=entry.index - start)
+            for entry in self.bad
+            if start <= entry.index < stop
+        ]
+        motion = None if self.motion is None else self.motion[start:stop]
+        frames = self.frames[start:stop]
+        return Clip(name or self.name, self.scene, frames, self.fps, bad, motion)
 
 
 class Sample(NamedTuple):
@@ -69,6 +93,7 @@ def load_clips(
     grey: bool,
     *,
     skip_bad: bool = False,
+    motion: bool = False,
     fps: float | None = None,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
@@ -81,6 +106,7 @@ def load_clips(
         grey: one channel instead of three (BGR).
         skip_bad: go on without frames and videos that cannot be read (they are logged); else stop
             at the first.
+        motion: read the motion too, which takes as long as decoding or longer.
         fps: frame rate of sources that don't say theirs.
         memory_limit: bytes, by default 40 % of the machine's memory; what needs more goes to a
             file that is deleted with the process.
@@ -92,7 +118,7 @@ def load_clips(
     """
     sources = _open_all(videos, skip_bad, fps)
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
-    frame_bytes = size[0] * size[1] * (1 if grey else 3)
+    frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
     needed = sum((source.length or 0) for _, source in sources) * frame_bytes
     on_disk = needed > limit
     if on_disk:
@@ -104,7 +130,7 @@ def load_clips(
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
-            frames = _decode(source, size, grey, cache if on_disk else None, on_disk)
+            frames, moved = _decode(source, size, grey, cache if on_disk else None, on_disk, motion)
         except FrameError as error:
             if not skip_bad:
                 raise
@@ -115,7 +141,7 @@ def load_clips(
                 "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason
             )
         fps = float(source.fps) if source.fps else None
-        clips.append(Clip(video.name, video.scene, frames, fps, list(source.bad)))
+        clips.append(Clip(video.name, video.scene, frames, fps, list(source.bad), moved))
     if not clips:
         raise DataError("none of the videos could be read")
     return clips
@@ -140,19 +166,45 @@ def _machine_memory() -> int:
 
 
 def _decode(
-    source: FrameSource, size: tuple[int, int], grey: bool, cache: str | Path | None, on_disk: bool
-) -> np.ndarray:
+    source: FrameSource,
+    size: tuple[int, int],
+    grey: bool,
+    cache: str | Path | None,
+    on_disk: bool,
+    motion: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the frames of a source, fitted to the network, and their motion if wanted."""
+    reader = MotionReader(source.size) if motion else None
+    moved: list[np.ndarray] = []
+
+    def fitted() -> Iterator[np.ndarray]:
+        for frame in source.frames():
+            if reader is not None:
+                moved.append(reader.read(frame))
+            yield fit_frame(frame, size, grey)
+
     if not on_disk:
-        return np.stack(list(source.frames(size, grey)))
+        return np.stack(list(fitted())), np.stack(moved) if motion else None
     # Deleted once opened: the mapping keeps it alive, and nothing is left behind however the
     # process ends.
-    with tempfile.TemporaryFile(dir=cache, suffix=".frames") as file:
-        count, shape = 0, ()
-        for frame in source.frames(size, grey):
+    with (
+        tempfile.TemporaryFile(dir=cache, suffix=".frames") as file,
+        tempfile.TemporaryFile(dir=cache, suffix=".motion") as motion_file,
+    ):
+        count, shape, motion_shape = 0, (), ()
+        for frame in fitted():
             file.write(frame.tobytes())
             count, shape = count + 1, frame.shape
+            for cells in moved:
+                motion_file.write(cells.tobytes())
+                motion_shape = cells.shape
+            moved.clear()
         file.flush()
-        return np.memmap(file, np.uint8, "r", shape=(count, *shape))
+        motion_file.flush()
+        frames = np.memmap(file, np.uint8, "r", shape=(count, *shape))
+        if not motion:
+            return frames, None
+        return frames, np.memmap(motion_file, np.float16, "r", shape=(count, *motion_shape))
 
 
 def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:
@@ -180,18 +232,12 @@ def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list
             continue
         for clip in scene_clips:
             cut = round(len(clip.frames) * (1 - share))
-            training.append(_part(clip, 0, cut))
-            calibration.append(_part(clip, cut, len(clip.frames)))
+            for part, start, stop in (
+                (training, 0, cut),
+                (calibration, cut, len(clip.frames)),
+            ):
+                part.append(clip.cut(start, stop, f"{clip.name}[{start}:{stop}]"))
     return training, calibration
-
-
-def _part(clip: Clip, start: int, stop: int) -> Clip:
-    bad = [
-        replace(entry, index=entry.index - start)
-        for entry in clip.bad
-        if start <= entry.index < stop
-    ]
-    return Clip(f"{clip.name}[{start}:{stop}]", clip.scene, clip.frames[start:stop], clip.fps, bad)
 
 
 def mirrored(clips: Sequence[Clip]) -> list[Clip]:
@@ -202,6 +248,7 @@ def mirrored(clips: Sequence[Clip]) -> list[Clip]:
             name=f"{clip.name}-mirrored",
             scene=f"{clip.scene}-mirrored",
             frames=np.ascontiguousarray(clip.frames[:, :, ::-1]),
+            motion=None,  # its directions would have to be mirrored too, and nothing reads it
         )
         for clip in clips
     ]

@@ -26,6 +26,7 @@ from mpn.adaptation.inner_loop import (
     adapt_network,
     adapted_checkpoint,
 )
+from mpn.adaptation.place import learn_place, motion_columns, windows_as_stretches
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, split_calibration
 from mpn.errors import DataError, MpnError
@@ -33,6 +34,7 @@ from mpn.evaluation.few_shot_summary import BASE_UNITS, TEST_PREFIX, UNADAPTED, 
 from mpn.scoring.calibration import part_statistics
 from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
+from mpn.scoring.parts import MOTION_PARTS, PSNR, parts_of
 from mpn.scoring.scores import combine
 
 PROTOCOLS = ("clean", TEST_PREFIX)
@@ -42,7 +44,8 @@ DRAWS = 5
 # support windows.
 UNIT_FRAMES = 400
 METHODS: dict[str, Adaptation] = {
-    "meta": Adaptation(),
+    "place": Adaptation(method="place"),
+    "meta": Adaptation(method="meta"),
     "fine-tuning": Adaptation(method="adam", steps=FINE_TUNING_STEPS),
 }
 
@@ -79,8 +82,8 @@ def few_shot(
 
     Args:
         detector: the model, its recipe, device and precision.
-        training: clips of the network's size; a camera is a `Clip.scene`. With `test_prefix` none
-            are needed.
+        training: clips of the network's size, with their motion for "place"; a camera is a
+            `Clip.scene`. With `test_prefix` none are needed.
         testing: clips with labels, likewise.
         protocol: one of `PROTOCOLS`.
         shots: every K, 0 for unadapted.
@@ -119,7 +122,7 @@ def few_shot(
 
 
 def _plan(
-    scene: str, protocol: str, counts: Sequence[int], draws: int, methods: Collection[str]
+    scene: str, protocol: str, counts: Sequence[int], draws: int, methods: Mapping[str, Adaptation]
 ) -> Iterator[Key]:
     for count in counts:
         if count == 0:
@@ -127,8 +130,10 @@ def _plan(
             yield Key(scene, protocol, BASE_UNITS, 0, 0)
             continue
         for draw in range(draws):
-            for method in methods:
-                yield Key(scene, protocol, method, count, draw)
+            for method, options in methods.items():
+                # A place model of a clip's first moments leaves nothing to take its units from.
+                if protocol != TEST_PREFIX or options.method != "place":
+                    yield Key(scene, protocol, method, count, draw)
 
 
 def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -> list[_Camera]:
@@ -206,6 +211,7 @@ def _rows(
     methods: Mapping[str, Adaptation],
     done: set[Key],
 ) -> Iterator[FewShotRow]:
+    scored = _Unadapted(detector)
     with tqdm(total=len(plan), desc="few shots", unit="row", disable=None) as bar:
         for key in plan:
             bar.set_postfix_str(
@@ -219,11 +225,63 @@ def _rows(
                 bar.update()  # the base's units come with the unadapted row
                 continue
             camera = cameras[key.scene]
-            if key.protocol == TEST_PREFIX:
+            if methods.get(key.method, _NO_METHOD).method == "place":
+                yield _place_row(scored, camera, key, draws)
+            elif key.protocol == TEST_PREFIX:
                 yield _test_prefix_row(detector, camera, key, methods[key.method])
             else:
                 yield from _clean_rows(detector, camera, key, draws, methods.get(key.method), done)
             bar.update()
+
+
+_NO_METHOD = Adaptation(method="adam")
+
+
+class _Unadapted:
+    """Columns that the unadapted network gives: of a camera once, whatever K and draw."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self._scene: str | None = None
+        self._columns: tuple[dict[str, dict[str, np.ndarray]], ...] = ()
+
+    def columns(self, camera: _Camera) -> tuple[dict[str, dict[str, np.ndarray]], ...]:
+        """Return video -> column -> float64 (T,), of the testing clips and of those for units."""
+        if camera.scene != self._scene:
+            self._columns = tuple(
+                _scored(self.detector, clips) for clips in (camera.testing, camera.units)
+            )
+            self._scene = camera.scene
+        return self._columns
+
+
+def _place_row(scored: _Unadapted, camera: _Camera, key: Key, draws: int) -> FewShotRow:
+    """Score with a place model of the support windows; the network stays as it is."""
+    detector = scored.detector
+    window = detector.config.window
+    config = detector.score_config.with_place()
+    windows = _support(camera, key.protocol, key.shots, window, key.draw, draws)[0]
+    began = time.perf_counter()
+    place = learn_place(camera.support, windows_as_stretches(windows, window))
+    seconds = time.perf_counter() - began
+    both: list[dict[str, dict[str, np.ndarray]]] = []
+    for clips, columns in zip((camera.testing, camera.units), scored.columns(camera)):
+        both.append({})
+        for clip in clips:
+            own = columns[clip.name] | motion_columns(clip, place)
+            for name in MOTION_PARTS:  # where the network has no score there is none
+                own[name] = np.where(np.isnan(own[PSNR.name]), np.nan, own[name]).astype(float)
+            both[-1][clip.name] = own
+    parts, units = both
+    weights = config.weights_of(parts_of(detector.network, place=True))
+    normal = part_statistics(
+        {name: {part: own[part] for part in weights} for name, own in units.items()}
+    )
+    return FewShotRow(
+        *key,
+        {name: {"score": combine(own, weights, normal), **own} for name, own in parts.items()},
+        seconds,
+    )
 
 
 def _clean_rows(

@@ -14,7 +14,9 @@ from torch import Tensor
 from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
 from mpn.model.file_format import digest, pack_normal, to_bytes
+from mpn.model.place_file import pack_places
 from mpn.model.released import released_files
+from mpn.motion.place import PlaceModel
 
 CAMERA_SUFFIX = ".camera.safetensors"
 CAMERA_BYTES = 1_000_000  # a camera file is smaller than this
@@ -29,6 +31,7 @@ def save_camera(
     fps: float | None,
     score_config: Mapping[str, Any],
     adapted_on: Mapping[str, Any],
+    places: Mapping[str, PlaceModel] | None = None,
 ) -> None:
     """Write a camera file, whole or not at all.
 
@@ -45,6 +48,7 @@ def save_camera(
         fps: frames per second, or None.
         score_config: as `Checkpoint` has it.
         adapted_on: footage, windows, options; plain JSON values.
+        places: the camera's place model by its name.
 
     Raises:
         MpnError: the file cannot be written, or would reach `CAMERA_BYTES`; an earlier one is
@@ -66,6 +70,7 @@ def save_camera(
         "kind": "camera",
         "base": {"path": relative, "sha256": base_sha256},
         **pack_normal(stored, normal, torch.float16),
+        **pack_places(stored, places or {}),
         "fps": fps,
         "recipe": dict(score_config),
         "adapted_on": dict(adapted_on),

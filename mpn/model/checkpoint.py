@@ -18,7 +18,9 @@ from mpn.model.config import ModelConfig
 from mpn.model.file_format import digest, pack_normal, read_file, to_bytes, unpack_normal
 from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
+from mpn.model.place_file import pack_places, unpack_places
 from mpn.model.released import find_model
+from mpn.motion.place import PlaceModel
 
 STEP_SIZE_PREFIX = "step_sizes."
 
@@ -59,6 +61,7 @@ class Checkpoint:
         versions: library versions that wrote the file.
         sha256: of the file it was read from ("" for one that wasn't).
         meta: what meta-training left, or None.
+        places: place models of the cameras that it knows, by name, see `mpn.motion.place`.
         camera: of a model that was adapted to a camera: `base` (its `path` and `sha256`), `tensors`
             (names of those that were adapted) and `adapted_on` (footage, windows and options; plain
             JSON values); else None.
@@ -73,6 +76,7 @@ class Checkpoint:
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     meta: MetaInfo | None = None
+    places: dict[str, PlaceModel] = field(default_factory=dict)
     camera: dict[str, Any] | None = None
     path: Path | None = None
 
@@ -104,6 +108,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
         "preset": checkpoint.config.to_dict(),
         "training": checkpoint.training,
         **pack_normal(tensors, checkpoint.normal, torch.float32),
+        **pack_places(tensors, checkpoint.places),
     }
     meta = checkpoint.meta
     if meta is not None:
@@ -144,6 +149,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
     except (KeyError, TypeError, AttributeError, MpnError) as error:
         raise CheckpointError(f"{path} does not describe its network: {error}") from error
     normal = unpack_normal(path, tensors, document.get("normal_lengths"))
+    places = unpack_places(path, tensors, document.get("places"))
     meta = _meta_info(path, network, document.get("meta"), tensors)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -164,6 +170,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
         versions=document.get("versions") or {},
         sha256=digest(path),
         meta=meta,
+        places=places,
         path=path,
     )
 
@@ -177,6 +184,7 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
         )
     base = _model(base_path, base_document, base_tensors)
     normal = unpack_normal(path, tensors, document.get("normal_lengths"))
+    places = unpack_places(path, tensors, document.get("places"))
     parameters = dict(base.network.named_parameters())
     for name, tensor in tensors.items():
         if (
@@ -194,6 +202,7 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
         normal=normal,
         versions=document.get("versions") or {},
         sha256=digest(path),
+        places=places,
         camera={"base": {"path": str(base_path), "sha256": base.sha256}, "tensors": sorted(tensors)}
         | {"adapted_on": document.get("adapted_on") or {}},
         path=path,

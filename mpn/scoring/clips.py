@@ -7,15 +7,18 @@ is not taken for normal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
 from mpn.datasets.windows import Clip
+from mpn.errors import DataError
 from mpn.io.runs import intervals
 from mpn.model.network import Network
+from mpn.motion.cameras import choose_place, grid_of
+from mpn.motion.place import PlaceModel
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import ScorePart, parts_of
 from mpn.scoring.scores import ScoreConfig, score_frames
@@ -48,7 +51,7 @@ def score_clips(
 
     Args:
         detector: the model.
-        clips: of its network's size and colour.
+        clips: of its network's size and colour; with their motion, if the model judges motion.
         title: of the progress bar.
 
     Returns:
@@ -64,6 +67,7 @@ def score_clips(
                 detector.network,
                 clip,
                 detector.parts,
+                detector.places,
                 patch=detector.score_config.patch,
                 bfloat16=detector.bfloat16,
             ):
@@ -79,25 +83,30 @@ def score_clips(
 
 
 def normal_parts(
-    network: Network, clips: Sequence[Clip], *, bfloat16: bool = False
+    network: Network,
+    clips: Sequence[Clip],
+    places: Mapping[str, PlaceModel] | None = None,
+    *,
+    bfloat16: bool = False,
 ) -> dict[str, list[np.ndarray]]:
     """Score normal footage for a model's thresholds, see `Checkpoint.normal`.
 
     Args:
         network: of the model.
         clips: normal footage that it was not trained on; the first `NORMAL_FRAMES` frames count.
+        places: place models of its cameras, of other footage than this.
         bfloat16: run the network in bfloat16 autocast.
 
     Returns:
         Part -> raw scores, float32, an array for every stretch of a clip without unreadable frames
         (one for a clip that has none), the first T frames of each left out.
     """
-    parts, window = parts_of(network), network.config.window
+    parts, window = parts_of(network, place=bool(places)), network.config.window
     normal: dict[str, list[np.ndarray]] = {part.name: [] for part in parts}
     left = NORMAL_FRAMES
     for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
-        cut = replace(clip, frames=clip.frames[:left])
-        rows = dict(_scored(network, cut, parts, bfloat16=bfloat16))
+        cut = clip.cut(0, left)
+        rows = dict(_scored(network, cut, parts, places, bfloat16=bfloat16))
         left -= len(rows)
         for start, stop in readable_runs(cut) or [(0, 0)]:
             stretch = [rows[frame] for frame in range(start + window, stop)]
@@ -125,13 +134,46 @@ def _scored(
     network: Network,
     clip: Clip,
     parts: Sequence[ScorePart],
+    places: Mapping[str, PlaceModel] | None,
     *,
     patch: int = ScoreConfig.patch,
     bfloat16: bool = False,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Yield the number of each frame that has a score, and its columns."""
+    quotients = quotients_of(clip, places) if any(part.needs_place for part in parts) else None
     for start, stop in readable_runs(clip):
         for frame in score_frames(
-            network, clip.frames[start:stop], parts=parts, patch=patch, bfloat16=bfloat16
+            network,
+            clip.frames[start:stop],
+            parts=parts,
+            quotients=quotients and partial(_from, quotients, start),
+            patch=patch,
+            bfloat16=bfloat16,
         ):
             yield start + frame.frame, frame.parts
+
+
+def _from(quotients: Callable[[int], np.ndarray], start: int, frame: int) -> np.ndarray:
+    return quotients(start + frame)
+
+
+def quotients_of(
+    clip: Clip, places: Mapping[str, PlaceModel] | None
+) -> Callable[[int], np.ndarray]:
+    """Give the motion of a clip's frames by what is normal at its place.
+
+    Args:
+        clip: with its motion.
+        places: place models by camera; the clip's is chosen by its first frame.
+
+    Returns:
+        Frame number -> float32 (2, rows, columns), see `PlaceModel.quotients`.
+
+    Raises:
+        DataError: the clip was read without its motion.
+    """
+    motion = clip.motion
+    if motion is None:
+        raise DataError(f"{clip.name} was read without its motion, which this model judges")
+    place = choose_place(places or {}, clip.frames[0], grid_of(motion))
+    return lambda frame: place.quotients(motion[max(frame - 1, 0)], motion[frame])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from mpn.errors import CheckpointError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
+from mpn.motion.cameras import PlaceStream
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
@@ -69,6 +70,7 @@ class Detector:
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
 
     Attributes:
+        places: place models of the cameras that the model knows, by name.
         parts: the score's parts that are computed.
         weights: part -> its weight in the score.
         columns: names of all numbers in `Result.parts`.
@@ -84,7 +86,7 @@ class Detector:
         precision: str = "auto",
     ) -> None:
         self.checkpoint = checkpoint
-        self.config = checkpoint.config
+        self.config, self.places = checkpoint.config, checkpoint.places
         self.network = checkpoint.network.to(
             checked_device(device),
             memory_format=torch.channels_last,  # type: ignore[call-overload] (not in torch's stubs)
@@ -94,7 +96,8 @@ class Detector:
         self.parts = _used_parts(checkpoint, self.score_config)
         self.weights = self.score_config.weights_of(self.parts)
         if not any(self.weights.values()):
-            names = ", ".join(part.name for part in parts_of(self.network))
+            given = parts_of(self.network, place=bool(self.places))
+            names = ", ".join(part.name for part in given)
             raise MpnError(f"nothing to score: all parts of this model ({names}) have weight 0")
         self.columns = column_names(self.parts)
         # Without normal footage the parts stay in their own units, and there is no threshold.
@@ -168,16 +171,22 @@ class Detector:
         """
         return count >= self.config.window and (count - self.config.window) % batch_size == 0
 
-    def sibling(self, checkpoint: Checkpoint) -> Self:
+    def sibling(
+        self, checkpoint: Checkpoint, score_config: Mapping[str, Any] | None = None
+    ) -> Self:
         """Make a detector of another checkpoint with this one's config, device and precision.
 
         Args:
             checkpoint: the other one.
+            score_config: how its parts make the score, instead, as `ScoreConfig.to_dict` gives it.
         """
         device = str(next(self.network.parameters()).device)
         precision = "bfloat16" if self.bfloat16 else "float32"
         return type(self)(
-            checkpoint, score_config=self.score_config, device=device, precision=precision
+            checkpoint,
+            score_config=ScoreConfig.from_dict(score_config) if score_config else self.score_config,
+            device=device,
+            precision=precision,
         )
 
     def _results(
@@ -201,10 +210,18 @@ class Detector:
     ) -> Iterator[tuple[_Frame, FrameScores | None]]:
         """Pair every frame but the first `skipped` with its scores, None where it has no window."""
         waiting: deque[_Frame] = deque()  # frames that the network has not answered yet
+        # Motion of frames that were not asked for yet, by their number among those not skipped.
+        quotients: dict[int, np.ndarray] = {}
+        judges_motion = any(part.needs_place for part in self.parts)
+        stream = PlaceStream(self.places, source.size) if judges_motion else None
 
         def fitted() -> Iterator[np.ndarray]:
             for count, image in enumerate(source.frames()):
+                if count == 0 and stream is not None:
+                    stream.begin(image)
                 if count >= skipped:
+                    if stream is not None:
+                        quotients[count - skipped] = stream.read(image)
                     waiting.append(_Frame(*_position(source, count), image if images else None))
                     yield fit_frame(image, self.config.size, self.config.grey)
 
@@ -212,6 +229,7 @@ class Detector:
             self.network,
             fitted(),
             parts=self.parts,
+            quotients=quotients.pop if judges_motion else None,
             patch=self.score_config.patch,
             batch_size=batch_size,
             bfloat16=self.bfloat16,
@@ -334,16 +352,18 @@ def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
 
 
 def _used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
-    """List the parts that a network can give, less those that nobody asks for.
+    """List the parts that a model can give, less those that nobody asks for.
 
-    Those are the ones without weight that its normal footage was not scored with: there are no
-    units for them.
+    Those are the ones without weight that its normal footage was not scored with, as there are no
+    units for them, and those that cost time.
     """
     normal = checkpoint.normal
     return tuple(
         part
-        for part in parts_of(checkpoint.network)
-        if score_config.weights[part.name] or not normal or part.name in normal
+        for part in parts_of(checkpoint.network, place=bool(checkpoint.places))
+        if score_config.weights[part.name]
+        or not part.needs_place
+        and (not normal or part.name in normal)
     )
 
 

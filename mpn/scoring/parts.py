@@ -1,19 +1,24 @@
 """The registry of score parts: what the score is made of, and the columns that stand beside it.
 
-A part makes a map of a frame; its number is the largest mean over a square patch of that map. To
-add one, write the function of its map and add a `ScorePart` to `PARTS`: scoring, calibration,
-command line, tables and reports iterate over it. Models made before a part was there are scored
-without it, see `mpn.scoring.scores.ScoreConfig.from_dict`. Imports no torch.
+A part makes a map of a frame; its number is the largest mean over a square patch of that map, or
+what the part says. A part may look at the network's output, or at the motion of the source's frames
+against the camera's place model. To add one, write the function of its map and add a `ScorePart` to
+`PARTS`: scoring, calibration, command line, tables and reports iterate over it. Models made before
+a part was there are scored without it, see `mpn.scoring.scores.ScoreConfig.from_dict`. Imports no
+torch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from mpn.motion.place import frame_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 # An exact prediction has no PSNR; this is that of one grey level in one of a million pixels, near
 # enough.
 HIGHEST_PSNR = 100.0
+# Motion counts by its logarithm: twice the usual speed is as far from it as half. What moves less
+# than this share of the normal counts as this much.
+LEAST_QUOTIENT = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,14 @@ class ScoringBatch:
             window of target i is `frames[i : i + T]`, the target itself `frames[T + i]`.
         target: the last B of them, float32 (B, C, H, W) in [-1, 1], on the network's device.
         output: what the network makes of the B windows.
+        quotients: float32 (B, 2, rows, columns), the motion of each target by what is normal there,
+            see `mpn.motion.place.PlaceModel.quotients`; None without a place model.
     """
 
     frames: np.ndarray
     target: Tensor
     output: Output
+    quotients: np.ndarray | None = None
 
     @cached_property
     def difference(self) -> Tensor:
@@ -75,17 +86,25 @@ class ScorePart(Column):
         default_weight: in the score, in units of normal frames; 0 leaves it out unless asked for.
         map_of: gives the map of every frame of a batch, float32 (B, h, w), higher = more
             anomalous; h and w are the frame's, or a whole number of times smaller.
+        place_weight: the same of models that know their camera's place model.
+        number_of: gives the number of every frame of a batch, (B,); default: the largest mean over
+            a patch of the map.
         available: says whether a network has what the part needs.
+        needs_place: whether it needs a place model, and motion with it, which costs time: it is
+            left out where its weight is 0.
     """
 
     default_weight: float
     map_of: Callable[[ScoringBatch], Tensor]
+    place_weight: float = 0.0
+    number_of: Callable[[ScoringBatch], np.ndarray] | None = None
     available: Callable[[Network], bool] = lambda network: True
+    needs_place: bool = False
 
     @property
     def label(self) -> str:
         """Return the title of the number, for tables of columns."""
-        return f"largest patch, {self.title}"
+        return self.title if self.number_of else f"largest patch, {self.title}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +129,53 @@ def _pseudo_map(batch: ScoringBatch) -> Tensor:
     return logits.float().sigmoid()
 
 
+def _motion_number(quotients: np.ndarray) -> float:
+    return math.log(max(frame_number(quotients), LEAST_QUOTIENT))
+
+
+def motion_numbers(quotients: np.ndarray) -> dict[str, float]:
+    """Compute the numbers of the parts that judge motion, without a network.
+
+    Args:
+        quotients: float32 (2, rows, columns), see `mpn.motion.place.PlaceModel.quotients`.
+
+    Returns:
+        Part -> number.
+    """
+    return {part.name: _motion_number(one) for part, one in zip((SPEED, DIRECTION), quotients)}
+
+
+def _motion_part(channel: int, name: str, title: str, place_weight: float) -> ScorePart:
+    """Make the part of one channel of the quotients."""
+
+    def quotients(batch: ScoringBatch) -> np.ndarray:
+        if batch.quotients is None:
+            raise ValueError(f"there is no place model for {name}")
+        return batch.quotients[:, channel]
+
+    def map_of(batch: ScoringBatch) -> Tensor:
+        import torch
+        from torch.nn import functional as F
+
+        values = torch.from_numpy(quotients(batch)).to(batch.target.device)
+        cells = values.clamp_min(LEAST_QUOTIENT).log().unsqueeze(1)
+        size = batch.target.shape[2:]
+        return F.interpolate(cells, size=size, mode="bilinear", align_corners=False).squeeze(1)
+
+    def number_of(batch: ScoringBatch) -> np.ndarray:
+        return np.array([_motion_number(one) for one in quotients(batch)])
+
+    return ScorePart(
+        name=name,
+        title=title,
+        default_weight=0.0,
+        place_weight=place_weight,
+        map_of=map_of,
+        number_of=number_of,
+        needs_place=True,
+    )
+
+
 def _psnr(batch: ScoringBatch) -> Tensor:
     mse = batch.difference.square().mean(dim=(1, 2, 3)).clamp_min(10 ** (-HIGHEST_PSNR / 10))
     return -10 * mse.log10()
@@ -119,32 +185,45 @@ def _compactness(batch: ScoringBatch) -> Tensor:
     return batch.output.compactness.float().mean(dim=(1, 2))
 
 
-ERROR = ScorePart(name="error", title="absolute error", default_weight=1.0, map_of=_error_map)
+ERROR = ScorePart(
+    name="error",
+    title="absolute error",
+    default_weight=1.0,
+    place_weight=0.25,
+    map_of=_error_map,
+)
 PSEUDO = ScorePart(
     name="pseudo",
     title="pseudo-anomaly head",
     default_weight=1.0,
+    place_weight=0.25,
     map_of=_pseudo_map,
     available=lambda network: network.pseudo_head is not None,
 )
+SPEED = _motion_part(0, "speed", "speed for its place", 1.0)
+DIRECTION = _motion_part(1, "direction", "speed for its place and direction", 1.0)
 PSNR = Diagnostic(name="psnr_db", title="PSNR", direction="lower", value_of=_psnr)
 COMPACTNESS = Diagnostic(name="compactness", title="compactness", value_of=_compactness)
 
-PARTS: tuple[ScorePart, ...] = (ERROR, PSEUDO)
+PARTS: tuple[ScorePart, ...] = (ERROR, PSEUDO, SPEED, DIRECTION)
 DIAGNOSTICS: tuple[Diagnostic, ...] = (PSNR, COMPACTNESS)
 COLUMNS: tuple[Column, ...] = (*PARTS, *DIAGNOSTICS)
 
+MOTION_PARTS: tuple[str, ...] = tuple(part.name for part in PARTS if part.needs_place)
 PART_NAMES: tuple[str, ...] = tuple(part.name for part in PARTS)
 LABELS: dict[str, str] = {column.name: column.label for column in COLUMNS}
 
 
-def parts_of(network: Network) -> tuple[ScorePart, ...]:
-    """List the parts that a network can give, in the order of the registry.
+def parts_of(network: Network, *, place: bool = False) -> tuple[ScorePart, ...]:
+    """List the parts that a model can give, in the order of the registry.
 
     Args:
         network: it is asked what it has.
+        place: whether the model knows its camera's place model.
     """
-    return tuple(part for part in PARTS if part.available(network))
+    return tuple(
+        part for part in PARTS if part.available(network) and (place or not part.needs_place)
+    )
 
 
 def column_names(parts: Iterable[ScorePart]) -> list[str]:

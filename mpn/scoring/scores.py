@@ -8,8 +8,8 @@ held-out normal footage) and weighted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -102,6 +102,22 @@ class ScoreConfig:
         others = {key: value for key, value in values.items() if key not in names}
         return cls(weights=weights, **others)
 
+    def with_place(self) -> ScoreConfig:
+        """Give the config of a model that has learned its camera's place model.
+
+        Weights of the parts that look at the network keep their ratio to the defaults, where motion
+        has no weight yet.
+        """
+        if any(self.weights[part.name] for part in PARTS if part.needs_place):
+            return self
+        weights = {
+            part.name: part.place_weight
+            if part.needs_place
+            else part.place_weight * self.weights[part.name] / (part.default_weight or 1.0)
+            for part in PARTS
+        }
+        return replace(self, weights=weights)
+
     def weights_of(self, parts: Iterable[ScorePart]) -> dict[str, float]:
         """Pick the weights of these parts.
 
@@ -136,6 +152,7 @@ def score_frames(
     frames: Iterable[np.ndarray],
     *,
     parts: Sequence[ScorePart] | None = None,
+    quotients: Callable[[int], np.ndarray] | None = None,
     patch: int = 16,
     batch_size: int = 4,
     bfloat16: bool = False,
@@ -145,7 +162,9 @@ def score_frames(
     Args:
         network: scores in the mode for evaluation, where it lies.
         frames: uint8 (H, W, C) of the network's size and colour, in order.
-        parts: those that are wanted; default: all that the network can give.
+        parts: those that are wanted; default: all that can be given.
+        quotients: gives the motion of frame number n (from T on, in order) by what is normal at its
+            place, see `ScoringBatch`; for parts that need it.
         patch: side of the patch, see `ScoreConfig`.
         batch_size: windows at a time; results come in steps of so many frames.
         bfloat16: run the network in bfloat16 autocast.
@@ -156,7 +175,8 @@ def score_frames(
     window = network.config.window
     device = next(network.parameters()).device
     network = network.eval()
-    parts = parts_of(network) if parts is None else parts
+    parts = parts_of(network, place=quotients is not None) if parts is None else parts
+    moving = any(part.needs_place for part in parts)
     recent: deque[np.ndarray] = deque(maxlen=window + batch_size)
     source = iter(frames)
     recent.extend(islice(source, window))
@@ -172,7 +192,10 @@ def score_frames(
         windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output = network(windows.contiguous(memory_format=torch.channels_last))
-        batch = ScoringBatch(shown, stack[window:], output)
+        motion = None
+        if moving and quotients is not None:
+            motion = np.stack([quotients(first + i) for i in range(len(fresh))])
+        batch = ScoringBatch(shown, stack[window:], output, motion)
         yield from _frame_scores(batch, parts, patch, first)
         first += len(fresh)
 
@@ -185,6 +208,7 @@ def _frame_scores(
     numbers = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
     numbers |= {column.name: column.value_of(batch) for column in DIAGNOSTICS}
     values = {name: number.double().cpu().numpy() for name, number in numbers.items()}
+    values |= {part.name: part.number_of(batch) for part in parts if part.number_of}
     grids = {name: grid.cpu().numpy() for name, grid in maps.items()}
     for i in range(len(batch.target)):
         yield FrameScores(

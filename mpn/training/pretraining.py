@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from mpn.adaptation.place import learn_places
 from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import (
     Clip,
@@ -115,6 +116,8 @@ class Training(TrainingRun):
         self.network = self._placed(build_model(config))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         train, self.calibration_clips = split_calibration(clips, options.calibration_share)
+        self.places = learn_places(train)
+        train = [replace(clip, motion=None) for clip in train]  # done with
         if options.mirror:
             train = [*train, *mirrored(train)]
         pseudo = PseudoOptions() if config.pseudo_head else None
@@ -244,7 +247,11 @@ class Training(TrainingRun):
 
     def finish(self) -> Path:
         """Score the calibration footage, write the model, and return its path."""
-        normal = normal_parts(self.network, self.calibration_clips, bfloat16=False)
+        normal = normal_parts(self.network, self.calibration_clips, self.places, bfloat16=False)
+        # The calibration footage was judged by a place model of the rest; now it counts too.
+        for scene, place in learn_places(self.calibration_clips).items():
+            if scene in self.places:
+                self.places[scene].merge(place)
         rates = [clip.fps for clip in self.calibration_clips if clip.fps]
         training = self.fingerprint() | {
             "steps": self.step,
@@ -258,9 +265,10 @@ class Training(TrainingRun):
         checkpoint = Checkpoint(
             self.network,
             fps=float(np.median(rates)) if rates else None,
-            score_config=ScoreConfig().to_dict(),
+            score_config=(ScoreConfig().with_place() if self.places else ScoreConfig()).to_dict(),
             normal=normal,
             training=training,
+            places=self.places,
         )
         path = self.folder / MODEL
         save_checkpoint(path, checkpoint)

@@ -326,7 +326,7 @@ def test_a_model_without_a_head_for_made_anomalies_and_without_normal_scores(cli
     by_adam = Adaptation("adam", steps=1, learning_rate=1e-6, batch=4)
     adapted, report = adapted_on(plain, clip, adaptation=by_adam, force=True)
     assert report.before.threshold is None and report.before.false_alarms is None
-    assert list(adapted.normal) == ["error"] and report.after.threshold > 0
+    assert list(adapted.normal) == ["error", "speed", "direction"] and report.after.threshold > 0
 
 
 def test_a_camera_s_model_is_not_adapted_again(base, clip, result):

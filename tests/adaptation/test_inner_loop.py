@@ -190,7 +190,7 @@ def test_learned_step_sizes_are_for_their_own_targets(tiny, shots):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "sgd"}, "meta or adam"),
+        ({"method": "sgd"}, "place, adam, meta are the methods"),
         ({"steps": -1}, "steps"),
         ({"learning_rate": 0.0}, "learning rate"),
     ],

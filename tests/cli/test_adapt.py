@@ -17,7 +17,7 @@ from tests.cli.conftest import Cli
 from tests.helpers.small_model import footage, write_footage, write_model, write_tree
 
 PLAIN = ("--precision", "float32", "--fps", "10")
-FEW = ("--shots", 3, *PLAIN)
+FEW = ("--shots", 3, "--method", "adam", *PLAIN)
 
 
 @pytest.fixture(scope="session")
@@ -180,6 +180,28 @@ def test_options_reach_the_adaptation(cli: Cli, still: Path, lobby: Path, tmp_pa
         "pseudo_head",
     }
     assert told["after"]["threshold"] == mpn.load(own.path).calibration(10).threshold(6).value
+
+
+def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(
+    cli: Cli, still: Path, lobby: Path, tmp_path: Path
+) -> None:
+    result = cli("adapt", lobby, "--checkpoint", still, *PLAIN)
+    assert result.code == 0, result.err
+    assert "adapted by place on all of it" in result.out and "each judged by the" in result.out
+    assert "loss" not in result.out and "windows end" not in result.out
+    own, base = load_checkpoint(tmp_path / "lobby.camera.safetensors"), load_checkpoint(still)
+    assert own.camera["tensors"] == []
+    for name, tensor in base.network.state_dict().items():
+        assert torch.equal(tensor, own.network.state_dict()[name])
+    (place,) = own.places.values()
+    assert place.frames == 119  # of 120 the first has no motion
+    assert list(own.normal) == ["error", "pseudo", "speed", "direction"]
+    few = cli("adapt", lobby, "--checkpoint", still, "--shots", 3, *PLAIN)
+    assert "by place on 3 windows" in few.out
+    (place,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").places.values()
+    assert place.frames == 15  # three windows of four frames and a target
+    wrong = cli("adapt", lobby, "--checkpoint", still, "--steps", 3, *PLAIN)
+    assert wrong.code == 2 and "place takes no step" in wrong.err
 
 
 def test_a_model_without_step_sizes_is_adapted_by_adam(cli: Cli, still: Path, lobby: Path) -> None:

@@ -43,7 +43,10 @@ def test_every_k_draw_and_method_is_there(
     assert found == json.loads((tmp_path / "few" / "few_shot.json").read_text())
     cases = {(record["method"], record["shots"], record["draw"]) for record in found["records"]}
     adapted = {
-        (method, k, draw) for method in ("meta", "fine-tuning") for k in (1, 2) for draw in (0, 1)
+        (method, k, draw)
+        for method in ("place", "meta", "fine-tuning")
+        for k in (1, 2)
+        for draw in (0, 1)
     }
     assert cases == adapted | {("unadapted", 0, 0), ("unadapted, base units", 0, 0)}
     assert found["summary"]["clean"]["shots"] == [0, 1, 2]
@@ -75,7 +78,7 @@ def test_the_table_names_protocol_and_methods(cli: Cli, tree: Path, learned: Pat
 
 def test_a_model_that_was_not_meta_trained_is_fine_tuned(cli: Cli, tree: Path, still: Path) -> None:
     found = shown(cli, tree, "--checkpoint", still, "--shots", "1", "--draws", 1)
-    assert {record["method"] for record in found["records"]} == {"fine-tuning"}
+    assert {record["method"] for record in found["records"]} == {"place", "fine-tuning"}
 
 
 @pytest.mark.parametrize(

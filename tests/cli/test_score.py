@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from mpn.scoring.detector import Detector, Result
-from mpn.scoring.parts import PARTS, column_names
+from mpn.scoring.parts import ERROR, PSEUDO, column_names
 from tests.cli.conftest import Cli, Outcome
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
 
-COLUMNS = ["frame", "time", "score", "score_raw", *column_names(PARTS)]
+COLUMNS = ["frame", "time", "score", "score_raw", *column_names((ERROR, PSEUDO))]
 PLACE = ["top", "left", "height", "width"]
 PLAIN = ("--precision", "float32", "--fps", "10")
 

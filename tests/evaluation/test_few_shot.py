@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
+from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import learn_place, motion_columns
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError, MpnError
@@ -17,6 +19,7 @@ from mpn.evaluation import few_shot as module
 from mpn.evaluation.few_shot import BASE_UNITS, METHODS, UNADAPTED, Key, few_shot
 from mpn.model.checkpoint import Checkpoint, MetaInfo
 from mpn.model.parameters import target_names
+from mpn.motion.flow import MotionReader
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import DIAGNOSTICS
 from mpn.scoring.scores import ScoreConfig, score_frames
@@ -24,6 +27,7 @@ from mpn.video.sources import BadFrame
 from tests.helpers.training_runs import walkers
 
 TARGETS = ("encoder.block1.", "pseudo_head.")
+GRADIENT = {name: METHODS[name] for name in ("meta", "fine-tuning")}
 ADAM = {"fine-tuning": Adaptation("adam", steps=2, batch=2, targets=TARGETS)}
 COLUMNS = {"score", "error", "pseudo", *(column.name for column in DIAGNOSTICS)}
 
@@ -61,9 +65,8 @@ def parts_of(detector: Detector, network, clips) -> dict[str, dict[str, np.ndarr
 
 
 def test_one_row_for_every_method_shot_and_draw_in_order(detector):
-    rows = list(
-        few_shot(detector, footage(3, 16), footage(2, 10, name="test"), shots=(1, 0), draws=2)
-    )
+    training, testing = footage(3, 16), footage(2, 10, name="test")
+    rows = list(few_shot(detector, training, testing, shots=(1, 0), draws=2, methods=GRADIENT))
     assert [(row.method, row.shots, row.draw) for row in rows] == [
         (UNADAPTED, 0, 0),
         (BASE_UNITS, 0, 0),
@@ -107,6 +110,32 @@ def test_scores_are_in_units_of_training_clips_that_are_not_the_support(detector
         np.testing.assert_allclose(row.columns["test0"]["psnr_db"][4:], own["psnr_db"], rtol=1e-5)
 
 
+def test_a_place_model_of_the_windows_judges_motion_in_units_of_other_clips(detector):
+    training, testing = footage(3, 16), footage(1, 12, name="walk")  # names may come twice
+    for clip in (*training, *testing):
+        reader = MotionReader(clip.frames.shape[1:3])
+        clip.motion = np.stack([reader.read(frame) for frame in clip.frames])
+    place = {"place": METHODS["place"]}
+    rows = list(few_shot(detector, training, testing, shots=(0, 2), draws=1, methods=place))
+    unadapted, adapted = rows[0].columns["walk0"], rows[-1].columns["walk0"]
+    np.testing.assert_array_equal(unadapted["error"], adapted["error"])
+    support = [training[0], training[2]]  # the middle one is for the units
+    windows = [Stretch(clip, at - 4, at + 1) for clip, at in spread(support, 2, 4)]
+    learned = learn_place(support, windows)
+    expected = motion_columns(testing[0], learned)
+    units = motion_columns(training[1], learned)
+    for name in ("speed", "direction"):
+        np.testing.assert_allclose(adapted[name][4:], expected[name][4:])
+        assert np.isnan(adapted[name][:4]).all()
+    network = parts_of(detector, detector.network, [training[1]])["walk1"]
+    weights = {"error": 0.5, "pseudo": 0.125, "speed": 1.0, "direction": 1.0}  # 2 and 1/2 of 1/4
+    score = np.zeros(8)
+    for name, weight in weights.items():
+        normal = network[name] if name in network else units[name][4:]
+        score += weight * (adapted[name][4:] - normal.mean()) / normal.std()
+    np.testing.assert_allclose(adapted["score"][4:], score, rtol=2e-3, atol=2e-3)
+
+
 def test_base_units_are_those_of_the_checkpoint(detector):
     _, base = few_shot(detector, footage(3, 16), footage(1, 10, name="test"), shots=(0,))
     own = base.columns["test0"]
@@ -116,9 +145,8 @@ def test_base_units_are_those_of_the_checkpoint(detector):
 
 def test_adaptation_changes_scores_and_leaves_the_model_alone(detector):
     before = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
-    rows = list(
-        few_shot(detector, footage(3, 16), footage(1, 10, name="test"), shots=(0, 1), draws=2)
-    )
+    training, testing = footage(3, 16), footage(1, 10, name="test")
+    rows = list(few_shot(detector, training, testing, shots=(0, 1), draws=2, methods=GRADIENT))
     after = detector.network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     heads = [row.columns["test0"]["pseudo"][4:] for row in rows if row.method != BASE_UNITS]

@@ -13,7 +13,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.model.network import Network
 from mpn.scoring import clips as module
 from mpn.scoring.clips import columns_of, normal_parts, readable_runs, score_clips
-from mpn.scoring.parts import PARTS, column_names
+from mpn.scoring.parts import column_names, parts_of
 from mpn.scoring.scores import score_frames
 from mpn.video.sources import BadFrame
 from tests.helpers.numbered_clips import clip as numbered_clip
@@ -58,7 +58,7 @@ def test_a_clip_scores_as_its_frames(tiny: Network) -> None:
     (clip,) = walkers(1)
     detector = mpn.Detector(Checkpoint(tiny), precision="float32")
     (columns,) = score_clips(detector, [clip], "scoring")
-    assert list(columns) == column_names(PARTS)
+    assert list(columns) == column_names(parts_of(tiny))
     expected = [one.parts for one in score_frames(tiny, clip.frames)]
     for name, values in columns.items():
         assert values.shape == (14,) and values.dtype == np.float32
@@ -105,5 +105,5 @@ def test_clips_without_a_window_are_normal_for_nothing(tiny: Network) -> None:
     (clip,) = walkers(1)
     short, unread = replace(clip, frames=clip.frames[:4]), with_bad(clip, *range(14))
     parts = normal_parts(tiny, [short, unread])
-    assert list(parts) == [part.name for part in PARTS]
+    assert list(parts) == [part.name for part in parts_of(tiny)]
     assert all([len(values) for values in stretches] == [0, 0] for stretches in parts.values())

@@ -18,7 +18,7 @@ import mpn
 from mpn.errors import CheckpointError, FrameError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.scoring.detector import score_config_of, use_bfloat16
-from mpn.scoring.parts import PARTS, column_names
+from mpn.scoring.parts import ERROR, PSEUDO, column_names
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.sources import open_source
 from tests.helpers.small_model import (
@@ -91,7 +91,7 @@ def test_a_result_a_frame_the_first_without_a_score(detector: mpn.Detector, clip
         assert result.parts == {} and result.map is None and result.region is None
     for result in results[4:]:
         assert math.isfinite(result.score)
-        assert list(result.parts) == column_names(PARTS)
+        assert list(result.parts) == column_names((ERROR, PSEUDO))
         assert (
             result.map.ndim == 2
             and result.map.dtype == np.float32

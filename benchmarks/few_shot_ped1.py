@@ -1,0 +1,85 @@
+"""Ped1 as two cameras that the model has never seen: K = 0, 1, 5, 10, 100 normal windows.
+
+    python -m benchmarks.few_shot_ped1 CHECKPOINT PED1 --work FOLDER [--method place]
+
+PED1 holds the 36 test clips as videos and labels.csv (video,start,end). There are no training
+clips, so this is NOT the standard protocol: two folds, odd and even clips; the normal stretches of
+one half are what is adapted on and what the units are from, the other half is judged. It is part of
+the choice set (PROTOCOL section 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.few_shot_common import (
+    checked,
+    collect,
+    few_shot_parser,
+    finish,
+    open_model,
+    records,
+)
+from mpn.datasets.label_readers import csv_rows
+from mpn.datasets.layouts import Video
+from mpn.datasets.windows import Clip, load_clips
+from mpn.evaluation.few_shot_summary import FIGURES, record_of
+from mpn.io.runs import intervals
+
+RATE = 10.0  # frames/s
+FOLDS = ("odd clips", "even clips")
+
+
+def normal_stretches(clip: Clip, labels: np.ndarray, window: int) -> list[Clip]:
+    """Cut a clip to its normal stretches that are long enough for a window.
+
+    Args:
+        clip: with labels.
+        labels: bool (T,).
+        window: T.
+    """
+    return [
+        clip.cut(start, stop, f"{clip.name}[{start}:{stop}]")
+        for start, stop in intervals(~labels)
+        if stop - start > window + 1
+    ]
+
+
+def main() -> None:
+    """Scores both folds, prints the table, writes few_shot_ped1.json."""
+    arguments = few_shot_parser(__doc__, shots="0,1,5,10,100")
+    arguments.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    arguments.add_argument("data", type=Path, metavar="PED1", help="its clips and labels.csv")
+    args = checked(arguments.parse_args())
+    detector = open_model(args.checkpoint, args)
+    size, grey, window = detector.config.size, detector.config.grey, detector.config.window
+    paths = sorted(args.data.glob("*.mp4"))[: 8 if args.quick else None]
+    videos = [Video(path.stem, path, "ped1") for path in paths]
+    clips = load_clips(videos, size, grey, motion=True, fps=RATE)
+    lengths = {clip.name: len(clip.frames) for clip in clips}
+    labels = {name: np.zeros(length, bool) for name, length in lengths.items()}
+    for _, video, start, end in csv_rows(args.data / "labels.csv"):
+        if video in labels and start is not None:  # else it says that the clip is normal
+            labels[video][start:end] = True
+    training, testing = [], []
+    for fold, name in enumerate(FOLDS):
+        testing += [replace(clip, scene=name) for clip in clips[fold::2]]
+        for clip in clips[1 - fold :: 2]:
+            stretches = normal_stretches(clip, labels[clip.name], window)
+            training += [replace(stretch, scene=name) for stretch in stretches]
+    rows = collect("few_shot_ped1", detector, training, testing, args)
+    found = records(rows, lambda row: record_of(row, labels).figures)
+    facts = {
+        "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
+        "protocol": "two folds of the test clips, not the standard protocol",
+        "frames": sum(lengths.values()),
+        "anomalous": int(sum(own.sum() for own in labels.values())),
+    }
+    finish("few_shot_ped1", args, {"Ped1, never trained on, two folds": found}, FIGURES, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""How a model is adapted to a camera, and the report of what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpn.adaptation import outliers
+from mpn.adaptation.before_after import HeldOutMetrics
+from mpn.adaptation.inner_loop import Adaptation
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """How a model is adapted to a camera.
+
+    Attributes:
+        shots: K, support windows; None for all footage with "place", 10 windows otherwise.
+        adaptation: method, steps and so on.
+        false_alarms_per_hour: the rate that the report's thresholds are for.
+        guard: leave out what looks anomalous beside the rest of the footage.
+        force: give the adapted model even where its loss on held-out frames has risen.
+        standalone: it will be written as a whole model, of any size.
+    """
+
+    shots: int | None = None
+    # What motion is normal where finds more than any gradient (docs/results-adaptation.md).
+    adaptation: Adaptation = field(default_factory=lambda: Adaptation("place"))
+    false_alarms_per_hour: float = 1.0
+    guard: bool = True
+    force: bool = False
+    standalone: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done and what came of it. Frames count from 0 in each clip, clips from 0.
+
+    Attributes:
+        source: as it was given.
+        clips: names.
+        frames: of each clip.
+        fps: the frame rate.
+        fps_from: the footage's ("footage"), that of the model's training ("model"), or "assumed".
+        windows: (clip, target frame) of the windows adapted on.
+        left_out: those that the guard left out.
+        excluded: (clip, first, end) of stretches that the guard kept out of the calibration.
+        held_out: number of held-out frames with a score.
+        before: the base on these.
+        after: the adapted model on these. Its false alarms are counted on one half of them with
+            the threshold from the other, both ways.
+        options: shots, method, steps and so on, as they were used.
+    """
+
+    source: str
+    clips: list[str]
+    frames: list[int]
+    fps: float
+    fps_from: str
+    windows: list[tuple[int, int]]
+    left_out: list[outliers.Replaced]
+    excluded: list[outliers.Stretch]
+    held_out: int
+    before: HeldOutMetrics
+    after: HeldOutMetrics
+    options: dict[str, Any]
+
+    @property
+    def worse(self) -> bool:
+        """Say whether the loss on held-out frames has risen, or is no number any more."""
+        if self.before.loss is None or self.after.loss is None:  # no gradient was taken
+            return False
+        return not self.after.loss <= self.before.loss
+
+    @property
+    def hours(self) -> float:
+        """Return the length of the held-out footage."""
+        return self.held_out / self.fps / 3600
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values |= {"before": self.before._asdict(), "after": self.after._asdict()}
+        return values | {"left_out": [entry._asdict() for entry in self.left_out]}

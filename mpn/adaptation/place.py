@@ -1,0 +1,163 @@
+"""A camera's place model, learned from its normal footage, and scores that it did not see.
+
+With K windows the place model is of these, and all other footage is scored by it. With all of the
+footage it is of all, and every piece is scored by a model of the other pieces, so that no frame is
+judged by itself: thresholds from that are, if anything, a little high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mpn.adaptation.outliers import Stretch
+from mpn.datasets.windows import Clip
+from mpn.errors import DataError
+from mpn.motion.cameras import grid_of
+from mpn.motion.place import PlaceModel
+from mpn.scoring.parts import MOTION_PARTS, motion_numbers
+
+# The footage is cut into so many pieces one after the other; every PIECES / FOLDS-th is judged by
+# the rest.
+PIECES, FOLDS = 16, 4
+
+
+def learn_place(clips: Sequence[Clip], stretches: Sequence[Stretch]) -> PlaceModel:
+    """Learn what motion is normal from stretches of footage.
+
+    Args:
+        clips: of one camera, with their motion.
+        stretches: what counts as normal; a clip's first frame has no motion and is left out.
+
+    Raises:
+        DataError: clips without motion, or of pictures of different shapes.
+    """
+    grids = {None if clip.motion is None else grid_of(clip.motion) for clip in clips}
+    grid = grids.pop() if len(grids) == 1 else None
+    if grid is None:
+        raise DataError(
+            "a camera's place model takes recordings of one shape, with their motion; "
+            f"{len(clips)} clips were given, of different ones"
+        )
+    place = PlaceModel(grid)
+    for number, start, stop in stretches:
+        clip = clips[number]
+        assert clip.motion is not None
+        place.add(clip.motion[max(start, 1) : stop], clip.frames[start:stop])
+    return place
+
+
+def learn_places(clips: Sequence[Clip]) -> dict[str, PlaceModel]:
+    """Learn the place models of all cameras in normal footage.
+
+    Args:
+        clips: a camera is a `Clip.scene`; scenes that were read without their motion, or whose
+            clips have pictures of different shapes, are left out.
+
+    Returns:
+        By scene.
+    """
+    places = {}
+    for scene in dict.fromkeys(clip.scene for clip in clips):
+        own = [clip for clip in clips if clip.scene == scene]
+        grids = {None if clip.motion is None else grid_of(clip.motion) for clip in own}
+        if len(grids) == 1 and None not in grids:
+            whole = [Stretch(number, 0, len(clip.frames)) for number, clip in enumerate(own)]
+            places[scene] = learn_place(own, whole)
+    return places
+
+
+def windows_as_stretches(windows: Sequence[tuple[int, int]], window: int) -> list[Stretch]:
+    """Turn windows into the stretches of frames that they show.
+
+    Args:
+        windows: (clip, target frame).
+        window: T.
+    """
+    return [Stretch(clip, target - window, target + 1) for clip, target in windows]
+
+
+def with_motion(
+    parts: Sequence[Mapping[str, np.ndarray]],
+    clips: Sequence[Clip],
+    held_out: Sequence[Stretch],
+    place: PlaceModel | None,
+    window: int,
+) -> list[dict[str, np.ndarray]]:
+    """Add the numbers of motion to those that a network gave.
+
+    Args:
+        parts: columns of the network's parts, a clip each, float (T,).
+        clips: with their motion.
+        held_out: stretches that are wanted; the first T frames of each have no score.
+        place: of other footage than the stretches; None to judge every piece by the others.
+        window: T.
+
+    Returns:
+        Of each stretch all columns, float (frames - T,).
+    """
+    places = _crossed(clips, held_out) if place is None else [(s, place) for s in held_out]
+    numbers: list[dict[str, np.ndarray]] = [{} for _ in clips]
+    for (number, start, stop), fitted in places:
+        for name, values in motion_columns(clips[number], fitted, start, stop).items():
+            empty = np.full(len(clips[number].frames), np.nan, np.float32)
+            numbers[number].setdefault(name, empty)[start:stop] = values
+    return [
+        {
+            name: values[start + window : stop]
+            for name, values in {**parts[number], **numbers[number]}.items()
+        }
+        for number, start, stop in held_out
+    ]
+
+
+def motion_columns(
+    clip: Clip, place: PlaceModel, start: int = 0, stop: int | None = None
+) -> dict[str, np.ndarray]:
+    """Compute the numbers of the parts that judge motion, for frames of a clip.
+
+    Args:
+        clip: with its motion.
+        place: of its camera.
+        start: first frame.
+        stop: the frame after the last; None for the clip's end.
+
+    Returns:
+        Part -> float32 (stop - start,).
+
+    Raises:
+        DataError: the clip was read without its motion.
+    """
+    motion = clip.motion
+    if motion is None:
+        raise DataError(f"{clip.name} was read without its motion")
+    rows = [
+        motion_numbers(place.quotients(motion[max(frame - 1, 0)], motion[frame]))
+        for frame in range(start, len(motion) if stop is None else stop)
+    ]
+    return {name: np.array([row[name] for row in rows], np.float32) for name in MOTION_PARTS}
+
+
+def _crossed(
+    clips: Sequence[Clip], stretches: Sequence[Stretch]
+) -> Iterator[tuple[Stretch, PlaceModel]]:
+    """Pair every piece of the stretches with a place model of the other folds' pieces."""
+    total = sum(stretch.stop - stretch.start for stretch in stretches)
+    folds: list[list[Stretch]] = [[] for _ in range(FOLDS)]
+    seen = 0
+    for number, start, stop in stretches:
+        at = start
+        while at < stop:
+            piece = seen * PIECES // total
+            end = min(stop, at + -(-(piece + 1) * total // PIECES) - seen)
+            folds[piece % FOLDS].append(Stretch(number, at, end))
+            seen += end - at
+            at = end
+    fitted = [learn_place(clips, fold) for fold in folds]
+    for number, fold in enumerate(folds):
+        rest = PlaceModel(fitted[0].grid)
+        for other, place in enumerate(fitted):
+            if other != number:
+                rest.merge(place)
+        yield from ((piece, rest) for piece in fold)

@@ -1,0 +1,117 @@
+"""Place models in model files and camera files.
+
+Counts are mostly zeros, so they are deflated (zlib); what is inflated has a size that the document
+fixes before it is read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpn.errors import CheckpointError, MpnError
+from mpn.motion.flow import CELLS
+from mpn.motion.place import BINS, PlaceModel
+
+PLACE_PREFIX = "place."
+PLACE_VERSION = 1  # of the counts' meaning: bins, kinds, grid
+MAX_COUNT = 2**31  # of frames; years
+
+
+def pack_places(tensors: dict[str, Tensor], places: Mapping[str, PlaceModel]) -> dict[str, Any]:
+    """Put place models into `tensors`.
+
+    Args:
+        tensors: of the file.
+        places: by camera.
+
+    Returns:
+        What the document says of them.
+    """
+    described = []
+    for number, (name, place) in enumerate(places.items()):
+        data = zlib.compress(place.counts.astype("<u4").tobytes(), 9)
+        tensors[f"{PLACE_PREFIX}{number}.counts"] = torch.from_numpy(
+            np.frombuffer(data, np.uint8).copy()
+        )
+        tensors[f"{PLACE_PREFIX}{number}.whole"] = torch.from_numpy(place.whole.astype(np.int64))
+        tensors[f"{PLACE_PREFIX}{number}.picture"] = torch.from_numpy(
+            place.picture.astype(np.float32)
+        )
+        described.append(
+            {
+                "camera": name,
+                "version": PLACE_VERSION,
+                "grid": list(place.grid),
+                "frames": place.frames,
+                "pictures": place.pictures,
+            }
+        )
+    return {"places": described} if described else {}
+
+
+def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dict[str, PlaceModel]:
+    """Take the place models out of `tensors`.
+
+    Args:
+        path: named in errors.
+        tensors: of the file.
+        described: the document's `places`, not to be trusted; None if it has none.
+
+    Returns:
+        By camera.
+
+    Raises:
+        CheckpointError: they are not described, or don't fit what is said of them.
+    """
+    own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PLACE_PREFIX)}
+    places: dict[str, PlaceModel] = {}
+    try:
+        for number, entry in enumerate(described or []):
+            if entry["version"] != PLACE_VERSION:
+                raise CheckpointError(
+                    f"{path}: its place model is of version {entry['version']!r}, this mpn reads "
+                    f"{PLACE_VERSION}: update mpn, or adapt again"
+                )
+            start = f"{PLACE_PREFIX}{number}."
+            places[str(entry["camera"])] = _place(
+                entry, own[f"{start}counts"], own[f"{start}whole"], own[f"{start}picture"]
+            )
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, MpnError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: its place model cannot be read: {error}") from error
+    if own and not places:
+        raise CheckpointError(f"{path} does not describe its place models")
+    return places
+
+
+def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Tensor) -> PlaceModel:
+    """Make a place model of a file's tensors; raises where they don't fit."""
+    rows, columns = (int(side) for side in entry["grid"])
+    numbers = int(entry["frames"]), int(entry["pictures"])
+    if not 0 < rows * columns <= 4 * CELLS or min(rows, columns) < 2:
+        raise ValueError(f"a grid of {rows}x{columns} cells")
+    if not all(0 <= number < MAX_COUNT for number in numbers):
+        raise ValueError(f"{numbers} frames")
+    place = PlaceModel((rows, columns))
+    size = place.counts.size * 4
+    inflater = zlib.decompressobj()
+    data = inflater.decompress(counts.numpy().tobytes(), size + 1)
+    if len(data) != size:
+        raise ValueError(f"its counts have {len(data)} bytes, {size} were expected")
+    if whole.shape != (BINS,) or picture.shape != place.picture_sum.shape:
+        raise ValueError("shapes that don't fit its grid")
+    if not torch.isfinite(picture).all():
+        raise ValueError("a picture that is not finite")
+    place.counts[:] = np.frombuffer(data, "<u4").reshape(place.counts.shape)
+    place.whole[:] = whole.numpy().astype(np.uint32)
+    place.frames, place.pictures = numbers
+    place.picture_sum = picture.numpy().astype(np.float64) * place.pictures
+    return place

@@ -1,0 +1,125 @@
+"""Which camera's place model a recording is judged by, and the motion of a stream judged by it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from mpn.errors import SizeError
+from mpn.motion.flow import MotionReader
+from mpn.motion.place import SAME_CAMERA, PlaceModel, picture_of
+
+log = logging.getLogger(__name__)
+
+MOVED = 0.02  # share of the picture's side by which a camera may stand off before it is said
+
+
+def choose_place(
+    places: Mapping[str, PlaceModel], frame: np.ndarray, grid: tuple[int, int]
+) -> PlaceModel:
+    """Choose the place model of the camera whose mean picture is most like a frame.
+
+    Where none is like it, or their pictures have another shape, the result knows no place: motion
+    is judged by what is normal anywhere. That is logged.
+
+    Args:
+        places: by the camera's name, at least one.
+        frame: uint8 (H, W, C) of the recording.
+        grid: of the recording's motion.
+
+    Raises:
+        SizeError: there are no place models.
+    """
+    if not places:
+        raise SizeError("a model without a place model cannot judge motion: adapt it to the camera")
+    likeness = {
+        name: place.likeness(picture_of(frame, grid))
+        for name, place in places.items()
+        if place.grid == grid
+    }
+    best = max(likeness, key=lambda name: likeness[name], default=None)
+    if best is not None and (likeness[best] >= SAME_CAMERA or not places[best].pictures):
+        if moved := _moved(places[best], frame):
+            log.warning("the camera has moved since %s was learned: adapt again", best)
+            log.warning("  its picture stands off by %s", moved)
+        return places[best]
+    why = "another shape" if best is None else f"likeness {likeness[best]:.2f}"
+    others = " or others" * (len(places) > 1)
+    name = best or next(iter(places))
+    log.warning("unlike camera %s%s (%s): motion is judged without places", name, others, why)
+    if best is not None and (moved := _moved(places[best], frame)):
+        log.warning("  it may have been moved, by %s", moved)
+    return flat_place(places.values(), grid)
+
+
+def _moved(place: PlaceModel, frame: np.ndarray) -> str:
+    """Say by how many pixels a picture stands off from what is known of its camera; "" if not."""
+    right, down = place.shift(picture_of(frame, place.grid))
+    if max(abs(right), abs(down)) <= MOVED:
+        return ""
+    height, width = frame.shape[:2]
+    across = f"{abs(right) * width:.0f} pixels to the {'right' if right > 0 else 'left'}"
+    return f"{across} and {abs(down) * height:.0f} {'down' if down > 0 else 'up'}"
+
+
+def flat_place(places: Iterable[PlaceModel], grid: tuple[int, int]) -> PlaceModel:
+    """Make a place model for which all places are alike: the mean of all squares of all cameras.
+
+    Args:
+        places: of any cameras.
+        grid: of the result.
+    """
+    flat, squares = PlaceModel(grid), 0
+    counts = np.zeros(flat.counts.shape[2:])
+    for place in places:
+        counts += place.counts.sum((0, 1))
+        squares += int(np.prod(place.counts.shape[:2]))
+        flat.whole += place.whole
+        flat.frames += place.frames
+    flat.counts[:] = np.ceil(counts / max(squares, 1)).astype(np.uint32)
+    return flat
+
+
+class PlaceStream:
+    """The motion of one stream of frames, by what is normal at its place.
+
+    Args:
+        places: of the model.
+        size: (height, width) of the frames.
+    """
+
+    def __init__(self, places: Mapping[str, PlaceModel], size: tuple[int, int]) -> None:
+        self._places, self._reader = places, MotionReader(size)
+        self._place: PlaceModel | None = None
+        self._before: np.ndarray | None = None
+
+    def begin(self, frame: np.ndarray) -> None:
+        """Choose the camera by a frame, the recording's first.
+
+        Args:
+            frame: uint8 (H, W, C).
+        """
+        self._place = choose_place(self._places, frame, self._reader.grid)
+
+    def read(self, frame: np.ndarray) -> np.ndarray:
+        """Take the next frame; the camera is chosen by the first, unless it is already.
+
+        Args:
+            frame: uint8 (H, W, C).
+
+        Returns:
+            float32 (2, rows, columns), see `PlaceModel.quotients`.
+        """
+        if self._place is None:
+            self.begin(frame)
+        assert self._place is not None
+        now = self._reader.read(frame)
+        before, self._before = self._before, now
+        return self._place.quotients(now if before is None else before, now)
+
+
+def grid_of(motion: np.ndarray) -> tuple[int, int]:
+    """Return the grid (rows, columns) of motion (..., rows, columns, CHANNELS)."""
+    return motion.shape[-3], motion.shape[-2]

@@ -1,0 +1,132 @@
+"""Motion of a camera's picture, cell by cell: how fast, which way, and how much of it moves.
+
+Dense optical flow from the frame before (OpenCV's DIS; Kroeger et al., Fast Optical Flow using
+Dense Inverse Search, ECCV 2016), at a working size of its own: a network's frame is too small to
+see who runs. The picture is cut into about `CELLS` cells whatever its size, so that a cell is the
+same share of the view on every recording. No torch.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Frames are brought to about so many pixels (360x240) for the flow, small ones too: on 238x158 the
+# same flow finds less (benchmarks/results/motion_choices.md).
+WORKING_PIXELS = 360 * 240
+LEAST_SIDE = 16  # of the working size; the flow needs as much
+# The picture is cut into about so many cells (45x30 of 8x8 pixels at the working size).
+CELLS = 1350
+DIRECTIONS = 8
+# Flow slower than this is the noise of a still picture: it has no direction, pixels a frame.
+STILL = 0.3
+# Flow faster than this moves; for the share of a cell that does, pixels a frame.
+MOVES = 1.0
+# The flow is averaged over pieces of a cell, so many along each side, before speed and direction
+# are taken: within a piece it is one object's.
+PIECES = 2
+# The last axis of `MotionReader.read`: speed, speed by direction, share that moves.
+SPEED, DIRECTED, MOVING = 0, slice(1, 1 + DIRECTIONS), 1 + DIRECTIONS
+CHANNELS = 2 + DIRECTIONS
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Choose the size that the flow of frames is computed at.
+
+    Args:
+        size: (height, width) of the frames.
+
+    Returns:
+        (height, width) of about `WORKING_PIXELS` pixels, of the same shape.
+    """
+    scale = (WORKING_PIXELS / (size[0] * size[1])) ** 0.5
+    height, width = (max(LEAST_SIDE, round(side * scale)) for side in size)
+    return height, width
+
+
+def grid_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Choose the number of cells along the sides of a picture.
+
+    Args:
+        size: (height, width) of the frames.
+
+    Returns:
+        (rows, columns), even, together about `CELLS`, cells about square.
+    """
+    side = (size[0] * size[1] / CELLS) ** 0.5
+    rows, columns = (max(2, 2 * round(length / side / 2)) for length in size)
+    return rows, columns
+
+
+class MotionReader:
+    """Reads the motion of one stream of frames.
+
+    Args:
+        size: (height, width) of the frames.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size, self.grid = size, grid_size(size)
+        self._working = working_size(size)
+        # As much as the medium preset finds, in half of its time (the same page).
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow.setFinestScale(1)
+        self._before: np.ndarray | None = None
+
+    def read(self, frame: np.ndarray) -> np.ndarray:
+        """Compute the motion from the frame before to this one.
+
+        Args:
+            frame: uint8 (H, W, C), C = 3 (BGR) or 1, the next of the stream.
+
+        Returns:
+            float16 (rows, columns, CHANNELS): the mean speed in the cell (`SPEED`), its share in
+            each of eight directions (`DIRECTED`; 0 is to the right, 2 down), both in pixels of
+            the working size a frame, and the share of the cell that moves (`MOVING`). All 0 for
+            the first frame of a stream.
+        """
+        grey = _working_grey(frame, self._working)
+        before, self._before = self._before, grey
+        if before is None:
+            return np.zeros((*self.grid, CHANNELS), np.float16)
+        # OpenCV's stub does not know that the flow to begin with may be None
+        return motion_of(self._flow.calc(before, grey, None), self.grid)  # pyright: ignore
+
+
+def _working_grey(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a frame as grey uint8 of the working size."""
+    if frame.shape[:2] != size:
+        larger = size[0] > frame.shape[0]
+        method = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
+        frame = cv2.resize(frame, size[::-1], interpolation=method)
+    if frame.ndim == 3 and frame.shape[2] == 3:
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    return np.ascontiguousarray(frame.reshape(size))
+
+
+def motion_of(flow: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Reduce a flow field to cells.
+
+    Args:
+        flow: float32 (H, W, 2), pixels a frame to the right and down.
+        grid: (rows, columns).
+
+    Returns:
+        float16 (rows, columns, CHANNELS) as `MotionReader.read` gives it. A direction between two
+        of the eight is shared out to both.
+    """
+    rows, columns = grid
+    pieces = cv2.resize(flow, (columns * PIECES, rows * PIECES), interpolation=cv2.INTER_AREA)
+    speed = np.hypot(pieces[..., 0], pieces[..., 1])
+    turn = np.arctan2(pieces[..., 1], pieces[..., 0]) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
+    lower = np.floor(turn).astype(np.intp) % DIRECTIONS
+    upper_share = (turn - np.floor(turn)) * (speed > STILL)
+    lower_share = (speed > STILL) - upper_share
+    motion = np.zeros((*speed.shape, CHANNELS), np.float32)
+    motion[..., SPEED] = speed
+    motion[..., MOVING] = speed > MOVES
+    at = np.indices(speed.shape, sparse=True)
+    motion[(*at, 1 + lower)] = speed * lower_share
+    motion[(*at, 1 + (lower + 1) % DIRECTIONS)] += speed * upper_share
+    cells = motion.reshape(rows, PIECES, columns, PIECES, CHANNELS).mean((1, 3))
+    return cells.astype(np.float16)

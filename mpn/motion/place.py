@@ -1,0 +1,256 @@
+"""What motion is normal at each place of one camera's picture: the camera's place model. No torch.
+
+Nothing in it is trained. It counts, for every place and every direction, how often normal footage
+moved how fast there; the same footage in pieces gives the same counts as in one, and two days'
+counts are the sum of both. From the counts comes the speed that hardly any normal frame passes at
+that place, and a frame's motion is divided by it. How its constants were chosen:
+benchmarks/results/motion_choices.md. That exemplars by place beat one model for the whole picture
+is the finding of Ramachandra and Jones, Street Scene (WACV 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter, maximum_filter
+
+from mpn.errors import SizeError
+from mpn.motion.flow import DIRECTED, DIRECTIONS, SPEED, STILL
+
+# Speeds are counted in bins of equal ratio, pixels of the working size a frame; what is slower or
+# faster falls into the first or the last.
+BINS, SLOWEST, FASTEST = 48, 0.05, 50.0
+EDGES = np.geomspace(SLOWEST, FASTEST, BINS + 1)
+KINDS = 1 + DIRECTIONS  # what is counted: speed, and speed in each direction
+POOL = 2  # counts are kept for squares of so many cells along each side
+PICTURE = 2  # the background is kept in so many points along each side of a cell
+AROUND = 3  # a cell's motion is the mean over so many cells along each side
+# What is normal at a place is normal around it: the largest of 3x3 squares, blurred (sigma, in
+# squares). Directions need more of the blur, the more the less footage there is.
+SPEED_BLUR, DIRECTION_BLUR, FEW_DIRECTION_BLUR = 2.0, 3.0, 4.0
+# (from so many frames on, the share of frames that may be faster than what counts as normal): a
+# little dirt in the footage does no harm where there is enough of it.
+ALLOWED = ((1001, 0.001), (301, 0.005), (0, 0.0))
+FEW_FRAMES = 300
+# Of the whole picture's speeds this quantile is added to what is normal at a place: where nothing
+# ever moved, something may, a little.
+FLOOR_QUANTILE = 0.99
+# Normal in a direction is that direction's own and so much of what is normal in any.
+ANY_DIRECTION = 0.25
+LARGEST = 10  # a frame's number is the mean of so many cells
+# Two pictures of one camera correlate at least so much.
+SAME_CAMERA = 0.6
+SURE_SHIFT = 0.1  # of phase correlation's response, from which its shift is believed
+
+
+class PlaceModel:
+    """Counts of normal motion by place, direction and speed, and the mean picture.
+
+    Args:
+        grid: (rows, columns) of cells, as `mpn.motion.flow.grid_size` gives them; even numbers.
+
+    Attributes:
+        counts: uint32 (rows / 2, columns / 2, KINDS, BINS).
+        whole: uint32 (BINS,), speeds of all cells of the picture.
+        picture_sum: float64 (rows * PICTURE, columns * PICTURE), sum of grey pictures.
+        pictures: how many.
+        frames: of the footage.
+    """
+
+    def __init__(self, grid: tuple[int, int]) -> None:
+        if min(grid) < POOL or any(side % POOL for side in grid):
+            raise SizeError(f"a grid of {grid[0]}x{grid[1]} cells: even numbers were expected")
+        self.grid = grid
+        squares = grid[0] // POOL, grid[1] // POOL
+        self.counts = np.zeros((*squares, KINDS, BINS), np.uint32)
+        self.whole = np.zeros(BINS, np.uint32)
+        self.picture_sum = np.zeros((grid[0] * PICTURE, grid[1] * PICTURE))
+        self.frames = self.pictures = 0
+
+    def add(self, motion: Iterable[np.ndarray], frames: Iterable[np.ndarray] = ()) -> None:
+        """Count normal footage.
+
+        Args:
+            motion: of each frame, (rows, columns, CHANNELS) as `MotionReader.read` gives it; not
+                of a stream's first frame, which has none.
+            frames: uint8 (H, W, C), for the mean picture; need not be as many.
+
+        Raises:
+            SizeError: motion of another grid.
+        """
+        rows, columns, _, _ = self.counts.shape
+        at = np.indices((rows, columns, KINDS), sparse=True)
+        for cells in motion:
+            speeds = _smooth(self._checked(cells))
+            self.whole += np.bincount(_bins(speeds[..., 0]).ravel(), minlength=BINS).astype(
+                np.uint32
+            )
+            pooled = speeds.reshape(rows, POOL, columns, POOL, KINDS).max((1, 3))
+            self.counts[(*at, _bins(pooled))] += 1  # every index comes once
+            self.frames += 1
+        for frame in frames:
+            self.picture_sum += picture_of(frame, self.grid)
+            self.pictures += 1
+        self._forget()
+
+    def merge(self, other: PlaceModel) -> None:
+        """Add what another model has counted of the same camera.
+
+        Args:
+            other: of the same grid.
+
+        Raises:
+            SizeError: it has another.
+        """
+        if other.grid != self.grid:
+            raise SizeError(f"grids of {self.grid} and {other.grid} cells cannot be merged")
+        self.counts += other.counts
+        self.whole += other.whole
+        self.picture_sum += other.picture_sum
+        self.frames += other.frames
+        self.pictures += other.pictures
+        self._forget()
+
+    @property
+    def picture(self) -> np.ndarray:
+        """Return the mean picture, float64 (rows * PICTURE, columns * PICTURE), grey levels."""
+        return self.picture_sum / max(self.pictures, 1)
+
+    @cached_property
+    def normal(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what motion is divided by, pixels a frame.
+
+        Returns:
+            float32 (rows, columns) for the speed and (rows, columns, DIRECTIONS) for the speed in
+            each direction.
+        """
+        allowed = next(share for least, share in ALLOWED if self.frames >= least)
+        highest = maximum_filter(_upper(self.counts, allowed), (3, 3, 1))
+        floor = max(float(_upper(self.whole, 1 - FLOOR_QUANTILE)), STILL)
+        few = self.frames <= FEW_FRAMES
+        blur = FEW_DIRECTION_BLUR if few else DIRECTION_BLUR
+        speed = gaussian_filter(highest[..., 0], SPEED_BLUR) + floor
+        directed = gaussian_filter(highest[..., 1:], (blur, blur, 0))
+        directed = directed + ANY_DIRECTION * speed[..., None]
+        return _enlarged(speed, self.grid), _enlarged(directed, self.grid)
+
+    def quotients(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """Divide a frame's motion by what is normal at each place.
+
+        Args:
+            before: motion of the frame before, as `MotionReader.read` gives it.
+            now: of the frame itself; the mean of both is judged.
+
+        Returns:
+            float32 (2, rows, columns): speed / normal speed, and the largest over directions of
+            speed in it / normal in it. About 1 is as fast as normal footage was at its fastest.
+
+        Raises:
+            SizeError: motion of another grid.
+        """
+        speeds = _smooth((self._checked(before) + self._checked(now)) / 2)
+        speed, directed = self.normal
+        return np.stack([speeds[..., 0] / speed, (speeds[..., 1:] / directed).max(-1)])
+
+    def likeness(self, picture: np.ndarray) -> float:
+        """Correlate a picture with the mean picture, in [-1, 1].
+
+        Args:
+            picture: as `picture_of` gives it.
+        """
+        one, other = (values - values.mean() for values in (picture, self.picture))
+        scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
+        return float((one * other).sum()) / scale if scale > 0 else 0.0
+
+    def shift(self, picture: np.ndarray) -> tuple[float, float]:
+        """Find how far a picture stands off the mean picture, by phase correlation.
+
+        Args:
+            picture: as `picture_of` gives it.
+
+        Returns:
+            (right, down) in shares of the picture's width and height; 0 where nothing is certain.
+        """
+        height, width = picture.shape
+        window = cv2.createHanningWindow((width, height), cv2.CV_64F)
+        known = np.ascontiguousarray(self.picture)
+        (right, down), response = cv2.phaseCorrelate(known, picture.astype(np.float64), window)
+        return (right / width, down / height) if response >= SURE_SHIFT else (0.0, 0.0)
+
+    def _checked(self, motion: np.ndarray) -> np.ndarray:
+        if motion.shape[:2] != self.grid:
+            raise SizeError(
+                f"motion of {motion.shape[0]}x{motion.shape[1]} cells, the camera's place model "
+                f"has {self.grid[0]}x{self.grid[1]}: its recordings have another shape"
+            )
+        return motion.astype(np.float32)
+
+    def _forget(self) -> None:
+        self.__dict__.pop("normal", None)
+
+
+def frame_number(quotients: np.ndarray) -> float:
+    """Compute the number of a frame: the mean of its largest cells.
+
+    Args:
+        quotients: float (rows, columns).
+    """
+    return float(np.sort(quotients, axis=None)[-LARGEST:].mean())
+
+
+def picture_of(frame: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Reduce a frame to the small grey picture that a camera is known by.
+
+    Args:
+        frame: uint8 (H, W, C), C = 3 (BGR) or 1.
+        grid: of the place model.
+
+    Returns:
+        float32 (rows * PICTURE, columns * PICTURE), grey levels.
+    """
+    grey = frame[..., 0] if frame.shape[2] == 1 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    size = (grid[1] * PICTURE, grid[0] * PICTURE)
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _smooth(motion: np.ndarray) -> np.ndarray:
+    """Average speed and directed speeds over neighbouring cells, float32 (rows, columns, KINDS)."""
+    kinds = np.concatenate([motion[..., SPEED, None], motion[..., DIRECTED]], axis=-1)
+    return cv2.blur(np.ascontiguousarray(kinds), (AROUND, AROUND), borderType=cv2.BORDER_REFLECT)
+
+
+def _bins(speeds: np.ndarray) -> np.ndarray:
+    """Find the bins of speeds."""
+    ratio = np.log(np.maximum(speeds, SLOWEST) / SLOWEST) / np.log(FASTEST / SLOWEST)
+    return np.clip((ratio * BINS).astype(np.intp), 0, BINS - 1)
+
+
+def _upper(counts: np.ndarray, allowed: float) -> np.ndarray:
+    """Find the speed that a share of the counted frames passes.
+
+    Within its bin the speeds are taken as evenly spread over the ratio.
+
+    Args:
+        counts: (..., BINS).
+        allowed: the share, in [0, 1).
+
+    Returns:
+        float64 (...), 0 where nothing was counted or nothing moved.
+    """
+    total = counts.sum(-1, dtype=np.float64)
+    faster = np.cumsum(counts[..., ::-1], axis=-1, dtype=np.float64)[..., ::-1]  # this bin or above
+    rank = allowed * total
+    index = np.maximum((faster > rank[..., None]).sum(-1) - 1, 0)
+    inside = np.take_along_axis(counts, index[..., None], -1)[..., 0].astype(np.float64)
+    above = np.take_along_axis(faster, index[..., None], -1)[..., 0] - inside
+    share = np.clip((rank - above + 0.5) / np.maximum(inside, 1), 0, 1)  # from the bin's upper edge
+    speed = EDGES[index + 1] * (EDGES[index] / EDGES[index + 1]) ** share
+    return np.where((total > 0) & (index > 0), speed, 0.0)
+
+
+def _enlarged(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Bring values of squares to the cells, float32 (rows, columns, ...)."""
+    return cv2.resize(values.astype(np.float32), grid[::-1], interpolation=cv2.INTER_LINEAR)
