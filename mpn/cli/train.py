@@ -14,6 +14,8 @@ from pathlib import Path
 from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
+from mpn.datasets.layouts import recognise
+from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
@@ -50,9 +52,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--channels", type=positive, help="width of the first block (default: the preset's)"
     )
-    verb.add_argument(
-        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
-    )
+    _add_pseudo(verb)
     length = verb.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
     length.add_argument(
@@ -89,6 +89,28 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_meta(verb)
     return verb
+
+
+def _add_pseudo(verb: argparse.ArgumentParser) -> None:
+    """Add what the pseudo-anomaly head learns from."""
+    verb.add_argument(
+        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
+    )
+    verb.add_argument(
+        "--pseudo-kind",
+        choices=KINDS,
+        default=TrainingOptions.pseudo_kind,
+        help="what is pasted for it to find: pieces of frames (default), movers (objects "
+        "cut out of the footage), or both",
+    )
+    verb.add_argument(
+        "--movers-from",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DATA",
+        help="footage of other cameras to cut movers out of; not trained on",
+    )
 
 
 def _add_meta(verb: argparse.ArgumentParser) -> None:
@@ -244,6 +266,8 @@ def main(options: argparse.Namespace) -> None:
     ]
     if given and not options.meta:
         raise UsageError(f"{', '.join(given)}: only with --meta")
+    if options.movers_from and options.pseudo_kind == "ellipses":
+        raise UsageError("--movers-from: only with --pseudo-kind movers or both")
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     config = base.config if base else chosen_preset(options)
     precision = (
@@ -280,6 +304,7 @@ def main(options: argparse.Namespace) -> None:
             config,
             _training_options(options, precision),
             first,
+            movers_from=_movers_from(options, config),
             resume=options.resume,
             device=options.device,
             on_log=on_log,
@@ -304,7 +329,16 @@ def _training_options(options: argparse.Namespace, precision: str) -> TrainingOp
         precision=precision,
         workers=options.workers,
         mirror=options.mirror,
+        pseudo_kind=options.pseudo_kind,
     )
+
+
+def _movers_from(options: argparse.Namespace, config: ModelConfig) -> list[Clip]:
+    """Read the footage that movers are cut out of; what cannot be read of it is left out."""
+    if not options.movers_from:
+        return []
+    videos = training_videos([recognise(folder) for folder in options.movers_from])
+    return load_clips(videos, config.size, config.grey, skip_bad=True, cache=options.cache)
 
 
 def _meta_options(

@@ -49,6 +49,8 @@ class TrainingOptions:
         precision: "float32" or "bfloat16" (autocast; on CPUs with AVX-512 or AMX about twice as
             fast).
         calibration_share: share of the normal footage kept for calibration.
+        pseudo_kind: what the pseudo-anomaly head learns from, beside speed-ups: one of
+            `mpn.datasets.pseudo_anomalies.KINDS`.
         mirror: also learn from mirror images, as if of as many further cameras; for models of many
             cameras only, since with one it hides which way things normally go.
     """
@@ -64,6 +66,7 @@ class TrainingOptions:
     calibration_share: float = 0.125
     workers: int = 0
     mirror: bool = False
+    pseudo_kind: str = "ellipses"
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.epochs is None):
@@ -78,6 +81,7 @@ class TrainingOptions:
             raise TrainingError(
                 f"{self}: batch size, held-out share or learning rate is out of range"
             )
+        PseudoOptions(kind=self.pseudo_kind)
 
 
 class Training(TrainingRun):
@@ -88,6 +92,7 @@ class Training(TrainingRun):
         config: of the network.
         options: see `TrainingOptions`.
         folder: the run folder.
+        movers_from: footage of other cameras, not trained on, that movers are cut out of.
         resume: go on from the folder's state.
         device: "cpu" or "cuda".
 
@@ -106,6 +111,7 @@ class Training(TrainingRun):
         options: TrainingOptions,
         folder: str | Path,
         *,
+        movers_from: Sequence[Clip] = (),
         resume: bool = False,
         device: str = "cpu",
     ) -> None:
@@ -117,8 +123,14 @@ class Training(TrainingRun):
         train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         if options.mirror:
             train = [*train, *mirrored(train)]
-        pseudo = PseudoOptions() if config.pseudo_head else None
-        self.dataset = WindowDataset(train, config.window, seed=options.seed, pseudo=pseudo)
+        self.movers_from = movers_from
+        self.dataset = WindowDataset(
+            train,
+            config.window,
+            seed=options.seed,
+            pseudo=PseudoOptions(kind=options.pseudo_kind) if config.pseudo_head else None,
+            movers_from=movers_from,
+        )
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
         if options.epochs:
             self.total = options.epochs * len(self.batches)
@@ -126,7 +138,10 @@ class Training(TrainingRun):
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
-        options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
+        options = asdict(self.options)
+        del options["workers"]
+        if self.movers_from:
+            options["movers_from"] = footprint(self.movers_from)
         return {
             "preset": self.config.to_dict(),
             "options": options,
@@ -273,6 +288,7 @@ def train(
     options: TrainingOptions,
     folder: str | Path,
     *,
+    movers_from: Sequence[Clip] = (),
     resume: bool = False,
     device: str = "cpu",
     on_log: OnLog | None = None,
@@ -286,9 +302,12 @@ def train(
         config: of the network.
         options: see `TrainingOptions`.
         folder: the run folder.
+        movers_from: footage of other cameras, not trained on, that movers are cut out of.
         resume: go on from the folder's state.
         device: "cpu" or "cuda".
         on_log: called with every line of the log.
     """
-    training = Training(clips, config, options, folder, resume=resume, device=device)
+    training = Training(
+        clips, config, options, folder, movers_from=movers_from, resume=resume, device=device
+    )
     return training.run(on_log)
