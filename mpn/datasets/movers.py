@@ -229,7 +229,7 @@ def _moves(chain: Sequence[_Part], size: Sequence[int], options: CutOptions) -> 
     steps = np.diff(centres, axis=0)
     deviation = np.linalg.norm(steps - steps.mean(axis=0), axis=1).max()
     allowed = max(1.0, options.unsteady * float(np.hypot(*chain[0].box[2:])))
-    return bool(moved >= options.motion * np.hypot(*size) and deviation <= allowed)
+    return bool(moved >= options.motion * np.hypot(size[0], size[1]) and deviation <= allowed)
 
 
 def _cut(frames: np.ndarray, chain: Sequence[_Part], last: int) -> Mover:
