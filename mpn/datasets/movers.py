@@ -183,9 +183,9 @@ def _parts(frame: np.ndarray, background: np.ndarray, options: CutOptions) -> li
     if sure.mean() > options.crowded:
         return []
     # At 128 pixels of height: single pixels go, gaps of up to 4 pixels are closed.
-    small, large = max(2, round(height / 64)), max(3, round(height / 26))
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((small, small), np.uint8))
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((large, large), np.uint8))
+    mask = _opened(mask, max(2, round(height / 64)))
+    side = 2 * max(1, round(height / 64)) + 1
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     outer, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(mask, outer, -1, 1, cv2.FILLED)  # shirts that look like the ground behind them
     count, labels, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -202,6 +202,18 @@ def _parts(frame: np.ndarray, background: np.ndarray, options: CutOptions) -> li
                 continue
             parts.append(_Part((y, x, h, w), area, centres[label][::-1].copy(), outline))
     return parts
+
+
+def _opened(mask: np.ndarray, side: int) -> np.ndarray:
+    """Take out of a mask what a square of that side does not fit into.
+
+    With an even side OpenCV's own opening moves everything by a pixel: its erosion and its dilation
+    look to the same side.
+    """
+    square, anchor = np.ones((side, side), np.uint8), side // 2
+    eroded = cv2.erode(mask, square, anchor=(anchor, anchor))
+    back = side - 1 - anchor
+    return cv2.dilate(eroded, square, anchor=(back, back))
 
 
 def _follow(part: _Part, later: Sequence[list[_Part]], options: CutOptions) -> list[_Part]:
@@ -305,6 +317,8 @@ def _prepared(
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         piece = cv2.resize(piece, (w, h), interpolation=method).reshape(h, w, -1)
         alpha = cv2.resize(alpha, (w, h), interpolation=method)
+        if scale > 1:  # else its edge would become as much softer
+            alpha = (alpha > 0.5).astype(np.float32)
     # A pixel more than the outline, which lies within the object's edge; then softly down to 0.
     alpha = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((3, 3), np.uint8)), (3, 3), 0)
     if flip:
