@@ -27,6 +27,7 @@ from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
 from mpn.training.run_folder import STATE, check_folder
+from mpn.training.tensorboard import tensorboard_log
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ def _add_pseudo(verb: argparse.ArgumentParser) -> None:
         "--pseudo-kind",
         choices=KINDS,
         default=TrainingOptions.pseudo_kind,
-        help="what is pasted for it to find: pieces of frames (default), movers (objects "
-        "cut out of the footage), or both",
+        help="what is pasted for it to find: pieces of frames (default), movers (objects cut out "
+        "of the footage), or both; in pre-training",
     )
     verb.add_argument(
         "--movers-from",
@@ -296,7 +297,7 @@ def main(options: argparse.Namespace) -> None:
         fps=options.fps,
     )
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
-    on_log = _tensorboard(out) if options.tensorboard else None
+    on_log = tensorboard_log(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:
         model = train(
@@ -379,24 +380,3 @@ def _validation_scenes(options: argparse.Namespace, clips: list[Clip]) -> tuple[
             f"--validation-scenes: no scene is called {unknown[0]}; there are {', '.join(scenes)}"
         )
     return options.validation_scenes
-
-
-def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MpnError(
-            "--tensorboard: tensorboard is not installed; pip install tensorboard"
-        ) from error
-    writer = SummaryWriter(str(folder))
-
-    def on_log(line: dict) -> None:
-        for name, value in line.get("losses", {}).items():
-            writer.add_scalar(f"losses/{name}", value, line["step"])
-        for name in ("samples_per_second", "learning_rate", "gradient_norm", "before", "after"):
-            if name in line:
-                writer.add_scalar(name, line[name], line["step"])
-        for name, value in line.get("collapse", {}).items():
-            writer.add_scalar(f"collapse/{name}", value, line["step"])
-
-    return on_log

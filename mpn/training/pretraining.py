@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from mpn.datasets.pseudo_anomalies import PseudoOptions
+from mpn.datasets.pseudo_anomalies import KINDS, PseudoOptions
 from mpn.datasets.windows import (
     Clip,
     EpochBatches,
@@ -81,7 +83,10 @@ class TrainingOptions:
             raise TrainingError(
                 f"{self}: batch size, held-out share or learning rate is out of range"
             )
-        PseudoOptions(kind=self.pseudo_kind)
+        if self.pseudo_kind not in KINDS:
+            raise TrainingError(
+                f"pseudo-anomalies {self.pseudo_kind!r}: {', '.join(KINDS)} were expected"
+            )
 
 
 class Training(TrainingRun):
@@ -138,10 +143,10 @@ class Training(TrainingRun):
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
-        options = asdict(self.options)
-        del options["workers"]
-        if self.movers_from:
-            options["movers_from"] = footprint(self.movers_from)
+        options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
+        # A checksum: it is the same footage or not.
+        others = json.dumps(footprint(self.movers_from)).encode()
+        options["movers_from"] = zlib.crc32(others) if self.movers_from else None
         return {
             "preset": self.config.to_dict(),
             "options": options,

@@ -12,7 +12,7 @@ from mpn.datasets.windows import Clip
 from mpn.errors import CheckpointError, TrainingError
 
 # Options that came later than the first states, and what stood in their place.
-LATER_OPTIONS = {"pseudo_kind": "ellipses"}
+LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None}
 STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 
 
