@@ -194,24 +194,15 @@ def anomalies_by_scene(
     if options.kind == "ellipses":
         return dict.fromkeys((clip.scene for clip in footage), PseudoAnomalies(donor, options))
     movers = movers_by_scene(footage, window, seed=seed)
-    log.info(
-        "%d movers cut out of %d camera(s), %d of others",
-        sum(map(len, movers.values())), len(movers), len(foreign),
-    )  # fmt: skip
-    return {
-        scene: MoverPasting(
-            donor,
-            own,
-            [
-                *foreign,
-                *(
-                    mover
-                    for other, others in movers.items()
-                    if other.removesuffix(MIRRORED) != scene.removesuffix(MIRRORED)
-                    for mover in others
-                ),
-            ],
-            options,
-        )
-        for scene, own in movers.items()
-    }
+    count = sum(len(own) for own in movers.values())
+    log.info("%d movers cut out of %d camera(s), %d of others", count, len(movers), len(foreign))
+    made: dict[str, PseudoAnomalies] = {}
+    for scene, own in movers.items():
+        others = [
+            mover
+            for other, theirs in movers.items()
+            if other.removesuffix(MIRRORED) != scene.removesuffix(MIRRORED)
+            for mover in theirs
+        ]
+        made[scene] = MoverPasting(donor, own, [*foreign, *others], options)
+    return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import cv2
@@ -143,7 +144,7 @@ def cut_movers(
         found = _movers_of(
             stretch, behind.astype(np.float32), int(start), steps, generator, options
         )
-        movers += [mover for mover, _ in zip(found, range(share))]
+        movers += islice(found, share)
     return movers
 
 
