@@ -33,6 +33,7 @@ from mpn.datasets.windows import Clip, load_clips
 from mpn.evaluation.baselines import flow_speed
 from mpn.io.runs import intervals
 from mpn.metrics import frame_auc
+from mpn.metrics.intervals import draw_videos, draw_weights, drawn_auc, interval_of
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.config import get_config
 from mpn.scoring import protocols
@@ -43,6 +44,7 @@ from mpn.scoring.scores import combine
 from mpn.training.pretraining import TrainingOptions, train
 
 HELD_OUT = slice(3, None, 4)  # of the training clips
+DRAWS = 2000  # resamplings of the judged videos, for the intervals
 VERSIONS = 3  # of every held-out clip, with other anomalies
 
 
@@ -100,8 +102,8 @@ def split(args: argparse.Namespace) -> tuple[list[Clip], Judged]:
     return training, judged
 
 
-def judge(model: Path, judged: Judged) -> dict[str, dict[str, float]]:
-    """Compute frame AUC in % by column, over all anomalies and by made kind."""
+def judge(model: Path, judged: Judged) -> dict[str, dict[str, np.ndarray]]:
+    """Score the judged clips: column -> clip -> smoothed as the causal protocol says."""
     detector = Detector(load_checkpoint(model))
     columns = score_clips(detector, judged.clips, "scoring")
     series = {name: {} for name in (*PART_NAMES, "score")}
@@ -109,16 +111,18 @@ def judge(model: Path, judged: Judged) -> dict[str, dict[str, float]]:
         own = own | {"score": combine(own, detector.weights, detector.normal)}
         for name in series:
             series[name][clip.name] = own[name]
-    return {
-        name: figures(values, judged, detector.config.window) for name, values in series.items()
-    }
+    return {name: causal(values, detector.config.window) for name, values in series.items()}
 
 
-def figures(values: dict[str, np.ndarray], judged: Judged, window: int) -> dict[str, float]:
-    """Compute the frame AUC of a score under the causal protocol, in %."""
-    smooth = protocols.apply(
+def causal(values: dict[str, np.ndarray], window: int) -> dict[str, np.ndarray]:
+    """Smooth scores under the causal protocol, without the first frames, which have none."""
+    return protocols.apply(
         "causal", {name: own[window:].astype(float) for name, own in values.items()}
     )
+
+
+def figures(smooth: dict[str, np.ndarray], judged: Judged, window: int) -> dict[str, float]:
+    """Compute frame AUC in %, over all anomalies and by made kind."""
     truth = {name: labels[window:] for name, labels in judged.labels.items()}
     found = {"all": 100 * frame_auc(truth, smooth)}
     for kind in MADE_KINDS:
@@ -130,6 +134,23 @@ def figures(values: dict[str, np.ndarray], judged: Judged, window: int) -> dict[
         if any(labels.any() for labels in own_truth.values()):
             found[kind] = 100 * frame_auc(own_truth, own_scores)
     return found
+
+
+def difference(
+    first: dict[str, np.ndarray], other: dict[str, np.ndarray], judged: Judged, window: int
+) -> str:
+    """Compute how much higher the other AUC is, in points, with a 95 % interval paired by video."""
+    truth = {name: labels[window:] for name, labels in judged.labels.items()}
+    weights = draw_weights(draw_videos(len(truth), DRAWS, 0))
+    values, drawn = (
+        [compute([(truth[name], scores[name]) for name in truth]) for scores in (first, other)]
+        for compute in (
+            lambda pairs: drawn_auc(pairs, np.ones((1, len(pairs))))[0],
+            lambda pairs: drawn_auc(pairs, weights),
+        )
+    )
+    found = interval_of(values[1] - values[0], drawn[1] - drawn[0], len(truth))
+    return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
 def main() -> None:
@@ -154,7 +175,7 @@ def main() -> None:
     movers_from = load_clips(others, small.size, small.grey, skip_bad=True) if others else []
     training, judged = split(args)
     name = f"{args.data.name}{f'-fold{args.fold}' if args.labelled else ''}"
-    found = {}
+    found, series = {}, {}
     for kind in args.kinds:
         folder = args.work / f"{name}-{kind}-{args.seed}"
         model = folder / "model.safetensors"
@@ -163,12 +184,15 @@ def main() -> None:
             own = () if kind == "ellipses" else movers_from
             model = train(training, small, options, folder, movers_from=own)
         facts = load_checkpoint(model).training
-        found[kind] = judge(model, judged) | {
-            "training": {fact: facts[fact] for fact in ("steps", "seconds", "windows")}
-        }
-        print(kind, found[kind], flush=True)
-    speed = {clip.name: flow_speed(clip.frames[..., 0]) for clip in judged.clips}
-    found["speed alone"] = {"score": figures(speed, judged, small.window)}
+        series[kind] = judge(model, judged)
+        found[kind] = {
+            name: figures(values, judged, small.window) for name, values in series[kind].items()
+        } | {"training": {fact: facts[fact] for fact in ("steps", "seconds", "windows")}}
+        for column, values in series[kind].items():
+            change = difference(series[args.kinds[0]][column], values, judged, small.window)
+            print(f"{kind}, {column}: {change} against {args.kinds[0]}", flush=True)
+    speed = {clip.name: flow_speed(clip.frames) for clip in judged.clips}
+    found["speed alone"] = {"score": figures(causal(speed, small.window), judged, small.window)}
     rows = [
         [kind, column, *(f"{value:.1f}" for value in entry[column].values())]
         for kind, entry in found.items()
