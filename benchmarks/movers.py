@@ -188,9 +188,11 @@ def main() -> None:
         found[kind] = {
             name: figures(values, judged, small.window) for name, values in series[kind].items()
         } | {"training": {fact: facts[fact] for fact in ("steps", "seconds", "windows")}}
-        for column, values in series[kind].items():
-            change = difference(series[args.kinds[0]][column], values, judged, small.window)
-            print(f"{kind}, {column}: {change} against {args.kinds[0]}", flush=True)
+        found[kind][f"against {args.kinds[0]}"] = {
+            column: difference(series[args.kinds[0]][column], values, judged, small.window)
+            for column, values in series[kind].items()
+        }
+        print(kind, found[kind], flush=True)
     speed = {clip.name: flow_speed(clip.frames) for clip in judged.clips}
     found["speed alone"] = {"score": figures(causal(speed, small.window), judged, small.window)}
     rows = [
