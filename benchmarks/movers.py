@@ -149,7 +149,7 @@ def difference(
             lambda pairs: drawn_auc(pairs, weights),
         )
     )
-    found = interval_of(values[1] - values[0], drawn[1] - drawn[0], len(truth))
+    found = interval_of(float(values[1] - values[0]), drawn[1] - drawn[0], len(truth))
     return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
