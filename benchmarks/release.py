@@ -30,7 +30,7 @@ def with_places(checkpoint: Checkpoint, data: Path, fps: float | None) -> Checkp
     normal = normal_parts(checkpoint.network, held_out, places)
     for scene, place in learn_places(held_out).items():
         places[scene].merge(place)
-    score_config = score_config_of(checkpoint).with_place().to_dict()
+    score_config = score_config_of(checkpoint).with_place(trained_here=True).to_dict()
     return replace(checkpoint, places=places, normal=normal, score_config=score_config)
 
 

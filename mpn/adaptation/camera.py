@@ -124,7 +124,7 @@ def adapt_camera(
     adapted = replace(
         adapted_checkpoint(base, tensors),
         fps=rate,
-        score_config=detector.score_config.with_place().to_dict(),
+        score_config=detector.score_config.with_place(trained_here=bool(tensors)).to_dict(),
         places={folder_name(Path(source)): place},
         sha256="",
         path=None,

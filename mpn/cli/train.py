@@ -14,6 +14,8 @@ from pathlib import Path
 from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
+from mpn.datasets.layouts import recognise
+from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
@@ -25,6 +27,7 @@ from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
 from mpn.training.run_folder import STATE, check_folder
+from mpn.training.tensorboard import tensorboard_log
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +53,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--channels", type=positive, help="width of the first block (default: the preset's)"
     )
-    verb.add_argument(
-        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
-    )
+    _add_pseudo(verb)
     length = verb.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
     length.add_argument(
@@ -89,6 +90,28 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_meta(verb)
     return verb
+
+
+def _add_pseudo(verb: argparse.ArgumentParser) -> None:
+    """Add what the pseudo-anomaly head learns from."""
+    verb.add_argument(
+        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
+    )
+    verb.add_argument(
+        "--pseudo-kind",
+        choices=KINDS,
+        default=TrainingOptions.pseudo_kind,
+        help="what is pasted for it to find: pieces of frames (default), movers (objects cut out "
+        "of the footage), or both; in pre-training",
+    )
+    verb.add_argument(
+        "--movers-from",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DATA",
+        help="footage of other cameras to cut movers out of; not trained on",
+    )
 
 
 def _add_meta(verb: argparse.ArgumentParser) -> None:
@@ -244,6 +267,8 @@ def main(options: argparse.Namespace) -> None:
     ]
     if given and not options.meta:
         raise UsageError(f"{', '.join(given)}: only with --meta")
+    if options.movers_from and options.pseudo_kind == "ellipses":
+        raise UsageError("--movers-from: only with --pseudo-kind movers or both")
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     config = base.config if base else chosen_preset(options)
     precision = (
@@ -273,7 +298,7 @@ def main(options: argparse.Namespace) -> None:
         fps=options.fps,
     )
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
-    on_log = _tensorboard(out) if options.tensorboard else None
+    on_log = tensorboard_log(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:
         model = train(
@@ -281,6 +306,7 @@ def main(options: argparse.Namespace) -> None:
             config,
             _training_options(options, precision),
             first,
+            movers_from=_movers_from(options, config),
             resume=options.resume,
             device=options.device,
             on_log=on_log,
@@ -305,7 +331,16 @@ def _training_options(options: argparse.Namespace, precision: str) -> TrainingOp
         precision=precision,
         workers=options.workers,
         mirror=options.mirror,
+        pseudo_kind=options.pseudo_kind,
     )
+
+
+def _movers_from(options: argparse.Namespace, config: ModelConfig) -> list[Clip]:
+    """Read the footage that movers are cut out of; what cannot be read of it is left out."""
+    if not options.movers_from:
+        return []
+    videos = training_videos([recognise(folder) for folder in options.movers_from])
+    return load_clips(videos, config.size, config.grey, skip_bad=True, cache=options.cache)
 
 
 def _meta_options(
@@ -346,24 +381,3 @@ def _validation_scenes(options: argparse.Namespace, clips: list[Clip]) -> tuple[
             f"--validation-scenes: no scene is called {unknown[0]}; there are {', '.join(scenes)}"
         )
     return options.validation_scenes
-
-
-def _tensorboard(folder: Path):  # noqa: ANN202 (a function of a line of the log)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MpnError(
-            "--tensorboard: tensorboard is not installed; pip install tensorboard"
-        ) from error
-    writer = SummaryWriter(str(folder))
-
-    def on_log(line: dict) -> None:
-        for name, value in line.get("losses", {}).items():
-            writer.add_scalar(f"losses/{name}", value, line["step"])
-        for name in ("samples_per_second", "learning_rate", "gradient_norm", "before", "after"):
-            if name in line:
-                writer.add_scalar(name, line[name], line["step"])
-        for name, value in line.get("collapse", {}).items():
-            writer.add_scalar(f"collapse/{name}", value, line["step"])
-
-    return on_log

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from mpn.datasets.mover_pasting import MIRRORED
 from mpn.datasets.windows import Clip
 
 
@@ -115,4 +116,18 @@ def temporal_subsample(clips: Sequence[Clip], every: int, min_frames: int) -> li
         )
         for clip in clips
         if len(clip.frames) // every >= min_frames and not clip.bad
+    ]
+
+
+def mirrored(clips: Sequence[Clip]) -> list[Clip]:
+    """Copy the clips with left and right exchanged, each of a scene named SCENE-mirrored."""
+    return [
+        replace(
+            clip,
+            name=f"{clip.name}-mirrored",
+            scene=f"{clip.scene}{MIRRORED}",
+            frames=np.ascontiguousarray(clip.frames[:, :, ::-1]),
+            motion=None,  # its directions would have to be mirrored too, and nothing reads it
+        )
+        for clip in clips
     ]

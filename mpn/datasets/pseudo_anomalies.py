@@ -3,7 +3,8 @@
 Two kinds: *speed-ups*, the window's frames taken further apart (Astrid et al., BMVC 2021), over the
 whole frame or in rectangles, and *foreign objects*, pieces of other frames pasted in and moved
 (Astrid et al., ICCVW 2021; Zavrtanik et al., DRAEM, ICCV 2021). The frame to be predicted stays the
-true one.
+true one. In place of the pieces, or beside them, whole objects can be pasted that were cut out of
+footage: `mpn.datasets.mover_pasting`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,30 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mpn.errors import MpnError
+
+# What is pasted: pieces of frames in ellipses, movers (`mpn.datasets.movers`), or both.
+KINDS = ("ellipses", "movers", "both")
 # The fastest speed-up needs (T - 1) * 4 + 1 frames up to the last one of the window.
 SLOWEST, FASTEST = 2, 4
 
 
 @dataclass(frozen=True)
 class PseudoOptions:
-    """How often and how much a window is tampered with. Sizes in pixels of the network's frame."""
+    """How often and how much a window is tampered with. Sizes in pixels of the network's frame.
 
+    Attributes:
+        kind: one of `KINDS`. With "movers" a camera that has none is given ellipses instead.
+        control_probability: that a window shows one of its camera's own movers of another time,
+            as it was and where it was. That is normal, so that no edge is learned.
+        smaller: sizes of the camera's own movers that are not normal, as a factor, and `larger`.
+        faster: speeds of the same.
+
+    Raises:
+        MpnError: an unknown kind.
+    """
+
+    kind: str = "ellipses"
     speed_probability: float = 0.4
     whole_frame_probability: float = 0.5
     rectangles: tuple[int, int] = (1, 3)
@@ -34,6 +51,16 @@ class PseudoOptions:
     max_pixels_a_frame: float = 8.0
     visible_change: int = 20
     dilated: int = 2
+    mover_probability: float = 0.4
+    movers: tuple[int, int] = (1, 2)
+    control_probability: float = 0.4
+    smaller: tuple[float, float] = (0.35, 0.55)
+    larger: tuple[float, float] = (1.7, 2.8)
+    faster: tuple[float, float] = (2.2, 5.0)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise MpnError(f"pseudo-anomalies {self.kind!r}: {', '.join(KINDS)} were expected")
 
 
 class PseudoAnomalies:
@@ -77,12 +104,24 @@ class PseudoAnomalies:
         tampered = original.copy()
         if generator.random() < self.options.speed_probability:
             self._speed_up(tampered, frames, generator)
-        if generator.random() < self.options.object_probability:
-            for _ in range(
-                generator.integers(self.options.objects[0], self.options.objects[1] + 1)
-            ):
-                self._foreign_object(tampered, generator)
+        self._foreign_objects(tampered, generator)
         return tampered, self._changed(original, tampered)
+
+    def sample(
+        self, stack: np.ndarray, window: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tamper with a window that its target stands behind.
+
+        Args:
+            stack: uint8 (N, H, W, C), N > window, up to and with the target.
+            window: T.
+            generator: of all that is random.
+
+        Returns:
+            The window and the target uint8 (T + 1, H, W, C), and bool (H, W), see `__call__`.
+        """
+        inputs, tampered = self(stack[:-1], window, generator)
+        return np.concatenate([inputs, stack[-1:]]), tampered
 
     def _speed_up(
         self, tampered: np.ndarray, frames: np.ndarray, generator: np.random.Generator
@@ -108,6 +147,12 @@ class PseudoAnomalies:
             )
             area = np.s_[:, top : top + h, left : left + w]
             tampered[area] = apart[area]
+
+    def _foreign_objects(self, tampered: np.ndarray, generator: np.random.Generator) -> None:
+        if generator.random() < self.options.object_probability:
+            low, high = self.options.objects
+            for _ in range(generator.integers(low, high + 1)):
+                self._foreign_object(tampered, generator)
 
     def _foreign_object(self, tampered: np.ndarray, generator: np.random.Generator) -> None:
         options = self.options

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from mpn.datasets.mover_pasting import MoverPasting
+from mpn.datasets.movers import Mover, cut_movers
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.datasets.windows import Clip, Sample, windows_of
 from mpn.errors import DataError
@@ -21,6 +23,7 @@ class Shots:
         stacks: a window each, uint8 (n, H, W, C), T + 1 <= n: frames before the window (for
             speed-ups, as many as there are, none unreadable), its T frames and the target.
         window: T.
+        foreign: movers of other cameras, of T + 1 steps, for pseudo-anomalies with movers.
 
     Raises:
         DataError: there are no windows, or one has too few frames.
@@ -28,11 +31,14 @@ class Shots:
 
     stacks: list[np.ndarray]
     window: int
+    foreign: Sequence[Mover] = ()
     # what has not come yet in this turn through the windows, and whose turn it is
     _turn: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
     _generator: np.random.Generator | None = field(
         default=None, init=False, repr=False, compare=False
     )
+    # Cut out once: the footage stays the same.
+    _own: list[Mover] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         shortest = min((len(stack) for stack in self.stacks), default=0)
@@ -61,25 +67,41 @@ class Shots:
                 as they are.
 
         Returns:
-            frames uint8 (count, T + 1, C, H, W), the target last and always the true one; tampered
-            bool (count, H, W).
+            frames uint8 (count, T + 1, C, H, W), the target last: the true one, but for a control
+            (see `MoverPasting`); tampered bool (count, H, W).
         """
         if generator is not self._generator:
             self._generator, self._turn = generator, []
-        options = pseudo if isinstance(pseudo, PseudoOptions) else None
-        anomalies = PseudoAnomalies(self._any_frame, options) if pseudo else None
+        anomalies = self._anomalies(pseudo) if pseudo else None
         frames, tampered = [], []
         for _ in range(count):
             if not self._turn:
                 self._turn = generator.permutation(len(self.stacks)).tolist()
             stack = self.stacks[self._turn.pop()]
-            inputs, changed = stack[-self.window - 1 : -1], np.zeros(stack.shape[1:3], bool)
+            shown, changed = stack[-self.window - 1 :], np.zeros(stack.shape[1:3], bool)
             if anomalies:
-                inputs, changed = anomalies(stack[:-1], self.window, generator)
-            frames.append(np.concatenate([inputs, stack[-1:]]))
+                shown, changed = anomalies.sample(stack, self.window, generator)
+            frames.append(shown)
             tampered.append(changed)
         batch = np.ascontiguousarray(np.stack(frames).transpose(0, 1, 4, 2, 3))
         return Sample(torch.from_numpy(batch), torch.from_numpy(np.stack(tampered)))
+
+    def _anomalies(self, pseudo: PseudoOptions | bool) -> PseudoAnomalies:
+        options = pseudo if isinstance(pseudo, PseudoOptions) else PseudoOptions()
+        if options.kind == "ellipses":
+            return PseudoAnomalies(self._any_frame, options)
+        return MoverPasting(self._any_frame, self.own_movers(), self.foreign, options)
+
+    def own_movers(self) -> list[Mover]:
+        """Cut the movers out of the windows and the frames before them; of all one background."""
+        if self._own is None:
+            background = np.median(np.concatenate(self.stacks), axis=0)
+            self._own = [
+                mover
+                for stack in self.stacks
+                for mover in cut_movers(stack, steps=self.window + 1, background=background)
+            ]
+        return self._own
 
     def _any_frame(self, generator: np.random.Generator) -> np.ndarray:
         stack = self.stacks[generator.integers(len(self.stacks))]

@@ -22,6 +22,8 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from mpn.datasets.layouts import Video
+from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
+from mpn.datasets.movers import USUAL_RATE
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
@@ -240,18 +242,14 @@ def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list
     return training, calibration
 
 
-def mirrored(clips: Sequence[Clip]) -> list[Clip]:
-    """Copy the clips with left and right exchanged, each of a scene named SCENE-mirrored."""
-    return [
-        replace(
-            clip,
-            name=f"{clip.name}-mirrored",
-            scene=f"{clip.scene}-mirrored",
-            frames=np.ascontiguousarray(clip.frames[:, :, ::-1]),
-            motion=None,  # its directions would have to be mirrored too, and nothing reads it
-        )
-        for clip in clips
+def at_rate(clip: Clip, fps: float) -> Clip:
+    """Leave frames out of a clip so that about `fps` of a second are left: every n-th is kept."""
+    every = max(1, round((clip.fps or USUAL_RATE) / fps))
+    bad = [
+        replace(entry, index=entry.index // every) for entry in clip.bad if entry.index % every == 0
     ]
+    fps = (clip.fps or USUAL_RATE) / every
+    return replace(clip, frames=clip.frames[::every], fps=fps, bad=bad, motion=None)
 
 
 class WindowDataset(Dataset):
@@ -263,6 +261,8 @@ class WindowDataset(Dataset):
         seed: of the pseudo-anomalies; with `epoch` and the sample's index it fixes all that is
             random, whichever worker makes it.
         pseudo: how windows are tampered with, or None to leave them alone.
+        movers_from: footage of further cameras that movers are cut out of, not trained on; taken
+            as often a second as the clips.
         transform: called with each sample's frames, a uint8 tensor (N, C, H, W) - the window, the
             target and, with `pseudo`, up to 9 frames before them - and gives a tensor of the same
             type and length.
@@ -278,6 +278,7 @@ class WindowDataset(Dataset):
         *,
         seed: int = 0,
         pseudo: PseudoOptions | None = None,
+        movers_from: Sequence[Clip] = (),
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.clips = list(clips)
@@ -285,7 +286,7 @@ class WindowDataset(Dataset):
         self.seed = seed
         self.epoch = 0
         self.transform = transform
-        self.pseudo = PseudoAnomalies(self._any_frame, pseudo) if pseudo else None
+        self.pseudo = self._anomalies(pseudo, movers_from) if pseudo else None
         # (clip, target frame, first frame that may be looked back on)
         self.index = [
             entry
@@ -304,7 +305,7 @@ class WindowDataset(Dataset):
 
     def __getitem__(self, number: int) -> Sample:
         clip, target, first = self.index[number]
-        back = self.pseudo.history(self.window) if self.pseudo else self.window
+        back = PseudoAnomalies.history(self.window) if self.pseudo else self.window
         frames = self.clips[clip].frames[max(first, target - back) : target + 1]
         if self.transform is not None:
             # A copy: a transform may work in place, and the clip must not change.
@@ -312,12 +313,28 @@ class WindowDataset(Dataset):
             frames = changed.numpy().transpose(0, 2, 3, 1)
         if self.pseudo:
             generator = np.random.default_rng((self.seed, self.epoch, number))
-            inputs, tampered = self.pseudo(frames[:-1], self.window, generator)
-            frames = np.concatenate([inputs, frames[-1:]])
+            anomalies = self.pseudo[self.clips[clip].scene]
+            frames, tampered = anomalies.sample(frames, self.window, generator)
         else:
             tampered = np.zeros(frames.shape[1:3], bool)
         frames = frames.transpose(0, 3, 1, 2).copy()
         return Sample(torch.from_numpy(frames), torch.from_numpy(tampered))
+
+    def _anomalies(
+        self, options: PseudoOptions, movers_from: Sequence[Clip]
+    ) -> dict[str, PseudoAnomalies]:
+        rate = float(np.median([clip.fps or USUAL_RATE for clip in self.clips] or [USUAL_RATE]))
+        foreign = movers_by_scene(
+            [at_rate(clip, rate) for clip in movers_from], self.window, seed=self.seed
+        )
+        return anomalies_by_scene(
+            self.clips,
+            self._any_frame,
+            self.window,
+            options,
+            foreign=[mover for movers in foreign.values() for mover in movers],
+            seed=self.seed,
+        )
 
     def _any_frame(self, generator: np.random.Generator) -> np.ndarray:
         clip = self.clips[generator.integers(len(self.clips))]

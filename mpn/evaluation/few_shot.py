@@ -259,7 +259,7 @@ def _place_row(scored: _Unadapted, camera: _Camera, key: Key, draws: int) -> Few
     """Score with a place model of the support windows; the network stays as it is."""
     detector = scored.detector
     window = detector.config.window
-    config = detector.score_config.with_place()
+    config = detector.score_config.with_place(trained_here=False)
     windows = _support(camera, key.protocol, key.shots, window, key.draw, draws)[0]
     began = time.perf_counter()
     place = learn_place(camera.support, windows_as_stretches(windows, window))

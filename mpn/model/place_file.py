@@ -94,8 +94,9 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
 
 def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Tensor) -> PlaceModel:
     """Make a place model of a file's tensors; raises where they don't fit."""
-    rows, columns = (int(side) for side in entry["grid"])
-    numbers = int(entry["frames"]), int(entry["pictures"])
+    (rows, columns), numbers = entry["grid"], (entry["frames"], entry["pictures"])
+    if not all(type(number) is int for number in (rows, columns, *numbers)):
+        raise ValueError(f"{(rows, columns, *numbers)} for whole numbers")
     if not 0 < rows * columns <= 4 * CELLS or min(rows, columns) < 2:
         raise ValueError(f"a grid of {rows}x{columns} cells")
     if not all(0 <= number < MAX_COUNT for number in numbers):
@@ -110,6 +111,8 @@ def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Ten
         raise ValueError("shapes that don't fit its grid")
     if not torch.isfinite(picture).all():
         raise ValueError("a picture that is not finite")
+    if whole.dtype != torch.int64 or whole.min() < 0 or whole.max() >= 2**32:
+        raise ValueError("speeds of the whole picture that are no counts")
     place.counts[:] = np.frombuffer(data, "<u4").reshape(place.counts.shape)
     place.whole[:] = whole.numpy().astype(np.uint32)
     place.frames, place.pictures = numbers

@@ -40,6 +40,7 @@ FEW_FRAMES = 300
 FLOOR_QUANTILE = 0.99
 # Normal in a direction is that direction's own and so much of what is normal in any.
 ANY_DIRECTION = 0.25
+REACH = 2  # a frame's quotients depend on so many frames before it
 LARGEST = 10  # a frame's number is the mean of so many cells
 # Two pictures of one camera correlate at least so much.
 SAME_CAMERA = 0.6

@@ -18,10 +18,11 @@ from mpn.errors import CheckpointError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
 from mpn.motion.cameras import PlaceStream
+from mpn.motion.place import REACH
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, score_frames
+from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, same_grid, score_frames
 from mpn.video.images import fit_frame
 from mpn.video.sources import FrameSource, open_source
 
@@ -219,9 +220,9 @@ class Detector:
             for count, image in enumerate(source.frames()):
                 if count == 0 and stream is not None:
                     stream.begin(image)
+                if stream is not None and count >= skipped - REACH:
+                    quotients[count - skipped] = stream.read(image)
                 if count >= skipped:
-                    if stream is not None:
-                        quotients[count - skipped] = stream.read(image)
                     waiting.append(_Frame(*_position(source, count), image if images else None))
                     yield fit_frame(image, self.config.size, self.config.grey)
 
@@ -248,7 +249,7 @@ class Detector:
         self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]
     ) -> Result:
         raw = float(combine(scores.parts, self.weights, self.normal))
-        grid = combine(_same_grid(scores.maps), self.weights, self.normal).astype(np.float32)
+        grid = combine(same_grid(scores.maps), self.weights, self.normal).astype(np.float32)
         return Result(
             frame.number,
             frame.time,
@@ -379,15 +380,6 @@ def _by_clip(
         str(i): {name: normal[name][i].astype(np.float64) for name in names} for i in range(count)
     }
     return {clip: parts for clip, parts in clips.items() if len(next(iter(parts.values())))}
-
-
-def _same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Cut the patch grids of parts to the part that they have in common.
-
-    They differ by a row or column where the network is narrower inside.
-    """
-    height, width = (min(grid.shape[axis] for grid in maps.values()) for axis in (0, 1))
-    return {name: grid[:height, :width] for name, grid in maps.items()}
 
 
 def _position(source: FrameSource, count: int) -> tuple[int, float]:

@@ -86,7 +86,9 @@ class ScorePart(Column):
         default_weight: in the score, in units of normal frames; 0 leaves it out unless asked for.
         map_of: gives the map of every frame of a batch, float32 (B, h, w), higher = more
             anomalous; h and w are the frame's, or a whole number of times smaller.
-        place_weight: the same of models that know their camera's place model.
+        place_weight: the same of models that know their camera's place model, and were trained
+            there.
+        elsewhere_weight: the same of those that know it, but were trained on other cameras.
         number_of: gives the number of every frame of a batch, (B,); default: the largest mean over
             a patch of the map.
         available: says whether a network has what the part needs.
@@ -97,6 +99,7 @@ class ScorePart(Column):
     default_weight: float
     map_of: Callable[[ScoringBatch], Tensor]
     place_weight: float = 0.0
+    elsewhere_weight: float = 0.0
     number_of: Callable[[ScoringBatch], np.ndarray] | None = None
     available: Callable[[Network], bool] = lambda network: True
     needs_place: bool = False
@@ -170,6 +173,7 @@ def _motion_part(channel: int, name: str, title: str, place_weight: float) -> Sc
         title=title,
         default_weight=0.0,
         place_weight=place_weight,
+        elsewhere_weight=place_weight,
         map_of=map_of,
         number_of=number_of,
         needs_place=True,
@@ -190,6 +194,7 @@ ERROR = ScorePart(
     title="absolute error",
     default_weight=1.0,
     place_weight=0.25,
+    elsewhere_weight=0.25,
     map_of=_error_map,
 )
 PSEUDO = ScorePart(

@@ -102,20 +102,21 @@ class ScoreConfig:
         others = {key: value for key, value in values.items() if key not in names}
         return cls(weights=weights, **others)
 
-    def with_place(self) -> ScoreConfig:
+    def with_place(self, *, trained_here: bool) -> ScoreConfig:
         """Give the config of a model that has learned its camera's place model.
 
-        Weights of the parts that look at the network keep their ratio to the defaults, where motion
-        has no weight yet.
+        Weights that differ from the defaults keep their ratio to them.
+
+        Args:
+            trained_here: the network was trained on this camera, or adapted to it.
         """
-        if any(self.weights[part.name] for part in PARTS if part.needs_place):
-            return self
-        weights = {
-            part.name: part.place_weight
-            if part.needs_place
-            else part.place_weight * self.weights[part.name] / (part.default_weight or 1.0)
-            for part in PARTS
-        }
+        judged = any(self.weights[part.name] for part in PARTS if part.needs_place)
+        weights = {}
+        for part in PARTS:
+            usual = part.place_weight if judged else part.default_weight
+            ratio = self.weights[part.name] / usual if usual else 1.0
+            wanted = part.place_weight if trained_here else part.elsewhere_weight
+            weights[part.name] = ratio * wanted
         return replace(self, weights=weights)
 
     def weights_of(self, parts: Iterable[ScorePart]) -> dict[str, float]:
@@ -278,3 +279,15 @@ def combine(
             mean, deviation = normal[name]
             total = total + weight * (parts[name] - mean) / deviation
     return total
+
+
+def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Cut the patch grids of parts to the part that they have in common.
+
+    They differ by a row or column where the network is narrower inside.
+
+    Args:
+        maps: part -> (h, w).
+    """
+    height, width = (min(grid.shape[axis] for grid in maps.values()) for axis in (0, 1))
+    return {name: grid[:height, :width] for name, grid in maps.items()}

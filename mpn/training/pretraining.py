@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,13 +15,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from mpn.adaptation.place import learn_places
-from mpn.datasets.pseudo_anomalies import PseudoOptions
+from mpn.datasets.augmentation import mirrored
+from mpn.datasets.pseudo_anomalies import KINDS, PseudoOptions
 from mpn.datasets.windows import (
     Clip,
     EpochBatches,
     Sample,
     WindowDataset,
-    mirrored,
     split_calibration,
     to_float,
 )
@@ -50,6 +52,8 @@ class TrainingOptions:
         precision: "float32" or "bfloat16" (autocast; on CPUs with AVX-512 or AMX about twice as
             fast).
         calibration_share: share of the normal footage kept for calibration.
+        pseudo_kind: what the pseudo-anomaly head learns from, beside speed-ups: one of
+            `mpn.datasets.pseudo_anomalies.KINDS`.
         mirror: also learn from mirror images, as if of as many further cameras; for models of many
             cameras only, since with one it hides which way things normally go.
     """
@@ -65,6 +69,7 @@ class TrainingOptions:
     calibration_share: float = 0.125
     workers: int = 0
     mirror: bool = False
+    pseudo_kind: str = "ellipses"
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.epochs is None):
@@ -79,6 +84,10 @@ class TrainingOptions:
             raise TrainingError(
                 f"{self}: batch size, held-out share or learning rate is out of range"
             )
+        if self.pseudo_kind not in KINDS:
+            raise TrainingError(
+                f"pseudo-anomalies {self.pseudo_kind!r}: {', '.join(KINDS)} were expected"
+            )
 
 
 class Training(TrainingRun):
@@ -89,6 +98,7 @@ class Training(TrainingRun):
         config: of the network.
         options: see `TrainingOptions`.
         folder: the run folder.
+        movers_from: footage of other cameras, not trained on, that movers are cut out of.
         resume: go on from the folder's state.
         device: "cpu" or "cuda".
 
@@ -107,6 +117,7 @@ class Training(TrainingRun):
         options: TrainingOptions,
         folder: str | Path,
         *,
+        movers_from: Sequence[Clip] = (),
         resume: bool = False,
         device: str = "cpu",
     ) -> None:
@@ -120,8 +131,14 @@ class Training(TrainingRun):
         train = [replace(clip, motion=None) for clip in train]  # done with
         if options.mirror:
             train = [*train, *mirrored(train)]
-        pseudo = PseudoOptions() if config.pseudo_head else None
-        self.dataset = WindowDataset(train, config.window, seed=options.seed, pseudo=pseudo)
+        self.movers_from = movers_from
+        self.dataset = WindowDataset(
+            train,
+            config.window,
+            seed=options.seed,
+            pseudo=PseudoOptions(kind=options.pseudo_kind) if config.pseudo_head else None,
+            movers_from=movers_from,
+        )
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
         if options.epochs:
             self.total = options.epochs * len(self.batches)
@@ -130,6 +147,9 @@ class Training(TrainingRun):
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
+        # A checksum: it is the same footage or not.
+        others = json.dumps(footprint(self.movers_from)).encode()
+        options["movers_from"] = zlib.crc32(others) if self.movers_from else None
         return {
             "preset": self.config.to_dict(),
             "options": options,
@@ -262,10 +282,15 @@ class Training(TrainingRun):
             "threads": torch.get_num_threads(),
         }
         training.pop("preset")
+        score_config = ScoreConfig()
+        if self.places:
+            score_config = score_config.with_place(trained_here=True)
         checkpoint = Checkpoint(
             self.network,
             fps=float(np.median(rates)) if rates else None,
-            score_config=(ScoreConfig().with_place() if self.places else ScoreConfig()).to_dict(),
+            score_config=(
+                ScoreConfig().with_place(trained_here=True) if self.places else ScoreConfig()
+            ).to_dict(),
             normal=normal,
             training=training,
             places=self.places,
@@ -281,6 +306,7 @@ def train(
     options: TrainingOptions,
     folder: str | Path,
     *,
+    movers_from: Sequence[Clip] = (),
     resume: bool = False,
     device: str = "cpu",
     on_log: OnLog | None = None,
@@ -294,9 +320,12 @@ def train(
         config: of the network.
         options: see `TrainingOptions`.
         folder: the run folder.
+        movers_from: footage of other cameras, not trained on, that movers are cut out of.
         resume: go on from the folder's state.
         device: "cpu" or "cuda".
         on_log: called with every line of the log.
     """
-    training = Training(clips, config, options, folder, resume=resume, device=device)
+    training = Training(
+        clips, config, options, folder, movers_from=movers_from, resume=resume, device=device
+    )
     return training.run(on_log)

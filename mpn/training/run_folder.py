@@ -11,6 +11,8 @@ from typing import Any
 from mpn.datasets.windows import Clip
 from mpn.errors import CheckpointError, TrainingError
 
+# Options that came later than the first states, and what stood in their place.
+LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None}
 STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 
 
@@ -69,6 +71,9 @@ def check_fingerprint(path: Path, stored: Mapping[str, Any], current: Mapping[st
     """
     for part, here in json.loads(json.dumps(current)).items():
         there = stored[part]
+        if part == "options":
+            # Options that a state does not name were as they are by default when it was written.
+            there = {name: LATER_OPTIONS[name] for name in LATER_OPTIONS if name in here} | there
         if there != here:
             raise CheckpointError(_difference(path, part, there, here))
 

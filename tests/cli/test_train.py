@@ -137,6 +137,19 @@ def test_options_of_the_network() -> None:
     assert found.channels == mpn.get_config("small").channels
 
 
+def test_movers_of_the_footage_and_of_others(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    write_footage(tmp_path / "lane", footage(12, seed=5))
+    movers = ["--pseudo-kind", "movers", "--movers-from", "lane"]
+    assert cli("train", tree, *TINY, *movers, "--out", "run").code == 0
+    options = load_checkpoint(tmp_path / "run" / "model.safetensors").training["options"]
+    assert options["pseudo_kind"] == "movers" and options["movers_from"]
+
+
+def test_footage_to_cut_movers_from_is_for_movers_only(cli: Cli, tree: Path) -> None:
+    outcome = cli("train", tree, *TINY, "--movers-from", "lane")
+    assert outcome.code == 2 and "only with --pseudo-kind movers or both" in outcome.err
+
+
 def test_a_size_that_does_not_divide_names_the_nearest(cli: Cli, tree: Path) -> None:
     error = cli("train", tree, "--size", "100x160").error()
     assert "96x160 and 112x160" in error

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from mpn.datasets.augmentation import mirrored
 from mpn.datasets.episodes import EpisodeSampler, Item, SceneEpisodes
-from mpn.datasets.windows import WindowDataset, mirrored, split_calibration
+from mpn.datasets.windows import WindowDataset, split_calibration
 from mpn.errors import DataError
 from tests.helpers.numbered_clips import T, clip, numbered, shown
 

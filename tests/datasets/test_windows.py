@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from mpn.datasets.augmentation import mirrored
 from mpn.datasets.layouts import Video
 from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import (
@@ -14,7 +15,6 @@ from mpn.datasets.windows import (
     EpochBatches,
     WindowDataset,
     load_clips,
-    mirrored,
     split_calibration,
     to_float,
 )

@@ -289,6 +289,7 @@ def test_held_out_footage_shorter_than_a_window_is_no_obstacle(tmp_path):
         ({"epochs": 1, "calibration_share": 1.0}, "out of range"),
         ({"epochs": 1, "calibration_share": 0.0}, "out of range"),
         ({"epochs": 1, "learning_rate": 0}, "out of range"),
+        ({"epochs": 1, "pseudo_kind": "squares"}, "'squares': ellipses, movers, both"),
     ],
 )
 def test_options_out_of_range(options, message):

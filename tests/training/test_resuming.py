@@ -158,6 +158,12 @@ def stopped(finished, tmp_path):
         (
             4,
             PRESET,
+            replace(OPTIONS, pseudo_kind="movers"),
+            "other options: pseudo_kind 'ellipses', here 'movers'",
+        ),
+        (
+            4,
+            PRESET,
             replace(OPTIONS, epochs=None, minutes=2),
             "options: minutes None, here 2, epochs 3, here None",
         ),
@@ -183,6 +189,26 @@ def test_a_state_of_another_version_is_refused_in_a_line(stopped):
     ) as caught:
         Training(walkers(), PRESET, OPTIONS, stopped, resume=True)
     one_line(caught)
+
+
+def test_a_state_from_before_there_were_movers_can_be_resumed(stopped):
+    state = load_state(stopped / "state.pt")
+    fingerprint = json.loads(state["fingerprint"])
+    for name in ("pseudo_kind", "movers_from"):
+        del fingerprint["options"][name]
+    save_state(stopped / "state.pt", state | {"fingerprint": json.dumps(fingerprint)})
+    assert Training(walkers(), PRESET, OPTIONS, stopped, resume=True).step == STEPS
+    with pytest.raises(CheckpointError, match="pseudo_kind 'ellipses', here 'both'"):
+        Training(walkers(), PRESET, replace(OPTIONS, pseudo_kind="both"), stopped, resume=True)
+
+
+def test_other_footage_to_cut_movers_from_is_another_run(tmp_path):
+    options = replace(OPTIONS, pseudo_kind="movers")
+    Training(walkers(), PRESET, options, tmp_path, movers_from=walkers(2)).save()
+    Training(walkers(), PRESET, options, tmp_path, movers_from=walkers(2), resume=True)
+    for others in ([], walkers(3)):
+        with pytest.raises(CheckpointError, match="other options: movers_from"):
+            Training(walkers(), PRESET, options, tmp_path, movers_from=others, resume=True)
 
 
 def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):

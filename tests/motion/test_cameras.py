@@ -1,0 +1,186 @@
+"""Which camera's place model a recording is judged by."""
+
+from __future__ import annotations
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from mpn.errors import SizeError
+from mpn.motion.cameras import PlaceStream, choose_place, flat_place, grid_of
+from mpn.motion.flow import MotionReader, grid_size
+from mpn.motion.place import PlaceModel
+from tests.helpers.doctoring import texture, views
+from tests.helpers.moving import GRID, RATIO, cells, place_of, sliding
+
+SIZE = (120, 160)
+
+
+def view(seed: int) -> np.ndarray:
+    """A frame of camera `seed`, (120, 160, 3)."""
+    return views([(50, 50)], texture(seed))[0]
+
+
+@pytest.fixture
+def places() -> dict[str, PlaceModel]:
+    """Two cameras that look at other things; on the first nothing goes left of the middle."""
+    half = np.where(np.arange(GRID[1]) < GRID[1] // 2, 0, 4) * np.ones(GRID)
+    return {
+        "hall": place_of([cells(half)] * 30, [view(1)] * 3),
+        "yard": place_of([cells(2.0, 4)] * 30, [view(2)] * 3),
+    }
+
+
+def flat(place: PlaceModel) -> bool:
+    """Whether all places are alike."""
+    return all(np.ptp(normal, axis=(0, 1)).max() < 1e-4 for normal in place.normal)
+
+
+# --- The choice
+
+
+def test_the_camera_is_known_by_its_picture(places, caplog) -> None:
+    for seed, name in ((1, "hall"), (2, "yard")):
+        noise = np.random.default_rng(seed).integers(0, 30, (*SIZE, 3), np.uint8)
+        darker = view(seed) // 2 + noise
+        assert choose_place(places, darker, GRID) is places[name]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_camera_is_known_by_a_smaller_grey_frame(places, channels: int) -> None:
+    small = np.ascontiguousarray(view(1)[::2, ::2, :channels])
+    assert choose_place(places, small, GRID) is places["hall"]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    """All warnings, a line each; forgotten afterwards."""
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+    messages = [record.getMessage() for record in caplog.records]
+    assert not any("\n" in message or len(message) > 120 for message in messages)
+    caplog.clear()
+    return "\n".join(messages)
+
+
+def test_another_camera_is_judged_without_places_and_that_is_said(places, caplog) -> None:
+    chosen = choose_place(places, view(3), GRID)
+    assert flat(chosen) and not flat(places["hall"]) and chosen.grid == GRID
+    message = said(caplog)
+    assert "motion is judged without places" in message and "hall" in message
+
+
+def test_a_camera_that_has_moved_a_little_is_judged_and_that_is_said(caplog) -> None:
+    coarse = cv2.GaussianBlur(texture(1), (0, 0), 4)  # or it would not be known any more
+    before, after = views([(50, 50), (50, 55)], coarse)  # by 5 of 160 pixels
+    places = {"hall": place_of([cells(1, grid=(32, 42))] * 3, [before])}
+    assert choose_place(places, after, (32, 42)) is places["hall"]
+    message = said(caplog)
+    assert "5 pixels to the left" in message and "adapt again" in message and "hall" in message
+    assert choose_place(places, before, (32, 42)) is places["hall"] and not caplog.records
+
+
+def test_another_shape_is_judged_without_places_and_that_is_said(places, caplog) -> None:
+    chosen = choose_place(places, view(1), (12, 8))
+    assert chosen.grid == (12, 8) and flat(chosen)
+    assert "shape" in said(caplog)
+    assert chosen.quotients(cells(1, grid=(12, 8)), cells(1, grid=(12, 8))).shape == (2, 12, 8)
+
+
+def test_cameras_of_another_shape_are_passed_over(places) -> None:
+    other = {"gate": place_of([cells(1, grid=(12, 8))], [view(1)])}
+    assert choose_place(other | places, view(1), GRID) is places["hall"]
+
+
+def test_a_warning_stays_short_where_there_are_many_cameras(places, caplog) -> None:
+    many = {f"camera{number}": places["hall"] for number in range(99)}
+    choose_place(many, view(3), GRID)
+    assert "camera" in said(caplog)
+
+
+def test_a_place_model_without_a_picture_is_taken_for_the_camera_s(caplog) -> None:
+    place = place_of([cells(1)])
+    assert choose_place({"a": place}, view(1), GRID) is place and not caplog.records
+
+
+def test_without_place_models_motion_cannot_be_judged() -> None:
+    with pytest.raises(SizeError, match="adapt it to the camera"):
+        choose_place({}, view(1), GRID)
+
+
+# --- Without places
+
+
+def test_all_places_are_alike_already() -> None:
+    place = place_of([cells(speed) for speed in np.linspace(0.5, 5, 60)], [view(1)])
+    found = flat_place([place], GRID)
+    assert (found.frames, found.pictures) == (60, 0)
+    for one, other in zip(found.normal, place.normal):
+        np.testing.assert_allclose(one, other, rtol=RATIO - 1)
+
+
+def test_what_is_normal_anywhere_lies_between_what_is_at_each_place(places) -> None:
+    speed = flat_place([places["hall"]], GRID).normal[0]
+    own = places["hall"].normal[0]
+    assert own.min() < speed.min() and speed.max() <= own.max() * RATIO
+
+
+def test_the_result_can_have_another_grid_than_its_cameras(places) -> None:
+    same, other = (flat_place(places.values(), grid).normal for grid in (GRID, (4, 30)))
+    for one, another in zip(same, other):
+        np.testing.assert_allclose(one[0, 0], another[0, 0], rtol=1e-5)
+
+
+def test_the_cameras_are_left_as_they_are(places) -> None:
+    before = places["hall"].counts.copy()
+    flat_place(places.values(), GRID).add([cells(9)])
+    np.testing.assert_array_equal(places["hall"].counts, before)
+    assert places["hall"].frames == 30
+
+
+# --- Streams
+
+
+@pytest.fixture
+def walk() -> list[np.ndarray]:
+    return sliding((2, -1), 5, SIZE)
+
+
+def known(frames: list[np.ndarray]) -> dict[str, PlaceModel]:
+    """A place model of a still camera that shows these frames, and one of another."""
+    grid = grid_size(SIZE)
+    return {
+        "other": place_of([cells(1, grid=grid)] * 20, [view(3)]),
+        "own": place_of([cells(3, 1, grid)] * 20, frames),
+    }
+
+
+def test_a_stream_gives_the_quotients_of_each_frame_and_the_one_before(walk) -> None:
+    places = known(walk)
+    stream, reader = PlaceStream(places, SIZE), MotionReader(SIZE)
+    motion = [reader.read(frame) for frame in walk]
+    found = [stream.read(frame) for frame in walk]
+    for number, quotients in enumerate(found):
+        expected = places["own"].quotients(motion[max(number - 1, 0)], motion[number])
+        np.testing.assert_array_equal(quotients, expected)
+    assert found[-1].max() > 0.2
+
+
+def test_the_first_frame_of_a_stream_has_no_motion(walk) -> None:
+    assert not PlaceStream(known(walk), SIZE).read(walk[0]).any()
+
+
+def test_a_stream_s_camera_can_be_chosen_before_it_begins(walk, caplog) -> None:
+    places = known(walk)
+    stream = PlaceStream(places, SIZE)
+    stream.begin(view(3))
+    stream.read(walk[0])
+    reader = MotionReader(SIZE)
+    motion = [reader.read(frame) for frame in walk[:2]]
+    np.testing.assert_array_equal(stream.read(walk[1]), places["other"].quotients(*motion))
+    assert not caplog.records
+
+
+def test_grids_of_motion() -> None:
+    assert grid_of(cells(1)) == grid_of(np.stack([cells(1)] * 3)) == GRID

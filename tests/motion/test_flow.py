@@ -1,0 +1,201 @@
+"""Motion by cells: of pictures that slide by a known step, and of flow fields by hand."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from mpn.motion.flow import (
+    CELLS,
+    CHANNELS,
+    DIRECTED,
+    LEAST_SIDE,
+    MOVING,
+    SPEED,
+    STILL,
+    WORKING_PIXELS,
+    MotionReader,
+    grid_size,
+    motion_of,
+    working_size,
+)
+from tests.helpers.moving import sliding
+
+SIZES = [
+    (1080, 1920),
+    (720, 1280),
+    (240, 360),
+    (158, 238),
+    (120, 160),
+    (1920, 1080),
+    (64, 96),
+    (480, 856),
+    (333, 777),
+    (100, 1000),
+]
+
+
+def read_all(frames: list[np.ndarray]) -> np.ndarray:
+    """The motion of every frame, (T, rows, columns, CHANNELS)."""
+    reader = MotionReader((frames[0].shape[0], frames[0].shape[1]))
+    return np.stack([reader.read(frame) for frame in frames]).astype(np.float64)
+
+
+def inner(motion: np.ndarray) -> np.ndarray:
+    """Mean over cells of one frame, but for the two at each border, where the picture comes in."""
+    return motion[2:-2, 2:-2].mean((0, 1))
+
+
+# --- Pictures that slide
+
+
+@pytest.mark.parametrize(
+    ("step", "direction"),
+    [
+        ((3, 0), 0),
+        ((2, 2), 1),
+        ((0, 2), 2),
+        ((-2, 2), 3),
+        ((-3, 0), 4),
+        ((-2, -2), 5),
+        ((0, -2), 6),
+        ((2, -2), 7),
+    ],
+)
+def test_a_sliding_picture_has_its_speed_in_its_direction(
+    step: tuple[int, int], direction: int
+) -> None:
+    found = inner(read_all(sliding(step))[2])
+    assert found[SPEED] == pytest.approx(math.hypot(*step), rel=0.05)
+    assert found[1 + direction] == pytest.approx(math.hypot(*step), rel=0.1)
+    assert found[DIRECTED].argmax() == direction and found[MOVING] > 0.99
+
+
+def test_the_first_frame_and_still_pictures_do_not_move() -> None:
+    (frame,) = sliding((0, 0), 1)
+    motion = read_all([frame, frame, frame])
+    assert motion.shape == (3, *grid_size((240, 360)), CHANNELS)
+    assert not motion.any()
+
+
+def test_the_first_frame_has_no_motion_whatever_the_stream_before_had() -> None:
+    frames = sliding((3, 0), 2)
+    assert read_all(frames)[1].any() and not read_all(frames[1:])[0].any()
+
+
+@pytest.mark.parametrize("step", [(4, 0), (2, -6)])
+def test_twice_the_resolution_moves_as_much(step: tuple[int, int]) -> None:
+    large = sliding(step, size=(480, 720))
+    small = [cv2.resize(frame, (360, 240), interpolation=cv2.INTER_AREA) for frame in large]
+    first, second = read_all(large)[2], read_all(small)[2]
+    assert first.shape == second.shape
+    assert inner(first)[SPEED] == pytest.approx(math.hypot(*step) / 2, rel=0.05)
+    np.testing.assert_allclose(inner(first), inner(second), atol=0.05)
+
+
+def test_small_pictures_are_enlarged() -> None:
+    # One pixel of 80x120 is three of the working size.
+    found = inner(read_all(sliding((1, 0), size=(80, 120)))[2])
+    assert found[SPEED] == pytest.approx(3, rel=0.1)
+
+
+def test_grey_frames_move_as_their_coloured_ones() -> None:
+    frames = sliding((2, 1))
+    grey = [np.ascontiguousarray(frame[..., :1]) for frame in frames]
+    np.testing.assert_array_equal(read_all(grey), read_all(frames))
+
+
+def test_what_moves_is_in_its_cells_alone() -> None:
+    ground, moved = sliding((0, 0), 1)[0], sliding((3, 0), 2)[1]
+    frame = ground.copy()
+    frame[80:160, 120:240] = moved[80:160, 120:240]
+    motion = read_all([ground, frame])[1][..., SPEED]  # 30x44 cells of 8 pixels
+    assert motion[12:18, 17:27].mean() == pytest.approx(3, rel=0.1)
+    assert motion[:7].max() < STILL and motion[:, :10].max() < STILL
+
+
+# --- Flow fields by hand
+
+
+def turned(degrees: float, speed: float = 2.0, size: tuple[int, int] = (16, 24)) -> np.ndarray:
+    flow = np.empty((*size, 2), np.float32)
+    flow[:] = speed * math.cos(math.radians(degrees)), speed * math.sin(math.radians(degrees))
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    [
+        (0, {0: 2}),
+        (45, {1: 2}),
+        (90, {2: 2}),
+        (180, {4: 2}),
+        (-90, {6: 2}),
+        (22.5, {0: 1, 1: 1}),
+        (-22.5, {7: 1, 0: 1}),
+        (360 - 11.25, {7: 0.5, 0: 1.5}),
+        (101.25, {2: 1.5, 3: 0.5}),
+    ],
+)
+def test_directions_between_two_are_shared_out(degrees: float, expected: dict[int, float]) -> None:
+    motion = motion_of(turned(degrees), (2, 4))
+    assert motion.shape == (2, 4, CHANNELS) and motion.dtype == np.float16
+    wanted = np.zeros(CHANNELS)
+    wanted[SPEED], wanted[MOVING] = 2, 1
+    for direction, speed in expected.items():
+        wanted[1 + direction] = speed
+    np.testing.assert_allclose(motion, np.broadcast_to(wanted, motion.shape), atol=2e-3)
+
+
+def test_noise_has_a_speed_and_no_direction_and_what_is_slow_does_not_count_as_moving() -> None:
+    noise, slow = (motion_of(turned(90, speed), (2, 4)) for speed in (0.2, 0.5))
+    np.testing.assert_allclose(noise[..., SPEED], 0.2, rtol=1e-3)
+    assert not noise[..., DIRECTED].any() and not noise[..., MOVING].any()
+    np.testing.assert_allclose(slow[..., [SPEED, 3]], 0.5, rtol=1e-3)
+    assert not slow[..., MOVING].any()
+
+
+def test_two_that_meet_in_a_cell_do_not_cancel_out() -> None:
+    flow = turned(0, 4, (8, 8))
+    flow[:, 2:4] = -4, 0  # the right half of the left cells goes to the left
+    flow[:, 6:] = 0, 0  # that of the right cells stands still
+    left, right = motion_of(flow, (2, 2))[0]
+    np.testing.assert_array_equal(left, [4, 2, 0, 0, 0, 2, 0, 0, 0, 1])
+    np.testing.assert_array_equal(right, [2, 2, 0, 0, 0, 0, 0, 0, 0, 0.5])
+
+
+def test_directions_sum_up_to_the_speed() -> None:
+    flow = np.random.default_rng(0).normal(0, 5, (60, 90, 2)).astype(np.float32)
+    flow[..., 0] += 20  # nothing is still
+    motion = motion_of(flow, (10, 15)).astype(np.float64)
+    np.testing.assert_allclose(motion[..., DIRECTED].sum(-1), motion[..., SPEED], rtol=3e-3)
+    assert (motion >= 0).all() and (motion[..., MOVING] == 1).all()
+
+
+# --- Sizes
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_grids_are_even_and_of_about_so_many_square_cells(size: tuple[int, int]) -> None:
+    rows, columns = grid_size(size)
+    assert rows % 2 == columns % 2 == 0
+    assert rows * columns == pytest.approx(CELLS, rel=0.1)
+    assert (size[0] / rows) / (size[1] / columns) == pytest.approx(1, rel=0.2)
+    assert grid_size((size[1], size[0])) == (columns, rows)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_working_size_has_so_many_pixels_in_the_same_shape(size: tuple[int, int]) -> None:
+    height, width = working_size(size)
+    assert height * width == pytest.approx(WORKING_PIXELS, rel=0.01)
+    assert height / width == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(8, 4000), (4000, 8), (16, 2000), (8, 8)])
+def test_pictures_of_odd_shapes_are_read(size: tuple[int, int]) -> None:
+    assert min(working_size(size)) >= LEAST_SIDE and min(grid_size(size)) >= 2
+    frames = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    assert read_all(list(frames)).shape == (2, *grid_size(size), CHANNELS)
