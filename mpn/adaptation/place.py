@@ -2,7 +2,7 @@
 
 With K windows the place model is of these, and all other footage is scored by it. With all of the
 footage it is of all, and every piece is scored by a model of the other pieces, so that no frame is
-judged by itself: thresholds from that are, if anything, a little high.
+judged by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.motion.cameras import grid_of
 from mpn.motion.place import PlaceModel
+from mpn.scoring.clips import readable_runs
 from mpn.scoring.parts import MOTION_PARTS, motion_numbers
 
 # The footage is cut into so many pieces one after the other; every PIECES / FOLDS-th is judged by
@@ -63,8 +64,14 @@ def learn_places(clips: Sequence[Clip]) -> dict[str, PlaceModel]:
         own = [clip for clip in clips if clip.scene == scene]
         grids = {None if clip.motion is None else grid_of(clip.motion) for clip in own}
         if len(grids) == 1 and None not in grids:
-            whole = [Stretch(number, 0, len(clip.frames)) for number, clip in enumerate(own)]
-            places[scene] = learn_place(own, whole)
+            # The first frame of a run has no motion, or that since before what is unreadable.
+            runs = [
+                Stretch(number, start + 1, stop)
+                for number, clip in enumerate(own)
+                for start, stop in readable_runs(clip)
+                if stop - start > 1
+            ]
+            places[scene] = learn_place(own, runs)
     return places
 
 

@@ -87,8 +87,10 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: its place model cannot be read: {error}") from error
-    if own and not places:
-        raise CheckpointError(f"{path} does not describe its place models")
+    if len(own) != 3 * len(places) or len(places) != len(described or []):
+        raise CheckpointError(
+            f"{path} does not describe its place models: {len(own)} tensors, {len(places)} cameras"
+        )
     return places
 
 
@@ -105,16 +107,16 @@ def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Ten
     size = place.counts.size * 4
     inflater = zlib.decompressobj()
     data = inflater.decompress(counts.numpy().tobytes(), size + 1)
-    if len(data) != size:
+    if len(data) != size or not inflater.eof:
         raise ValueError(f"its counts have {len(data)} bytes, {size} were expected")
     if whole.shape != (BINS,) or picture.shape != place.picture_sum.shape:
         raise ValueError("shapes that don't fit its grid")
     if not torch.isfinite(picture).all():
         raise ValueError("a picture that is not finite")
-    if whole.dtype != torch.int64 or whole.min() < 0 or whole.max() >= 2**32:
+    if whole.dtype != torch.int64 or whole.min() < 0:
         raise ValueError("speeds of the whole picture that are no counts")
     place.counts[:] = np.frombuffer(data, "<u4").reshape(place.counts.shape)
-    place.whole[:] = whole.numpy().astype(np.uint32)
+    place.whole[:] = whole.numpy().astype(np.uint64)
     place.frames, place.pictures = numbers
     place.picture_sum = picture.numpy().astype(np.float64) * place.pictures
     return place
