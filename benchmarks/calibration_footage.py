@@ -22,6 +22,7 @@ from mpn.datasets.demo.clips import Clip
 from mpn.datasets.demo.dataset import JPEG_QUALITY, scene_clips
 from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
+from mpn.motion.cameras import PlaceStream
 from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.protocols import exponential
@@ -71,11 +72,21 @@ def decoded(clip: Clip) -> Iterator[np.ndarray]:
 def raw_parts(detector: Detector, clip: Clip) -> Parts:
     """The raw score parts of a clip, as `Checkpoint.normal` keeps them."""
     config = detector.config
-    frames = (fit_frame(frame, config.size, config.grey) for frame in decoded(clip))
+    quotients: dict[int, np.ndarray] = {}
+
+    def frames() -> Iterator[np.ndarray]:
+        stream = None
+        for number, frame in enumerate(decoded(clip)):
+            if detector.places:
+                stream = stream or PlaceStream(detector.places, frame.shape[:2])
+                quotients[number] = stream.read(frame)
+            yield fit_frame(frame, config.size, config.grey)
+
     scored = score_frames(
         detector.network,
-        frames,
+        frames(),
         parts=detector.parts,
+        quotients=quotients.pop if detector.places else None,
         patch=detector.score_config.patch,
         bfloat16=detector.bfloat16,
     )

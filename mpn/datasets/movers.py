@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.video.timing import USUAL_RATE
 
 # Frame rates in headers that are not believed are taken as the nearest of these.
 RATES = (8.0, 30.0)
-USUAL_RATE = 25.0
 # Pixels round an object's box that are cut out with it, for its soft edge.
 MARGIN = 2
 

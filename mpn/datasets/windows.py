@@ -23,12 +23,12 @@ from tqdm import tqdm
 
 from mpn.datasets.layouts import Video
 from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
-from mpn.datasets.movers import USUAL_RATE
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
 from mpn.video.images import fit_frame
 from mpn.video.sources import BadFrame, FrameSource, open_source
+from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
 
