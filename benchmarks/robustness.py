@@ -163,12 +163,7 @@ def heard(name: str) -> Iterator[list[str]]:
 def scored(
     detector: Detector, source: FrameSource, limit: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Score a video.
-
-    Args:
-        detector: the model.
-        source: of its frames.
-        limit: so many frames at most.
+    """Score a video, its first `limit` frames.
 
     Returns:
         Column -> raw numbers, float64 (T,), NaN where there is no score: the score, the score
