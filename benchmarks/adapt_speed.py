@@ -29,12 +29,12 @@ from mpn.datasets.demo.dataset import scene_clips
 FRAMES, SECONDS = 300, 30.0
 
 
-def write_clip(path: Path) -> Path:
-    """A generated camera's normal footage as a 360x240 video of 300 frames at 10 a second."""
+def write_clip(path: Path, size: tuple[int, int] = (360, 240)) -> Path:
+    """A generated camera's normal footage, 300 frames at 10 a second; `size`: (width, height)."""
     clips = scene_clips(7, 0, training=3, validation=1, testing=1, length=FRAMES // 3).training
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, (360, 240))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, size)
     for frame in chain.from_iterable(clip.frames() for clip in clips):
-        writer.write(cv2.resize(frame.image, (360, 240)))
+        writer.write(cv2.resize(frame.image, size))
     writer.release()
     return path
 
