@@ -94,14 +94,15 @@ class MotionReader:
 
 
 def _working_grey(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a frame as grey uint8 of the working size."""
-    if frame.shape[:2] != size:
-        larger = size[0] > frame.shape[0]
-        method = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
-        frame = cv2.resize(frame, size[::-1], interpolation=method)
-    if frame.ndim == 3 and frame.shape[2] == 3:
-        return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-    return np.ascontiguousarray(frame.reshape(size))
+    """Return a frame as grey uint8 of the working size.
+
+    One channel is quicker to resize than three.
+    """
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) if frame.shape[2] == 3 else frame[..., 0]
+    if grey.shape == size:
+        return np.ascontiguousarray(grey)
+    method = cv2.INTER_LINEAR if size[0] > grey.shape[0] else cv2.INTER_AREA
+    return cv2.resize(grey, size[::-1], interpolation=method)
 
 
 def motion_of(flow: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
