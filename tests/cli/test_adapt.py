@@ -195,7 +195,7 @@ def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(
         assert torch.equal(tensor, own.network.state_dict()[name])
     (place,) = own.places.values()
     assert place.frames == 119  # of 120 the first has no motion
-    assert list(own.normal) == ["error", "pseudo", "speed", "direction"]
+    assert set(own.normal) == {"error", "pseudo", "speed", "direction"}
     few = cli("adapt", lobby, "--checkpoint", still, "--shots", 3, *PLAIN)
     assert "by place on 3 windows" in few.out
     (place,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").places.values()
@@ -261,7 +261,7 @@ def test_a_worse_model_is_written_on_request_only(
         tmp_path / "b.safetensors", replace(base, meta=replace(base.meta, step_sizes=sizes))
     )
     before = (tmp_path / "b.safetensors").read_bytes()
-    meta = ("--checkpoint", "b.safetensors", "--method", "meta", *FEW)
+    meta = ("--checkpoint", "b.safetensors", *FEW, "--method", "meta")
     error = cli("adapt", lobby, *meta).error()
     assert "so nothing is kept" in error and "--force" in error
     assert files(tmp_path) == ["b.safetensors"]
