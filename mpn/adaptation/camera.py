@@ -129,25 +129,39 @@ def adapt_camera(
         sha256="",
         path=None,
     )
-    before, after = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
-    report = Report(
-        source=str(source),
-        clips=[clip.name for clip in clips],
-        frames=[len(clip.frames) for clip in clips],
-        fps=rate,
-        fps_from=rate_from,
-        windows=plan.windows,
-        left_out=plan.left_out,
-        excluded=plan.excluded,
-        held_out=sum(stop - start - window for _, start, stop in plan.held_out_ranges),
-        before=before,
-        after=after,
-        options=_used(options, settings),
-    )
+    metrics = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
+    used = _used(options, settings)
+    report = _report(source, clips, plan, window, (rate, rate_from), metrics, used)
     if not options.force:
         _refuse_worse(report)
     adapted.camera = _described(base, tensors, report)
     return adapted, report
+
+
+def _report(
+    source: str | Path,
+    clips: Sequence[Clip],
+    plan: _Plan,
+    window: int,
+    rate: tuple[float, str],
+    metrics: tuple[HeldOutMetrics, HeldOutMetrics],
+    used: dict[str, Any],
+) -> Report:
+    """Say what was done and what came of it; `rate` and where it is from, metrics before, after."""
+    return Report(
+        source=str(source),
+        clips=[clip.name for clip in clips],
+        frames=[len(clip.frames) for clip in clips],
+        fps=rate[0],
+        fps_from=rate[1],
+        windows=plan.windows,
+        left_out=plan.left_out,
+        excluded=plan.excluded,
+        held_out=sum(stop - start - window for _, start, stop in plan.held_out_ranges),
+        before=metrics[0],
+        after=metrics[1],
+        options=used,
+    )
 
 
 def _described(base: Checkpoint, tensors: Params, report: Report) -> dict[str, Any]:

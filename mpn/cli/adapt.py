@@ -41,9 +41,9 @@ def parser() -> argparse.ArgumentParser:
     """Make the verb's parser."""
     verb = new_parser(
         "adapt",
-        "Adapts a model to a new camera from a handful of windows of its normal footage, sets the "
-        "camera's threshold on the rest, and writes both as a camera file, which is given wherever "
-        "a checkpoint is.",
+        "Adapts a model to a new camera from its normal footage: learns how fast what moves where, "
+        "sets the camera's threshold, and writes both as a camera file, which is given wherever a "
+        "checkpoint is.",
         EXAMPLES,
     )
     verb.add_argument(
@@ -60,13 +60,7 @@ def parser() -> argparse.ArgumentParser:
         help="windows to adapt on, spread over it, the rest is for thresholds (default: all of it; "
         "10 of adam and meta)",
     )
-    verb.add_argument(
-        "--steps",
-        type=positive,
-        metavar="N",
-        help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was "
-        "meta-trained with)",
-    )
+    _add_method(verb)
     verb.add_argument(
         "--checkpoint",
         type=Path,
@@ -76,6 +70,22 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.add_argument(
         "--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder"
+    )
+    verb.add_argument(
+        "--fps", type=above_zero, help="frames per second, instead of what the source says"
+    )
+    _add_output(verb)
+    return verb
+
+
+def _add_method(verb: argparse.ArgumentParser) -> None:
+    """Add how it learns."""
+    verb.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was "
+        "meta-trained with)",
     )
     verb.add_argument(
         "--method",
@@ -97,11 +107,6 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--seed", type=from_zero, help="of the made anomalies that it learns from (default: 0)"
     )
-    verb.add_argument(
-        "--fps", type=above_zero, help="frames per second, instead of what the source says"
-    )
-    _add_output(verb)
-    return verb
 
 
 def _add_output(verb: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from mpn.adaptation.inner_loop import Adaptation
 from mpn.cli import UsageError
 from mpn.cli.data import data_name, open_data
 from mpn.cli.model import open_detector
@@ -17,12 +18,13 @@ from mpn.evaluation.few_shot import DRAWS, METHODS, PROTOCOLS, few_shot
 from mpn.evaluation.few_shot_summary import format_few_shot_table, record_of, summarise_records
 from mpn.evaluation.frame_metrics import write_metrics
 from mpn.evaluation.test_set import facts_of
+from mpn.scoring.detector import Detector
 
 
 def few_shots(options: argparse.Namespace) -> None:
     """Adapt on K windows of every camera and evaluate (PROTOCOL section 4).
 
-    By meta-learning and by plain fine-tuning.
+    By a place model, by meta-learning and by plain fine-tuning.
 
     Args:
         options: of `mpn evaluate`.
@@ -57,11 +59,7 @@ def few_shots(options: argparse.Namespace) -> None:
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
     for note in labels.notes:
         print(note, file=sys.stderr)
-    methods = {"place": METHODS["place"]}
-    if detector.checkpoint.meta:
-        methods["meta"] = METHODS["meta"]
-    if not options.no_fine_tuning:
-        methods["fine-tuning"] = METHODS["fine-tuning"]
+    methods = _methods(detector, options.no_fine_tuning)
     chosen = options.few_shot_protocol or "clean"
     how = {"shots": options.shots, "draws": options.draws or DRAWS, "methods": methods}
     records = [
@@ -86,3 +84,10 @@ def few_shots(options: argparse.Namespace) -> None:
         "anomalous"
     )
     print(f"results: {out}/few_shot.json")
+
+
+def _methods(detector: Detector, no_fine_tuning: bool) -> dict[str, Adaptation]:
+    """List the methods that the model can be adapted by."""
+    left_out = {"meta"} if detector.checkpoint.meta is None else set()
+    left_out |= {"fine-tuning"} if no_fine_tuning else set()
+    return {name: method for name, method in METHODS.items() if name not in left_out}

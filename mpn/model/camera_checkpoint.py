@@ -76,14 +76,19 @@ def save_camera(
         "adapted_on": dict(adapted_on),
     }
     data = to_bytes(stored, document)
-    if len(data) >= CAMERA_BYTES:
+    _check_size(path, len(data), adapted)
+    write_atomically(path, data)
+
+
+def _check_size(path: Path, size: int, adapted: int) -> None:
+    """Raise MpnError for a file of `size` bytes that is too large; `adapted` numbers are in it."""
+    if size >= CAMERA_BYTES:
         raise MpnError(
-            f"{path} would have {len(data) / 1e6:.2f} MB and a camera file has less than "
+            f"{path} would have {size / 1e6:.2f} MB and a camera file has less than "
             f"{CAMERA_BYTES / 1e6:g}: {adapted:,} adapted numbers take {4 * adapted / 1e6:.2f} MB "
             "of it; adapt fewer parameters (such as encoder.block1. and pseudo_head.), or write a "
             "whole model (--standalone)"
         )
-    write_atomically(path, data)
 
 
 def find_base(path: Path, described: Any) -> Path:
