@@ -18,6 +18,7 @@ import numpy as np
 
 from mpn.datasets.layouts import Video
 from mpn.errors import DataError
+from mpn.motion.registration import TILES, detail, is_far, picture_shift
 from mpn.video.paths import images_in
 from mpn.video.sources import BadFrame, FrameSource, open_source
 
@@ -25,17 +26,10 @@ SMALL_SIDE = 160  # longest side, pixels, of the pictures that all but the finge
 # grey levels of standard deviation (of the small picture) below which a frame shows nothing
 FLAT = 2.0
 THUMB = (18, 24)  # rows, columns
-# Camera movement, in pixels of the small picture and grey levels.
-LOOK_EVERY = 5  # frames
-MIN_SHIFT = 1.0
-# of phase correlation (1: the same picture, shifted round); below, nothing can be said
-MIN_RESPONSE = 0.03
-TILES = (5, 6)  # rows, columns
+LOOK_EVERY = 5  # frames, for movements of the camera
 # grey levels of deviation, with which a tile tells something; tiles needed
 TEXTURE, MIN_TILES = 2.0, 10
-TILE_SHARE, TILE_MAJORITY = 0.3, 0.8
 PATIENCE = 10  # looks without an answer before another reference is tried
-STRONGEST = 6.0  # grey levels that a pixel may stand out from its surroundings
 MIN_SIDE = 32  # smaller pictures are not looked at
 
 
@@ -233,12 +227,7 @@ def _likeness(before: np.ndarray, after: np.ndarray) -> float:
 
 
 class _Camera:
-    """Whether the camera stands still: every few frames it is compared with an earlier picture.
-
-    Phase correlation proposes a shift of the whole picture. What moves in front of a fixed camera
-    proposes shifts too, so tiles of the picture vote: the camera moved where nearly all of those
-    that show anything are better explained by the shift than by standing still.
-    """
+    """Whether the camera stands still: every few frames it is compared with an earlier picture."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.scale = max(1.0, max(size) / SMALL_SIDE)
@@ -247,8 +236,6 @@ class _Camera:
         self.moves: list[Move] = []
         self._reference: np.ndarray | None = None
         self._before: np.ndarray | None = None
-        self._window: np.ndarray | None = None
-        self._offset = (0.0, 0.0)
         self._unsure = 0  # looks in a row of which nothing can be said
 
     def see(self, index: int, picture: np.ndarray) -> None:
@@ -267,88 +254,13 @@ class _Camera:
         if self._reference is None:
             self._reference = picture
             return
-        shift = self.shift(self._reference, picture)
+        shift = picture_shift(self._reference, picture)
         # too far from it, perhaps, but not from the last frame
         if shift is None and self._before is not None:
-            shift = self.shift(self._before, picture)
-            shift = shift if shift and _far(shift) else None
+            shift = picture_shift(self._before, picture)
+            shift = shift if shift and is_far(shift) else None
         self._unsure = 0 if shift else self._unsure + 1
-        if shift and _far(shift):
+        if shift and is_far(shift):
             self.moves.append(Move(index, -shift[0] * self.scale, -shift[1] * self.scale))
-        if (shift and _far(shift)) or self._unsure == PATIENCE:
+        if (shift and is_far(shift)) or self._unsure == PATIENCE:
             self._reference, self._unsure = picture, 0
-
-    def shift(self, before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
-        """Measure by how much the whole picture moved.
-
-        Args:
-            before: `detail` of a frame, float32 (h, w).
-            after: that of a later one.
-
-        Returns:
-            (right, down) in its pixels; None where that cannot be said.
-        """
-        if self._window is None:
-            self._window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
-            # Where the padded sides are odd, OpenCV's middle is half a pixel off.
-            self._offset = cv2.phaseCorrelate(before * self._window, before * self._window)[0]
-        # Given the window, OpenCV multiplies it into the pictures themselves where it need not pad
-        # them.
-        moved, response = cv2.phaseCorrelate(before * self._window, after * self._window)
-        if response < MIN_RESPONSE:
-            return None
-        right, down = moved[0] - self._offset[0], moved[1] - self._offset[1]
-        return (
-            (right, down)
-            if not _far((right, down)) or _tiles_agree(before, after, right, down)
-            else None
-        )
-
-
-def _far(shift: tuple[float, float]) -> bool:
-    return max(map(abs, shift)) >= MIN_SHIFT
-
-
-def detail(small: np.ndarray) -> np.ndarray:
-    """Keep the fine detail of a picture.
-
-    Args:
-        small: uint8 (h, w).
-
-    Returns:
-        float32 (h, w) in [-STRONGEST, STRONGEST], without what is coarse, so that a change of light
-        is no movement, and without what is strong, so that a white van outvotes nobody.
-    """
-    picture = small.astype(np.float32)
-    return np.clip(picture - cv2.GaussianBlur(picture, (0, 0), 4), -STRONGEST, STRONGEST)
-
-
-def _tiles_agree(before: np.ndarray, after: np.ndarray, right: float, down: float) -> bool:
-    """Say whether nearly all tiles that show anything fit better shifted than not.
-
-    Pictures are float32 (h, w).
-    """
-    height, width = before.shape
-    moved = cv2.warpAffine(
-        before, np.array([[1, 0, right], [0, 1, down]], np.float32), (width, height)
-    )
-    top, left = max(0, int(np.ceil(down))), max(0, int(np.ceil(right)))
-    bottom, edge = height + min(0, int(np.floor(down))), width + min(0, int(np.floor(right)))
-    if bottom - top < height // 3 or edge - left < width // 3:
-        return False
-    inside = np.s_[top:bottom, left:edge]
-    still, shifted = (
-        cv2.resize(
-            cv2.absdiff(picture[inside], after[inside]), TILES[::-1], interpolation=cv2.INTER_AREA
-        )
-        for picture in (before, moved)
-    )
-    votes_moved = (shifted < 0.75 * still) & (still > 1)
-    votes_still = still < 0.9 * shifted
-    if votes_moved.mean() < TILE_SHARE or votes_moved.sum() < TILE_MAJORITY * (
-        votes_moved.sum() + votes_still.sum()
-    ):
-        return False
-    # A lorry before a bare wall is all that there is to see, but not from edge to edge.
-    rows, columns = (np.flatnonzero(votes_moved.any(axis)) for axis in (1, 0))
-    return bool(np.ptp(rows) == TILES[0] - 1 and np.ptp(columns) == TILES[1] - 1)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mpn.motion.registration import before_moved
+
 # Frames are brought to about so many pixels (360x240) for the flow, small ones too: on 238x158 the
 # same flow finds less (benchmarks/results/motion_choices.md).
 WORKING_PIXELS = 360 * 240
@@ -74,7 +76,7 @@ class MotionReader:
         self._before: np.ndarray | None = None
 
     def read(self, frame: np.ndarray) -> np.ndarray:
-        """Compute the motion from the frame before to this one.
+        """Compute the motion from the frame before to this one, as if the camera stood still.
 
         Args:
             frame: uint8 (H, W, C), C = 3 (BGR) or 1, the next of the stream.
@@ -89,8 +91,14 @@ class MotionReader:
         before, self._before = self._before, grey
         if before is None:
             return np.zeros((*self.grid, CHANNELS), np.float16)
+        flow = self._calc(before, grey)
+        if (steady := before_moved(before, grey, flow)) is not None:
+            flow = self._calc(steady, grey)
+        return motion_of(flow, self.grid)
+
+    def _calc(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         # OpenCV's stub does not know that the flow to begin with may be None
-        return motion_of(self._flow.calc(before, grey, None), self.grid)  # pyright: ignore
+        return self._flow.calc(before, now, None)  # pyright: ignore
 
 
 def _working_grey(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:

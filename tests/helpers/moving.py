@@ -40,13 +40,30 @@ def moving_clip(motion: Sequence[np.ndarray], name: str = "walk", scene: str = "
 
 
 def sliding(
-    step: tuple[int, int], count: int = 3, size: tuple[int, int] = (240, 360)
+    step: tuple[int, int],
+    count: int = 3,
+    size: tuple[int, int] = (240, 360),
+    shake: Sequence[tuple[int, int]] = (),
 ) -> list[np.ndarray]:
-    """Film a textured picture that moves by `step` (right, down) pixels a frame, (H, W, 3) each."""
-    picture = texture(size=(size[0] + 80, size[1] + 80))
+    """Film a textured board that moves before a textured wall, a quarter of the picture.
+
+    Args:
+        step: (right, down), pixels a frame.
+        count: of frames.
+        size: (height, width) of a frame.
+        shake: where the camera looks in each frame, (right, down) of where it should; up to 8
+            pixels.
+
+    Returns:
+        uint8 (H, W, 3) each; the board fills the middle, but for what it has moved.
+    """
+    wall, board = (texture(seed, (size[0] + 80, size[1] + 80)) for seed in (1, 2))
     frames = []
-    for t in range(count):
-        top, left = 40 - t * step[1], 40 - t * step[0]
-        view = picture[top : top + size[0], left : left + size[1]]
+    for t, (right, down) in zip(range(count), [*shake, *[(0, 0)] * count]):
+        scene = wall.copy()
+        top, left = 40 + size[0] // 4 + t * step[1], 40 + size[1] // 4 + t * step[0]
+        place = np.s_[top : top + size[0] // 2, left : left + size[1] // 2]
+        scene[place] = board[: size[0] // 2, : size[1] // 2]
+        view = scene[40 + down : 40 + down + size[0], 40 + right : 40 + right + size[1]]
         frames.append(np.repeat(view[:, :, None], 3, 2))
     return frames
