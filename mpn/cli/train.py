@@ -183,8 +183,8 @@ def _add_tasks(meta: argparse._ArgumentGroup) -> None:
         "--validation-scenes",
         type=names,
         metavar="NAMES",
-        help="scenes to keep out of all training, for the query loss after adaptation (default: "
-        "one in eight)",
+        help="scenes to keep out of all training, for the query loss after adaptation, or none "
+        "(default: one in eight)",
     )
 
 
@@ -371,10 +371,15 @@ def _meta_options(
 
 
 def _validation_scenes(options: argparse.Namespace, clips: list[Clip]) -> tuple[str, ...]:
-    """Return those that were named, or every eighth; none of fewer than eight scenes."""
+    """Return those that were named, or every eighth; none of fewer than eight scenes.
+
+    The name "none" stands for none of them.
+    """
     scenes = list(dict.fromkeys(clip.scene for clip in clips))
     if options.validation_scenes is None:
         return tuple(scenes[7::8])
+    if options.validation_scenes == ("none",):
+        return ()
     unknown = sorted(set(options.validation_scenes) - set(scenes))
     if unknown:
         raise TrainingError(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from mpn.cli.train import _validation_scenes
 from mpn.model.checkpoint import load_checkpoint
 from mpn.training.meta_training import MetaTraining
 from tests.cli.conftest import Cli
@@ -128,3 +131,13 @@ def test_what_cannot_be_is_one_line(
     cli: Cli, cameras: Path, given: tuple[str, ...], words: str
 ) -> None:
     assert words in cli("train", cameras, *TINY, *META, *given, "--out", "run").error()
+
+
+def test_scenes_to_validate_on() -> None:
+    clips = [SimpleNamespace(scene=f"gate{number}") for number in range(9)]
+
+    def chosen(named: tuple[str, ...] | None) -> tuple[str, ...]:
+        return _validation_scenes(argparse.Namespace(validation_scenes=named), clips)  # type: ignore
+
+    assert chosen(None) == ("gate7",) and chosen(("none",)) == ()
+    assert chosen(("gate1", "gate2")) == ("gate1", "gate2")
