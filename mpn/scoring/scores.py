@@ -2,7 +2,7 @@
 
 The region score (PROTOCOL section 1) is made of the parts of `mpn.scoring.parts`, each the largest
 mean of its map over a square patch. Each is put in units of normal frames (mean 0, deviation 1 on
-held-out normal footage) and weighted.
+held-out normal footage) and weighted; see `combine`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mpn.errors import MpnError
 from mpn.model.network import Network
 from mpn.scoring.parts import (
     DIAGNOSTICS,
+    MOTION_PARTS,
     PART_NAMES,
     PARTS,
     ScorePart,
@@ -34,6 +35,7 @@ from mpn.scoring.regions import patches_box
 PATCH_STEP = 2
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
+BELOW = 0.01  # of the sum beside the root of squares: below normal frames differ still
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,14 @@ def combine(
     weights: Mapping[str, float],
     normal: Mapping[str, tuple[float, float]],
 ) -> np.ndarray:
-    """Sum up weighted parts, or their maps, each in units of normal frames.
+    """Make one number of weighted parts, or one map of their maps, in units of normal frames.
+
+    The network's two parts see the same picture with different noise: alone they are summed up.
+    Motion sees what they don't, and they what it doesn't: an object thrown through the air is
+    hardly faster than a walker, a runner well predicted. Where motion counts, the result is the
+    root of the weighted squares of what is above normal, so that one part that stands out is not
+    voted down by others that see nothing
+    (benchmarks/results/motion_choices.md has both, on the choice set).
 
     Args:
         parts: name -> arrays of one shape (numbers too).
@@ -271,14 +280,22 @@ def combine(
         normal: mean and deviation of each part on normal frames.
 
     Returns:
-        float64 of the parts' shape.
+        float64 of the parts' shape; about 0 for an average normal frame.
     """
+    units = {
+        name: (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
+        for name, weight in weights.items()
+        if weight
+    }
     total = np.zeros(np.shape(next(iter(parts.values()))))
-    for name, weight in weights.items():
-        if weight:
-            mean, deviation = normal[name]
-            total = total + weight * (parts[name] - mean) / deviation
-    return total
+    for name, values in units.items():
+        total = total + weights[name] * values
+    if not units.keys() & set(MOTION_PARTS):
+        return total
+    above = np.zeros_like(total)
+    for name, values in units.items():
+        above = above + weights[name] * np.maximum(values, 0) ** 2
+    return np.sqrt(above) + BELOW * total
 
 
 def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

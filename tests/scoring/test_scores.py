@@ -6,6 +6,9 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from mpn.errors import MpnError
 from mpn.model.checkpoint import load_checkpoint
@@ -212,6 +215,33 @@ def test_parts_are_weighed_in_units_of_normal_frames():
         -1.0,
         1.0,
     ]
+
+
+def test_where_motion_counts_one_part_that_stands_out_is_not_voted_down():
+    normal = dict.fromkeys(("error", "speed"), (1.0, 2.0))
+    weights = {"error": 0.25, "speed": 1.0}
+    units = np.array([[6.0, -2.0], [6.0, 8.0], [0.0, 8.0], [-1.0, -2.0]])
+    parts = {name: 1 + 2 * column for name, column in zip(normal, units.T)}
+    # By hand: the root of 0.25 * 6 ** 2 + 8 ** 2, and so on, and a hundredth of the sum.
+    above, total = np.array([3.0, 73**0.5, 8.0, 0.0]), np.array([-0.5, 9.5, 8.0, -2.25])
+    np.testing.assert_allclose(combine(parts, weights, normal), above + 0.01 * total)
+    # Motion that weighs nothing leaves the sum of the rest.
+    still = combine(parts, {"error": 0.25, "speed": 0.0}, normal)
+    np.testing.assert_allclose(still, 0.25 * units[:, 0])
+
+
+@given(
+    hnp.arrays(np.float64, (2, 3), elements=st.floats(-50, 50)),
+    st.integers(0, 2),
+    st.floats(0, 10),
+)
+def test_a_score_never_falls_where_a_part_rises(values, which, more):
+    names = ("error", "speed", "direction")
+    weights, normal = dict.fromkeys(names, 0.5), dict.fromkeys(names, (0.0, 1.0))
+    risen = values.copy()
+    risen[:, which] += more
+    before, after = (combine(dict(zip(names, one.T)), weights, normal) for one in (values, risen))
+    assert (after >= before).all()
 
 
 def test_maps_and_numbers_are_combined_alike():
