@@ -33,6 +33,7 @@ from mpn.scoring.regions import patches_box
 
 # Patches are compared on a grid of every second pixel.
 PATCH_STEP = 2
+CENTRE = 4  # pixels of the network's frame, for the middle of a patch
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 BELOW = 0.01  # of the sum beside the root of squares: below normal frames differ still
@@ -207,7 +208,7 @@ def _frame_scores(
     batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int
 ) -> Iterator[FrameScores]:
     height = batch.target.shape[2]
-    maps = {part.name: _patch_grid(part.map_of(batch), height, patch) for part in parts}
+    maps = {part.name: _patch_grid(part, part.map_of(batch), height, patch) for part in parts}
     numbers = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
     numbers |= {column.name: column.value_of(batch) for column in DIAGNOSTICS}
     values = {name: number.double().cpu().numpy() for name, number in numbers.items()}
@@ -221,10 +222,33 @@ def _frame_scores(
         )
 
 
-def _patch_grid(values: Tensor, height: int, patch: int) -> Tensor:
-    """Average a part's map over patches; where it is smaller than the frames, so are they."""
+def _patch_grid(part: ScorePart, values: Tensor, height: int, patch: int) -> Tensor:
+    """Bring a part's map to the patch grid; where it is smaller than the frames, so are patches.
+
+    A part with a number of its own is not averaged over patches: it has done what averaging it
+    needs, and more would only wash out where things are.
+    """
     factor = height // values.shape[1]
-    return patch_means(values, max(patch // factor, 1), max(PATCH_STEP // factor, 1))
+    patch, step = max(patch // factor, 1), max(PATCH_STEP // factor, 1)
+    return (patch_centres if part.number_of else patch_means)(values, patch, step)
+
+
+def patch_centres(values: Tensor, patch: int, step: int) -> Tensor:
+    """Average over the middles of square patches, `CENTRE` pixels wide, instead of the patches.
+
+    Args:
+        values: (B, H, W).
+        patch: side of the patches, cut to the shorter side.
+        step: between them.
+
+    Returns:
+        As many values as `patch_means` gives.
+    """
+    side = min(patch, *values.shape[1:])
+    middle = min(CENTRE, side)
+    first = (side - middle) // 2
+    last = [length - (side - middle - first) for length in values.shape[1:]]
+    return patch_means(values[:, first : last[0], first : last[1]], middle, step)
 
 
 def patch_means(values: Tensor, patch: int, step: int) -> Tensor:
