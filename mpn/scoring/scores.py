@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import islice
 from typing import Any
 
@@ -36,7 +37,9 @@ PATCH_STEP = 2
 CENTRE = 4  # pixels of the network's frame, for the middle of a patch
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
-BELOW = 0.01  # of the sum beside the root of squares: below normal frames differ still
+# Where motion counts: the power of parts, and so much of their sum, by which frames below normal
+# differ still.
+OUTSTANDING, BELOW = 4, 0.01
 
 
 @dataclass(frozen=True)
@@ -293,10 +296,10 @@ def combine(
 
     The network's two parts see the same picture with different noise: alone they are summed up.
     Motion sees what they don't, and they what it doesn't: an object thrown through the air is
-    hardly faster than a walker, a runner well predicted. Where motion counts, the result is the
-    root of the weighted squares of what is above normal, so that one part that stands out is not
-    voted down by others that see nothing
-    (benchmarks/results/motion_choices.md has both, on the choice set).
+    hardly faster than a walker, a runner well predicted. Where motion counts, the result is a soft
+    maximum of what is above normal (the `OUTSTANDING`-norm), so that a part that stands out is not
+    voted down by others that see nothing (benchmarks/results/motion_choices.md has both, on the
+    choice set).
 
     Args:
         parts: name -> arrays of one shape (numbers too).
@@ -306,20 +309,17 @@ def combine(
     Returns:
         float64 of the parts' shape; about 0 for an average normal frame.
     """
-    units = {
-        name: (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
+    weighted = {
+        name: weight * (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
         for name, weight in weights.items()
         if weight
     }
-    total = np.zeros(np.shape(next(iter(parts.values()))))
-    for name, values in units.items():
-        total = total + weights[name] * values
-    if not units.keys() & set(MOTION_PARTS):
+    each = list(weighted.values()) or [np.zeros(np.shape(next(iter(parts.values()))))]
+    total = reduce(np.add, each)
+    if not weighted.keys() & set(MOTION_PARTS):
         return total
-    above = np.zeros_like(total)
-    for name, values in units.items():
-        above = above + weights[name] * np.maximum(values, 0) ** 2
-    return np.sqrt(above) + BELOW * total
+    powers = [np.maximum(values, 0) ** OUTSTANDING for values in each]
+    return reduce(np.add, powers) ** (1 / OUTSTANDING) + BELOW * total
 
 
 def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

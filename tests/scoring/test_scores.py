@@ -226,15 +226,15 @@ def test_parts_are_weighed_in_units_of_normal_frames():
 
 def test_where_motion_counts_one_part_that_stands_out_is_not_voted_down():
     normal = dict.fromkeys(("error", "speed"), (1.0, 2.0))
-    weights = {"error": 0.25, "speed": 1.0}
-    units = np.array([[6.0, -2.0], [6.0, 8.0], [0.0, 8.0], [-1.0, -2.0]])
+    weights = {"error": 0.5, "speed": 1.0}
+    units = np.array([[6.0, -2.0], [6.0, 4.0], [0.0, 8.0], [-1.0, -2.0]])
     parts = {name: 1 + 2 * column for name, column in zip(normal, units.T)}
-    # By hand: the root of 0.25 * 6 ** 2 + 8 ** 2, and so on, and a hundredth of the sum.
-    above, total = np.array([3.0, 73**0.5, 8.0, 0.0]), np.array([-0.5, 9.5, 8.0, -2.25])
+    # By hand: the fourth root of (6 / 2) ** 4 + 4 ** 4, and so on, and a hundredth of the sum.
+    above, total = np.array([3.0, 337**0.25, 8.0, 0.0]), np.array([1.0, 7.0, 8.0, -2.5])
     np.testing.assert_allclose(combine(parts, weights, normal), above + 0.01 * total)
     # Motion that weighs nothing leaves the sum of the rest.
-    still = combine(parts, {"error": 0.25, "speed": 0.0}, normal)
-    np.testing.assert_allclose(still, 0.25 * units[:, 0])
+    still = combine(parts, {"error": 0.5, "speed": 0.0}, normal)
+    np.testing.assert_allclose(still, 0.5 * units[:, 0])
 
 
 @given(
