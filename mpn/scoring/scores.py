@@ -125,6 +125,16 @@ class ScoreConfig:
             weights[part.name] = ratio * wanted
         return replace(self, weights=weights)
 
+    def without_place(self) -> ScoreConfig:
+        """Give the config of a model that knows no place: what `with_place` came from."""
+        if not any(self.weights[part.name] for part in PARTS if part.needs_place):
+            return self
+        weights = {
+            part.name: part.default_weight * self.weights[part.name] / (part.place_weight or 1.0)
+            for part in PARTS
+        }
+        return replace(self, weights=weights)
+
     def weights_of(self, parts: Iterable[ScorePart]) -> dict[str, float]:
         """Pick the weights of these parts.
 

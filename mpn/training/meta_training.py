@@ -25,6 +25,7 @@ from mpn.errors import TrainingError
 from mpn.model.checkpoint import Checkpoint, MetaInfo, save_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import normal_parts
+from mpn.scoring.scores import ScoreConfig
 from mpn.training.meta_options import MetaOptions
 from mpn.training.meta_tasks import MetaTasks
 from mpn.training.run import TrainingRun
@@ -263,7 +264,8 @@ class MetaTraining(TrainingRun):
         checkpoint = Checkpoint(
             self.network.eval(),
             fps=self.base.fps,
-            score_config=self.base.score_config,
+            # The base's place models are of its cameras; what it is for are others.
+            score_config=ScoreConfig.from_dict(self.base.score_config).without_place().to_dict(),
             normal=normal,
             training=training,
             meta=meta,

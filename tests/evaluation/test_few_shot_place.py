@@ -14,7 +14,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.model.network import Network
 from mpn.scoring.parts import MOTION_PARTS
 from mpn.scoring.scores import ScoreConfig, score_frames
-from tests.helpers.moving import cells, moving_clip
+from tests.helpers.moving import cells, moving_clip, outstanding
 
 PLACE = {"place": METHODS["place"]}
 
@@ -62,11 +62,12 @@ def test_columns_are_of_a_place_of_the_support_windows(detector: mpn.Detector) -
     normal = {name: values[4:] for name, values in motion_columns(units, place).items()}
     scored = list(score_frames(detector.network, units.frames))
     weights = ScoreConfig().with_place(trained_here=False).weights
-    score = np.zeros(len(own["score"]))
-    for name, weight in weights.items():
+    score = []
+    for name in ("error", *MOTION_PARTS):  # the head's weight is 0
         values = normal.get(name, [one.parts.get(name, 0.0) for one in scored])
-        score += weight * (own[name] - np.mean(values, dtype=np.float64)) / np.std(values)
-    np.testing.assert_allclose(own["score"][4:], score[4:], rtol=1e-3, atol=1e-3)
+        units_of = np.mean(values, dtype=np.float64), np.std(values)
+        score.append(weights[name] * (own[name][4:] - units_of[0]) / units_of[1])
+    np.testing.assert_allclose(own["score"][4:], outstanding(score), rtol=1e-3, atol=1e-3)
 
 
 def test_the_paper_s_protocol_has_no_place(detector: mpn.Detector) -> None:

@@ -67,3 +67,9 @@ def sliding(
         view = scene[40 + down : 40 + down + size[0], 40 + right : 40 + right + size[1]]
         frames.append(np.repeat(view[:, :, None], 3, 2))
     return frames
+
+
+def outstanding(weighted: Sequence[np.ndarray]) -> np.ndarray:
+    """Compute the score of weighted parts in units, motion among them, from its definition."""
+    each = np.stack(weighted)
+    return (np.clip(each, 0, None) ** 4).sum(0) ** 0.25 + 0.01 * each.sum(0)

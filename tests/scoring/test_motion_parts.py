@@ -149,6 +149,12 @@ def test_weights_with_a_place_by_hand() -> None:
     assert ScoreConfig.from_dict(chosen.to_dict()) == chosen
 
 
+def test_a_model_that_forgets_its_place_has_the_weights_it_had_before() -> None:
+    for before in (ScoreConfig(), ScoreConfig(8, {"error": 2.0, "pseudo": 0.5}, 0.5)):
+        assert before.with_place(trained_here=True).without_place() == before.without_place()
+        assert before.without_place() == before
+
+
 def test_weights_that_are_for_motion_already_stay() -> None:
     for weights in (WEIGHTS, {"error": 0.5, "pseudo": 0.0, "speed": 0.5, "direction": 0.0}):
         config = ScoreConfig(weights=weights)
