@@ -193,7 +193,7 @@ ERROR = ScorePart(
     name="error",
     title="absolute error",
     default_weight=1.0,
-    place_weight=0.25,
+    place_weight=0.5,
     elsewhere_weight=0.25,
     map_of=_error_map,
 )
@@ -201,7 +201,7 @@ PSEUDO = ScorePart(
     name="pseudo",
     title="pseudo-anomaly head",
     default_weight=1.0,
-    place_weight=0.25,
+    place_weight=0.5,
     map_of=_pseudo_map,
     available=lambda network: network.pseudo_head is not None,
 )

@@ -111,7 +111,8 @@ class ScoreConfig:
     def with_place(self, *, trained_here: bool) -> ScoreConfig:
         """Give the config of a model that has learned its camera's place model.
 
-        Weights that differ from the defaults keep their ratio to them.
+        Weights that differ from the defaults keep their ratio to them. Weights that count motion
+        already stay, but a network that was not trained on the camera weighs no more than it may.
 
         Args:
             trained_here: the network was trained on this camera, or adapted to it.
@@ -119,10 +120,14 @@ class ScoreConfig:
         judged = any(self.weights[part.name] for part in PARTS if part.needs_place)
         weights = {}
         for part in PARTS:
-            usual = part.place_weight if judged else part.default_weight
-            ratio = self.weights[part.name] / usual if usual else 1.0
-            wanted = part.place_weight if trained_here else part.elsewhere_weight
-            weights[part.name] = ratio * wanted
+            own, wanted = self.weights[part.name], part.place_weight
+            if not trained_here:
+                wanted = part.elsewhere_weight
+            if judged:
+                weights[part.name] = own if trained_here else min(own, wanted)
+            else:
+                usual = part.default_weight
+                weights[part.name] = wanted * (own / usual if usual else 1.0)
         return replace(self, weights=weights)
 
     def without_place(self) -> ScoreConfig:

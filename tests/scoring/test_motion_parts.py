@@ -41,7 +41,7 @@ from tests.helpers.small_model import SIZE, footage, still_network, write_footag
 from tests.helpers.training_runs import walkers
 
 WITHOUT = tuple(part for part in PARTS if part.name not in MOTION_PARTS)
-WEIGHTS = {"error": 0.25, "pseudo": 0.25, "speed": 1.0, "direction": 1.0}
+WEIGHTS = {"error": 0.5, "pseudo": 0.5, "speed": 1.0, "direction": 1.0}
 
 
 def some_quotients(frame: int) -> np.ndarray:
@@ -142,9 +142,9 @@ def test_maps_show_the_logarithm_at_each_place(tiny: Network) -> None:
 def test_weights_with_a_place_by_hand() -> None:
     here, elsewhere = (ScoreConfig().with_place(trained_here=own) for own in (True, False))
     assert here.weights == WEIGHTS
-    assert elsewhere.weights == WEIGHTS | {"pseudo": 0.0}
+    assert elsewhere.weights == WEIGHTS | {"error": 0.25, "pseudo": 0.0}
     chosen = ScoreConfig(8, {"error": 2.0, "pseudo": 0.5}, 0.5).with_place(trained_here=True)
-    assert chosen.weights == WEIGHTS | {"error": 0.5, "pseudo": 0.125}
+    assert chosen.weights == WEIGHTS | {"error": 1.0, "pseudo": 0.25}
     assert (chosen.patch, chosen.smoothing) == (8, 0.5)
     assert ScoreConfig.from_dict(chosen.to_dict()) == chosen
 
@@ -160,7 +160,7 @@ def test_weights_that_are_for_motion_already_stay() -> None:
         config = ScoreConfig(weights=weights)
         assert config.with_place(trained_here=True) == config
         once = config.with_place(trained_here=False)
-        assert once.weights == weights | {"pseudo": 0.0}
+        assert once.weights == weights | {"error": 0.25, "pseudo": 0.0}
         assert once.with_place(trained_here=False) == once
 
 

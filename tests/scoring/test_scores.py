@@ -309,8 +309,8 @@ def test_the_recipes_of_the_released_models_are_read(name):
     checkpoint = load_checkpoint(name)
     score_config = ScoreConfig.from_dict(checkpoint.score_config)
     assert (score_config.patch, score_config.smoothing) == (16, 0.3)
-    quarter = 1.0 if name == "meta" else 0.25  # of what motion by place weighs
-    network = {"error": quarter, "pseudo": quarter}
+    half = 1.0 if name == "meta" else 0.5  # of what motion by place weighs
+    network = {"error": half, "pseudo": half}
     motion = dict.fromkeys(("speed", "direction"), 0.0 if name == "meta" else 1.0)
     assert score_config.weights == network | motion
 
