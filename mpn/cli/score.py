@@ -31,7 +31,7 @@ from mpn.io.text import align, clock, plural
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, ScoreJob, belongs_to
 from mpn.report.from_job import REPORT, report_job
 from mpn.scoring.detector import Detector
-from mpn.video.paths import find_sources
+from mpn.video.footage import describe_left_out, footage_of, sources_of
 
 EXAMPLES = """  mpn score lobby.mp4
   mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
@@ -169,7 +169,11 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
     missing = []
     for source in options.source:
         try:
-            sources += [path for path in find_sources(source, deep=True) if path not in sources]
+            footage = footage_of(source)
+            for line in describe_left_out(footage.left_out, source):
+                print(f"{source}: {line}", file=sys.stderr)
+            known = set(sources)
+            sources += [path for path in sources_of(source, footage) if path not in known]
         except DataError as error:
             if options.strict:
                 raise

@@ -339,7 +339,10 @@ def _movers_from(options: argparse.Namespace, config: ModelConfig) -> list[Clip]
     """Read the footage that movers are cut out of; what cannot be read of it is left out."""
     if not options.movers_from:
         return []
-    videos = training_videos([recognise(folder) for folder in options.movers_from])
+    trees = [recognise(folder) for folder in options.movers_from]
+    for line in (line for tree in trees for line in tree.describe_left_out()):
+        log.info(line)
+    videos = training_videos(trees)
     return load_clips(videos, config.size, config.grey, skip_bad=True, cache=options.cache)
 
 

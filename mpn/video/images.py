@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 
 from mpn.errors import FrameError
 from mpn.video.opencv import opencv_log_off
+from mpn.video.paths import is_readable_kind
 
 
 def _cut_short(data: bytes) -> bool:
@@ -62,6 +64,30 @@ def decode_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read; the message is the bare reason, to follow the file's name.
     """
+    return _decoded(path, _to_8_bit)
+
+
+def decode_full_depth(path: Path) -> np.ndarray:
+    """Read a picture as it is stored, for label images: nothing is cut off or weighed.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        (H, W) or (H, W, C) of the file's own type; with C = 4 the last channel is alpha.
+
+    Raises:
+        ValueError: see `decode_image`.
+    """
+    return _decoded(
+        path, lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    )
+
+
+def _decoded(path: Path, decode: Callable[[bytes], np.ndarray | None]) -> np.ndarray:
+    """Read a picture whole; ValueError with the bare reason where that is not possible."""
+    if not is_readable_kind(path):  # a FIFO would be waited for, for ever
+        raise ValueError("is no regular file")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -72,7 +98,7 @@ def decode_image(path: Path) -> np.ndarray:
         raise ValueError(f"is cut short ({len(data):,} bytes, no end marker)")
     try:
         with opencv_log_off():
-            frame = _to_8_bit(data)
+            frame = decode(data)
     except cv2.error as error:
         raise ValueError(f"is no picture that OpenCV can read ({error.err})") from error
     if frame is None:
@@ -95,8 +121,10 @@ def low_range_note(path: Path) -> str | None:
         with opencv_log_off():
             if decode_image(path).max() >= 16:
                 return None
-            deep = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except (ValueError, cv2.error):
+            # not cv2.imread, which takes no name that is not UTF-8
+            buffer = np.frombuffer(path.read_bytes(), np.uint8)
+            deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (ValueError, OSError, cv2.error):
         return None
     if deep is None or deep.dtype != np.uint16 or deep.max() < 256:
         return None
