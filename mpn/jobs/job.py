@@ -39,6 +39,7 @@ from mpn.scoring.detector import Detector, Result, check_size_of
 from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
+from mpn.video.paths import stamp_of
 from mpn.video.sources import FrameSource, open_source
 from mpn.video.timing import USUAL_RATE
 
@@ -327,11 +328,11 @@ class ScoreJob:
 
     def _identity(self) -> dict[str, Any]:
         """Collect what must agree for results to be gone on with."""
-        stat = self.path.stat()
+        in_folder = self.path.is_dir()
         asked = {
             "source": str(self.path.resolve()),
-            "bytes_or_frames": self.source.length if self.path.is_dir() else stat.st_size,
-            "modified": stat.st_mtime_ns,
+            "bytes_or_frames": self.source.length if in_folder else self.path.stat().st_size,
+            "modified": stamp_of(self.path),
             "checkpoint": self.detector.checkpoint.sha256,
             "recipe": self.detector.score_config.to_dict(),
             "bfloat16": self.detector.bfloat16,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -116,6 +117,30 @@ def is_video(path: Path) -> bool:
 def holds_images(folder: Path) -> bool:
     """Say whether a folder directly holds pictures."""
     return is_folder(folder) and any(is_image(item) for item in visible(folder))
+
+
+def stamp_of(path: Path) -> int | str:
+    """Return what changes when a source is changed in place.
+
+    Args:
+        path: a video file or a folder of pictures.
+
+    Returns:
+        Of a file the time of its last change in nanoseconds; of a folder a checksum of the names,
+        sizes and such times of its pictures.
+    """
+    if not is_folder(path):
+        return path.stat().st_mtime_ns
+    digest = hashlib.sha256()
+    for file in images_in(path):
+        try:
+            found = file.stat()
+        except OSError:  # a link that leads nowhere
+            digest.update(os.fsencode(file.name) + b"\0absent\n")
+            continue
+        facts = f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode()
+        digest.update(os.fsencode(file.name) + facts)
+    return digest.hexdigest()
 
 
 def contents(folder: Path) -> str:

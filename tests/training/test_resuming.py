@@ -218,6 +218,13 @@ def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):
         Training(clips, PRESET, OPTIONS, stopped, resume=True)
 
 
+def test_one_pixel_changed_in_the_middle_of_a_clip_is_other_footage(stopped):
+    clips = walkers()
+    clips[1].frames[7, 3, 4] ^= 1
+    with pytest.raises(CheckpointError, match="trained on other footage"):
+        Training(clips, PRESET, OPTIONS, stopped, resume=True)
+
+
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(
         CheckpointError, match="nothing to resume: there is no .*state.pt; start without --resume"
