@@ -259,9 +259,10 @@ class MetaTraining(TrainingRun):
         counts = (self.options.inner_steps, self.options.batch, self.inner_clip)
         meta = MetaInfo(tuple(self.options.targets), sizes, *counts)
         path = self.folder / MODEL
+        rates = [clip.fps for clip in self.tasks.calibration_clips if clip.fps]
         checkpoint = Checkpoint(
             self.network.eval(),
-            fps=self.base.fps,
+            fps=float(np.median(rates)) if rates else self.base.fps,
             score_config=self.base.score_config,
             normal=normal,
             training=training,
