@@ -28,8 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mpn.errors import MpnError
-from mpn.io.atomic import write_atomically
+from mpn.io.atomic import make_folder, write_atomically
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
@@ -278,12 +277,7 @@ class ScoreJob:
         return film
 
     def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MpnError(
-                f"cannot make the folder {self.folder}: {error.strerror}; give another --out"
-            ) from error
+        make_folder(self.folder)
         if not self.state.count:  # of an earlier run with other options
             for old in (
                 STATE,

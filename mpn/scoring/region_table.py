@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mpn.errors import DataError
 from mpn.io.appending import AppendOnlyFile
 from mpn.scoring.regions import Box, Tracked
+from mpn.video.paths import result_name
 
 COLUMNS = ("frame", "time", "track", "score", "top", "left", "height", "width")
 SUFFIX = "_regions.csv"
@@ -22,7 +23,8 @@ def regions_name(source: Path) -> str:
         source: a video file or a folder of frames.
     """
     named = source if source.name not in ("", "..") else source.resolve()
-    return f"{named.name if named.is_dir() else named.stem}{SUFFIX}"
+    name = named.name if named.is_dir() else named.stem
+    return f"{result_name(name, len(SUFFIX))}{SUFFIX}"
 
 
 class RegionTable(AppendOnlyFile):

@@ -99,6 +99,27 @@ def folder_name(path: Path) -> str:
     return path.name if path.name not in ("", "..") else path.resolve().name
 
 
+NAME_BYTES = 255  # of a file, as most file systems have it
+
+
+def result_name(name: str, room: int = 0) -> str:
+    """Make a name for results of a name of footage, that every file system and program takes.
+
+    Bytes that are no UTF-8 become %XX, and a name that would be too long ends in a checksum.
+
+    Args:
+        name: of a file or folder, without its suffix.
+        room: bytes that will be added to it.
+    """
+    text = re.sub("[\udc80-\udcff]", lambda match: f"%{ord(match[0]) - 0xDC00:02X}", name).encode(
+        errors="replace"
+    )
+    if len(text) + room > NAME_BYTES:
+        end = "-" + hashlib.sha256(text).hexdigest()[:8]
+        text = text[: NAME_BYTES - room - len(end)] + end.encode()
+    return text.decode(errors="ignore")
+
+
 def images_in(folder: Path) -> list[Path]:
     """List the pictures directly in a folder (by suffix, any case), in natural order."""
     return [item for item in visible(folder) if is_image(item)]
