@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mpn.datasets.layouts import Video
@@ -359,25 +359,6 @@ def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int,
             first = target + 1
         elif target - first >= window:
             yield number, target, first
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on.
-
-    An incomplete last one is left out unless it is the only one.
-    """
-
-    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
-        self.samples, self.batch_size, self.seed = samples, min(batch_size, samples), seed
-        self.epoch = self.start = 0
-
-    def __len__(self) -> int:
-        return self.samples // self.batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.samples).tolist()
-        for batch in range(self.start, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
 def to_float(frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from mpn.adaptation.place import learn_places
 from mpn.datasets.augmentation import mirrored
+from mpn.datasets.batches import EpochBatches, batch_of, stack_samples
 from mpn.datasets.pseudo_anomalies import KINDS, PseudoOptions
 from mpn.datasets.windows import (
     Clip,
-    EpochBatches,
     Sample,
     WindowDataset,
     split_calibration,
@@ -164,10 +164,13 @@ class Training(TrainingRun):
             self.batches.epoch = self.dataset.epoch = epoch
             self.batches.start = start
             loader = DataLoader(
-                self.dataset, batch_sampler=self.batches, num_workers=self.options.workers
+                self.dataset,
+                batch_sampler=self.batches,
+                num_workers=self.options.workers,
+                collate_fn=stack_samples,
             )
-            for sample in loader:
-                yield self.train_step(sample)
+            for arrays in loader:
+                yield self.train_step(batch_of(arrays))
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)

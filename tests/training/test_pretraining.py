@@ -100,6 +100,18 @@ def test_the_seed_decides_the_weights(finished, tmp_path):
     assert not same_tensors(tensors(tmp_path / "other"), tensors(finished))
 
 
+def test_workers_need_no_shared_memory(finished, tmp_path, monkeypatch):
+    # What /dev/shm of a megabyte does; workers are forked, and inherit this.
+    def refuse(*_, **__):
+        raise RuntimeError("unable to write to file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", refuse)
+    train(walkers(), PRESET, replace(OPTIONS, workers=2), tmp_path)
+    assert same_tensors(tensors(tmp_path), tensors(finished))
+
+
 def test_workers_do_not_change_the_weights(finished, tmp_path):
     train(walkers(), PRESET, replace(OPTIONS, workers=1), tmp_path)
     assert same_tensors(tensors(tmp_path), tensors(finished))
