@@ -55,14 +55,13 @@ class RegionTable(AppendOnlyFile):
         Returns:
             The table's size in bytes with them.
         """
+        start = f"{frame},{time:.3f}"
+        # Scores in full: rounding would make ties.
         rows = (
-            ",".join(
-                [str(frame), f"{time:.3f}", str(one.track), f"{one.score:.6g}", *map(str, one.box)]
-            )
-            + "\n"
+            ",".join([start, str(one.track), repr(float(one.score)), *map(str, one.box)])
             for one in regions
         )
-        return self.append("".join(rows).encode())
+        return self.append("".join(f"{row}\n" for row in rows).encode())
 
 
 class RegionRow(NamedTuple):
