@@ -47,7 +47,15 @@ def read_footage(
         # which are then left out, and logged, below
         with contextlib.suppress(*[DataError] * skip_bad):
             check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
-    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps, motion=True)
+    return load_clips(
+        videos,
+        config.size,
+        config.grey,
+        skip_bad=skip_bad,
+        fps=fps,
+        motion=True,
+        interpolation=config.interpolation,
+    )
 
 
 def frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:

@@ -312,6 +312,7 @@ def _train(
         motion=not options.meta,
         cache=options.cache,
         fps=options.fps,
+        interpolation=config.interpolation,
     )
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
     on_log = tensorboard_log(out) if options.tensorboard else None

@@ -97,10 +97,11 @@ def load_clips(
     skip_bad: bool = False,
     motion: bool = False,
     fps: float | None = None,
+    interpolation: str = "area",
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> list[Clip]:
-    """Decode videos once, resized by area.
+    """Decode videos once, resized.
 
     Args:
         videos: what is read.
@@ -110,6 +111,7 @@ def load_clips(
             at the first.
         motion: read the motion too, which takes as long as decoding or longer.
         fps: frame rate of sources that don't say theirs.
+        interpolation: see `mpn.video.images.fit_frame`.
         memory_limit: bytes, by default 40 % of the machine's memory; what needs more goes to a
             file that is deleted with the process.
         cache: folder of that file; by default the system's temporary one.
@@ -132,7 +134,13 @@ def load_clips(
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
-            frames, moved = _decode(source, size, grey, cache if on_disk else None, on_disk, motion)
+            frames, moved = _decode(
+                source,
+                lambda frame: fit_frame(frame, size, grey, interpolation),
+                cache,
+                on_disk=on_disk,
+                motion=motion,
+            )
         except FrameError as error:
             if not skip_bad:
                 raise
@@ -169,9 +177,9 @@ def _machine_memory() -> int:
 
 def _decode(
     source: FrameSource,
-    size: tuple[int, int],
-    grey: bool,
+    fit: Callable[[np.ndarray], np.ndarray],
     cache: str | Path | None,
+    *,
     on_disk: bool,
     motion: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -183,7 +191,7 @@ def _decode(
         for frame in source.frames():
             if reader is not None:
                 moved.append(reader.read(frame))
-            yield fit_frame(frame, size, grey)
+            yield fit(frame)
 
     if not on_disk:
         return np.stack(list(fitted())), np.stack(moved) if motion else None

@@ -221,6 +221,8 @@ class Detector:
         judges_motion = any(part.needs_place for part in self.parts)
         stream = PlaceStream(self.places, source.size) if judges_motion else None
 
+        config = self.config
+
         def fitted() -> Iterator[np.ndarray]:
             for count, image in enumerate(source.frames()):
                 if count == 0 and stream is not None:
@@ -229,7 +231,7 @@ class Detector:
                     quotients[count - skipped] = stream.read(image)
                 if count >= skipped:
                     waiting.append(_Frame(*_position(source, count), image if images else None))
-                    yield fit_frame(image, self.config.size, self.config.grey)
+                    yield fit_frame(image, config.size, config.grey, config.interpolation)
 
         scored = score_frames(
             self.network,

@@ -14,6 +14,7 @@ from mpn.errors import CheckpointError, TrainingError
 
 # Options that came later than the first states, and what stood in their place.
 LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None}
+LATER_PRESET = {"interpolation": "area"}
 STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 
 
@@ -84,6 +85,8 @@ def check_fingerprint(path: Path, stored: Mapping[str, Any], current: Mapping[st
         if part == "options":
             # Options that a state does not name were as they are by default when it was written.
             there = {name: LATER_OPTIONS[name] for name in LATER_OPTIONS if name in here} | there
+        if part == "preset":
+            there = LATER_PRESET | there
         if part == "clips" and _same_clips(there, here):
             continue
         if there != here:

@@ -153,17 +153,26 @@ def read_image(path: str | Path) -> np.ndarray:
         raise FrameError(f"{path}: {error}; expected a whole picture file") from error
 
 
+# By the names that a model's configuration has.
+INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
+
+
 def fit_frame(
-    frame: np.ndarray, size: tuple[int, int] | None = None, grey: bool = False
+    frame: np.ndarray,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
+    interpolation: str = "area",
 ) -> np.ndarray:
     """Bring a frame to the colour and size that a model takes.
 
-    It is turned grey first if asked (ITU-R BT.601 weights, as OpenCV), then resized once by area.
+    It is turned grey first if asked (ITU-R BT.601 weights, as OpenCV), then resized once.
 
     Args:
         frame: uint8 (H, W, 3) BGR or (H, W, 1).
         size: (height, width), None to keep.
         grey: one channel.
+        interpolation: one of `INTERPOLATIONS`; "linear" skips pixels of frames that are more than
+            twice as large.
 
     Returns:
         uint8 (h, w, C), C = 1 if `grey`, else the channels that came in.
@@ -172,6 +181,6 @@ def fit_frame(
         frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None]
     if size is not None and frame.shape[:2] != tuple(size):
         channels = frame.shape[2]
-        frame = cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        frame = cv2.resize(frame, (size[1], size[0]), interpolation=INTERPOLATIONS[interpolation])
         frame = frame.reshape(size[0], size[1], channels)  # OpenCV drops a single channel
     return frame

@@ -247,3 +247,14 @@ def test_a_folder_with_a_run_is_not_written_over(stopped):
     (stopped / "state.pt").rename(stopped / "model.safetensors")
     with pytest.raises(TrainingError, match="holds a run already"):
         Training(walkers(), PRESET, OPTIONS, stopped)
+
+
+def test_a_state_from_before_frames_were_resized_in_two_ways_can_be_resumed(stopped):
+    state = load_state(stopped / "state.pt")
+    fingerprint = json.loads(state["fingerprint"])
+    del fingerprint["preset"]["interpolation"]
+    save_state(stopped / "state.pt", state | {"fingerprint": json.dumps(fingerprint)})
+    assert Training(walkers(), PRESET, OPTIONS, stopped, resume=True).step == STEPS
+    linear = replace(PRESET, interpolation="linear")
+    with pytest.raises(CheckpointError, match="interpolation 'area', here 'linear'"):
+        Training(walkers(), linear, OPTIONS, stopped, resume=True)
