@@ -146,6 +146,8 @@ def load_clips(
                 raise
             log.warning("left out: %s", error)
             continue
+        for note in source.notes:
+            log.warning("%s: %s", video.name, note)
         for bad in source.bad:
             log.warning(
                 "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason

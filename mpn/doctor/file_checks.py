@@ -231,12 +231,8 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         for note in clip.notes:
             if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
                 continue
-            remedy = (
-                "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
-                if clip.is_file
-                else ("convert the pictures to 8 bits over their whole range")
-            )
-            yield Finding("stream", "warning", clip.name, note, remedy)
+            kind, remedy = _kind_of_note(note, clip.is_file)
+            yield Finding(kind, "warning", clip.name, note, remedy)
         if not clip.is_file or not clip.complete:
             continue
         remedy = (
@@ -249,6 +245,28 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         elif 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
             what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
             yield Finding("container-count", "note", clip.name, what, remedy)
+
+
+# What notes of folders of pictures say, by words in them: kind, and what to do.
+FOLDER_NOTES = {
+    "left out": (
+        "stray-pictures",
+        "take them out of the folder; if they are frames, name them as the others are",
+    ),
+    "named in": ("mixed-names", "put each recording into a folder of its own"),
+    "named by the clock": (
+        "clock-names",
+        "nothing, if the camera paused; else say how fast it is, as in --fps 10",
+    ),
+}
+
+
+def _kind_of_note(note: str, is_file: bool) -> tuple[str, str]:
+    """Return the kind of finding that a source's note is, and what to do about it."""
+    if is_file:
+        return "stream", "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
+    found = (entry for words, entry in FOLDER_NOTES.items() if words in note)
+    return next(found, ("stream", "convert the pictures to 8 bits over their whole range"))
 
 
 def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
