@@ -259,9 +259,8 @@ class FrameFolder(FrameSource):
 class VideoFile(FrameSource):
     """A video file, decoded from start to end.
 
-    `mpn.video.stream` says what a stream tells of itself. Frames that are lost inside are found by
-    failed reads and, in streams of constant rate, by gaps in the times; an end before the header's
-    count is a bad frame after the last one.
+    `mpn.video.stream` says which frames there are, when each is shown, which are lost and whether
+    it ends before it should: then a bad frame stands after the last one.
     """
 
     def __init__(
@@ -270,33 +269,26 @@ class VideoFile(FrameSource):
         self._stream = stream = VideoStream(path, fps)
         super().__init__(path, path.stem, skip_bad, stream.rate, span)
         self.size, self.notes = stream.size, stream.notes
+        self.header_length = stream.header_length
         if not span.whole and stream.rate is None:
             raise DataError(f"{path}: {RATE_NEEDED}")
-        self.length = (
-            None if stream.length is None else len(span.indices(stream.length, stream.rate))
-        )
-        # else the header's count may be far off
-        if stream.length and stream.rate and stream.steady and not self.length:
-            raise self._empty_span(stream.length / stream.rate)
+        self._shown = span.indices_of(stream.times)
+        self.length = len(self._shown)
+        if not self.length:
+            raise self._empty_span(stream.seconds)
         self._now = -1, math.nan
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        span = self._span
+        shown = self._shown
+        to_the_end = self._span.end == math.inf or self._span.end > self._stream.times[-1]
         waiting: list[FrameRead] = []  # bad ones before the first good one, which stands in
-        first = last = None
-        seconds = 0.0
-        for read in self._stream.read_all(self.skip_bad):
-            if span.over(read.time):
-                seconds = max(seconds, self._stream.seconds)
-                break
-            if read.ended:
+        last = None
+        for read in self._stream.read_all():
+            if read.ended and to_the_end:
                 self._refuse(read.index, self.path.name, read.fault or "is not there")
+            if read.index >= shown.stop:
                 break
-            seconds = read.time
-            if not span.begun(read.time):
-                continue
-            first = read.index if first is None else first
-            if (read.index - first) % span.every:
+            if read.index not in shown:
                 continue
             frame = self._picture(read)
             last = last if frame is None else frame
@@ -307,8 +299,6 @@ class VideoFile(FrameSource):
                 self._now = waited.index, waited.time
                 yield last
             waiting = []
-        if first is None:
-            raise self._empty_span(seconds)
 
     def _position_of(self, number: int) -> tuple[int, float]:
         return self._now
