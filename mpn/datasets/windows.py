@@ -121,7 +121,7 @@ def load_clips(
     sources = _open_all(videos, skip_bad, fps)
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
-    needed = sum((source.length or 0) for _, source in sources) * frame_bytes
+    needed = sum(source.length for _, source in sources) * frame_bytes
     on_disk = needed > limit
     if on_disk:
         log.info(

@@ -253,10 +253,7 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             "nothing in mpn, which counts itself; labels and tools that trust the header are off "
             "by that"
         )
-        if clip.header is None:
-            what = f"its header says no number of frames; there are {clip.frames:,}"
-            yield Finding("container-count", "note", clip.name, what, remedy)
-        elif 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
+        if clip.header is not None and 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
             what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
             yield Finding("container-count", "note", clip.name, what, remedy)
 

@@ -53,13 +53,13 @@ class FrameSource:
         path: of the folder or file.
         size: (height, width) of the first good frame.
         fps: frames/s of what is given, the source's own divided by `every`, or None if unknown.
-        length: number of frames to come; exact for folders, from the header's figure or None for
-            files.
+        length: number of frames to come, those that are lost counted.
+        header_length: frames by the header of a file, None if it says nothing, and for folders.
         bad: what was found unusable so far, with indices as in `position`, filled while reading.
         notes: a line for each thing that the source says wrongly of itself.
     """
 
-    length: int | None
+    length: int
     size: tuple[int, int]  # set by the subclass, from the first good frame
 
     def __init__(
@@ -78,6 +78,7 @@ class FrameSource:
         self.name = name
         self.fps = None if fps is None else fps / span.every
         self.skip_bad = skip_bad
+        self.header_length: int | None = None
         self.bad: list[BadFrame] = []
         self.notes: list[str] = []
         self._noted: set[int] = set()

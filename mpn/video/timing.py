@@ -175,7 +175,7 @@ def _missing(steps: np.ndarray, regular: np.ndarray, period: float) -> np.ndarra
     missing = np.zeros(len(steps), np.int64)
     together = ~regular
     for start, end in intervals(regular):
-        if 0 < start and end < len(steps) and end - start <= CATCH_UP:
+        if start > 0 and end < len(steps) and end - start <= CATCH_UP:
             together[start:end] = True
     for start, end in intervals(together):
         stretch = steps[start:end]
