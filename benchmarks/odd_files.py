@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -38,6 +40,47 @@ def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float = RATE) -
     for image in pictures:
         writer.write(image)
     writer.release()
+    return path
+
+
+def write_stream(
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    seconds: Sequence[float] | None = None,
+    *,
+    codec: str = "mpeg4",
+    pixels: str = "yuv420p",
+    form: str | None = None,
+    shape: Fraction | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write a video file with PyAV, which can say when each picture is shown.
+
+    Args:
+        path: where to.
+        pictures: uint8 (H, W, 3) BGR, or whatever array PyAV knows as `pixels`.
+        seconds: when each is shown; default: at `RATE`.
+        codec: name of FFmpeg's encoder.
+        pixels: its pixel format.
+        form: of the container, where it is not that of the suffix.
+        shape: how many times wider than tall a pixel is.
+        options: of the encoder; by default high quality and a key frame every 12 pictures.
+    """
+    times = [index / RATE for index in range(len(pictures))] if seconds is None else seconds
+    options = {"g": "12", "qmin": "1", "qmax": "3", "b": "4M"} | (options or {})
+    with path.open("wb") as file, av.open(file, "w", format=form or path.suffix[1:]) as container:
+        stream = container.add_stream(codec, RATE, options=options)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pixels
+        tick = Fraction(1, 1000) if seconds is not None else Fraction(1, RATE)
+        stream.codec_context.time_base = tick
+        if shape is not None:
+            stream.codec_context.sample_aspect_ratio = shape
+        for picture, at in zip(pictures, times):
+            frame = av.VideoFrame.from_ndarray(picture, "bgr24" if picture.ndim == 3 else pixels)
+            frame.time_base, frame.pts = tick, round(at / tick)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 

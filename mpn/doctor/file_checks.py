@@ -6,7 +6,7 @@ findings. Checks of what the frames show are in `mpn.doctor.frame_checks`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
 from mpn.video.images import read_image
-from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
+from mpn.video.packets import is_video
+from mpn.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, images_in, natural_key, visible
 from mpn.video.sources import BadFrame
 from mpn.video.timing import USUAL_RATE
 
@@ -25,27 +26,7 @@ COUNT_SLACK = 2  # frames by which containers are often off
 ODD_RATES = (2.0, 100.0)  # frames/s; cameras are seldom slower or faster
 RATE_SLACK, SHAPE_SLACK = 0.02, 0.03  # relative differences that don't matter
 ENOUGH_SECONDS = 600.0  # of normal footage, to set a threshold
-# Recordings that are named so are not looked for in folders.
-OTHER_VIDEOS = {
-    ".264",
-    ".265",
-    ".3gp",
-    ".asf",
-    ".dav",
-    ".dv",
-    ".gif",
-    ".h264",
-    ".h265",
-    ".hevc",
-    ".m2ts",
-    ".mjpeg",
-    ".mjpg",
-    ".mts",
-    ".mxf",
-    ".ogv",
-    ".vob",
-    ".y4m",
-}
+LOOKED_INTO = 8  # files of a suffix, to see whether they are videos
 
 
 def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -150,13 +131,10 @@ def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     video_paths = {video.path for video in tree.training + tree.testing}
     for folder in _parents(tree):
         beside = [item for item in visible(folder) if item not in video_paths]
-        odd = [
-            item.name for item in beside if item.suffix.lower() in OTHER_VIDEOS and item.is_file()
-        ]
-        if odd:
+        if odd := _other_videos(beside):
             remedy = (
-                "convert them, to H.264 .mp4 for instance (ffmpeg -i IN -c:v libx264 -crf 18 "
-                "OUT.mp4)"
+                "give them the suffix of what they are, or convert them, to H.264 .mp4 for "
+                "instance (ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4)"
             )
             what = f"not taken for videos, because of their suffix: {some(odd)}"
             yield Finding("unused", "warning", str(folder), what, remedy)
@@ -166,6 +144,20 @@ def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             yield Finding(
                 "empty", "warning", str(folder), what, "copy their frames again, or remove them"
             )
+
+
+def _other_videos(items: Sequence[Path]) -> list[str]:
+    """List files whose name does not say so, and which are videos nonetheless."""
+    found = []
+    looked: Counter[str] = Counter()
+    for item in items:
+        suffix = item.suffix.lower()
+        if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES or not item.is_file():
+            continue
+        looked[suffix] += 1
+        if looked[suffix] <= LOOKED_INTO and is_video(item):
+            found.append(item.name)
+    return found
 
 
 TROUBLES = {

@@ -21,9 +21,8 @@ from mpn.video.timing import USUAL_RATE
 if TYPE_CHECKING:  # in the standard library since Python 3.11
     from typing_extensions import Self
 
-# VP8 in .webm is what browsers play; VP9 takes seven times as long. "good" with a high `cpu-used`
-# writes a picture in a third of the time that scoring takes. Quality: of VP8 0 (best) to 63, of
-# MPEG-4 and Motion JPEG 1 (best) to 31 (times 118, FFmpeg's unit).
+# VP8 in .webm is what browsers play; VP9 takes seven times as long. Quality (crf) is 0 (best) to 63
+# for VP8, and 1 (best) to 31 for MPEG-4 and Motion JPEG, times 118, FFmpeg's unit.
 QUALITY = {"flags": "+qscale", "global_quality": str(3 * 118)}
 CODECS = {
     ".webm": (

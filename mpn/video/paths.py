@@ -9,19 +9,13 @@ from pathlib import Path
 
 from mpn.errors import DataError, FrameError
 
-VIDEO_SUFFIXES = {
-    ".avi",
-    ".mp4",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mpg",
-    ".mpeg",
-    ".webm",
-    ".wmv",
-    ".flv",
-    ".ts",
-}
+# Those of files, of recorders and camcorders, and of streams as they are.
+_VIDEOS = """
+    .avi .divx .flv .f4v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mxf .ogm .ogv .qt .webm .wmv
+    .3g2 .3gp .asf .dav .dv .m2p .m2t .m2ts .mts .tod .trp .ts .vob
+    .264 .265 .avc .h264 .h265 .hevc .ivf .m1v .m2v .mjpeg .mjpg .y4m
+"""
+VIDEO_SUFFIXES = set(_VIDEOS.split())
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"}
 
 
@@ -60,20 +54,19 @@ def folder_name(path: Path) -> str:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the pictures directly in a folder (by suffix, any case), in natural order."""
+    """List the pictures directly in a folder (by suffix, any case), in natural order.
+
+    Only files: to read a FIFO that nobody writes to takes for ever.
+    """
     return [
-        item
-        for item in visible(folder)
-        if item.suffix.lower() in IMAGE_SUFFIXES and not item.is_dir()
+        item for item in visible(folder) if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file()
     ]
 
 
 def videos_in(folder: Path) -> list[Path]:
     """List the video files directly in a folder (by suffix, any case), in natural order."""
     return [
-        item
-        for item in visible(folder)
-        if item.suffix.lower() in VIDEO_SUFFIXES and not item.is_dir()
+        item for item in visible(folder) if item.suffix.lower() in VIDEO_SUFFIXES and item.is_file()
     ]
 
 
