@@ -6,7 +6,7 @@ The bytes of files that OpenCV wrote are changed: frames lost or overwritten, he
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -142,6 +142,44 @@ def set_mp4_intervals(path: Path, intervals: Sequence[int]) -> None:
     edits = _mp4_box(data, (b"moov", b"trak", b"edts"))[-1]
     data[edits + 4 : edits + 8] = b"free"  # it holds the old length
     path.write_bytes(data)
+
+
+def set_mp4_edit(path: Path, first: int, count: int | None = None) -> None:
+    """Let an .mp4 of equal intervals leave frames out: `first` before, all after `count`."""
+    data = bytearray(path.read_bytes())
+    mdhd = _mp4_box(data, (b"moov", b"trak", b"mdia", b"mdhd"))[-1]
+    stts = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"))[-1]
+    mvhd = _mp4_box(data, (b"moov", b"mvhd"))[-1]
+    elst = _mp4_box(data, (b"moov", b"trak", b"edts", b"elst"))[-1]
+    media, movie = (int.from_bytes(data[at + 20 : at + 24], "big") for at in (mdhd, mvhd))
+    frames, tick = struct.unpack_from(">II", data, stts + 16)
+    duration = (count or frames - first) * tick * movie // media
+    struct.pack_into(">Ii", data, elst + 16, duration, first * tick)
+    struct.pack_into(">I", data, mvhd + 24, duration)
+    path.write_bytes(data)
+
+
+def remux(
+    path: Path, target: Path, change: Callable[[bytes, int, bool], list[tuple[bytes, int]]]
+) -> Path:
+    """Write the packets of a video anew to an .mkv or .webm, changed.
+
+    Args:
+        path: of the video.
+        target: where to.
+        change: from a packet's bytes, its time in milliseconds and whether it is a key frame to
+            packets in its place with their times.
+    """
+    with av.open(str(path)) as given, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                for data, at in change(bytes(packet), packet.pts, packet.is_keyframe):
+                    new = av.Packet(data)
+                    new.stream, new.time_base, new.pts, new.dts = stream, packet.time_base, at, at
+                    new.is_keyframe = packet.is_keyframe
+                    container.mux(new)
+    return target
 
 
 def _avi_frames(data: bytes) -> list[tuple[int, int]]:

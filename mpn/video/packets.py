@@ -66,6 +66,11 @@ class Packets:
     end: float = -math.inf
 
     @property
+    def finds_keys(self) -> bool:
+        """Say whether `keys` come from the stream itself, not from what a writer of files says."""
+        return not self.has_times or self.format in ("mpegts", "mpeg", "dhav")
+
+    @property
     def edits(self) -> bool:
         """Say whether it may have edit lists, which leave frames out that the header counts."""
         return "mov" in self.format

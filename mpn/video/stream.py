@@ -48,6 +48,7 @@ SQUARE = 0.02  # pixels that are wider or taller by less are taken for square
 WIDEST_PIXEL = 4.0  # headers that say more, or its inverse, are wrong
 # Formats whose duration stands in the header, and is not guessed from the size of the file.
 HONEST_DURATIONS = ("matroska", "asf", "flv")
+MOST_SILENT = 0.75  # frames a packet, of the first: fewer, and not every packet has a frame
 LOST = "is lost: it cannot be decoded, or is missing from the stream"
 
 
@@ -125,7 +126,12 @@ class VideoStream:
             The number of the packet that the first frame comes from.
         """
         seen: list[int] = []
-        for number, frame in self._frames():
+        failed: set[int] = set()
+        # Before the first that needs no other some decoders give grey ones, others none.
+        key = packets.keys.index(1) if packets.finds_keys and any(packets.keys) else 0
+        for number, frame in self._frames(failed):
+            if number < key:
+                continue
             if not seen:
                 self._take_shape(frame, packets.pixel_aspect)
             seen.append(number)
@@ -133,10 +139,24 @@ class VideoStream:
                 break
         if not seen:
             raise FrameError(f"{self.path}: {NOTHING_DECODED}")
+        looked_at = range(seen[0], max(seen) + 1)
+        silent = sum(packets.shown[number] for number in looked_at) - len(failed & set(looked_at))
+        if len(seen) < MOST_SILENT * silent:
+            self._leave_out_silent(packets)
         # Not so in .mp4, whose times say in which order frames are shown; so where times are those
         # of decoding, or none.
         self._in_order = not bool((np.diff(packets.in_a_row()[seen]) > 0).all())
         return seen[0]
+
+    def _leave_out_silent(self, packets: Packets) -> None:
+        """Decode all, to learn which packets give no frame of their own, and leave these out.
+
+        So it is in interlaced H.264 of camcorders: each of the two fields of a frame has a packet.
+        """
+        failed: set[int] = set()
+        given = {number for number, _ in self._frames(failed)} | failed
+        for number in range(len(packets.shown)):
+            packets.shown[number] &= number in given
 
     def _take_shape(self, frame: av.VideoFrame, pixel: Fraction | None) -> None:
         """Take the shape of the first frame and how it is shown: upright, its pixels square.
@@ -188,12 +208,12 @@ class VideoStream:
         """List the packets that count as frames, by number, int64.
 
         A stream that begins inside a group of pictures has some before the first that needs no
-        other; no player shows these either.
+        other.
         """
         shown = np.frombuffer(packets.shown, np.int8).astype(bool)
-        keys = np.flatnonzero(np.frombuffer(packets.keys, np.int8)[: first + 1])
+        keys = np.flatnonzero(np.frombuffer(packets.keys, np.int8))
         numbers = np.arange(len(shown))
-        headless = numbers < (keys[0] if keys.size else first)
+        headless = numbers < min(first, keys[0] if keys.size else first)
         if not self._in_order:
             headless = (headless | (numbers > first)) & (times < times[first])
         if count := int((headless & shown).sum()):
@@ -282,7 +302,8 @@ class VideoStream:
         failed: set[int] = set()
         left = iter(self._numbers.tolist())
         for number, frame in self._frames(failed):
-            if self._in_order:  # as the packets are, but for those that failed
+            if self._in_order and number >= self._numbers[0]:
+                # As the packets are, but for those that failed.
                 number = next((one for one in left if one not in failed), -1)
             if number >= 0 and self._index_of[number] >= 0:
                 yield int(self._index_of[number]), frame

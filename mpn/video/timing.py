@@ -132,11 +132,11 @@ class Timeline(NamedTuple):
 def timeline_of(times: np.ndarray, tick: float = 0.0, last: float = math.nan) -> Timeline:
     """Tell rate, pauses and lost frames from all presentation times of a stream.
 
-    Steady: at most a tenth of the intervals (or three) is off the median by more than a tenth and
-    1.5 ticks. Only in a steady stream can an interval mean lost frames, and only where it and its
-    neighbours together are whole periods: a late frame, whose long interval a short one follows,
-    is none. In a stream of variable rate (phones, screen recordings, cameras that see less at
-    night) a long interval means nothing.
+    Steady: at most a fifth of the intervals (or three) is off the median by more than a tenth and
+    1.5 ticks; a late frame makes two such. Only in a steady stream can an interval mean lost
+    frames, and only where it and its neighbours together are whole periods: a late frame, whose
+    long interval a short one follows, is none. In a stream of variable rate (phones, screen
+    recordings, cameras that see less at night) a long interval means nothing.
 
     Args:
         times: float64 (recorded frames,), seconds, rising; NaN where there are none.
@@ -151,7 +151,7 @@ def timeline_of(times: np.ndarray, tick: float = 0.0, last: float = math.nan) ->
         return nothing
     typical = float(np.median(rising))
     regular = np.abs(steps - typical) <= max(0.1 * typical, 1.5 * tick)
-    steady = int((~regular).sum()) <= max(3, len(steps) // 10) and bool(regular.any())
+    steady = int((~regular).sum()) <= max(3, len(steps) // 5) and bool(regular.any())
     is_pause = steps > LONG_PAUSE * typical
     if steady:
         period = float(steps[regular].mean())
