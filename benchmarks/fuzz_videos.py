@@ -5,8 +5,9 @@
 
 Whole files of five containers and several codecs are damaged by bits flipped, a cut, blocks
 swapped, blocks overwritten with zeros or with bytes from elsewhere in the file, and are read in a
-process each, so that a crash of the decoder would be seen. What is read must hold together: as many frames
-as the source says, all of one size, frame numbers that rise by one and times that never fall.
+process each, so that a crash of the decoder would be seen. What is read must hold together: as many
+frames as the source says, all of one size, frame numbers that rise by one and times that never
+fall.
 """
 
 from __future__ import annotations

@@ -216,6 +216,8 @@ def packets_of(container: InputContainer, *streams: av.VideoStream) -> Iterator[
                     failed = 0
                     yield packet
             return
+        except IndexError:
+            return  # PyAV at the end of a file in which another track has turned up on the way
         except (FFmpegError, OSError):
             failed += 1
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -15,7 +16,7 @@ import pytest
 
 from benchmarks import odd_files
 from mpn.errors import FrameError
-from mpn.video.packets import is_video
+from mpn.video.packets import is_video, packets_of
 from mpn.video.sources import open_source
 from tests.helpers import trees
 
@@ -166,6 +167,34 @@ def test_recordings_that_are_joined_follow_each_other(tmp_path):
     found = shown(open_source(tmp_path / "both.ts"))
     assert [number for *_, number in found] == [*range(COUNT), *range(COUNT)]
     assert [time for _, time, _ in found] == pytest.approx([k / 10 for k in range(2 * COUNT)])
+
+
+class Faulty:
+    """A container whose reads fail now and then, as those of damaged files do."""
+
+    def __init__(self, *reads):
+        self.reads = list(reads)
+
+    def demux(self):
+        while self.reads:
+            read = self.reads.pop(0)
+            if isinstance(read, Exception):
+                raise read
+            yield SimpleNamespace(size=read)
+
+
+@pytest.mark.parametrize(
+    "error", [av.error.InvalidDataError(0, "damage"), OSError(5, "Input/output error")]
+)
+def test_reading_goes_on_behind_what_cannot_be_read(error):
+    sizes = [packet.size for packet in packets_of(Faulty(1, error, error, 2, 0, error, 3))]
+    assert sizes == [1, 2, 3]
+    for_ever = Faulty(*[error] * 1000, 1)
+    assert list(packets_of(for_ever)) == [] and for_ever.reads
+
+
+def test_a_track_that_turns_up_on_the_way_is_passed_over():
+    assert [packet.size for packet in packets_of(Faulty(1, 2, IndexError()))] == [1, 2]
 
 
 # --- Frames that do not count, and such as do
