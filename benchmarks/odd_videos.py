@@ -111,7 +111,11 @@ VIDEOS = (
     ),
     Video("pause.mp4", "a pause of 1,000 s", _at(*PAUSE), last=PAUSE[-1], noted="pause"),
     Video("edit.mp4", "an edit list leaves 13 frames out", _edited, count=27, last=2.6),
-    Video("b_frames.avi", "B-frames, MPEG-4 in .avi", lambda path: _scene(path, options=B_FRAMES)),
+    Video(
+        "mpeg4_b_frames.avi",
+        "B-frames, MPEG-4 in .avi",
+        lambda path: _scene(path, options=B_FRAMES),
+    ),
     Video(
         "stream.m4v",
         "a stream without times, MPEG-4",
