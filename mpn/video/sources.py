@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError, FrameError
+from mpn.video.depth import Levels
 from mpn.video.images import decode_image, fit_frame, low_range_note
 from mpn.video.paths import (
     IMAGE_SUFFIXES,
@@ -84,6 +85,19 @@ class FrameSource:
         self._noted: set[int] = set()
         self._span = span
         self._at = -1, math.nan
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return what of deep grey pictures is stretched to 8 bits, None where they are not."""
+        return None
+
+    def use_levels(self, levels: Levels | None, whose: str) -> None:
+        """Stretch deep grey pictures as others were; nothing where they are not deep.
+
+        Args:
+            levels: of these, None for the source's own.
+            whose: in words.
+        """
 
     @property
     def position(self) -> tuple[int, float]:
@@ -300,6 +314,16 @@ class VideoFile(FrameSource):
                 self._now = waited.index, waited.time
                 yield last
             waiting = []
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return what of deep grey pictures is stretched to 8 bits, None where they are not."""
+        return self._stream.levels
+
+    def use_levels(self, levels: Levels | None, whose: str) -> None:
+        """Stretch deep grey pictures as others were, see `FrameSource.use_levels`."""
+        if levels is not None and self.levels not in (None, levels):
+            self._stream.stretch(levels, whose)
 
     def _position_of(self, number: int) -> tuple[int, float]:
         return self._now

@@ -29,6 +29,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from mpn.errors import FrameError
+from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, range_of
 from mpn.video.packets import (
     MAX_FAILED_READS,
     NOTHING_DECODED,
@@ -84,6 +85,7 @@ class VideoStream:
         length: frames, lost ones counted.
         times: float64 (length,), seconds from the first frame, NaN if unknown; never fall.
         header_length: frames by the header, None if it says nothing.
+        levels: what is stretched to 8 bits, see `mpn.video.depth`; None for most.
         notes: a line for each thing that is odd or that the header says wrongly.
     """
 
@@ -102,6 +104,7 @@ class VideoStream:
         self.path, self.given = path, given
         self.notes: list[str] = []
         self._reformatter = VideoReformatter()
+        self.levels: Levels | None = None
         packets = read_packets(path)
         self.header_length = packets.count
         if packets.tracks > 1:
@@ -110,6 +113,8 @@ class VideoStream:
             )
         first = self._probe(packets)
         self._place(packets, first)
+        if self.levels is not None:
+            self.stretch(range_of(self._deep_pictures()))
         self._cut_short = self._early_end(packets)
 
     @property
@@ -134,6 +139,7 @@ class VideoStream:
                 continue
             if not seen:
                 self._take_shape(frame, packets.pixel_aspect)
+                self.levels = WHOLE_RANGE if is_deep(frame) else None
             seen.append(number)
             if len(seen) == PROBED_FRAMES:
                 break
@@ -340,14 +346,37 @@ class VideoStream:
         height, width = frame.height, frame.width
         if (height, width) == self._coded:
             height, width = self._shown
+        form = "bgr24" if self.levels is None else "gray16le"
         try:
             converted = self._reformatter.reformat(
-                frame, width, height, "bgr24", interpolation="BICUBIC"
+                frame, width, height, form, interpolation="BICUBIC"
             )
-            bgr = converted.to_ndarray()
+            picture = converted.to_ndarray()
         except (FFmpegError, ValueError, MemoryError):
             return None
-        return np.ascontiguousarray(np.rot90(bgr, self._quarter_turns))
+        if self.levels is not None:
+            picture = np.repeat(self.levels.stretch(picture)[:, :, None], 3, axis=2)
+        return np.ascontiguousarray(np.rot90(picture, self._quarter_turns))
+
+    def _deep_pictures(self) -> Iterator[np.ndarray]:
+        """Decode all and give some of the pictures with all their bits, uint16 (H, W)."""
+        every = max(1, self.length // SAMPLED)
+        for number, (_, frame) in enumerate(self._placed()):
+            if number % every == 0:
+                yield self._reformatter.reformat(frame, format="gray16le").to_ndarray()
+
+    def stretch(self, levels: Levels, whose: str = "what there is") -> None:
+        """Set what is stretched to 8 bits, and note it.
+
+        Args:
+            levels: of 16 bits.
+            whose: in words.
+        """
+        begin = "its pictures have more than 8 bits"
+        self.levels = levels
+        self.notes[:] = [note for note in self.notes if not note.startswith(begin)]
+        if levels != WHOLE_RANGE:
+            self.notes.append(f"{begin}: {levels} of 16 bits, {whose}, are stretched to 0 to 255")
 
 
 def _numbered(frames: list[av.VideoFrame], newest: int) -> Iterator[tuple[int, av.VideoFrame]]:
