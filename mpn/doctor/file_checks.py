@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.findings import SKIP, Finding, at, by_scene, some
+from mpn.doctor.findings import SKIP, Finding, at, by_scene, remedy_of, some
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
@@ -232,6 +232,9 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             )
         for note in clip.notes:
             if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
+                continue
+            if remedy := remedy_of(note):
+                yield Finding("stream", "note", clip.name, note, remedy)
                 continue
             remedy = (
                 "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
