@@ -152,7 +152,8 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         if video.codec_context is None:
             raise FrameError(f"{path}: FFmpeg does not know how its video is coded; try H.264 .mp4")
         video.codec_context.copy_opaque = True
-        video.codec_context.thread_type = "AUTO"
+        # Not by frames: a damaged one would take others with it, how many by the number of cores.
+        video.codec_context.thread_type = "SLICE"
         yield container, video
 
 
