@@ -19,7 +19,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +46,19 @@ TRUTHS: dict[str, tuple[Any, ...]] = {
     "empty.mp4": (0, None, None, []),
 }
 SPEED = "speed.mp4"
+REPEATS = 5
 READ = """
-import json, sys
+import json, sys, time
 from mpn.errors import MpnError
 from mpn.video.sources import open_source
+began = time.process_time()
 try:
     source = open_source(sys.argv[1], repeat_broken=True)
     count = sum(1 for _ in source.frames())
     answer = {"count": count, "rate": float(source.fps) if source.fps else None,
               "last": source.position[1], "size": list(source.size),
-              "bad": [bad.index for bad in source.bad], "said": "; ".join(source.notes)}
+              "bad": [bad.index for bad in source.bad], "said": "; ".join(source.notes),
+              "per_second": count / (time.process_time() - began)}
 except MpnError as error:
     answer = {"count": 0, "said": str(error).split(": ", 1)[-1]}
 print(json.dumps(answer))
@@ -70,14 +72,14 @@ def files(folder: Path) -> list[tuple[str, str]]:
 
 
 def make(folder: Path) -> None:
-    """Make the inputs, and ten seconds of 1280x720 to measure the speed with."""
+    """Make the inputs, and 1,000 frames of 1280x720 to measure the speed with."""
     folder.mkdir(parents=True)
     odd_inputs.make_with_opencv(folder)
     for one in odd_inputs.INPUTS:
         if one.ffmpeg:
             odd_inputs.make_with_ffmpeg(folder, one)
     make_videos(folder)
-    scene = [picture(index, (720, 1280)) for index in range(250)]
+    scene = [picture(index, (720, 1280)) for index in range(1000)]
     write_stream(folder / SPEED, scene, codec="libx264", options={"bf": "2"})
 
 
@@ -93,13 +95,9 @@ def read(folder: Path, name: str) -> None:
             last = done.stderr.strip().splitlines()[-1:] or [f"died, exit code {done.returncode}"]
             answers[file] = {"count": 0, "crashed": last[0]}
         print(ascii(file), answers[file], flush=True)
-    began = time.perf_counter()
-    count = json.loads(
-        subprocess.run(
-            [sys.executable, "-c", READ, str(folder / SPEED)], capture_output=True, text=True
-        ).stdout
-    )["count"]
-    answers[SPEED] = count / (time.perf_counter() - began)
+    command = [sys.executable, "-c", READ, str(folder / SPEED)]
+    runs = [subprocess.run(command, capture_output=True, text=True) for _ in range(REPEATS)]
+    answers[SPEED] = max(json.loads(run.stdout)["per_second"] for run in runs)
     (folder / f"{name}.json").write_text(json.dumps(answers))
 
 
@@ -179,7 +177,7 @@ def table(folder: Path, names: list[str]) -> str:
             f"| | | {' | '.join(names)} |",
             "|---|---|" + "---|" * len(names),
             f"| **right** | of {total} | {' | '.join(map(str, right))} |",
-            f"| frames/s | 1280x720 H.264, one run, start of Python included | "
+            f"| frames/s of processor time | 1,000 frames of 1280x720 H.264, opening included, the best of {REPEATS} | "
             f"{' | '.join(speeds)} |",
             *rows,
         ]
