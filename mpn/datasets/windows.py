@@ -26,6 +26,7 @@ from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
+from mpn.video.depth import Levels, common_levels
 from mpn.video.images import fit_frame
 from mpn.video.sources import BadFrame, FrameSource, open_source
 from mpn.video.timing import USUAL_RATE
@@ -50,6 +51,7 @@ class Clip:
         motion: float16 (T, rows, columns, CHANNELS), of the frames as they were before they were
             fitted to the network, see `mpn.motion.flow.MotionReader`; or None where it was not
             read.
+        levels: what was stretched to 8 bits, see `mpn.video.depth`; None for most.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Clip:
     fps: float | None = None
     bad: list[BadFrame] = field(default_factory=list)
     motion: np.ndarray | None = None
+    levels: Levels | None = None
 
     def cut(self, start: int, stop: int, name: str | None = None) -> Clip:
         """Take frames `start` to `stop` (exclusive) as a clip of their own.
@@ -74,7 +77,7 @@ class Clip:
         ]
         motion = None if self.motion is None else self.motion[start:stop]
         frames = self.frames[start:stop]
-        return Clip(name or self.name, self.scene, frames, self.fps, bad, motion)
+        return Clip(name or self.name, self.scene, frames, self.fps, bad, motion, self.levels)
 
 
 class Sample(NamedTuple):
@@ -121,16 +124,16 @@ def load_clips(
         DataError: a video cannot be opened; or nothing could be read.
     """
     sources = _open_all(videos, skip_bad, fps)
+    levels = common_levels(source.levels for _, source in sources)
+    for _, source in sources:
+        source.use_levels(levels, "what all of the footage has")
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
-    needed = sum((source.length or 0) for _, source in sources) * frame_bytes
+    needed = sum(source.length for _, source in sources) * frame_bytes
     on_disk = needed > limit
     if on_disk:
-        log.info(
-            "%.1f GB of frames: more than %.1f GB of memory, kept on disk",
-            needed / 1e9,
-            limit / 1e9,
-        )
+        gigabytes = needed / 1e9, limit / 1e9
+        log.info("%.1f GB of frames: more than %.1f GB of memory, kept on disk", *gigabytes)
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
@@ -153,7 +156,8 @@ def load_clips(
                 "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason
             )
         fps = float(source.fps) if source.fps else None
-        clips.append(Clip(video.name, video.scene, frames, fps, list(source.bad), moved))
+        name, bad = video.name, list(source.bad)
+        clips.append(Clip(name, video.scene, frames, fps, bad, moved, source.levels))
     if not clips:
         raise DataError("none of the videos could be read")
     return clips

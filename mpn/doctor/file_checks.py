@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.findings import SKIP, Finding, at, by_scene, some
+from mpn.doctor.findings import SKIP, Finding, at, by_scene, remedy_of, some
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
@@ -231,6 +231,9 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         for note in clip.notes:
             if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
                 continue
+            if remedy := remedy_of(note):
+                yield Finding("stream", "note", clip.name, note, remedy)
+                continue
             kind, remedy = _kind_of_note(note, clip.is_file)
             yield Finding(kind, "warning", clip.name, note, remedy)
         if not clip.is_file or not clip.complete:
@@ -239,10 +242,7 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             "nothing in mpn, which counts itself; labels and tools that trust the header are off "
             "by that"
         )
-        if clip.header is None:
-            what = f"its header says no number of frames; there are {clip.frames:,}"
-            yield Finding("container-count", "note", clip.name, what, remedy)
-        elif 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
+        if clip.header is not None and 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
             what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
             yield Finding("container-count", "note", clip.name, what, remedy)
 

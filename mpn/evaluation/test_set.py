@@ -76,7 +76,7 @@ def open_set(
     sources = {
         video.name: open_source(video.path, skip_bad=skip_bad, fps=fps) for video in tree.testing
     }
-    lengths = {name: _length(source) for name, source in sources.items()}
+    lengths = {name: source.length for name, source in sources.items()}
     read_labels = load_labels(tree, lengths, labels)
     rates = {name: source.fps for name, source in sources.items()}
     sizes = {name: source.size for name, source in sources.items()}
@@ -88,13 +88,6 @@ def open_set(
         else Truth(read_labels, sizes, read_tracks(tracks_path), str(tracks_path))
     )
     return LabelledSet(tree, sources, lengths, rates, read_labels, truth)
-
-
-def _length(source: FrameSource) -> int:
-    """Count frames as they are decoded: a video file's header only estimates them."""
-    if source.path.is_dir() and source.length is not None:
-        return source.length
-    return sum(1 for _ in source.frames())
 
 
 def facts_of(

@@ -21,6 +21,7 @@ from mpn.model.parameters import target_names
 from mpn.model.place_file import pack_places, unpack_places
 from mpn.model.released import find_model
 from mpn.motion.place import PlaceModel
+from mpn.video.depth import Levels, levels_from
 
 STEP_SIZE_PREFIX = "step_sizes."
 
@@ -79,6 +80,12 @@ class Checkpoint:
     places: dict[str, PlaceModel] = field(default_factory=dict)
     camera: dict[str, Any] | None = None
     path: Path | None = None
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return the range of its footage, where that had deep grey pictures, else None."""
+        footage = self.training if self.camera is None else self.camera.get("adapted_on") or {}
+        return levels_from(footage.get("levels"))
 
     @property
     def config(self) -> ModelConfig:

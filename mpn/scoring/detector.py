@@ -165,6 +165,7 @@ class Detector:
         """
         if not isinstance(source, FrameSource):
             source = open_source(source, skip_bad=skip_bad, fps=fps)
+        source.use_levels(self.checkpoint.levels, "as in the model's footage")
         check_size_of(source, self.config)
         return self._results(source, images, batch_size, first, smoothed)
 

@@ -161,7 +161,7 @@ def frames_around_each(
             f"before it; expected a row from {window} on"
         )
     if isinstance(source, FrameFolder):
-        _within(source, rows, source.length or 0)
+        _within(source, rows, source.length)
         return {
             row: np.stack([source.read(at) for at in range(row - window, row + 1)]) for row in rows
         }

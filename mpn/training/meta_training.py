@@ -30,6 +30,7 @@ from mpn.training.meta_tasks import MetaTasks
 from mpn.training.run import TrainingRun
 from mpn.training.run_folder import LOG, MODEL, footprint, log_lines
 from mpn.training.step_sizes import first_step_sizes
+from mpn.video.depth import common_levels
 
 VALIDATE_EVERY, VALIDATION_TASKS = 50, 8
 # Tasks whose gradients the first step sizes are made of.
@@ -255,6 +256,8 @@ class MetaTraining(TrainingRun):
             "threads": torch.get_num_threads(),
         }
         training["meta"].pop("clips")
+        if levels := common_levels(clip.levels for clip in self.tasks.clips):
+            training["levels"] = list(levels)
         sizes = {name: size.detach().exp().cpu() for name, size in self.log_sizes.items()}
         counts = (self.options.inner_steps, self.options.batch, self.inner_clip)
         meta = MetaInfo(tuple(self.options.targets), sizes, *counts)

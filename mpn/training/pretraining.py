@@ -35,6 +35,7 @@ from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
+from mpn.video.depth import common_levels
 
 DIAGNOSE_EVERY = 500
 
@@ -283,6 +284,8 @@ class Training(TrainingRun):
             "threads": torch.get_num_threads(),
         }
         training.pop("preset")
+        if levels := common_levels(clip.levels for clip in self.dataset.clips):
+            training["levels"] = list(levels)
         score_config = ScoreConfig()
         if self.places:
             score_config = score_config.with_place(trained_here=True)

@@ -11,19 +11,13 @@ from pathlib import Path
 
 from mpn.errors import DataError
 
-VIDEO_SUFFIXES = {
-    ".avi",
-    ".mp4",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mpg",
-    ".mpeg",
-    ".webm",
-    ".wmv",
-    ".flv",
-    ".ts",
-}
+# Those of files, of recorders and camcorders, and of streams as they are.
+_VIDEOS = """
+    .avi .divx .flv .f4v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mxf .ogm .ogv .qt .webm .wmv
+    .3g2 .3gp .asf .dav .dv .m2p .m2t .m2ts .mts .tod .trp .ts .vob
+    .264 .265 .avc .h264 .h265 .hevc .ivf .m1v .m2v .mjpeg .mjpg .y4m
+"""
+VIDEO_SUFFIXES = set(_VIDEOS.split())
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"}
 
 
