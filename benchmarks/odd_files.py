@@ -6,9 +6,11 @@ The bytes of files that OpenCV wrote are changed: frames lost or overwritten, he
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -38,6 +40,47 @@ def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float = RATE) -
     for image in pictures:
         writer.write(image)
     writer.release()
+    return path
+
+
+def write_stream(
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    seconds: Sequence[float] | None = None,
+    *,
+    codec: str = "mpeg4",
+    pixels: str = "yuv420p",
+    form: str | None = None,
+    shape: Fraction | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write a video file with PyAV, which can say when each picture is shown.
+
+    Args:
+        path: where to.
+        pictures: uint8 (H, W, 3) BGR, or whatever array PyAV knows as `pixels`.
+        seconds: when each is shown; default: at `RATE`.
+        codec: name of FFmpeg's encoder.
+        pixels: its pixel format.
+        form: of the container, where it is not that of the suffix.
+        shape: how many times wider than tall a pixel is.
+        options: of the encoder; by default high quality and a key frame every 12 pictures.
+    """
+    times = [index / RATE for index in range(len(pictures))] if seconds is None else seconds
+    options = {"g": "12", "qmin": "1", "qmax": "3", "b": "4M"} | (options or {})
+    with path.open("wb") as file, av.open(file, "w", format=form or path.suffix[1:]) as container:
+        stream = container.add_stream(codec, RATE, options=options)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pixels
+        tick = Fraction(1, 1000) if seconds is not None else Fraction(1, RATE)
+        stream.codec_context.time_base = tick
+        if shape is not None:
+            stream.codec_context.sample_aspect_ratio = shape
+        for picture, at in zip(pictures, times):
+            frame = av.VideoFrame.from_ndarray(picture, "bgr24" if picture.ndim == 3 else pixels)
+            frame.time_base, frame.pts = tick, round(at / tick)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 
@@ -99,6 +142,44 @@ def set_mp4_intervals(path: Path, intervals: Sequence[int]) -> None:
     edits = _mp4_box(data, (b"moov", b"trak", b"edts"))[-1]
     data[edits + 4 : edits + 8] = b"free"  # it holds the old length
     path.write_bytes(data)
+
+
+def set_mp4_edit(path: Path, first: int, count: int | None = None) -> None:
+    """Let an .mp4 of equal intervals leave frames out: `first` before, all after `count`."""
+    data = bytearray(path.read_bytes())
+    mdhd = _mp4_box(data, (b"moov", b"trak", b"mdia", b"mdhd"))[-1]
+    stts = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"))[-1]
+    mvhd = _mp4_box(data, (b"moov", b"mvhd"))[-1]
+    elst = _mp4_box(data, (b"moov", b"trak", b"edts", b"elst"))[-1]
+    media, movie = (int.from_bytes(data[at + 20 : at + 24], "big") for at in (mdhd, mvhd))
+    frames, tick = struct.unpack_from(">II", data, stts + 16)
+    duration = (count or frames - first) * tick * movie // media
+    struct.pack_into(">Ii", data, elst + 16, duration, first * tick)
+    struct.pack_into(">I", data, mvhd + 24, duration)
+    path.write_bytes(data)
+
+
+def remux(
+    path: Path, target: Path, change: Callable[[bytes, int, bool], list[tuple[bytes, int]]]
+) -> Path:
+    """Write the packets of a video anew to an .mkv or .webm, changed.
+
+    Args:
+        path: of the video.
+        target: where to.
+        change: from a packet's bytes, its time in milliseconds and whether it is a key frame to
+            packets in its place with their times.
+    """
+    with av.open(str(path)) as given, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                for data, at in change(bytes(packet), packet.pts, packet.is_keyframe):
+                    new = av.Packet(data)
+                    new.stream, new.time_base, new.pts, new.dts = stream, packet.time_base, at, at
+                    new.is_keyframe = packet.is_keyframe
+                    container.mux(new)
+    return target
 
 
 def _avi_frames(data: bytes) -> list[tuple[int, int]]:

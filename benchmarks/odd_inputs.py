@@ -41,6 +41,7 @@ from benchmarks.odd_files import (
     write_pictures,
     write_video,
 )
+from benchmarks.odd_videos import VIDEOS, make_videos
 
 COUNT = 40  # frames
 BROKEN = (12, 13, 27)
@@ -143,6 +144,14 @@ INPUTS = (
 )
 
 
+FOLDERS = (
+    Input("names", "a folder: three videos, one whose name is not UTF-8"),
+    Input("recorder", "a folder with suffixes of recorders"),
+    Input("fifo_pictures", "a FIFO among pictures", ("--fps", "10")),
+)
+ALL = (*INPUTS, *(Input(video.name, video.what) for video in VIDEOS), *FOLDERS)
+
+
 def make_with_opencv(folder: Path) -> None:
     """Make everything that needs no ffmpeg."""
     frames = [picture(index) for index in range(COUNT)]
@@ -241,7 +250,9 @@ def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
     """Score one input and give its row of the table."""
     command = [sys.executable, "-m", "mpn", "score", str(folder / one.path), *one.options]
     command += ["--checkpoint", str(checkpoint), "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, errors="surrogateescape"
+    )
     summaries = [json.loads(path.read_text()) for path in sorted(out.glob("**/events.json"))]
     frames = " + ".join(str(summary["frames"]) for summary in summaries)
     rates = sorted({f"{summary['fps']:.4g}" for summary in summaries})
@@ -261,6 +272,11 @@ def _said(done: subprocess.CompletedProcess, folder: Path, out: Path) -> str:
     lines = [line.strip() for line in lines if line.strip() and not USUAL_LINES.search(line)]
     text = "; ".join(dict.fromkeys(lines)).replace(f"{out}/", "").replace(f"{folder}/", "")
     return text.replace(str(folder), "FOLDER").replace("|", "/") or "-"
+
+
+def _printable(text: str) -> str:
+    """Write out what a name has that is no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def report(rows: Sequence[Sequence[str]]) -> str:
@@ -304,11 +320,12 @@ def main() -> None:
     inputs = folder / "inputs"
     inputs.mkdir(parents=True)
     make_with_opencv(inputs)
+    make_videos(inputs)
     reasons = {one.path: make_with_ffmpeg(inputs, one) for one in INPUTS if one.ffmpeg}
     if options.make_only:
         return
     rows = []
-    for number, one in enumerate(one for one in INPUTS if options.only in one.path):
+    for number, one in enumerate(one for one in ALL if options.only in one.path):
         what = one.what + (f" (`{' '.join(one.options)}`)" if one.options else "")
         reason = reasons.get(one.path)
         found = (
@@ -316,7 +333,7 @@ def main() -> None:
             if reason
             else score(inputs, one, folder / "out" / str(number), options.checkpoint.resolve())
         )
-        rows.append([f"`{one.path}`", what, *found])
+        rows.append([_printable(cell) for cell in (f"`{one.path}`", what, *found)])
         print(" | ".join(rows[-1]), flush=True)
     if options.only:
         return

@@ -46,6 +46,7 @@ from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import parts_of
 from mpn.scoring.scores import ScoreConfig, combine
+from mpn.video.depth import common_levels
 from mpn.video.paths import folder_name
 from mpn.video.timing import USUAL_RATE
 
@@ -135,6 +136,8 @@ def adapt_camera(
     if not options.force:
         _refuse_worse(report)
     adapted.camera = _described(base, tensors, report)
+    if levels := common_levels(clip.levels for clip in clips):
+        adapted.camera["adapted_on"]["levels"] = list(levels)
     return adapted, report
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mpn.datasets.layouts import Video
@@ -26,6 +26,7 @@ from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
+from mpn.video.depth import Levels, common_levels
 from mpn.video.images import fit_frame
 from mpn.video.sources import BadFrame, FrameSource, open_source
 from mpn.video.timing import USUAL_RATE
@@ -50,6 +51,7 @@ class Clip:
         motion: float16 (T, rows, columns, CHANNELS), of the frames as they were before they were
             fitted to the network, see `mpn.motion.flow.MotionReader`; or None where it was not
             read.
+        levels: what was stretched to 8 bits, see `mpn.video.depth`; None for most.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Clip:
     fps: float | None = None
     bad: list[BadFrame] = field(default_factory=list)
     motion: np.ndarray | None = None
+    levels: Levels | None = None
 
     def cut(self, start: int, stop: int, name: str | None = None) -> Clip:
         """Take frames `start` to `stop` (exclusive) as a clip of their own.
@@ -74,7 +77,7 @@ class Clip:
         ]
         motion = None if self.motion is None else self.motion[start:stop]
         frames = self.frames[start:stop]
-        return Clip(name or self.name, self.scene, frames, self.fps, bad, motion)
+        return Clip(name or self.name, self.scene, frames, self.fps, bad, motion, self.levels)
 
 
 class Sample(NamedTuple):
@@ -97,10 +100,11 @@ def load_clips(
     skip_bad: bool = False,
     motion: bool = False,
     fps: float | None = None,
+    interpolation: str = "area",
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> list[Clip]:
-    """Decode videos once, resized by area.
+    """Decode videos once, resized.
 
     Args:
         videos: what is read.
@@ -110,6 +114,7 @@ def load_clips(
             at the first.
         motion: read the motion too, which takes as long as decoding or longer.
         fps: frame rate of sources that don't say theirs.
+        interpolation: see `mpn.video.images.fit_frame`.
         memory_limit: bytes, by default 40 % of the machine's memory; what needs more goes to a
             file that is deleted with the process.
         cache: folder of that file; by default the system's temporary one.
@@ -119,31 +124,40 @@ def load_clips(
         DataError: a video cannot be opened; or nothing could be read.
     """
     sources = _open_all(videos, skip_bad, fps)
+    levels = common_levels(source.levels for _, source in sources)
+    for _, source in sources:
+        source.use_levels(levels, "what all of the footage has")
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
-    needed = sum((source.length or 0) for _, source in sources) * frame_bytes
+    needed = sum(source.length for _, source in sources) * frame_bytes
     on_disk = needed > limit
     if on_disk:
-        log.info(
-            "%.1f GB of frames: more than %.1f GB of memory, kept on disk",
-            needed / 1e9,
-            limit / 1e9,
-        )
+        gigabytes = needed / 1e9, limit / 1e9
+        log.info("%.1f GB of frames: more than %.1f GB of memory, kept on disk", *gigabytes)
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
-            frames, moved = _decode(source, size, grey, cache if on_disk else None, on_disk, motion)
+            frames, moved = _decode(
+                source,
+                lambda frame: fit_frame(frame, size, grey, interpolation),
+                cache,
+                on_disk=on_disk,
+                motion=motion,
+            )
         except FrameError as error:
             if not skip_bad:
                 raise
             log.warning("left out: %s", error)
             continue
+        for note in source.notes:
+            log.warning("%s: %s", video.name, note)
         for bad in source.bad:
             log.warning(
                 "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason
             )
         fps = float(source.fps) if source.fps else None
-        clips.append(Clip(video.name, video.scene, frames, fps, list(source.bad), moved))
+        name, bad = video.name, list(source.bad)
+        clips.append(Clip(name, video.scene, frames, fps, bad, moved, source.levels))
     if not clips:
         raise DataError("none of the videos could be read")
     return clips
@@ -169,9 +183,9 @@ def _machine_memory() -> int:
 
 def _decode(
     source: FrameSource,
-    size: tuple[int, int],
-    grey: bool,
+    fit: Callable[[np.ndarray], np.ndarray],
     cache: str | Path | None,
+    *,
     on_disk: bool,
     motion: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -183,7 +197,7 @@ def _decode(
         for frame in source.frames():
             if reader is not None:
                 moved.append(reader.read(frame))
-            yield fit_frame(frame, size, grey)
+            yield fit(frame)
 
     if not on_disk:
         return np.stack(list(fitted())), np.stack(moved) if motion else None
@@ -359,25 +373,6 @@ def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int,
             first = target + 1
         elif target - first >= window:
             yield number, target, first
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on.
-
-    An incomplete last one is left out unless it is the only one.
-    """
-
-    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
-        self.samples, self.batch_size, self.seed = samples, min(batch_size, samples), seed
-        self.epoch = self.start = 0
-
-    def __len__(self) -> int:
-        return self.samples // self.batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.samples).tolist()
-        for batch in range(self.start, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
 def to_float(frames: Tensor) -> tuple[Tensor, Tensor]:

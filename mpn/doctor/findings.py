@@ -32,6 +32,32 @@ class Finding:
     remedy: str
 
 
+# What to do about what a source says of itself, by how its note begins; these are no faults.
+REMEDIES = {
+    "its pixels are not square": "nothing in mpn, which shows them as a player does; other tools "
+    "may not, and masks made with these have another shape",
+    "its pictures have more than 8 bits": "nothing in mpn: a model keeps the range of its normal "
+    "footage, and stretches all that it scores by that",
+    "it begins inside a group of pictures": "nothing in mpn; labels must count from the first "
+    "whole picture",
+    "it holds": "to have another track, take it out: ffmpeg -i IN -map 0:v:NUMBER -c copy OUT.mp4, "
+    "NUMBER from 0",
+    "its frame rate varies": "nothing in mpn, which goes by the times; a window is 4 frames, "
+    "whatever time they span (ffmpeg -i IN -vf fps=10 OUT.mp4 makes them even)",
+    "its times have a gap": "nothing in mpn, which goes by the times; if frames are missing there, "
+    "labels that count seconds at a constant rate are off",
+}
+
+
+def remedy_of(note: str) -> str | None:
+    """Return what to do about what a source says of itself, None where it says something wrong.
+
+    Args:
+        note: of `FrameSource.notes`.
+    """
+    return next((remedy for begin, remedy in REMEDIES.items() if note.startswith(begin)), None)
+
+
 def some(names: Sequence[object], shown: int = 3) -> str:
     """Name the first few: "a, b, c and 5 more".
 

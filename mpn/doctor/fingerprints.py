@@ -131,7 +131,7 @@ def read_clip(
         clip.bytes = _bytes(clip.video.path)
         source = open_source(clip.video.path, skip_bad=True, fps=fps)
         clip.size, clip.fps = source.size, float(source.fps) if source.fps else None
-        clip.header = source.length if clip.is_file else None
+        clip.header = source.header_length
         _read(clip, source, thumbs, step)
     except DataError as error:
         clip.error = str(error)

@@ -55,7 +55,7 @@ def score_set(
         places: gathers what is found, where the set has masks.
         tables: a folder for VIDEO_regions.csv, if wanted.
     """
-    total = sum(source.length or 0 for source in sources.values())
+    total = sum(source.length for source in sources.values())
 
     def job(name: str, bar: Progress) -> tuple[ScoredVideo, Places | None]:
         of_video = None if places is None else places.empty()

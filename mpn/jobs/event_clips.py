@@ -15,7 +15,7 @@ from types import TracebackType
 import numpy as np
 
 from mpn.scoring.detector import Detector, Result
-from mpn.scoring.events import Event
+from mpn.scoring.events import JUST, Event
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.regions import Tracked
 from mpn.video.film_writer import unfinished_films
@@ -129,8 +129,7 @@ class EventClips(_Drawer):
         again: bool = False,
     ) -> None:
         super().__init__(folder, source, threshold, detector, again=again)
-        frames = max(1, round(SECONDS_BEFORE * float(source.fps or 0)))
-        self.before: deque[tuple[Result, Sequence[Tracked]]] = deque(maxlen=frames)
+        self.before: deque[tuple[Result, Sequence[Tracked]]] = deque()
         self.number = 0
 
     def write(
@@ -149,6 +148,9 @@ class EventClips(_Drawer):
             self._close(self.writer, number)
         if open_event is None:
             self.before.append((result, regions))
+            begin = result.time - SECONDS_BEFORE  # by time: at night a camera may be slower
+            while len(self.before) > 1 and not self.before[0][0].time > begin + JUST:
+                self.before.popleft()
             return
         if self.writer is None:
             self.number = number + 1

@@ -19,6 +19,7 @@ from mpn.errors import DataError
 
 GAP_SECONDS = 1.0  # shorter gaps are closed
 MIN_EVENT_FRAMES = 3  # shorter events are dropped
+JUST = 1e-5  # seconds; times are rounded
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ class Event:
 class EventFinder:
     """Finds events while frames arrive; what it keeps does not grow with the stream.
 
-    A frame is above when score > threshold. A gap of fewer than gap_seconds * fps frames is closed,
-    so an event is known to be over only that much later.
+    A frame is above when score > threshold. A gap of less than gap_seconds is closed, so an event
+    is known to be over only that much later. Where frames come with their times the gap is measured
+    by these (a pause of the recorder is one), else by gap_seconds * fps frames.
 
     Args:
         threshold: what the scores of an event are above.
@@ -101,6 +103,7 @@ class EventFinder:
         self.threshold = float(threshold)
         self.fps = checked_rate(fps)
         self.gap = gap_frames(self.fps, gap_seconds) * step
+        self.gap_seconds = float(gap_frames(self.fps, gap_seconds) / self.fps)
         self.min_frames = min_frames * step
         self.step = step
         self.open: Event | None = None  # what may still become longer
@@ -130,11 +133,20 @@ class EventFinder:
         self._next = frame + 1
         finished = []
         is_above = score > self.threshold
-        if self.open is not None and frame - self.open.end + self.step * (not is_above) >= self.gap:
+        if self.open is not None and self._is_over(self.open, frame, is_above, seconds):
             finished = self.finish()
         if is_above:
             self._extend(frame, float(score), region, seconds)
+        elif self.open and seconds is not None and seconds < self.open.end_seconds - JUST:
+            # The last frame above was shown until this one only: the rate is higher here.
+            self.open = replace(self.open, end_seconds=seconds)
         return finished
+
+    def _is_over(self, event: Event, frame: int, is_above: bool, seconds: float | None) -> bool:
+        """Say whether the gap behind an event is too long to be closed, at a frame."""
+        if seconds is None or math.isnan(seconds):
+            return frame - event.end + self.step * (not is_above) >= self.gap
+        return seconds - event.end_seconds >= self.gap_seconds - JUST
 
     def finish(self) -> list[Event]:
         """Return the event still open, if it is long enough, and be ready for what follows."""
@@ -147,7 +159,7 @@ class EventFinder:
         # Exact where the rate is all there is: frame / fps, not the frame before's time and a
         # rounded interval.
         times = [Fraction(at, self.step) / self.fps for at in (frame, frame + self.step)]
-        if seconds is not None:
+        if seconds is not None and not math.isnan(seconds):
             times = [seconds, round(seconds + float(1 / self.fps), 6)]  # not 3.3000000000000003
         end, end_seconds = frame + self.step, float(times[1])
         place = None if region is None else tuple(int(x) for x in region)

@@ -78,7 +78,10 @@ def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
             "the frame after it"
         )
     fitted = np.stack(
-        [fit_frame(frame, config.size, config.grey) for frame in frames[-config.window - 1 :]]
+        [
+            fit_frame(frame, config.size, config.grey, config.interpolation)
+            for frame in frames[-config.window - 1 :]
+        ]
     )
     device = next(network.parameters()).device
     stack = torch.from_numpy(fitted).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -158,7 +161,7 @@ def frames_around_each(
             f"before it; expected a row from {window} on"
         )
     if isinstance(source, FrameFolder):
-        _within(source, rows, source.length or 0)
+        _within(source, rows, source.length)
         return {
             row: np.stack([source.read(at) for at in range(row - window, row + 1)]) for row in rows
         }

@@ -31,6 +31,7 @@ from mpn.training.meta_tasks import MetaTasks
 from mpn.training.run import TrainingRun
 from mpn.training.run_folder import LOG, MODEL, footprint, log_lines
 from mpn.training.step_sizes import first_step_sizes
+from mpn.video.depth import common_levels
 
 VALIDATE_EVERY, VALIDATION_TASKS = 50, 8
 # Tasks whose gradients the first step sizes are made of.
@@ -83,6 +84,8 @@ class MetaTraining(TrainingRun):
             name: p for name, p in self.network.named_parameters() if name in set(self.names)
         }
         self.tasks = MetaTasks(clips, options, self.loss)
+        validation = self.tasks.validation.clips if self.tasks.validation else []
+        self._clips = footprint([*self.tasks.clips, *validation])
         self.log_sizes: dict[str, nn.Parameter] = {}
         self.inner_clip = math.inf
         if not resume:
@@ -110,11 +113,10 @@ class MetaTraining(TrainingRun):
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
-        validation = self.tasks.validation.clips if self.tasks.validation else []
         return {
             "base": self.base.sha256,
             "options": asdict(self.options),
-            "clips": footprint([*self.tasks.clips, *validation]),
+            "clips": self._clips,
         }
 
     def _state(self) -> dict[str, Any]:
@@ -227,11 +229,9 @@ class MetaTraining(TrainingRun):
             raise TrainingError(
                 f"the outer gradient is not finite at step {self.step + 1}; try float32"
             )
-        done = self.step / self.total if self.total else 0.0
+        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * (
-                0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-            )
+            group["lr"] = group["rate"] * fall
         self.optimizer.step()
 
     def _validate(self) -> dict[str, float]:
@@ -257,13 +257,16 @@ class MetaTraining(TrainingRun):
             "threads": torch.get_num_threads(),
         }
         training["meta"].pop("clips")
+        if levels := common_levels(clip.levels for clip in self.tasks.clips):
+            training["levels"] = list(levels)
         sizes = {name: size.detach().exp().cpu() for name, size in self.log_sizes.items()}
         counts = (self.options.inner_steps, self.options.batch, self.inner_clip)
         meta = MetaInfo(tuple(self.options.targets), sizes, *counts)
         path = self.folder / MODEL
+        rates = [clip.fps for clip in self.tasks.calibration_clips if clip.fps]
         checkpoint = Checkpoint(
             self.network.eval(),
-            fps=self.base.fps,
+            fps=float(np.median(rates)) if rates else self.base.fps,
             # The base's place models are of its cameras; what it is for are others.
             score_config=ScoreConfig.from_dict(self.base.score_config).without_place().to_dict(),
             normal=normal,

@@ -1,26 +1,41 @@
-"""The writer of a video file with OpenCV, whole under its name or not at all."""
+"""The writer of a video file with the times of its pictures, whole under its name or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
-import cv2
+import av
 import numpy as np
+from av.container import OutputContainer
+from av.error import FFmpegError
 
-from mpn.errors import DataError
-from mpn.video.opencv import opencv_log_off, stderr_to_devnull
+from mpn.errors import DataError, FrameError
+from mpn.video.stream import VideoStream
 from mpn.video.timing import USUAL_RATE
 
 if TYPE_CHECKING:  # in the standard library since Python 3.11
     from typing_extensions import Self
 
-# VP8 in .webm is what browsers play; OpenCV's wheels cannot write H.264, and VP9 takes seven times
-# as long.
-CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
+# VP8 in .webm is what browsers play; VP9 takes seven times as long. Quality (crf) is 0 (best) to 63
+# for VP8, and 1 (best) to 31 for MPEG-4 and Motion JPEG, times 118, FFmpeg's unit.
+QUALITY = {"flags": "+qscale", "global_quality": str(3 * 118)}
+CODECS = {
+    ".webm": (
+        "libvpx",
+        "yuv420p",
+        {"deadline": "good", "cpu-used": "5", "crf": "10", "auto-alt-ref": "0"},
+    ),
+    ".mp4": ("mpeg4", "yuv420p", QUALITY),
+    ".avi": ("mjpeg", "yuvj420p", QUALITY),
+}
+BITS_PER_PIXEL = 0.5  # of VP8 at most
+KEY_FRAMES = 25  # pictures from one that needs no other to the next, so that a player can jump
+TICKS = 1000  # a second; all that .webm can tell
 
 
 class FilmWriter:
@@ -61,7 +76,7 @@ class FilmWriter:
         Raises:
             DataError: the file cannot be written or has another suffix.
         """
-        self.path, self.count = Path(path), 0
+        self.path, self.count, self._comes_coded = Path(path), 0, coded
         self.source_size = source_size[0], source_size[1]
         suffix = self.path.suffix.lower()
         if suffix not in self.SUFFIXES:
@@ -70,22 +85,30 @@ class FilmWriter:
                 f"{' or '.join(self.SUFFIXES)}"
             )
         self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
-        height, width = size
-        with stderr_to_devnull():
-            self._writer: cv2.VideoWriter | None = cv2.VideoWriter(
-                str(self._part),
-                cv2.CAP_FFMPEG if coded else cv2.CAP_ANY,
-                cv2.VideoWriter.fourcc(*CODECS[suffix]),
-                float(fps or USUAL_RATE),
-                (width, height),
-                [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1] if coded else [],
-            )
-        if not self._writer.isOpened():
+        self._rate = Fraction(fps or USUAL_RATE).limit_denominator(1001)
+        # .avi has no times: each picture is shown as long as the others.
+        self._tick = 1 / self._rate if suffix == ".avi" else Fraction(1, TICKS)
+        self._begin, self._latest, self._written = math.nan, -1, 0
+        self._container: OutputContainer | None = None
+        try:
+            # A file object, for FFmpeg would take the colon of "12:30/a.webm" for a protocol's.
+            self._file = self._part.open("wb")
+        except OSError as error:
             raise DataError(
-                f"{self.path}: cannot be written; expected an existing folder that may "
-                f"be written to, {self.path.parent} "
+                f"{self.path}: cannot be written ({error.strerror}); expected an existing folder "
+                f"that may be written to, {self.path.parent} "
                 f"{'exists' if self.path.parent.is_dir() else 'does not exist'}"
-            )
+            ) from error
+        codec, pixels, options = CODECS[suffix]
+        self._container = container = av.open(self._file, "w", format=suffix[1:])
+        self._video = cast(
+            "av.VideoStream", container.add_stream(codec, self._rate, options=options)
+        )
+        self._video.height, self._video.width = size
+        self._video.pix_fmt = pixels
+        self._video.codec_context.time_base = self._tick
+        self._video.codec_context.gop_size = KEY_FRAMES
+        self._video.bit_rate = int(BITS_PER_PIXEL * size[0] * size[1] * self._rate)
 
     def _require_size(self, frame: np.ndarray, *others: tuple[int, int]) -> None:
         """Raise DataError for a frame (H, W, C) of another size than said, or one of `others`."""
@@ -97,18 +120,56 @@ class FilmWriter:
                 "start"
             )
 
-    def _append(self, picture: np.ndarray) -> None:
-        """Add a picture: uint8 (H, W, 3) BGR, or (1, bytes) where they come coded."""
-        self._put(picture)
+    def _append(self, picture: np.ndarray, seconds: float = math.nan) -> None:
+        """Add a picture: uint8 (H, W, 3) BGR, or (1, bytes) where they come coded.
+
+        Args:
+            picture: to be added.
+            seconds: when it is shown; NaN: at the rate of the film.
+        """
+        self._put(picture, seconds)
         self.count += 1
 
-    def _put(self, picture: np.ndarray) -> None:
+    def _put(self, picture: np.ndarray, seconds: float = math.nan) -> None:
         """Write a picture without counting it."""
-        if self._writer is None:
+        if self._container is None:
             raise ValueError(f"{self.path}: is closed already")
-        # OpenCV before 4.13 warns of every frame that is coded already, and writes it all the same.
-        with opencv_log_off():
-            self._writer.write(picture)
+        at = self._time_of(seconds)
+        try:
+            if self._comes_coded:
+                packet = av.Packet(picture.tobytes())
+                packet.stream, packet.is_keyframe = self._video, True
+                packet.time_base, packet.pts, packet.dts = self._tick, at, at
+                packets = [packet]
+            else:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgr24")
+                frame.time_base, frame.pts = self._tick, at
+                packets = self._video.encode(frame)
+            self._mux(packets)
+        except (FFmpegError, OSError) as error:
+            raise DataError(
+                f"{self.path}: frame {self.count} cannot be written ({error.strerror}); expected "
+                "room on the disk"
+            ) from error
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            packet.duration = max(1, round(1 / self._rate / self._tick))
+            if self._container is not None:
+                self._container.mux_one(packet)
+            self._written += 1
+
+    def _time_of(self, seconds: float) -> int:
+        """Return when the next picture is shown, in ticks from the first; it rises always."""
+        if math.isnan(self._begin):
+            self._begin = 0.0 if math.isnan(seconds) else seconds
+            self._number = 0
+        at = self._number / self._rate
+        if not math.isnan(seconds) and self._tick * self._rate != 1:
+            at = seconds - self._begin
+        self._number += 1
+        self._latest = max(self._latest + 1, round(at / self._tick))
+        return self._latest
 
     def close(self) -> None:
         """Finish the file and give it its name.
@@ -116,28 +177,33 @@ class FilmWriter:
         Raises:
             DataError: it could not be written whole, or holds nothing; it is removed.
         """
-        if self._writer is None:
+        if self._container is None:
             return
-        self._release()
-        # OpenCV does not say that a write failed (a full disk, say): ask the file.
-        check = cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG)
-        written = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
-        check.release()
-        if written < self.count or not self.count:
+        try:
+            if self.count and not self._comes_coded:
+                self._mux(self._video.encode(None))
+            self._release()
+        except (FFmpegError, OSError):
+            self._written = min(self._written, max(self.count - 1, 0))
+        if self._written < self.count or not self.count:
             self._discard()
             raise DataError(
-                f"{self.path}: {written} of {self.count} frames could be written; "
+                f"{self.path}: {self._written} of {self.count} frames could be written; "
                 "expected all of them, at least one, and room on the disk"
             )
         self._part.replace(self.path)
 
     def _release(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        container, self._container = self._container, None
+        try:
+            if container is not None:
+                container.close()
+        finally:
+            self._file.close()
 
     def _discard(self) -> None:
-        self._release()
+        with contextlib.suppress(FFmpegError, OSError):
+            self._release()
         with contextlib.suppress(OSError):
             self._part.unlink(missing_ok=True)
 
@@ -169,12 +235,10 @@ def unfinished_films(folder: Path, suffix: str) -> list[tuple[Path, str]]:
     """
     readable = []
     for part in sorted(folder.glob(f".*.part{suffix}")):
-        capture = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
-        has_frame = capture.isOpened() and capture.read()[0]
-        capture.release()
-        if has_frame:
+        try:
+            VideoStream(part)
             readable.append((part, part.name[1 : -len(f".part{suffix}")]))
-        else:
+        except FrameError:
             with contextlib.suppress(OSError):
                 part.unlink()
     return readable

@@ -70,7 +70,7 @@ class OverlayWriter(FilmWriter):
             threshold: on the same scale; None or NaN if there is none.
             heat: float (h, w) in [0, 1], of any size; None: no heat.
             boxes: (y, x, height, width) in frame coordinates, drawn while score > threshold.
-            seconds: the frame's time; by default counted from the first `write`.
+            seconds: the frame's time, at which it is shown; by default by the rate.
             names: a short word for each box, drawn beside it, or none.
 
         Raises:
@@ -89,7 +89,7 @@ class OverlayWriter(FilmWriter):
         canvas = np.zeros((self._height + self._strip, self._width, 3), np.uint8)
         canvas[: picture.shape[0], : picture.shape[1]] = picture
         self._curve(canvas[self._height :])
-        self._append(canvas)
+        self._append(canvas, math.nan if seconds is None else seconds)
 
     def _mark(
         self, picture: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], names: Sequence[str]

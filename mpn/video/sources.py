@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError, FrameError
+from mpn.video.depth import Levels
 from mpn.video.images import decode_image, fit_frame, low_range_note
+from mpn.video.numbering import picture_series
 from mpn.video.paths import (
     IMAGE_SUFFIXES,
     contents,
     folder_name,
     images_in,
+    is_readable_kind,
     require_path,
-    with_gaps,
 )
 from mpn.video.stream import FrameRead, VideoStream
 from mpn.video.timing import HIGHEST_RATE, WHOLE, Span, frame_rate
@@ -53,13 +55,13 @@ class FrameSource:
         path: of the folder or file.
         size: (height, width) of the first good frame.
         fps: frames/s of what is given, the source's own divided by `every`, or None if unknown.
-        length: number of frames to come; exact for folders, from the header's figure or None for
-            files.
+        length: number of frames to come, those that are lost counted.
+        header_length: frames by the header of a file, None if it says nothing, and for folders.
         bad: what was found unusable so far, with indices as in `position`, filled while reading.
         notes: a line for each thing that the source says wrongly of itself.
     """
 
-    length: int | None
+    length: int
     size: tuple[int, int]  # set by the subclass, from the first good frame
 
     def __init__(
@@ -78,11 +80,25 @@ class FrameSource:
         self.name = name
         self.fps = None if fps is None else fps / span.every
         self.skip_bad = skip_bad
+        self.header_length: int | None = None
         self.bad: list[BadFrame] = []
         self.notes: list[str] = []
         self._noted: set[int] = set()
         self._span = span
         self._at = -1, math.nan
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return what of deep grey pictures is stretched to 8 bits, None where they are not."""
+        return None
+
+    def use_levels(self, levels: Levels | None, whose: str) -> None:
+        """Stretch deep grey pictures as others were; nothing where they are not deep.
+
+        Args:
+            levels: of these, None for the source's own.
+            whose: in words.
+        """
 
     @property
     def position(self) -> tuple[int, float]:
@@ -157,19 +173,22 @@ class FrameSource:
 
 
 class FrameFolder(FrameSource):
-    """A folder of pictures in natural order; a number missing between two others is a bad frame."""
+    """A folder of pictures, see `mpn.video.numbering`; one missing in the series is a bad frame."""
 
     def __init__(
         self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None, span: Span = WHOLE
     ) -> None:
-        super().__init__(path, folder_name(path), skip_bad, fps, span)
         files = images_in(path)
         if not files:
             raise FrameError(
                 f"{path}: no frames found, it holds {contents(path)}; expected "
                 f"pictures ({', '.join(sorted(IMAGE_SUFFIXES))})"
             )
-        self._entries = with_gaps(path, files)
+        series = picture_series(path, files)
+        fps = fps or series.rate
+        super().__init__(path, folder_name(path), skip_bad, fps, span)
+        self.notes += series.notes
+        self._entries = series.entries
         if note := low_range_note(files[0]):
             self.notes.append(note)
         if not span.whole and fps is None:
@@ -259,9 +278,8 @@ class FrameFolder(FrameSource):
 class VideoFile(FrameSource):
     """A video file, decoded from start to end.
 
-    `mpn.video.stream` says what a stream tells of itself. Frames that are lost inside are found by
-    failed reads and, in streams of constant rate, by gaps in the times; an end before the header's
-    count is a bad frame after the last one.
+    `mpn.video.stream` says which frames there are, when each is shown, which are lost and whether
+    it ends before it should: then a bad frame stands after the last one.
     """
 
     def __init__(
@@ -270,33 +288,26 @@ class VideoFile(FrameSource):
         self._stream = stream = VideoStream(path, fps)
         super().__init__(path, path.stem, skip_bad, stream.rate, span)
         self.size, self.notes = stream.size, stream.notes
+        self.header_length = stream.header_length
         if not span.whole and stream.rate is None:
             raise DataError(f"{path}: {RATE_NEEDED}")
-        self.length = (
-            None if stream.length is None else len(span.indices(stream.length, stream.rate))
-        )
-        # else the header's count may be far off
-        if stream.length and stream.rate and stream.steady and not self.length:
-            raise self._empty_span(stream.length / stream.rate)
+        self._shown = span.indices_of(stream.times)
+        self.length = len(self._shown)
+        if not self.length:
+            raise self._empty_span(stream.seconds)
         self._now = -1, math.nan
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        span = self._span
+        shown = self._shown
+        to_the_end = self._span.end == math.inf or self._span.end > self._stream.times[-1]
         waiting: list[FrameRead] = []  # bad ones before the first good one, which stands in
-        first = last = None
-        seconds = 0.0
-        for read in self._stream.read_all(self.skip_bad):
-            if span.over(read.time):
-                seconds = max(seconds, self._stream.seconds)
-                break
-            if read.ended:
+        last = None
+        for read in self._stream.read_all():
+            if read.ended and to_the_end:
                 self._refuse(read.index, self.path.name, read.fault or "is not there")
+            if read.index >= shown.stop:
                 break
-            seconds = read.time
-            if not span.begun(read.time):
-                continue
-            first = read.index if first is None else first
-            if (read.index - first) % span.every:
+            if read.index not in shown:
                 continue
             frame = self._picture(read)
             last = last if frame is None else frame
@@ -307,8 +318,16 @@ class VideoFile(FrameSource):
                 self._now = waited.index, waited.time
                 yield last
             waiting = []
-        if first is None:
-            raise self._empty_span(seconds)
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return what of deep grey pictures is stretched to 8 bits, None where they are not."""
+        return self._stream.levels
+
+    def use_levels(self, levels: Levels | None, whose: str) -> None:
+        """Stretch deep grey pictures as others were, see `FrameSource.use_levels`."""
+        if levels is not None and self.levels not in (None, levels):
+            self._stream.stretch(levels, whose)
 
     def _position_of(self, number: int) -> tuple[int, float]:
         return self._now
@@ -359,6 +378,8 @@ def open_source(
     span = _span(path, start, end, every)
     if path.is_dir():
         return FrameFolder(path, skip_bad=skip_bad, fps=rate, span=span)
+    if not is_readable_kind(path):  # opening it might wait for ever
+        raise FrameError(f"{path}: is no regular file (a FIFO or a device); expected a video file")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise FrameError(
             f"{path}: is a single picture; expected a video file or the folder of its frames"

@@ -1,46 +1,55 @@
-"""A video file's stream, decoded by OpenCV (FFmpeg) from start to end: frames, times, losses.
+"""A video file's stream, decoded by FFmpeg (PyAV) from start to end: frames, times, losses.
 
-What OpenCV 4.14 was seen to do with files that were made, and then damaged, for it:
+When a file is opened its packets are read once without being decoded, which costs little beside
+decoding: their times say how many frames there are, when each is shown, and what was lost. What
+FFmpeg 8 was seen to do with files that were made, and then damaged, for it:
 
-- `CAP_PROP_POS_MSEC` after a read is the frame's presentation time from the start of the stream, to
-  the container's tick. H.264 with B-frames in .avi begins late and ends with zeros, .mpg ends with
-  one: a time that does not rise is unknown.
-- A packet that cannot be decoded makes one read fail, as the end of the stream does; the next read
-  goes on behind it. At the end all fail, at once. What damage to the container swallows (.mkv, .ts)
-  leaves no failed read, only a gap in the times.
+- Every picture of a whole file has one packet, with its presentation time to the container's tick.
+  Raw streams (.h264) have none. In .avi and .asf with B-frames the times are in the order of
+  decoding; sorted, they are right.
+- A packet that cannot be decoded raises, and gives no picture. What damage to the container
+  swallows (.mkv, .ts) leaves a gap in the times.
 - H.264 and MPEG-4 decoders paint over most damage; such a frame comes like any other, and nothing
   tells it.
-- The number of frames is counted in the headers of .mp4, .mov and .avi; elsewhere it is duration
-  times rate.
-- Frames are turned upright by the container's rotation.
+- Pictures that an edit list leaves out come as packets that are marked.
+- Only .mp4, .mov and .avi count the frames in their header.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
+import av
 import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from mpn.errors import FrameError
-from mpn.video.opencv import opencv_log_off
-from mpn.video.timing import FrameClock, frame_rate, timing_of
+from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, range_of
+from mpn.video.packets import (
+    MAX_FAILED_READS,
+    NOTHING_DECODED,
+    Packets,
+    opened,
+    packets_of,
+    read_packets,
+)
+from mpn.video.timing import Timeline, frame_rate, timeline_of
 
 # Headers may count a frame or two that no decoder gives back; more than that is a file cut short.
 HEADER_SLACK = 2
-PROBED_FRAMES = 32  # whose times are looked at when a file is opened
-# A rate in the header that is further than this from the presentation times is wrong.
+PROBED_FRAMES = 32  # that are decoded when a file is opened
+# A rate in the header that is further than this from the times is wrong.
 RATE_TOLERANCE = 0.1
-# Nearer than this, a gap in the times is a loss.
-STEADY_TOLERANCE = 0.02
-# Reads that may fail in a row before the stream is over: short of what the header says, and else.
-MAX_FAILED_READS, MAX_FAILED_READS_AT_END = 500, 8
-ROUNDED = 1e-3  # seconds; .mkv and .flv have times in whole milliseconds
+SQUARE = 0.02  # pixels that are wider or taller by less are taken for square
+WIDEST_PIXEL = 4.0  # headers that say more, or its inverse, are wrong
+# Formats whose duration stands in the header, and is not guessed from the size of the file.
+HONEST_DURATIONS = ("matroska", "asf", "flv")
+MOST_SILENT = 0.75  # frames a packet, of the first: fewer, and not every packet has a frame
 LOST = "is lost: it cannot be decoded, or is missing from the stream"
 
 
@@ -52,7 +61,7 @@ class FrameRead:
         index: in the stream, from 0, lost ones counted.
         time: seconds from the first frame, NaN if unknown.
         fault: why there is no picture, or None.
-        picture: decodes it, None where that fails.
+        picture: turns it into uint8 (H, W, 3) BGR, None where that fails.
         ended: there is no such frame, the stream is over too early.
     """
 
@@ -68,23 +77,22 @@ def _no_picture() -> None:
 
 
 class VideoStream:
-    """A video file, opened and its first frames looked at.
+    """A video file, its packets read and its first frames decoded.
 
     Attributes:
-        size: (height, width) of the first frame, upright.
-        rate: frames/s or None; the one given, else the header's unless the presentation times say
-            otherwise.
-        length: frames by the header, None if it says nothing sound.
-        seconds: its duration by the header, NaN if unknown.
-        timing: of its first frames.
-        steady: whether longer intervals mean lost frames.
-        notes: a line for each thing that the header says wrongly, filled while reading.
+        size: (height, width) of the first frame as a player shows it: upright, pixels square.
+        rate: frames/s or None; the one given, else that of the times, else the header's.
+        length: frames, lost ones counted.
+        times: float64 (length,), seconds from the first frame, NaN if unknown; never fall.
+        header_length: frames by the header, None if it says nothing.
+        levels: what is stretched to 8 bits, see `mpn.video.depth`; None for most.
+        notes: a line for each thing that is odd or that the header says wrongly.
     """
 
     size: tuple[int, int]
 
     def __init__(self, path: Path, given: Fraction | None = None) -> None:
-        """Open a file and read its first frames.
+        """Open a file, read its packets and decode its first frames.
 
         Args:
             path: of the file.
@@ -95,205 +103,283 @@ class VideoStream:
         """
         self.path, self.given = path, given
         self.notes: list[str] = []
-        self.length: int | None = None
-        self.seconds, self._late = math.nan, 0
-        if path.stat().st_size == 0:
-            raise FrameError(f"{path}: is empty (0 bytes); expected a video file")
-        with self._capture() as capture:
-            count, header = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-            if math.isfinite(count) and 0 < count < 2**40:
-                self.length = int(count)
-            self.timing = timing_of(self._first_frames(capture))
-        self._settle_rate(header)
+        self._reformatter = VideoReformatter()
+        self.levels: Levels | None = None
+        packets = read_packets(path)
+        self.header_length = packets.count
+        if packets.tracks > 1:
+            self.notes.append(
+                f"it holds {packets.tracks} video tracks; track {packets.track} is read"
+            )
+        first = self._probe(packets)
+        self._place(packets, first)
+        if self.levels is not None:
+            self.stretch(range_of(self._deep_pictures()))
+        self._cut_short = self._early_end(packets)
 
-    def _settle_rate(self, header: float) -> None:
-        """Choose between the rate given, the header's and the one of the presentation times.
+    @property
+    def seconds(self) -> float:
+        """Return how long it is, NaN if unknown."""
+        return float(self.times[-1] + 1 / self.rate) if self.rate else math.nan
 
-        Sets `rate`, `steady` and `seconds`, and corrects `length` that was made from a wrong rate.
+    # --- Opening
+
+    def _probe(self, packets: Packets) -> int:
+        """Decode the first frames; set the size, and whether packets are in the order of frames.
+
+        Returns:
+            The number of the packet that the first frame comes from.
+        """
+        seen: list[int] = []
+        failed: set[int] = set()
+        # Before the first that needs no other some decoders give grey ones, others none.
+        key = packets.keys.index(1) if packets.finds_keys and any(packets.keys) else 0
+        for number, frame in self._frames(failed):
+            if number < key:
+                continue
+            if not seen:
+                self._take_shape(frame, packets.pixel_aspect)
+                self.levels = WHOLE_RANGE if is_deep(frame) else None
+            seen.append(number)
+            if len(seen) == PROBED_FRAMES:
+                break
+        if not seen:
+            raise FrameError(f"{self.path}: {NOTHING_DECODED}")
+        looked_at = range(seen[0], max(seen) + 1)
+        silent = sum(packets.shown[number] for number in looked_at) - len(failed & set(looked_at))
+        if len(seen) < MOST_SILENT * silent:
+            self._leave_out_silent(packets)
+        # Not so in .mp4, whose times say in which order frames are shown; so where times are those
+        # of decoding, or none.
+        self._in_order = not bool((np.diff(packets.in_a_row()[seen]) > 0).all())
+        return seen[0]
+
+    def _leave_out_silent(self, packets: Packets) -> None:
+        """Decode all, to learn which packets give no frame of their own, and leave these out.
+
+        So it is in interlaced H.264 of camcorders: each of the two fields of a frame has a packet.
+        """
+        failed: set[int] = set()
+        given = {number for number, _ in self._frames(failed)} | failed
+        for number in range(len(packets.shown)):
+            packets.shown[number] &= number in given
+
+    def _take_shape(self, frame: av.VideoFrame, pixel: Fraction | None) -> None:
+        """Take the shape of the first frame and how it is shown: upright, its pixels square.
 
         Args:
-            header: frames/s by the header.
+            frame: as it is decoded.
+            pixel: how many times wider than tall its pixels are, None if unknown.
         """
-        header_rate, measured = frame_rate(header), self.timing.rate
-        error = abs(header_rate / measured - 1) if header_rate and measured else math.nan
-        # Made by FFmpeg from the times of all frames, unlike what other headers say.
-        is_mean = header_rate is not None and self.path.suffix.lower() in (".mp4", ".m4v", ".mov")
-        # None where the header's stands.
-        corrected = None if is_mean or error <= RATE_TOLERANCE else measured
-        self.rate = self.given or (header_rate if corrected is None else corrected)
-        # A mean that is not the rate of the first frames tells of pauses further on.
-        self.steady = self.timing.steady and error < STEADY_TOLERANCE
-        if self.length is not None and 0 < header < math.inf:
-            self.seconds = (self.length - 0.5) / header  # the count was rounded
-            if corrected is not None:  # and may have been made from the wrong rate
-                self.length = round(self.seconds * corrected)
-        if self.given:
-            return
-        if corrected is not None:
-            self._note(
-                f"its header says {header:g} frames/s, the times of its first frames "
-                f"{float(corrected):.4g}, which are believed"
+        self._coded = height, width = frame.height, frame.width
+        self._shown = height, width
+        if pixel and not 1 / WIDEST_PIXEL <= pixel <= WIDEST_PIXEL:
+            self.notes.append(
+                f"its header says pixels {float(pixel):.3g} times as wide as tall, which cannot "
+                "be; they are taken for square"
             )
-        if self.rate is None:
-            self._note(
-                f"its header says {header:g} frames/s, which cannot be, and its times are no better"
+        elif pixel and abs(float(pixel) - 1) > SQUARE:
+            # The shorter way is stretched, so that nothing is lost.
+            wide = pixel > 1
+            self._shown = (height, round(width * pixel)) if wide else (round(height / pixel), width)
+            self.notes.append(
+                f"its pixels are not square ({pixel.numerator}:{pixel.denominator}): "
+                f"{width}x{height} are shown as {self._shown[1]}x{self._shown[0]}"
             )
-        elif measured and not self.timing.steady or is_mean and error > RATE_TOLERANCE:
-            self._note("its frame rate varies; times are those of the stream")
+        self._quarter_turns = round(frame.rotation / 90) % 4
+        turned = self._quarter_turns % 2 == 1
+        self.size = (self._shown[1], self._shown[0]) if turned else self._shown
 
-    def _first_frames(self, capture: cv2.VideoCapture) -> list[float]:
-        """Read the presentation times of the first frames, in milliseconds, and set `size`."""
-        times: list[float] = []
-        for _ in self._grabs(capture):
-            if not times:
-                frame = capture.retrieve()[1]
-                if frame is None:
-                    continue
-                self.size = frame.shape[0], frame.shape[1]
-                # Matroska's duration, which the count is made from, begins at 0 and not at the
-                # first frame.
-                if self.path.suffix.lower() in (".mkv", ".webm"):
-                    self._late = int(capture.get(cv2.CAP_PROP_PTS))
-            times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
-            if len(times) == PROBED_FRAMES:
-                break
-        if not times:
-            raise FrameError(
-                f"{self.path}: not one frame can be decoded; expected a whole video file"
+    def _place(self, packets: Packets, first: int) -> None:
+        """Tell from the packets which frames there are, when, and which packet each one has.
+
+        Args:
+            packets: of the whole stream.
+            first: number of the packet that the first frame comes from.
+        """
+        times = packets.in_a_row() if packets.has_times else np.full(len(packets.times), math.nan)
+        self._numbers = numbers = self._counting(packets, times, first)
+        timeline = timeline_of(np.sort(times[numbers]), packets.tick, packets.last)
+        order = numbers
+        if not self._in_order:
+            order = numbers[np.argsort(times[numbers], kind="stable")]
+        self._index_of = np.full(len(times), -1, np.int64)
+        self._index_of[order] = timeline.recorded
+        self.times, self.length = timeline.seconds, len(timeline.seconds)
+        self.rate = self.given or self._choose_rate(packets, timeline)
+        if self.rate and (self.given or self.length == 1):
+            self.times = np.arange(self.length) * self.rate.denominator / self.rate.numerator
+
+    def _counting(self, packets: Packets, times: np.ndarray, first: int) -> np.ndarray:
+        """List the packets that count as frames, by number, int64.
+
+        A stream that begins inside a group of pictures has some before the first that needs no
+        other.
+        """
+        shown = np.frombuffer(packets.shown, np.int8).astype(bool)
+        keys = np.flatnonzero(np.frombuffer(packets.keys, np.int8))
+        numbers = np.arange(len(shown))
+        headless = numbers < min(first, keys[0] if keys.size else first)
+        if not self._in_order:
+            headless = (headless | (numbers > first)) & (times < times[first])
+        if count := int((headless & shown).sum()):
+            self.notes.append(
+                f"it begins inside a group of pictures: {count} before the first whole one cannot "
+                "be decoded and do not count"
             )
-        return times
+        return np.flatnonzero(shown & ~headless)
 
-    def _note(self, line: str) -> None:
-        if line not in self.notes:
-            self.notes.append(line)
-
-    @contextlib.contextmanager
-    def _capture(self) -> Iterator[cv2.VideoCapture]:
-        # FFmpeg by name: other backends would take "clip01.avi" for a pattern of picture names.
-        with opencv_log_off():
-            capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
-        try:
-            if not capture.isOpened():
-                raise FrameError(
-                    f"{self.path}: is no video that OpenCV can decode "
-                    f"({self._kind()}); expected a whole video file, try converting "
-                    "it to H.264 .mp4"
+    def _choose_rate(self, packets: Packets, timeline: Timeline) -> Fraction | None:
+        """Choose between the rate of the times and the header's, and note where they differ."""
+        if not packets.has_times:
+            return None
+        header = frame_rate(packets.rate)
+        rate = timeline.rate if timeline.sure or header is None else header
+        if rate is None:
+            self.notes.append(
+                f"its header says {float(packets.rate or 0):g} frames/s, which cannot be, and its "
+                "times are no better"
+            )
+        elif timeline.sure and not timeline.steady:
+            self.notes.append("its frame rate varies; times are those of the stream")
+        elif timeline.longest_pause:
+            self.notes.append(
+                f"its times have a gap of {timeline.longest_pause:.1f} s, taken for a pause of the "
+                "recorder"
+            )
+        # In .mp4 and .mov the header's is the mean of the times, pauses included.
+        if rate and timeline.steady and not packets.edits and packets.rate:
+            said = float(packets.rate)
+            if abs(said / float(rate) - 1) > RATE_TOLERANCE:
+                self.notes.append(
+                    f"its header says {said:g} frames/s, its times {float(rate):.4g}, which are "
+                    "believed"
                 )
-            if not capture.get(cv2.CAP_PROP_ORIENTATION_AUTO):  # a matter of the build
-                capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-            yield capture
-        finally:
-            capture.release()
+        return rate
 
-    def _kind(self) -> str:
-        """Describe what the file's beginning looks like, for the error message."""
-        try:
-            with self.path.open("rb") as file:
-                start = file.read(256)
-        except OSError as error:
-            return f"it cannot be opened: {error.strerror}"
-        size = f"{self.path.stat().st_size:,} bytes"
-        if all(32 <= byte < 127 or byte in (9, 10, 13) for byte in start):
-            return f"{size} of text"
-        return f"{size}; a file cut short, or of an unknown format"
+    def _early_end(self, packets: Packets) -> str | None:
+        """Say why the end is too early, or None; note a count in the header that is wrong."""
+        counted, came = packets.count, len(packets.times)
+        period = float(1 / self.rate) if self.rate else math.nan
+        early = packets.end < packets.duration - HEADER_SLACK * period - 1e-6
+        if counted is None:
+            if not early or not any(kind in packets.format for kind in HONEST_DURATIONS):
+                return None
+            counted, came = round(packets.duration / period), self.length
+        elif abs(counted - came) <= HEADER_SLACK:
+            return None
+        # The count of a .mp4 whose end an edit list leaves out is higher too.
+        if came < counted and packets.edits and not early:
+            return None
+        self.notes.append(f"its header says {counted:,} frames, {self.length:,} came")
+        if came > counted:
+            return None
+        return (
+            f"is not there: the video is truncated or damaged, its header says {counted:,} frames "
+            f"and {self.length:,} can be decoded"
+        )
 
-    def _grabs(self, capture: cv2.VideoCapture) -> Iterator[int]:
-        """Go from good frame to good frame, and give how many reads failed before each."""
-        good = failed = 0
-        while True:
-            at_end = self.length is not None and good >= self.length
-            if failed >= (MAX_FAILED_READS_AT_END if at_end else MAX_FAILED_READS):
-                return
-            with opencv_log_off():
-                grabbed = capture.grab()
-            if not grabbed:
-                failed += 1
-                continue
-            yield failed
-            failed, good = 0, good + 1
+    # --- Reading
 
-    def read_all(self, gaps: bool) -> Iterator[FrameRead]:
+    def read_all(self) -> Iterator[FrameRead]:
         """Give every frame in turn; its picture is to be taken before the next one.
 
         Ends with an `ended` one where the stream is shorter than its header says.
+        """
+        index = 0
+        for place, frame in self._placed():
+            if place < index:
+                continue
+            yield from self._lost(index, place)
+            yield FrameRead(
+                place, float(self.times[place]), None, lambda frame=frame: self._picture(frame)
+            )
+            index = place + 1
+        yield from self._lost(index, self.length)
+        if self._cut_short:
+            yield FrameRead(self.length, self.seconds, self._cut_short, _no_picture, ended=True)
+
+    def _lost(self, start: int, end: int) -> Iterator[FrameRead]:
+        for index in range(start, end):
+            yield FrameRead(index, float(self.times[index]), LOST, _no_picture)
+
+    def _placed(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode the stream: each frame with its index."""
+        failed: set[int] = set()
+        left = iter(self._numbers.tolist())
+        for number, frame in self._frames(failed):
+            if self._in_order and number >= self._numbers[0]:
+                # As the packets are, but for those that failed.
+                number = next((one for one in left if one not in failed), -1)
+            if number >= 0 and self._index_of[number] >= 0:
+                yield int(self._index_of[number]), frame
+
+    def _frames(self, failed: set[int] | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode the stream: each frame with the number of its packet.
 
         Args:
-            gaps: see `FrameClock`.
+            failed: packets that cannot be decoded are added to it.
         """
-        clock = FrameClock(self._period(), self.steady, gaps)
-        index, latest = 0, 0.0
-        with self._capture() as capture:
+        failed = set() if failed is None else failed
+        with opened(self.path) as (container, video):
+            number = -1
+            for number, packet in enumerate(packets_of(container, video)):
+                packet.opaque = number
+                try:
+                    frames = packet.decode()
+                except FFmpegError:
+                    failed.add(number)
+                    continue
+                yield from _numbered(frames, number)
+            for _ in range(MAX_FAILED_READS):  # what the decoder still holds back
+                try:
+                    frames = video.codec_context.decode(None)
+                except EOFError:
+                    return
+                except FFmpegError:
+                    continue
+                yield from _numbered(frames, number)
+                return
 
-            def picture() -> np.ndarray | None:
-                return capture.retrieve()[1]
-
-            def read(
-                time: float, fault: str | None, decode: Callable[[], np.ndarray | None]
-            ) -> FrameRead:
-                nonlocal latest
-                time = self._time(index, time)
-                latest = latest if time < latest else time
-                return FrameRead(index, latest, fault, decode)
-
-            for failed in self._grabs(capture):
-                before = clock.time if index else -clock.period
-                missing, time = clock.tick(capture.get(cv2.CAP_PROP_POS_MSEC), failed)
-                for lost in range(1, missing + 1):
-                    between = before + (time - before) * lost / (missing + 1)
-                    yield read(between, LOST, _no_picture)
-                    index += 1
-                yield read(time, None, picture)
-                index += 1
-        if clock.longest_pause:
-            self._note(
-                f"its times have a gap of {clock.longest_pause:.1f} s, taken for a pause of "
-                "the recorder"
+    def _picture(self, frame: av.VideoFrame) -> np.ndarray | None:
+        """Turn a decoded frame into uint8 (H, W, 3) BGR, None where that fails."""
+        height, width = frame.height, frame.width
+        if (height, width) == self._coded:
+            height, width = self._shown
+        form = "bgr24" if self.levels is None else "gray16le"
+        try:
+            converted = self._reformatter.reformat(
+                frame, width, height, form, interpolation="BICUBIC"
             )
-        fault = self._end(index, clock)
-        if fault:
-            yield FrameRead(
-                index, self._time(index, clock.time + clock.period), fault, _no_picture, ended=True
-            )
+            picture = converted.to_ndarray()
+        except (FFmpegError, ValueError, MemoryError):
+            return None
+        if self.levels is not None:
+            picture = np.repeat(self.levels.stretch(picture)[:, :, None], 3, axis=2)
+        return np.ascontiguousarray(np.rot90(picture, self._quarter_turns))
 
-    def _period(self) -> float:
-        """Choose the seconds between frames.
+    def _deep_pictures(self) -> Iterator[np.ndarray]:
+        """Decode all and give some of the pictures with all their bits, uint16 (H, W)."""
+        every = max(1, self.length // SAMPLED)
+        for number, (_, frame) in enumerate(self._placed()):
+            if number % every == 0:
+                yield self._reformatter.reformat(frame, format="gray16le").to_ndarray()
 
-        Those of the times; or of the rate, where times are unknown, or agree with it (they are
-        rounded).
+    def stretch(self, levels: Levels, whose: str = "what there is") -> None:
+        """Set what is stretched to 8 bits, and note it.
+
+        Args:
+            levels: of 16 bits.
+            whose: in words.
         """
-        period = self.timing.period
-        if not self.rate or abs(period * self.rate - 1) >= 0.01:
-            return period
-        return float(1 / self.rate)
+        begin = "its pictures have more than 8 bits"
+        self.levels = levels
+        self.notes[:] = [note for note in self.notes if not note.startswith(begin)]
+        if levels != WHOLE_RANGE:
+            self.notes.append(f"{begin}: {levels} of 16 bits, {whose}, are stretched to 0 to 255")
 
-    def _time(self, index: int, time: float) -> float:
-        """Choose the time of a frame: by its index and the rate, or as the clock has it."""
-        if self.given:
-            return float(index / self.given)
-        if not self.rate:  # times of an absurd rate are absurd too
-            return math.nan
-        exact = float(index / self.rate)  # the container's are rounded
-        return exact if self.steady and abs(time - exact) <= ROUNDED else time
 
-    def _end(self, count: int, clock: FrameClock) -> str | None:
-        """Say why an end after `count` frames is too early, or None; note a count that is wrong."""
-        if self.length is None:
-            return None
-        line = f"its header says {self.length:,} frames, {count:,} came"
-        if clock.steady and count > self.length + HEADER_SLACK:
-            self._note(line)
-        if (
-            count >= self.length - HEADER_SLACK
-            or abs(self.length - count - self._late) <= HEADER_SLACK
-        ):
-            return None
-        # Where the rate varies, a count made from the duration is no count: have the times come to
-        # the end?
-        interval = clock.time / max(count - 1, 1)
-        if not clock.steady and clock.time >= self.seconds - (1 + HEADER_SLACK) * interval:
-            return None
-        self._note(line)
-        return (
-            f"is not there: the video is truncated or damaged, its header says {self.length:,} "
-            f"frames and {count:,} can be decoded"
-        )
+def _numbered(frames: list[av.VideoFrame], newest: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Give frames with the number of their packet; the newest where a decoder does not keep it."""
+    for frame in frames:
+        yield (frame.opaque if isinstance(frame.opaque, int) else newest), frame

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational
@@ -11,10 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpn.io.runs import intervals
+
 HIGHEST_RATE = 1000  # frames/s; headers that say more are wrong
-MIN_INTERVALS = 5  # between presentation times, to tell something
-# A longer gap in the times is a recorder's pause, not a loss: that many frames would be made up.
+MIN_INTERVALS = 5  # between presentation times, to tell a rate that the header denies
+# What a gap in the times of a steady stream can be and still be a loss. Else it is a pause of the
+# recorder: frames would be made up.
 LONGEST_LOSS = 10.0  # seconds
+MOST_LOST = 0.2  # of the frames that there are
+MOST_IN_A_ROW = 4  # irregular intervals; more are another rate
+CATCH_UP = 3  # regular intervals, at most, between a late frame and those that make up for it
+LONG_PAUSE = 10  # times the usual interval: more says nothing of the rate
+ROUNDED = 1e-3  # seconds; .mkv and .flv have times in whole milliseconds
 JUST = 1e-6  # seconds; times are rounded, and a start of 0.1 + 0.2 means the frame at 0.3
 
 
@@ -75,6 +82,17 @@ class Span(NamedTuple):
                 stop = min(length, math.ceil((self.end - JUST) * rate))
         return range(first, max(first, stop), self.every)
 
+    def indices_of(self, times: np.ndarray) -> range:
+        """Give the frames shown of those at `times`.
+
+        Args:
+            times: float64 (frames,), seconds, never falling; without start and end NaN will do.
+        """
+        first, stop = 0, len(times)
+        if not self.whole:
+            first, stop = np.searchsorted(times, np.array([self.start, self.end]) - JUST).tolist()
+        return range(first, max(first, stop), self.every)
+
     @property
     def whole(self) -> bool:
         """Say whether it has neither start nor end."""
@@ -84,131 +102,114 @@ class Span(NamedTuple):
 WHOLE = Span()
 
 
-class Timing(NamedTuple):
-    """What presentation times say.
+class Timeline(NamedTuple):
+    """When the frames of a stream are shown, lost ones with them.
 
     Attributes:
-        period: seconds between frames, NaN if they say nothing.
+        seconds: float64 (frames,), from the first frame; never falls, NaN if unknown.
+        recorded: int64 (recorded frames,): which of the frames each recorded one is.
+        rate: frames/s of steady stretches, where the rate varies the mean without pauses; None if
+            the times say nothing.
         steady: nearly all intervals are equal.
+        sure: there are intervals enough to believe `rate` rather than a header.
+        longest_pause: seconds of the longest interval that is no loss and no part of `rate`, else
+            0.
     """
 
-    period: float
+    seconds: np.ndarray
+    recorded: np.ndarray
+    rate: Fraction | None
     steady: bool
+    sure: bool
+    longest_pause: float
 
     @property
-    def rate(self) -> Fraction | None:
-        """Return frames/s, None if unknown.
-
-        Times are rounded (Matroska: to 1 ms), so what is near a usual rate is that rate.
-        """
-        if not self.period > 0:
-            return None
-        measured = 1 / self.period
-        usual = [Fraction(round(measured)), Fraction(round(measured) * 1000, 1001)]
-        nearest = min(usual, key=lambda rate: abs(rate - measured))
-        return frame_rate(nearest if abs(nearest - measured) < 0.003 * measured else measured)
+    def lost(self) -> np.ndarray:
+        """Return the frames that were never recorded, int64."""
+        return np.setdiff1d(np.arange(len(self.seconds)), self.recorded)
 
 
-def timing_of(milliseconds: Sequence[float]) -> Timing:
-    """Measure the timing of a stream by the presentation times of its first frames.
+def timeline_of(times: np.ndarray, tick: float = 0.0, last: float = math.nan) -> Timeline:
+    """Tell rate, pauses and lost frames from all presentation times of a stream.
 
-    Steady: at most a tenth of the intervals (or one) is off the median by more than a tenth and 1.5
-    ms, which covers times rounded to 1 ms. Only in a steady stream a longer interval means lost
-    frames; in one of variable rate (phones, screen recordings, cameras that record motion) it means
-    nothing.
+    Steady: at most a fifth of the intervals (or three) is off the median by more than a tenth and
+    1.5 ticks; a late frame makes two such. Only in a steady stream can an interval mean lost
+    frames, and only where it and its neighbours together are whole periods: a late frame, whose
+    long interval a short one follows, is none. In a stream of variable rate (phones, screen
+    recordings, cameras that see less at night) a long interval means nothing.
 
     Args:
-        milliseconds: the times in order; one that does not rise is unknown.
+        times: float64 (recorded frames,), seconds, rising; NaN where there are none.
+        tick: seconds that the times are rounded to.
+        last: seconds that the last frame is shown, NaN if unknown.
     """
-    steps = np.diff(np.asarray(milliseconds, float))
-    steps = steps[steps > 0]  # where a time does not rise it is unknown
-    if len(steps) < MIN_INTERVALS:
-        return Timing(math.nan, False)
-    typical = float(np.median(steps))
-    regular = np.abs(steps - typical) <= max(0.1 * typical, 1.5)
-    steady = int((~regular).sum()) <= max(1, len(steps) // 10)
-    return Timing(float(steps[regular].mean() if steady else steps.mean()) / 1000, steady)
+    count = len(times)
+    steps = np.diff(np.asarray(times, np.float64))
+    rising = steps[steps > 0]
+    nothing = Timeline(np.full(count, math.nan), np.arange(count), None, False, False, 0.0)
+    if not rising.size or not np.isfinite(steps).all():
+        return nothing
+    typical = float(np.median(rising))
+    regular = np.abs(steps - typical) <= max(0.1 * typical, 1.5 * tick)
+    steady = int((~regular).sum()) <= max(3, len(steps) // 5) and bool(regular.any())
+    is_pause = steps > LONG_PAUSE * typical
+    if steady:
+        period = float(steps[regular].mean())
+        missing = _missing(steps, regular, period)
+        is_pause &= missing == 0
+    else:
+        shown = steps[~is_pause]
+        if 0 < last <= LONG_PAUSE * typical:
+            shown = np.append(shown, last)
+        period, missing = float(shown.mean()), np.zeros(len(steps), np.int64)
+    recorded = np.concatenate([[0], np.cumsum(missing + 1)])
+    seconds = np.interp(np.arange(recorded[-1] + 1), recorded, times - times[0])
+    pause = float(steps[is_pause].max()) if is_pause.any() else 0.0
+    sure = len(rising) >= MIN_INTERVALS
+    rate = _near_usual(period)
+    return Timeline(_unrounded(seconds, rate, steady), recorded, rate, steady, sure, pause)
 
 
-class FrameClock:
-    """Tells the times of a stream's frames, and how many frames are missing before each.
+def _missing(steps: np.ndarray, regular: np.ndarray, period: float) -> np.ndarray:
+    """Count the frames lost in each interval of a steady stream, int64."""
+    missing = np.zeros(len(steps), np.int64)
+    together = ~regular
+    for start, end in intervals(regular):
+        if start > 0 and end < len(steps) and end - start <= CATCH_UP:
+            together[start:end] = True
+    for start, end in intervals(together):
+        stretch = steps[start:end]
+        elapsed = float(stretch.sum())
+        at_an_end = start == 0 or end == len(steps)  # nothing beyond shows the beat kept
+        irregular = int((~regular[start:end]).sum())
+        if at_an_end or irregular > MOST_IN_A_ROW or elapsed > LONGEST_LOSS:
+            continue
+        periods = round(elapsed / period)  # whole ones, if frames were lost
+        count = periods - (end - start)
+        if count < 1 or abs(elapsed / period - periods) > max(0.25, 0.002 * periods):
+            continue
+        each = np.maximum(np.rint(stretch / period).astype(np.int64) - 1, 0)
+        if each.sum() != count:
+            each[:] = 0
+            each[np.argmax(stretch)] = count
+        missing[start:end] = each
+    if missing.sum() > MOST_LOST * (len(steps) + 1):  # then it records on and off
+        missing[:] = 0
+    return missing
 
-    Attributes:
-        period: seconds between frames, NaN if unknown.
-        time: of the newest frame, in seconds from the first; NaN if unknown.
-        longest_pause: the longest gap in the times that was taken for a recorder's pause, seconds.
-    """
 
-    def __init__(self, period: float, steady: bool, gaps: bool) -> None:
-        """Start before the first frame.
+def _near_usual(period: float) -> Fraction | None:
+    """Return the rate of a period in seconds: a usual one, if near, for times are rounded."""
+    measured = 1 / period
+    usual = [Fraction(round(measured)), Fraction(round(measured) * 1000, 1001)]
+    nearest = min(usual, key=lambda rate: abs(rate - measured))
+    return frame_rate(nearest if abs(nearest - measured) < 0.003 * measured else measured)
 
-        Args:
-            period: seconds between frames, NaN if unknown.
-            steady: nearly all intervals are equal; given up where more than a tenth turn out
-                different.
-            gaps: in a steady stream, take longer intervals for lost frames; else only failed reads
-                count.
-        """
-        self.period, self._steady, self._gaps = period, steady, gaps
-        self.time = math.nan
-        self.longest_pause = 0.0
-        self._intervals = self._odd = 0
-        self._offset: float | None = None  # presentation time of the moment 0
-        self._newest = self._before = 0.0  # highest and last presentation time
 
-    @property
-    def steady(self) -> bool:
-        """Say whether the stream has kept its rate so far."""
-        return self._steady and self._odd <= 3 + self._intervals // 10
-
-    def tick(self, milliseconds: float, failed: int) -> tuple[int, float]:
-        """Take the next good frame.
-
-        Args:
-            milliseconds: its presentation time as OpenCV gives it.
-            failed: reads that failed before it.
-
-        Returns:
-            How many frames are missing before it, and its time in seconds.
-        """
-        now = max(milliseconds, 0.0) / 1000
-        if self._offset is None:
-            self.time = failed * self.period if failed else 0.0
-            self._offset = now - (0.0 if math.isnan(self.time) else self.time)
-            self._newest = self._before = now
-            return failed, self.time
-        step = self._step(now, failed, self._offset)
-        missing = self._missing(step, failed)
-        self.time += step
-        return missing, self.time
-
-    def _step(self, now: float, failed: int, offset: float) -> float:
-        """Measure the seconds since the frame before: never negative."""
-        guess = self.period * (failed + 1)
-        if now > self._newest:
-            step = now - offset - self.time
-            step = guess if math.isnan(step) else max(step, 0.0)
-            self._newest = now
-        else:
-            step = guess
-            # lower times that rise again: the stream has begun anew, as in joined files
-            if now > self._before:
-                self._offset = now - (self.time + step)
-                self._newest = now
-        self._before = now
-        return step
-
-    def _missing(self, step: float, failed: int) -> int:
-        """Count the frames that are missing in a step of so many seconds."""
-        share = step / self.period
-        if math.isnan(share):
-            return failed
-        self._intervals += 1
-        self._odd += abs(share - 1) > 0.1
-        if not self.steady or not self._gaps:
-            return failed
-        if step > LONGEST_LOSS:
-            self.longest_pause = max(self.longest_pause, step)
-            return failed
-        count = round(share)  # a lost frame leaves a whole number of periods
-        return count - 1 if count > 1 and abs(share - count) <= max(0.25, 0.002 * count) else 0
+def _unrounded(seconds: np.ndarray, rate: Fraction | None, steady: bool) -> np.ndarray:
+    """Replace times that are a frame's number / rate, but for rounding, by just that."""
+    if rate is None:  # of an absurd rate: the times are absurd too
+        return np.full(len(seconds), math.nan)
+    exact = np.arange(len(seconds)) * rate.denominator / rate.numerator
+    near = np.abs(exact - seconds) <= ROUNDED
+    return np.maximum.accumulate(np.where(near & steady, exact, seconds))

@@ -108,7 +108,7 @@ def test_many_videos_make_a_short_table_and_many_findings_of_a_kind_few_lines(
 
 def test_what_cannot_be_read_fails(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.avi").write_bytes(b"no video at all")
-    assert "a.avi: is no video that OpenCV can decode" in cli("doctor", "a.avi").error()
+    assert "a.avi: is no video that FFmpeg can decode" in cli("doctor", "a.avi").error()
     assert "does not exist" in cli("doctor", "absent").error()
     assert cli("doctor").code == 2
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
+import pytest
 
 from mpn.api import load
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
@@ -90,3 +92,40 @@ def test_what_a_killed_job_left_gets_its_name_and_never_another_ones(tmp_path):
     keep_parts(tmp_path)
     found = {path.name: frames_of(path) for path in tmp_path.iterdir()}
     assert found == {"overlay.webm": 5, "overlay-2.webm": 8, "event-003.webm": 7}
+
+
+def test_an_overlay_plays_at_the_times_of_the_footage(tmp_path):
+    detector = load(
+        write_model(tmp_path / "model.safetensors", pseudo_head=False), precision="float32"
+    )
+    source = open_source(write_footage(tmp_path / "clip", footage(30)), fps=10)
+    # At night half the frames, after a pause of twenty seconds.
+    times = [0.1 * frame if frame < 15 else 20 + 0.2 * frame for frame in range(30)]
+    with OverlayVideo(tmp_path, source, 1.0, detector) as film:
+        for (result, regions), at in zip(results(30, range(12, 18), (30, 40, 16, 24)), times):
+            result.time = at
+            film.write(result, regions, None, 0)
+        film.finish(0)
+    with av.open(str(tmp_path / "overlay.webm")) as overlay:
+        shown = [frame.time for frame in overlay.decode(video=0)]
+    assert shown == pytest.approx(times, abs=1e-3)
+
+
+def test_a_clip_begins_two_seconds_before_its_event_whatever_the_rate(tmp_path):
+    detector = load(
+        write_model(tmp_path / "model.safetensors", pseudo_head=False), precision="float32"
+    )
+    source = open_source(write_footage(tmp_path / "clip", footage(60)), fps=10)
+    times = [0.1 * frame if frame < 20 else 2 + 0.4 * (frame - 20) for frame in range(60)]
+    event = Event(40, 45, times[40], times[45], 41, 2.0, (30, 40, 16, 24))
+    with EventClips(tmp_path, source, 1.0, detector) as film:
+        for (result, regions), at in zip(results(60, range(40, 45), event.region), times):
+            result.time = at
+            over = result.frame >= 50
+            is_open = result.frame >= 40 and not over
+            film.write(result, regions, event if is_open else None, int(over))
+        film.finish(1)
+    with av.open(str(tmp_path / "event-001.webm")) as clip:
+        shown = [frame.time for frame in clip.decode(video=0)]
+    # five frames 0.4 s apart, where twenty would be eight seconds
+    assert len(shown) == 5 + 10 and shown[5] == pytest.approx(2.0)

@@ -169,3 +169,38 @@ def test_an_open_event_can_be_given_to_another_finder() -> None:
             for event in second.update(frame, scores[frame])
         ]
         assert found + second.finish() == events(np.array(scores, float), 1.0, 10)
+
+
+def timed(frames: list[tuple[float, float]], fps: float) -> list[Event]:
+    """Find the events of (seconds, score) frames."""
+    finder, found = EventFinder(1.0, fps), []
+    for frame, (seconds, score) in enumerate(frames):
+        found += finder.update(frame, score, None, seconds)
+    return found + finder.finish()
+
+
+def test_a_pause_of_the_recorder_ends_an_event() -> None:
+    frames = [(0.1 * k + (1000 if k >= 20 else 0), 2.0 * (15 <= k < 25)) for k in range(40)]
+    before, after = timed(frames, 10)
+    assert (before.start, before.end, after.start, after.end) == (15, 20, 20, 25)
+    assert (before.start_seconds, before.end_seconds) == pytest.approx((1.5, 2.0))
+    assert (after.start_seconds, after.end_seconds) == pytest.approx((1002.0, 1002.5))
+
+
+@pytest.mark.parametrize("fps", [5, 10, 20, 40])
+def test_gaps_are_measured_by_the_times_whatever_the_rate_is_said_to_be(fps: float) -> None:
+    # By day 20 frames a second, at night 5; in each a gap of less than a second and one of more.
+    by_day = [(0.05 * k, 2.0 * (k < 10 or 27 <= k < 40 or 61 <= k < 70)) for k in range(100)]
+    at_night = [(5 + 0.2 * k, 2.0 * (k < 5 or 9 <= k < 15 or 21 <= k < 25)) for k in range(40)]
+    assert spans(timed(by_day, fps)) == [(0, 40), (61, 70)]
+    assert spans(timed(at_night, fps)) == [(0, 15), (21, 25)]
+    assert timed(by_day, fps)[1].end_seconds == pytest.approx(min(70 * 0.05, 69 * 0.05 + 1 / fps))
+
+
+@pytest.mark.parametrize("rate", [5, 8, 12.5, Fraction(30000, 1001), 25])
+def test_times_of_a_steady_stream_change_nothing(rate: float | Fraction) -> None:
+    scores = np.random.default_rng(int(rate)).normal(size=3000)
+    finder, streamed = EventFinder(1.2, rate), []
+    for frame, score in enumerate(scores):
+        streamed += finder.update(frame, score, None, float(frame / Fraction(rate)))
+    assert spans(streamed + finder.finish()) == spans(events(scores, 1.2, rate))

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import errno
+import math
+import os
+from pathlib import Path
+
+import av
 import cv2
 import numpy as np
 import pytest
@@ -100,6 +106,83 @@ def test_a_film_that_lost_pictures_is_no_film(tmp_path):
         writer.write(level(1))
         writer.count += 1  # as if the disk had been full
     assert list(tmp_path.iterdir()) == []
+
+
+class Full:
+    """A file on a disk that is full after so many bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("room", [0, 100, 40_000])
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, room):
+    usual = Path.open
+    monkeypatch.setattr(Path, "open", lambda *given: Full(usual(*given), room))
+    noise = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), np.uint8)
+    with (
+        pytest.raises(DataError, match=r"film\.avi: .*frames? .*written.*room on the disk"),
+        Levels(tmp_path / "film.avi") as writer,
+    ):
+        for frame in noise:
+            writer.write(frame)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["12:30", "a\udcfcb", "%03d"])
+def test_names_are_only_names(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    try:
+        Path(name).mkdir()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with Levels(Path(name) / f"{name}.avi") as writer:
+        writer.write(level(3))
+    assert levels_of(Path(name) / f"{name}.avi") == [3]
+
+
+class Timed(Levels):
+    """Pictures with their times."""
+
+    SUFFIXES = (".webm", ".mp4", ".avi")
+
+    def add(self, frame, seconds):
+        self._append(frame, seconds)
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mp4"])
+def test_each_picture_is_shown_at_its_time(tmp_path, suffix):
+    seconds = [35.2, 35.3, 35.4, 36.4, 36.6, 48.0, 48.1, 48.2]  # as from 35.2 s on
+    with Timed(tmp_path / f"film{suffix}") as writer:
+        for number, at in enumerate(seconds):
+            writer.add(level(number), at)
+    with av.open(str(tmp_path / f"film{suffix}")) as film:
+        shown = [
+            (frame.time, round(frame.to_ndarray(format="gray").mean()))
+            for frame in film.decode(video=0)
+        ]
+    assert [time for time, _ in shown] == pytest.approx([at - 35.2 for at in seconds], abs=1e-3)
+    assert [grey for _, grey in shown] == sorted(grey for _, grey in shown)
+
+
+def test_times_that_do_not_rise_or_are_unknown_lose_no_picture(tmp_path):
+    for suffix in (".webm", ".mp4", ".avi"):
+        with Timed(tmp_path / f"film{suffix}", fps=5) as writer:
+            for number, at in enumerate([0, 0, 0.2, 0.1, math.nan, math.nan]):
+                writer.add(level(number), at)
+        with av.open(str(tmp_path / f"film{suffix}")) as film:
+            times = [frame.time for frame in film.decode(video=0)]
+        assert len(times) == 6 and all(after > before for before, after in zip(times, times[1:]))
+    assert times == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])  # .avi has a rate, and no times
 
 
 def test_unfinished_films_are_found_and_empty_ones_removed(tmp_path):

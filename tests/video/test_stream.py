@@ -99,11 +99,11 @@ def test_figures_that_make_no_sense(tmp_path, options, message):
         open_source(film(tmp_path / "a.avi"), **options)
 
 
-def test_a_start_beyond_what_comes_is_found_at_the_end(tmp_path):
+def test_a_start_beyond_what_comes_is_refused_whatever_the_header_says(tmp_path):
     path = film(tmp_path / "a.avi")
     odd_files.set_avi_header(path, count=500)
-    with pytest.raises(DataError, match=r"has no frame from 20 s on, it is 3\.9 s long"):
-        list(open_source(path, start=20, repeat_broken=True).frames())
+    with pytest.raises(DataError, match=r"has no frame from 20 s on, it is 4\.0 s long"):
+        open_source(path, start=20, repeat_broken=True)
 
 
 # --- Frame rates
@@ -154,10 +154,8 @@ def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
     path = film(tmp_path / "a.mkv")
     odd_files.set_mkv_rate(path, rate)
     source = open_source(path)
-    assert source.fps == 10 and abs(source.length - 40) <= 2
-    assert source.notes == [
-        f"its header says {rate} frames/s, the times of its first frames 10, which are believed"
-    ]
+    assert source.fps == 10 and source.length == 40
+    assert source.notes == [f"its header says {rate} frames/s, its times 10, which are believed"]
     assert [(index, number) for index, _, number in shown(source)] == [
         (index, index) for index in range(40)
     ]
@@ -190,7 +188,9 @@ def test_a_wrong_count_in_the_header_is_noted(tmp_path, count, bad):
     path = film(tmp_path / "a.avi")
     odd_files.set_avi_header(path, count=count)
     source = open_source(path, repeat_broken=True)
-    assert source.length == count and numbers(source) == list(range(40))
+    assert (
+        source.header_length == count and source.length == 40 and numbers(source) == list(range(40))
+    )
     assert source.notes == [f"its header says {count} frames, 40 came"]
     assert [one.index for one in source.bad] == bad
     list(source.frames())
@@ -231,7 +231,7 @@ def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
     "suffix, damage, index",
     [
         (".avi", odd_files.break_avi, 5),
-        (".mkv", odd_files.drop_mkv, 35),
+        (".mkv", odd_files.drop_mkv, 5),
     ],
 )
 def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):

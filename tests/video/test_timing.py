@@ -6,105 +6,139 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mpn.video.timing import FrameClock, Span, frame_rate, timing_of
+from mpn.video.timing import Span, frame_rate, timeline_of
 
 # --- What times say
 
 
+def steps(*groups):
+    """Times that begin at 7 s and go on in steps: (how many, seconds each), ..."""
+    return 7 + np.cumsum([0.0, *(step for count, step in groups for _ in range(count))])
+
+
 @pytest.mark.parametrize("rate", [5, 10, 12.5, 24, 25, 30000 / 1001, 30, 50, 60, 120])
-@pytest.mark.parametrize("digits", [0, 6])
+@pytest.mark.parametrize("digits", [3, 9])
 def test_a_constant_rate_is_read_from_times_rounded_to_milliseconds(rate, digits):
-    timing = timing_of([round(1000 * index / rate, digits) for index in range(32)])
-    assert timing.steady and abs(float(timing.rate) - rate) < 0.002 * rate
+    times = np.round(np.arange(500) / rate, digits)
+    timeline = timeline_of(times, 10.0**-digits)
+    assert timeline.steady and timeline.sure and not timeline.lost.size
+    assert abs(float(timeline.rate) - rate) < 0.002 * rate
+    assert np.abs(timeline.seconds - times).max() <= 0.001
 
 
 def test_usual_rates_are_exact():
-    assert timing_of([round(1000 * index / 25) for index in range(32)]).rate == 25
-    assert timing_of([1001 * index / 30 for index in range(32)]).rate == Fraction(30000, 1001)
+    assert timeline_of(np.round(np.arange(32) / 25, 3), 1e-3).rate == 25
+    assert timeline_of(1.001 * np.arange(32) / 30).rate == Fraction(30000, 1001)
 
 
-def test_a_rate_that_varies_is_not_steady_and_has_a_mean():
-    times = np.cumsum([0] + [100] * 10 + [300] * 10)
-    timing = timing_of(times)
-    assert not timing.steady and timing.rate == 5  # 20 intervals in 4 s
+def test_times_are_freed_of_their_rounding_where_the_rate_is_constant():
+    timeline = timeline_of(np.round(np.arange(90) / 30, 3), 1e-3)
+    assert timeline.seconds[[1, 2, 89]].tolist() == [1 / 30, 2 / 30, 89 / 30]
+
+
+@pytest.mark.parametrize("last, rate", [(0.3, 5), (math.nan, 1 / np.mean([0.1] * 20 + [0.3] * 19))])
+def test_a_rate_that_varies_is_not_steady_and_has_a_mean(last, rate):
+    timeline = timeline_of(steps((20, 0.1), (19, 0.3)), 1e-3, last)
+    assert not timeline.steady and not timeline.lost.size and len(timeline.seconds) == 40
+    assert float(timeline.rate) == pytest.approx(rate, rel=0.003)
+    assert timeline.seconds[-1] == pytest.approx(7.7)
+
+
+def test_times_that_shake_are_those_of_the_stream():
     generator = np.random.default_rng(0)
-    assert not timing_of(1000 * np.arange(32) / 30 + generator.uniform(-12, 12, 32)).steady
+    times = np.arange(200) / 30 + generator.uniform(-0.012, 0.012, 200)
+    timeline = timeline_of(times, 1e-3)
+    assert not timeline.steady and not timeline.lost.size
+    assert np.allclose(timeline.seconds, times - times[0])
 
 
-def test_a_lost_frame_or_two_does_not_hide_a_constant_rate():
-    times = [100 * index for index in range(40) if index not in (7, 20, 21)]
-    assert timing_of(times) == (pytest.approx(0.1), True)
+@pytest.mark.parametrize("lost", [{7}, {7, 20, 21}, {7, 9, 20}, {7, 10}, {50, 51, 52, 53}])
+def test_an_interval_of_whole_periods_in_a_steady_stream_is_lost_frames(lost):
+    times = np.array([0.1 * index for index in range(100) if index not in lost])
+    timeline = timeline_of(times, 1e-3)
+    assert timeline.rate == 10 and timeline.steady and timeline.lost.tolist() == sorted(lost)
+    assert timeline.seconds == pytest.approx(np.arange(100) / 10)
+    assert timeline.recorded.tolist() == [index for index in range(100) if index not in lost]
 
 
-@pytest.mark.parametrize("times", [[], [0], [0] * 32, [0, 100, 200]])
+@pytest.mark.parametrize("late", [0.035, 0.04, 0.055, 0.08])
+def test_a_frame_that_is_late_is_no_lost_one(late):
+    # as one that comes late and the next on time, or two that come together
+    times = np.arange(120) * 0.04
+    times[29::30] += np.minimum(late, 0.04)
+    if late > 0.04:
+        times[30::30] += late - 0.04
+    timeline = timeline_of(np.sort(times), 1e-3)
+    assert timeline.rate == 25 and not timeline.lost.size and len(timeline.seconds) == 120
+    assert timeline.seconds[29] == pytest.approx(29 * 0.04 + min(late, 0.04))
+
+
+def test_what_is_no_whole_number_of_periods_is_no_loss():
+    timeline = timeline_of(steps((30, 0.04), (1, 0.06), (30, 0.04)), 1e-3)
+    assert timeline.steady and not timeline.lost.size
+
+
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_at_an_end_nothing_shows_whether_a_frame_is_lost_or_late(end):
+    times = steps((1, 0.08), (30, 0.04)) if end == "first" else steps((30, 0.04), (1, 0.08))
+    assert not timeline_of(times, 1e-3).lost.size
+
+
+@pytest.mark.parametrize("slow", [2, 3, 5])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_a_rate_that_changes_makes_up_no_frames(slow, share):
+    # at night a camera takes twice as long, or more: whole periods, and nothing is lost
+    count = int(600 * share)
+    timeline = timeline_of(steps((600 - count, 0.1), (count, 0.1 * slow)), 1e-3)
+    assert len(timeline.seconds) == 601 and not timeline.lost.size
+    assert timeline.seconds[-1] == pytest.approx(0.1 * (600 - count) + 0.1 * slow * count)
+
+
+@pytest.mark.parametrize("pause", [60.0, 1000.0])
+def test_a_long_interval_is_a_pause_and_says_nothing_of_the_rate(pause):
+    timeline = timeline_of(steps((50, 0.1), (1, pause), (70, 0.1)), 1e-3)
+    assert timeline.rate == 10 and timeline.steady and not timeline.lost.size
+    assert timeline.longest_pause == pytest.approx(pause)
+    assert timeline.seconds[[50, 51, -1]] == pytest.approx([5, 5 + pause, 12 + pause])
+
+
+def test_pauses_of_a_stream_that_varies_are_no_part_of_its_mean_rate_either():
+    jitter = np.random.default_rng(1).uniform(0.05, 0.15, 200)
+    jitter[100] = 500
+    timeline = timeline_of(np.cumsum(jitter), 1e-3)
+    assert not timeline.steady and float(timeline.rate) == pytest.approx(10, rel=0.05)
+
+
+def test_where_most_would_be_made_up_it_is_a_recorder_that_stops():
+    timeline = timeline_of(steps((40, 0.1), (1, 2.0), (10, 0.1), (1, 2.0), (9, 0.1)), 1e-3)
+    assert not timeline.lost.size and timeline.rate == 10 and timeline.longest_pause == 2.0
+
+
+@pytest.mark.parametrize("times", [[], [0.0], [3.0] * 32, [math.nan] * 32])
 def test_times_that_say_nothing(times):
-    timing = timing_of(times)
-    assert math.isnan(timing.period) and timing.rate is None and not timing.steady
+    timeline = timeline_of(np.array(times))
+    assert timeline.rate is None and not timeline.steady and not timeline.sure
+    assert len(timeline.seconds) == len(times) and np.isnan(timeline.seconds).all()
 
 
-def ticks(clock, milliseconds, failed=None):
-    failed = failed or {}
-    return [clock.tick(one, failed.get(number, 0)) for number, one in enumerate(milliseconds)]
+def test_few_times_are_not_believed_before_a_header():
+    timeline = timeline_of(np.array([0, 0.1, 0.2]))
+    assert timeline.rate == 10 and not timeline.sure
 
 
-def test_a_gap_is_as_many_frames_as_fit_into_it():
-    clock = FrameClock(0.04, True, True)
-    found = ticks(clock, [200, 240, 360, 400, 2000])
-    assert [missing for missing, _ in found] == [0, 0, 2, 0, 39]
-    assert [time for _, time in found] == pytest.approx([0, 0.04, 0.16, 0.2, 1.8])
+def test_an_absurd_rate_is_unknown_and_so_are_its_times():
+    timeline = timeline_of(np.arange(40) / 90_000)
+    assert timeline.rate is None and np.isnan(timeline.seconds).all()
 
 
-def test_a_gap_is_nothing_where_the_rate_varies_or_is_not_to_be_looked_at():
-    for clock in (FrameClock(0.04, False, True), FrameClock(0.04, True, False)):
-        assert [missing for missing, _ in ticks(clock, [0, 40, 160, 200])] == [0, 0, 0, 0]
-    late = FrameClock(0.04, True, True)
-    assert ticks(late, [0, 40, 100])[-1][0] == 0  # one and a half intervals are not a frame
-
-
-def test_a_long_gap_is_a_pause_not_a_loss():
-    clock = FrameClock(0.1, True, True)
-    assert ticks(clock, [0, 100, 60_000])[-1] == (0, 60) and clock.longest_pause == pytest.approx(
-        59.9
-    )
-
-
-def test_a_stream_whose_rate_turns_out_to_vary_is_no_longer_filled():
-    clock = FrameClock(0.1, True, True)
-    times = [100.0 * index for index in range(100)] + [
-        10_000 + 300.0 * index for index in range(200)
-    ]
-    missing = [count for count, _ in ticks(clock, times)]
-    assert not clock.steady and not any(missing[150:]) and sum(missing) < 50
-
-
-def test_reads_that_failed_are_lost_frames_where_times_do_not_tell():
-    unknown = FrameClock(0.1, False, True)
-    assert ticks(unknown, [0, 0, 0, 0], {2: 2}) == [
-        (0, 0),
-        (0, 0.1),
-        (2, pytest.approx(0.4)),
-        (0, pytest.approx(0.5)),
-    ]
-    first = FrameClock(0.1, True, True)
-    assert ticks(first, [300, 400], {0: 3}) == [(3, pytest.approx(0.3)), (0, pytest.approx(0.4))]
-
-
-def test_times_that_are_unknown_at_the_end_or_begin_anew_go_on_rising():
-    clock = FrameClock(0.1, True, True)
-    times = [time for _, time in ticks(clock, [200, 300, 400, 0, 0])]
-    assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
-    joined = FrameClock(0.1, True, True)
-    found = ticks(joined, [0, 100, 200, 300, 0, 100, 200])
-    assert [time for _, time in found] == pytest.approx([0.1 * k for k in range(7)])
-    assert not any(missing for missing, _ in found)
-
-
-def test_times_never_fall_whatever_comes():
+def test_times_never_fall_and_no_recorded_frame_is_left_out_whatever_comes():
     generator = np.random.default_rng(2)
-    for _ in range(50):
-        clock = FrameClock(0.1, True, True)
-        times = [time for _, time in ticks(clock, generator.integers(-500, 3000, 60).astype(float))]
-        assert all(after >= before for before, after in zip(times, times[1:]))
+    for _ in range(200):
+        times = np.sort(generator.integers(0, 3000, generator.integers(2, 60)) / 1000)
+        timeline = timeline_of(times, 1e-3)
+        assert not (np.diff(timeline.seconds) < 0).any()
+        assert len(timeline.recorded) == len(times) == len(set(timeline.recorded.tolist()))
+        assert len(timeline.seconds) == len(times) + len(timeline.lost)
 
 
 # --- The span that is shown
@@ -125,6 +159,7 @@ def test_times_never_fall_whatever_comes():
 )
 def test_the_frames_of_a_span(span, expected):
     assert list(span.indices(50, Fraction(10))) == list(expected)
+    assert list(span.indices_of(np.arange(50) / 10)) == list(expected)
     assert (
         list(expected)
         == [i for i in range(50) if span.begun(i / 10) and not span.over(i / 10)][:: span.every]

@@ -1,0 +1,372 @@
+"""Files as they come: names, containers, tracks and streams of which each is of another kind."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import odd_files
+from mpn.errors import FrameError
+from mpn.video.packets import is_video, packets_of
+from mpn.video.sources import open_source
+from tests.helpers import trees
+
+COUNT = 40
+B_FRAMES = {"bf": "2"}
+
+
+def pictures(count=COUNT, size=trees.SIZE):
+    return [trees.frame(index, size) for index in range(count)]
+
+
+def stream(path, count=COUNT, **options):
+    return odd_files.write_stream(path, pictures(count), **options)
+
+
+def shown(source):
+    """(index, time, the number that the picture shows) of every frame."""
+    return [(*source.position, trees.index_of(frame)) for frame in source.frames()]
+
+
+def whole(path, count=COUNT):
+    """Say whether a file gives its frames, each at its time, and nothing is said against it."""
+    source = open_source(path)
+    found = shown(source)
+    times = [time for _, time, _ in found]
+    return (
+        [(index, number) for index, _, number in found] == [(k, k) for k in range(count)]
+        and times == pytest.approx([k / 10 for k in range(count)])
+        and (source.length, source.fps, source.bad, source.notes) == (count, 10, [], [])
+    )
+
+
+# --- Names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Eingang S\xfcd",  # Latin-1
+        "北门".encode("gbk"),
+        "север".encode("koi8-r"),
+        b"2023-01-01T12:30:05",
+        b"http:",
+        b"concat:a|b",
+        b"cam%03d",
+        b"-v",
+        b"a\nb",
+    ],
+)
+def test_a_name_is_only_a_name(tmp_path, monkeypatch, name):
+    made = stream(tmp_path / "a.mp4")
+    path = os.fsdecode(name + b".mp4")
+    monkeypatch.chdir(tmp_path)
+    try:
+        shutil.move(made, path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert whole(path) and whole(Path(path).absolute())
+
+
+@pytest.mark.parametrize(
+    "form, suffix", [("matroska", ".mp4"), ("mp4", ".avi"), ("avi", ".mkv"), ("mpegts", ".mp4")]
+)
+def test_what_a_file_is_says_its_content_not_its_name(tmp_path, form, suffix):
+    assert whole(stream(tmp_path / f"a{suffix}", form=form))
+
+
+# --- Times and order
+
+
+@pytest.mark.parametrize(
+    "suffix, form",
+    [
+        (".mp4", "mp4"),
+        (".avi", "avi"),
+        (".mkv", "matroska"),
+        (".ts", "mpegts"),
+        (".m2ts", "mpegts"),
+        (".asf", "asf"),
+        (".3gp", "3gp"),
+        (".mov", "mov"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, B_FRAMES])
+def test_frames_come_in_order_and_at_their_times(tmp_path, suffix, form, options):
+    assert whole(stream(tmp_path / f"a{suffix}", form=form, options=options))
+
+
+@pytest.mark.parametrize(
+    "suffix, codec, pixels", [(".m4v", "mpeg4", "yuv420p"), (".mjpeg", "mjpeg", "yuvj420p")]
+)
+def test_a_stream_without_times_has_no_rate(tmp_path, suffix, codec, pixels):
+    path = stream(tmp_path / f"a{suffix}", form=suffix[1:], codec=codec, pixels=pixels)
+    source = open_source(path)
+    found = shown(source)
+    assert [number for *_, number in found] == list(range(COUNT)) and source.length == COUNT
+    assert source.fps is None and math.isnan(found[-1][1])
+    assert [time for _, time, _ in shown(open_source(path, fps=5))][-1] == (COUNT - 1) / 5
+
+
+@pytest.mark.parametrize("begin", [0, 7.25, 3600])
+def test_times_are_those_from_the_first_frame(tmp_path, begin):
+    seconds = [begin + at for at in (0, 0.1, 0.3, 0.35, 0.6, 1.4, 1.5, 1.8)]
+    path = odd_files.write_stream(tmp_path / "a.mkv", pictures(8), seconds, form="matroska")
+    source = open_source(path)
+    assert [time for _, time, _ in shown(source)] == pytest.approx(
+        [at - begin for at in seconds], abs=1e-9
+    )
+    assert source.bad == [] and source.notes == [
+        "its frame rate varies; times are those of the stream"
+    ]
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_late_frame_is_counted_once_whoever_asks(tmp_path, suffix, skip_bad):
+    seconds = [0.04 * k + 0.035 * (k % 15 == 9) for k in range(COUNT)]
+    form = {".mkv": "matroska", ".mp4": "mp4"}[suffix]
+    path = odd_files.write_stream(tmp_path / f"a{suffix}", pictures(), seconds, form=form)
+    source = open_source(path, skip_bad=skip_bad)
+    found = shown(source)
+    assert [number for *_, number in found] == list(range(COUNT)) and source.length == COUNT
+    assert [time for _, time, _ in found] == pytest.approx(seconds, abs=1e-6)
+    assert source.fps == 25 and source.bad == []
+
+
+def test_a_camera_that_is_slower_at_night_makes_up_nothing(tmp_path):
+    seconds = [0.1 * k if k < 25 else 2.5 + 0.2 * (k - 25) for k in range(COUNT)]
+    path = odd_files.write_stream(tmp_path / "a.mkv", pictures(), seconds, form="matroska")
+    source = open_source(path, skip_bad=True)
+    assert [number for *_, number in shown(source)] == list(range(COUNT))
+    assert source.position[1] == pytest.approx(seconds[-1]) and source.bad == []
+
+
+def test_a_pause_leaves_the_rate_and_the_times_as_they_are(tmp_path):
+    seconds = [0.1 * k + 500 * (k >= 15) for k in range(COUNT)]
+    source = open_source(odd_files.write_stream(tmp_path / "a.mp4", pictures(), seconds))
+    assert source.fps == 10 and source.length == COUNT
+    assert [time for _, time, _ in shown(source)] == pytest.approx(seconds)
+    assert source.notes == ["its times have a gap of 500.1 s, taken for a pause of the recorder"]
+    late = open_source(tmp_path / "a.mp4", start=501.5)
+    assert late.length == 25 and shown(late)[0][::2] == (15, 15)
+
+
+def test_recordings_that_are_joined_follow_each_other(tmp_path):
+    one = stream(tmp_path / "a.ts", form="mpegts").read_bytes()
+    (tmp_path / "both.ts").write_bytes(one + one)
+    found = shown(open_source(tmp_path / "both.ts"))
+    assert [number for *_, number in found] == [*range(COUNT), *range(COUNT)]
+    assert [time for _, time, _ in found] == pytest.approx([k / 10 for k in range(2 * COUNT)])
+
+
+class Faulty:
+    """A container whose reads fail now and then, as those of damaged files do."""
+
+    def __init__(self, *reads):
+        self.reads = list(reads)
+
+    def demux(self):
+        while self.reads:
+            read = self.reads.pop(0)
+            if isinstance(read, Exception):
+                raise read
+            yield SimpleNamespace(size=read)
+
+
+@pytest.mark.parametrize(
+    "error", [av.error.InvalidDataError(0, "damage"), OSError(5, "Input/output error")]
+)
+def test_reading_goes_on_behind_what_cannot_be_read(error):
+    sizes = [packet.size for packet in packets_of(Faulty(1, error, error, 2, 0, error, 3))]
+    assert sizes == [1, 2, 3]
+    for_ever = Faulty(*[error] * 1000, 1)
+    assert list(packets_of(for_ever)) == [] and for_ever.reads
+
+
+def test_a_track_that_turns_up_on_the_way_is_passed_over():
+    assert [packet.size for packet in packets_of(Faulty(1, 2, IndexError()))] == [1, 2]
+
+
+# --- Frames that do not count, and such as do
+
+
+@pytest.mark.parametrize("options", [{}, B_FRAMES])
+@pytest.mark.parametrize("first, count", [(13, None), (0, 20), (5, 20)])
+def test_what_an_edit_list_leaves_out_is_not_missed(tmp_path, first, count, options):
+    path = stream(tmp_path / "a.mp4", options=options)
+    delay = 2 if options else 0  # B-frames are shown later: the times begin with as many ticks
+    odd_files.set_mp4_edit(path, first + delay // 2, count)
+    source = open_source(path)
+    numbers = [number for *_, number in shown(source)]
+    expected = list(range(first, COUNT if count is None else first + count))
+    assert numbers == expected or (options and abs(len(numbers) - len(expected)) <= 2)
+    assert source.length == len(numbers) and source.bad == [] and source.notes == []
+
+
+@pytest.mark.parametrize("options", [{}, B_FRAMES])
+def test_a_stream_that_begins_inside_a_group_of_pictures(tmp_path, options):
+    data = stream(tmp_path / "a.ts", form="mpegts", options=options).read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    (tmp_path / "b.ts").write_bytes(b"".join(packets[:2] + packets[len(packets) // 6 :]))
+    source = open_source(tmp_path / "b.ts")
+    found = shown(source)
+    numbers = [number for *_, number in found]
+    assert numbers == list(range(numbers[0], COUNT)) and numbers[0] % 12 in (0, 11, 10)
+    assert found[0][:2] == (0, 0) and source.length == len(numbers) and source.bad == []
+    assert "it begins inside a group of pictures" in source.notes[0]
+    assert "truncated" not in str(source.notes)
+
+
+def test_pictures_that_are_only_referred_to_are_no_frames(tmp_path):
+    path = stream(tmp_path / "a.webm", codec="libvpx", options={"auto-alt-ref": "0", "qmax": "20"})
+
+    def hidden_too(data, at, key):
+        return [(data, at), *([(bytes([data[0] & ~0x10]) + data[1:], at + 1)] if key else [])]
+
+    assert whole(odd_files.remux(path, tmp_path / "b.webm", hidden_too))
+
+
+def test_a_packet_a_field_is_not_a_packet_a_frame(tmp_path):
+    # As FFmpeg gives the interlaced H.264 of camcorders: every second packet has no frame.
+    path = stream(tmp_path / "a.mkv", form="matroska", codec="mpeg2video", options={"r": "25"})
+    user_data = b"\x00\x00\x01\xb2" + b"no picture" * 3
+    made = odd_files.remux(
+        path, tmp_path / "b.mkv", lambda data, at, key: [(data, at), (user_data, at + 20)]
+    )
+    source = open_source(made)
+    assert [number for *_, number in shown(source)] == list(range(COUNT))
+    assert source.length == COUNT and source.bad == [] and source.fps == open_source(path).fps
+
+
+# --- What is no video
+
+
+def test_playlists_open_nothing_else(tmp_path):
+    other = stream(tmp_path / "other.ts", form="mpegts")
+    for name, text in {
+        "a.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{other}\n#EXT-X-ENDLIST\n",
+        "b.mp4": "ffconcat version 1.0\nfile other.ts\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(FrameError, match="is no video that FFmpeg can decode .*of text"):
+            open_source(tmp_path / name)
+
+
+def test_text_is_no_video_whatever_it_is_called(tmp_path):
+    for name in ("notes.txt", "a.ans", "clip.mp4"):
+        (tmp_path / name).write_text("line of text\n" * 300)
+        assert not is_video(tmp_path / name)
+    assert is_video(stream(tmp_path / "a.mp4").rename(tmp_path / "a.dat"))
+
+
+@pytest.mark.parametrize("cover", [False, True])
+def test_sound_alone_is_named(tmp_path, cover):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        sound = container.add_stream("aac", 8000)
+        for _ in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate = 8000
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    if cover:  # the picture of an album is a video track to FFmpeg
+        with (
+            av.open(str(tmp_path / "a.mp4")) as given,
+            av.open(str(tmp_path / "b.mp4"), "w") as made,
+        ):
+            track = made.add_stream_from_template(given.streams.audio[0])
+            picture = made.add_stream("mjpeg", 1)
+            picture.height, picture.width, picture.pix_fmt = 48, 64, "yuvj420p"
+            picture.disposition = av.stream.Disposition.attached_pic
+            made.mux(picture.encode(av.VideoFrame.from_ndarray(trees.frame(0), "bgr24")))
+            made.mux(picture.encode(None))
+            for packet in given.demux(audio=0):
+                if packet.size:
+                    packet.stream = track
+                    made.mux(packet)
+        (tmp_path / "b.mp4").replace(tmp_path / "a.mp4")
+    with pytest.raises(FrameError, match="holds no video track, only audio"):
+        open_source(tmp_path / "a.mp4")
+
+
+def test_of_several_tracks_it_is_said_which_is_read(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        tracks = [container.add_stream("mpeg4", 10, options={"b": "4M"}) for _ in range(2)]
+        for track, size in zip(tracks, ((48, 64), (96, 128))):
+            track.height, track.width, track.pix_fmt = *size, "yuv420p"
+        for index in range(10):
+            for track in tracks:
+                picture = trees.frame(index, (track.height, track.width))
+                container.mux(track.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        for track in tracks:
+            container.mux(track.encode(None))
+    source = open_source(tmp_path / "a.mkv")
+    assert len(shown(source)) == source.length == 10
+    track = {(48, 64): 1, (96, 128): 2}[source.size]
+    assert source.notes == [f"it holds 2 video tracks; track {track} is read"]
+
+
+# --- Pixels
+
+
+@pytest.mark.parametrize(
+    "shape, size, said",
+    [
+        (Fraction(1, 2), (96, 64), "(1:2): 64x48 are shown as 64x96"),
+        (Fraction(4, 3), (48, 85), "(4:3): 64x48 are shown as 85x48"),
+        (Fraction(16, 11), (48, 93), "(16:11): 64x48 are shown as 93x48"),
+    ],
+)
+def test_pixels_that_are_not_square_are_shown_as_a_player_shows_them(tmp_path, shape, size, said):
+    source = open_source(stream(tmp_path / "a.mp4", shape=shape))
+    frames = list(source.frames())
+    assert source.size == size and frames[0].shape == (*size, 3)
+    assert source.notes == [f"its pixels are not square {said}"]
+    expected = cv2.resize(trees.frame(9), size[::-1], interpolation=cv2.INTER_CUBIC)
+    assert np.abs(frames[9].astype(int) - expected).mean() < 6
+
+
+@pytest.mark.parametrize("shape", [Fraction(1), Fraction(100, 99)])
+def test_pixels_that_are_nearly_square_are_left_alone(tmp_path, shape):
+    source = open_source(stream(tmp_path / "a.mp4", shape=shape))
+    assert source.size == trees.SIZE and source.notes == []
+
+
+def test_pixels_of_an_absurd_shape_are_taken_for_square(tmp_path):
+    source = open_source(stream(tmp_path / "a.mp4", shape=Fraction(1, 10)))
+    assert source.size == trees.SIZE and "which cannot be" in source.notes[0]
+
+
+@pytest.mark.parametrize(
+    "codec, pixels, options",
+    [
+        ("libx264", "yuv420p", {"color_range": "tv"}),
+        ("libx264", "yuvj420p", {"color_range": "pc"}),
+        ("libx264", "yuv444p", {}),
+        ("libx264", "yuv420p", {"colorspace": "bt709", "color_primaries": "bt709"}),
+        ("libx264", "yuv420p10le", {}),
+        ("mpeg4", "yuv420p", {}),
+        ("mjpeg", "yuvj422p", {}),
+    ],
+)
+def test_pixels_are_those_that_opencv_decodes(tmp_path, codec, pixels, options):
+    """The released models and all figures were made with its pixels."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {codec}")
+    scene = [odd_files.picture(index, (98, 142)) for index in range(12)]
+    path = odd_files.write_stream(
+        tmp_path / "a.mkv", scene, codec=codec, pixels=pixels, form="matroska", options=options
+    )
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    for frame in open_source(path).frames():
+        assert np.abs(frame.astype(int) - capture.read()[1]).max() <= 2
+    assert not capture.read()[0]
