@@ -190,19 +190,8 @@ def _add_tasks(meta: argparse._ArgumentGroup) -> None:
 
 
 META_OPTIONS = (
-    "checkpoint",
-    "meta_minutes",
-    "meta_steps",
-    "algorithm",
-    "second_order",
-    "targets",
-    "shots",
-    "inner_steps",
-    "tasks",
-    "meta_rate",
-    "whole",
-    "without",
-    "validation_scenes",
+    *("checkpoint", "meta_minutes", "meta_steps", "algorithm", "second_order", "targets"),
+    *("shots", "inner_steps", "tasks", "meta_rate", "whole", "without", "validation_scenes"),
 )
 
 

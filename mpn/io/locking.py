@@ -22,7 +22,7 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
     shares), none is held.
 
     Args:
-        folder: made where it is missing.
+        folder: made where it is missing, and removed again if it is empty at the end.
         shared: others may hold it in this way at the same time.
 
     Raises:
@@ -30,6 +30,7 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
     """
     folder = Path(folder)
     check_writable(folder / "x")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -42,4 +43,7 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
                 ) from error
         yield
     finally:
+        with contextlib.suppress(OSError):  # nothing came of it: what was made is empty
+            for path in made:
+                path.rmdir()
         os.close(handle)

@@ -109,11 +109,10 @@ class Detector:
         self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
-        """Make thresholds of the model's normal footage, which has a frame rate of its own.
+        """Make thresholds of the model's normal footage, at its own frame rate.
 
         Args:
-            fps: frames per second of what is scored; that of the normal footage too, where the
-                model does not know it.
+            fps: frames per second of what is scored, taken where the model knows no rate.
 
         Returns:
             None for a model without normal footage, or with another patch than it was scored with.

@@ -187,8 +187,7 @@ class FrameFolder(FrameSource):
         series = picture_series(path, files)
         fps = fps or series.rate
         super().__init__(path, folder_name(path), skip_bad, fps, span)
-        self.notes += series.notes
-        self._entries = series.entries
+        self.notes, self._entries = [*series.notes], series.entries
         if note := low_range_note(files[0]):
             self.notes.append(note)
         if not span.whole and fps is None:

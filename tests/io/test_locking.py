@@ -46,6 +46,15 @@ def test_a_second_program_is_refused_and_a_kill_leaves_nothing_behind(tmp_path):
         assert os.listdir(tmp_path / "out") == []
 
 
+def test_a_folder_that_nothing_came_into_is_not_left_behind(tmp_path):
+    with folder_lock(tmp_path / "runs" / "a"):
+        assert (tmp_path / "runs" / "a").is_dir()
+    assert list(tmp_path.iterdir()) == []
+    with folder_lock(tmp_path / "runs" / "b"):
+        (tmp_path / "runs" / "b" / "x").touch()
+    assert (tmp_path / "runs" / "b" / "x").exists()
+
+
 def test_some_may_share_what_one_would_have_for_itself(tmp_path):
     process = hold(tmp_path, "shared")
     with folder_lock(tmp_path, shared=True):
