@@ -187,11 +187,11 @@ def table(folder: Path, names: list[str]) -> str:
 DECISION = """
 ## What was decided
 
-PyAV reads video files, and OpenCV no longer does. What OpenCV gives - a frame or none, and one time -
-does not tell a late frame from a lost one, an edit list from a file cut short, or an assumed rate
-from a known one; packets do. The code is longer, since it does more (`mpn/video/stream.py`,
-`packets.py` and `timing.py` have 850 lines, `stream.py` and `timing.py` had 513), and decoding takes
-more processor time, which beside a network's is little. The pixels are the same to the level
+PyAV reads video files, and OpenCV no longer does. What OpenCV gives - a frame or none, and one
+time - does not tell a late frame from a lost one, an edit list from a file cut short, or an assumed
+rate from a known one; packets do. The code is longer, since it does more (`mpn/video/stream.py`,
+`packets.py` and `timing.py` have 859 lines, `stream.py` and `timing.py` had 513), and decoding
+takes more processor time. The pixels are the same to a level or two
 (`tests/video/test_packets.py`).
 """
 
