@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector, check_size_of
-from mpn.video.paths import find_sources, folder_name
+from mpn.video.footage import describe_left_out, footage_of, sources_of
+from mpn.video.paths import folder_name
 from mpn.video.sources import open_source
 from mpn.video.timing import USUAL_RATE
+
+log = logging.getLogger(__name__)
 
 
 def read_footage(
@@ -35,12 +39,23 @@ def read_footage(
         SizeError: frames too small for the network.
     """
     name, config = folder_name(Path(source)), detector.config
-    videos = [Video(folder_name(path), path, name) for path in find_sources(source)]
+    footage = footage_of(source)
+    for line in describe_left_out(footage.left_out, Path(source)):
+        log.info("%s: %s", source, line)
+    videos = [Video(folder_name(path), path, name) for path in sources_of(source, footage)]
     for video in videos:
         # which are then left out, and logged, below
         with contextlib.suppress(*[DataError] * skip_bad):
             check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
-    return load_clips(videos, config.size, config.grey, skip_bad=skip_bad, fps=fps, motion=True)
+    return load_clips(
+        videos,
+        config.size,
+        config.grey,
+        skip_bad=skip_bad,
+        fps=fps,
+        motion=True,
+        interpolation=config.interpolation,
+    )
 
 
 def frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:

@@ -43,7 +43,7 @@ DEFAULT_TARGETS = "early"
 METHODS = ("place", "adam", "meta")
 # Plain Adam, where there are no learned step sizes, and for comparison with them (PROTOCOL section
 # 4).
-FINE_TUNING_STEPS, FINE_TUNING_RATE = 100, 5e-4
+FINE_TUNING_STEPS, FINE_TUNING_RATE, FINE_TUNING_BATCH = 100, 5e-4, 8
 
 
 class SceneBatch(NamedTuple):
@@ -153,7 +153,8 @@ class Adaptation:
         steps: how many; None for what the checkpoint was meta-trained with, or 100 of Adam.
         learning_rate: of Adam.
         batch: windows of a step: the support windows in turn, each time with other
-            pseudo-anomalies; None for what the checkpoint was meta-trained with.
+            pseudo-anomalies; None for what the checkpoint was meta-trained with, which may be all
+            of them.
         seed: of the order and of the pseudo-anomalies.
         targets: for "adam", which parameters, by name; None for those that the checkpoint was
             meta-trained for, or `DEFAULT_TARGETS`.
@@ -189,9 +190,15 @@ class Adaptation:
         if self.method == "place":
             return FilledAdaptation("place", 0, 0.0, 0, self.seed, (), ())
         meta = checkpoint.meta
-        steps, batch, targets = FINE_TUNING_STEPS, 8, default_targets(checkpoint.network)
+        steps, batch, targets = (
+            FINE_TUNING_STEPS,
+            FINE_TUNING_BATCH,
+            default_targets(checkpoint.network),
+        )
         if meta is not None:
             batch, targets = meta.batch, meta.targets
+        if self.method == "adam":
+            batch = batch or FINE_TUNING_BATCH
         if self.method == "meta":
             meta = _learned(checkpoint)
             if self.targets is not None and tuple(self.targets) != meta.targets:
@@ -213,12 +220,12 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class FilledAdaptation:
-    """How a network is adapted, nothing left open; attributes as `Adaptation` has them."""
+    """How a network is adapted, as `Adaptation` has it; a batch of None is all support windows."""
 
     method: str
     steps: int
     learning_rate: float
-    batch: int
+    batch: int | None
     seed: int
     targets: tuple[str, ...]
     without: tuple[str, ...]
@@ -307,7 +314,7 @@ def support_batches(
     pseudo = loss.network.config.pseudo_head and "pseudo" not in options.without
     steps = range(options.steps)
     for _ in tqdm(steps, desc="adapting", unit="step", disable=None, leave=False):
-        yield loss.prepare(shots.sample(options.batch, generator, pseudo=pseudo))
+        yield loss.prepare(shots.sample(options.batch or len(shots), generator, pseudo=pseudo))
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Checkpoint:

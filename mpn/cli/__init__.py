@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import keyword
 import logging
 import math
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; default: those of the process.
     """
+    _show_any_name()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(OVERVIEW)
@@ -72,6 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mpn: {_unknown(arguments[0])}", file=sys.stderr)
         return WRONG_USE
     return run(arguments[0], arguments[1:])
+
+
+def _show_any_name() -> None:
+    """Let the terminal show any name: what it has no letters for is escaped, not an error.
+
+    Names of files need not be UTF-8, and terminals are narrower still (PYTHONIOENCODING=latin-1).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _unknown(word: str) -> str:
@@ -90,6 +102,7 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
         verb: one of `VERBS`.
         arguments: of the verb; default: those of the process.
     """
+    _show_any_name()
     try:
         # Imports torch, which takes seconds on a slow machine.
         module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")

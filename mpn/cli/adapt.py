@@ -21,6 +21,7 @@ from mpn.adaptation.inner_loop import (
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
 from mpn.cli.model import load_model
+from mpn.io.atomic import check_writable
 from mpn.io.text import align, json_text, percent, plural
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.released import released_path
@@ -149,6 +150,7 @@ def main(options: argparse.Namespace) -> None:
     if options.rollback:
         _roll_back(out, options)
         return
+    check_writable(out)
     began = time.monotonic()
     detector = _open(options)
     method = options.method or ("adam" if options.learning_rate or options.targets else "place")

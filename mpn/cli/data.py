@@ -78,6 +78,8 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
     else:
         tree = recognise(options.data, options.layout)
     log.info(tree.describe())
+    for line in tree.describe_left_out():
+        log.info(line)
     return tree
 
 

@@ -21,6 +21,7 @@ from mpn.evaluation.localisation import format_places
 from mpn.evaluation.protocol_matrix import format_matrix
 from mpn.evaluation.run import Evaluation, EvaluationOptions, run_evaluation
 from mpn.evaluation.test_set import LabelledSet, open_set
+from mpn.io.locking import folder_lock
 from mpn.report.curves import plot_all
 from mpn.report.from_evaluation import REPORT, report_evaluation
 from mpn.scoring.detector import Detector
@@ -186,10 +187,11 @@ def main(options: argparse.Namespace) -> None:
         maps=options.maps,
         regions=options.regions,
     )
-    evaluation = run_evaluation(test, detector or options.scores, settings)
-    for note in evaluation.notes:
-        print(note, file=sys.stderr)
-    _show(options, out, evaluation, detector)
+    with folder_lock(out):
+        evaluation = run_evaluation(test, detector or options.scores, settings)
+        for note in evaluation.notes:
+            print(note, file=sys.stderr)
+        _show(options, out, evaluation, detector)
     if options.json:
         print((out / "metrics.json").read_text(), end="")
         return

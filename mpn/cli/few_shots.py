@@ -51,6 +51,7 @@ def few_shots(options: argparse.Namespace) -> None:
             skip_bad=options.skip_bad,
             motion=True,
             fps=options.fps,
+            interpolation=config.interpolation,
         )
         if videos
         else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import signal
 import sys
@@ -27,16 +28,19 @@ from mpn.cli import (
 from mpn.cli.model import add_model, open_detector
 from mpn.errors import DataError, MpnError, SizeError
 from mpn.io.atomic import write_atomically
+from mpn.io.locking import folder_lock
 from mpn.io.text import align, clock, plural
 from mpn.jobs import OVERLAYS, JobOptions, Outcome, ScoreJob, belongs_to
 from mpn.report.from_job import REPORT, report_job
 from mpn.scoring.detector import Detector
-from mpn.video.paths import find_sources
+from mpn.video.footage import describe_left_out, footage_of, sources_of
+from mpn.video.paths import result_name
 
 EXAMPLES = """  mpn score lobby.mp4
   mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
   mpn score frames/01 --fps 10 --false-alarms-per-hour 0.5"""
 SUMMARY = "summary.json"
+ROOM = 8  # bytes for a number behind a name
 
 
 def parser() -> argparse.ArgumentParser:
@@ -140,7 +144,9 @@ def main(options: argparse.Namespace) -> None:
     ]
     if not entries:
         raise DataError("; ".join(entry.reason for entry in missing))
-    with _stopped_by_sigterm():
+    # Of several sources the summary is written too: such a run has all of --out for itself.
+    alone = folder_lock(options.out, shared=len(entries) == 1)
+    with _stopped_by_sigterm(), alone:
         for entry in tqdm(
             entries, desc="sources", unit="source", disable=None if len(entries) > 1 else True
         ):
@@ -169,7 +175,11 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
     missing = []
     for source in options.source:
         try:
-            sources += [path for path in find_sources(source, deep=True) if path not in sources]
+            footage = footage_of(source)
+            for line in describe_left_out(footage.left_out, source):
+                print(f"{source}: {line}", file=sys.stderr)
+            known = set(sources)
+            sources += [path for path in sources_of(source, footage) if path not in known]
         except DataError as error:
             if options.strict:
                 raise
@@ -191,6 +201,7 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
         name = relative if path.is_dir() else relative.with_suffix("")
         if str(name) in ("", "."):  # "score ." in a folder of frames
             name = Path(path.resolve().name)
+        name = Path(*(result_name(part, ROOM) for part in name.parts))
         free = (
             out / name if n == 1 else out / name.with_name(f"{name.name}-{n}")
             for n in range(1, 100_000)
@@ -233,6 +244,11 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
             raise
         entry.reason = str(error)
         return
+    except OSError as error:  # of this source, such as one that may not be read; not a full disk
+        if options.strict or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        entry.reason = f"{entry.path}: {error.strerror or error}"
+        return
     for note in entry.outcome.notes:
         tqdm.write(fit(f"{entry.path}: {note}"), file=sys.stderr)
     tqdm.write(
@@ -247,17 +263,21 @@ def run_with_report(job: ScoreJob, inside: Sequence[int] = ()) -> Outcome:
         job: the source and the folder of its results.
         inside: frames whose insides the report shows, beside those that it chooses itself; it is
             then made again.
+
+    Raises:
+        MpnError: another program writes into the folder; and as `ScoreJob.run`.
     """
-    page = job.folder / REPORT
-    if not job.state.count:  # a page of other results
-        with suppress(OSError):
-            page.unlink()
-    outcome = job.run()
-    if job.options.report and (inside or not page.is_file()):
-        try:
-            report_job(job.folder, job.detector, job.open(), outcome.summary, inside)
-        except MpnError as error:  # the results themselves are there
-            outcome.notes.append(f"{REPORT} could not be made: {error}")
+    with folder_lock(job.folder):
+        page = job.folder / REPORT
+        if not job.state.count:  # a page of other results
+            with suppress(OSError):
+                page.unlink()
+        outcome = job.run()
+        if job.options.report and (inside or not page.is_file()):
+            try:
+                report_job(job.folder, job.detector, job.open(), outcome.summary, inside)
+            except MpnError as error:  # the results themselves are there
+                outcome.notes.append(f"{REPORT} could not be made: {error}")
     return outcome
 
 

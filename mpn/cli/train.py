@@ -14,10 +14,11 @@ from pathlib import Path
 from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
-from mpn.datasets.layouts import recognise
+from mpn.datasets.layouts import Video, recognise
 from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import MpnError, TrainingError
+from mpn.io.locking import folder_lock
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS, ModelConfig
 from mpn.model.losses import check_loss_names
@@ -287,6 +288,21 @@ def main(options: argparse.Namespace) -> None:
     if not options.resume:
         check_folder(out, False)
     check_folder(out if base else first, options.resume)
+    with folder_lock(out):
+        _train(options, videos, base or config, precision, out)
+
+
+def _train(
+    options: argparse.Namespace,
+    videos: list[Video],
+    start: Checkpoint | ModelConfig,
+    precision: str,
+    out: Path,
+) -> None:
+    """Read the footage and train on it; with --meta what `start`, or pre-training, gave."""
+    base = start if isinstance(start, Checkpoint) else None
+    config = start.config if isinstance(start, Checkpoint) else start
+    first = out / PRETRAINING if options.meta else out
     log.info("training on %s; Ctrl-C stops it, --resume goes on", data_name(options))
     clips = load_clips(
         videos,
@@ -296,6 +312,7 @@ def main(options: argparse.Namespace) -> None:
         motion=not options.meta,
         cache=options.cache,
         fps=options.fps,
+        interpolation=config.interpolation,
     )
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
     on_log = tensorboard_log(out) if options.tensorboard else None
@@ -339,7 +356,10 @@ def _movers_from(options: argparse.Namespace, config: ModelConfig) -> list[Clip]
     """Read the footage that movers are cut out of; what cannot be read of it is left out."""
     if not options.movers_from:
         return []
-    videos = training_videos([recognise(folder) for folder in options.movers_from])
+    trees = [recognise(folder) for folder in options.movers_from]
+    for line in (line for tree in trees for line in tree.describe_left_out()):
+        log.info(line)
+    videos = training_videos(trees)
     return load_clips(videos, config.size, config.grey, skip_bad=True, cache=options.cache)
 
 

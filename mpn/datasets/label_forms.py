@@ -15,6 +15,7 @@ import numpy as np
 
 from mpn.datasets import label_readers
 from mpn.datasets.layouts import DatasetTree, Video, child
+from mpn.datasets.mask_pictures import mask_files, read_masks
 from mpn.errors import LabelError
 from mpn.video.paths import natural_key, visible
 
@@ -330,7 +331,7 @@ def _avenue_form(folder: Path, tree: DatasetTree) -> LabelForm:
 
 def _gt_folder(video: Video) -> Path | None:
     folder = video.path.with_name(f"{video.path.name}_gt")
-    return folder if folder.is_dir() and label_readers.mask_files(folder) else None
+    return folder if folder.is_dir() and mask_files(folder) else None
 
 
 def _pictures_form(folder: Path, tree: DatasetTree) -> LabelForm:
@@ -339,21 +340,14 @@ def _pictures_form(folder: Path, tree: DatasetTree) -> LabelForm:
     for video in tree.testing:
         for masks in (folder / f"{video.name}_gt", folder / video.name):
             # a clip's own .tif frames are no masks
-            if (
-                masks.is_dir()
-                and label_readers.mask_files(masks)
-                and not masks.samefile(video.path)
-            ):
+            if masks.is_dir() and mask_files(masks) and not masks.samefile(video.path):
                 paths[video.name] = masks
                 break
-    files = tuple(file for masks in paths.values() for file in label_readers.mask_files(masks))
+    files = tuple(file for masks in paths.values() for file in mask_files(masks))
     clip = "CLIP_gt" if any(masks.name.endswith("_gt") for masks in paths.values()) else "CLIP"
     kind = f"pixel masks ({folder.name}/{clip}/*{files[0].suffix.lower() if files else ''})"
     return _per_video(kind, folder, paths, _any_picture, files, pixels=True)
 
 
 def _any_picture(folder: Path) -> np.ndarray:
-    return np.array(
-        [bool(label_readers.read_mask(file).any()) for file in label_readers.mask_files(folder)],
-        bool,
-    )
+    return np.array([bool(mask.any()) for mask in read_masks(folder)], bool)

@@ -7,7 +7,6 @@ by regular expressions. Every reader raises LabelError naming the file.
 from __future__ import annotations
 
 import csv
-import functools
 import re
 from pathlib import Path
 
@@ -15,13 +14,8 @@ import numpy as np
 import scipy.io
 
 from mpn.datasets.mat_check import check_variable
-from mpn.errors import DataError, FrameError, LabelError
+from mpn.errors import DataError, LabelError
 from mpn.io.atomic import read_npy
-from mpn.video.images import read_image
-from mpn.video.paths import images_in
-
-# lossless: a JPEG's noise would count as anomalous
-MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}
 
 
 def mat_variables(path: Path) -> set[str] | None:
@@ -202,6 +196,8 @@ def npy_mask(path: Path) -> np.ndarray:
         raise LabelError(
             f"{path}: has shape {array.shape}; expected pixel masks, frames x height x width"
         )
+    if array.dtype.kind == "f" and any(np.isnan(frame).any() for frame in array):
+        raise LabelError(f"{path}: holds values that are no numbers; expected 0 for normal")
     return array
 
 
@@ -225,21 +221,6 @@ def mat_mask(path: Path) -> np.ndarray:
             "height x width"
         )
     return np.stack([np.asarray(mask != 0) for mask in masks])
-
-
-def mask_files(folder: Path) -> list[Path]:
-    """List the mask pictures (`.bmp`, `.png`, `.tif`) of a folder, in natural order."""
-    return [file for file in images_in(folder) if file.suffix.lower() in MASK_SUFFIXES]
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Read a mask picture as bool (H, W): any pixel that is not black is anomalous."""
-    try:
-        image = read_image(path)
-        # Channel by channel: NumPy's any() over so short an axis takes ten times as long.
-        return functools.reduce(np.bitwise_or, np.moveaxis(image, 2, 0)) != 0
-    except FrameError as error:
-        raise LabelError(f"mask {error}") from error
 
 
 def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:

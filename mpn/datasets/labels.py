@@ -26,6 +26,7 @@ import numpy as np
 from mpn.datasets import label_readers
 from mpn.datasets.label_forms import LabelForm, check_count, find_forms, form_at
 from mpn.datasets.layouts import LAYOUTS, DatasetTree
+from mpn.datasets.mask_pictures import read_masks
 from mpn.errors import LabelError
 from mpn.video.paths import require_path
 
@@ -80,7 +81,7 @@ class Labels:
         if path is None:
             return None
         if path.is_dir():
-            pictures = [label_readers.read_mask(file) for file in label_readers.mask_files(path)]
+            pictures = list(read_masks(path))
             if len({picture.shape for picture in pictures}) > 1:
                 raise LabelError(f"{path}: masks of different sizes; expected one size")
             masks = np.stack(pictures)

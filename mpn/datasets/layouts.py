@@ -15,43 +15,33 @@ Folder names are taken in any case. `data/README.md` draws the trees with their 
 
 from __future__ import annotations
 
+import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from mpn.datasets.clips import Video, clips_in, named
 from mpn.errors import DataError
 from mpn.io.text import plural
+from mpn.video.footage import LeftOut, describe_left_out, footage_of
 from mpn.video.paths import (
-    VIDEO_SUFFIXES,
     contents,
-    find_sources,
     folder_name,
-    holds_images,
+    is_folder,
     natural_key,
     require_path,
     visible,
 )
 
+# The names of a split's folder, in lower case.
+SPLIT_NAMES = {"training": ("training", "train"), "testing": ("testing", "test")}
+# A folder of a day's recordings, or a month's: no camera is called so.
+DAY = r"\d{4}\D?\d\d(\D?\d\d(\D?\d{2,6})?)?"
 # Folders that hold labels, or a split which is no part of a layout.
 OTHER_FOLDERS = frozenset({"masks", "test_frame_mask", "test_pixel_mask", "validation"})
-
-
-@dataclass(frozen=True)
-class Video:
-    """One clip.
-
-    Attributes:
-        name: unique within its split.
-        path: a video file or a folder of frames.
-        scene: its camera.
-    """
-
-    name: str
-    path: Path
-    scene: str
 
 
 class Splits(NamedTuple):
@@ -95,12 +85,14 @@ class DatasetTree:
         layout: the layout's name, a key of `LAYOUTS`.
         training: videos of normal footage; empty where the folder has none.
         testing: test videos; empty where the folder has none.
+        left_out: what lies there and is no video of the layout, with the reason.
     """
 
     root: Path
     layout: str
     training: tuple[Video, ...]
     testing: tuple[Video, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def scenes(self) -> tuple[str, ...]:
@@ -121,6 +113,10 @@ class DatasetTree:
             f"{len(self.testing)} test videos, {plural(len(self.scenes), 'scene', 'd')}"
         )
 
+    def describe_left_out(self) -> list[str]:
+        """Say what is left out, a line for each reason; masks and labels are passed over."""
+        return [f"{self.root}: {line}" for line in describe_left_out(self.left_out, self.root)]
+
 
 # --- What layouts are made of
 
@@ -137,32 +133,10 @@ def child(folder: Path, *names: str) -> Path | None:
         if below is None:
             return None
         items = visible(below)
-        below = next((item for item in items if item.name.lower() == name and item.is_dir()), None)
+        below = next(
+            (item for item in items if item.name.lower() == name and is_folder(item)), None
+        )
     return below
-
-
-def _clips(folder: Path | None, scene: str) -> tuple[Video, ...]:
-    """List the video files and frame folders in a folder, each a video of one scene."""
-    if folder is None:
-        return ()
-    paths = [
-        item
-        for item in visible(folder)
-        if item.suffix.lower() in VIDEO_SUFFIXES or holds_images(item)
-    ]
-    names = {path.name for path in paths}
-    paths = [path for path in paths if not (path.name.endswith("_gt") and path.name[:-3] in names)]
-    return _named(paths, scene)
-
-
-def _named(paths: list[Path], scene: str) -> tuple[Video, ...]:
-    """Name videos by file stem or folder name; where two stems coincide, by the whole file name."""
-    stems = [path.name if path.is_dir() else path.stem for path in paths]
-    often = Counter(stems)
-    return tuple(
-        Video(stem if often[stem] == 1 else path.name, path, scene)
-        for path, stem in zip(paths, stems)
-    )
 
 
 def _by_prefix(splits: Splits) -> Splits:
@@ -183,7 +157,7 @@ def _scene_name(root: Path) -> str:
 def _of_folders(root: Path, training: Path | None, testing: Path | None) -> Splits:
     """List the clips in two folders, all of the one camera that is named as the data set."""
     scene = _scene_name(root)
-    return Splits(_clips(training, scene), _clips(testing, scene))
+    return Splits(clips_in(training, scene), clips_in(testing, scene))
 
 
 def _unsplit(root: Path, videos: tuple[Video, ...]) -> Splits:
@@ -195,18 +169,32 @@ def _unsplit(root: Path, videos: tuple[Video, ...]) -> Splits:
 # --- The layouts
 
 
+def _split(root: Path, split: str) -> Path | None:
+    """Return the folder of a split, "training" or "testing", by any of its names."""
+    folders = (child(root, name) for name in SPLIT_NAMES[split])
+    return next((folder for folder in folders if folder), None)
+
+
+def _within(folder: Path | None, name: str) -> Path | None:
+    return child(folder, name) if folder else None
+
+
 def _ucsd(root: Path) -> Splits:
-    return _of_folders(root, child(root, "train"), child(root, "test"))
+    training, testing = _split(root, "training"), _split(root, "testing")
+    # Of other layouts: clips lie in a folder further down.
+    if any(_within(split, name) for split in (training, testing) for name in ("frames", "videos")):
+        return Splits()
+    return _of_folders(root, training, testing)
 
 
 def _frames(root: Path) -> Splits:
-    training, testing = child(root, "training", "frames"), child(root, "testing", "frames")
-    if training is None and child(root, "training", "videos"):  # ShanghaiTech as it was published
+    splits = _split(root, "training"), _split(root, "testing")
+    training, testing = (_within(split, "frames") for split in splits)
+    if training is None and _within(splits[0], "videos"):  # ShanghaiTech as it was published
         testing = None
-    # one split, given by itself
-    if child(root, "training") is None and child(root, "testing") is None:
+    if splits == (None, None):  # one split, given by itself
         training, testing = None, child(root, "frames")
-        if root.resolve().name.lower() in ("training", "train"):
+        if root.resolve().name.lower() in SPLIT_NAMES["training"]:
             training, testing = testing, None
     return _by_prefix(_of_folders(root, training, testing))
 
@@ -216,40 +204,48 @@ def _avenue(root: Path) -> Splits:
 
 
 def _shanghaitech(root: Path) -> Splits:
-    training, testing = child(root, "training", "videos"), child(root, "testing", "frames")
+    training = _within(_split(root, "training"), "videos")
+    split = _split(root, "testing")
+    testing = _within(split, "frames") or _within(split, "videos")
     if training is None:  # nothing but testing/frames: that is the frames layout
         testing = None
     return _by_prefix(_of_folders(root, training, testing))
 
 
+def _lies_apart(root: Path, path: Path) -> str | None:
+    """Return the folder on the way to a clip that belongs to another layout, or None.
+
+    Someone who gives `testing` instead of its parent has no cameras of these names. A clip itself
+    may have any name, and lie in "frames" or "videos".
+    """
+    names = OTHER_FOLDERS.union(*(layout.folders for layout in LAYOUTS.values()))
+    on_the_way = path.relative_to(root).parts[:-1]
+    if on_the_way and on_the_way[-1].lower() in ("frames", "videos") and len(on_the_way) > 1:
+        on_the_way = on_the_way[:-1]
+    return next((name for name in on_the_way if name.lower() in names), None)
+
+
 def _scenes(root: Path) -> Splits:
-    # Someone who gives `testing` instead of its parent has no cameras of these names.
-    not_cameras = OTHER_FOLDERS.union(*(layout.folders for layout in LAYOUTS.values()))
-    videos: list[Video] = []
-    for folder in visible(root):
-        if not folder.is_dir() or folder.name.lower() in not_cameras or holds_images(folder):
-            continue
-        clips = _clips(folder, folder.name)
-        # Two cameras may both have a clip called "morning", and names become file names.
-        lone = len(clips) == 1
-        videos += [
-            replace(clip, name=folder.name if lone else f"{folder.name}_{clip.name}")
-            for clip in clips
-        ]
-    twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
-    if twice:
-        raise DataError(
-            f"{root}: two clips would be called {twice[0]} (scene_clip); rename one of them"
-        )
+    paths = footage_of(root).sources
+    inside = [path for path in paths if not _lies_apart(root, path)]
+    tops = list(dict.fromkeys(path.relative_to(root).parts[:1] for path in inside))
+    # Recordings that lie in `root` itself, or in folders of days, are all of one camera.
+    if any(path.parent == root or path == root for path in inside):
+        return Splits()
+    if all(re.fullmatch(DAY, top[0]) for top in tops):
+        return Splits()
+    videos = [
+        replace(video, scene=video.path.relative_to(root).parts[0])
+        for video in named(root, inside, "")
+    ]
     return _unsplit(root, tuple(videos))
 
 
 def _plain(root: Path) -> Splits:
-    try:
-        videos = _named(find_sources(root), _scene_name(root))
-    except DataError:
-        videos = ()
-    return _unsplit(root, videos)
+    if not root.is_dir():
+        return _unsplit(root, named(root.parent, [root], _scene_name(root)))
+    paths = [path for path in footage_of(root).sources if not _lies_apart(root, path)]
+    return _unsplit(root, named(root, paths, _scene_name(root)))
 
 
 # By name, in the order in which they are tried: the first that finds a video is taken.
@@ -330,8 +326,34 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
     below = layouts if layout else [entry for entry in layouts if entry.guessable]
     tree = _first(root, layouts) or _in_child(root, below)
     if tree is None:
-        raise DataError(f"{root}: no data set found, it holds {contents(root)}; expected {needs}")
-    return tree
+        left_out = footage_of(root).left_out if root.is_dir() else []
+        named = [entry for entry in left_out if entry.kind not in ("empty", "unused")]
+        why = "".join(f"; {line}" for line in describe_left_out(named, root))
+        raise DataError(
+            f"{root}: no data set found, it holds {contents(root)}{why}; expected {needs}"
+        )
+    return replace(tree, left_out=tuple(_left_out(root, tree))) if root.is_dir() else tree
+
+
+def _left_out(root: Path, tree: DatasetTree) -> Iterator[LeftOut]:
+    """Give what lies in `root` and is no video of the tree."""
+    taken = {video.path for video in tree.training + tree.testing}
+    footage = footage_of(root)
+    yield from footage.left_out
+    reason = f"is no part of the {tree.layout} layout"
+    tops: dict[Path, int] = defaultdict(int)
+    for path in footage.sources:
+        if path not in taken:
+            apart = _lies_apart(root, path) if tree.layout in ("scenes", "plain") else None
+            parts = path.relative_to(root).parts
+            depth = parts.index(apart) + 1 if apart else 1
+            tops[root.joinpath(*parts[:depth])] += 1
+    for top, count in tops.items():
+        clips = f" ({plural(count, 'clip')})" if is_folder(top) else ""
+        if top.name.lower() in OTHER_FOLDERS:
+            yield LeftOut(top, "other-split", f"is a split of its own{clips}")
+        else:
+            yield LeftOut(top, "other-layout", f"{reason}{clips}")
 
 
 def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
@@ -345,7 +367,9 @@ def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
 
 def _in_child(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
     """Find the one data set in a folder below `root`; several are an error that names them."""
-    trees = [tree for item in visible(root) if item.is_dir() and (tree := _first(item, layouts))]
+    folders = [item for item in visible(root) if is_folder(item)] if root.is_dir() else []
+    readable = [item for item in folders if os.access(item, os.R_OK | os.X_OK)]
+    trees = [tree for item in readable if (tree := _first(item, layouts))]
     if len(trees) > 1:
         names = ", ".join(tree.root.name for tree in trees)
         raise DataError(

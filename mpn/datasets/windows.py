@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mpn.datasets.layouts import Video
@@ -100,10 +100,11 @@ def load_clips(
     skip_bad: bool = False,
     motion: bool = False,
     fps: float | None = None,
+    interpolation: str = "area",
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> list[Clip]:
-    """Decode videos once, resized by area.
+    """Decode videos once, resized.
 
     Args:
         videos: what is read.
@@ -113,6 +114,7 @@ def load_clips(
             at the first.
         motion: read the motion too, which takes as long as decoding or longer.
         fps: frame rate of sources that don't say theirs.
+        interpolation: see `mpn.video.images.fit_frame`.
         memory_limit: bytes, by default 40 % of the machine's memory; what needs more goes to a
             file that is deleted with the process.
         cache: folder of that file; by default the system's temporary one.
@@ -135,12 +137,20 @@ def load_clips(
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
-            frames, moved = _decode(source, size, grey, cache if on_disk else None, on_disk, motion)
+            frames, moved = _decode(
+                source,
+                lambda frame: fit_frame(frame, size, grey, interpolation),
+                cache,
+                on_disk=on_disk,
+                motion=motion,
+            )
         except FrameError as error:
             if not skip_bad:
                 raise
             log.warning("left out: %s", error)
             continue
+        for note in source.notes:
+            log.warning("%s: %s", video.name, note)
         for bad in source.bad:
             log.warning(
                 "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason
@@ -173,9 +183,9 @@ def _machine_memory() -> int:
 
 def _decode(
     source: FrameSource,
-    size: tuple[int, int],
-    grey: bool,
+    fit: Callable[[np.ndarray], np.ndarray],
     cache: str | Path | None,
+    *,
     on_disk: bool,
     motion: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -187,7 +197,7 @@ def _decode(
         for frame in source.frames():
             if reader is not None:
                 moved.append(reader.read(frame))
-            yield fit_frame(frame, size, grey)
+            yield fit(frame)
 
     if not on_disk:
         return np.stack(list(fitted())), np.stack(moved) if motion else None
@@ -363,25 +373,6 @@ def windows_of(number: int, clip: Clip, window: int) -> Iterator[tuple[int, int,
             first = target + 1
         elif target - first >= window:
             yield number, target, first
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Batches of one epoch, shuffled by (seed, epoch), from batch `start` on.
-
-    An incomplete last one is left out unless it is the only one.
-    """
-
-    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
-        self.samples, self.batch_size, self.seed = samples, min(batch_size, samples), seed
-        self.epoch = self.start = 0
-
-    def __len__(self) -> int:
-        return self.samples // self.batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.samples).tolist()
-        for batch in range(self.start, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
 def to_float(frames: Tensor) -> tuple[Tensor, Tensor]:

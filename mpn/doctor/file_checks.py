@@ -6,7 +6,7 @@ findings. Checks of what the frames show are in `mpn.doctor.frame_checks`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
 from mpn.video.images import read_image
-from mpn.video.packets import is_video
-from mpn.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, images_in, natural_key, visible
+from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
 from mpn.video.sources import BadFrame
 from mpn.video.timing import USUAL_RATE
 
@@ -26,7 +25,6 @@ COUNT_SLACK = 2  # frames by which containers are often off
 ODD_RATES = (2.0, 100.0)  # frames/s; cameras are seldom slower or faster
 RATE_SLACK, SHAPE_SLACK = 0.02, 0.03  # relative differences that don't matter
 ENOUGH_SECONDS = 600.0  # of normal footage, to set a threshold
-LOOKED_INTO = 8  # files of a suffix, to see whether they are videos
 
 
 def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -102,16 +100,8 @@ def _parents(tree: DatasetTree) -> list[Path]:
     )
 
 
-def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Find folders NAME_gt: masks, not videos."""
-    for folder in _parents(tree):
-        names = [item.name for item in visible(folder) if item.is_dir()]
-        masks = [name for name in names if name.endswith("_gt") and name[:-3] in names]
-        if masks:
-            remedy = "nothing in mpn, which leaves them out; other tools would take them for videos"
-            yield Finding(
-                "masks", "note", str(folder), f"masks beside the videos: {some(masks)}", remedy
-            )
+def masks_as_videos(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Find folders NAME_gt that are taken for videos, since there is no video NAME."""
     for clip in clips:
         if clip.video.name.lower().endswith("_gt"):
             remedy = (
@@ -126,38 +116,46 @@ def masks_beside(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             )
 
 
-def unused(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Find what lies beside the videos and should be one, but is not taken for one."""
-    video_paths = {video.path for video in tree.training + tree.testing}
-    for folder in _parents(tree):
-        beside = [item for item in visible(folder) if item not in video_paths]
-        if odd := _other_videos(beside):
-            remedy = (
-                "give them the suffix of what they are, or convert them, to H.264 .mp4 for "
-                "instance (ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4)"
-            )
-            what = f"not taken for videos, because of their suffix: {some(odd)}"
-            yield Finding("unused", "warning", str(folder), what, remedy)
-        empty = [item.name for item in beside if item.is_dir() and not visible(item)]
-        if empty:
-            what = f"folders with nothing in them: {some(empty)}"
-            yield Finding(
-                "empty", "warning", str(folder), what, "copy their frames again, or remove them"
-            )
+# Of what is left out, by its kind: severity, and what to do.
+LEFT_OUT = {
+    "unused": (
+        "warning",
+        "convert recordings to H.264 .mp4, for instance (ffmpeg -i IN -c:v libx264 -crf 18 "
+        "OUT.mp4); take the rest out of the folder",
+    ),
+    "empty": ("warning", "copy the frames again, or remove the folder"),
+    "masks": (
+        "note",
+        "nothing in mpn, which leaves them out; other tools would take them for videos",
+    ),
+    "pictures": (
+        "note",
+        "nothing, if it is a preview; frames need a folder of their own",
+    ),
+    "below-frames": ("warning", "put it beside that folder, not below it"),
+    "mixed": ("error", "put the pictures into a folder of their own"),
+    "unlisted": ("error", "give yourself the right to read it (chmod, or ask its owner)"),
+    "special": ("warning", "take it out of the folder"),
+    "results": ("note", "nothing; results are better kept outside of the recordings (--out)"),
+    "other-layout": (
+        "warning",
+        "put it where the layout has its videos (data/README.md draws the trees), name another "
+        "one (--layout), or give it by itself",
+    ),
+}
 
 
-def _other_videos(items: Sequence[Path]) -> list[str]:
-    """List files whose name does not say so, and which are videos nonetheless."""
-    found = []
-    looked: Counter[str] = Counter()
-    for item in items:
-        suffix = item.suffix.lower()
-        if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES or not item.is_file():
-            continue
-        looked[suffix] += 1
-        if looked[suffix] <= LOOKED_INTO and is_video(item):
-            found.append(item.name)
-    return found
+def left_out(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Find what lies beside the videos and is not taken for one."""
+    groups: dict[tuple[str, str, Path], list[str]] = defaultdict(list)
+    for entry in tree.left_out:
+        if entry.kind in LEFT_OUT:
+            inside = entry.path != tree.root and entry.path.is_relative_to(tree.root)
+            folder = entry.path.parent if inside else entry.path
+            groups[entry.kind, entry.reason, folder].append(entry.path.name)
+    for (kind, reason, folder), names in groups.items():
+        severity, remedy = LEFT_OUT[kind]
+        yield Finding(kind, severity, str(folder), f"left out, {reason}: {some(names)}", remedy)
 
 
 TROUBLES = {
@@ -236,12 +234,8 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             if remedy := remedy_of(note):
                 yield Finding("stream", "note", clip.name, note, remedy)
                 continue
-            remedy = (
-                "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
-                if clip.is_file
-                else ("convert the pictures to 8 bits over their whole range")
-            )
-            yield Finding("stream", "warning", clip.name, note, remedy)
+            kind, remedy = _kind_of_note(note, clip.is_file)
+            yield Finding(kind, "warning", clip.name, note, remedy)
         if not clip.is_file or not clip.complete:
             continue
         remedy = (
@@ -251,6 +245,28 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         if clip.header is not None and 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
             what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
             yield Finding("container-count", "note", clip.name, what, remedy)
+
+
+# What notes of folders of pictures say, by words in them: kind, and what to do.
+FOLDER_NOTES = {
+    "left out": (
+        "stray-pictures",
+        "take them out of the folder; if they are frames, name them as the others are",
+    ),
+    "named in": ("mixed-names", "put each recording into a folder of its own"),
+    "named by the clock": (
+        "clock-names",
+        "nothing, if the camera paused; else say how fast it is, as in --fps 10",
+    ),
+}
+
+
+def _kind_of_note(note: str, is_file: bool) -> tuple[str, str]:
+    """Return the kind of finding that a source's note is, and what to do about it."""
+    if is_file:
+        return "stream", "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
+    found = (entry for words, entry in FOLDER_NOTES.items() if words in note)
+    return next(found, ("stream", "convert the pictures to 8 bits over their whole range"))
 
 
 def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -379,4 +395,4 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding("little-footage", "note", str(tree.root), what + guess, remedy)
 
 
-CHECKS = (splits, unused, masks_beside, order, unusable, short, streams, rates, sizes, amount)
+CHECKS = (splits, left_out, masks_as_videos, order, unusable, short, streams, rates, sizes, amount)

@@ -29,6 +29,7 @@ WIDTH = 80  # columns of a terminal
 PAIR = "paper_pair"  # made here of psnr_db and compactness, under the paper's protocol only
 
 _TITLES = {SCORE: "score (region score)", PAIR: "paper's pair", **LABELS}
+_TITLES[COMPACTNESS.name] += " (the paper's: in dB)"
 _HEADINGS = {"absolute": "absolute", "causal": "causal", "paper": "the paper's"}
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {  # of `METRICS`, each of (labels, scores)
@@ -115,6 +116,11 @@ def _by_column(data: Aligned) -> dict[str, dict[str, dict[str, np.ndarray]]]:
             for name, x in data.series.items()
         }
         by_column[PAIR] = {"paper": pairs}
+    if COMPACTNESS.name in columns:  # the authors' term, in dB
+        terms = {name: x[COMPACTNESS.name] for name, x in data.series.items()}
+        by_column[COMPACTNESS.name]["paper"] = {
+            name: protocols.paper_pair(x, x, a=0.0) for name, x in terms.items()
+        }
     return by_column
 
 

@@ -84,6 +84,7 @@ def run_evaluation(
         MpnError: what cannot be read, does not fit or cannot be written.
     """
     notes = list(test.labels.notes)
+    notes += [f"{name}: {note}" for name, one in test.sources.items() for note in one.notes]
     places = Places(test.truth) if test.truth.known and options.places else None
     calibration, scored = None, {}
     if isinstance(scorer, Detector):

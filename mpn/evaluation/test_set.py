@@ -24,7 +24,6 @@ from mpn.model.file_format import library_versions
 from mpn.scoring import protocols
 from mpn.scoring.detector import Detector
 from mpn.video.sources import FrameSource, open_source
-from mpn.video.timing import frame_rate
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def open_set(
     Args:
         tree: from `mpn.datasets.layouts.recognise`.
         labels: a file or folder instead of what lies in the tree.
-        fps: frames per second, where the videos don't know.
+        fps: frames per second, instead of what the videos say.
         skip_bad: whether to go on without frames and videos that cannot be read.
         tracks: true regions, see `mpn.metrics.true_regions.read_tracks`; default:
             testing/tracks.csv, as the demo set has it, else the connected parts of the masks.
@@ -74,10 +73,12 @@ def open_set(
             f"{tree.root}: no test videos in the {tree.layout} layout; labelled "
             "footage was expected"
         )
-    sources = {video.name: open_source(video.path, skip_bad=skip_bad) for video in tree.testing}
+    sources = {
+        video.name: open_source(video.path, skip_bad=skip_bad, fps=fps) for video in tree.testing
+    }
     lengths = {name: source.length for name, source in sources.items()}
     read_labels = load_labels(tree, lengths, labels)
-    rates = {name: frame_rate(fps) or source.fps for name, source in sources.items()}
+    rates = {name: source.fps for name, source in sources.items()}
     sizes = {name: source.size for name, source in sources.items()}
     table = tree.root / "testing" / "tracks.csv"
     tracks_path = tracks or (table if table.is_file() else None)

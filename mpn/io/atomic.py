@@ -12,6 +12,48 @@ import numpy as np
 
 from mpn.errors import DataError, MpnError
 
+# Bytes of a file's name that its temporary file has too: names end at 255.
+NAME_BYTES = 200
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        MpnError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MpnError(
+            f"cannot make the folder {folder}: {error.strerror}; give another --out"
+        ) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Check that a file can be written later, before the work that it is the result of.
+
+    Nothing is left behind, and folders that are missing are not made.
+
+    Args:
+        path: of the file; its folder may be missing.
+
+    Raises:
+        MpnError: it cannot be written; says why.
+    """
+    path = Path(path)
+    try:
+        folder = next(above for above in path.absolute().parents if above.exists())
+        if path.is_dir() or not folder.is_dir():
+            kind = "is a folder" if path.is_dir() else f"{folder} is no folder"
+            raise MpnError(f"cannot write {path}: {kind}; give another --out")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MpnError(
+            f"cannot write {path}: {error.strerror or error}; give another --out"
+        ) from error
+
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
     """Write a file whole or not at all: a temporary file beside it, flushed to disk, is renamed.
@@ -25,12 +67,14 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
             untouched.
     """
     path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
+    # Names of files need not be UTF-8 (they come as lone surrogates); what is written is.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        beginning = os.fsdecode(os.fsencode(path.name)[:NAME_BYTES])
         handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".part", dir=path.parent
+            prefix=f".{beginning}.", suffix=".part", dir=path.parent
         )
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -28,8 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mpn.errors import MpnError
-from mpn.io.atomic import write_atomically
+from mpn.io.atomic import make_folder, write_atomically
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
@@ -39,6 +38,7 @@ from mpn.scoring.detector import Detector, Result, check_size_of
 from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
+from mpn.video.paths import stamp_of
 from mpn.video.sources import FrameSource, open_source
 from mpn.video.timing import USUAL_RATE
 
@@ -277,12 +277,7 @@ class ScoreJob:
         return film
 
     def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MpnError(
-                f"cannot make the folder {self.folder}: {error.strerror}; give another --out"
-            ) from error
+        make_folder(self.folder)
         if not self.state.count:  # of an earlier run with other options
             for old in (
                 STATE,
@@ -327,11 +322,11 @@ class ScoreJob:
 
     def _identity(self) -> dict[str, Any]:
         """Collect what must agree for results to be gone on with."""
-        stat = self.path.stat()
+        in_folder = self.path.is_dir()
         asked = {
             "source": str(self.path.resolve()),
-            "bytes_or_frames": self.source.length if self.path.is_dir() else stat.st_size,
-            "modified": stat.st_mtime_ns,
+            "bytes_or_frames": self.source.length if in_folder else self.path.stat().st_size,
+            "modified": stamp_of(self.path),
             "checkpoint": self.detector.checkpoint.sha256,
             "recipe": self.detector.score_config.to_dict(),
             "bfloat16": self.detector.bfloat16,

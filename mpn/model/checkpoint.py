@@ -34,7 +34,7 @@ class MetaInfo:
         targets: the parameters that are adapted, as `mpn.model.parameters.target_names` takes them.
         step_sizes: of each of these parameters, float32: a scalar, or one number an element.
         steps: gradient steps of an adaptation.
-        batch: support windows of a step.
+        batch: support windows of a step, None for all of them.
         clip_norm: what longer gradients are shortened to, see `mpn.adaptation.maml.adapt`; None for
             no limit.
     """
@@ -42,7 +42,7 @@ class MetaInfo:
     targets: tuple[str, ...]
     step_sizes: dict[str, Tensor]
     steps: int
-    batch: int
+    batch: int | None
     clip_norm: float | None = None
 
 
@@ -152,7 +152,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
         # Without memory until the tensors are known to fit: the file is not to be trusted with
         # sizes.
         with torch.device("meta"):
-            network = build_model(ModelConfig.from_dict(document["preset"]))
+            network = build_model(ModelConfig.from_dict(_preset_of(document)))
     except (KeyError, TypeError, AttributeError, MpnError) as error:
         raise CheckpointError(f"{path} does not describe its network: {error}") from error
     normal = unpack_normal(path, tensors, document.get("normal_lengths"))
@@ -216,6 +216,14 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
     )
 
 
+def _preset_of(document: dict[str, Any]) -> Any:
+    """Return the preset's options; earlier imports of the authors' weights lack how they resize."""
+    options, training = document["preset"], document.get("training")
+    if isinstance(options, dict) and isinstance(training, dict) and "imported" in training:
+        return {"interpolation": "linear"} | options
+    return options
+
+
 def _meta_info(
     path: Path, network: Network, described: Any, tensors: dict[str, Tensor]
 ) -> MetaInfo | None:
@@ -239,7 +247,7 @@ def _meta_info(
 
 def _check_meta(path: str | Path, network: Network, meta: MetaInfo) -> None:
     """Raise CheckpointError unless the step sizes are those of the network's target parameters."""
-    counts = (meta.steps, meta.batch)
+    counts = (meta.steps, 1 if meta.batch is None else meta.batch)
     if not all(type(count) is int and count > 0 for count in counts):
         raise CheckpointError(
             f"{path}: its meta-training has {counts} steps and batch, counts "

@@ -7,6 +7,7 @@ from typing import Any
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.model.losses import LOSS_TERMS, TrainingConfig
+from mpn.video.images import INTERPOLATIONS
 
 # Before there was a list of loss weights, each was a field of its own, NAME_weight.
 FORMER_WEIGHTS = ("compactness", "diversity", "usage", "pseudo")
@@ -33,10 +34,11 @@ class ModelConfig:
         learned_scales: heads are L2-normalised, and attention and assignment have a learned scale
             (DESIGN "Collapse"); without it, as published.
         pseudo_head: the head that finds where a window was tampered with.
+        interpolation: how frames are resized: "area", or "linear" as the paper's authors do.
         training: what it is trained for, see `mpn.model.losses.TrainingConfig`.
 
     Raises:
-        MpnError: a count below 1 (2 of prototypes).
+        MpnError: a count below 1 (2 of prototypes), or an unknown interpolation.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ModelConfig:
     projection: bool = False
     learned_scales: bool = False
     pseudo_head: bool = False
+    interpolation: str = "area"
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,11 @@ class ModelConfig:
                     f"preset option {name} is {getattr(self, name)}: a number from "
                     f"{lowest} up was expected"
                 )
+
+        if self.interpolation not in INTERPOLATIONS:
+            raise MpnError(
+                f"interpolation {self.interpolation!r}: {' or '.join(INTERPOLATIONS)} was expected"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

@@ -27,8 +27,8 @@ from mpn.published_weights.torch_file import TorchFile, read_torch_file
 
 MODEL, META = "model", "meta-training"
 META_TARGETS = ("prototype.heads.", "head.")
-# Train_meta.py and Test_meta.py: one step, on two of the four windows of a task.
-META_STEPS, META_BATCH = 1, 2
+# Test_meta.py: one step, on the mean loss of all K windows.
+META_STEPS, META_BATCH = 1, None
 # Ours by theirs, beginnings of names. The prototypes were called "memory" in the code's first
 # version.
 NAMES = {
@@ -258,7 +258,7 @@ def _preset(tensors: Mapping[str, StoredTensor]) -> ModelConfig:
     prototypes = sum(shapes.get("prototype.heads.weight", ())[:1])
     if 2 <= prototypes <= MAX_PROTOTYPES:
         options["prototypes"] = prototypes
-    return get_config("base", **options)
+    return get_config("base", **options, interpolation="linear")  # as np_load_frame of theirs
 
 
 def _ours(name: str) -> str:

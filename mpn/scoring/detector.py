@@ -25,6 +25,7 @@ from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, same_grid, score_frames
 from mpn.video.images import fit_frame
 from mpn.video.sources import FrameSource, open_source
+from mpn.video.timing import frame_rate
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -101,20 +102,24 @@ class Detector:
             names = ", ".join(part.name for part in given)
             raise MpnError(f"nothing to score: all parts of this model ({names}) have weight 0")
         self.columns = column_names(self.parts)
-        # Without normal footage the parts stay in their own units, and there is no threshold.
-        self._normal_clips = _by_clip(checkpoint.normal, self.weights) if checkpoint.normal else {}
+        # Without normal footage the parts stay in their own units, and there is no threshold; so
+        # they do with another patch than that footage was scored with.
+        known = checkpoint.normal and self.score_config.patch == score_config_of(checkpoint).patch
+        self._normal_clips = _by_clip(checkpoint.normal, self.weights) if known else {}
         self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
-        """Make thresholds of the model's normal footage.
+        """Make thresholds of the model's normal footage, which has a frame rate of its own.
 
         Args:
-            fps: frames per second of what is scored.
+            fps: frames per second of what is scored; that of the normal footage too, where the
+                model does not know it.
 
         Returns:
-            None for a model without normal footage.
+            None for a model without normal footage, or with another patch than it was scored with.
         """
-        return self._calibration(Fraction(fps)) if self._normal_clips else None
+        rate = frame_rate(self.checkpoint.fps) or Fraction(fps)
+        return self._calibration(rate) if self._normal_clips else None
 
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
     def _calibration(self, fps: Fraction) -> Calibration:
@@ -217,6 +222,8 @@ class Detector:
         judges_motion = any(part.needs_place for part in self.parts)
         stream = PlaceStream(self.places, source.size) if judges_motion else None
 
+        config = self.config
+
         def fitted() -> Iterator[np.ndarray]:
             for count, image in enumerate(source.frames()):
                 if count == 0 and stream is not None:
@@ -225,7 +232,7 @@ class Detector:
                     quotients[count - skipped] = stream.read(image)
                 if count >= skipped:
                     waiting.append(_Frame(*_position(source, count), image if images else None))
-                    yield fit_frame(image, self.config.size, self.config.grey)
+                    yield fit_frame(image, config.size, config.grey, config.interpolation)
 
         scored = score_frames(
             self.network,

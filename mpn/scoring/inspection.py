@@ -78,7 +78,10 @@ def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
             "the frame after it"
         )
     fitted = np.stack(
-        [fit_frame(frame, config.size, config.grey) for frame in frames[-config.window - 1 :]]
+        [
+            fit_frame(frame, config.size, config.grey, config.interpolation)
+            for frame in frames[-config.window - 1 :]
+        ]
     )
     device = next(network.parameters()).device
     stack = torch.from_numpy(fitted).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1

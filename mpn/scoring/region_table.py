@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mpn.errors import DataError
 from mpn.io.appending import AppendOnlyFile
 from mpn.scoring.regions import Box, Tracked
+from mpn.video.paths import result_name
 
 COLUMNS = ("frame", "time", "track", "score", "top", "left", "height", "width")
 SUFFIX = "_regions.csv"
@@ -22,7 +23,8 @@ def regions_name(source: Path) -> str:
         source: a video file or a folder of frames.
     """
     named = source if source.name not in ("", "..") else source.resolve()
-    return f"{named.name if named.is_dir() else named.stem}{SUFFIX}"
+    name = named.name if named.is_dir() else named.stem
+    return f"{result_name(name, len(SUFFIX))}{SUFFIX}"
 
 
 class RegionTable(AppendOnlyFile):
@@ -53,14 +55,13 @@ class RegionTable(AppendOnlyFile):
         Returns:
             The table's size in bytes with them.
         """
+        start = f"{frame},{time:.3f}"
+        # Scores in full: rounding would make ties.
         rows = (
-            ",".join(
-                [str(frame), f"{time:.3f}", str(one.track), f"{one.score:.6g}", *map(str, one.box)]
-            )
-            + "\n"
+            ",".join([start, str(one.track), repr(float(one.score)), *map(str, one.box)])
             for one in regions
         )
-        return self.append("".join(rows).encode())
+        return self.append("".join(f"{row}\n" for row in rows).encode())
 
 
 class RegionRow(NamedTuple):

@@ -47,7 +47,7 @@ class ScoreTable(AppendOnlyFile):
         return self._line(
             str(result.frame),
             f"{result.time:.3f}",
-            *(f"{value:.6g}" for value in values),
+            *(repr(float(value)) for value in values),  # in full: rounding would make ties
             *map(str, box),
         )
 

@@ -83,6 +83,8 @@ class MetaTraining(TrainingRun):
             name: p for name, p in self.network.named_parameters() if name in set(self.names)
         }
         self.tasks = MetaTasks(clips, options, self.loss)
+        validation = self.tasks.validation.clips if self.tasks.validation else []
+        self._clips = footprint([*self.tasks.clips, *validation])
         self.log_sizes: dict[str, nn.Parameter] = {}
         self.inner_clip = math.inf
         if not resume:
@@ -110,11 +112,10 @@ class MetaTraining(TrainingRun):
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
-        validation = self.tasks.validation.clips if self.tasks.validation else []
         return {
             "base": self.base.sha256,
             "options": asdict(self.options),
-            "clips": footprint([*self.tasks.clips, *validation]),
+            "clips": self._clips,
         }
 
     def _state(self) -> dict[str, Any]:
@@ -227,11 +228,9 @@ class MetaTraining(TrainingRun):
             raise TrainingError(
                 f"the outer gradient is not finite at step {self.step + 1}; try float32"
             )
-        done = self.step / self.total if self.total else 0.0
+        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * (
-                0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-            )
+            group["lr"] = group["rate"] * fall
         self.optimizer.step()
 
     def _validate(self) -> dict[str, float]:
@@ -263,9 +262,10 @@ class MetaTraining(TrainingRun):
         counts = (self.options.inner_steps, self.options.batch, self.inner_clip)
         meta = MetaInfo(tuple(self.options.targets), sizes, *counts)
         path = self.folder / MODEL
+        rates = [clip.fps for clip in self.tasks.calibration_clips if clip.fps]
         checkpoint = Checkpoint(
             self.network.eval(),
-            fps=self.base.fps,
+            fps=float(np.median(rates)) if rates else self.base.fps,
             score_config=self.base.score_config,
             normal=normal,
             training=training,

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from mpn.adaptation.place import learn_places
 from mpn.datasets.augmentation import mirrored
+from mpn.datasets.batches import EpochBatches, batch_of, stack_samples
 from mpn.datasets.pseudo_anomalies import KINDS, PseudoOptions
 from mpn.datasets.windows import (
     Clip,
-    EpochBatches,
     Sample,
     WindowDataset,
     split_calibration,
@@ -124,6 +124,7 @@ class Training(TrainingRun):
     ) -> None:
         super().__init__(folder, minutes=options.minutes, total=None, device=device, resume=resume)
         self.config, self.options = config, options
+        self._planned_at = (options.warmup, 0.0)
         torch.manual_seed(options.seed)
         self.network = self._placed(build_model(config))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
@@ -132,7 +133,6 @@ class Training(TrainingRun):
         train = [replace(clip, motion=None) for clip in train]  # done with
         if options.mirror:
             train = [*train, *mirrored(train)]
-        self.movers_from = movers_from
         self.dataset = WindowDataset(
             train,
             config.window,
@@ -140,6 +140,10 @@ class Training(TrainingRun):
             pseudo=PseudoOptions(kind=options.pseudo_kind) if config.pseudo_head else None,
             movers_from=movers_from,
         )
+        self._clips = footprint(self.dataset.clips)
+        # A checksum: it is the same footage or not.
+        others = json.dumps(footprint(movers_from)).encode()
+        self._movers = zlib.crc32(others) if movers_from else None
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
         if options.epochs:
             self.total = options.epochs * len(self.batches)
@@ -148,13 +152,11 @@ class Training(TrainingRun):
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
-        # A checksum: it is the same footage or not.
-        others = json.dumps(footprint(self.movers_from)).encode()
-        options["movers_from"] = zlib.crc32(others) if self.movers_from else None
+        options["movers_from"] = self._movers
         return {
             "preset": self.config.to_dict(),
             "options": options,
-            "clips": footprint(self.dataset.clips),
+            "clips": self._clips,
         }
 
     def _steps(self) -> Iterator[dict[str, float]]:
@@ -163,19 +165,18 @@ class Training(TrainingRun):
             self.batches.epoch = self.dataset.epoch = epoch
             self.batches.start = start
             loader = DataLoader(
-                self.dataset, batch_sampler=self.batches, num_workers=self.options.workers
+                self.dataset,
+                batch_sampler=self.batches,
+                num_workers=self.options.workers,
+                collate_fn=stack_samples,
             )
-            for sample in loader:
-                yield self.train_step(sample)
+            for arrays in loader:
+                yield self.train_step(batch_of(arrays))
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)
-        if self.total is None or self.total <= self.options.warmup:
-            return self.options.learning_rate * rise
-        done = max(0, self.step - self.options.warmup) / (self.total - self.options.warmup)
-        return (
-            self.options.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-        )
+        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))
+        return self.options.learning_rate * rise * fall
 
     def train_step(self, sample: Sample) -> dict[str, float]:
         """Take one step of the optimizer.

@@ -40,6 +40,12 @@ log = logging.getLogger(__name__)
 OnLog = Callable[[dict[str, Any]], None]
 # The rate that is shown is that of so many steps.
 RATE_STEPS = 200
+# A run by minutes is planned by the latest of them: what the machine does now, it may go on to do.
+PACE_STEPS = 25
+# The plan is made anew where it would miss the minutes by more than this share of them.
+PLAN_SLACK = 0.02
+# A new plan is told of where it has this share of steps more or less.
+NEWS = 0.1
 
 
 class TrainingRun(ABC):
@@ -49,14 +55,15 @@ class TrainingRun(ABC):
 
     Attributes:
         step: steps done.
-        total: steps of the whole run; None until a run by minutes has measured its own speed.
+        total: steps of the whole run; None until a run by minutes has measured its own speed. It
+            changes with the machine's speed, so that minutes stay minutes.
         seconds: that it has trained, over all interruptions.
         durations: seconds of this process's latest steps.
 
     Args:
         folder: the run folder.
-        minutes: how long, where `total` is None: the number of steps is then fixed once, from the
-            time that steps `plan_from` to `plan_at` took.
+        minutes: how long, where `total` is None: the number of steps is then planned from the time
+            that the latest steps took, first at step `plan_at`; the first `plan_from` don't count.
         total: the number of steps, or None.
         device: of the network.
         resume: go on from the folder's state.
@@ -91,6 +98,11 @@ class TrainingRun(ABC):
         self.minutes, self.total = minutes, total
         self.step, self.seconds = 0, 0.0
         self.durations: deque[float] = deque(maxlen=RATE_STEPS)
+        # Of this process: steps, and seconds between them, for logging, saving and validating.
+        self._own_steps, self._between = 0, 0.0
+        # From the step of the latest plan on `progress` rises evenly, from what it was there.
+        self._planned_at: tuple[int, float] = (0, 0.0)
+        self._told_total: int | None = None
         self._on_log: OnLog | None = None
 
     def _placed(self, network: Network) -> Network:
@@ -157,6 +169,10 @@ class TrainingRun(ABC):
             check_fingerprint(path, json.loads(state["fingerprint"]), self.fingerprint())
             self._restore(state)
             self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
+            if planned_at := state.get(
+                "planned_at"
+            ):  # earlier states have one plan, from the start
+                self._planned_at = (int(planned_at[0]), float(planned_at[1]))
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
                 f"{path} is not a state of {self.title} of this mpn: {error}"
@@ -173,7 +189,8 @@ class TrainingRun(ABC):
         """
         counts = {"step": self.step, "total": self.total, "seconds": self.seconds}
         fingerprint = {"fingerprint": json.dumps(self.fingerprint())}
-        save_state(self.folder / STATE, fingerprint | counts | self._state())
+        plan = {"planned_at": list(self._planned_at)}
+        save_state(self.folder / STATE, fingerprint | counts | plan | self._state())
 
     def is_due(self, every: int, step: int) -> bool:
         """Say whether what is done every so many steps, and after the last, is due at `step`.
@@ -212,6 +229,7 @@ class TrainingRun(ABC):
             self.save()
         self._between_steps()
         self.durations.clear()
+        self._own_steps, self._between = 0, 0.0
         with tqdm(
             total=self.total, initial=self.step, desc=self.title, unit="step", disable=None
         ) as bar:
@@ -225,13 +243,16 @@ class TrainingRun(ABC):
 
     def _train(self, bar: tqdm[Any]) -> None:
         started = last_saved = time.monotonic()
-        before, steps = self.seconds, self._steps()
+        before, steps, in_steps = self.seconds, self._steps(), 0.0
         while self.total is None or self.step < self.total:
             began = time.monotonic()
             losses = next(steps)
             now = time.monotonic()
             self.durations.append(now - began)
             self.seconds = before + now - started
+            self._own_steps += 1
+            self._between = max(0.0, now - started - in_steps - (now - began))
+            in_steps += now - began
             self._plan()
             bar.total = self.total
             bar.update()
@@ -243,12 +264,43 @@ class TrainingRun(ABC):
                 self.save()
                 last_saved = now
 
+    # --- How far it is, and how far it will go
+
+    @property
+    def progress(self) -> float:
+        """Return how much of the run is done, 0 to 1; 0 while its length is not known.
+
+        It never jumps: where the number of steps changes, what is left is spread over what is left.
+        """
+        start, before = self._planned_at
+        if self.total is None or self.total <= start:
+            return before
+        share = max(0, self.step - start) / (self.total - start)
+        return before + (1 - before) * min(1.0, share)
+
     def _plan(self) -> None:
-        """Fix the number of steps of a run by minutes, once its speed is known."""
-        # A run resumed before its plan has to measure anew.
-        if self.total is not None or self.minutes is None or len(self.durations) < self.plan_at:
+        """Keep the number of steps of a run by minutes such that it ends when they are over."""
+        if self.minutes is None:
             return
-        seconds = float(np.median(list(self.durations)[self.plan_from :]))
-        left = self.minutes * 60 - self.seconds
-        self.total = self.step + max(1, int(left / seconds))
-        log.info("%.1f minutes are %d steps of %.2f s", self.minutes, self.total, seconds)
+        limit = self.minutes * 60
+        if self.seconds >= limit:
+            self.total = self.step
+            return
+        if self._own_steps < self.plan_at:
+            return
+        # The first steps are slow; a pause of the machine is no pace.
+        latest = list(self.durations)[self.plan_from :][-PACE_STEPS:]
+        pace = float(np.median(latest)) + self._between / self._own_steps
+        planned = self.seconds + (self.total - self.step) * pace if self.total else 0.0
+        if abs(planned - limit) <= PLAN_SLACK * limit:
+            return
+        self._replan(self.step + max(1, int((limit - self.seconds) / pace)), pace)
+
+    def _replan(self, total: int, pace: float) -> None:
+        """Take another number of steps, and tell of it where it is news."""
+        if self.step > self._planned_at[0]:
+            self._planned_at = (self.step, self.progress)
+        self.total = total
+        if not self._told_total or abs(total / self._told_total - 1) > NEWS:
+            self._told_total = total
+            log.info("%.1f minutes are %d steps of %.2f s", self.minutes, total, pace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 
 from mpn.errors import FrameError
 from mpn.video.opencv import opencv_log_off
+from mpn.video.paths import is_readable_kind
 
 
 def _cut_short(data: bytes) -> bool:
@@ -62,6 +64,30 @@ def decode_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read; the message is the bare reason, to follow the file's name.
     """
+    return _decoded(path, _to_8_bit)
+
+
+def decode_full_depth(path: Path) -> np.ndarray:
+    """Read a picture as it is stored, for label images: nothing is cut off or weighed.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        (H, W) or (H, W, C) of the file's own type; with C = 4 the last channel is alpha.
+
+    Raises:
+        ValueError: see `decode_image`.
+    """
+    return _decoded(
+        path, lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    )
+
+
+def _decoded(path: Path, decode: Callable[[bytes], np.ndarray | None]) -> np.ndarray:
+    """Read a picture whole; ValueError with the bare reason where that is not possible."""
+    if not is_readable_kind(path):  # a FIFO would be waited for, for ever
+        raise ValueError("is no regular file")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -72,7 +98,7 @@ def decode_image(path: Path) -> np.ndarray:
         raise ValueError(f"is cut short ({len(data):,} bytes, no end marker)")
     try:
         with opencv_log_off():
-            frame = _to_8_bit(data)
+            frame = decode(data)
     except cv2.error as error:
         raise ValueError(f"is no picture that OpenCV can read ({error.err})") from error
     if frame is None:
@@ -95,8 +121,10 @@ def low_range_note(path: Path) -> str | None:
         with opencv_log_off():
             if decode_image(path).max() >= 16:
                 return None
-            deep = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except (ValueError, cv2.error):
+            # not cv2.imread, which takes no name that is not UTF-8
+            buffer = np.frombuffer(path.read_bytes(), np.uint8)
+            deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (ValueError, OSError, cv2.error):
         return None
     if deep is None or deep.dtype != np.uint16 or deep.max() < 256:
         return None
@@ -125,17 +153,26 @@ def read_image(path: str | Path) -> np.ndarray:
         raise FrameError(f"{path}: {error}; expected a whole picture file") from error
 
 
+# By the names that a model's configuration has.
+INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
+
+
 def fit_frame(
-    frame: np.ndarray, size: tuple[int, int] | None = None, grey: bool = False
+    frame: np.ndarray,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
+    interpolation: str = "area",
 ) -> np.ndarray:
     """Bring a frame to the colour and size that a model takes.
 
-    It is turned grey first if asked (ITU-R BT.601 weights, as OpenCV), then resized once by area.
+    It is turned grey first if asked (ITU-R BT.601 weights, as OpenCV), then resized once.
 
     Args:
         frame: uint8 (H, W, 3) BGR or (H, W, 1).
         size: (height, width), None to keep.
         grey: one channel.
+        interpolation: one of `INTERPOLATIONS`; "linear" skips pixels of frames that are more than
+            twice as large.
 
     Returns:
         uint8 (h, w, C), C = 1 if `grey`, else the channels that came in.
@@ -144,6 +181,6 @@ def fit_frame(
         frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None]
     if size is not None and frame.shape[:2] != tuple(size):
         channels = frame.shape[2]
-        frame = cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        frame = cv2.resize(frame, (size[1], size[0]), interpolation=INTERPOLATIONS[interpolation])
         frame = frame.reshape(size[0], size[1], channels)  # OpenCV drops a single channel
     return frame

@@ -157,19 +157,6 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         yield container, video
 
 
-def is_video(path: Path) -> bool:
-    """Say whether a file is a video that can be opened, whatever its name says.
-
-    Args:
-        path: of the file.
-    """
-    try:
-        with opened(path):
-            return True
-    except FrameError:
-        return False
-
-
 def _tracks(container: InputContainer) -> list[av.VideoStream]:
     """List the tracks with video: not the cover of a sound recording."""
     return [

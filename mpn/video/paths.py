@@ -1,13 +1,15 @@
-"""What lies in a folder: pictures, video files, in natural order; what a path stands for."""
+"""What lies in a folder: pictures and video files, in natural order."""
 
 from __future__ import annotations
 
-import glob
+import hashlib
+import os
 import re
+import stat
 from collections import Counter
 from pathlib import Path
 
-from mpn.errors import DataError, FrameError
+from mpn.errors import DataError
 
 # Those of files, of recorders and camcorders, and of streams as they are.
 _VIDEOS = """
@@ -25,10 +27,30 @@ def natural_key(text: str) -> tuple:
     return tuple(int(part) if i % 2 else part.lower() for i, part in enumerate(parts)), text
 
 
+# Folders and files that systems make of their own accord, beside the names that begin with . or @
+# (Synology's and QNAP's thumbnails, snapshots): recycle bins, previews. Never footage.
+SYSTEM_NAMES = {
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "__macosx",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
+
+
+def is_system_name(name: str) -> bool:
+    """Say whether a name is one that systems use for themselves: never footage, nor labels."""
+    return name.startswith((".", "@")) or name.lower() in SYSTEM_NAMES
+
+
 def visible(folder: Path) -> list[Path]:
     """List what a folder holds, in natural order.
 
-    Hidden files (`._x`, `.DS_Store`) and `Thumbs.db` are left out.
+    Hidden files (`._x`, `.DS_Store`) and what systems keep for themselves (`@eaDir`, `#recycle`,
+    `Thumbs.db`, `lost+found`) are left out.
 
     Args:
         folder: to be listed.
@@ -37,15 +59,33 @@ def visible(folder: Path) -> list[Path]:
         DataError: the folder cannot be listed.
     """
     try:
-        items = [item for item in folder.iterdir() if not item.name.startswith(".")]
+        items = [folder / name for name in os.listdir(folder) if not is_system_name(name)]
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be listed ({error.strerror}); expected a readable folder"
         ) from error
-    return sorted(
-        (item for item in items if item.name != "Thumbs.db"),
-        key=lambda item: natural_key(item.name),
-    )
+    return sorted(items, key=lambda item: natural_key(item.name))
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether a path is a folder; one that may not be looked at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_readable_kind(path: Path) -> bool:
+    """Say whether a path may be opened as a file.
+
+    A FIFO, a socket or a device may not: reading it may wait for ever. A link that leads nowhere
+    may: the attempt says what is wrong.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode)
 
 
 def folder_name(path: Path) -> str:
@@ -53,72 +93,69 @@ def folder_name(path: Path) -> str:
     return path.name if path.name not in ("", "..") else path.resolve().name
 
 
-def images_in(folder: Path) -> list[Path]:
-    """List the pictures directly in a folder (by suffix, any case), in natural order.
+NAME_BYTES = 255  # of a file, as most file systems have it
 
-    Only files: to read a FIFO that nobody writes to takes for ever.
+
+def result_name(name: str, room: int = 0) -> str:
+    """Make a name for results of a name of footage, that every file system and program takes.
+
+    Bytes that are no UTF-8 become %XX, and a name that would be too long ends in a checksum.
+
+    Args:
+        name: of a file or folder, without its suffix.
+        room: bytes that will be added to it.
     """
-    return [
-        item for item in visible(folder) if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file()
-    ]
+    text = re.sub("[\udc80-\udcff]", lambda match: f"%{ord(match[0]) - 0xDC00:02X}", name).encode(
+        errors="replace"
+    )
+    if len(text) + room > NAME_BYTES:
+        end = "-" + hashlib.sha256(text).hexdigest()[:8]
+        text = text[: NAME_BYTES - room - len(end)] + end.encode()
+    return text.decode(errors="ignore")
 
 
-def videos_in(folder: Path) -> list[Path]:
-    """List the video files directly in a folder (by suffix, any case), in natural order."""
-    return [
-        item for item in visible(folder) if item.suffix.lower() in VIDEO_SUFFIXES and item.is_file()
-    ]
+def images_in(folder: Path) -> list[Path]:
+    """List the pictures directly in a folder (by suffix, any case), in natural order."""
+    return [item for item in visible(folder) if is_image(item)]
+
+
+def is_image(path: Path) -> bool:
+    """Say whether a path is a picture file, by its suffix and by what it is."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and is_readable_kind(path)
+
+
+def is_video(path: Path) -> bool:
+    """Say whether a path is a video file, by its suffix and by what it is."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and is_readable_kind(path)
 
 
 def holds_images(folder: Path) -> bool:
     """Say whether a folder directly holds pictures."""
-    return folder.is_dir() and bool(images_in(folder))
+    return is_folder(folder) and any(is_image(item) for item in visible(folder))
 
 
-def with_gaps(folder: Path, files: list[Path]) -> list[tuple[str, Path | None]]:
-    """List (name, file) per frame, with (name, None) where the numbering leaves one out.
-
-    Numbering may start anywhere and go in equal steps (0, 5, 10). Names that share no prefix, or
-    whose numbers follow no step (timestamps), are taken as they come.
+def stamp_of(path: Path) -> int | str:
+    """Return what changes when a source is changed in place.
 
     Args:
-        folder: for error messages.
-        files: its pictures in natural order.
+        path: a video file or a folder of pictures.
 
-    Raises:
-        FrameError: two files have one number, or more frames are missing than there are.
+    Returns:
+        Of a file the time of its last change in nanoseconds; of a folder a checksum of the names,
+        sizes and such times of its pictures.
     """
-    plain: list[tuple[str, Path | None]] = [(file.name, file) for file in files]
-    matches = [m for file in files if (m := re.match(r"(.*?)(\d+)(\D*)$", file.stem))]
-    if len(matches) < len(files) or len({(m[1].lower(), m[3]) for m in matches}) > 1:
-        return plain
-    numbers = [int(m[2]) for m in matches]
-    steps = [after - before for before, after in zip(numbers, numbers[1:])]
-    if 0 in steps:
-        repeated = steps.index(0)
-        raise FrameError(
-            f"{folder}: {files[repeated].name} and {files[repeated + 1].name} have one "
-            "number; expected one picture a frame (are two recordings or masks "
-            "mixed?)"
-        )
-    step = Counter(steps).most_common(1)[0][0] if steps else 1
-    if steps.count(step) * 2 <= len(steps) or any(s % step for s in steps):
-        return plain
-    absent = sum(s // step - 1 for s in steps)
-    if absent > len(files):  # stand-ins for most of the video would be made up
-        jump = max(range(len(steps)), key=steps.__getitem__)
-        raise FrameError(
-            f"{folder}: the numbering jumps from {files[jump].name} to "
-            f"{files[jump + 1].name}, {absent:,} of {absent + len(files):,} frames "
-            "are missing; expected one recording"
-        )
-    entries = plain[:1]
-    for match, number, file, gap in zip(matches, numbers, files[1:], steps):
-        for missing in range(number + step, number + gap, step):
-            digits = str(missing).zfill(len(match[2]))
-            entries.append((f"{match[1]}{digits}{match[3]}{file.suffix}", None))
-        entries.append((file.name, file))
-    return entries
+    if not is_folder(path):
+        return path.stat().st_mtime_ns
+    digest = hashlib.sha256()
+    for file in images_in(path):
+        try:
+            found = file.stat()
+        except OSError:  # a link that leads nowhere
+            digest.update(os.fsencode(file.name) + b"\0absent\n")
+            continue
+        facts = f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode()
+        digest.update(os.fsencode(file.name) + facts)
+    return digest.hexdigest()
 
 
 def contents(folder: Path) -> str:
@@ -126,8 +163,8 @@ def contents(folder: Path) -> str:
     items = visible(folder)
     if not items:
         return "nothing"
-    folders = [item.name for item in items if item.is_dir()]
-    suffixes = Counter(item.suffix.lower() or "no suffix" for item in items if not item.is_dir())
+    folders = [item.name for item in items if is_folder(item)]
+    suffixes = Counter(item.suffix.lower() or "no suffix" for item in items if not is_folder(item))
     words = [
         f"{count} file{'s' * (count > 1)} ({suffix})" for suffix, count in suffixes.most_common(4)
     ]
@@ -154,92 +191,3 @@ def require_path(path: str | Path) -> Path:
         f"{path}: does not exist; the nearest folder that does is {parent}, which "
         f"holds {contents(parent) if parent.is_dir() else 'no files: it is a file itself'}"
     )
-
-
-def find_sources(path: str | Path, *, deep: bool = False) -> list[Path]:
-    """List the videos that a path stands for, in natural order.
-
-    A file is itself; a folder of frames is itself; otherwise the folder's video files and frame
-    folders (without `NAME_gt` beside `NAME`, UCSD's masks). A path that does not exist but has one
-    of * ? [ in it is a pattern: the videos and folders that it matches, and what these stand for.
-
-    Args:
-        path: a file, a folder or a pattern.
-        deep: look into folders below too, of whatever is no video by itself
-            (recordings/monday/*.mp4).
-
-    Raises:
-        DataError: there is none, or pictures and videos lie in one folder.
-    """
-    if not Path(path).exists() and re.search("[*?[]", str(path)):
-        return _matches(str(path), deep)
-    path = require_path(path)
-    if not path.is_dir():
-        return [path]
-    sources = _in_folder(path, deep, set())
-    if not sources:
-        raise DataError(
-            f"{path}: no frames or videos found, it holds {contents(path)}; expected "
-            f"video files ({', '.join(sorted(VIDEO_SUFFIXES))}), pictures, or folders "
-            "of pictures"
-        )
-    return sources
-
-
-def _matches(pattern: str, deep: bool) -> list[Path]:
-    """List what a pattern with * ? [ stands for, without pictures and files of other suffixes."""
-    matched = sorted(
-        map(Path, glob.glob(pattern, recursive=True)), key=lambda item: natural_key(str(item))
-    )
-    sources = [
-        source
-        for item in matched
-        for source in (_in_folder(item, deep, set()) if item.is_dir() else [item])
-        if source.is_dir() or source.suffix.lower() in VIDEO_SUFFIXES
-    ]
-    if not sources:
-        matches = (
-            f"matches {len(matched)} files and folders, none of them a video"
-            if matched
-            else "matches nothing"
-        )
-        raise DataError(
-            f"{pattern}: {matches}; expected a pattern of video files "
-            f"({', '.join(sorted(VIDEO_SUFFIXES))}) or of folders of frames"
-        )
-    return list(dict.fromkeys(sources))  # "**" finds a folder and what is in it
-
-
-def _in_folder(folder: Path, deep: bool, seen: set[Path]) -> list[Path]:
-    """List the folder itself if it holds frames, or its videos and frame folders.
-
-    Args:
-        folder: where to look.
-        deep: also in the folders below.
-        seen: folders looked into, added to: it stops at links that go round.
-    """
-    seen.add(folder.resolve())
-    images, videos = images_in(folder), videos_in(folder)
-    if images and videos:
-        raise DataError(
-            f"{folder}: holds {len(images)} pictures and {len(videos)} videos; "
-            "expected the frames of one video or video files, give one of them by name"
-        )
-    if images:
-        return [folder]
-    folders = [
-        item
-        for item in visible(folder)
-        if item.is_dir() and (deep and not videos or holds_images(item))
-    ]
-    names = {item.name for item in folders}
-    folders = [
-        item for item in folders if not (item.name.endswith("_gt") and item.name[:-3] in names)
-    ]
-    sources = []
-    for item in sorted(videos + folders, key=lambda item: natural_key(item.name)):
-        if not deep or item in videos:
-            sources.append(item)
-        elif item.resolve() not in seen:
-            sources += _in_folder(item, deep, seen)
-    return sources

@@ -19,13 +19,14 @@ import numpy as np
 from mpn.errors import DataError, FrameError
 from mpn.video.depth import Levels
 from mpn.video.images import decode_image, fit_frame, low_range_note
+from mpn.video.numbering import picture_series
 from mpn.video.paths import (
     IMAGE_SUFFIXES,
     contents,
     folder_name,
     images_in,
+    is_readable_kind,
     require_path,
-    with_gaps,
 )
 from mpn.video.stream import FrameRead, VideoStream
 from mpn.video.timing import HIGHEST_RATE, WHOLE, Span, frame_rate
@@ -92,12 +93,7 @@ class FrameSource:
         return None
 
     def use_levels(self, levels: Levels | None, whose: str) -> None:
-        """Stretch deep grey pictures as others were; nothing where they are not deep.
-
-        Args:
-            levels: of these, None for the source's own.
-            whose: in words.
-        """
+        """Stretch deep grey pictures by `levels`, `whose` in words; nothing where there are none."""
 
     @property
     def position(self) -> tuple[int, float]:
@@ -172,19 +168,22 @@ class FrameSource:
 
 
 class FrameFolder(FrameSource):
-    """A folder of pictures in natural order; a number missing between two others is a bad frame."""
+    """A folder of pictures, see `mpn.video.numbering`; one missing in the series is a bad frame."""
 
     def __init__(
         self, path: Path, *, skip_bad: bool = False, fps: Fraction | None = None, span: Span = WHOLE
     ) -> None:
-        super().__init__(path, folder_name(path), skip_bad, fps, span)
         files = images_in(path)
         if not files:
             raise FrameError(
                 f"{path}: no frames found, it holds {contents(path)}; expected "
                 f"pictures ({', '.join(sorted(IMAGE_SUFFIXES))})"
             )
-        self._entries = with_gaps(path, files)
+        series = picture_series(path, files)
+        fps = fps or series.rate
+        super().__init__(path, folder_name(path), skip_bad, fps, span)
+        self.notes += series.notes
+        self._entries = series.entries
         if note := low_range_note(files[0]):
             self.notes.append(note)
         if not span.whole and fps is None:
@@ -374,6 +373,8 @@ def open_source(
     span = _span(path, start, end, every)
     if path.is_dir():
         return FrameFolder(path, skip_bad=skip_bad, fps=rate, span=span)
+    if not is_readable_kind(path):  # opening it might wait for ever
+        raise FrameError(f"{path}: is no regular file (a FIFO or a device); expected a video file")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise FrameError(
             f"{path}: is a single picture; expected a video file or the folder of its frames"

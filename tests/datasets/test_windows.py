@@ -8,11 +8,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from mpn.datasets.augmentation import mirrored
+from mpn.datasets.batches import EpochBatches
 from mpn.datasets.layouts import Video
 from mpn.datasets.pseudo_anomalies import PseudoOptions
 from mpn.datasets.windows import (
     Clip,
-    EpochBatches,
     WindowDataset,
     load_clips,
     split_calibration,

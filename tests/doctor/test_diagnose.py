@@ -128,13 +128,13 @@ def test_masks_beside_videos(tmp_path: Path) -> None:
 
 def test_what_lies_there_unused(tmp_path: Path) -> None:
     write_film(tmp_path / "a.avi", footage(20))
-    (tmp_path / "b.dat").write_bytes((tmp_path / "a.avi").read_bytes())
+    (tmp_path / "b.rec").write_bytes(b"REC\0\1\2")
     (tmp_path / "c").mkdir()
     (tmp_path / "notes.txt").write_text("x\n" * 2000)
     (tmp_path / "d.dat").write_bytes(b"x")
     kinds = by_kind(diagnose(tmp_path))
     assert set(kinds) == {"unused", "empty"}
-    assert kinds["unused"][0].what.endswith(": b.dat") and kinds["empty"][0].what.endswith(": c")
+    assert kinds["unused"][0].what.endswith(": b.rec") and kinds["empty"][0].what.endswith(": c")
 
 
 def test_missing_odd_and_broken_frames(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import mpn
 from mpn.datasets.layouts import recognise
 from mpn.evaluation.run_detector import WITH_PLACE, score_baselines, score_set
 from mpn.evaluation.test_set import LabelledSet, open_set, write_labels
+from mpn.scoring.regions import track_gap
 from tests.helpers.small_model import BLOCK, FOOTAGE, write_model, write_tree
 
 NAMES = ["01", "02", "03"]
@@ -95,3 +97,20 @@ def test_labels_beside_the_figures_are_read_back(test_set: LabelledSet, tmp_path
     assert all(
         np.array_equal(again.labels.frames[name], test_set.labels.frames[name]) for name in NAMES
     )
+
+
+@pytest.mark.parametrize("fps", [5, 20])
+def test_the_rate_given_reaches_regions_and_tracks(tmp_path: Path, detector, fps: int) -> None:
+    test = open_set(recognise(write_tree(tmp_path / "set")), fps=fps)
+    assert set(test.rates.values()) == {fps}
+    videos = dict(score_set(detector, test.sources, None, tmp_path / "regions"))
+    for name in NAMES:
+        with (tmp_path / "regions" / f"{name}_regions.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert all(float(row["time"]) == pytest.approx(int(row["frame"]) / fps) for row in rows)
+        # A track is one thing: it is lost for no longer than the tracker's gap at this rate.
+        tracks: dict[int, list[int]] = {}
+        for row, track, _, _ in videos[name].regions:
+            tracks.setdefault(track, []).append(row)
+        gaps = [b - a for rows in tracks.values() for a, b in zip(rows, rows[1:])]
+        assert max(gaps, default=1) <= track_gap(Fraction(fps)) + 1

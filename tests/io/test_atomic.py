@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import DataError, MpnError
-from mpn.io.atomic import read_npy, write_atomically
+from mpn.io.atomic import check_writable, read_npy, write_atomically
 
 
 def test_text_and_bytes_arrive_whole_in_new_folders(tmp_path):
@@ -159,3 +159,37 @@ def test_an_array_of_numbers_is_mapped(tmp_path):
     for values in (np.arange(5.0), np.zeros((2, 3), bool), np.arange(4, dtype=np.int8)):
         np.save(tmp_path / "a.npy", values)
         assert np.array_equal(read_npy(tmp_path / "a.npy"), values)
+
+
+# --- Before the work
+
+
+def test_what_can_be_written_is_found_out_without_a_trace(tmp_path):
+    check_writable(tmp_path / "new" / "deeper" / "a.safetensors")
+    check_writable(tmp_path / "b.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_said_before(shared_tmp, as_nobody):
+    (shared_tmp / "taken.json").mkdir()
+    (shared_tmp / "file").touch()
+    with pytest.raises(MpnError, match="is a folder"):
+        check_writable(shared_tmp / "taken.json")
+    with pytest.raises(MpnError, match="file is no folder"):
+        check_writable(shared_tmp / "file" / "a.json")
+    with as_nobody(), pytest.raises(MpnError, match="Permission denied; give another --out"):
+        check_writable(shared_tmp / "a.json")
+
+
+# --- Names
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "S\udcfcd.json"])
+def test_files_of_any_name_are_written(tmp_path, name):
+    write_atomically(tmp_path / name, "text")
+    assert (tmp_path / name).read_text() == "text"
+
+
+def test_names_that_are_not_utf_8_are_written_as_text(tmp_path):
+    write_atomically(tmp_path / "a.txt", "Eingang S\udcfcd.mp4")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"Eingang S\udcfcd.mp4"

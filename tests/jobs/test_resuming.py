@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -113,6 +114,39 @@ def test_with_another_model_or_another_file_it_begins_anew(detector, tmp_path):
         precision="float32",
     )
     assert score_source(model, film, tmp_path / "out", options).done_before == 0
+
+
+def repaint(file: Path) -> None:
+    """Show something else in a picture of the same size in bytes and the same name."""
+    cv2.imwrite(str(file), 255 - cv2.imread(str(file)))
+
+
+def replace_keeping_time(file: Path) -> None:
+    times = file.stat()
+    file.write_bytes(file.read_bytes() + b"\0")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def swap_names(file: Path) -> None:
+    other, between = file.with_name("061.png"), file.with_name("between.png")
+    file.rename(between)
+    other.rename(file)
+    between.rename(other)
+
+
+@pytest.mark.parametrize("change", [repaint, replace_keeping_time, swap_names, Path.touch])
+def test_pictures_that_were_changed_in_place_are_scored_again(detector, clip, tmp_path, change):
+    score_source(detector, clip, tmp_path / "out", OPTIONS)
+    change(clip / "060.png")
+    assert score_source(detector, clip, tmp_path / "out", OPTIONS).done_before == 0
+    assert score_source(detector, clip, tmp_path / "out", OPTIONS).done_before == 90
+
+
+def test_what_lies_beside_the_pictures_is_no_reason_to_score_again(detector, clip, tmp_path):
+    score_source(detector, clip, tmp_path / "out", OPTIONS)
+    (clip / "Thumbs.db").write_bytes(b"x")
+    (clip / "notes.txt").write_text("x")
+    assert score_source(detector, clip, tmp_path / "out", OPTIONS).done_before == 90
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import math
 from collections import OrderedDict
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 
+import mpn
 from mpn.model import losses
-from mpn.model.checkpoint import load_checkpoint, save_checkpoint
+from mpn.model.checkpoint import _preset_of, load_checkpoint, save_checkpoint
+from mpn.model.config import ModelConfig, get_config
 from mpn.model.network import build_model
 from mpn.published_weights.convert import MODEL, import_weights
 from mpn.scoring.detector import Detector
@@ -64,7 +69,8 @@ def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
     )
     assert (found.tensors, found.numbers) == (41, 13_285_251)
     assert found.layout == ("before torch 1.6" if old else "since torch 1.6")
-    assert checkpoint.config == build_model("base").config and not checkpoint.network.training
+    assert checkpoint.config == get_config("base", interpolation="linear")
+    assert not checkpoint.network.training
     assert all(
         p.dtype == torch.float32 and p.requires_grad for p in checkpoint.network.parameters()
     )
@@ -310,3 +316,47 @@ def test_an_empty_module(tmp_path):
         save(tmp_path / "file.pth", {"state_dict": nn.Sequential(nn.ReLU())}, old=False),
         "41 missing",
     )
+
+
+# --- From the file to PSNR
+
+
+@pytest.mark.parametrize("size", [(240, 360), (720, 960)])
+def test_imported_weights_see_the_authors_pictures(files, module, tmp_path, size):
+    """PSNR of a picture folder is that of their np_load_frame: cv2.resize as it is by default."""
+    imported, _ = import_weights(files["model", False])
+    save_checkpoint(tmp_path / "m.safetensors", imported)
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in range(5):
+        assert cv2.imwrite(
+            str(folder / f"{number}.png"), rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        )
+    read = [
+        cv2.resize(cv2.imread(str(folder / f"{number}.png")), (256, 256)) for number in range(5)
+    ]
+    frames = torch.from_numpy(np.stack(read).transpose(0, 3, 1, 2)).float() / 127.5 - 1
+    with torch.no_grad():
+        prediction, _ = copy.deepcopy(module).float()(frames[None, :4].flatten(1, 2))
+    error = float((((prediction + 1) / 2 - (frames[4] + 1) / 2) ** 2).mean())
+    expected = 10 * math.log10(1 / error)
+    detector = mpn.load(tmp_path / "m.safetensors", precision="float32")
+    [*_, result] = detector.score(folder)
+    assert result.parts["psnr_db"] == pytest.approx(expected, abs=1e-3)
+    by_area = mpn.Detector(
+        replace(imported, network=build_model(replace(imported.config, interpolation="area"))),
+        precision="float32",
+    )
+    by_area.network.load_state_dict(imported.network.state_dict())
+    [*_, other] = by_area.score(folder)
+    assert abs(other.parts["psnr_db"] - expected) > 0.01
+
+
+def test_what_was_imported_before_frames_were_resized_so_is_read_as_the_authors_do():
+    options = get_config("base").to_dict()
+    del options["interpolation"]
+    imported = {"preset": options, "training": {"imported": "imported from model.pth"}}
+    assert ModelConfig.from_dict(_preset_of(imported)).interpolation == "linear"
+    own = {"preset": options, "training": {"steps": 100}}
+    assert ModelConfig.from_dict(_preset_of(own)).interpolation == "area"

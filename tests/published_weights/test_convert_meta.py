@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from mpn.adaptation.inner_loop import Adaptation, adapt_network
+from mpn.datasets.shots import shots_of
+from mpn.datasets.windows import Clip
 from mpn.errors import CheckpointError, MpnError
 from mpn.model import losses
 from mpn.model.camera_checkpoint import save_camera
@@ -58,7 +61,8 @@ def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
     for own, value in zip(checkpoint.network.parameters(), theirs.values(), strict=True):
         assert torch.equal(own, value)
     assert checkpoint.meta.targets == ("prototype.heads.", "head.")
-    assert (checkpoint.meta.steps, checkpoint.meta.batch, checkpoint.meta.clip_norm) == (1, 2, None)
+    assert (checkpoint.meta.steps, checkpoint.meta.batch) == (1, None)
+    assert checkpoint.meta.clip_norm is None
     names = [
         name
         for name, _ in checkpoint.network.named_parameters()
@@ -114,6 +118,36 @@ def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_pat
         checkpoint.network, params, checkpoint.meta.step_sizes, (clips[:2], clips[2:])
     )
     assert found == pytest.approx(float(wanted["query_loss"].array), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_imported_meta_weights_take_one_step_on_all_windows(files, tmp_path, count):
+    imported, _ = import_weights(files["meta", False], files["model", False])
+    save_checkpoint(tmp_path / "meta.safetensors", imported)
+    checkpoint = load_checkpoint(tmp_path / "meta.safetensors")
+    assert checkpoint.meta is not None and checkpoint.meta.batch is None
+    frames = np.random.default_rng(3).integers(0, 256, (3 * 7, 64, 64, 3), np.uint8)
+    clip = Clip("a", "s", frames)
+    shots = shots_of([clip], [(0, 4 + 7 * number) for number in range(count)], 4)
+    adapted = adapt_network(checkpoint, shots, Adaptation("meta"))
+    # The mean of the gradients of the windows, one by one, as Test_meta.py takes it.
+    names = list(checkpoint.meta.step_sizes)
+    parameters = dict(checkpoint.network.named_parameters())
+    params = {name: parameters[name].detach().requires_grad_() for name in names}
+    means = {name: torch.zeros_like(p) for name, p in params.items()}
+    for number in range(count):
+        window = frames[7 * number : 7 * number + 5].transpose(0, 3, 1, 2)
+        clips = torch.from_numpy(window.reshape(1, 15, 64, 64)).float() / 127.5 - 1
+        output = functional_call(checkpoint.network, params, (clips[:, :12],))
+        loss = losses.frame_loss(output.prediction, clips[:, 12:])
+        loss = loss + losses.compactness_loss(output)
+        loss = loss + 1e-4 * losses.diversity_loss(output.prototypes)
+        for name, gradient in zip(names, torch.autograd.grad(loss, list(params.values()))):
+            means[name] += gradient / count
+    for name, mean in means.items():
+        change = adapted[name] - params[name].detach()
+        expected = -checkpoint.meta.step_sizes[name] * mean
+        torch.testing.assert_close(change, expected, rtol=2e-2, atol=1e-7)
 
 
 def test_what_a_meta_training_needs(module, files, tmp_path, tiny):

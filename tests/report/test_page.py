@@ -270,7 +270,8 @@ def test_empty_sections_are_absent(tmp_path: Path, full: str) -> None:
     }
 
     def there(text: str) -> set[str]:
-        return {attrs["id"] for attrs, _ in Walk(text).all("section") if "id" in attrs}
+        named = (attrs for attrs, _ in Walk(text).all("section") if "aria-labelledby" in attrs)
+        return {attrs["id"] for attrs in named}
 
     assert there(full) == sections
     assert there(written(tmp_path, Report("score", "nothing"))) == set()

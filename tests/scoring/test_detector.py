@@ -242,8 +242,21 @@ def test_thresholds_come_from_the_models_normal_scores(detector: mpn.Detector, m
     assert calibration.threshold(1.0).extrapolated and calibration.threshold(1.0).value >= max(
         smoothed
     )
-    # Half the frame rate, twice the hours.
-    assert detector.calibration(Fraction(5)).hours == pytest.approx(2 * calibration.hours)
+    # The minutes of normal footage are its own, whatever is scored: every fifth frame, or 25 fps.
+    for fps in (Fraction(2), 25, Fraction(30000, 1001)):
+        assert detector.calibration(fps) == calibration
+
+
+def test_a_model_that_does_not_know_its_rate_takes_the_videos(model: Path) -> None:
+    checkpoint = replace(load_checkpoint(model), fps=None)
+    detector = mpn.Detector(checkpoint, precision="float32")
+    assert detector.calibration(5).hours == pytest.approx(116 / 5 / 3600)
+    assert detector.calibration(10).hours == pytest.approx(116 / 10 / 3600)
+
+
+def test_normal_scores_of_another_patch_set_no_threshold(model: Path) -> None:
+    detector = mpn.load(model, score_config=ScoreConfig(patch=8), precision="float32")
+    assert detector.calibration(FPS) is None
 
 
 def test_without_normal_scores_parts_keep_their_own_units(tmp_path: Path, clip: Path) -> None:

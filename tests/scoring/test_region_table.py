@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mpn.errors import DataError, MpnError
@@ -52,12 +53,17 @@ def test_what_was_written_is_read_back_in_any_order_of_columns(tmp_path) -> None
     assert [(row.frame, row.track, row.box) for row in found] == [
         (f, t, b) for f, t, _, b in expected
     ]
-    assert [row.score for row in found] == pytest.approx(
-        [score for _, _, score, _ in expected], rel=1e-5
-    )
+    assert [row.score for row in found] == [score for _, _, score, _ in expected]
     lines = [line.split(",")[::-1] for line in (tmp_path / "a.csv").read_text().split()]
     (tmp_path / "b.csv").write_text("\n".join(",".join(line) for line in lines))
     assert read_regions(tmp_path / "b.csv") == found
+
+
+def test_scores_that_differ_in_the_last_digit_are_no_tie(tmp_path) -> None:
+    scores = [7.0, np.nextafter(7.0, 8.0), 1 / 3, float(np.float32(0.1))]
+    tracked = [Tracked(k, score, (0, 0, 5, 6)) for k, score in enumerate(scores, 1)]
+    write(tmp_path / "a.csv", [(0, 0.0, tracked)])
+    assert [row.score for row in read_regions(tmp_path / "a.csv")] == scores
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])

@@ -14,7 +14,7 @@ import torch
 from mpn.datasets.windows import WindowDataset
 from mpn.errors import DataError, MpnError, TrainingError
 from mpn.model.checkpoint import load_checkpoint
-from mpn.model.state import load_state
+from mpn.model.state import load_state, save_state
 from mpn.training import pretraining, run
 from mpn.training.pretraining import Training, TrainingOptions, train
 from tests.helpers.training_runs import (
@@ -100,6 +100,18 @@ def test_the_seed_decides_the_weights(finished, tmp_path):
     assert not same_tensors(tensors(tmp_path / "other"), tensors(finished))
 
 
+def test_workers_need_no_shared_memory(finished, tmp_path, monkeypatch):
+    # What /dev/shm of a megabyte does; workers are forked, and inherit this.
+    def refuse(*_, **__):
+        raise RuntimeError("unable to write to file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", refuse)
+    train(walkers(), PRESET, replace(OPTIONS, workers=2), tmp_path)
+    assert same_tensors(tensors(tmp_path), tensors(finished))
+
+
 def test_workers_do_not_change_the_weights(finished, tmp_path):
     train(walkers(), PRESET, replace(OPTIONS, workers=1), tmp_path)
     assert same_tensors(tensors(tmp_path), tensors(finished))
@@ -180,7 +192,67 @@ def test_minutes_fix_the_number_of_steps(tmp_path, monkeypatch):
 def test_minutes_that_are_over_end_the_run_at_once(tmp_path, monkeypatch):
     Clock(monkeypatch, lambda step: 10.0)
     train(walkers(), PRESET, replace(OPTIONS, epochs=None, minutes=0.5), tmp_path)
-    assert len(lines(tmp_path)) == 26
+    assert len(lines(tmp_path)) == 3 and lines(tmp_path)[-1]["seconds"] == 30
+
+
+# Seconds of each step; what they are at first, and what becomes of the machine.
+BUSY = {
+    "busy at first": lambda step: 3.0 if step < 60 else 0.1,
+    "busy later": lambda step: 0.1 if step < 1000 else 2.0,
+    "busy at the very end": lambda step: 0.1 if step < 2800 else 4.0,
+    "busy now and then": lambda step: 1.0 if step // 150 % 2 else 0.1,
+    "a pause": lambda step: 40.0 if step == 700 else 0.1,
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_minutes_are_minutes_whatever_else_the_machine_does(tmp_path, monkeypatch, name):
+    Clock(monkeypatch, BUSY[name])
+    rates = []
+
+    class Watched(Training):
+        log_every = 1
+
+        def _log_line(self, losses):
+            rates.append(self._learning_rate())
+            return {}
+
+    options = replace(OPTIONS, epochs=None, minutes=5.0, warmup=5)
+    Watched(walkers(), PRESET, options, tmp_path).run()
+    assert 0.9 * 300 <= lines(tmp_path)[-1]["seconds"] <= 1.1 * 300
+    # The rate falls along the cosine, without a jump, to its end.
+    falling = rates[5:]
+    assert all(after <= before for before, after in zip(falling, falling[1:]))
+    assert max(a - b for a, b in zip(falling, falling[1:])) < 0.1 * OPTIONS.learning_rate
+    assert falling[-1] < 0.1 * OPTIONS.learning_rate
+
+
+def test_a_resumed_run_keeps_its_minutes_and_its_learning_rate(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch, lambda step: 1.0 if step < 100 else 0.2)
+    options = replace(OPTIONS, epochs=None, minutes=4.0, warmup=5)
+
+    def interrupt(line):
+        if line["step"] == 300 and clock.steps == 300:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(walkers(), PRESET, options, tmp_path, on_log=interrupt)
+    before = Training(walkers(), PRESET, options, tmp_path, resume=True)
+    assert 0 < before.progress < 1 and before.step == 300
+    stored = load_state(tmp_path / "state.pt")
+    assert before.total == stored["total"] and list(before._planned_at) == stored["planned_at"]
+    train(walkers(), PRESET, options, tmp_path, resume=True)
+    assert 0.9 * 240 <= lines(tmp_path)[-1]["seconds"] <= 1.1 * 240
+
+
+def test_a_state_from_before_plans_changed_can_be_resumed(finished, tmp_path):
+    state = load_state(finished / "state.pt")
+    del state["planned_at"]
+    fingerprint = json.loads(state["fingerprint"])
+    fingerprint["clips"] = [clip[:4] for clip in fingerprint["clips"]]
+    save_state(tmp_path / "state.pt", state | {"fingerprint": json.dumps(fingerprint)})
+    resumed = Training(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
+    assert resumed.step == STEPS and resumed.progress == 1.0
 
 
 @pytest.mark.parametrize("stop", [10, 23, 25])

@@ -218,6 +218,13 @@ def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):
         Training(clips, PRESET, OPTIONS, stopped, resume=True)
 
 
+def test_one_pixel_changed_in_the_middle_of_a_clip_is_other_footage(stopped):
+    clips = walkers()
+    clips[1].frames[7, 3, 4] ^= 1
+    with pytest.raises(CheckpointError, match="trained on other footage"):
+        Training(clips, PRESET, OPTIONS, stopped, resume=True)
+
+
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(
         CheckpointError, match="nothing to resume: there is no .*state.pt; start without --resume"
@@ -240,3 +247,14 @@ def test_a_folder_with_a_run_is_not_written_over(stopped):
     (stopped / "state.pt").rename(stopped / "model.safetensors")
     with pytest.raises(TrainingError, match="holds a run already"):
         Training(walkers(), PRESET, OPTIONS, stopped)
+
+
+def test_a_state_from_before_frames_were_resized_in_two_ways_can_be_resumed(stopped):
+    state = load_state(stopped / "state.pt")
+    fingerprint = json.loads(state["fingerprint"])
+    del fingerprint["preset"]["interpolation"]
+    save_state(stopped / "state.pt", state | {"fingerprint": json.dumps(fingerprint)})
+    assert Training(walkers(), PRESET, OPTIONS, stopped, resume=True).step == STEPS
+    linear = replace(PRESET, interpolation="linear")
+    with pytest.raises(CheckpointError, match="interpolation 'area', here 'linear'"):
+        Training(walkers(), linear, OPTIONS, stopped, resume=True)

@@ -200,3 +200,10 @@ def test_shrinking_by_two_averages_four_pixels(channels):
 def test_a_fitting_frame_is_left_alone():
     frame = np.random.default_rng(1).integers(0, 255, (8, 12, 3), dtype=np.uint8)
     assert np.array_equal(fit_frame(frame, (8, 12)), frame)
+
+
+@pytest.mark.parametrize("name, flag", [("area", cv2.INTER_AREA), ("linear", cv2.INTER_LINEAR)])
+def test_frames_are_resized_as_asked(name, flag):
+    frame = np.random.default_rng(0).integers(0, 256, (97, 133, 3), dtype=np.uint8)
+    expected = cv2.resize(frame, (48, 32), interpolation=flag)
+    assert np.array_equal(fit_frame(frame, (32, 48), interpolation=name), expected)

@@ -1,0 +1,71 @@
+"""A folder that one program at a time writes into."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpn.errors import MpnError
+from mpn.io import locking
+from mpn.io.locking import folder_lock
+
+HOLD = """
+import sys, time
+from mpn.io.locking import folder_lock
+with folder_lock(sys.argv[1], shared=sys.argv[2] == "shared"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(folder: Path, how: str = "alone") -> subprocess.Popen[str]:
+    """Start another program that holds a folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), how],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_program_is_refused_and_a_kill_leaves_nothing_behind(tmp_path):
+    process = hold(tmp_path / "out")
+    said = "out: another mpn is writing there; .* another --out"
+    with pytest.raises(MpnError, match=said), folder_lock(tmp_path / "out"):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with folder_lock(tmp_path / "out"):
+        assert os.listdir(tmp_path / "out") == []
+
+
+def test_some_may_share_what_one_would_have_for_itself(tmp_path):
+    process = hold(tmp_path, "shared")
+    with folder_lock(tmp_path, shared=True):
+        pass
+    with pytest.raises(MpnError, match="another mpn"), folder_lock(tmp_path):
+        pass
+    process.kill()
+    process.wait()
+
+
+def test_a_file_system_without_locks_is_no_reason_to_stop(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(locking.fcntl, "flock", refuse)
+    with folder_lock(tmp_path):
+        pass
+
+
+def test_a_folder_that_may_not_be_written_is_said(shared_tmp, as_nobody):
+    refused = pytest.raises(MpnError, match="cannot write .*Permission denied")
+    with as_nobody(), refused, folder_lock(shared_tmp / "deeper" / "out"):
+        pass
