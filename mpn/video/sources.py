@@ -93,7 +93,7 @@ class FrameSource:
         return None
 
     def use_levels(self, levels: Levels | None, whose: str) -> None:
-        """Stretch deep grey pictures by `levels`, `whose` in words; nothing where there are none."""
+        """Stretch deep grey pictures, if there are any, by `levels`, `whose` in words."""
 
     @property
     def position(self) -> tuple[int, float]:
