@@ -151,7 +151,6 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         video = next((track for track in tracks if track is best), tracks[0])
         if video.codec_context is None:
             raise FrameError(f"{path}: FFmpeg does not know how its video is coded; try H.264 .mp4")
-        video.codec_context.copy_opaque = True
         # Not by frames: a damaged one would take others with it, how many by the number of cores.
         video.codec_context.thread_type = "SLICE"
         yield container, video

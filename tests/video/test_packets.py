@@ -287,7 +287,10 @@ def test_sound_alone_is_named(tmp_path, cover):
             track = made.add_stream_from_template(given.streams.audio[0])
             picture = made.add_stream("mjpeg", 1)
             picture.height, picture.width, picture.pix_fmt = 48, 64, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
+            try:
+                picture.disposition = av.stream.Disposition.attached_pic
+            except TypeError:
+                pytest.skip("this PyAV cannot write a cover")
             made.mux(picture.encode(av.VideoFrame.from_ndarray(trees.frame(0), "bgr24")))
             made.mux(picture.encode(None))
             for packet in given.demux(audio=0):
