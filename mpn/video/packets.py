@@ -151,23 +151,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         video = next((track for track in tracks if track is best), tracks[0])
         if video.codec_context is None:
             raise FrameError(f"{path}: FFmpeg does not know how its video is coded; try H.264 .mp4")
-        video.codec_context.copy_opaque = True
         # Not by frames: a damaged one would take others with it, how many by the number of cores.
         video.codec_context.thread_type = "SLICE"
         yield container, video
-
-
-def is_video(path: Path) -> bool:
-    """Say whether a file is a video that can be opened, whatever its name says.
-
-    Args:
-        path: of the file.
-    """
-    try:
-        with opened(path):
-            return True
-    except FrameError:
-        return False
 
 
 def _tracks(container: InputContainer) -> list[av.VideoStream]:

@@ -93,12 +93,7 @@ class FrameSource:
         return None
 
     def use_levels(self, levels: Levels | None, whose: str) -> None:
-        """Stretch deep grey pictures as others were; nothing where they are not deep.
-
-        Args:
-            levels: of these, None for the source's own.
-            whose: in words.
-        """
+        """Stretch deep grey pictures, if there are any, by `levels`, `whose` in words."""
 
     @property
     def position(self) -> tuple[int, float]:

@@ -18,6 +18,7 @@ FFmpeg 8 was seen to do with files that were made, and then damaged, for it:
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -323,14 +324,16 @@ class VideoStream:
         failed = set() if failed is None else failed
         with opened(self.path) as (container, video):
             number = -1
+            sent: dict[int, deque[int]] = {}  # packets that wait for their frame, by their time
             for number, packet in enumerate(packets_of(container, video)):
-                packet.opaque = number
+                if packet.pts is not None:
+                    sent.setdefault(packet.pts, deque()).append(number)
                 try:
                     frames = packet.decode()
                 except FFmpegError:
                     failed.add(number)
                     continue
-                yield from _numbered(frames, number)
+                yield from _numbered(frames, sent, number)
             for _ in range(MAX_FAILED_READS):  # what the decoder still holds back
                 try:
                     frames = video.codec_context.decode(None)
@@ -338,7 +341,7 @@ class VideoStream:
                     return
                 except FFmpegError:
                     continue
-                yield from _numbered(frames, number)
+                yield from _numbered(frames, sent, number)
                 return
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray | None:
@@ -379,7 +382,18 @@ class VideoStream:
             self.notes.append(f"{begin}: {levels} of 16 bits, {whose}, are stretched to 0 to 255")
 
 
-def _numbered(frames: list[av.VideoFrame], newest: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Give frames with the number of their packet; the newest where a decoder does not keep it."""
+def _numbered(
+    frames: list[av.VideoFrame], sent: dict[int, deque[int]], newest: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Give frames with the number of their packet: by their time, else the one that waits longest.
+
+    The newest in streams without times.
+    """
     for frame in frames:
-        yield (frame.opaque if isinstance(frame.opaque, int) else newest), frame
+        time = frame.pts if frame.pts in sent else next(iter(sent), None)
+        if time is None:
+            yield newest, frame
+            continue
+        yield sent[time].popleft(), frame
+        if not sent[time]:
+            del sent[time]

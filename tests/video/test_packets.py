@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import odd_files
 from mpn.errors import FrameError
-from mpn.video.packets import is_video, packets_of
+from mpn.video.packets import packets_of
 from mpn.video.sources import open_source
 from tests.helpers import trees
 
@@ -265,8 +265,9 @@ def test_playlists_open_nothing_else(tmp_path):
 def test_text_is_no_video_whatever_it_is_called(tmp_path):
     for name in ("notes.txt", "a.ans", "clip.mp4"):
         (tmp_path / name).write_text("line of text\n" * 300)
-        assert not is_video(tmp_path / name)
-    assert is_video(stream(tmp_path / "a.mp4").rename(tmp_path / "a.dat"))
+        with pytest.raises(FrameError, match="is no video that FFmpeg can decode .*of text"):
+            open_source(tmp_path / name)
+    assert whole(stream(tmp_path / "a.mp4").rename(tmp_path / "a.dat"))
 
 
 @pytest.mark.parametrize("cover", [False, True])
@@ -286,7 +287,10 @@ def test_sound_alone_is_named(tmp_path, cover):
             track = made.add_stream_from_template(given.streams.audio[0])
             picture = made.add_stream("mjpeg", 1)
             picture.height, picture.width, picture.pix_fmt = 48, 64, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
+            try:
+                picture.disposition = av.stream.Disposition.attached_pic
+            except TypeError:
+                pytest.skip("this PyAV cannot write a cover")
             made.mux(picture.encode(av.VideoFrame.from_ndarray(trees.frame(0), "bgr24")))
             made.mux(picture.encode(None))
             for packet in given.demux(audio=0):
