@@ -1,6 +1,7 @@
 """A labelled set, its test videos disturbed: what is left of each part, and what motion adds.
 
     python -m benchmarks.robustness CHECKPOINT data/ped2 --fps 10
+    python -m benchmarks.robustness CHECKPOINT data/ped2 --fps 10 --only shake noise
 
 Every test video is scored as it is and in seven disturbed versions, which are made frame by frame
 at the source's size. Frame AUC (micro, causal) of the score, of the score without motion (the same
@@ -253,6 +254,9 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--fps", type=float, help="where the videos do not say")
     arguments.add_argument("--label", help="of the result file (default: the folder's name)")
     arguments.add_argument("--videos", type=int, default=1, metavar="N", help="only every N-th")
+    arguments.add_argument(
+        "--only", nargs="+", default=[""], metavar="TEXT", help="versions with one of these in them"
+    )
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     return arguments.parse_args()
@@ -267,7 +271,14 @@ def main() -> None:
     kept = dict(list(test.sources.items())[:: max(every, 1)])
     test = LabelledSet(test.tree, kept, test.lengths, test.rates, test.labels, test.truth)
     found: dict[str, dict[str, Any]] = {}
-    for name, version in VERSIONS.items():
+    wanted = {
+        name: version
+        for name, version in VERSIONS.items()
+        if any(text in name for text in args.only)
+    }
+    if not wanted:
+        raise SystemExit(f"--only: no version has {' or '.join(args.only)} in it")
+    for name, version in wanted.items():
         found[name] = measure(detector, test, version, 120 if args.quick else None)
         print(f"{name}: {100 * found[name]['auc']['score']:.2f}", flush=True)
     if not args.quick:
