@@ -21,6 +21,7 @@ from mpn.errors import FrameError
 
 MAX_FAILED_READS = 500  # in a row before the stream is over
 RESTART = 1.0  # seconds that times fall where a stream begins anew, as in joined files
+STUB = 1  # bytes of a packet that holds nothing
 LEADERS = 32  # packets within which a stream has its earliest picture
 # What a file may open besides itself: nothing. Playlists would name other files and hosts.
 NO_OTHER_FILES = {"protocol_whitelist": "data"}
@@ -45,6 +46,8 @@ class Packets:
         order: when each is decoded, seconds; NaN if unknown.
         shown: whether it becomes a picture; not where an edit list leaves it out, for instance.
         keys: whether it needs no other.
+        stubs: some hold nothing, such as the placeholders of packed MPEG-4 (DivX, Xvid in .avi);
+            only the decoder knows which of them have a picture.
         last: seconds that the last one is shown, NaN if unknown.
         end: of all tracks of the file, seconds.
     """
@@ -62,6 +65,7 @@ class Packets:
     order: array = field(default_factory=lambda: array("d"))
     shown: array = field(default_factory=lambda: array("b"))
     keys: array = field(default_factory=lambda: array("b"))
+    stubs: bool = False
     last: float = math.nan
     end: float = -math.inf
 
@@ -96,6 +100,7 @@ class Packets:
         self.order.append(seconds if packet.dts is None else packet.dts * tick)
         self.shown.append(not packet.is_discard and not hidden)
         self.keys.append(packet.is_keyframe)
+        self.stubs |= packet.size <= STUB
         self.last = duration or math.nan
 
     def in_a_row(self) -> np.ndarray:

@@ -148,7 +148,7 @@ class VideoStream:
             raise FrameError(f"{self.path}: {NOTHING_DECODED}")
         looked_at = range(seen[0], max(seen) + 1)
         silent = sum(packets.shown[number] for number in looked_at) - len(failed & set(looked_at))
-        if len(seen) < MOST_SILENT * silent:
+        if packets.stubs or len(seen) < MOST_SILENT * silent:
             self._leave_out_silent(packets)
         # Not so in .mp4, whose times say in which order frames are shown; so where times are those
         # of decoding, or none.
@@ -158,7 +158,8 @@ class VideoStream:
     def _leave_out_silent(self, packets: Packets) -> None:
         """Decode all, to learn which packets give no frame of their own, and leave these out.
 
-        So it is in interlaced H.264 of camcorders: each of the two fields of a frame has a packet.
+        So it is in interlaced H.264 of camcorders, where each of the two fields of a frame has a
+        packet, and in packed MPEG-4, which has placeholders.
         """
         failed: set[int] = set()
         given = {number for number, _ in self._frames(failed)} | failed

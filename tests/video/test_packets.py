@@ -374,3 +374,39 @@ def test_pixels_are_those_that_opencv_decodes(tmp_path, codec, pixels, options):
     for frame in open_source(path).frames():
         assert np.abs(frame.astype(int) - capture.read()[1]).max() <= 2
     assert not capture.read()[0]
+
+
+# --- Packets without a picture
+
+
+def packed(path, whole_file, stubs):
+    """Copy an .avi as DivX packs it: a packet of one byte, a placeholder, before each of these."""
+    with av.open(str(whole_file)) as source, av.open(str(path), "w") as film:
+        video = source.streams.video[0]
+        track = film.add_stream_from_template(video)
+        packets = []
+        for number, packet in enumerate(packets_of(source, video)):
+            data = bytes(packet)
+            if number == 0:  # its headers say that it is packed
+                picture = b"\x00\x00\x01\xb6"
+                data = data.replace(picture, b"\x00\x00\x01\xb2DivX503b1393p" + picture, 1)
+            packets += [(b"\x7f", False)] * (number in stubs) + [(data, packet.is_keyframe)]
+        for clock, (data, key) in enumerate(packets):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = track, video.time_base
+            packet.pts = packet.dts = clock
+            packet.is_keyframe = key
+            film.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("stubs", [(1,), (1, 2), (3, 4, 20), (COUNT - 1,)])
+@pytest.mark.parametrize("options", [{}, B_FRAMES])
+def test_placeholders_of_packed_streams_are_no_lost_frames(tmp_path, stubs, options):
+    made = stream(tmp_path / "whole.avi", codec="mpeg4", options=options)
+    path = packed(tmp_path / "packed.avi", made, stubs)
+    with av.open(str(path)) as film:
+        assert sum(p.size == 1 for p in film.demux(film.streams.video[0])) == len(stubs)
+    source = open_source(path)
+    assert [number for _, _, number in shown(source)] == list(range(COUNT))
+    assert (source.length, source.bad) == (COUNT, [])
