@@ -262,3 +262,14 @@ def set_mkv_rate(path: Path, rate: float) -> None:
 def cut(path: Path, share: float) -> None:
     """Leave the first part of a file."""
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def write_sound(path: Path) -> None:
+    """Write a file that holds sound and no picture."""
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", 8000)
+        for _ in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate = 8000
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))

@@ -12,10 +12,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 
-from benchmarks.odd_files import RATE, SIZE, picture, set_mp4_edit, write_pictures, write_stream
+from benchmarks.odd_files import (
+    RATE,
+    SIZE,
+    picture,
+    set_mp4_edit,
+    write_pictures,
+    write_sound,
+    write_stream,
+)
 
 COUNT = 40  # frames
 NOT_UTF8 = os.fsdecode(b"Eingang S\xfcd.mp4")
@@ -75,16 +82,6 @@ def _headless(path: Path) -> None:
 def _joined(path: Path) -> None:
     one = _scene(path, form="mpegts").read_bytes()
     path.write_bytes(one + one)
-
-
-def _sound(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        sound = container.add_stream("aac", 8000)
-        for _ in range(20):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            frame.sample_rate = 8000
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
 
 
 def _playlist(path: Path) -> None:
@@ -152,7 +149,7 @@ VIDEOS = (
         noted="not square",
     ),
     Video("thermal.mkv", "16 bits of which 7,000 to 9,500 are used", _deep, noted="16 bits"),
-    Video("sound.mp4", "sound alone", _sound, count=None, noted="audio"),
+    Video("sound.mp4", "sound alone", write_sound, count=None, noted="audio"),
     Video("playlist.mp4", "names another file", _playlist, count=None, noted="text"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from mpn.cli import UsageError
 from mpn.cli.data import data_name, open_data
 from mpn.cli.model import open_detector
 from mpn.datasets.labels import load_labels
-from mpn.datasets.windows import load_clips
+from mpn.datasets.layouts import Video
+from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import LabelError
 from mpn.evaluation.few_shot import DRAWS, METHODS, PROTOCOLS, few_shot
 from mpn.evaluation.few_shot_summary import format_few_shot_table, record_of, summarise_records
@@ -42,20 +44,8 @@ def few_shots(options: argparse.Namespace) -> None:
             f"{tree.root}: no test videos in the {tree.layout} layout; labelled "
             "footage was expected"
         )
-    config = detector.config
     training, testing = (
-        load_clips(
-            videos,
-            config.size,
-            config.grey,
-            skip_bad=options.skip_bad,
-            motion=True,
-            fps=options.fps,
-            interpolation=config.interpolation,
-        )
-        if videos
-        else []
-        for videos in (tree.training, tree.testing)
+        _clips(videos, detector, options) for videos in (tree.training, tree.testing)
     )
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
     for note in labels.notes:
@@ -85,6 +75,21 @@ def few_shots(options: argparse.Namespace) -> None:
         "anomalous"
     )
     print(f"results: {out}/few_shot.json")
+
+
+def _clips(videos: Sequence[Video], detector: Detector, options: argparse.Namespace) -> list[Clip]:
+    """Read videos as the model is shown them, with their motion; none of none."""
+    if not videos:
+        return []
+    return load_clips(
+        videos,
+        detector.config.size,
+        detector.config.grey,
+        skip_bad=options.skip_bad,
+        motion=True,
+        fps=options.fps,
+        interpolation=detector.config.interpolation,
+    )
 
 
 def _methods(detector: Detector, no_fine_tuning: bool) -> dict[str, Adaptation]:

@@ -124,9 +124,6 @@ def load_clips(
         DataError: a video cannot be opened; or nothing could be read.
     """
     sources = _open_all(videos, skip_bad, fps)
-    levels = common_levels(source.levels for _, source in sources)
-    for _, source in sources:
-        source.use_levels(levels, "what all of the footage has")
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
     needed = sum(source.length for _, source in sources) * frame_bytes
@@ -149,23 +146,26 @@ def load_clips(
                 raise
             log.warning("left out: %s", error)
             continue
-        for note in source.notes:
-            log.warning("%s: %s", video.name, note)
-        for bad in source.bad:
-            log.warning(
-                "%s: frame %d (%s) is left out: %s", video.name, bad.index, bad.name, bad.reason
-            )
-        fps = float(source.fps) if source.fps else None
-        name, bad = video.name, list(source.bad)
-        clips.append(Clip(name, video.scene, frames, fps, bad, moved, source.levels))
+        _say_faults(video.name, source)
+        rate, bad = float(source.fps) if source.fps else None, list(source.bad)
+        clips.append(Clip(video.name, video.scene, frames, rate, bad, moved, source.levels))
     if not clips:
         raise DataError("none of the videos could be read")
     return clips
 
 
+def _say_faults(name: str, source: FrameSource) -> None:
+    """Log what is odd about a source that was read, and which frames were left out."""
+    for note in source.notes:
+        log.warning("%s: %s", name, note)
+    for bad in source.bad:
+        log.warning("%s: frame %d (%s) is left out: %s", name, bad.index, bad.name, bad.reason)
+
+
 def _open_all(
     videos: Sequence[Video], skip_bad: bool, fps: float | None
 ) -> list[tuple[Video, FrameSource]]:
+    """Open what can be opened; deep footage is stretched by what all of it has."""
     sources = []
     for video in videos:
         try:
@@ -174,6 +174,9 @@ def _open_all(
             if not skip_bad:
                 raise
             log.warning("left out: %s", error)
+    levels = common_levels(source.levels for _, source in sources)
+    for _, source in sources:
+        source.use_levels(levels, "what all of the footage has")
     return sources
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -65,23 +65,18 @@ def compare(
     if protocol not in protocols.CELLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(protocols.PROTOCOLS)}")
     columns = _columns_of(score, systems)
-    for system, runs in systems.items():
-        for name, run in runs.items():
-            _check(labels, run, columns, f"{system}, {name}" if len(runs) > 1 else system)
+    _check_all(labels, systems, columns)
     first, notes = _common_frames(labels, systems, columns)
     truth = {video: np.asarray(labels[video])[start:] for video, start in first.items()}
     weights = intervals.draw_weights(intervals.draw_videos(len(truth), draws, seed))
     entries, resampled = [], {}
     for system, runs in systems.items():
         pairs = [paired(truth, _shown(run, first, columns, protocol)) for run in runs.values()]
-        aucs = [intervals.drawn_auc(pairs_of_run, weights) for pairs_of_run in pairs]
+        aucs = np.stack([intervals.drawn_auc(one, weights) for one in pairs], axis=1)
         by_name = [seed, zlib.crc32(system.encode())]  # whatever the order of the systems
-        resampled[system] = _over_runs(np.stack(aucs, axis=1), by_name)
+        resampled[system] = _over_runs(aucs, by_name)
         entries.append(_system(system, list(runs), pairs, resampled[system]))
-    differences = [
-        _difference(a, b, resampled[a["name"]] - resampled[b["name"]], len(truth))
-        for a, b in combinations(entries, 2)
-    ]
+    differences = _differences(entries, resampled, len(truth))
     return {
         "protocol": protocol,
         "score": score,
@@ -95,6 +90,27 @@ def compare(
         "bootstrap": {"draws": draws, "seed": seed},
         "notes": notes + _cautions(entries, truth),
     }
+
+
+def _differences(
+    entries: Sequence[dict[str, Any]], resampled: Mapping[str, np.ndarray], videos: int
+) -> list[dict[str, Any]]:
+    """Describe the difference of every pair of systems."""
+    return [
+        _difference(a, b, resampled[a["name"]] - resampled[b["name"]], videos)
+        for a, b in combinations(entries, 2)
+    ]
+
+
+def _check_all(
+    labels: Mapping[str, np.ndarray],
+    systems: Mapping[str, Mapping[str, Run]],
+    columns: tuple[str, ...],
+) -> None:
+    """Raise a DataError that names the run in which something is missing."""
+    for system, runs in systems.items():
+        for name, run in runs.items():
+            _check(labels, run, columns, f"{system}, {name}" if len(runs) > 1 else system)
 
 
 def _columns_of(score: str, systems: Mapping[str, Mapping[str, Run]]) -> tuple[str, ...]:

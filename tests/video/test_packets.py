@@ -272,13 +272,7 @@ def test_text_is_no_video_whatever_it_is_called(tmp_path):
 
 @pytest.mark.parametrize("cover", [False, True])
 def test_sound_alone_is_named(tmp_path, cover):
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        sound = container.add_stream("aac", 8000)
-        for _ in range(20):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            frame.sample_rate = 8000
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
+    odd_files.write_sound(tmp_path / "a.mp4")
     if cover:  # the picture of an album is a video track to FFmpeg
         with (
             av.open(str(tmp_path / "a.mp4")) as given,
