@@ -20,11 +20,10 @@ from mpn.adaptation.inner_loop import (
 )
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
-from mpn.cli.model import load_model
+from mpn.cli.model import BASE, PACKAGED_BASE, base_model, load_model
 from mpn.io.atomic import check_writable
 from mpn.io.text import align, json_text, percent, plural
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
-from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,6 @@ EXAMPLES = """  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   mpn adapt frames/01 --fps 10 --shots 20
   mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
   mpn adapt --rollback --out lobby.camera.safetensors"""
-# The model to begin with, and the one in its place where only the package is there: it has seen
-# generated cameras alone, so less may come of it.
-MODEL, PACKAGED_MODEL = "meta", "demo"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
         "--checkpoint",
         type=Path,
         metavar="MODEL",
-        help=f"the model to adapt: a file, or a released model's name (default: {MODEL}; "
-        f"{PACKAGED_MODEL} where that is not here)",
+        help=f"the model to adapt: a file, or a released model's name (default: {BASE}; "
+        f"{PACKAGED_BASE} where that is not here)",
     )
     verb.add_argument(
         "--out", type=Path, metavar="FILE", help=f"default: NAME{CAMERA_SUFFIX} in this folder"
@@ -264,14 +260,7 @@ def _roll_back(out: Path, options: argparse.Namespace) -> None:
 
 
 def _open(options: argparse.Namespace) -> Detector:
-    model = options.checkpoint or MODEL
-    if options.checkpoint is None and released_path(MODEL) is None:
-        model = PACKAGED_MODEL
-        log.warning(
-            f"the released model {MODEL} is not here, so {PACKAGED_MODEL} is adapted, which knows "
-            f"generated cameras only: {MODEL} is in the repository's checkpoints folder; copy it "
-            f"to ./checkpoints, or give --checkpoint MODEL"
-        )
+    model = options.checkpoint or base_model()
     return Detector(load_model(model), device=options.device, precision=options.precision)
 
 

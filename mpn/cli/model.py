@@ -11,10 +11,15 @@ from mpn.cli import number
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
+from mpn.model.released import released_path
 from mpn.scoring.detector import Detector, score_config_of
 from mpn.scoring.parts import MOTION_PARTS, PARTS
 
 log = logging.getLogger(__name__)
+
+# The model to begin with, and the one in its place where only the package is there: it has seen
+# generated cameras alone, so less may come of it.
+BASE, PACKAGED_BASE = "meta", "demo"
 
 
 def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
@@ -85,6 +90,27 @@ def load_model(name_or_path: str | Path) -> Checkpoint:
     preset = checkpoint.config.name
     log.info("model %s: preset %s, frames of %dx%d", name_or_path, preset, height, width)
     return checkpoint
+
+
+def base_model() -> str:
+    """Name the released model that a new camera begins with, and say where it is not the best."""
+    if released_path(BASE) is not None:
+        return BASE
+    log.warning(
+        f"the released model {BASE} is not here, so {PACKAGED_BASE} is taken, which knows "
+        f"generated cameras only: {BASE} is in the repository's checkpoints folder; copy it "
+        f"to ./checkpoints, or give --checkpoint MODEL"
+    )
+    return PACKAGED_BASE
+
+
+def open_base(options: argparse.Namespace) -> Detector:
+    """Open the detector of the model that a new camera begins with, with the score's options.
+
+    Args:
+        options: of the verb.
+    """
+    return open_detector(options, base_model())
 
 
 def open_detector(options: argparse.Namespace, default: str = "demo") -> Detector:

@@ -7,9 +7,8 @@ import errno
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,14 @@ from mpn.cli import (
     positive,
     whole_numbers,
 )
-from mpn.cli.model import add_model, open_detector
+from mpn.cli.model import add_model, open_base, open_detector
+from mpn.cli.score_by_itself import add_by_itself, check_usage, job_options, score_by_themselves
+from mpn.cli.score_text import SUMMARY, Entry, event_line, line_of, outcome_text, total_text
 from mpn.errors import DataError, MpnError, SizeError
 from mpn.io.atomic import write_atomically
 from mpn.io.locking import folder_lock
-from mpn.io.text import align, clock, plural
-from mpn.jobs import OVERLAYS, JobOptions, Outcome, ScoreJob, belongs_to
+from mpn.jobs import OVERLAYS, Outcome, ScoreJob, belongs_to
+from mpn.jobs.by_itself import OwnJudgement
 from mpn.report.from_job import REPORT, report_job
 from mpn.scoring.detector import Detector
 from mpn.video.footage import describe_left_out, footage_of, sources_of
@@ -39,7 +40,6 @@ from mpn.video.paths import result_name
 EXAMPLES = """  mpn score lobby.mp4
   mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
   mpn score frames/01 --fps 10 --false-alarms-per-hour 0.5"""
-SUMMARY = "summary.json"
 ROOM = 8  # bytes for a number behind a name
 
 
@@ -47,10 +47,11 @@ def parser() -> argparse.ArgumentParser:
     """Make the verb's parser."""
     verb = new_parser(
         "score",
-        "Scores video files, folders of frames, or folders of either, of any length; the best "
-        "results come from a model trained on the same camera, or adapted to it (mpn "
-        "adapt). The same command again goes on where it was stopped, and leaves out what is "
-        "finished.",
+        "Scores video files, folders of frames, or folders of either, of any length. Without "
+        "--checkpoint the recordings of each camera are judged by themselves: in two passes, what "
+        "is unlike the rest at the same place, the strangest first. With one, by what the model "
+        "knows of the camera: one trained there, or adapted to it (mpn adapt). The same command "
+        "again goes on where it was stopped, and leaves out what is finished.",
         EXAMPLES,
     )
     verb.add_argument(
@@ -68,9 +69,8 @@ def parser() -> argparse.ArgumentParser:
     alarm.add_argument(
         "--false-alarms-per-hour",
         type=above_zero,
-        default=1.0,
         metavar="RATE",
-        help="sets the threshold (default: 1)",
+        help="sets the threshold of a model (default: 1)",
     )
     alarm.add_argument(
         "--threshold", type=number, metavar="SCORE", help="a threshold of your own instead"
@@ -94,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FRAME,...",
         help="frames whose insides the report shows, beside those that it chooses",
     )
+    add_by_itself(verb)
     _add_source_options(verb)
     return verb
 
@@ -122,24 +123,16 @@ def _add_source_options(verb: argparse.ArgumentParser) -> None:
     )
 
 
-@dataclass
-class _Entry:
-    """A source, and what came of it: an outcome, or why there is none."""
-
-    path: Path
-    folder: Path
-    outcome: Outcome | None = None
-    reason: str = ""
-
-
 def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     if options.start is not None and options.end is not None and options.end <= options.start:
         raise UsageError(f"--end {options.end:g} is not after --start {options.start:g}")
-    detector = open_detector(options)
+    by_itself = options.checkpoint is None
+    check_usage(options, by_itself)
+    detector = open_base(options) if by_itself else open_detector(options)
     sources, missing = _sources(options)
     entries = [
-        _Entry(path, folder)
+        Entry(path, folder)
         for path, folder in zip(sources, _folders(options.out, options.source, sources))
     ]
     if not entries:
@@ -147,20 +140,24 @@ def main(options: argparse.Namespace) -> None:
     # Of several sources the summary is written too: such a run has all of --out for itself.
     alone = folder_lock(options.out, shared=len(entries) == 1)
     with _stopped_by_sigterm(), alone:
-        for entry in tqdm(
-            entries, desc="sources", unit="source", disable=None if len(entries) > 1 else True
-        ):
-            _score(detector, entry, options)
+        if by_itself:
+            score_by_themselves(detector, entries, options, _score)
+        else:
+            for entry in tqdm(
+                entries, desc="sources", unit="source", disable=None if len(entries) > 1 else True
+            ):
+                _score(detector, entry, options)
+        for entry in entries:
             if entry.reason and len(entries + missing) > 1:
                 tqdm.write(f"left out: {entry.reason}", file=sys.stderr)
     entries += missing
     if len(entries) > 1:
         write_atomically(
             options.out / SUMMARY,
-            json.dumps([_line_of(entry) for entry in entries], indent=1) + "\n",
+            json.dumps([line_of(entry) for entry in entries], indent=1) + "\n",
         )
         if not options.json:
-            print(_total(entries, options.out))
+            print(total_text(entries, options.out))
     if all(entry.outcome is None for entry in entries):
         raise DataError(
             entries[0].reason
@@ -169,7 +166,7 @@ def main(options: argparse.Namespace) -> None:
         )
 
 
-def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
+def _sources(options: argparse.Namespace) -> tuple[list[Path], list[Entry]]:
     """List what the arguments stand for, and the arguments that stand for nothing."""
     sources: list[Path] = []
     missing = []
@@ -183,7 +180,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[_Entry]]:
         except DataError as error:
             if options.strict:
                 raise
-            missing.append(_Entry(source, options.out, reason=str(error)))
+            missing.append(Entry(source, options.out, reason=str(error)))
             if len(options.source) > 1:
                 print(f"left out: {error}", file=sys.stderr)
     return sources, missing
@@ -212,21 +209,14 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
     return taken
 
 
-def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> None:
+def _score(
+    detector: Detector,
+    entry: Entry,
+    options: argparse.Namespace,
+    own: Callable[[], OwnJudgement] | None = None,
+) -> None:
     """Score one source and print what came of it; the others go on where it cannot be read."""
-    names = (
-        "false_alarms_per_hour",
-        "threshold",
-        "overlay",
-        "fps",
-        "start",
-        "end",
-        "every",
-        "strict",
-    )
-    wanted = JobOptions(
-        **{name: getattr(options, name) for name in names}, report=not options.no_report
-    )
+    wanted = job_options(options)
     shown: list[dict[str, Any]] = []
 
     def on_event(event: dict[str, Any]) -> None:
@@ -234,10 +224,11 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
             tqdm.write(f"{entry.path}:")
         shown.append(event)
         if not options.json:
-            tqdm.write(fit(event_line(len(shown), event)))
+            frames = "frames of this camera" if own else "normal frames"
+            tqdm.write(fit(event_line(len(shown), event, frames)))
 
     try:
-        job = ScoreJob(detector, entry.path, entry.folder, wanted, on_event)
+        job = ScoreJob(detector, entry.path, entry.folder, wanted, on_event, own() if own else None)
         entry.outcome = run_with_report(job, options.inside)
     except (DataError, SizeError) as error:
         if options.strict:
@@ -252,7 +243,9 @@ def _score(detector: Detector, entry: _Entry, options: argparse.Namespace) -> No
     for note in entry.outcome.notes:
         tqdm.write(fit(f"{entry.path}: {note}"), file=sys.stderr)
     tqdm.write(
-        json.dumps(entry.outcome.summary) if options.json else fit(_text(entry.outcome, entry))
+        json.dumps(entry.outcome.summary)
+        if options.json
+        else fit(outcome_text(entry.outcome, entry))
     )
 
 
@@ -297,102 +290,3 @@ def _stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def event_line(number: int, event: dict[str, Any]) -> str:
-    """Describe an event for a person: when, how long, where, how high.
-
-    Args:
-        number: of the event.
-        event: its entry in events.json.
-    """
-    text = (
-        f"  event {number}: {clock(event['start_seconds'])} - {clock(event['end_seconds'])} "
-        f"({event['end_seconds'] - event['start_seconds']:.1f} s), peak {event['peak_score']:.2f} "
-        f"at frame {event['peak_frame']}"
-    )
-    if event["region"]:
-        top, left, height, width = event["region"]
-        text += f", at x {left}-{left + width}, y {top}-{top + height}"
-    if "rarer_than_one_in" in event:
-        beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
-        text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} normal frames{beyond}"
-    return text
-
-
-def _text(outcome: Outcome, entry: _Entry) -> str:
-    """Write a source's summary for a person."""
-    summary, done = outcome.summary, outcome.done_before
-    text = (
-        f"{entry.path}: {summary['frames']} frames, {clock(summary['frames'] / summary['fps'])} "
-        "long"
-    )
-    if done:
-        text += (
-            ", scored before" if done == summary["frames"] else f", {done} of them scored before"
-        )
-    lines = [f"{text}; results in {entry.folder}"]
-    threshold = summary["threshold"]
-    if threshold:
-        note = ""
-        if threshold["extrapolated"]:
-            minutes = threshold["hours"] * 60
-            note = (
-                f" (extrapolated from {minutes:.1f} minutes of normal footage: take it as a rough "
-                "guide)"
-            )
-        lines.append(
-            f"  threshold {threshold['value']:.2f}{note}; {plural(len(summary['events']), 'event')}"
-        )
-    if outcome.highest:
-        score, seconds = outcome.highest
-        lines.append(f"  highest score {score:.2f} at {clock(seconds)}")
-    ended = [bad for bad in summary["bad_frames"] if bad["index"] >= summary["frames"]]
-    if replaced := [bad for bad in summary["bad_frames"] if bad not in ended]:
-        lines.append(
-            f"  {len(replaced)} frames could not be used and were replaced by the one before, the "
-            f"first: frame {replaced[0]['index']} ({replaced[0]['name']}) {replaced[0]['reason']}"
-        )
-    lines += [f"  frame {bad['index']} ({bad['name']}) {bad['reason']}" for bad in ended]
-    if (entry.folder / REPORT).is_file():
-        lines.append(f"  look at: {entry.folder / REPORT}")
-    return "\n".join(lines)
-
-
-def _line_of(entry: _Entry) -> dict[str, Any]:
-    """Make a source's entry in summary.json."""
-    if entry.outcome is None:
-        return {"source": str(entry.path), "scored": False, "reason": entry.reason}
-    summary = entry.outcome.summary
-    highest = entry.outcome.highest[0] if entry.outcome.highest else None
-    return {
-        "source": str(entry.path),
-        "scored": True,
-        "folder": str(entry.folder),
-        "frames": summary["frames"],
-        "seconds": summary["frames"] / summary["fps"],
-        "events": len(summary["events"]),
-        "highest_score": highest,
-        "bad_frames": len(summary["bad_frames"]),
-        "notes": summary["notes"],
-    }
-
-
-def _total(entries: list[_Entry], out: Path) -> str:
-    """List all sources in a table, and what was left out and why."""
-    scored = [entry for entry in entries if entry.outcome]
-    width = max(len(str(entry.path)) for entry in entries)
-    rows = [["source", "frames", "length", "events", "highest"]]
-    for entry in scored:
-        line = _line_of(entry)
-        highest = "-" if line["highest_score"] is None else f"{line['highest_score']:.2f}"
-        numbers = [str(line["frames"]), clock(line["seconds"]), str(line["events"]), highest]
-        rows.append([str(entry.path), *numbers])
-    lines = ["", *align(rows, (width, 8, 10, 7, 8), gap=" ")]
-    lines += [
-        f"{entry.path!s:{width}} not scored: {entry.reason}"
-        for entry in entries
-        if not entry.outcome
-    ]
-    lines.append(f"{len(scored)} of {len(entries)} sources scored; {out / SUMMARY}")
-    return "\n".join(lines)

@@ -21,9 +21,9 @@ from mpn.errors import MpnError, TrainingError
 from mpn.io.locking import folder_lock
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS, ModelConfig
+from mpn.model.device import checked_device, use_bfloat16
 from mpn.model.losses import check_loss_names
 from mpn.model.network import check_size
-from mpn.scoring.detector import checked_device, use_bfloat16
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train

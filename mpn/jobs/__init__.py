@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mpn.jobs.job import OVERLAYS, JobOptions, Outcome, ScoreJob
+from mpn.jobs.job import Outcome, ScoreJob
+from mpn.jobs.options import OVERLAYS, JobOptions
 from mpn.jobs.state import belongs_to
 
 __all__ = ["OVERLAYS", "JobOptions", "Outcome", "ScoreJob", "belongs_to"]

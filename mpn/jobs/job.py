@@ -29,7 +29,9 @@ from typing import Any
 from tqdm import tqdm
 
 from mpn.io.atomic import make_folder, write_atomically
+from mpn.jobs.by_itself import OwnJudgement
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
+from mpn.jobs.options import JobOptions
 from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
 from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
@@ -39,39 +41,10 @@ from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.video.paths import stamp_of
-from mpn.video.sources import FrameSource, open_source
+from mpn.video.sources import FrameSource
 from mpn.video.timing import USUAL_RATE
 
-OVERLAYS = ("off", "events", "all")
 SAVE_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class JobOptions:
-    """What is wanted of a source.
-
-    Attributes:
-        false_alarms_per_hour: sets the threshold, from normal footage.
-        threshold: the threshold itself, instead.
-        overlay: "off", "events" (a clip of each) or "all".
-        fps: frames/s instead of what the source says.
-        start: seconds, where the stretch to score begins.
-        end: seconds, where it ends.
-        every: only every n-th frame of it.
-        strict: stop at the first frame that cannot be read, instead of going on with the one before
-            it.
-        report: keep the small heat maps that a report is made of.
-    """
-
-    false_alarms_per_hour: float = 1.0
-    threshold: float | None = None
-    overlay: str = "off"
-    fps: float | None = None
-    start: float | None = None
-    end: float | None = None
-    every: int = 1
-    strict: bool = False
-    report: bool = False
 
 
 @dataclass
@@ -100,6 +73,7 @@ class ScoreJob:
         folder: for the results; made where it is missing.
         options: see `JobOptions`.
         on_event: called with every event as soon as it is over, and with those of an earlier run.
+        own: how the recording is judged by itself, where it is; `detector` is of its camera then.
 
     Raises:
         DataError: the source cannot be read.
@@ -114,6 +88,7 @@ class ScoreJob:
         folder: Path,
         options: JobOptions,
         on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+        own: OwnJudgement | None = None,
     ) -> None:
         self.detector, self.path, self.folder, self.options, self.on_event = (
             detector,
@@ -122,7 +97,8 @@ class ScoreJob:
             options,
             on_event,
         )
-        self.notes: list[str] = []
+        self.own = own
+        self.notes: list[str] = list(own.notes) if own else []
         self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
         check_size_of(self.source, detector.config)
@@ -134,17 +110,7 @@ class ScoreJob:
 
     def open(self) -> FrameSource:
         """Open the source as it is scored."""
-        options = self.options
-        lenient = not options.strict
-        source = open_source(
-            self.path,
-            skip_bad=lenient,
-            repeat_broken=lenient,
-            fps=options.fps,
-            start=options.start,
-            end=options.end,
-            every=options.every,
-        )
+        source = self.options.open(self.path)
         source.fps = source.fps or self._reopened_at
         return source
 
@@ -161,7 +127,7 @@ class ScoreJob:
         self.notes += warnings_of(
             self.state,
             self.detector.config.window,
-            threshold_given=self.options.threshold is not None,
+            threshold_given=self.own is not None or self.options.threshold is not None,
         )
         self._save(self.state, self.state)
         return Outcome(
@@ -199,6 +165,7 @@ class ScoreJob:
                 images=options.overlay != "off",
                 first=state.count,
                 smoothed=state.smoothed,
+                place_at=self.own.place_at if self.own else None,
             )
             kept, latest = state, state
             try:
@@ -303,6 +270,8 @@ class ScoreJob:
         return Fraction(rate).limit_denominator(1001) / self.options.every
 
     def _threshold(self) -> Threshold | None:
+        if self.own is not None:
+            return self.own.threshold
         if self.options.threshold is not None:
             value = self.options.threshold
             return Threshold(value, False, (value, value), 0.0, float("nan"), "given")
@@ -358,6 +327,7 @@ class ScoreJob:
         return {
             "source": str(self.path),
             "complete": state.complete,
+            "judged_by": "itself" if self.own else "model",
             "frames": state.count,
             "fps": float(self.rate),
             "frame_size": list(self.source.size),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -93,11 +93,19 @@ class PlaceStream:
     Args:
         places: of the model.
         size: (height, width) of the frames.
+        place_at: gives the place model for a frame by its number, where it is not the same for all
+            of the recording; the camera is known then.
     """
 
-    def __init__(self, places: Mapping[str, PlaceModel], size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        places: Mapping[str, PlaceModel],
+        size: tuple[int, int],
+        place_at: Callable[[int], PlaceModel] | None = None,
+    ) -> None:
         self._places, self._reader = places, MotionReader(size)
         self._place: PlaceModel | None = None
+        self._place_at = place_at
         self._before: np.ndarray | None = None
 
     def begin(self, frame: np.ndarray) -> None:
@@ -106,23 +114,31 @@ class PlaceStream:
         Args:
             frame: uint8 (H, W, C).
         """
+        if self._place_at is not None:
+            return
         self._place = choose_place(self._places, frame, self._reader.grid)
 
-    def read(self, frame: np.ndarray) -> np.ndarray:
+    def read(self, frame: np.ndarray, number: int = 0) -> np.ndarray:
         """Take the next frame; the camera is chosen by the first, unless it is already.
 
         Args:
             frame: uint8 (H, W, C).
+            number: of the frame among those given, from 0; only `place_at` asks.
 
         Returns:
             float32 (2, rows, columns), see `PlaceModel.quotients`.
         """
+        now = self._reader.read(frame)
+        before, self._before = self._before, now
+        return self._place_of(frame, number).quotients(now if before is None else before, now)
+
+    def _place_of(self, frame: np.ndarray, number: int) -> PlaceModel:
+        if self._place_at is not None:
+            return self._place_at(number)
         if self._place is None:
             self.begin(frame)
         assert self._place is not None
-        now = self._reader.read(frame)
-        before, self._before = self._before, now
-        return self._place.quotients(now if before is None else before, now)
+        return self._place
 
 
 def grid_of(motion: np.ndarray) -> tuple[int, int]:

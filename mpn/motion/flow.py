@@ -8,6 +8,8 @@ same share of the view on every recording. No torch.
 
 from __future__ import annotations
 
+from collections import deque
+
 import cv2
 import numpy as np
 
@@ -20,6 +22,11 @@ LEAST_SIDE = 16  # of the working size; the flow needs as much
 # The picture is cut into about so many cells (45x30 of 8x8 pixels at the working size).
 CELLS = 1350
 DIRECTIONS = 8
+# A film is cut where a frame differs from the one before by so many times as much as frames did on
+# average (median) lately, and so many grey levels more. Of 20 clips joined, 14 of 20 joints do,
+# and of their other 3,300 frames one (benchmarks/results/motion_choices.md).
+CUT_RATIO, CUT_LEVELS, LATELY = 2.5, 2.0, 25
+LEAD = LATELY + 1  # a frame's motion depends on so many frames before it
 # Flow slower than this is the noise of a still picture: it has no direction, pixels a frame.
 STILL = 0.3
 # Flow faster than this moves; for the share of a cell that does, pixels a frame.
@@ -74,6 +81,12 @@ class MotionReader:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._flow.setFinestScale(1)
         self._before: np.ndarray | None = None
+        self._differences: deque[float] = deque(maxlen=LATELY)
+
+    def restart(self) -> None:
+        """Forget the frames so far: the next one does not follow them."""
+        self._before = None
+        self._differences.clear()
 
     def read(self, frame: np.ndarray) -> np.ndarray:
         """Compute the motion from the frame before to this one, as if the camera stood still.
@@ -85,16 +98,26 @@ class MotionReader:
             float16 (rows, columns, CHANNELS): the mean speed in the cell (`SPEED`), its share in
             each of eight directions (`DIRECTED`; 0 is to the right, 2 down), both in pixels of
             the working size a frame, and the share of the cell that moves (`MOVING`). All 0 for
-            the first frame of a stream.
+            the first frame of a stream, and behind a cut.
         """
         grey = _working_grey(frame, self._working)
         before, self._before = self._before, grey
-        if before is None:
+        if before is None or self._is_cut(before, grey):
             return np.zeros((*self.grid, CHANNELS), np.float16)
         flow = self._calc(before, grey)
         if (steady := before_moved(before, grey, flow)) is not None:
             flow = self._calc(steady, grey)
         return motion_of(flow, self.grid)
+
+    def _is_cut(self, before: np.ndarray, now: np.ndarray) -> bool:
+        """Say whether the film is cut between two frames; where two are in a row, it is motion."""
+        difference = float(cv2.absdiff(before, now).mean())
+        known = list(self._differences)
+        self._differences.append(difference)
+        if not known:
+            return False
+        limit = CUT_RATIO * float(np.median(known)) + CUT_LEVELS
+        return known[-1] <= limit < difference
 
     def _calc(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         # OpenCV's stub does not know that the flow to begin with may be None

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from mpn.errors import SizeError
-from mpn.motion.flow import DIRECTED, DIRECTIONS, SPEED, STILL
+from mpn.motion.flow import DIRECTED, DIRECTIONS, LEAD, SPEED, STILL
 from mpn.motion.registration import detail, picture_shift
 
 # Speeds are counted in bins of equal ratio, pixels of the working size a frame; what is slower or
@@ -41,7 +41,7 @@ FEW_FRAMES = 300
 FLOOR_QUANTILE = 0.99
 # Normal in a direction is that direction's own and so much of what is normal in any.
 ANY_DIRECTION = 0.25
-REACH = 2  # a frame's quotients depend on so many frames before it
+REACH = LEAD + 1  # a frame's quotients depend on so many frames before it
 LARGEST = 10  # a frame's number is the mean of so many cells
 
 
@@ -111,6 +111,28 @@ class PlaceModel:
         self.frames += other.frames
         self.pictures += other.pictures
         self._forget()
+
+    def without(self, other: PlaceModel) -> PlaceModel:
+        """Return what is left of the counts when those of a part of the footage are taken out.
+
+        Args:
+            other: of footage that this model has counted, of the same grid.
+
+        Raises:
+            SizeError: it has another grid, or has counted more.
+        """
+        if other.grid != self.grid or other.frames > self.frames:
+            raise SizeError(
+                f"counts of {other.frames} frames on {other.grid} cells are no part of those of "
+                f"{self.frames} on {self.grid}"
+            )
+        rest = PlaceModel(self.grid)
+        rest.counts = self.counts - other.counts
+        rest.whole = self.whole - other.whole
+        rest.frames = self.frames - other.frames
+        rest.picture_sum = self.picture_sum - other.picture_sum
+        rest.pictures = self.pictures - other.pictures
+        return rest
 
     @property
     def picture(self) -> np.ndarray:

@@ -191,6 +191,12 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         )
         words += ", extrapolated: take it as a rough guide" if threshold["extrapolated"] else ""
         facts.insert(3, ("Threshold", words))
+    elif threshold is not None and summary.get("judged_by") == "itself":
+        words = (
+            f"by itself: each moment by what the rest of {60 * threshold['hours']:.1f} minutes of "
+            f"this camera shows at the same place; listed above {threshold['value']:.3g}"
+        )
+        facts.insert(3, ("Judged", words))
     elif threshold is not None:
         facts.insert(3, ("Threshold", f"{threshold['value']:.3g}, as given"))
     return facts

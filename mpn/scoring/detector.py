@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -17,8 +17,9 @@ import torch
 from mpn.errors import CheckpointError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
+from mpn.model.device import checked_device, use_bfloat16
 from mpn.motion.cameras import PlaceStream
-from mpn.motion.place import REACH
+from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
@@ -122,13 +123,15 @@ class Detector:
 
     @lru_cache(maxsize=8)  # noqa: B019 (a detector lives as long as its program)
     def _calibration(self, fps: Fraction) -> Calibration:
-        smoothed = {
-            clip: exponential(
-                combine(parts, self.weights, self.normal), self.score_config.smoothing
-            )
+        return calibrate(self.normal_scores(), fps)
+
+    def normal_scores(self) -> dict[str, np.ndarray]:
+        """Combine and smooth what the model's normal footage was scored with, float64 by clip."""
+        smoothing = self.score_config.smoothing
+        return {
+            clip: exponential(combine(parts, self.weights, self.normal), smoothing)
             for clip, parts in self._normal_clips.items()
         }
-        return calibrate(smoothed, fps)
 
     def score(
         self,
@@ -140,6 +143,7 @@ class Detector:
         batch_size: int = BATCH_SIZE,
         first: int = 0,
         smoothed: float | None = None,
+        place_at: Callable[[int], PlaceModel] | None = None,
     ) -> Iterator[Result]:
         """Score a video file or a folder of frames in a stream: memory does not grow.
 
@@ -152,6 +156,9 @@ class Detector:
             first: how many results an earlier scoring gave before it stopped. Going on gives the
                 same to the bit where a batch ended there (`ends_a_batch`).
             smoothed: the score of the last of them.
+            place_at: gives the place model that each frame's motion is judged by, by the frame's
+                number among those given; default: that of the camera, of those that the model
+                knows.
 
         Returns:
             One result a frame, in order.
@@ -166,7 +173,7 @@ class Detector:
             source = open_source(source, skip_bad=skip_bad, fps=fps)
         source.use_levels(self.checkpoint.levels, "as in the model's footage")
         check_size_of(source, self.config)
-        return self._results(source, images, batch_size, first, smoothed)
+        return self._results(source, images, batch_size, first, smoothed, place_at)
 
     def ends_a_batch(self, count: int, batch_size: int = BATCH_SIZE) -> bool:
         """Say whether after `count` results the network's next batch begins.
@@ -196,7 +203,13 @@ class Detector:
         )
 
     def _results(
-        self, source: FrameSource, images: bool, batch_size: int, first: int, smoothed: float | None
+        self,
+        source: FrameSource,
+        images: bool,
+        batch_size: int,
+        first: int,
+        smoothed: float | None,
+        place_at: Callable[[int], PlaceModel] | None,
     ) -> Iterator[Result]:
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
@@ -204,7 +217,7 @@ class Detector:
         # decoded.
         skipped = max(0, first - self.config.window)
         for number, (frame, scores) in enumerate(
-            self._scored_frames(source, images, batch_size, skipped), skipped
+            self._scored_frames(source, images, batch_size, skipped, place_at), skipped
         ):
             if scores is not None:
                 yield self._result(frame, scores, smoother, source.size)
@@ -212,14 +225,19 @@ class Detector:
                 yield Result(frame.number, frame.time, math.nan, math.nan, {}, image=frame.image)
 
     def _scored_frames(
-        self, source: FrameSource, images: bool, batch_size: int, skipped: int
+        self,
+        source: FrameSource,
+        images: bool,
+        batch_size: int,
+        skipped: int,
+        place_at: Callable[[int], PlaceModel] | None,
     ) -> Iterator[tuple[_Frame, FrameScores | None]]:
         """Pair every frame but the first `skipped` with its scores, None where it has no window."""
         waiting: deque[_Frame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
         judges_motion = any(part.needs_place for part in self.parts)
-        stream = PlaceStream(self.places, source.size) if judges_motion else None
+        stream = PlaceStream(self.places, source.size, place_at) if judges_motion else None
 
         config = self.config
 
@@ -228,7 +246,7 @@ class Detector:
                 if count == 0 and stream is not None:
                     stream.begin(image)
                 if stream is not None and count >= skipped - REACH:
-                    quotients[count - skipped] = stream.read(image)
+                    quotients[count - skipped] = stream.read(image, count)
                 if count >= skipped:
                     waiting.append(_Frame(*_position(source, count), image if images else None))
                     yield fit_frame(image, config.size, config.grey, config.interpolation)
@@ -293,51 +311,6 @@ def check_size_of(source: FrameSource, config: ModelConfig) -> None:
             f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are "
             f"smaller than the network needs, {min_side}x{min_side} at the least"
         )
-
-
-def checked_device(device: str) -> str:
-    """Check that this machine has a device, and give it back.
-
-    Args:
-        device: "cpu" or "cuda".
-
-    Raises:
-        MpnError: it cannot be used.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # torch raises either, with many lines of advice
-        has = "cpu and cuda" if torch.cuda.is_available() else "only cpu"
-        raise MpnError(
-            f"device {device!r} cannot be used; this machine's PyTorch has {has}"
-        ) from error
-    return device
-
-
-def use_bfloat16(precision: str, device: str = "cpu") -> bool:
-    """Decide whether to run in bfloat16.
-
-    Args:
-        precision: "float32", "bfloat16", or "auto" for bfloat16 where it is quick.
-        device: "cpu" or "cuda".
-
-    Raises:
-        MpnError: another precision.
-    """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise MpnError(f"precision {precision!r}: auto, float32 or bfloat16 was expected")
-    if precision != "auto":
-        return precision == "bfloat16"
-    if not device.startswith("cpu"):
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    # Without these instructions bfloat16 is emulated, and slower than float32.
-    return any(
-        getattr(torch.cpu, name, bool)()
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
 
 
 def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:

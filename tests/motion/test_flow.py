@@ -12,6 +12,7 @@ from mpn.motion.flow import (
     CELLS,
     CHANNELS,
     DIRECTED,
+    LEAD,
     LEAST_SIDE,
     MOVING,
     SPEED,
@@ -129,6 +130,60 @@ def test_what_moves_before_a_camera_that_shakes_has_its_own_motion() -> None:
 
 
 # --- Flow fields by hand
+
+
+# --- Cuts
+
+
+def joined(*starts: int) -> list[np.ndarray]:
+    """Ten frames from each of these on, of a board that slides by 2 pixels a frame."""
+    frames = sliding((2, 0), 60)
+    return [frame for start in starts for frame in frames[start : start + 10]]
+
+
+def test_behind_a_cut_nothing_moves() -> None:
+    motion = read_all(joined(0, 45))
+    still = ~motion.any((1, 2, 3))
+    assert np.flatnonzero(still).tolist() == [
+        0,
+        10,
+    ]  # the first frame, and the first behind the cut
+
+
+def test_a_film_without_cuts_moves_in_every_frame() -> None:
+    assert read_all(joined(0))[1:].any((1, 2, 3)).all()
+
+
+def test_what_starts_to_move_fast_is_no_cut_for_long() -> None:
+    """It may be one at first; that it goes on moving says that it was none."""
+    slow, fast = sliding((1, 0), 10), sliding((16, 0), 6)
+    still = ~read_all([*slow, *fast]).any((1, 2, 3))
+    assert still[0] and not still[1:10].any() and still[11:].sum() == 0
+
+
+def test_a_flash_is_no_motion() -> None:
+    frames = joined(0)
+    frames[5] = np.clip(frames[5].astype(int) + 60, 0, 255).astype(np.uint8)
+    still = ~read_all(frames).any((1, 2, 3))
+    assert np.flatnonzero(still).tolist() == [0, 5]
+
+
+def test_motion_depends_on_as_many_frames_as_is_said() -> None:
+    frames = joined(0, 40, 12, 48, 25)
+    whole = read_all(frames)
+    for first in (LEAD, LEAD + 5, LEAD + 14):  # 30 is a cut, 40 another
+        later = read_all(frames[first - LEAD :])
+        assert (later[LEAD:] == whole[first:]).all()
+
+
+def test_a_reader_that_is_restarted_knows_nothing_of_before() -> None:
+    frames = joined(0, 45)
+    reader = MotionReader((240, 360))
+    for frame in frames[:10]:
+        reader.read(frame)
+    reader.restart()
+    behind = [reader.read(frame) for frame in frames[10:]]
+    assert (np.stack(behind) == read_all(frames[10:])).all()
 
 
 def turned(degrees: float, speed: float = 2.0, size: tuple[int, int] = (16, 24)) -> np.ndarray:

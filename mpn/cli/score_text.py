@@ -1,0 +1,176 @@
+"""What `mpn score` says of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpn.io.text import align, clock, plural
+from mpn.jobs import Outcome
+from mpn.report.from_job import REPORT
+
+SUMMARY = "summary.json"
+
+
+@dataclass
+class Entry:
+    """A source, and what came of it: an outcome, or why there is none."""
+
+    path: Path
+    folder: Path
+    outcome: Outcome | None = None
+    reason: str = ""
+
+
+def event_line(number: int, event: dict[str, Any], frames: str = "normal frames") -> str:
+    """Describe an event for a person: when, how long, where, how high.
+
+    Args:
+        number: of the event.
+        event: its entry in events.json.
+        frames: what it is rarer among.
+    """
+    text = (
+        f"  event {number}: {clock(event['start_seconds'])} - {clock(event['end_seconds'])} "
+        f"({event['end_seconds'] - event['start_seconds']:.1f} s), peak {event['peak_score']:.2f} "
+        f"at frame {event['peak_frame']}"
+    )
+    if event["region"]:
+        top, left, height, width = event["region"]
+        text += f", at x {left}-{left + width}, y {top}-{top + height}"
+    if "rarer_than_one_in" in event:
+        beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
+        text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} {frames}{beyond}"
+    return text
+
+
+def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[str, Any]]]:
+    """Pick the strangest moments of recordings of one camera, the strangest first.
+
+    Args:
+        entries: the recordings that were scored.
+        moments: how many at the most.
+    """
+    found = [
+        (entry, event)
+        for entry in entries
+        if entry.outcome
+        for event in entry.outcome.summary["events"]
+    ]
+    return sorted(found, key=lambda one: -one[1]["peak_score"])[:moments]
+
+
+def strangest_text(entries: Sequence[Entry], moments: int) -> str:
+    """List the strangest moments for a person.
+
+    Args:
+        entries: the recordings of one camera that were scored.
+        moments: how many at the most.
+    """
+    chosen = strangest(entries, moments)
+    if not chosen:
+        return "nothing stands out"
+    several = len(entries) > 1
+    lines = [f"the {plural(len(chosen), 'strangest moment')}, the strangest first:"]
+    for number, (entry, event) in enumerate(chosen, 1):
+        where = f"{entry.path}, " if several else ""
+        times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])}"
+        rarity = f"rarer than 1 in {event['rarer_than_one_in']:.0f} frames of this camera"
+        lines.append(f"  {number:2}. {where}{times}, score {event['peak_score']:.2f}, {rarity}")
+    return "\n".join(lines)
+
+
+def outcome_text(outcome: Outcome, entry: Entry) -> str:
+    """Write a source's summary for a person.
+
+    Args:
+        outcome: of scoring it.
+        entry: the source.
+    """
+    summary, done = outcome.summary, outcome.done_before
+    text = (
+        f"{entry.path}: {summary['frames']} frames, {clock(summary['frames'] / summary['fps'])} "
+        "long"
+    )
+    if done:
+        text += (
+            ", scored before" if done == summary["frames"] else f", {done} of them scored before"
+        )
+    lines = [f"{text}; results in {entry.folder}"]
+    threshold = summary["threshold"]
+    if threshold:
+        note = ""
+        if threshold["extrapolated"]:
+            minutes = threshold["hours"] * 60
+            note = (
+                f" (extrapolated from {minutes:.1f} minutes of normal footage: take it as a rough "
+                "guide)"
+            )
+        found = plural(len(summary["events"]), "event")
+        if summary["judged_by"] == "itself":
+            lines.append(f"  judged by itself: {found} above {threshold['value']:.2f}")
+        else:
+            lines.append(f"  threshold {threshold['value']:.2f}{note}; {found}")
+    if outcome.highest:
+        score, seconds = outcome.highest
+        lines.append(f"  highest score {score:.2f} at {clock(seconds)}")
+    ended = [bad for bad in summary["bad_frames"] if bad["index"] >= summary["frames"]]
+    if replaced := [bad for bad in summary["bad_frames"] if bad not in ended]:
+        lines.append(
+            f"  {len(replaced)} frames could not be used and were replaced by the one before, the "
+            f"first: frame {replaced[0]['index']} ({replaced[0]['name']}) {replaced[0]['reason']}"
+        )
+    lines += [f"  frame {bad['index']} ({bad['name']}) {bad['reason']}" for bad in ended]
+    if (entry.folder / REPORT).is_file():
+        lines.append(f"  look at: {entry.folder / REPORT}")
+    return "\n".join(lines)
+
+
+def line_of(entry: Entry) -> dict[str, Any]:
+    """Make a source's entry in summary.json.
+
+    Args:
+        entry: the source and what came of it.
+    """
+    if entry.outcome is None:
+        return {"source": str(entry.path), "scored": False, "reason": entry.reason}
+    summary = entry.outcome.summary
+    highest = entry.outcome.highest[0] if entry.outcome.highest else None
+    return {
+        "source": str(entry.path),
+        "scored": True,
+        "folder": str(entry.folder),
+        "frames": summary["frames"],
+        "seconds": summary["frames"] / summary["fps"],
+        "events": len(summary["events"]),
+        "highest_score": highest,
+        "bad_frames": len(summary["bad_frames"]),
+        "notes": summary["notes"],
+    }
+
+
+def total_text(entries: list[Entry], out: Path) -> str:
+    """List all sources in a table, and what was left out and why.
+
+    Args:
+        entries: all sources.
+        out: folder of the results.
+    """
+    scored = [entry for entry in entries if entry.outcome]
+    width = max(len(str(entry.path)) for entry in entries)
+    rows = [["source", "frames", "length", "events", "highest"]]
+    for entry in scored:
+        line = line_of(entry)
+        highest = "-" if line["highest_score"] is None else f"{line['highest_score']:.2f}"
+        numbers = [str(line["frames"]), clock(line["seconds"]), str(line["events"]), highest]
+        rows.append([str(entry.path), *numbers])
+    lines = ["", *align(rows, (width, 8, 10, 7, 8), gap=" ")]
+    lines += [
+        f"{entry.path!s:{width}} not scored: {entry.reason}"
+        for entry in entries
+        if not entry.outcome
+    ]
+    lines.append(f"{len(scored)} of {len(entries)} sources scored; {out / SUMMARY}")
+    return "\n".join(lines)

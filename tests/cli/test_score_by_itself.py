@@ -1,0 +1,134 @@
+"""`mpn score` without a model of the camera."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.helpers.recordings import recording
+from tests.helpers.small_model import write_film, write_footage
+
+FAST = (120, 140)
+PLAIN = ("--precision", "float32", "--fps", "10", "--no-report")
+
+
+@pytest.fixture(autouse=True)
+def base(monkeypatch: pytest.MonkeyPatch, still: Path) -> None:
+    """The model to begin with is a tiny one."""
+    monkeypatch.setattr("mpn.cli.model.base_model", lambda: str(still))
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Path:
+    return write_footage(tmp_path / "hall", recording(240, FAST))
+
+
+def events(folder: Path) -> list[dict]:
+    return json.loads((folder / "events.json").read_text())["events"]
+
+
+def test_the_strangest_moment_comes_first(cli: Cli, hall: Path) -> None:
+    result = cli("score", hall, *PLAIN)
+    assert result.code == 0, result.err
+    found = sorted(events(Path("runs/score/hall")), key=lambda event: -event["peak_score"])
+    assert FAST[0] <= found[0]["peak_frame"] < FAST[1] + 3
+    lines = result.out.splitlines()
+    first = next(line for line in lines if line.startswith("   1. "))
+    assert f"score {found[0]['peak_score']:.2f}" in first and "0:1" in first
+    assert any("the strangest first" in line for line in lines)
+    assert "judged by itself" in result.out and "false alarm" not in result.out
+    assert "24 s of this camera to judge by" in result.err
+
+
+def test_so_many_moments_are_listed(cli: Cli, tmp_path: Path) -> None:
+    frames = recording(600, (120, 132))
+    frames[400:412] = recording(600, (400, 412))[400:412]
+    long = write_footage(tmp_path / "long", frames)
+    listed = [
+        sum(
+            line.strip()[:2] in ("1.", "2.")
+            for line in cli("score", long, *PLAIN, *more).out.splitlines()
+        )
+        for more in ((), ("--moments", "1", "--out", "other"))
+    ]
+    assert listed == [2, 1]
+
+
+def test_the_same_again_scores_nothing(cli: Cli, hall: Path) -> None:
+    first = cli("score", hall, *PLAIN)
+    table = Path("runs/score/hall/scores.csv").read_bytes()
+    again = cli("score", hall, *PLAIN)
+    assert again.code == 0 and "scored before" in again.out
+    assert Path("runs/score/hall/scores.csv").read_bytes() == table
+    assert first.out.splitlines()[-1] == again.out.splitlines()[-1]  # the strangest moments
+
+
+def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
+    for name, wall, fast in (("a", 1, FAST), ("b", 2, (0, 0)), ("c", 1, (0, 0))):
+        write_film(tmp_path / "disk" / f"{name}.avi", recording(150, fast, wall))
+    result = cli("score", "disk", *PLAIN)
+    assert result.code == 0, result.err
+    assert "2 cameras, told apart by their pictures" in result.err
+    assert result.out.count("the strangest first") + result.out.count("nothing stands out") == 2
+    assert "3 of 3 sources scored" in result.out
+    models = {
+        name: json.loads(Path(f"runs/score/{name}/events.json").read_text())["checkpoint_sha256"]
+        for name in "abc"
+    }
+    assert models["a"] == models["c"] != models["b"]
+
+
+def test_what_was_learned_judges_tomorrow(cli: Cli, hall: Path, tmp_path: Path) -> None:
+    kept = "hall.camera.safetensors"
+    assert cli("score", hall, *PLAIN, "--save", kept).code == 0
+    day = write_footage(tmp_path / "tomorrow", recording(200, (90, 110)))
+    result = cli("score", day, *PLAIN, "--checkpoint", kept, "--threshold", "2")
+    assert result.code == 0, result.err
+    with Path("runs/score/tomorrow/scores.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    highest = max(rows[4:], key=lambda row: float(row["score"]))
+    assert 90 <= int(highest["frame"]) < 113
+
+
+def test_a_bad_recording_is_named_and_the_others_are_judged(cli: Cli, tmp_path: Path) -> None:
+    write_film(tmp_path / "disk" / "a.avi", recording(150))
+    (tmp_path / "disk" / "b.avi").write_bytes(b"\0" * 5000)
+    result = cli("score", "disk", *PLAIN)
+    assert result.code == 0
+    assert "b.avi" in result.err and "1 of 2 sources scored" in result.out
+    strict = cli("score", "disk", *PLAIN, "--strict", "--out", "other")
+    assert "b.avi" in strict.error()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--false-alarms-per-hour", "1"), "without --checkpoint"),
+        (("--no-motion",), "without --checkpoint"),
+        (("--save", "hall.safetensors"), "ends in .camera.safetensors"),
+        (("--checkpoint", "demo", "--moments", "3"), "judged by the model"),
+        (("--checkpoint", "demo", "--save", "x.camera.safetensors"), "judged by the model"),
+    ],
+)
+def test_options_without_effect_are_refused(cli: Cli, hall: Path, options, words) -> None:
+    result = cli("score", hall, *options)
+    assert result.code in (1, 2) and words in result.err
+    assert "Traceback" not in result.err and not Path("runs").exists()
+
+
+def test_too_short_a_recording_says_what_to_do(cli: Cli, tmp_path: Path) -> None:
+    write_footage(tmp_path / "short", recording(30))
+    result = cli("score", "short", *PLAIN)
+    assert "26 frames are too few to judge a recording by itself" in result.error()
+    assert "--checkpoint" in result.error()
+
+
+def test_one_camera_file_is_of_one_camera(cli: Cli, tmp_path: Path) -> None:
+    for name, wall in (("a", 1), ("b", 2)):
+        write_film(tmp_path / "disk" / f"{name}.avi", recording(60, wall=wall))
+    result = cli("score", "disk", *PLAIN, "--save", "x.camera.safetensors")
+    assert result.code == 2 and "recordings of 2 cameras" in result.err

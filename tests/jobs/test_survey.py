@@ -1,0 +1,159 @@
+"""The first pass over a recording that is judged by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpn.jobs.survey import (
+    BLOCKS,
+    BLOCKS_OF_ALL,
+    COUNTED,
+    FEWEST_BLOCKS,
+    Survey,
+    SurveyPlan,
+    begin_survey,
+    judged_runs,
+    plan_survey,
+    survey,
+)
+from mpn.jobs.survey_file import read_survey, write_survey
+from mpn.motion.flow import MotionReader
+from mpn.motion.place import PlaceModel
+from mpn.scoring.parts import motion_numbers
+from mpn.video.sources import FrameSource, open_source
+from tests.helpers.recordings import recording
+from tests.helpers.small_model import write_footage
+
+PLAN = SurveyPlan(stretch=10, thinning=1, block=20, run=10)
+THIN = SurveyPlan(stretch=10, thinning=2, block=40, run=10)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    frames = recording(90, (50, 60))
+    frames[38:] = np.clip(frames[38:].astype(int) + 50, 0, 255)  # a cut
+    return write_footage(tmp_path_factory.mktemp("recording") / "hall", frames)
+
+
+def source_of(folder: Path) -> FrameSource:
+    return open_source(folder, fps=10)
+
+
+def passed(folder: Path, detector, plan: SurveyPlan = PLAN) -> Survey:
+    source = source_of(folder)
+    return survey(source, detector, begin_survey(source, plan))
+
+
+def equal(one: Survey, other: Survey) -> bool:
+    assert one.plan == other.plan and (one.frames, one.complete) == (other.frames, other.complete)
+    assert len(one.timeline.blocks) == len(other.timeline.blocks)
+    for place, same in zip(one.timeline.blocks, other.timeline.blocks):
+        assert (place.counts == same.counts).all() and place.frames == same.frames
+        assert np.allclose(place.picture, same.picture, atol=1e-4)
+    assert [run.first for run in one.runs] == [run.first for run in other.runs]
+    for run, same in zip(one.runs, other.runs):
+        assert (run.motion == same.motion).all()
+        assert all((run.numbers[name] == same.numbers[name]).all() for name in run.numbers)
+    return True
+
+
+@pytest.mark.parametrize("length", [1, 30, 999, 100_000, 2_160_000])
+@pytest.mark.parametrize("rate", [1.0, 10.0, 25.0, 29.97])
+@pytest.mark.parametrize("recordings", [1, 36, 5000])
+def test_the_plan_bounds_what_is_kept(length, rate, recordings) -> None:
+    plan = plan_survey(length, rate, recordings)
+    blocks = -(-length // plan.block)
+    assert blocks <= min(BLOCKS, max(FEWEST_BLOCKS, BLOCKS_OF_ALL // recordings))
+    assert plan.block % (plan.stretch * plan.thinning) == 0 and 0 < plan.run <= plan.block
+    assert plan.thinning == 1 or plan.run <= plan.stretch  # motion is read in these alone
+    counted = length / plan.thinning
+    assert counted <= max(COUNTED // recordings, FEWEST_BLOCKS * 2 * rate) + plan.stretch
+    assert plan.counts(plan.block) and plan.in_run(plan.block)
+
+
+def test_a_short_recording_is_seen_whole() -> None:
+    plan = plan_survey(600, 10)
+    assert plan.thinning == 1 and all(map(plan.counts, range(600)))
+    assert plan_survey(2_160_000, 25).thinning > 1
+
+
+def test_blocks_hold_the_motion_of_their_frames(folder, detector) -> None:
+    found, reader = passed(folder, detector), MotionReader(source_of(folder).size)
+    moves = [reader.read(frame) for frame in source_of(folder).frames()]
+    assert found.complete and found.frames == 90 and len(found.timeline.blocks) == 5
+    for number, place in enumerate(found.timeline.blocks):
+        alone = PlaceModel(place.grid)
+        alone.add(moves[max(1, 20 * number) : 20 * number + 20])  # the first frame has no motion
+        assert (place.counts == alone.counts).all()
+
+
+def test_runs_hold_motion_and_what_the_network_says(folder, detector) -> None:
+    found = passed(folder, detector)
+    reader = MotionReader(source_of(folder).size)
+    moves = np.stack([reader.read(frame) for frame in source_of(folder).frames()])
+    scored = {one.frame: one.parts for one in detector.score(source_of(folder))}
+    assert [run.first for run in found.runs] == [4, 20, 40, 60, 80]  # T = 4 frames have no score
+    for run in found.runs:
+        count = len(run.motion) - 1
+        assert count == (6 if run.first == 4 else 10)
+        assert (run.motion == moves[run.first - 1 : run.first + count]).all()
+        own = [scored[run.first + i]["error"] for i in range(count)]
+        assert np.allclose(run.numbers["error"], own, rtol=1e-5)
+
+
+def test_thinned_stretches_alone_are_counted(folder, detector) -> None:
+    found = passed(folder, detector, THIN)
+    # Of 90 frames 0-9, 20-29, 40-49, 60-69, 80-89; not the first, whose motion leads nowhere, nor
+    # one that was not read in a row.
+    assert found.timeline.total().frames == 49
+    assert [run.first for run in found.runs] == [4, 40, 80]
+
+
+@pytest.mark.parametrize("plan", [PLAN, THIN])
+def test_a_pass_that_was_stopped_goes_on_to_the_same(folder, detector, plan, tmp_path) -> None:
+    identity = {"source": "hall"}
+
+    def keep(found: Survey) -> None:
+        write_survey(tmp_path / "kept", found, identity)
+        if found.frames >= 2 * plan.block:
+            raise KeyboardInterrupt
+
+    source = source_of(folder)
+    with pytest.raises(KeyboardInterrupt):
+        survey(source, detector, begin_survey(source, plan), keep)
+    kept = read_survey(tmp_path / "kept", identity)
+    assert kept is not None and kept.frames == 2 * plan.block and not kept.complete
+    assert equal(survey(source_of(folder), detector, kept), passed(folder, detector, plan))
+
+
+def test_a_survey_comes_back_from_its_file_or_not_at_all(folder, detector, tmp_path) -> None:
+    found, path = passed(folder, detector), tmp_path / "survey.safetensors"
+    write_survey(path, found, {"source": "hall", "length": 90})
+    same = read_survey(path, {"source": "hall", "length": 90})
+    assert same is not None and equal(found, same) and same.judged is None
+    assert read_survey(path, {"source": "hall", "length": 91}) is None
+    assert read_survey(tmp_path / "none", {}) is None
+    path.write_bytes(path.read_bytes()[:-10])
+    assert read_survey(path, {"source": "hall", "length": 90}) is None
+    path.write_text("nonsense")
+    assert read_survey(path, {"source": "hall", "length": 90}) is None
+
+
+def test_runs_are_judged_by_the_rest(folder, detector) -> None:
+    found = passed(folder, detector)
+    camera = found.timeline.total()
+    judged = judged_runs(found, camera, 0)
+    assert [len(run["speed"]) for run in judged] == [6, 10, 10, 10, 10]
+    run, rest = found.runs[2], camera.without(found.timeline.blocks[2])
+    own = motion_numbers(rest.quotients(run.motion[3], run.motion[4]))
+    assert judged[2]["speed"][3] == np.float32(own["speed"])
+    assert judged[2]["direction"][3] == np.float32(own["direction"])
+
+
+def test_runs_in_a_row_are_one(folder, detector) -> None:
+    whole = passed(folder, detector, SurveyPlan(10, 1, 10, 10))
+    judged = judged_runs(whole, whole.timeline.total(), 0)
+    assert [len(run["error"]) for run in judged] == [86]

@@ -1,0 +1,88 @@
+"""A recording's motion in blocks of time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpn.errors import SizeError
+from mpn.motion.place import PlaceModel
+from mpn.motion.timeline import PlaceTimeline
+from tests.helpers.moving import GRID, cells, place_of
+
+
+def same(one: PlaceModel, other: PlaceModel) -> bool:
+    return (
+        (one.counts == other.counts).all()
+        and (one.whole == other.whole).all()
+        and one.frames == other.frames
+        and np.allclose(one.picture_sum, other.picture_sum)
+        and one.pictures == other.pictures
+    )
+
+
+@pytest.fixture
+def moves() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [cells(rng.uniform(0, 6, GRID), int(rng.integers(8))) for _ in range(50)]
+
+
+@pytest.fixture
+def timeline(moves) -> PlaceTimeline:
+    timeline = PlaceTimeline(GRID, 10)
+    for frame, motion in enumerate(moves):
+        timeline.add(frame, motion)
+        if frame % 10 == 0:
+            timeline.see(frame, np.full((32, 48, 3), frame, np.uint8))
+    return timeline
+
+
+def test_what_is_left_is_as_if_the_rest_had_never_been_counted(moves) -> None:
+    rest = place_of(moves).without(place_of(moves[:20]))
+    assert same(rest, place_of(moves[20:]))
+    assert np.allclose(rest.normal[0], place_of(moves[20:]).normal[0])
+
+
+def test_what_was_not_counted_cannot_be_taken_out(moves) -> None:
+    with pytest.raises(SizeError, match="no part of"):
+        place_of(moves[:3]).without(place_of(moves[:4]))
+    with pytest.raises(SizeError, match="no part of"):
+        place_of(moves).without(PlaceModel((GRID[0] + 2, GRID[1])))
+
+
+def test_the_blocks_together_are_the_recording(timeline, moves) -> None:
+    pictures = [np.full((32, 48, 3), frame, np.uint8) for frame in range(0, 50, 10)]
+    assert len(timeline.blocks) == 5
+    assert same(timeline.total(), place_of(moves, pictures))
+
+
+@pytest.mark.parametrize(
+    ("frame", "apart", "expected"),
+    [(0, 0, (0, 1)), (9, 1, (0, 2)), (25, 4, (2, 3)), (25, 6, (1, 4)), (49, 30, (1, 5))],
+)
+def test_blocks_around_a_frame(timeline, frame, apart, expected) -> None:
+    assert timeline.around(frame, apart) == expected
+
+
+def test_a_frame_is_judged_by_all_blocks_but_those_around_it(timeline, moves) -> None:
+    other = place_of(moves[:7])  # another recording of the camera
+    camera = timeline.total()
+    camera.merge(other)
+    place_at = timeline.judge(camera, 6)
+    expected = place_of(moves[:10] + moves[40:] + moves[:7])
+    judged = place_at(25)
+    assert (judged.counts == expected.counts).all() and judged.frames == expected.frames
+    assert place_at(25) is judged  # not made anew for every frame
+
+
+def test_what_happens_once_is_strange_and_what_repeats_is_not() -> None:
+    fast, slow = cells(8.0), cells(1.0)
+    once, twice = PlaceTimeline(GRID, 10), PlaceTimeline(GRID, 10)
+    for frame in range(60):
+        once.add(frame, fast if 30 <= frame < 40 else slow)
+        twice.add(frame, fast if frame // 10 in (1, 3) else slow)
+    quotient = [
+        timeline.judge(timeline.total(), 0)(35).quotients(fast, fast)[0].max()
+        for timeline in (once, twice)
+    ]
+    assert quotient[0] > 2.5 > 1.0 > quotient[1]
