@@ -28,6 +28,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import log_reading, parser, print_table, write_result
 from mpn.cli import main as mpn_main
+from mpn.cli.score_text import strangeness
 from mpn.datasets.label_readers import csv_rows
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
@@ -95,8 +96,10 @@ def judge(name: str, clips: Clips, work: Path, options: Sequence[str]) -> dict[s
     assert len(labels) == len(rows), (name, len(labels), len(rows))
     # The first T frames of a clip look back to another clip.
     used = np.concatenate([np.arange(len(own)) >= WINDOW for _, own in clips.values()])
-    events = json.loads((out / name / EVENTS).read_text())["events"]
-    strangest = sorted(events, key=lambda event: -event["peak_score"])[:MOMENTS]
+    summary = json.loads((out / name / EVENTS).read_text())
+    level = summary["threshold"]["value"]
+    events = sorted(summary["events"], key=lambda event: -strangeness(event, level))
+    strangest = events[:MOMENTS]
     recording.unlink()
     return {
         "labels": labels[used],

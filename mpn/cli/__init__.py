@@ -39,7 +39,7 @@ OVERVIEW = "\n".join(
         "",
         "first steps:",
         "  mpn demo                    trains, evaluates, scores and adapts: look at it",
-        "  mpn score VIDEO             with the model that comes along, on your footage",
+        "  mpn score VIDEO             of any camera, judged by itself",
         "  mpn adapt NORMAL_FOOTAGE    makes a camera file for your camera; then:",
         "  mpn score VIDEO --checkpoint NAME.camera.safetensors",
         "",

@@ -22,11 +22,14 @@ log = logging.getLogger(__name__)
 BASE, PACKAGED_BASE = "meta", "demo"
 
 
-def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+def add_model(
+    parser: argparse.ArgumentParser, default: str = "demo"
+) -> argparse._MutuallyExclusiveGroup:
     """Add --checkpoint, the weights of the score's parts, device and precision.
 
     Args:
         parser: a verb's.
+        default: what is done without a model, for its help.
 
     Returns:
         The group for what excludes a model.
@@ -36,8 +39,8 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
         "--checkpoint",
         type=Path,
         metavar="MODEL",
-        help="a .safetensors model or camera file, or the name of a released model: demo (the "
-        "default), ped2, meta",
+        help="a .safetensors model or camera file, or the name of a released model: demo, ped2, "
+        f"meta (default: {default})",
     )
     parser.add_argument(
         "--preset", choices=CONFIGS, help="stop unless the checkpoint is of this preset"

@@ -39,7 +39,7 @@ from mpn.video.paths import result_name
 
 EXAMPLES = """  mpn score lobby.mp4
   mpn score recordings/ --checkpoint lobby.camera.safetensors --overlay events
-  mpn score frames/01 --fps 10 --false-alarms-per-hour 0.5"""
+  mpn score frames/01 --fps 10 --checkpoint ped2 --false-alarms-per-hour 0.5"""
 ROOM = 8  # bytes for a number behind a name
 
 
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="video, folder of frames, folder of those, or a pattern",
     )
-    add_model(verb)
+    add_model(verb, "none, judged by itself")
     verb.add_argument(
         "--out", type=Path, default=Path("runs/score"), help="results (default: runs/score)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,21 @@ def event_line(number: int, event: dict[str, Any], frames: str = "normal frames"
     return text
 
 
+def strangeness(event: Mapping[str, Any], level: float) -> float:
+    """Measure how strange an event is: how far above the level, for how long.
+
+    The peak alone would put a flicker of a frame or two first.
+
+    Args:
+        event: its entry in events.json.
+        level: what its scores are above.
+
+    Returns:
+        Units of the score times seconds.
+    """
+    return (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
+
+
 def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[str, Any]]]:
     """Pick the strangest moments of recordings of one camera, the strangest first.
 
@@ -54,12 +69,13 @@ def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[
         moments: how many at the most.
     """
     found = [
-        (entry, event)
+        (strangeness(event, entry.outcome.summary["threshold"]["value"]), entry, event)
         for entry in entries
         if entry.outcome
         for event in entry.outcome.summary["events"]
     ]
-    return sorted(found, key=lambda one: -one[1]["peak_score"])[:moments]
+    found.sort(key=lambda one: -one[0])
+    return [(entry, event) for _, entry, event in found[:moments]]
 
 
 def strangest_text(entries: Sequence[Entry], moments: int) -> str:
@@ -76,7 +92,8 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
     lines = [f"the {plural(len(chosen), 'strangest moment')}, the strangest first:"]
     for number, (entry, event) in enumerate(chosen, 1):
         where = f"{entry.path}, " if several else ""
-        times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])}"
+        lasts = event["end_seconds"] - event["start_seconds"]
+        times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])} ({lasts:.1f} s)"
         rarity = f"rarer than 1 in {event['rarer_than_one_in']:.0f} frames of this camera"
         lines.append(f"  {number:2}. {where}{times}, score {event['peak_score']:.2f}, {rarity}")
     return "\n".join(lines)

@@ -212,6 +212,7 @@ def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
     scored = trace.scores[np.isfinite(trace.scores)]
     if len(scored):
         rarest = max((event.one_in or math.nan for event in trace.events), default=math.nan)
-        words = "" if math.isnan(rarest) else f"rarer than 1 in {rarest:,.0f} normal frames"
+        among = "frames of this camera" if summary.get("judged_by") == "itself" else "normal frames"
+        words = "" if math.isnan(rarest) else f"rarer than 1 in {rarest:,.0f} {among}"
         highlights.append(Highlight("Highest score", f"{scored.max():.3g}", words))
     return highlights

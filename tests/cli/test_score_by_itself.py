@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mpn.cli.score_text import strangeness
 from tests.cli.conftest import Cli
 from tests.helpers.recordings import recording
 from tests.helpers.small_model import write_film, write_footage
@@ -132,3 +133,9 @@ def test_one_camera_file_is_of_one_camera(cli: Cli, tmp_path: Path) -> None:
         write_film(tmp_path / "disk" / f"{name}.avi", recording(60, wall=wall))
     result = cli("score", "disk", *PLAIN, "--save", "x.camera.safetensors")
     assert result.code == 2 and "recordings of 2 cameras" in result.err
+
+
+def test_a_flicker_is_less_strange_than_what_lasts() -> None:
+    flicker = {"peak_score": 8.0, "start_seconds": 10.0, "end_seconds": 10.2}
+    race = {"peak_score": 4.0, "start_seconds": 60.0, "end_seconds": 63.0}
+    assert strangeness(race, 2.0) == 6.0 > strangeness(flicker, 2.0) == pytest.approx(1.2)

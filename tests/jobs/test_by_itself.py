@@ -17,6 +17,7 @@ from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring.detector import Detector
 from tests.helpers.doctoring import texture
 from tests.helpers.recordings import SIZE, recording
+from tests.helpers.scoring_jobs import stopping
 from tests.helpers.small_model import write_footage
 
 OPTIONS = JobOptions(fps=10.0)
@@ -61,9 +62,27 @@ def test_every_frame_is_judged_without_its_neighbourhood(hall, detector) -> None
     assert place_at(100).frames == 239 - 50
 
 
+@pytest.mark.parametrize("at", [3, 41, 118, 200])
+def test_a_second_pass_that_was_stopped_ends_with_the_same(hall, detector, at) -> None:
+    camera, own = learned(detector, [hall])
+    judgement = camera.judgements(hall, own, 3)
+    whole = hall.folder.parent / "whole"
+    ScoreJob(own, hall.path, whole, OPTIONS, own=judgement).run()
+    stopped = ScoreJob(stopping(own, at), hall.path, hall.folder, OPTIONS, own=judgement)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    # A later run has learned it all again from what was kept.
+    camera, own = learned(detector, [hall])
+    again = camera.judgements(hall, own, 3)
+    outcome = ScoreJob(own, hall.path, hall.folder, OPTIONS, own=again).run()
+    assert outcome.done_before <= at and (at < 20 or outcome.done_before > 0)
+    for name in ("scores.csv", "hall_regions.csv"):
+        assert (hall.folder / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_the_network_weighs_as_where_it_has_not_been(hall, detector) -> None:
     camera, own = learned(detector, [hall])
-    assert own.weights["error"] == 0.25 and own.weights["direction"] == 1.0
+    assert own.weights == {"error": 0.25, "speed": 0.5, "direction": 1.0}
     assert camera.seconds == 24.0
     count = {name: sum(map(len, clips)) for name, clips in camera.checkpoint.normal.items()}
     assert count["speed"] == count["error"] == 236  # all frames with a window
