@@ -5,6 +5,7 @@
 
 The test clips of each camera (of a data set: its scenes) are joined, in order, to one recording
 without loss (FFV1), and `mpn score RECORDING` runs as a user would, without a model of the camera.
+With --separate the clips stay as they are, recordings of one camera that are judged together.
 Then: frame AUC over all clips (micro) and over the cameras (macro), the first T frames of every
 clip left out as everywhere (PROTOCOL section 1), of the score and of its parts; and how many of
 the ten strangest moments of each camera have their peak on an anomalous frame, beside the share of
@@ -80,27 +81,32 @@ def join(paths: Sequence[Path], out: Path) -> None:
         container.mux(stream.encode())
 
 
-def judge(name: str, clips: Clips, work: Path, options: Sequence[str]) -> dict[str, Any]:
-    """Score the joined recording of a camera; return its labels, columns and moments."""
-    recording = work / f"{name}.mkv"
-    join([path for path, _ in clips.values()], recording)
+def judge(
+    name: str, clips: Clips, work: Path, options: Sequence[str], separate: bool
+) -> dict[str, Any]:
+    """Score the recordings of a camera; return its labels, columns and moments."""
+    sources = [path for path, _ in clips.values()]
+    if not separate:
+        sources = [work / f"{name}.mkv"]
+        join([path for path, _ in clips.values()], sources[0])
     out = work / "scored"
-    status = mpn_main(
-        ["score", str(recording), "--out", str(out), "--no-report", "--moments", str(MOMENTS)]
-        + ["--json", *options]
-    )
-    if status:
+    command = ["score", *map(str, sources), "--out", str(out), "--no-report", "--json", *options]
+    if status := mpn_main([*command, "--fps", str(RATE), "--moments", str(MOMENTS)]):
         raise SystemExit(status)
-    rows = list(csv.DictReader((out / name / SCORES).open()))
+    rows: list[dict[str, str]] = []
+    events = []
+    for source in sources:
+        folder = out / source.stem
+        for event in json.loads((folder / EVENTS).read_text())["events"]:
+            events.append({**event, "row": len(rows) + event["peak_frame"]})
+        with (folder / SCORES).open() as table:
+            rows += csv.DictReader(table)
+    level = json.loads((out / sources[0].stem / EVENTS).read_text())["threshold"]["value"]
+    strangest = sorted(events, key=lambda event: -strangeness(event, level))[:MOMENTS]
     labels = np.concatenate([own for _, own in clips.values()])
     assert len(labels) == len(rows), (name, len(labels), len(rows))
-    # The first T frames of a clip look back to another clip.
+    # The first T frames of a clip have no score, or look back to another clip.
     used = np.concatenate([np.arange(len(own)) >= WINDOW for _, own in clips.values()])
-    summary = json.loads((out / name / EVENTS).read_text())
-    level = summary["threshold"]["value"]
-    events = sorted(summary["events"], key=lambda event: -strangeness(event, level))
-    strangest = events[:MOMENTS]
-    recording.unlink()
     return {
         "labels": labels[used],
         "columns": {
@@ -109,7 +115,7 @@ def judge(name: str, clips: Clips, work: Path, options: Sequence[str]) -> dict[s
             if column in rows[0]
         },
         "moments": len(strangest),
-        "right": sum(bool(labels[event["peak_frame"]]) for event in strangest),
+        "right": sum(bool(labels[event["row"]]) for event in strangest),
     }
 
 
@@ -149,14 +155,15 @@ def main() -> None:
     arguments.add_argument("--work", type=Path, required=True, help="for the joined recordings")
     arguments.add_argument("--name", help="of the result (default: the data's)")
     arguments.add_argument("--reading", action="store_true", help="note it: a test split was read")
+    arguments.add_argument("--separate", action="store_true", help="clips as they are, not joined")
     arguments.add_argument("--options", default="", help="further options of mpn score")
     args = arguments.parse_args()
-    name = args.name or args.data.name
+    name = (args.name or args.data.name) + "-separate" * args.separate
     cameras = ped1(args.data) if args.kind == "ped1" else data_set(args.data)
     shutil.rmtree(args.work / name, ignore_errors=True)
     (args.work / name).mkdir(parents=True)
     judged = {
-        camera: judge(camera, clips, args.work / name, args.options.split())
+        camera: judge(camera, clips, args.work / name, args.options.split(), args.separate)
         for camera, clips in cameras.items()
     }
     result = figures(judged)
