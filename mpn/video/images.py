@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mpn.errors import FrameError
+from mpn.errors import FrameError, SizeError
 from mpn.video.opencv import opencv_log_off
 from mpn.video.paths import is_readable_kind
 
@@ -151,6 +151,24 @@ def read_image(path: str | Path) -> np.ndarray:
         return decode_image(Path(path))
     except ValueError as error:
         raise FrameError(f"{path}: {error}; expected a whole picture file") from error
+
+
+def check_side(path: Path, size: tuple[int, int], min_side: int) -> None:
+    """Check that frames are as large as a network needs.
+
+    Args:
+        path: of the footage, for the error.
+        size: (height, width) of its frames.
+        min_side: pixels that height and width must have.
+
+    Raises:
+        SizeError: they are smaller.
+    """
+    if min(size) < min_side:
+        raise SizeError(
+            f"{path}: frames of {size[0]}x{size[1]} (height x width) are smaller than the network "
+            f"needs, {min_side}x{min_side} at the least"
+        )
 
 
 # By the names that a model's configuration has.
