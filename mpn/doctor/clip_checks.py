@@ -139,7 +139,7 @@ def _kind_of_note(note: str, is_file: bool) -> tuple[str, str]:
     if is_file:
         return "stream", "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
     found = (entry for words, entry in FOLDER_NOTES.items() if words in note)
-    return next(found, ("stream", "convert the pictures to 8 bits over their whole range"))
+    return next(found, ("stream", "look at the names of its pictures"))
 
 
 CHECKS = (unusable, short, small, streams)

@@ -30,7 +30,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from mpn.errors import FrameError
-from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, range_of
+from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, note_levels, range_of
 from mpn.video.packets import (
     MAX_FAILED_READS,
     NOTHING_DECODED,
@@ -115,7 +115,8 @@ class VideoStream:
         first = self._probe(packets)
         self._place(packets, first)
         if self.levels is not None:
-            self.stretch(range_of(self._deep_pictures()))
+            self.levels = range_of(self._deep_pictures())
+            note_levels(self.notes, self.levels, "what there is")
         self._cut_short = self._early_end(packets)
 
     @property
@@ -368,19 +369,6 @@ class VideoStream:
         for number, (_, frame) in enumerate(self._placed()):
             if number % every == 0:
                 yield self._reformatter.reformat(frame, format="gray16le").to_ndarray()
-
-    def stretch(self, levels: Levels, whose: str = "what there is") -> None:
-        """Set what is stretched to 8 bits, and note it.
-
-        Args:
-            levels: of 16 bits.
-            whose: in words.
-        """
-        begin = "its pictures have more than 8 bits"
-        self.levels = levels
-        self.notes[:] = [note for note in self.notes if not note.startswith(begin)]
-        if levels != WHOLE_RANGE:
-            self.notes.append(f"{begin}: {levels} of 16 bits, {whose}, are stretched to 0 to 255")
 
 
 def _numbered(
