@@ -84,6 +84,21 @@ def test_black_all_over_and_opaque_is_normal(tmp_path):
     assert not np.any(list(read_masks(write(tmp_path, rgba(black, black + 255)))))
 
 
+def test_opaque_black_beside_masks_in_alpha_is_refused(tmp_path):
+    """By its own it is all normal, by the others' way of drawing all anomalous."""
+    root = trees.ucsd(tmp_path / "set")
+    for name, count in trees.TESTING.items():
+        alpha = np.full((count, *trees.SIZE), 255, np.uint8)
+        if name != "2":
+            alpha[3:, 5:20] = 0
+        black = np.zeros(alpha.shape, np.uint8)
+        write(root / "Test" / f"Test{int(name):03d}_gt", rgba(black, alpha))
+    tree = recognise(root)
+    lengths = dict(zip((video.name for video in tree.testing), trees.TESTING.values()))
+    with pytest.raises(LabelError, match="Test002_gt: .* opaque all over.* beside Test001_gt"):
+        load_labels(tree, lengths)
+
+
 @pytest.mark.parametrize(
     "masks, words",
     [
