@@ -110,8 +110,13 @@ def _mp4_box(
 
 def set_mp4_rotation(path: Path, degrees: int) -> None:
     """Let an .mp4 say that it is to be turned clockwise by 90, 180 or 270 degrees."""
+    set_mp4_matrix(path, {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees])
+
+
+def set_mp4_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Let an .mp4 say where a point goes: (x, y) to (a x + c y, b x + d y), with (a, b, c, d)."""
     data = bytearray(path.read_bytes())
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = matrix
     at = _mp4_box(data, (b"moov", b"trak", b"tkhd"))[-1] + 8 + 40
     data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     path.write_bytes(data)

@@ -31,6 +31,7 @@ from av.video.reformatter import VideoReformatter
 
 from mpn.errors import FrameError
 from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, note_levels, range_of
+from mpn.video.orientation import orientation_of
 from mpn.video.packets import (
     MAX_FAILED_READS,
     NOTHING_DECODED,
@@ -189,9 +190,14 @@ class VideoStream:
                 f"its pixels are not square ({pixel.numerator}:{pixel.denominator}): "
                 f"{width}x{height} are shown as {self._shown[1]}x{self._shown[0]}"
             )
-        self._quarter_turns = round(frame.rotation / 90) % 4
-        turned = self._quarter_turns % 2 == 1
-        self.size = (self._shown[1], self._shown[0]) if turned else self._shown
+        self._orientation = orientation_of(frame)
+        if self._orientation.slanting:
+            self.notes.append(
+                "its header says that it is to be turned by something else than quarters; it is "
+                "taken as it is stored"
+            )
+        transposed = self._orientation.transposed
+        self.size = (self._shown[1], self._shown[0]) if transposed else self._shown
 
     def _place(self, packets: Packets, first: int) -> None:
         """Tell from the packets which frames there are, when, and which packet each one has.
@@ -361,7 +367,7 @@ class VideoStream:
             return None
         if self.levels is not None:
             picture = np.repeat(self.levels.stretch(picture)[:, :, None], 3, axis=2)
-        return np.ascontiguousarray(np.rot90(picture, self._quarter_turns))
+        return np.ascontiguousarray(self._orientation.apply(picture))
 
     def _deep_pictures(self) -> Iterator[np.ndarray]:
         """Decode all and give some of the pictures with all their bits, uint16 (H, W)."""
