@@ -127,6 +127,7 @@ FOLDER_NOTES = {
         "take them out of the folder; if they are frames, name them as the others are",
     ),
     "named in": ("mixed-names", "put each recording into a folder of its own"),
+    "say no order": ("no-order", "number them in the order in which they were recorded"),
     "named by the clock": (
         "clock-names",
         "nothing, if the camera paused; else say how fast it is, as in --fps 10",
