@@ -3,8 +3,8 @@
 A pixel is anomalous where the picture is not black. With an alpha channel it has to be visible too;
 where all that is visible is black, the masks are drawn in alpha alone, and what is visible is
 anomalous. Pictures that say nothing by these rules are refused: read as all normal or all
-anomalous they would make labels of their own. So is a folder of nothing but opaque black, where
-another one's masks are drawn in alpha.
+anomalous they would make labels of their own. So are a folder of nothing but opaque black, where
+another one's masks are drawn in alpha, and masks with white for normal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from mpn.video.paths import images_in
 
 # lossless: a JPEG's noise would count as anomalous
 MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}
+
+MOST = 0.5  # of a picture; masks that are all drawn over more are drawn the other way round
 
 
 class _Layers(NamedTuple):
@@ -46,15 +48,25 @@ def read_masks(folder: Path) -> Iterator[np.ndarray]:
         bool (H, W) of each picture, True = anomalous.
 
     Raises:
-        LabelError: one cannot be read or has no meaning; it is named.
+        LabelError: one cannot be read or has no meaning, it is named; or, behind the last, all of
+            them seem to be drawn the other way round.
     """
     in_alpha = drawn_in_alpha(folder)
+    shares = []
     for file in mask_files(folder):
         layers = _read(file)
-        if layers.visible is None:
-            yield layers.drawn
-        else:
-            yield layers.visible if in_alpha else layers.drawn & layers.visible
+        mask = layers.drawn
+        if layers.visible is not None:
+            mask = layers.visible if in_alpha else layers.drawn & layers.visible
+        shares.append(float(mask.mean()))
+        yield mask
+    # Pictures that are white all over say of whole frames that they are anomalous.
+    if shares and MOST < min(shares) < 1:
+        raise LabelError(
+            f"{folder}: every one of its masks is drawn over more than half of the picture "
+            f"({min(shares):.0%} the least), so no frame is normal; are they inverted, or pictures "
+            "and no masks? Expected 0 for normal and anything else for anomalous"
+        )
 
 
 def check_alike(folders: Sequence[Path]) -> None:
