@@ -334,7 +334,8 @@ class VideoStream:
             number = -1
             sent: dict[int, deque[int]] = {}  # packets that wait for their frame, by their time
             for number, packet in enumerate(packets_of(container, video)):
-                if packet.pts is not None:
+                # What an edit list leaves out gives none, and may have the time of what it shows.
+                if packet.pts is not None and not packet.is_discard:
                     sent.setdefault(packet.pts, deque()).append(number)
                 try:
                     frames = packet.decode()
