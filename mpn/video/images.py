@@ -41,7 +41,7 @@ def _to_8_bit(data: bytes, levels: Levels | None) -> np.ndarray | None:
     that refuses packed 10 and 12 bits (.tif) and looks at no highest value that a file names.
     """
     header = _highest_value(data)
-    if levels in (None, WHOLE_RANGE) and header in (None, 255, FULL):
+    if levels is None and header in (None, 255, FULL):
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if frame is not None:
             return frame
@@ -56,8 +56,10 @@ def _to_16_bit(data: bytes) -> np.ndarray | None:
     """
     buffer = np.frombuffer(data, np.uint8)
     deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if deep is None or deep.dtype not in (np.uint8, np.uint16):
+    if deep is None or deep.dtype not in (np.uint8, np.uint16, np.int16):
         return None
+    if deep.dtype == np.int16:  # degrees below zero; only where they lie in the range matters
+        return (deep.astype(np.int32) + 2**15).astype(np.uint16)
     highest, whole = _highest_value(data), np.iinfo(deep.dtype).max
     if highest in (None, whole):
         return np.asarray(deep)

@@ -158,6 +158,19 @@ def test_a_portable_map_with_its_white_named_is_deep_too(tmp_path):
     assert np.abs(frame[..., 0].astype(int) - np.rint(ramp(0, 255))).max() <= 1
 
 
+@pytest.mark.parametrize(
+    "low, high, black, white",
+    [(-1000, 4000, -1000, 4000), (-30_000, 30_000, -(2**15), 2**15 - 1)],
+)
+def test_signed_pictures_are_deep_too(tmp_path, low, high, black, white):
+    """Hundredths of a degree, as thermal cameras export them."""
+    values = np.linspace(low, high, SIZE[0] * SIZE[1]).round().astype(np.int16).reshape(SIZE)
+    source = open_source(pictures(tmp_path / "a", [values] * 2, ".tif"))
+    frame = next(source.frames())[..., 0].astype(int)
+    expected = 255 * (values.astype(int) - black) / (white - black)
+    assert np.abs(frame - expected).max() <= 1
+
+
 def test_pictures_of_a_full_range_or_8_bits_are_left_alone(tmp_path):
     full = open_source(pictures(tmp_path / "a", [ramp(0, FULL)] * 2))
     dark = open_source(pictures(tmp_path / "b", [ramp(0, 90).astype(np.uint8)] * 2))
