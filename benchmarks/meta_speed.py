@@ -35,141 +35,19 @@ from benchmarks.common import (
 if TYPE_CHECKING:
     import torch
 
-    from mpn.adaptation.maml import Params
-
-OURS, PUBLISHED = "ours", "published"
+OURS, PUBLISHED = "ours", "published"  # forms of `benchmarks.outer_step`
 CASES = ((OURS, "float32"), (PUBLISHED, "float32"), (OURS, "bfloat16"))
-TASKS, SHOTS, QUERIES = 4, 4, 4
-TARGETS = ("prototype.heads.", "head.")
 FASTER, OF_MEMORY, GROWTH = 3.0, 0.5, 1.02
 # Largest difference of a gradient, relative to the largest magnitude of its tensor (as for the
 # parity tests).
 ALLOWED = {"float64": 1e-9, "float32": 1e-3}
-# Heads as they are initialised make all prototypes alike, and a mistake in the unit would hardly
-# show.
-SHARPENED = 40.0
-
-
-class OuterStep:
-    """An outer step of one of the forms: `run(tasks)` leaves the gradients in `params` and `sizes`.
-
-    Args:
-        size: height and width of the frames. precision: "float32", "bfloat16" or "float64".
-    """
-
-    def __init__(self, form: str, precision: str, size: int) -> None:
-        import torch
-
-        from benchmarks.written_out import write_out
-        from mpn.model.network import build_model
-        from mpn.model.parameters import target_names
-
-        torch.manual_seed(0)
-        self.form, self.bfloat16, self.size = form, precision == "bfloat16", size
-        self.dtype = torch.float64 if precision == "float64" else torch.float32
-        network = build_model("base", height=size, width=size).to(self.dtype).requires_grad_(False)
-        network.prototype.heads.weight.mul_(SHARPENED)
-        own = dict(network.named_parameters())
-        self.params = {
-            name: own[name].clone().requires_grad_() for name in target_names(network, TARGETS)
-        }
-        self.sizes = {
-            name: torch.full_like(p, 0.01).requires_grad_() for name, p in self.params.items()
-        }
-        self.network = (
-            write_out(network)
-            if form == PUBLISHED
-            else network.to(memory_format=torch.channels_last)
-        )
-        self.optimizer = torch.optim.Adam([*self.params.values(), *self.sizes.values()], lr=1e-6)
-
-    def tasks(self, seed: int = 1) -> list[tuple[Any, Any]]:
-        """Support and query of four tasks: a window and the next frame each, in [-1, 1]."""
-        import torch
-
-        generator = torch.Generator().manual_seed(seed)
-        layout = torch.contiguous_format if self.form == PUBLISHED else torch.channels_last
-
-        def frames(count: int, channels: int) -> torch.Tensor:
-            shape = count, channels, self.size, self.size
-            uniform = torch.rand(shape, generator=generator, dtype=self.dtype) * 2 - 1
-            return uniform.contiguous(memory_format=layout)
-
-        return [
-            tuple((frames(count, 12), frames(count, 3)) for count in (SHOTS, QUERIES))
-            for _ in range(TASKS)
-        ]
-
-    def run(self, tasks: list[tuple[Any, Any]]) -> None:
-        """Everything but the optimiser's step."""
-        self.optimizer.zero_grad()
-        {OURS: self._ours, PUBLISHED: self._published}[self.form](tasks)
-
-    def loss(self, params: Params, batch: Any) -> torch.Tensor:
-        """Compute the loss of (window, target), or of (window, target, encoding, features).
-
-        Encoder and decoder are included in the first.
-        """
-        import torch
-        from torch.func import functional_call
-
-        from mpn.model import losses
-
-        window, target, *decoded = batch
-        frozen = {name: p for name, p in self.network.named_parameters() if name not in params}
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            given = {"decoded": tuple(decoded)} if decoded else {}
-            output = functional_call(
-                self.network, {**frozen, **params}, (window,), given, strict=True
-            )
-        frame, compactness = (
-            losses.frame_loss(output.prediction, target),
-            losses.compactness_loss(output),
-        )
-        return frame + compactness + 1e-4 * losses.diversity_loss(output.prototypes)
-
-    def _decoded(self, support: Any, query: Any) -> tuple[Any, Any]:
-        """The same batches with what comes before the prototype unit, in one forward of both."""
-        import torch
-
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            decoded = self.network.decode(torch.cat([support[0], query[0]]))
-        parts = [part.split([len(support[0]), len(query[0])]) for part in decoded]
-        return tuple(
-            (*batch, *(part[k] for part in parts)) for k, batch in enumerate((support, query))
-        )
-
-    def _ours(self, tasks: list[tuple[Any, Any]]) -> None:
-        from mpn.adaptation import maml
-
-        ready = (self._decoded(*task) for task in tasks)
-        maml.accumulate(self.loss, self.params, ready, step_sizes=self.sizes, count=len(tasks))
-
-    def _published(self, tasks: list[tuple[Any, Any]]) -> None:
-        """Take the step as the published training does, but for one thing that it has slower.
-
-        It goes back through the query loss twice, for initial parameters and for step sizes.
-        """
-        import torch
-
-        leaves = [*self.params.values(), *self.sizes.values()]
-        every = []
-        for support, query in tasks:
-            loss = self.loss(self.params, support)
-            gradients = torch.autograd.grad(loss, list(self.params.values()), create_graph=True)
-            adapted = {
-                name: p - self.sizes[name] * g
-                for (name, p), g in zip(self.params.items(), gradients)
-            }
-            every.append(torch.autograd.grad(self.loss(adapted, query), leaves))
-            del loss, gradients, adapted
-        for k, leaf in enumerate(leaves):
-            leaf.grad = sum(one[k] for one in every) / len(tasks)
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
     """Peak memory of one outer step, then seconds of as many as asked for, in this process."""
     import torch
+
+    from benchmarks.outer_step import OuterStep
 
     if case["threads"]:
         torch.set_num_threads(case["threads"])
@@ -204,6 +82,7 @@ def agreement(size: int) -> dict[str, float]:
     Raises:
         SystemExit: float64 or float32 is beyond `ALLOWED`; bfloat16 is for information.
     """
+    from benchmarks.outer_step import OuterStep
 
     def gradients(form: str, precision: str) -> dict[str, torch.Tensor]:
         step = OuterStep(form, precision, size)

@@ -110,8 +110,13 @@ def _mp4_box(
 
 def set_mp4_rotation(path: Path, degrees: int) -> None:
     """Let an .mp4 say that it is to be turned clockwise by 90, 180 or 270 degrees."""
+    set_mp4_matrix(path, {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees])
+
+
+def set_mp4_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Let an .mp4 say where a point goes: (x, y) to (a x + c y, b x + d y), with (a, b, c, d)."""
     data = bytearray(path.read_bytes())
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = matrix
     at = _mp4_box(data, (b"moov", b"trak", b"tkhd"))[-1] + 8 + 40
     data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
@@ -146,16 +151,40 @@ def set_mp4_intervals(path: Path, intervals: Sequence[int]) -> None:
 
 def set_mp4_edit(path: Path, first: int, count: int | None = None) -> None:
     """Let an .mp4 of equal intervals leave frames out: `first` before, all after `count`."""
+    data = path.read_bytes()
+    stts = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"))[-1]
+    frames = int.from_bytes(data[stts + 16 : stts + 20], "big")
+    set_mp4_edits(path, [(first, count or frames - first)])
+
+
+def set_mp4_edits(path: Path, edits: Sequence[tuple[int | None, int]]) -> None:
+    """Let an .mp4 of equal intervals (its index at the end) show these of its frames.
+
+    Args:
+        path: of the file.
+        edits: one after the other: the first frame, None for a pause, and how many.
+    """
     data = bytearray(path.read_bytes())
     mdhd = _mp4_box(data, (b"moov", b"trak", b"mdia", b"mdhd"))[-1]
     stts = _mp4_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"))[-1]
     mvhd = _mp4_box(data, (b"moov", b"mvhd"))[-1]
-    elst = _mp4_box(data, (b"moov", b"trak", b"edts", b"elst"))[-1]
+    *boxes, elst = _mp4_box(data, (b"moov", b"trak", b"edts", b"elst"))
     media, movie = (int.from_bytes(data[at + 20 : at + 24], "big") for at in (mdhd, mvhd))
-    frames, tick = struct.unpack_from(">II", data, stts + 16)
-    duration = (count or frames - first) * tick * movie // media
-    struct.pack_into(">Ii", data, elst + 16, duration, first * tick)
+    tick = int.from_bytes(data[stts + 20 : stts + 24], "big")
+    table = b"".join(
+        struct.pack(
+            ">Iii", count * tick * movie // media, -1 if first is None else first * tick, 1 << 16
+        )
+        for first, count in edits
+    )
+    new = struct.pack(">I4sII", 16 + len(table), b"elst", 0, len(edits)) + table
+    size = int.from_bytes(data[elst : elst + 4], "big")
+    duration = sum(count for _, count in edits) * tick * movie // media
     struct.pack_into(">I", data, mvhd + 24, duration)
+    for box in boxes:
+        length = int.from_bytes(data[box : box + 4], "big") + len(new) - size
+        data[box : box + 4] = length.to_bytes(4, "big")
+    data[elst : elst + size] = new
     path.write_bytes(data)
 
 

@@ -1,5 +1,8 @@
 """Inputs as they come: odd ones of every kind are made, and `mpn score` is run on each.
 
+Train, score, evaluate and doctor are asked what each holds, too: they have to agree (see
+`benchmarks.accounts`).
+
 Made with OpenCV, by changing the bytes of whole files, and, where `ffmpeg` is at hand, with that
 (what is not made is said). Each is four seconds of two squares that move, unless it says otherwise.
 
@@ -24,6 +27,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from benchmarks.accounts import accounts_of, differences
 from benchmarks.common import RESULTS, ROOT, commit, machine
 from benchmarks.odd_files import (
     CODECS,
@@ -42,6 +46,8 @@ from benchmarks.odd_files import (
     write_video,
 )
 from benchmarks.odd_videos import VIDEOS, make_videos
+from benchmarks.score_jobs import write_tiny_model
+from mpn.io.text import printable
 
 COUNT = 40  # frames
 BROKEN = (12, 13, 27)
@@ -127,7 +133,7 @@ INPUTS = (
     Input(
         "variable.webm",
         "variable frame rate, VP9",
-        ffmpeg=("-vf", "select='lt(n,20)+not(mod(n,3))'", "-vsync", "vfr", "-c:v", "libvpx-vp9"),
+        ffmpeg=("-vf", "select='lt(n,20)+not(mod(n,3))'", "-fps_mode", "vfr", "-c:v", "libvpx-vp9"),
     ),
     Input(
         "b_frames.avi",
@@ -245,10 +251,13 @@ def make_with_ffmpeg(folder: Path, one: Input) -> str | None:
 
 # --- Scoring
 
+# `mpn`, but for the breaking of lines that are longer than a terminal is wide.
+UNBROKEN_MPN = "from mpn import cli; cli.COLUMNS = 10**6; raise SystemExit(cli.main())"
+
 
 def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
     """Score one input and give its row of the table."""
-    command = [sys.executable, "-m", "mpn", "score", str(folder / one.path), *one.options]
+    command = [sys.executable, "-c", UNBROKEN_MPN, "score", str(folder / one.path), *one.options]
     command += ["--checkpoint", str(checkpoint), "--out", str(out)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, errors="surrogateescape"
@@ -256,13 +265,23 @@ def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
     summaries = [json.loads(path.read_text()) for path in sorted(out.glob("**/events.json"))]
     frames = " + ".join(str(summary["frames"]) for summary in summaries)
     rates = sorted({f"{summary['fps']:.4g}" for summary in summaries})
-    return [str(done.returncode), frames or "-", ", ".join(rates) or "-", _said(done, folder, out)]
+    tiny = write_tiny_model(out / "tiny.safetensors")
+    agreed = agreement(folder / one.path, tiny, out / "accounts")
+    said = _said(done, folder, out)
+    return [str(done.returncode), frames or "-", ", ".join(rates) or "-", agreed, said]
+
+
+def agreement(footage: Path, model: Path, work: Path) -> str:
+    """Say whether the verbs agree on what an input holds, and where they do not."""
+    if not footage.exists():  # a pattern
+        return "-"
+    return "; ".join(differences(accounts_of(footage, model, work))) or "yes"
 
 
 # What the command prints of every source: not worth a place in the table.
 USUAL_LINES = re.compile(
-    r"results in|: preset \w+, frames of|^\s+(threshold|highest|event) |^.*:$|^source +frames|^\S+ "
-    r"+\d+ +[\d:.]+ +\d+ "
+    r"results in|: preset \w+, frames of|^\s*(threshold|highest score|event|look at:) |^.*:$"
+    r"|^source +frames|^\S+ +\d+ +[\d:.]+ +\d+ |unlike camera \d+ or others"
 )
 
 
@@ -274,11 +293,6 @@ def _said(done: subprocess.CompletedProcess, folder: Path, out: Path) -> str:
     return text.replace(str(folder), "FOLDER").replace("|", "/") or "-"
 
 
-def _printable(text: str) -> str:
-    """Write out what a name has that is no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def report(rows: Sequence[Sequence[str]]) -> str:
     """Compose the table and what it holds for."""
     about = machine()
@@ -288,10 +302,12 @@ def report(rows: Sequence[Sequence[str]]) -> str:
         f"`python -m benchmarks.odd_inputs FOLDER`, {datetime.date.today().isoformat()}, commit "
         f"{commit()}, OpenCV {cv2.__version__}, torch {about['torch']}. Each input is {COUNT} "
         f"frames at {RATE} frames/s unless it says otherwise; `mpn score INPUT` with the "
-        "options in the second column. Exit code 0: scored, 1: not.",
+        "options in the second column. Exit code 0: scored, 1: not. Agreed: train, score, evaluate "
+        "and doctor say the same of its recordings, frames, lost frames, rate, times, and of what "
+        "is left out.",
         "",
-        "| input | what it is | exit code | frames | frame rate | what was said |",
-        "|---|---|---|---|---|---|",
+        "| input | what it is | exit code | frames | frame rate | agreed | what was said |",
+        "|---|---|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
     return "\n".join(lines) + "\n"
@@ -329,11 +345,11 @@ def main() -> None:
         what = one.what + (f" (`{' '.join(one.options)}`)" if one.options else "")
         reason = reasons.get(one.path)
         found = (
-            ["-", "-", "-", reason]
+            ["-", "-", "-", "-", reason]
             if reason
             else score(inputs, one, folder / "out" / str(number), options.checkpoint.resolve())
         )
-        rows.append([_printable(cell) for cell in (f"`{one.path}`", what, *found)])
+        rows.append([printable(cell) for cell in (f"`{one.path}`", what, *found)])
         print(" | ".join(rows[-1]), flush=True)
     if options.only:
         return

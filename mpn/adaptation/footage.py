@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,10 @@ import numpy as np
 
 from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
-from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
-from mpn.scoring.detector import Detector, check_size_of
+from mpn.scoring.detector import Detector
 from mpn.video.footage import describe_left_out, footage_of, sources_of
 from mpn.video.paths import folder_name
-from mpn.video.sources import open_source
 from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
@@ -43,10 +40,6 @@ def read_footage(
     for line in describe_left_out(footage.left_out, Path(source)):
         log.info("%s: %s", source, line)
     videos = [Video(folder_name(path), path, name) for path in sources_of(source, footage)]
-    for video in videos:
-        # which are then left out, and logged, below
-        with contextlib.suppress(*[DataError] * skip_bad):
-            check_size_of(open_source(video.path, skip_bad=skip_bad, fps=fps), config)
     return load_clips(
         videos,
         config.size,
@@ -55,6 +48,7 @@ def read_footage(
         fps=fps,
         motion=True,
         interpolation=config.interpolation,
+        min_side=config.stride,
     )
 
 

@@ -21,6 +21,7 @@ from mpn.evaluation.few_shot_summary import format_few_shot_table, record_of, su
 from mpn.evaluation.frame_metrics import write_metrics
 from mpn.evaluation.test_set import facts_of
 from mpn.scoring.detector import Detector
+from mpn.video.depth import Levels, common_levels
 
 
 def few_shots(options: argparse.Namespace) -> None:
@@ -44,9 +45,10 @@ def few_shots(options: argparse.Namespace) -> None:
             f"{tree.root}: no test videos in the {tree.layout} layout; labelled "
             "footage was expected"
         )
-    training, testing = (
-        _clips(videos, detector, options) for videos in (tree.training, tree.testing)
-    )
+    training = _clips(tree.training, detector, options)
+    # Deep footage as `mpn score` shows it to a camera's model: by the range of its normal footage.
+    levels = common_levels(clip.levels for clip in training)
+    testing = _clips(tree.testing, detector, options, levels)
     labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing}, options.labels)
     for note in labels.notes:
         print(note, file=sys.stderr)
@@ -77,7 +79,12 @@ def few_shots(options: argparse.Namespace) -> None:
     print(f"results: {out}/few_shot.json")
 
 
-def _clips(videos: Sequence[Video], detector: Detector, options: argparse.Namespace) -> list[Clip]:
+def _clips(
+    videos: Sequence[Video],
+    detector: Detector,
+    options: argparse.Namespace,
+    levels: Levels | None = None,
+) -> list[Clip]:
     """Read videos as the model is shown them, with their motion; none of none."""
     if not videos:
         return []
@@ -89,6 +96,8 @@ def _clips(videos: Sequence[Video], detector: Detector, options: argparse.Namesp
         motion=True,
         fps=options.fps,
         interpolation=detector.config.interpolation,
+        min_side=detector.config.stride,
+        levels=levels,
     )
 
 

@@ -302,6 +302,7 @@ def _train(
         cache=options.cache,
         fps=options.fps,
         interpolation=config.interpolation,
+        min_side=config.stride,
     )
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
     on_log = tensorboard_log(out) if options.tensorboard else None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from mpn.datasets import label_readers
 from mpn.datasets.layouts import DatasetTree, Video, child
-from mpn.datasets.mask_pictures import mask_files, read_masks
+from mpn.datasets.mask_pictures import check_alike, mask_files, read_masks
 from mpn.errors import LabelError
 from mpn.video.paths import natural_key, visible
 
@@ -346,7 +346,13 @@ def _pictures_form(folder: Path, tree: DatasetTree) -> LabelForm:
     files = tuple(file for masks in paths.values() for file in mask_files(masks))
     clip = "CLIP_gt" if any(masks.name.endswith("_gt") for masks in paths.values()) else "CLIP"
     kind = f"pixel masks ({folder.name}/{clip}/*{files[0].suffix.lower() if files else ''})"
-    return _per_video(kind, folder, paths, _any_picture, files, pixels=True)
+    form = _per_video(kind, folder, paths, _any_picture, files, pixels=True)
+
+    def read(lengths: dict[str, int]) -> dict[str, np.ndarray]:
+        check_alike(list(paths.values()))
+        return form.read(lengths)
+
+    return replace(form, read=read)
 
 
 def _any_picture(folder: Path) -> np.ndarray:

@@ -226,7 +226,8 @@ def mat_mask(path: Path) -> np.ndarray:
 def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
     """Read a labels.csv.
 
-    Its columns are `video,start,end`, more are ignored; frames from 0, end exclusive.
+    Its columns are `video,start,end`, more are ignored; frames from 0, end exclusive. Names are as
+    files have them, which need not be UTF-8.
 
     Args:
         path: of the file.
@@ -235,7 +236,7 @@ def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
         (line, video, start, end) of each row; start and end None where it says "normal".
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or []]
             if not {"video", "start", "end"} <= set(columns):
@@ -245,7 +246,7 @@ def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
                 )
             reader.fieldnames = columns
             return [_csv_row(path, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise LabelError(
             f"{path}: cannot be read as CSV ({_line(error)}); expected UTF-8 text "
             "with the columns video,start,end"

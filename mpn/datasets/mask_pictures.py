@@ -3,13 +3,14 @@
 A pixel is anomalous where the picture is not black. With an alpha channel it has to be visible too;
 where all that is visible is black, the masks are drawn in alpha alone, and what is visible is
 anomalous. Pictures that say nothing by these rules are refused: read as all normal or all
-anomalous they would make labels of their own.
+anomalous they would make labels of their own. So are a folder of nothing but opaque black, where
+another one's masks are drawn in alpha, and masks with white for normal.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from mpn.video.paths import images_in
 
 # lossless: a JPEG's noise would count as anomalous
 MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}
+
+MOST = 0.5  # of a picture; masks that are all drawn over more are drawn the other way round
 
 
 class _Layers(NamedTuple):
@@ -45,22 +48,62 @@ def read_masks(folder: Path) -> Iterator[np.ndarray]:
         bool (H, W) of each picture, True = anomalous.
 
     Raises:
-        LabelError: one cannot be read or has no meaning; it is named.
+        LabelError: one cannot be read or has no meaning, it is named; or, behind the last, all of
+            them seem to be drawn the other way round.
     """
-    files = mask_files(folder)
-    in_alpha = _drawn_in_alpha(folder, files)
-    for file in files:
+    in_alpha = drawn_in_alpha(folder)
+    shares = []
+    for file in mask_files(folder):
         layers = _read(file)
-        if layers.visible is None:
-            yield layers.drawn
-        else:
-            yield layers.visible if in_alpha else layers.drawn & layers.visible
+        mask = layers.drawn
+        if layers.visible is not None:
+            mask = layers.visible if in_alpha else layers.drawn & layers.visible
+        shares.append(float(mask.mean()))
+        yield mask
+    # Pictures that are white all over say of whole frames that they are anomalous.
+    if shares and MOST < min(shares) < 1:
+        raise LabelError(
+            f"{folder}: every one of its masks is drawn over more than half of the picture "
+            f"({min(shares):.0%} the least), so no frame is normal; are they inverted, or pictures "
+            "and no masks? Expected 0 for normal and anything else for anomalous"
+        )
 
 
-def _drawn_in_alpha(folder: Path, files: list[Path]) -> bool:
-    """Say whether the masks of a folder are drawn in the alpha channel, under black."""
+def check_alike(folders: Sequence[Path]) -> None:
+    """Check that masks of opaque black are not those of a data set that draws in alpha.
+
+    Args:
+        folders: of the masks of each video of a data set.
+
+    Raises:
+        LabelError: it cannot be told whether they are all normal or all anomalous; or one cannot
+            be read.
+    """
+    meanings = {folder: drawn_in_alpha(folder) for folder in folders}
+    in_alpha = next((folder for folder, meaning in meanings.items() if meaning), None)
+    unsure = next((folder for folder, meaning in meanings.items() if meaning is None), None)
+    if in_alpha and unsure:
+        raise LabelError(
+            f"{unsure}: its masks are black and opaque all over, which is all normal by itself and "
+            f"all anomalous beside {in_alpha.name}, whose masks are drawn in the alpha channel; "
+            "expected white for what is anomalous, or transparent for what is normal"
+        )
+
+
+def drawn_in_alpha(folder: Path) -> bool | None:
+    """Say whether the masks of a folder are drawn in the alpha channel, under black.
+
+    Args:
+        folder: of the masks of one video.
+
+    Returns:
+        None where that cannot be told, since all are black and opaque.
+
+    Raises:
+        LabelError: one cannot be read, or all are transparent all over.
+    """
     seen = hidden = drawn = False
-    for file in files:
+    for file in mask_files(folder):
         layers = _read(file)
         if layers.visible is None:
             return False
@@ -74,7 +117,9 @@ def _drawn_in_alpha(folder: Path, files: list[Path]) -> bool:
             f"{folder}: its masks are transparent all over, so they say nothing; expected black "
             "for what is normal and another colour, visible, for what is not"
         )
-    return seen and hidden
+    if seen and not hidden:
+        return None
+    return seen
 
 
 def _read(path: Path) -> _Layers:

@@ -24,10 +24,10 @@ from tqdm import tqdm
 from mpn.datasets.layouts import Video
 from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
-from mpn.errors import DataError, FrameError
+from mpn.errors import DataError, FrameError, SizeError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
 from mpn.video.depth import Levels, common_levels
-from mpn.video.images import fit_frame
+from mpn.video.images import check_side, fit_frame
 from mpn.video.sources import BadFrame, FrameSource, open_source
 from mpn.video.timing import USUAL_RATE
 
@@ -101,6 +101,8 @@ def load_clips(
     motion: bool = False,
     fps: float | None = None,
     interpolation: str = "area",
+    min_side: int = 1,
+    levels: Levels | None = None,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> list[Clip]:
@@ -115,6 +117,8 @@ def load_clips(
         motion: read the motion too, which takes as long as decoding or longer.
         fps: frame rate of sources that don't say theirs.
         interpolation: see `mpn.video.images.fit_frame`.
+        min_side: pixels that frames must have in height and width.
+        levels: of deep footage, that of a camera's normal footage; default: what all of this has.
         memory_limit: bytes, by default 40 % of the machine's memory; what needs more goes to a
             file that is deleted with the process.
         cache: folder of that file; by default the system's temporary one.
@@ -122,8 +126,13 @@ def load_clips(
     Raises:
         FrameError: a frame cannot be read; it is named.
         DataError: a video cannot be opened; or nothing could be read.
+        SizeError: frames are too small.
     """
-    sources = _open_all(videos, skip_bad, fps)
+    sources = _open_all(videos, skip_bad, fps, min_side)
+    whose = "as in the normal footage" if levels else "what all of the footage has"
+    levels = levels or common_levels(source.levels for _, source in sources)
+    for _, source in sources:
+        source.use_levels(levels, whose)
     limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
     needed = sum(source.length for _, source in sources) * frame_bytes
@@ -163,20 +172,19 @@ def _say_faults(name: str, source: FrameSource) -> None:
 
 
 def _open_all(
-    videos: Sequence[Video], skip_bad: bool, fps: float | None
+    videos: Sequence[Video], skip_bad: bool, fps: float | None, min_side: int
 ) -> list[tuple[Video, FrameSource]]:
-    """Open what can be opened; deep footage is stretched by what all of it has."""
+    """Open what can be opened."""
     sources = []
     for video in videos:
         try:
-            sources.append((video, open_source(video.path, skip_bad=skip_bad, fps=fps)))
-        except DataError as error:
+            source = open_source(video.path, skip_bad=skip_bad, fps=fps)
+            check_side(video.path, source.size, min_side)
+            sources.append((video, source))
+        except (DataError, SizeError) as error:
             if not skip_bad:
                 raise
             log.warning("left out: %s", error)
-    levels = common_levels(source.levels for _, source in sources)
-    for _, source in sources:
-        source.use_levels(levels, "what all of the footage has")
     return sources
 
 

@@ -5,7 +5,8 @@
         print(finding.severity, finding.where, finding.what, finding.remedy)
 
 `mpn.doctor.fingerprints` reads the clips, each frame once; `mpn.doctor.file_checks`,
-`mpn.doctor.frame_checks` and `mpn.doctor.near_duplicates` look for trouble.
+`mpn.doctor.clip_checks`, `mpn.doctor.frame_checks` and `mpn.doctor.near_duplicates` look for
+trouble.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from mpn.datasets.labels import Labels, load_labels
 from mpn.datasets.layouts import DatasetTree, Video, recognise
-from mpn.doctor import file_checks, frame_checks, near_duplicates
+from mpn.doctor import clip_checks, file_checks, frame_checks, near_duplicates
 from mpn.doctor.findings import SEVERITIES, SKIP, Finding, some
 from mpn.doctor.fingerprints import Clip, read_clip
 from mpn.errors import DataError
@@ -117,7 +118,8 @@ def diagnose(
         raise DataError((many if len(clips) > 1 else "") + str(broken[0].error))
     findings = [finding for clip in broken for finding in _unreadable(clip)]
     usable = [clip for clip in clips if not clip.error and clip.frames]
-    for check in file_checks.CHECKS + frame_checks.CHECKS + (near_duplicates.near_duplicates,):
+    checks = file_checks.CHECKS + clip_checks.CHECKS + frame_checks.CHECKS
+    for check in (*checks, near_duplicates.near_duplicates):
         findings += check(tree, usable)
     test_labels, label_findings = _labels(tree, clips, labels)
     findings += label_findings

@@ -1,7 +1,8 @@
 """Checks of files and folders: names, counts, sizes, frame rates.
 
 Each check is a function of the data set's tree and of its clips that could be read, and yields
-findings. Checks of what the frames show are in `mpn.doctor.frame_checks`.
+findings. Checks of each clip by itself are in `mpn.doctor.clip_checks`, of what the frames show in
+`mpn.doctor.frame_checks`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.findings import SKIP, Finding, at, by_scene, remedy_of, some
+from mpn.doctor.findings import Finding, by_scene, some
 from mpn.doctor.fingerprints import Clip
-from mpn.errors import FrameError
-from mpn.io.text import plural
-from mpn.video.images import read_image
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
-from mpn.video.sources import BadFrame
 from mpn.video.timing import USUAL_RATE
 
-SHORTEST = 5  # frames: a window of 4 and its target
-COUNT_SLACK = 2  # frames by which containers are often off
 ODD_RATES = (2.0, 100.0)  # frames/s; cameras are seldom slower or faster
 RATE_SLACK, SHAPE_SLACK = 0.02, 0.03  # relative differences that don't matter
 ENOUGH_SECONDS = 600.0  # of normal footage, to set a threshold
@@ -158,117 +153,6 @@ def left_out(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(kind, severity, str(folder), f"left out, {reason}: {some(names)}", remedy)
 
 
-TROUBLES = {
-    "missing-frames": (
-        "missing in the numbering",
-        f"copy them again, or make two clips of it ({SKIP} them: the frame before stands in)",
-    ),
-    "sizes-in-clip": (
-        "of another size than the first",
-        "put every recording in a folder of its own, or resize them",
-    ),
-    "bad-frames": (
-        "that cannot be read",
-        f"copy or export them again ({SKIP} them: the frame before stands in)",
-    ),
-}
-
-
-def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Find frames that are missing, cannot be read or have another size than their clip's first."""
-    for clip in clips:
-        groups: dict[str, list[BadFrame]] = defaultdict(list)
-        for bad in clip.bad:
-            if bad.index < clip.frames:  # beyond: the header's count, see `streams`
-                groups[_trouble(clip, bad.name)].append(bad)
-        for kind, (words, remedy) in TROUBLES.items():
-            if group := groups.get(kind):
-                first = group[0]
-                what = (
-                    f"{plural(len(group), 'frame')} {words}, the first: {at(clip, first.index)}, "
-                    f"{first.name}, {first.reason}"
-                )
-                yield Finding(kind, "error", clip.name, what, remedy)
-
-
-def _trouble(clip: Clip, name: str) -> str:
-    """Say which of `TROUBLES` a bad frame is."""
-    if clip.is_file:
-        return "bad-frames"
-    file = clip.video.path / name
-    if not file.exists():
-        return "missing-frames"
-    try:
-        read_image(file)
-    except FrameError:
-        return "bad-frames"
-    return "sizes-in-clip"
-
-
-def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Find clips without a window."""
-    too_short = [
-        f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
-    ]
-    if too_short:
-        what = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
-        remedy = "take them out, or put the recording together again"
-        yield Finding("short", "warning", some(too_short), what, remedy)
-
-
-def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Find what sources say wrongly of themselves, and recordings that end too early."""
-    for clip in clips:
-        early = [bad for bad in clip.bad if bad.index >= clip.frames]
-        for bad in early:
-            remedy = (
-                "copy or export it again; after damage in the middle, frame numbers and times may "
-                "be too low"
-            )
-            yield Finding(
-                "cut-short", "error", clip.name, f"{at(clip, bad.index)} {bad.reason}", remedy
-            )
-        for note in clip.notes:
-            if early and note.endswith(f"{clip.frames:,} came"):  # the same once more
-                continue
-            if remedy := remedy_of(note):
-                yield Finding("stream", "note", clip.name, note, remedy)
-                continue
-            kind, remedy = _kind_of_note(note, clip.is_file)
-            yield Finding(kind, "warning", clip.name, note, remedy)
-        if not clip.is_file or not clip.complete:
-            continue
-        remedy = (
-            "nothing in mpn, which counts itself; labels and tools that trust the header are off "
-            "by that"
-        )
-        if clip.header is not None and 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
-            what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
-            yield Finding("container-count", "note", clip.name, what, remedy)
-
-
-# What notes of folders of pictures say, by words in them: kind, and what to do.
-FOLDER_NOTES = {
-    "left out": (
-        "stray-pictures",
-        "take them out of the folder; if they are frames, name them as the others are",
-    ),
-    "named in": ("mixed-names", "put each recording into a folder of its own"),
-    "named by the clock": (
-        "clock-names",
-        "nothing, if the camera paused; else say how fast it is, as in --fps 10",
-    ),
-}
-
-
-def _kind_of_note(note: str, is_file: bool) -> tuple[str, str]:
-    """Return the kind of finding that a source's note is, and what to do about it."""
-    if is_file:
-        return "stream", "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
-    found = (entry for words, entry in FOLDER_NOTES.items() if words in note)
-    return next(found, ("stream", "convert the pictures to 8 bits over their whole range"))
-
-
 def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Find frame rates that are absent, absurd or not the same."""
     files = [clip.name for clip in clips if clip.is_file and not clip.fps]
@@ -395,4 +279,4 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding("little-footage", "note", str(tree.root), what + guess, remedy)
 
 
-CHECKS = (splits, left_out, masks_as_videos, order, unusable, short, streams, rates, sizes, amount)
+CHECKS = (splits, left_out, masks_as_videos, order, rates, sizes, amount)

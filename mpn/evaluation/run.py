@@ -93,7 +93,7 @@ def run_evaluation(
             columns = {SCORE: video.smoothed, SCORE_RAW: video.columns[SCORE]} | {
                 part: values for part, values in video.columns.items() if part != SCORE
             }
-            write_scores(options.out / "scores" / f"{name}.csv", columns, test.rates[name])
+            write_scores(options.out / "scores" / f"{name}.csv", columns, video.times)
         series = {name: video.columns for name, video in scored.items()}
         rates = [rate for rate in test.rates.values() if rate]
         calibration = scorer.calibration(rates[0]) if rates else None

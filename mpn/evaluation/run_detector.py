@@ -31,12 +31,14 @@ class ScoredVideo:
         columns: float64 (T,) each, raw, NaN for the first frames: "score", its parts and the
             diagnostics.
         smoothed: the score as a live camera has it, float64 (T,).
+        times: float64 (T,), seconds of each frame as the source has them, NaN where unknown.
         maps: float32 (T, h, w), small, in the units of the score; 0 for the first frames.
         regions: (row, track, score, box) of all that was found, in pixels of the frames.
     """
 
     columns: dict[str, np.ndarray]
     smoothed: np.ndarray
+    times: np.ndarray
     maps: np.ndarray
     regions: list[tuple[int, int, float, Box]] = field(default_factory=list)
 
@@ -79,12 +81,13 @@ def _score_video(
     patch, size = detector.score_config.patch, detector.config.size
     shape = heat_shape(source.size)
     tracker, regions = Tracker(track_gap(source.fps)) if source.fps else Tracker(), []
-    raw, smoothed, parts, maps = [], [], [], []
+    times, raw, smoothed, parts, maps = [], [], [], [], []
     if tables is not None:
         tables.mkdir(parents=True, exist_ok=True)
     table = None if tables is None else RegionTable(tables / f"{name}_regions.csv")
     try:
         for row, result in enumerate(detector.score(source)):
+            times.append(result.time)
             raw.append(result.raw)
             smoothed.append(result.score)
             parts.append(result.parts)
@@ -104,7 +107,11 @@ def _score_video(
             table.close()
     columns = {"score": np.array(raw)} | columns_of(parts, detector.columns)
     return ScoredVideo(
-        columns, np.array(smoothed), np.array(maps, np.float32).reshape(-1, *shape), regions
+        columns,
+        np.array(smoothed),
+        np.array(times),
+        np.array(maps, np.float32).reshape(-1, *shape),
+        regions,
     )
 
 

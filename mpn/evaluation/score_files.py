@@ -16,7 +16,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -34,28 +33,31 @@ LABELS = "labels.csv"  # video,start,end: no video's scores either
 SHOWN = 5  # names that a message lists; it counts the others
 
 
-def write_scores(
-    path: str | Path, columns: Mapping[str, np.ndarray], fps: float | Fraction | None
-) -> None:
+def write_scores(path: str | Path, columns: Mapping[str, np.ndarray], times: np.ndarray) -> None:
     """Write scores/<video>.csv: frame (from 0), time, then the columns.
 
-    The time is in seconds, nan when fps is unknown. Numbers are written so that reading gives the
-    same float64 again; no score is `nan`. Written whole or not at all.
+    Numbers are written so that reading gives the same float64 again; no score is `nan`. Written
+    whole or not at all.
+
+    Args:
+        path: of the file.
+        columns: (T,) each.
+        times: (T,), seconds of each frame, NaN where unknown.
 
     Raises:
         DataError: columns of several lengths.
         MpnError: it cannot be written.
     """
+    columns = {"time": times} | dict(columns)
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
         raise DataError(f"columns for {path} must be of one length, found {lengths}")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "time", *columns])
+    writer.writerow(["frame", *columns])
     values = [np.asarray(column, np.float64).tolist() for column in columns.values()]
     for frame, row in enumerate(zip(*values)):
-        time = math.nan if fps is None else float(frame / Fraction(fps))
-        writer.writerow([frame, repr(time), *map(repr, row)])
+        writer.writerow([frame, *map(repr, row)])
     write_atomically(path, text.getvalue())
 
 

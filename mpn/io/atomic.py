@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError, MpnError
+from mpn.io.text import printable
 
 # Bytes of a file's name that its temporary file has too: names end at 255.
 NAME_BYTES = 200
@@ -67,8 +68,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
             untouched.
     """
     path = Path(path)
-    # Names of files need not be UTF-8 (they come as lone surrogates); what is written is.
-    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    data = printable(content).encode() if isinstance(content, str) else content
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

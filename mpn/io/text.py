@@ -18,6 +18,11 @@ def is_known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
+def printable(name: str) -> str:
+    """Write out as \\udcXX what a file's name has that is no UTF-8, and few formats take."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 # --- Percentages and plurals
 
 

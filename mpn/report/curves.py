@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
 from mpn.io.runs import intervals
+from mpn.io.text import printable
 from mpn.scoring.parts import PART_NAMES
 
 SCORE_COLOUR = "#0072B2"  # blue
@@ -168,7 +169,7 @@ def _figure(
             "top", functions=(lambda x: x / rate, lambda x: x * rate)
         )
         seconds.set_xlabel("seconds")
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(printable(title), fontsize="medium", parse_math=False)  # a name may have a $
     return figure
 
 

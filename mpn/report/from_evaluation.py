@@ -95,6 +95,7 @@ def _trace(
         name,
         scores,
         None if rate is None else float(rate),
+        times=None if video is None or rate is None else video.times,
         threshold=level,
         labels=intervals(test.labels.frames[name]),
         events=event_list,

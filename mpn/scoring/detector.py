@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from mpn.errors import CheckpointError, MpnError, SizeError
+from mpn.errors import CheckpointError, MpnError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
@@ -24,7 +24,7 @@ from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, same_grid, score_frames
-from mpn.video.images import fit_frame
+from mpn.video.images import check_side, fit_frame
 from mpn.video.sources import FrameSource, open_source
 from mpn.video.timing import frame_rate
 
@@ -305,12 +305,7 @@ def check_size_of(source: FrameSource, config: ModelConfig) -> None:
     Raises:
         SizeError: they are smaller.
     """
-    min_side = config.stride
-    if min(source.size) < min_side:
-        raise SizeError(
-            f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are "
-            f"smaller than the network needs, {min_side}x{min_side} at the least"
-        )
+    check_side(source.path, source.size, config.stride)
 
 
 def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:

@@ -1,8 +1,9 @@
-"""Grey pictures of more than 8 bits, as thermal cameras record them: their range, stretched.
+"""Pictures of more than 8 bits, as thermal cameras record them: their range, stretched.
 
 Such a camera uses a small part of what its numbers could hold, and would come out as a few levels
-of grey. What its recordings use is stretched to 8 bits instead; a model keeps the range of its
-normal footage, so that the same grey means the same in training and in scoring.
+of grey; so would pictures of 10 or 12 bits that are kept in 16. What a recording uses is stretched
+to 8 bits instead; a model keeps the range of its normal footage, so that the same grey means the
+same in training and in scoring. It holds for grey video, and for folders of pictures of any colour.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def range_of(pictures: Iterable[np.ndarray]) -> Levels:
     """Find the range that the pictures of a recording use.
 
     Args:
-        pictures: uint16 (H, W) each, at least one.
+        pictures: uint16 (H, W) or (H, W, C) each, at least one.
 
     Returns:
         It, or the whole range where they use more than half of that.
@@ -79,6 +80,20 @@ def common_levels(levels: Iterable[Levels | None]) -> Levels | None:
     if not deep:
         return None
     return Levels(min(one.low for one in deep), max(one.high for one in deep))
+
+
+def note_levels(notes: list[str], levels: Levels, whose: str) -> None:
+    """Put into the notes of a recording what of it is stretched, in place of what stood there.
+
+    Args:
+        notes: changed.
+        levels: of 16 bits.
+        whose: in words.
+    """
+    begin = "its pictures have more than 8 bits"
+    notes[:] = [note for note in notes if not note.startswith(begin)]
+    if levels != WHOLE_RANGE:
+        notes.append(f"{begin}: {levels} of 16 bits, {whose}, are stretched to 0 to 255")
 
 
 def levels_from(value: object) -> Levels | None:

@@ -37,6 +37,8 @@ LABEL_FOLDERS = {
 }
 # Files that lie beside footage, hold none and are no text: labels, models, documents.
 COMPANIONS = {".mat", ".npy", ".npz", ".pdf", ".pt", ".safetensors", ".xls", ".xlsx"}
+# Folders of previews, where recordings lie beside them.
+PREVIEW_FOLDERS = {"preview", "previews", "thumb", "thumbnail", "thumbnails", "thumbs"}
 # A window and its target: fewer pictures are no clip, where other footage lies beside them.
 MIN_CLIP = 5
 EXPECTED = f"video files ({', '.join(sorted(VIDEO_SUFFIXES))}), pictures, or folders of pictures"
@@ -185,7 +187,7 @@ def _walk(folder: Path, footage: Footage, seen: set[Path]) -> None:
         reason = f"holds {len(pictures)} pictures and {len(videos)} videos"
         footage.left_out.append(LeftOut(folder, "mixed", reason))
         return
-    below = _below(folders, seen)
+    below = _below(folders, seen, videos)
     sources = {video: [video] for video in videos} | {
         path: inside.sources for path, inside in below.items()
     }
@@ -206,8 +208,10 @@ def _walk(folder: Path, footage: Footage, seen: set[Path]) -> None:
     footage.left_out += left_out
 
 
-def _below(folders: Sequence[Path], seen: set[Path]) -> dict[Path, Footage]:
-    """Find the footage in each of the folders of a folder."""
+def _below(
+    folders: Sequence[Path], seen: set[Path], recordings: Sequence[Path]
+) -> dict[Path, Footage]:
+    """Find the footage in each of the folders of a folder, in which recordings lie too, or none."""
     names = {item.name for item in folders}
     below: dict[Path, Footage] = {}
     for item in folders:
@@ -223,6 +227,10 @@ def _below(folders: Sequence[Path], seen: set[Path]) -> dict[Path, Footage]:
             inside.left_out.append(LeftOut(item, "masks", reason))
             continue
         try:
+            if recordings and _are_previews(item, recordings):
+                reason = "holds previews of the recordings beside it"
+                inside.left_out.append(LeftOut(item, "pictures", reason))
+                continue
             _walk(item, inside, seen)
         except DataError as error:
             reason = str(error).removeprefix(f"{item}: ").partition(";")[0]
@@ -232,6 +240,25 @@ def _below(folders: Sequence[Path], seen: set[Path]) -> dict[Path, Footage]:
             reason = "is empty" if held == "nothing" else f"gives no clip, it holds {held}"
             inside.left_out.append(LeftOut(item, "empty", reason))
     return below
+
+
+def _are_previews(folder: Path, recordings: Sequence[Path]) -> bool:
+    """Say whether a folder holds pictures of the recordings beside it, such as cam_1.jpg.
+
+    By its own name, or since its pictures are named after several recordings: those of one may be
+    its frames.
+    """
+    items = visible(folder)
+    if not items or not all(is_image(item) for item in items):
+        return False
+    if folder.name.lower() in PREVIEW_FOLDERS:
+        return True
+    stems = sorted((item.stem for item in recordings), key=len, reverse=True)
+    owners = {
+        next((stem for stem in stems if re.match(rf"{re.escape(stem)}(?!\d)", item.name)), None)
+        for item in items
+    }
+    return None not in owners and len(owners) > 1
 
 
 def _other_files(

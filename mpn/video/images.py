@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mpn.errors import FrameError
+from mpn.errors import FrameError, SizeError
+from mpn.video.depth import FULL, SAMPLED, WHOLE_RANGE, Levels, range_of
 from mpn.video.opencv import opencv_log_off
 from mpn.video.paths import is_readable_kind
 
@@ -31,32 +34,50 @@ def _cut_short(data: bytes) -> bool:
     return True
 
 
-def _to_8_bit(data: bytes) -> np.ndarray | None:
+def _to_8_bit(data: bytes, levels: Levels | None) -> np.ndarray | None:
     """Decode a picture to 8 bits, None where OpenCV cannot.
 
-    As IMREAD_COLOR, and what that gets wrong: it scales 16 bits to 8, but refuses packed 10 and 12
-    bits (.tif), and does not look at the highest value that a .pgm or .ppm names.
+    Deep ones by `levels`, where these are given, else by their whole range: as IMREAD_COLOR, but
+    that refuses packed 10 and 12 bits (.tif) and looks at no highest value that a file names.
+    """
+    header = _highest_value(data)
+    if levels is None and header in (None, 255, FULL):
+        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if frame is not None:
+            return frame
+    deep = _to_16_bit(data)
+    return deep if deep is None or deep.dtype == np.uint8 else (levels or WHOLE_RANGE).stretch(deep)
+
+
+def _to_16_bit(data: bytes) -> np.ndarray | None:
+    """Decode a picture to (H, W, 3), uint16 over their whole range, or uint8 where it has no more.
+
+    None where OpenCV cannot.
     """
     buffer = np.frombuffer(data, np.uint8)
-    header = re.match(rb"P[56]\s(?:\s*#.*\n)*\s*\d+\s+\d+\s+(\d+)\s", data)
-    if header and int(header[1]) not in (0, 255, 65535):
-        deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        return None if deep is None else cv2.convertScaleAbs(deep, alpha=255 / int(header[1]))
-    frame = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
-    if frame is not None:
-        return frame
-    # these it scales to 16 bits
     deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if deep is None or deep.dtype != np.uint16:
+    if deep is None or deep.dtype not in (np.uint8, np.uint16, np.int16):
         return None
-    return np.right_shift(np.asarray(deep), 8).astype(np.uint8)
+    if deep.dtype == np.int16:  # degrees below zero; only where they lie in the range matters
+        return (deep.astype(np.int32) + 2**15).astype(np.uint16)
+    highest, whole = _highest_value(data), np.iinfo(deep.dtype).max
+    if highest in (None, whole):
+        return np.asarray(deep)
+    return np.minimum(deep.astype(np.float32) * (whole / highest), whole).round().astype(deep.dtype)
 
 
-def decode_image(path: Path) -> np.ndarray:
+def _highest_value(data: bytes) -> int | None:
+    """Return the highest value that a .pgm or .ppm says its numbers have, None for others."""
+    header = re.match(rb"P[56]\s(?:\s*#.*\n)*\s*\d+\s+\d+\s+(\d+)\s", data)
+    return int(header[1]) or None if header else None
+
+
+def decode_image(path: Path, levels: Levels | None = None) -> np.ndarray:
     """Read a picture.
 
     Args:
         path: of the file.
+        levels: what of a picture with more than 8 bits is stretched to these; default: all.
 
     Returns:
         uint8 (H, W, 3), BGR.
@@ -64,7 +85,31 @@ def decode_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read; the message is the bare reason, to follow the file's name.
     """
-    return _decoded(path, _to_8_bit)
+    return _decoded(path, lambda data: _to_8_bit(data, levels))
+
+
+def levels_of(files: Sequence[Path]) -> Levels | None:
+    """Find the range that pictures of more than 8 bits use, of a folder that has such.
+
+    Args:
+        files: of its frames.
+
+    Returns:
+        None where the first that can be read has 8 bits.
+    """
+    deep = _deep_pictures(files[:: max(1, len(files) // SAMPLED)])
+    first = next(deep, None)
+    return None if first is None else range_of(itertools.chain([first], deep))
+
+
+def _deep_pictures(files: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Give the pictures that can be read with all their bits; none if the first has only 8."""
+    for file in files:
+        with contextlib.suppress(ValueError):  # told in its turn
+            picture = _decoded(file, _to_16_bit)
+            if picture.dtype == np.uint8:
+                return
+            yield picture
 
 
 def decode_full_depth(path: Path) -> np.ndarray:
@@ -108,33 +153,6 @@ def _decoded(path: Path, decode: Callable[[bytes], np.ndarray | None]) -> np.nda
     return frame
 
 
-def low_range_note(path: Path) -> str | None:
-    """Note that a 16-bit picture uses so little of its range that 8 bits keep next to nothing.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        The note, or None where that is not so (or the picture cannot be read: told in its turn).
-    """
-    try:
-        with opencv_log_off():
-            if decode_image(path).max() >= 16:
-                return None
-            # not cv2.imread, which takes no name that is not UTF-8
-            buffer = np.frombuffer(path.read_bytes(), np.uint8)
-            deep = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except (ValueError, OSError, cv2.error):
-        return None
-    if deep is None or deep.dtype != np.uint16 or deep.max() < 256:
-        return None
-    return (
-        f"its pictures have 16 bits but {path.name} holds no value above {deep.max():,}, as "
-        "10- and 12-bit cameras write them: they come out nearly black; convert them to 8 bits "
-        "first"
-    )
-
-
 def read_image(path: str | Path) -> np.ndarray:
     """Read a picture of any of `IMAGE_SUFFIXES`.
 
@@ -151,6 +169,24 @@ def read_image(path: str | Path) -> np.ndarray:
         return decode_image(Path(path))
     except ValueError as error:
         raise FrameError(f"{path}: {error}; expected a whole picture file") from error
+
+
+def check_side(path: Path, size: tuple[int, int], min_side: int) -> None:
+    """Check that frames are as large as a network needs.
+
+    Args:
+        path: of the footage, for the error.
+        size: (height, width) of its frames.
+        min_side: pixels that height and width must have.
+
+    Raises:
+        SizeError: they are smaller.
+    """
+    if min(size) < min_side:
+        raise SizeError(
+            f"{path}: frames of {size[0]}x{size[1]} (height x width) are smaller than the network "
+            f"needs, {min_side}x{min_side} at the least"
+        )
 
 
 # By the names that a model's configuration has.

@@ -1,13 +1,15 @@
 """Which pictures of a folder are its frames, in which order, and which are missing.
 
-Frames are one numbered series (000.jpg, 001.jpg, ... or every fifth number), or named by the clock
-(20230101120030.jpg, cam_2023-01-01_12-00-30.jpg, 120030.jpg), or anything else, taken as it comes.
+Frames are one numbered series (000.jpg, 001.jpg, ... or every fifth number; 00a.jpg too), or named
+by the clock (20230101120030.jpg, cam_2023-01-01_12-00-30.jpg, 120030.jpg), or anything else, taken
+as it comes.
 Of a series what is missing between two numbers is known; a clock may pause, and nothing is missing
 there.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -75,10 +77,11 @@ def picture_series(folder: Path, files: Sequence[Path]) -> PictureSeries:
     main = _main_series(files, _skeleton)
     if main and (moments := _dated(main)):
         return _by_clock(files, main, moments)
+    if entries := _hexadecimal(files):
+        return PictureSeries(entries)
     main = _main_series(files, _name_around_number)
     if main is None:
-        entries: list[tuple[str, Path | None]] = [(file.name, file) for file in files]
-        return PictureSeries(entries, notes=_several_ways(files))
+        return PictureSeries([(file.name, file) for file in files], notes=_several_ways(files))
     for form in MAYBE_CLOCK.get(len(_last_number(main[0])[2]), ()):
         times = _timed(main, form)
         if times and _missing(times) < _missing(_numbers(main)):
@@ -161,9 +164,14 @@ def _strays_note(strays: Sequence[Path], main: Sequence[Path]) -> list[str]:
 
 
 def _several_ways(files: Sequence[Path]) -> list[str]:
-    """Note that pictures are named in several ways of which each might be a recording."""
+    """Note that pictures are named in ways of which each might be a recording, or without order."""
     groups = Counter(_name_around_number(file) for file in files)
     large = [count for name, count in groups.items() if name and count >= MIN_SERIES]
+    if len(files) >= MIN_SERIES and sum(1 for name in groups if name) * 2 > len(files):
+        return [
+            f"the names of its pictures ({files[0].name}, {files[1].name}, ...) say no order; they "
+            "are taken as they are sorted; if that is not how they were recorded, number them"
+        ]
     if len(large) < 2:
         return []
     return [
@@ -171,6 +179,33 @@ def _several_ways(files: Sequence[Path]) -> list[str]:
         "taken as one recording in the order of their names; put each recording into a folder of "
         "its own"
     ]
+
+
+def _hexadecimal(files: Sequence[Path]) -> list[tuple[str, Path | None]] | None:
+    """List the frames of names that differ in a hexadecimal number alone, as `with_gaps` does.
+
+    None where they do not, or its steps are none of a count (names made of hashes).
+    """
+    stems = [file.stem for file in files]
+    before = os.path.commonprefix(stems)
+    after = os.path.commonprefix([stem[len(before) :][::-1] for stem in stems])[::-1]
+    numbers = [stem[len(before) : len(stem) - len(after)] for stem in stems]
+    alike = len({len(number) for number in numbers}) == 1 and len({f.suffix for f in files}) == 1
+    written = "".join(numbers)
+    if not alike or not re.search("[a-f]", written, re.IGNORECASE):
+        return None
+    if not re.fullmatch("[0-9a-f]+|[0-9A-F]+", written) or not re.search(r"\d", written):
+        return None
+    by_value = {int(number, 16): file for number, file in zip(numbers, files)}
+    values = sorted(by_value)
+    step, often = Counter(_steps(values)).most_common(1)[0] if len(values) > 1 else (1, 0)
+    counted = range(values[0], values[-1] + 1, step)
+    off = often * 2 <= len(values) or any(value not in counted for value in values)
+    if off or len(counted) > 2 * len(files):
+        return None
+    letter = "X" if written.isupper() else "x"
+    names = {value: f"{before}{value:0{len(numbers[0])}{letter}}{after}" for value in counted}
+    return [(name + files[0].suffix, by_value.get(value)) for value, name in names.items()]
 
 
 # --- Clocks

@@ -96,8 +96,12 @@ class Packets:
             return
         # VP8 has pictures that are only there to be referred to.
         hidden = video.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10
-        self.times.append(seconds)
-        self.order.append(seconds if packet.dts is None else packet.dts * tick)
+        # What an edit list leaves out may have the time of what it shows, or go back in time.
+        left_out = packet.is_discard
+        self.times.append(math.nan if left_out else seconds)
+        self.order.append(
+            math.nan if left_out else seconds if packet.dts is None else packet.dts * tick
+        )
         self.shown.append(not packet.is_discard and not hidden)
         self.keys.append(packet.is_keyframe)
         self.stubs |= packet.size <= STUB

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mpn.errors import DataError, FrameError
-from mpn.video.depth import Levels
-from mpn.video.images import decode_image, fit_frame, low_range_note
+from mpn.video.depth import Levels, note_levels
+from mpn.video.images import decode_image, fit_frame, levels_of
 from mpn.video.numbering import picture_series
 from mpn.video.paths import (
     IMAGE_SUFFIXES,
@@ -59,6 +59,7 @@ class FrameSource:
         header_length: frames by the header of a file, None if it says nothing, and for folders.
         bad: what was found unusable so far, with indices as in `position`, filled while reading.
         notes: a line for each thing that the source says wrongly of itself.
+        levels: what of deep pictures is stretched to 8 bits, None where they have no more.
     """
 
     length: int
@@ -83,17 +84,16 @@ class FrameSource:
         self.header_length: int | None = None
         self.bad: list[BadFrame] = []
         self.notes: list[str] = []
+        self.levels: Levels | None = None
         self._noted: set[int] = set()
         self._span = span
         self._at = -1, math.nan
 
-    @property
-    def levels(self) -> Levels | None:
-        """Return what of deep grey pictures is stretched to 8 bits, None where they are not."""
-        return None
-
     def use_levels(self, levels: Levels | None, whose: str) -> None:
-        """Stretch deep grey pictures, if there are any, by `levels`, `whose` in words."""
+        """Stretch deep pictures, if there are any, by `levels`, `whose` in words."""
+        if levels is not None and self.levels not in (None, levels):
+            self.levels = levels
+            note_levels(self.notes, levels, whose)
 
     @property
     def position(self) -> tuple[int, float]:
@@ -183,8 +183,9 @@ class FrameFolder(FrameSource):
         fps = fps or series.rate
         super().__init__(path, folder_name(path), skip_bad, fps, span)
         self.notes, self._entries = [*series.notes], series.entries
-        if note := low_range_note(files[0]):
-            self.notes.append(note)
+        self.levels = levels_of([file for _, file in self._entries if file])
+        if self.levels is not None:
+            note_levels(self.notes, self.levels, "what there is")
         if not span.whole and fps is None:
             raise DataError(f"{path}: {RATE_NEEDED}")
         self._shown = span.indices(len(self._entries), fps)
@@ -214,7 +215,7 @@ class FrameFolder(FrameSource):
         if file is None:
             return None
         try:
-            frame = decode_image(file)
+            frame = decode_image(file, self.levels)
         except ValueError as error:
             self._refuse(index, name, str(error))
             return None
@@ -281,7 +282,7 @@ class VideoFile(FrameSource):
     ) -> None:
         self._stream = stream = VideoStream(path, fps)
         super().__init__(path, path.stem, skip_bad, stream.rate, span)
-        self.size, self.notes = stream.size, stream.notes
+        self.size, self.notes, self.levels = stream.size, stream.notes, stream.levels
         self.header_length = stream.header_length
         if not span.whole and stream.rate is None:
             raise DataError(f"{path}: {RATE_NEEDED}")
@@ -313,15 +314,10 @@ class VideoFile(FrameSource):
                 yield last
             waiting = []
 
-    @property
-    def levels(self) -> Levels | None:
-        """Return what of deep grey pictures is stretched to 8 bits, None where they are not."""
-        return self._stream.levels
-
     def use_levels(self, levels: Levels | None, whose: str) -> None:
-        """Stretch deep grey pictures as others were, see `FrameSource.use_levels`."""
-        if levels is not None and self.levels not in (None, levels):
-            self._stream.stretch(levels, whose)
+        """Stretch deep pictures as others were, see `FrameSource.use_levels`."""
+        super().use_levels(levels, whose)
+        self._stream.levels = self.levels
 
     def _position_of(self, number: int) -> tuple[int, float]:
         return self._now

@@ -30,7 +30,8 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from mpn.errors import FrameError
-from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, range_of
+from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, note_levels, range_of
+from mpn.video.orientation import orientation_of
 from mpn.video.packets import (
     MAX_FAILED_READS,
     NOTHING_DECODED,
@@ -115,7 +116,8 @@ class VideoStream:
         first = self._probe(packets)
         self._place(packets, first)
         if self.levels is not None:
-            self.stretch(range_of(self._deep_pictures()))
+            self.levels = range_of(self._deep_pictures())
+            note_levels(self.notes, self.levels, "what there is")
         self._cut_short = self._early_end(packets)
 
     @property
@@ -188,9 +190,14 @@ class VideoStream:
                 f"its pixels are not square ({pixel.numerator}:{pixel.denominator}): "
                 f"{width}x{height} are shown as {self._shown[1]}x{self._shown[0]}"
             )
-        self._quarter_turns = round(frame.rotation / 90) % 4
-        turned = self._quarter_turns % 2 == 1
-        self.size = (self._shown[1], self._shown[0]) if turned else self._shown
+        self._orientation = orientation_of(frame)
+        if self._orientation.slanting:
+            self.notes.append(
+                "its header says that it is to be turned by something else than quarters; it is "
+                "taken as it is stored"
+            )
+        transposed = self._orientation.transposed
+        self.size = (self._shown[1], self._shown[0]) if transposed else self._shown
 
     def _place(self, packets: Packets, first: int) -> None:
         """Tell from the packets which frames there are, when, and which packet each one has.
@@ -327,7 +334,8 @@ class VideoStream:
             number = -1
             sent: dict[int, deque[int]] = {}  # packets that wait for their frame, by their time
             for number, packet in enumerate(packets_of(container, video)):
-                if packet.pts is not None:
+                # What an edit list leaves out gives none, and may have the time of what it shows.
+                if packet.pts is not None and not packet.is_discard:
                     sent.setdefault(packet.pts, deque()).append(number)
                 try:
                     frames = packet.decode()
@@ -360,7 +368,7 @@ class VideoStream:
             return None
         if self.levels is not None:
             picture = np.repeat(self.levels.stretch(picture)[:, :, None], 3, axis=2)
-        return np.ascontiguousarray(np.rot90(picture, self._quarter_turns))
+        return np.ascontiguousarray(self._orientation.apply(picture))
 
     def _deep_pictures(self) -> Iterator[np.ndarray]:
         """Decode all and give some of the pictures with all their bits, uint16 (H, W)."""
@@ -368,19 +376,6 @@ class VideoStream:
         for number, (_, frame) in enumerate(self._placed()):
             if number % every == 0:
                 yield self._reformatter.reformat(frame, format="gray16le").to_ndarray()
-
-    def stretch(self, levels: Levels, whose: str = "what there is") -> None:
-        """Set what is stretched to 8 bits, and note it.
-
-        Args:
-            levels: of 16 bits.
-            whose: in words.
-        """
-        begin = "its pictures have more than 8 bits"
-        self.levels = levels
-        self.notes[:] = [note for note in self.notes if not note.startswith(begin)]
-        if levels != WHOLE_RANGE:
-            self.notes.append(f"{begin}: {levels} of 16 bits, {whose}, are stretched to 0 to 255")
 
 
 def _numbered(

@@ -71,6 +71,18 @@ def test_a_terminal_that_has_no_such_letters_shows_them_escaped(
     assert shown.splitlines()[-1].endswith(rb"\u65e5\u672c M" + "ä".encode("latin-1") + b"rz")
 
 
+def test_an_evaluation_reads_and_names_such_clips(cli: Cli, still: Path, tmp_path: Path) -> None:
+    names = [b"Eingang S\xfcd", b"a $1_$2 b", b"b $\\frac$"]  # the last two are no formulas
+    for number, name in enumerate(names):
+        put(tmp_path / "set", name, number)
+    rows = b"".join(b"%s,3,9\n" % name for name in names)
+    (tmp_path / "set" / "labels.csv").write_bytes(b"video,start,end\n" + rows)
+    result = cli("evaluate", tmp_path / "set", "--checkpoint", still, "--out", "out", *PLAIN)
+    assert result.code == 0, result.err
+    assert "18 of 42 frames" in result.out
+    assert len(list(Path("out/curves").iterdir())) == len(names)
+
+
 def test_training_and_the_doctor_read_such_clips(cli: Cli, batch: Path) -> None:
     told = cli("doctor", batch, "--fps", 10, "--json")
     assert told.code == 0 and len(json.loads(told.out)["videos"]) == len(NAMES)

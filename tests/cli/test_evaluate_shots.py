@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.odd_files import write_stream
+from mpn.datasets.windows import Clip
+from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import Cli
+from tests.helpers.small_model import footage
 
 TARGETS = ("encoder.block1.", "pseudo_head.")
 
@@ -97,3 +102,35 @@ def test_wrong_use(cli: Cli, tree: Path, given: tuple, words: str) -> None:
 def test_more_shots_than_windows_is_one_line(cli: Cli, tree: Path, learned: Path) -> None:
     error = cli("evaluate", tree, "--checkpoint", learned, "--shots", "90").error()
     assert "90 windows" in error
+
+
+def test_deep_video_is_shown_as_the_normal_footage_is(
+    cli: Cli, learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is hotter than any of it is as bright as can be, and nothing else is darker for it."""
+    shown_to: list[list[Clip]] = []
+
+    def few_shot(detector, training, testing, **how):
+        shown_to.extend([training, testing])
+        raise DataError("seen enough")
+
+    monkeypatch.setattr("mpn.cli.few_shots.few_shot", few_shot)
+    warm = 7000 + 5 * footage(12)[..., 1].astype(np.uint16)
+    hot = warm.copy()
+    hot[6:, :20, :20] = 9000
+    for name, film in (("training_videos", warm), ("testing_videos", hot)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        write_stream(
+            tmp_path / "set" / name / "01.mkv",
+            list(film),
+            codec="ffv1",
+            pixels="gray16le",
+            form="matroska",
+            options={"g": "1"},
+        )
+    (tmp_path / "set" / "labels.csv").write_text("video,start,end\n01,6,12\n")
+    error = cli("evaluate", "set", "--checkpoint", learned, "--shots", 1).error()
+    assert "seen enough" in error
+    ((normal,), (tested,)) = shown_to
+    assert tested.levels == normal.levels and tested.frames[6:, :10, :10].min() == 255
+    assert np.array_equal(tested.frames[:6], normal.frames[:6])

@@ -137,7 +137,7 @@ def test_a_csv_without_its_columns(frames):
     (frames / "labels.csv").write_bytes(b"")
     refused(r"labels\.csv: its first line is ''; expected the columns", frames)
     (frames / "labels.csv").write_bytes(b"video,start,end\n\xff\xfe\x00,1,2\n")
-    refused(r"labels\.csv: cannot be read as CSV", frames)
+    refused(r"labels\.csv: line 2 names the video .*which is not one test video", frames)
 
 
 def test_a_damaged_mask_is_named(frames):

@@ -84,18 +84,41 @@ def test_black_all_over_and_opaque_is_normal(tmp_path):
     assert not np.any(list(read_masks(write(tmp_path, rgba(black, black + 255)))))
 
 
+def test_opaque_black_beside_masks_in_alpha_is_refused(tmp_path):
+    """By its own it is all normal, by the others' way of drawing all anomalous."""
+    root = trees.ucsd(tmp_path / "set")
+    for name, count in trees.TESTING.items():
+        alpha = np.full((count, *trees.SIZE), 255, np.uint8)
+        if name != "2":
+            alpha[3:, 5:20] = 0
+        black = np.zeros(alpha.shape, np.uint8)
+        write(root / "Test" / f"Test{int(name):03d}_gt", rgba(black, alpha))
+    tree = recognise(root)
+    lengths = dict(zip((video.name for video in tree.testing), trees.TESTING.values()))
+    with pytest.raises(LabelError, match="Test002_gt: .* opaque all over.* beside Test001_gt"):
+        load_labels(tree, lengths)
+
+
 @pytest.mark.parametrize(
     "masks, words",
     [
         (TRUTH * np.uint8(1) + 1, "no pixel of it is black .* from 1 to 2"),
         (np.where(TRUTH, np.nan, 0).astype(np.float32), "no numbers"),
         (rgba(TRUTH * np.uint8(255), np.zeros(TRUTH.shape, np.uint8)), "transparent all over"),
+        (~TRUTH * np.uint8(255), "more than half of the picture .90% the least"),
     ],
 )
 def test_a_mask_without_meaning_is_refused(tmp_path, masks, words):
     suffix = ".tif" if masks.dtype == np.float32 else ".png"
     with pytest.raises(LabelError, match=words):
         list(read_masks(write(tmp_path, masks, suffix)))
+
+
+def test_masks_that_are_white_all_over_say_that_whole_frames_are_anomalous(tmp_path):
+    for frames in ([True, True, True], [False, True, False]):
+        truth = np.broadcast_to(np.array(frames)[:, None, None], TRUTH.shape)
+        folder = write(tmp_path / str(frames[0]), truth * np.uint8(255))
+        assert np.array_equal(list(read_masks(folder)), truth)
 
 
 def test_a_cut_mask_is_named(tmp_path):

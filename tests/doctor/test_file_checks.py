@@ -27,6 +27,7 @@ def rename(clip: Path, name: Callable[[int], str]) -> None:
     [
         ("stray-pictures", lambda k: f"{k:03d}" if k != 7 else "background", "background.png"),
         ("mixed-names", lambda k: f"{'ab'[k % 2]}{k:02d}", "named in 2 ways"),
+        ("no-order", lambda k: f"{(k * 7919 + 13) ** 5:024d}"[::-1].replace("0", "x"), "no order"),
         ("clock-names", lambda k: f"202301011200{k + 20 * (k > 15):02d}", "up to 21 s"),
     ],
 )

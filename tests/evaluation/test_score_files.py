@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ def test_scores_come_back_bit_for_bit(tmp_path: Path) -> None:
     }
     for name, columns in series.items():
         columns["score"][:4] = NAN
-        write_scores(tmp_path / f"{name}.csv", columns, Fraction(25))
+        write_scores(tmp_path / f"{name}.csv", columns, np.arange(30) / 25)
     back = read_scores(tmp_path, dict.fromkeys(series, 30))
     assert list(back) == ["02", "01", "10"]
     assert list(read_scores(tmp_path)) == ["01", "02", "10"]
@@ -37,10 +36,10 @@ def test_scores_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert text[0] == "frame,time,score,psnr_db"
     assert text[2].split(",")[:3] == ["1", "0.04", "nan"]
     assert float(text[6].split(",")[2]) == series["01"]["score"][5]
-    write_scores(tmp_path / "x.csv", {"score": np.zeros(2)}, None)
+    write_scores(tmp_path / "x.csv", {"score": np.zeros(2)}, np.full(2, NAN))
     assert (tmp_path / "x.csv").read_text().splitlines()[1] == "0,nan,0.0"
     with pytest.raises(DataError, match="one length"):
-        write_scores(tmp_path / "y.csv", {"score": np.zeros(2), "error": np.zeros(3)}, 25)
+        write_scores(tmp_path / "y.csv", {"score": np.zeros(2), "error": np.zeros(3)}, np.zeros(2))
 
 
 def test_all_three_kinds_of_file(tmp_path: Path) -> None:

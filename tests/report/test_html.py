@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from tests.helpers import pages
 
 VOID = {"br", "col", "hr", "img", "input", "link", "meta"}
 NATIVE_ROLES = {"region", "button", "navigation", "heading", "list", "listitem", "table", "main"}
-VALIDATOR = "MPN_HTML_VALIDATE"  # the folder that html-validate is installed in
+VALIDATOR = "MPN_HTML_VALIDATE"  # the folder that html-validate is installed in, and perhaps vnu
 
 
 class Tree(HTMLParser):
@@ -108,3 +109,17 @@ def test_html_validate_finds_nothing(page: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(VALIDATOR not in os.environ, reason="no validators are installed")
+def test_the_validator_of_the_w3c_finds_no_error(page: Path) -> None:
+    jar = Path(os.environ[VALIDATOR], "node_modules", "vnu-jar", "build", "dist", "vnu.jar")
+    if not jar.is_file() or shutil.which("java") is None:
+        pytest.skip("vnu-jar or Java is not installed")
+    done = subprocess.run(
+        ["java", "-Xmx512m", "-jar", jar, "--errors-only", page],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -118,6 +118,75 @@ def test_a_full_range_and_8_bits_are_left_alone(tmp_path):
     assert grey.levels is None and grey.notes == [] and next(grey.frames()).max() <= 91
 
 
+# --- Folders of pictures
+
+
+def pictures(folder, deep, suffix=".png"):
+    return odd_files.write_pictures(folder, deep, suffix)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
+@pytest.mark.parametrize("low, high", [(0, 1023), (7000, 9500)])
+def test_deep_pictures_are_stretched_as_deep_video_is(tmp_path, suffix, low, high):
+    source = open_source(pictures(tmp_path / "a", [ramp(low, high)] * 6, suffix))
+    expected = np.rint(ramp(0, 255))
+    for frame in (next(source.frames()), source.read(3)):
+        assert frame.shape == (*SIZE, 3) and frame.min() == 0 and frame.max() == 255
+        assert np.abs(frame[..., 1].astype(int) - expected).max() <= 1
+    assert source.notes[0].startswith("its pictures have more than 8 bits: ")
+    source.use_levels(Levels(low, 2 * high - low), "as in the model's footage")
+    assert next(source.frames()).max() == pytest.approx(128, abs=1)
+    assert len(source.notes) == 1 and "as in the model's footage" in source.notes[0]
+
+
+def test_colours_are_stretched_alike(tmp_path):
+    """So that a pixel keeps its hue."""
+    blue, red = ramp(0, 4095), ramp(0, 4095)[:, ::-1] // 2
+    folder = pictures(tmp_path / "a", [np.dstack([blue, np.zeros_like(blue), red])] * 2)
+    frame = next(open_source(folder).frames()).astype(int)
+    assert np.abs(frame[..., 0] - np.rint(ramp(0, 255))).max() <= 1
+    assert frame[..., 1].max() == 0 and frame[..., 2].max() == pytest.approx(128, abs=1)
+
+
+def test_a_portable_map_with_its_white_named_is_deep_too(tmp_path):
+    values = ramp(1000, 1500)  # of 4095
+    (tmp_path / "a").mkdir()
+    for index in range(2):
+        data = b"P5\n%d %d\n4095\n" % SIZE[::-1] + values.astype(">u2").tobytes()
+        (tmp_path / "a" / f"{index}.pgm").write_bytes(data)
+    frame = next(open_source(tmp_path / "a").frames())
+    assert np.abs(frame[..., 0].astype(int) - np.rint(ramp(0, 255))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "low, high, black, white",
+    [(-1000, 4000, -1000, 4000), (-30_000, 30_000, -(2**15), 2**15 - 1)],
+)
+def test_signed_pictures_are_deep_too(tmp_path, low, high, black, white):
+    """Hundredths of a degree, as thermal cameras export them."""
+    values = np.linspace(low, high, SIZE[0] * SIZE[1]).round().astype(np.int16).reshape(SIZE)
+    source = open_source(pictures(tmp_path / "a", [values] * 2, ".tif"))
+    frame = next(source.frames())[..., 0].astype(int)
+    expected = 255 * (values.astype(int) - black) / (white - black)
+    assert np.abs(frame - expected).max() <= 1
+
+
+def test_pictures_of_a_full_range_or_8_bits_are_left_alone(tmp_path):
+    full = open_source(pictures(tmp_path / "a", [ramp(0, FULL)] * 2))
+    dark = open_source(pictures(tmp_path / "b", [ramp(0, 90).astype(np.uint8)] * 2))
+    assert full.notes == dark.notes == [] and full.levels == WHOLE_RANGE and dark.levels is None
+    assert np.abs(next(full.frames())[..., 0].astype(int) - ramp(0, FULL) // 257).max() <= 1
+    assert np.array_equal(next(dark.frames())[..., 0], ramp(0, 90))
+
+
+def test_a_picture_that_cannot_be_read_is_no_reason_to_look_at_none(tmp_path):
+    folder = pictures(tmp_path / "a", [ramp(7000, 9500)] * 3)
+    odd_files.cut(folder / "000.png", 0.5)
+    source = open_source(folder, skip_bad=True)
+    assert source.levels is not None and next(source.frames()).max() == 255
+    assert [bad.index for bad in source.bad] == [0]
+
+
 # --- Training and scoring
 
 

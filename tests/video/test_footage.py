@@ -141,6 +141,43 @@ def test_a_preview_beside_recordings_is_no_recording(tmp_path):
     assert kinds == dict.fromkeys(expected, "pictures")
 
 
+@pytest.mark.parametrize(
+    "folder, names",
+    [
+        ("thumbnails", [f"{index:03d}.jpg" for index in range(8)]),
+        ("Thumbs", [f"cam {number}.jpg" for number in range(3)]),
+        ("stills", [f"cam {number}.mp4.jpg" for number in range(3)] * 2),
+        ("stills", [f"cam {number}_{index}.jpg" for number in range(3) for index in range(4)]),
+    ],
+)
+def test_previews_of_the_recordings_beside_them_are_no_clip(tmp_path, folder, names):
+    (tmp_path / folder).mkdir()
+    for number in range(3):
+        (tmp_path / f"cam {number}.mp4").touch()
+    for name in names:
+        (tmp_path / folder / name).touch()
+    footage = footage_of(tmp_path)
+    assert [path.name for path in footage.sources] == ["cam 0.mp4", "cam 1.mp4", "cam 2.mp4"]
+    [entry] = footage.left_out
+    assert entry.path.name == folder and entry.reason.startswith("holds previews")
+
+
+@pytest.mark.parametrize(
+    "recordings, names",
+    [
+        (["cam.mp4", "b.mp4"], [f"cam_{index}.jpg" for index in range(8)]),  # one's own frames
+        (["1.mp4", "2.mp4"], [f"{number}{index}.jpg" for number in (1, 2) for index in range(5)]),
+        (["1.mp4", "2.mp4"], [f"{index}.jpg" for index in range(1, 9)]),
+        ([], [f"cam {number}.jpg" for number in range(8)]),
+    ],
+)
+def test_frames_beside_recordings_are_a_clip(tmp_path, recordings, names):
+    (tmp_path / "clip").mkdir()
+    for name in (*recordings, *(f"clip/{name}" for name in names)):
+        (tmp_path / name).touch()
+    assert tmp_path / "clip" in footage_of(tmp_path).sources
+
+
 def test_footage_below_a_folder_of_frames_is_named(tmp_path):
     trees.write_frames(tmp_path, 6)
     trees.write_frames(tmp_path / "more", 6)

@@ -8,7 +8,6 @@ import pytest
 
 from mpn.errors import FrameError
 from mpn.video.images import fit_frame, read_image
-from mpn.video.sources import open_source
 from tests.helpers import trees
 
 # --- Pictures
@@ -165,17 +164,6 @@ def test_a_photograph_is_turned_as_it_says(tmp_path):
     pillow.fromarray(lying).save(tmp_path / "x.jpg", exif=exif, quality=95)
     read = read_image(tmp_path / "x.jpg")
     assert read.shape == (64, 32, 3) and np.abs(read.astype(int) - np.rot90(lying, -1)).max() < 10
-
-
-def test_ten_bits_in_sixteen_are_noted(tmp_path):
-    for name, values in (("dark", ramp() >> 6), ("wide", ramp()), ("black", ramp() * 0)):
-        (tmp_path / name).mkdir()
-        for index in range(2):
-            cv2.imwrite(str(tmp_path / name / f"{index}.png"), values)
-    assert "16 bits but 0.png holds no value above 1,023" in open_source(tmp_path / "dark").notes[0]
-    assert (
-        open_source(tmp_path / "wide").notes == [] and open_source(tmp_path / "black").notes == []
-    )
 
 
 # --- Fitting

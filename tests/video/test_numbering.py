@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -185,3 +186,23 @@ def test_several_pictures_a_second_have_a_clock_and_a_number(tmp_path):
 def test_a_count_that_looks_like_a_clock_is_a_count(tmp_path, names):
     found = series(tmp_path, [*names[:20], *names[21:]])
     assert gaps(found) == [names[20]] and found.rate is None
+
+
+@pytest.mark.parametrize("form", ["{:04x}", "f_{:02X}", "{:03x}_left"])
+def test_a_hexadecimal_count_is_a_count(tmp_path, form):
+    folder = trees.write_frames(tmp_path / "clip", 40)
+    for index in range(40):
+        (folder / f"{index:03d}.png").rename(folder / f"{form.format(index)}.png")
+    (folder / f"{form.format(12)}.png").unlink()
+    source = open_source(folder, skip_bad=True)
+    assert indices(source) == [index if index != 12 else 11 for index in range(40)]
+    assert [bad.name for bad in source.bad] == [f"{form.format(12)}.png"] and source.notes == []
+
+
+def test_names_without_an_order_are_said(tmp_path):
+    folder = trees.write_frames(tmp_path / "clip", 20)
+    for index in range(20):
+        name = hashlib.md5(bytes([index])).hexdigest()
+        (folder / f"{index:03d}.png").rename(folder / f"{name}.png")
+    source = open_source(folder)
+    assert source.length == 20 and "say no order" in source.notes[0]

@@ -213,6 +213,24 @@ def test_what_an_edit_list_leaves_out_is_not_missed(tmp_path, first, count, opti
     assert source.length == len(numbers) and source.bad == [] and source.notes == []
 
 
+@pytest.mark.parametrize(
+    "edits, expected",
+    [
+        ([(0, 10), (30, 8)], [*range(10), *range(30, 38)]),
+        ([(30, 10), (0, 8)], [*range(30, 40), *range(8)]),  # back in time
+        ([(5, 10), (5, 10)], [*range(5, 15)] * 2),
+    ],
+)
+def test_an_edit_list_of_several_stretches(tmp_path, edits, expected):
+    path = stream(tmp_path / "a.mp4")
+    odd_files.set_mp4_edits(path, edits)
+    source = open_source(path)
+    found = shown(source)
+    assert [number for *_, number in found] == expected
+    assert [time for _, time, _ in found] == pytest.approx(np.arange(len(expected)) / 10)
+    assert source.length == len(expected) and source.bad == [] and source.fps == 10
+
+
 @pytest.mark.parametrize("options", [{}, B_FRAMES])
 def test_a_stream_that_begins_inside_a_group_of_pictures(tmp_path, options):
     data = stream(tmp_path / "a.ts", form="mpegts", options=options).read_bytes()

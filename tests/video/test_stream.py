@@ -337,6 +337,36 @@ def test_frames_come_upright(tmp_path, degrees, turn):
     assert all(np.abs(frame.astype(int) - upright).mean() < 4 for frame in frames)
 
 
+@pytest.mark.parametrize(
+    "matrix, shown",
+    [
+        ((-1, 0, 0, 1), lambda stored: stored[:, ::-1]),  # as front cameras of phones write it
+        ((1, 0, 0, -1), lambda stored: stored[::-1]),
+        ((0, 1, 1, 0), lambda stored: stored.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda stored: stored[::-1, ::-1].transpose(1, 0, 2)),
+        ((0, 0, 0, 0), lambda stored: stored),
+    ],
+)
+def test_mirrored_frames_are_shown_as_players_do(tmp_path, matrix, shown):
+    stored = np.full((64, 96, 3), 40, np.uint8)
+    stored[:32, :32] = 220
+    stored[48:, :32] = 130
+    path = odd_files.write_video(tmp_path / "a.mp4", [stored] * 2)
+    odd_files.set_mp4_matrix(path, matrix)
+    source = open_source(path)
+    frame = next(source.frames())
+    assert source.size == frame.shape[:2] and source.notes == []
+    assert np.abs(frame.astype(int) - shown(stored)).mean() < 4
+
+
+def test_a_slanting_picture_is_left_so_and_said(tmp_path):
+    path = film(tmp_path / "a.mp4", 6)
+    odd_files.set_mp4_matrix(path, (1, 1, -1, 1))
+    source = open_source(path)
+    assert numbers(source) == list(range(6))
+    assert "turned by something else than quarters" in source.notes[0]
+
+
 @pytest.mark.parametrize("size", [(96, 32), (34, 46), (16, 400)])
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
 def test_portrait_and_other_shapes(tmp_path, size, suffix):
