@@ -37,7 +37,7 @@ from benchmarks.common import (
 from mpn.datasets.windows import Clip
 from mpn.model.config import get_config
 from mpn.model.network import Network, build_model
-from mpn.scoring.detector import use_bfloat16
+from mpn.scoring.devices import use_bfloat16
 from mpn.scoring.scores import score_frames
 from mpn.training.pretraining import Training, TrainingOptions
 from mpn.video.sources import open_source

@@ -23,7 +23,7 @@ from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS, ModelConfig
 from mpn.model.losses import check_loss_names
 from mpn.model.network import check_size
-from mpn.scoring.detector import checked_device, use_bfloat16
+from mpn.scoring.devices import checked_device, use_bfloat16
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train

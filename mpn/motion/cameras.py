@@ -9,7 +9,7 @@ import numpy as np
 
 from mpn.errors import SizeError
 from mpn.motion.flow import MotionReader
-from mpn.motion.place import PlaceModel, picture_of
+from mpn.motion.place import KINDS, PlaceModel, picture_of
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,16 @@ class PlaceStream:
     Args:
         places: of the model.
         size: (height, width) of the frames.
+
+    Attributes:
+        place: the camera's, once it is chosen.
+        speeds: of the frame read last, see `PlaceModel.speeds`; all 0 before the first.
     """
 
     def __init__(self, places: Mapping[str, PlaceModel], size: tuple[int, int]) -> None:
         self._places, self._reader = places, MotionReader(size)
-        self._place: PlaceModel | None = None
+        self.place: PlaceModel | None = None
+        self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._before: np.ndarray | None = None
 
     def begin(self, frame: np.ndarray) -> None:
@@ -106,7 +111,7 @@ class PlaceStream:
         Args:
             frame: uint8 (H, W, C).
         """
-        self._place = choose_place(self._places, frame, self._reader.grid)
+        self.place = choose_place(self._places, frame, self._reader.grid)
 
     def read(self, frame: np.ndarray) -> np.ndarray:
         """Take the next frame; the camera is chosen by the first, unless it is already.
@@ -117,12 +122,13 @@ class PlaceStream:
         Returns:
             float32 (2, rows, columns), see `PlaceModel.quotients`.
         """
-        if self._place is None:
+        if self.place is None:
             self.begin(frame)
-        assert self._place is not None
+        assert self.place is not None
         now = self._reader.read(frame)
         before, self._before = self._before, now
-        return self._place.quotients(now if before is None else before, now)
+        self.speeds = self.place.speeds(now if before is None else before, now)
+        return self.place.quotients_of(self.speeds)
 
 
 def grid_of(motion: np.ndarray) -> tuple[int, int]:

@@ -20,9 +20,21 @@ from mpn.model.config import ModelConfig
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
+from mpn.scoring.devices import checked_device, use_bfloat16
 from mpn.scoring.parts import ScorePart, column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, same_grid, score_frames
+from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of
+from mpn.scoring.regions import Box
+from mpn.scoring.scores import (
+    FrameScores,
+    ScoreConfig,
+    combine,
+    region,
+    same_grid,
+    score_frames,
+    shares_of,
+    weighted_parts,
+)
 from mpn.video.images import fit_frame
 from mpn.video.sources import FrameSource, open_source
 from mpn.video.timing import frame_rate
@@ -50,6 +62,7 @@ class Result:
         region: (top, left, height, width) of the map's largest patch, in pixels of the source; None
             likewise.
         image: the source's frame, uint8 (H, W, C), where it was asked for.
+        evidence: what `reason` is made of; None for the first T.
     """
 
     frame: int
@@ -60,6 +73,12 @@ class Result:
     map: np.ndarray | None = None
     region: tuple[int, int, int, int] | None = None
     image: np.ndarray | None = None
+    evidence: Evidence | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Return why the frame stands out, at its region; None for the first T."""
+        return None if self.evidence is None else reason_of(self.evidence)
 
 
 class Detector:
@@ -230,7 +249,10 @@ class Detector:
                 if stream is not None and count >= skipped - REACH:
                     quotients[count - skipped] = stream.read(image)
                 if count >= skipped:
-                    waiting.append(_Frame(*_position(source, count), image if images else None))
+                    picture, seen = image if images else None, None
+                    if stream is not None and stream.place is not None:
+                        seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
+                    waiting.append(_Frame(*_position(source, count), picture, seen))
                     yield fit_frame(image, config.size, config.grey, config.interpolation)
 
         scored = score_frames(
@@ -256,7 +278,9 @@ class Detector:
         self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]
     ) -> Result:
         raw = float(combine(scores.parts, self.weights, self.normal))
-        grid = combine(same_grid(scores.maps), self.weights, self.normal).astype(np.float32)
+        maps = same_grid(scores.maps)
+        grid = combine(maps, self.weights, self.normal).astype(np.float32)
+        box = region(grid, self.score_config.patch, self.config.size, size)
         return Result(
             frame.number,
             frame.time,
@@ -264,9 +288,28 @@ class Detector:
             raw,
             scores.parts,
             grid,
-            region(grid, self.score_config.patch, self.config.size, size),
+            box,
             frame.image,
+            self._evidence(maps, grid, box, frame.motion),
         )
+
+    def _evidence(
+        self,
+        maps: Mapping[str, np.ndarray],
+        grid: np.ndarray,
+        box: Box,
+        motion: SeenMotion | None,
+    ) -> Evidence:
+        """Keep what a frame's reason is made of: its parts at the highest patch, and its motion."""
+        peak = np.unravel_index(int(grid.argmax()), grid.shape)
+        parts = {name: float(values[peak]) for name, values in maps.items()}
+        weighted = {
+            name: float(value)
+            for name, value in weighted_parts(parts, self.weights, self.normal).items()
+        }
+        deviations = {name: value / self.weights[name] for name, value in weighted.items()}
+        known = deviations if self._normal_clips else {}
+        return Evidence(shares_of(weighted), known, box, motion)
 
 
 class _Frame(NamedTuple):
@@ -275,6 +318,7 @@ class _Frame(NamedTuple):
     number: int
     time: float
     image: np.ndarray | None
+    motion: SeenMotion | None
 
 
 def check_size_of(source: FrameSource, config: ModelConfig) -> None:
@@ -293,51 +337,6 @@ def check_size_of(source: FrameSource, config: ModelConfig) -> None:
             f"{source.path}: frames of {source.size[0]}x{source.size[1]} (height x width) are "
             f"smaller than the network needs, {min_side}x{min_side} at the least"
         )
-
-
-def checked_device(device: str) -> str:
-    """Check that this machine has a device, and give it back.
-
-    Args:
-        device: "cpu" or "cuda".
-
-    Raises:
-        MpnError: it cannot be used.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # torch raises either, with many lines of advice
-        has = "cpu and cuda" if torch.cuda.is_available() else "only cpu"
-        raise MpnError(
-            f"device {device!r} cannot be used; this machine's PyTorch has {has}"
-        ) from error
-    return device
-
-
-def use_bfloat16(precision: str, device: str = "cpu") -> bool:
-    """Decide whether to run in bfloat16.
-
-    Args:
-        precision: "float32", "bfloat16", or "auto" for bfloat16 where it is quick.
-        device: "cpu" or "cuda".
-
-    Raises:
-        MpnError: another precision.
-    """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise MpnError(f"precision {precision!r}: auto, float32 or bfloat16 was expected")
-    if precision != "auto":
-        return precision == "bfloat16"
-    if not device.startswith("cpu"):
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    # Without these instructions bfloat16 is emulated, and slower than float32.
-    return any(
-        getattr(torch.cpu, name, bool)()
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
 
 
 def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:

@@ -17,7 +17,7 @@ import torch
 import mpn
 from mpn.errors import CheckpointError, FrameError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mpn.scoring.detector import score_config_of, use_bfloat16
+from mpn.scoring.detector import score_config_of
 from mpn.scoring.parts import ERROR, PSEUDO, column_names
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.sources import open_source
@@ -329,13 +329,6 @@ def test_a_bad_frame_fails_in_its_turn_or_is_stepped_over(
     with pytest.raises(FrameError, match="frame 10 .010.png. is empty"):
         next(results)
     assert len(list(detector.score(clip, skip_bad=True))) == 20
-
-
-def test_precisions() -> None:
-    assert use_bfloat16("bfloat16") is True and use_bfloat16("float32") is False
-    assert isinstance(use_bfloat16("auto"), bool)
-    with pytest.raises(MpnError, match="precision 'half'"):
-        use_bfloat16("half")
 
 
 def test_bfloat16_scores_nearly_the_same(model: Path, clip: Path) -> None:
