@@ -300,7 +300,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def event_line(number: int, event: dict[str, Any]) -> str:
-    """Describe an event for a person: when, how long, where, how high.
+    """Describe an event for a person: when, how long, where, how high; and why, in a second line.
 
     Args:
         number: of the event.
@@ -317,7 +317,7 @@ def event_line(number: int, event: dict[str, Any]) -> str:
     if "rarer_than_one_in" in event:
         beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
         text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} normal frames{beyond}"
-    return text
+    return text + (f"\n    {event['reason']['sentence']}" if event["reason"] else "")
 
 
 def _text(outcome: Outcome, entry: _Entry) -> str:
