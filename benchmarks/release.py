@@ -22,7 +22,8 @@ from mpn.datasets.layouts import recognise
 from mpn.datasets.windows import load_clips, split_calibration
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.scoring.clips import normal_parts
-from mpn.scoring.detector import Detector, score_config_of
+from mpn.scoring.detector import Detector
+from mpn.scoring.model_score import score_config_of
 
 DEMO_LENGTH = 150  # frames of a clip of the demo set
 

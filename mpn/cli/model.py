@@ -12,7 +12,8 @@ from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
 from mpn.model.released import released_path
-from mpn.scoring.detector import Detector, score_config_of
+from mpn.scoring.detector import Detector
+from mpn.scoring.model_score import score_config_of
 from mpn.scoring.parts import MOTION_PARTS, PARTS
 
 log = logging.getLogger(__name__)

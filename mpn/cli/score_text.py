@@ -25,7 +25,7 @@ class Entry:
 
 
 def event_line(number: int, event: dict[str, Any], frames: str = "normal frames") -> str:
-    """Describe an event for a person: when, how long, where, how high.
+    """Describe an event for a person: when, how long, where, how high; and why, in a second line.
 
     Args:
         number: of the event.
@@ -43,7 +43,7 @@ def event_line(number: int, event: dict[str, Any], frames: str = "normal frames"
     if "rarer_than_one_in" in event:
         beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
         text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} {frames}{beyond}"
-    return text
+    return text + (f"\n    {event['reason']['sentence']}" if event["reason"] else "")
 
 
 def strangeness(event: Mapping[str, Any], level: float) -> float:
@@ -96,6 +96,8 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
         times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])} ({lasts:.1f} s)"
         rarity = f"rarer than 1 in {event['rarer_than_one_in']:.0f} frames of this camera"
         lines.append(f"  {number:2}. {where}{times}, score {event['peak_score']:.2f}, {rarity}")
+        if event["reason"]:
+            lines.append(f"      {event['reason']['sentence']}")
     return "\n".join(lines)
 
 

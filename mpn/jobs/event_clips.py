@@ -17,6 +17,7 @@ import numpy as np
 from mpn.scoring.detector import Detector, Result
 from mpn.scoring.events import JUST, Event
 from mpn.scoring.maps import map_on_frame
+from mpn.scoring.reasons import short
 from mpn.scoring.regions import Tracked
 from mpn.video.film_writer import unfinished_films
 from mpn.video.overlay import OverlayWriter, drawn
@@ -71,7 +72,13 @@ class _Drawer:
         path = _free(self.folder, name) if self.again else self.folder / f"{name}{SUFFIX}"
         return OverlayWriter(path, fps=self.source.fps, size=self.source.size)
 
-    def _draw(self, writer: OverlayWriter, result: Result, regions: Sequence[Tracked]) -> None:
+    def _draw(
+        self,
+        writer: OverlayWriter,
+        result: Result,
+        regions: Sequence[Tracked],
+        open_event: Event | None = None,
+    ) -> None:
         level = self.threshold if self.threshold is not None else self.highest
         heat = None
         if result.map is not None:
@@ -88,6 +95,8 @@ class _Drawer:
             [region.box for region in regions],
             result.time,
             names=[str(region.track) for region in regions],
+            # That of the event's peak so far: a frame's own would change too often to be read.
+            words=short(open_event.reason) if open_event and open_event.reason else "",
         )
 
 
@@ -97,17 +106,17 @@ class OverlayVideo(_Drawer):
     def write(
         self, result: Result, regions: Sequence[Tracked], open_event: Event | None, number: int
     ) -> None:
-        """Add a frame; the event is not needed here.
+        """Add a frame.
 
         Args:
             result: with its image.
             regions: in it.
-            open_event: ignored.
+            open_event: the event that may still become longer, if there is one.
             number: ignored.
         """
         if self.writer is None:
             self.writer = self._open("overlay")
-        self._draw(self.writer, result, regions)
+        self._draw(self.writer, result, regions, open_event)
 
     def finish(self, number: int) -> None:
         """Do nothing: nothing is left to do at the end of a source."""
@@ -158,7 +167,7 @@ class EventClips(_Drawer):
             for earlier in self.before:
                 self._draw(self.writer, *earlier)
             self.before.clear()
-        self._draw(self.writer, result, regions)
+        self._draw(self.writer, result, regions, open_event)
 
     def finish(self, number: int) -> None:
         """Close the last clip, at the end of a source.

@@ -209,12 +209,14 @@ class ScoreJob:
             own.highest = (result.score, result.time)
         if finder is None:
             return own
-        over = finder.update(result.frame, result.score, result.region, result.time)
+        is_above = result.score > finder.threshold
+        reason = result.reason if is_above else None
+        over = finder.update(result.frame, result.score, result.region, result.time, reason)
         own = self._told(own, over)
         own.open = finder.open
         if finder.open is None or finder.open.start == result.frame:
             own.seen = ()
-        if result.score > finder.threshold:
+        if is_above:
             own.above += 1
             own.seen = with_seen(own.seen, result.frame, regions)
         return own

@@ -9,7 +9,7 @@ import numpy as np
 
 from mpn.errors import SizeError
 from mpn.motion.flow import MotionReader
-from mpn.motion.place import PlaceModel, picture_of
+from mpn.motion.place import KINDS, PlaceModel, picture_of
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,10 @@ class PlaceStream:
         size: (height, width) of the frames.
         place_at: gives the place model for a frame by its number, where it is not the same for all
             of the recording; the camera is known then.
+
+    Attributes:
+        place: the camera's, once it is chosen; with `place_at` that of the frame read last.
+        speeds: of the frame read last, see `PlaceModel.speeds`; all 0 before the first.
     """
 
     def __init__(
@@ -104,7 +108,8 @@ class PlaceStream:
         place_at: Callable[[int], PlaceModel] | None = None,
     ) -> None:
         self._places, self._reader = places, MotionReader(size)
-        self._place: PlaceModel | None = None
+        self.place: PlaceModel | None = None
+        self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._place_at = place_at
         self._before: np.ndarray | None = None
 
@@ -114,9 +119,8 @@ class PlaceStream:
         Args:
             frame: uint8 (H, W, C).
         """
-        if self._place_at is not None:
-            return
-        self._place = choose_place(self._places, frame, self._reader.grid)
+        if self._place_at is None:
+            self.place = choose_place(self._places, frame, self._reader.grid)
 
     def read(self, frame: np.ndarray, number: int = 0) -> np.ndarray:
         """Take the next frame; the camera is chosen by the first, unless it is already.
@@ -128,17 +132,15 @@ class PlaceStream:
         Returns:
             float32 (2, rows, columns), see `PlaceModel.quotients`.
         """
+        if self._place_at is not None:
+            self.place = self._place_at(number)
+        elif self.place is None:
+            self.begin(frame)
+        assert self.place is not None
         now = self._reader.read(frame)
         before, self._before = self._before, now
-        return self._place_of(frame, number).quotients(now if before is None else before, now)
-
-    def _place_of(self, frame: np.ndarray, number: int) -> PlaceModel:
-        if self._place_at is not None:
-            return self._place_at(number)
-        if self._place is None:
-            self.begin(frame)
-        assert self._place is not None
-        return self._place
+        self.speeds = self.place.speeds(now if before is None else before, now)
+        return self.place.quotients_of(self.speeds)
 
 
 def grid_of(motion: np.ndarray) -> tuple[int, int]:

@@ -172,7 +172,30 @@ class PlaceModel:
         Raises:
             SizeError: motion of another grid.
         """
-        speeds = _smooth((self._checked(before) + self._checked(now)) / 2)
+        return self.quotients_of(self.speeds(before, now))
+
+    def speeds(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """Compute the speeds that a frame is judged by.
+
+        Args:
+            before: motion of the frame before, as `MotionReader.read` gives it.
+            now: of the frame itself.
+
+        Returns:
+            float32 (rows, columns, KINDS), pixels of the working size a frame: the mean of both
+            frames, and of neighbouring cells.
+
+        Raises:
+            SizeError: motion of another grid.
+        """
+        return _smooth((self._checked(before) + self._checked(now)) / 2)
+
+    def quotients_of(self, speeds: np.ndarray) -> np.ndarray:
+        """Divide speeds by what is normal at each place; see `quotients`.
+
+        Args:
+            speeds: as `speeds` gives them.
+        """
         speed, directed = self.normal
         return np.stack([speeds[..., 0] / speed, (speeds[..., 1:] / directed).max(-1)])
 

@@ -20,6 +20,7 @@ from mpn.report.traces import FILM_FRAMES, add_films, box_of, look_into
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event
 from mpn.scoring.heat_file import read_heat
+from mpn.scoring.reasons import sentence
 from mpn.scoring.region_table import read_regions, regions_name
 from mpn.scoring.regions import Box
 from mpn.video.sources import FrameSource
@@ -153,6 +154,7 @@ def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
         box_of(event.region),
         event.start_seconds,
         event.end_seconds,
+        "" if event.reason is None else sentence(event.reason),
     )
 
 

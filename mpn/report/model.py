@@ -32,6 +32,7 @@ class EventRow(NamedTuple):
         beyond: higher than any normal frame that was seen, so that `one_in` is only a lower bound.
         box: where, at the peak.
         start_seconds, end_seconds: times in the video, None = counted from the rows.
+        why: a sentence, "" where unknown.
     """
 
     start: int
@@ -43,6 +44,7 @@ class EventRow(NamedTuple):
     box: Box | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None
+    why: str = ""
 
 
 @dataclass

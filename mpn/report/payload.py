@@ -90,6 +90,7 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
             "oneIn": finite(event.one_in),
             "beyond": bool(event.beyond),
             "box": [int(side) for side in event.box] if event.box else None,
+            "why": event.why,
             "from": finite(
                 seconds_of(trace, event.start)
                 if event.start_seconds is None

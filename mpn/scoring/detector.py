@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -14,16 +14,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from mpn.errors import CheckpointError, MpnError
+from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
-from mpn.scoring.parts import ScorePart, column_names, parts_of
+from mpn.scoring.model_score import normal_by_clip, score_config_of, used_parts
+from mpn.scoring.parts import column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, same_grid, score_frames
+from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of
+from mpn.scoring.regions import Box
+from mpn.scoring.scores import (
+    FrameScores,
+    ScoreConfig,
+    combine,
+    region,
+    same_grid,
+    score_frames,
+    shares_of,
+    weighted_parts,
+)
 from mpn.video.images import check_side, fit_frame
 from mpn.video.sources import FrameSource, open_source
 from mpn.video.timing import frame_rate
@@ -51,6 +63,7 @@ class Result:
         region: (top, left, height, width) of the map's largest patch, in pixels of the source; None
             likewise.
         image: the source's frame, uint8 (H, W, C), where it was asked for.
+        evidence: what `reason` is made of; None for the first T.
     """
 
     frame: int
@@ -61,6 +74,12 @@ class Result:
     map: np.ndarray | None = None
     region: tuple[int, int, int, int] | None = None
     image: np.ndarray | None = None
+    evidence: Evidence | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Return why the frame stands out, at its region; None for the first T."""
+        return None if self.evidence is None else reason_of(self.evidence)
 
 
 class Detector:
@@ -96,7 +115,7 @@ class Detector:
         )
         self.bfloat16 = use_bfloat16(precision, device)
         self.score_config = score_config or score_config_of(checkpoint)
-        self.parts = _used_parts(checkpoint, self.score_config)
+        self.parts = used_parts(checkpoint, self.score_config)
         self.weights = self.score_config.weights_of(self.parts)
         if not any(self.weights.values()):
             given = parts_of(self.network, place=bool(self.places))
@@ -106,7 +125,7 @@ class Detector:
         # Without normal footage the parts stay in their own units, and there is no threshold; so
         # they do with another patch than that footage was scored with.
         known = checkpoint.normal and self.score_config.patch == score_config_of(checkpoint).patch
-        self._normal_clips = _by_clip(checkpoint.normal, self.weights) if known else {}
+        self._normal_clips = normal_by_clip(checkpoint.normal, self.weights) if known else {}
         self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
@@ -248,7 +267,10 @@ class Detector:
                 if stream is not None and count >= skipped - REACH:
                     quotients[count - skipped] = stream.read(image, count)
                 if count >= skipped:
-                    waiting.append(_Frame(*_position(source, count), image if images else None))
+                    picture, seen = image if images else None, None
+                    if stream is not None and stream.place is not None:
+                        seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
+                    waiting.append(_Frame(*_position(source, count), picture, seen))
                     yield fit_frame(image, config.size, config.grey, config.interpolation)
 
         scored = score_frames(
@@ -274,7 +296,9 @@ class Detector:
         self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]
     ) -> Result:
         raw = float(combine(scores.parts, self.weights, self.normal))
-        grid = combine(same_grid(scores.maps), self.weights, self.normal).astype(np.float32)
+        maps = same_grid(scores.maps)
+        grid = combine(maps, self.weights, self.normal).astype(np.float32)
+        box = region(grid, self.score_config.patch, self.config.size, size)
         return Result(
             frame.number,
             frame.time,
@@ -282,9 +306,28 @@ class Detector:
             raw,
             scores.parts,
             grid,
-            region(grid, self.score_config.patch, self.config.size, size),
+            box,
             frame.image,
+            self._evidence(maps, grid, box, frame.motion),
         )
+
+    def _evidence(
+        self,
+        maps: Mapping[str, np.ndarray],
+        grid: np.ndarray,
+        box: Box,
+        motion: SeenMotion | None,
+    ) -> Evidence:
+        """Keep what a frame's reason is made of: its parts at the highest patch, and its motion."""
+        peak = np.unravel_index(int(grid.argmax()), grid.shape)
+        parts = {name: float(values[peak]) for name, values in maps.items()}
+        weighted = {
+            name: float(value)
+            for name, value in weighted_parts(parts, self.weights, self.normal).items()
+        }
+        deviations = {name: value / self.weights[name] for name, value in weighted.items()}
+        known = deviations if self._normal_clips else {}
+        return Evidence(shares_of(weighted), known, box, motion)
 
 
 class _Frame(NamedTuple):
@@ -293,6 +336,7 @@ class _Frame(NamedTuple):
     number: int
     time: float
     image: np.ndarray | None
+    motion: SeenMotion | None
 
 
 def check_size_of(source: FrameSource, config: ModelConfig) -> None:
@@ -306,55 +350,6 @@ def check_size_of(source: FrameSource, config: ModelConfig) -> None:
         SizeError: they are smaller.
     """
     check_side(source.path, source.size, config.stride)
-
-
-def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
-    """Read how a checkpoint's parts are to make the score.
-
-    Args:
-        checkpoint: its recipe is read.
-
-    Raises:
-        CheckpointError: the recipe has unknown entries or cannot be used.
-    """
-    try:
-        return ScoreConfig.from_dict(checkpoint.score_config)
-    except KeyError as error:
-        raise CheckpointError(
-            f"the checkpoint's recipe has unknown entries {list(error.args)}"
-        ) from error
-    except TypeError as error:
-        raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
-
-
-def _used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
-    """List the parts that a model can give, less those that nobody asks for.
-
-    Those are the ones without weight that its normal footage was not scored with, as there are no
-    units for them, and those that cost time.
-    """
-    normal = checkpoint.normal
-    return tuple(
-        part
-        for part in parts_of(checkpoint.network, place=bool(checkpoint.places))
-        if score_config.weights[part.name]
-        or not part.needs_place
-        and (not normal or part.name in normal)
-    )
-
-
-def _by_clip(
-    normal: Mapping[str, list[np.ndarray]], names: Iterable[str]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Turn part -> clips into clip -> parts, float64, without clips that have no score."""
-    missing = sorted(set(names) - set(normal))
-    if missing:
-        raise CheckpointError(f"the checkpoint has no normal scores of {missing}; train it again")
-    count = len(next(iter(normal.values())))
-    clips = {
-        str(i): {name: normal[name][i].astype(np.float64) for name in names} for i in range(count)
-    }
-    return {clip: parts for clip, parts in clips.items() if len(next(iter(parts.values())))}
 
 
 def _position(source: FrameSource, count: int) -> tuple[int, float]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.scoring.reasons import Reason
 
 GAP_SECONDS = 1.0  # shorter gaps are closed
 MIN_EVENT_FRAMES = 3  # shorter events are dropped
@@ -35,6 +36,7 @@ class Event:
         peak_score: how high.
         region: whatever the scorer gave for the peak frame, (top, left, height, width) in pixels,
             or None.
+        reason: why, at the peak frame, or None where the scorer gave none.
     """
 
     start: int
@@ -44,6 +46,7 @@ class Event:
     peak_frame: int
     peak_score: float
     region: tuple[int, ...] | None = None
+    reason: Reason | None = None
 
     @property
     def frames(self) -> int:
@@ -57,18 +60,26 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain numbers and lists, ready for JSON."""
-        return asdict(self) | {"region": None if self.region is None else list(self.region)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["region"] = None if self.region is None else list(self.region)
+        values["reason"] = None if self.reason is None else self.reason.to_dict()
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Event:
-        """Read what `to_dict` gave, further entries left out.
+        """Read what `to_dict` gave, of this version or of an earlier one (without reasons).
+
+        Further entries are left out.
 
         Args:
             values: name -> value.
         """
+        values = {"reason": None, **values}
         known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
         if known["region"] is not None:
             known["region"] = tuple(known["region"])
+        if known["reason"] is not None:
+            known["reason"] = Reason.from_dict(known["reason"])
         return cls(**known)
 
 
@@ -115,6 +126,7 @@ class EventFinder:
         score: float,
         region: Sequence[int] | None = None,
         seconds: float | None = None,
+        reason: Reason | None = None,
     ) -> list[Event]:
         """Take the next frame and return the events that are now over.
 
@@ -124,6 +136,7 @@ class EventFinder:
             region: its place, (top, left, height, width) in pixels, where known.
             seconds: the frame's time, where it is not frame / (fps * step), as in videos of a
                 varying frame rate.
+            reason: why it stands out, where known; an event keeps that of its peak.
 
         Raises:
             DataError: a frame number that does not rise.
@@ -136,7 +149,7 @@ class EventFinder:
         if self.open is not None and self._is_over(self.open, frame, is_above, seconds):
             finished = self.finish()
         if is_above:
-            self._extend(frame, float(score), region, seconds)
+            self._extend(frame, float(score), region, seconds, reason)
         elif self.open and seconds is not None and seconds < self.open.end_seconds - JUST:
             # The last frame above was shown until this one only: the rate is higher here.
             self.open = replace(self.open, end_seconds=seconds)
@@ -154,7 +167,12 @@ class EventFinder:
         return [event] if event is not None and event.frames >= self.min_frames else []
 
     def _extend(
-        self, frame: int, score: float, region: Sequence[int] | None, seconds: float | None
+        self,
+        frame: int,
+        score: float,
+        region: Sequence[int] | None,
+        seconds: float | None,
+        reason: Reason | None,
     ) -> None:
         # Exact where the rate is all there is: frame / fps, not the frame before's time and a
         # rounded interval.
@@ -164,7 +182,7 @@ class EventFinder:
         end, end_seconds = frame + self.step, float(times[1])
         place = None if region is None else tuple(int(x) for x in region)
         if self.open is None:
-            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, place)
+            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, place, reason)
         elif score > self.open.peak_score:
             self.open = replace(
                 self.open,
@@ -173,6 +191,7 @@ class EventFinder:
                 peak_frame=frame,
                 peak_score=score,
                 region=place,
+                reason=reason,
             )
         else:
             self.open = replace(self.open, end=end, end_seconds=end_seconds)
@@ -186,6 +205,7 @@ def events(
     gap_seconds: float = GAP_SECONDS,
     min_frames: int = MIN_EVENT_FRAMES,
     regions: Sequence[Sequence[int] | None] | None = None,
+    reasons: Sequence[Reason | None] | None = None,
 ) -> list[Event]:
     """Find all events of one video, in order.
 
@@ -198,17 +218,24 @@ def events(
         gap_seconds: shorter gaps are closed.
         min_frames: shorter events are dropped.
         regions: one a frame, or None.
+        reasons: likewise.
 
     Raises:
-        DataError: an unknown frame rate or regions of another length.
+        DataError: an unknown frame rate, or regions or reasons of another length.
     """
     values = np.asarray(scores, dtype=np.float64).tolist()
-    if regions is not None and len(regions) != len(values):
-        raise DataError(f"{len(values)} scores but {len(regions)} regions")
+    for name, given in (("regions", regions), ("reasons", reasons)):
+        if given is not None and len(given) != len(values):
+            raise DataError(f"{len(values)} scores but {len(given)} {name}")
     finder = EventFinder(threshold, fps, gap_seconds=gap_seconds, min_frames=min_frames)
     found = []
     for frame, score in enumerate(values):
-        found += finder.update(frame, score, None if regions is None else regions[frame])
+        found += finder.update(
+            frame,
+            score,
+            None if regions is None else regions[frame],
+            reason=None if reasons is None else reasons[frame],
+        )
     return found + finder.finish()
 
 

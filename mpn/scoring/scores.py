@@ -324,17 +324,45 @@ def combine(
     Returns:
         float64 of the parts' shape; about 0 for an average normal frame.
     """
-    weighted = {
-        name: weight * (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
-        for name, weight in weights.items()
-        if weight
-    }
+    weighted = weighted_parts(parts, weights, normal)
     each = list(weighted.values()) or [np.zeros(np.shape(next(iter(parts.values()))))]
     total = reduce(np.add, each)
     if not weighted.keys() & set(MOTION_PARTS):
         return total
     powers = [np.maximum(values, 0) ** OUTSTANDING for values in each]
     return reduce(np.add, powers) ** (1 / OUTSTANDING) + BELOW * total
+
+
+def shares_of(weighted: Mapping[str, float]) -> dict[str, float]:
+    """Compute how much of the score each part carries, as `combine` makes it of them.
+
+    Args:
+        weighted: part -> its number, as `weighted_parts` gives it.
+
+    Returns:
+        Part -> share, together 1; all 0 where no part is above normal.
+    """
+    power = OUTSTANDING if weighted.keys() & set(MOTION_PARTS) else 1
+    above = {name: max(value, 0.0) ** power for name, value in weighted.items()}
+    total = sum(above.values())
+    return {name: value / total if total else 0.0 for name, value in above.items()}
+
+
+def weighted_parts(
+    parts: Mapping[str, np.ndarray] | Mapping[str, float],
+    weights: Mapping[str, float],
+    normal: Mapping[str, tuple[float, float]],
+) -> dict[str, np.ndarray]:
+    """Bring parts to units of normal frames, by their weight; see `combine` for the arguments.
+
+    Returns:
+        Part -> float64 of the parts' shape; those without weight are left out.
+    """
+    return {
+        name: weight * (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
+        for name, weight in weights.items()
+        if weight
+    }
 
 
 def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -42,7 +43,9 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Args:
         frame: as it is decoded.
     """
-    data = next((one for one in frame.side_data if one.type == Type.DISPLAYMATRIX), None)
+    # PyAV's stub has the mapping give names where it gives the data.
+    side_data = cast("Iterable[Any]", frame.side_data)
+    data = next((one for one in side_data if one.type == Type.DISPLAYMATRIX), None)
     if data is None:
         return Orientation()
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])

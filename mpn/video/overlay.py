@@ -61,6 +61,7 @@ class OverlayWriter(FilmWriter):
         boxes: Sequence[tuple[int, int, int, int]] = (),
         seconds: float | None = None,
         names: Sequence[str] = (),
+        words: str = "",
     ) -> None:
         """Add a frame.
 
@@ -72,6 +73,7 @@ class OverlayWriter(FilmWriter):
             boxes: (y, x, height, width) in frame coordinates, drawn while score > threshold.
             seconds: the frame's time, at which it is shown; by default by the rate.
             names: a short word for each box, drawn beside it, or none.
+            words: a second line of the caption, ASCII, or "".
 
         Raises:
             DataError: the frame is of another size.
@@ -84,7 +86,7 @@ class OverlayWriter(FilmWriter):
         picture = drawn(picture, self.source_size).copy()
         if score > threshold:
             self._mark(picture, boxes, names)
-        self._caption(picture, score, seconds)
+        self._caption(picture, score, seconds, words)
         self._recent.append((float(score), threshold))
         canvas = np.zeros((self._height + self._strip, self._width, 3), np.uint8)
         canvas[: picture.shape[0], : picture.shape[1]] = picture
@@ -112,8 +114,10 @@ class OverlayWriter(FilmWriter):
             )
             cv2.putText(picture, name, (left + 1, foot - 3), FONT, 0.45, WHITE, 1, cv2.LINE_AA)
 
-    def _caption(self, picture: np.ndarray, score: float, seconds: float | None) -> None:
-        """Write time (where there is none, frame number) and score in the upper left corner.
+    def _caption(
+        self, picture: np.ndarray, score: float, seconds: float | None, words: str
+    ) -> None:
+        """Write time (where there is none, frame number), score and words in the upper left corner.
 
         Light on dark, so that it can be read on any ground.
         """
@@ -121,8 +125,9 @@ class OverlayWriter(FilmWriter):
             seconds = float(self.count / self.fps) if self.fps else None
         text = f"frame {self.count}" if seconds is None else clock(seconds)
         text += "  no score yet" if math.isnan(score) else f"  score {score:.4g}"
-        for colour, thickness in ((DARK, 3), (WHITE, 1)):
-            cv2.putText(picture, text, (6, 18), FONT, 0.45, colour, thickness, cv2.LINE_AA)
+        for line, foot in ((text, 18), (words, 36)):
+            for colour, thickness in ((DARK, 3), (WHITE, 1)):
+                cv2.putText(picture, line, (6, foot), FONT, 0.45, colour, thickness, cv2.LINE_AA)
 
     def _curve(self, strip: np.ndarray) -> None:
         """Draw the latest scores as a curve that scrolls, newest right, and the threshold's line.

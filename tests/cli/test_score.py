@@ -137,6 +137,7 @@ def test_the_summary_says_when_and_how_sure(scored: Outcome, tmp_path: Path) -> 
         and "extrapolated from 0.2 minutes of normal footage" in scored.out
     )
     assert "event 1: 0:02.0 - 0:" in scored.out and ", at x " in scored.out
+    assert "\n    looks or moves unlike what is expected here (" in scored.out
     # 116 normal frames were scored: the claim can be no stronger, and is weaker, since they came in
     # episodes.
     claim = re.search(

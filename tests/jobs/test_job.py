@@ -28,6 +28,17 @@ def test_events_are_where_the_intruder_is(sharp, clip, tmp_path):
     ]
 
 
+def test_events_say_why(sharp, clip, tmp_path):
+    found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
+    peaks = {event["peak_frame"] for event in found}
+    reasons = [one.reason for one in sharp.score(clip, fps=10) if one.frame in peaks]
+    assert [event["reason"] for event in found] == [reason.to_dict() for reason in reasons]
+    for event in found:
+        assert event["reason"]["kind"] == "appearance" and event["reason"]["shares"] == {"error": 1}
+        (fact,) = event["reason"]["facts"]
+        assert (fact["part"], fact["motion_known"]) == ("error", False) and fact["deviations"] > 100
+
+
 def test_regions_are_where_the_intruder_is_and_its_events_name_their_tracks(sharp, clip, tmp_path):
     found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary
     rows = read_regions(tmp_path / "out" / found["regions"])

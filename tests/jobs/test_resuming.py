@@ -15,10 +15,17 @@ import cv2
 import numpy as np
 import pytest
 
+from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import learn_place
 from mpn.api import load
+from mpn.datasets.layouts import Video
+from mpn.datasets.windows import load_clips
+from mpn.model.checkpoint import Checkpoint
+from mpn.scoring.detector import Detector
 from mpn.scoring.region_table import read_regions
+from mpn.scoring.scores import ScoreConfig
 from tests.helpers.scoring_jobs import GROWING, OPTIONS, load_again, score_source, stopping, summary
-from tests.helpers.small_model import footage, write_film, write_model
+from tests.helpers.small_model import SIZE, footage, still_network, write_film, write_model
 
 
 @pytest.mark.parametrize("stops", [[1], [3], [4], [5], [30], [55], [88], [10, 23, 52, 60, 61]])
@@ -36,6 +43,27 @@ def test_stopped_and_gone_on_with_it_ends_as_one_left_alone(detector, clip, tmp_
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert again.summary == whole.summary and again.highest == whole.highest
     assert summary(tmp_path / "again") == whole.summary and len(whole.summary["events"]) == 2
+
+
+def test_reasons_made_of_motion_outlive_a_stop(clip, tmp_path):
+    source = load_clips([Video("clip", clip, "s")], SIZE, True, motion=True)[0]
+    weights = {"error": 0.5, "pseudo": 0.0, "speed": 1.0, "direction": 1.0}
+    checkpoint = Checkpoint(
+        still_network(pseudo_head=False),
+        score_config=ScoreConfig(weights=weights).to_dict(),
+        places={"s": learn_place([source], [Stretch(0, 0, 20)])},
+    )
+    detector = Detector(checkpoint, precision="float32")
+    options = replace(OPTIONS, threshold=1.0)
+    whole = score_source(detector, clip, tmp_path / "whole", options)
+    for at in (26, 29, 57):  # within the events, after their peaks or before
+        with pytest.raises(KeyboardInterrupt):
+            score_source(stopping(detector, at), clip, tmp_path / "again", options)
+    again = score_source(detector, clip, tmp_path / "again", options)
+    assert again.summary == whole.summary
+    facts = [event["reason"]["facts"][0] for event in whole.summary["events"]]
+    assert len(facts) == 2 and {fact["kind"] for fact in facts} <= {"speed", "place", "direction"}
+    assert all(fact["speed_per_second"] == pytest.approx(10 * fact["speed"]) for fact in facts)
 
 
 @pytest.mark.parametrize("name", GROWING[1:])

@@ -8,10 +8,13 @@ import pytest
 
 from mpn.jobs.state import MOST_TRACKS, FoundEvent, JobState, SeenTrack, with_seen
 from mpn.scoring.events import Event
+from mpn.scoring.facts import OtherWay
+from mpn.scoring.reasons import Reason
 from mpn.scoring.regions import Tracked
 
 TRACK = SeenTrack(3, 20, 31, 7.25, (1, 2, 3, 4))
-EVENT = Event(20, 33, 2.0, 3.3, 24, 9.5, (1, 2, 3, 4))
+REASON = Reason((OtherWay("left", 1 / 3, None, ("right",), 0.01),), {"direction": 1.0})
+EVENT = Event(20, 33, 2.0, 3.3, 24, 9.5, (1, 2, 3, 4), REASON)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,31 @@ def test_the_charts_and_the_matrix(view: View) -> None:
     assert view.page.locator(".matrix:visible").get_attribute("id") == "matrix-equal_error_rate"
 
 
+def test_an_event_says_why_and_its_words_are_no_markup(
+    tmp_path: Path, open_page: Callable[..., View]
+) -> None:
+    trace = pages.trace("a", labels=False)
+    words = ["moves <b>left</b> & right", "looks unlike what is expected here"]
+    trace.events = [event._replace(why=why) for event, why in zip(trace.events, words)]
+    view = open_page(write_report(tmp_path / "report.html", Report("score", "x", traces=[trace])))
+    assert view.page.locator("#events-body td.why").all_inner_texts() == words
+    for number, why in enumerate(words):
+        view.page.locator("#events-body tr").nth(number).locator("button").click()
+        view.until(f"document.getElementById('now-why').textContent === {why!r}")
+    view.page.fill("#position", "5")
+    view.until("document.getElementById('now-why').textContent === ''")
+
+
+def test_without_reasons_there_is_no_room_for_them(
+    tmp_path: Path, open_page: Callable[..., View]
+) -> None:
+    trace = pages.trace("a", labels=False)
+    view = open_page(write_report(tmp_path / "report.html", Report("score", "x", traces=[trace])))
+    assert view.page.locator("#events-body tr").count() == 2
+    assert view.page.locator("#events-body td.why").count() == 0
+    assert not view.page.locator("#now-why").is_visible()
+
+
 def test_a_film_beside_the_page_plays(tmp_path: Path, open_page: Callable[..., View]) -> None:
     path = write_report(tmp_path / "report.html", pages.evaluation(tmp_path), embed_bytes=0)
     view = open_page(path)

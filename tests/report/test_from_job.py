@@ -57,10 +57,24 @@ def test_scores_events_and_regions(detector: mpn.Detector, clip: Path, tmp_path:
     assert [(one["start"], one["end"], one["peak"]) for one in trace["events"]] == [
         (one["start"], one["end"], one["peak_frame"]) for one in found
     ]
+    assert [one["why"] for one in trace["events"]] == [one["reason"]["sentence"] for one in found]
+    assert all(one["why"].startswith("looks or moves unlike") for one in trace["events"])
     assert found and trace["threshold"] == pytest.approx(outcome.summary["threshold"]["value"])
     regions = floats(trace["regions"]).reshape(-1, 7)
     assert {30 <= row <= 50 for row in regions[:, 0]} == {True}
     assert trace["film"]["rows"] == [[0, 1, 60]] and trace["labels"] is None
+
+
+def test_events_of_before_there_were_reasons(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
+    outcome = reported(detector, clip, tmp_path / "out")
+    for event in outcome.summary["events"]:
+        del event["reason"]
+    job = ScoreJob(detector, clip, tmp_path / "out", OPTIONS)
+    report_job(tmp_path / "out", detector, job.open(), outcome.summary)
+    (trace,) = data(tmp_path / "out")["traces"]
+    assert trace["events"] and all(event["why"] == "" for event in trace["events"])
 
 
 def test_every_second_frame_of_a_stretch(detector: mpn.Detector, tmp_path: Path) -> None:

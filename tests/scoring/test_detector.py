@@ -17,7 +17,7 @@ import torch
 import mpn
 from mpn.errors import CheckpointError, FrameError, MpnError, SizeError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mpn.scoring.detector import score_config_of
+from mpn.scoring.model_score import score_config_of
 from mpn.scoring.parts import ERROR, PSEUDO, column_names
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.sources import open_source

@@ -10,6 +10,8 @@ from scipy import ndimage
 
 from mpn.errors import DataError
 from mpn.scoring.events import Event, EventFinder, events
+from mpn.scoring.facts import OtherLook
+from mpn.scoring.reasons import Reason
 
 
 def spans(found: list[Event]) -> list[tuple[int, int]]:
@@ -37,6 +39,7 @@ def test_all_fields_of_an_event_by_hand() -> None:
         "peak_frame": 5,
         "peak_score": 5.0,
         "region": [4, 0, 8, 8],
+        "reason": None,
     }
 
 
@@ -155,6 +158,19 @@ def test_an_event_through_a_dictionary() -> None:
     for region in (None, (1, 2, 3, 4)):
         event = Event(3, 7, 0.3, 0.7, 5, 5.5, region)
         assert Event.from_dict(event.to_dict() | {"further": 1}) == event
+
+
+def test_an_event_has_the_reason_of_its_peak() -> None:
+    reasons = [Reason((OtherLook("error", float(k), True),), {"error": 1.0}) for k in range(9)]
+    scores = np.array([np.nan, 0, 0, 2, 3, 5, 4, 0, 0])
+    (event,) = events(scores, 1.0, 10, reasons=reasons)
+    assert event.peak_frame == 5 and event.reason == reasons[5]
+    assert Event.from_dict(event.to_dict()) == event
+    (without,) = events(scores, 1.0, 10)
+    earlier = {name: value for name, value in event.to_dict().items() if name != "reason"}
+    assert without.reason is None and Event.from_dict(earlier) == without
+    with pytest.raises(DataError, match="9 scores but 8 reasons"):
+        events(scores, 1.0, 10, reasons=reasons[:8])
 
 
 def test_an_open_event_can_be_given_to_another_finder() -> None:

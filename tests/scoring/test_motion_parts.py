@@ -23,6 +23,7 @@ from mpn.motion.place import LARGEST, PlaceModel
 from mpn.scoring import detector as detector_module
 from mpn.scoring.clips import normal_parts, quotients_of, score_clips
 from mpn.scoring.detector import Result
+from mpn.scoring.facts import Fast, OtherLook
 from mpn.scoring.parts import (
     DIRECTION,
     LEAST_QUOTIENT,
@@ -233,6 +234,28 @@ def test_the_box_of_motion_is_where_it_is(build: Callable[..., mpn.Detector], fo
         assert top <= 40 <= top + height and left <= 68 <= left + width
 
 
+def test_the_reason_of_a_frame_is_what_moves(
+    build: Callable[..., mpn.Detector], folder: Path
+) -> None:
+    results = list(build().score(folder, fps=10))
+    assert all(result.reason is None for result in results[:4])
+    for result in results[16:21]:
+        reason = result.reason
+        assert reason is not None and sum(reason.shares.values()) == pytest.approx(1)
+        assert list(reason.shares) == list(WEIGHTS)
+        assert max(reason.shares, key=lambda name: reason.shares[name]) in MOTION_PARTS
+        fact = reason.facts[0]
+        assert isinstance(fact, Fast) and fact.speed > 4 * fact.usual_high  # noise moves a little
+        assert fact.speed_per_second == pytest.approx(10 * fact.speed)
+
+
+def test_a_reason_without_a_place_is_the_network_s(folder: Path) -> None:
+    result = list(mpn.Detector(Checkpoint(still_network())).score(folder))[16]
+    assert result.reason is not None
+    (fact,) = result.reason.facts
+    assert isinstance(fact, OtherLook) and (fact.deviations, fact.motion_known) == (None, False)
+
+
 def test_without_weight_no_motion_is_computed(
     build: Callable[..., mpn.Detector], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +294,7 @@ def same(found: list[Result], expected: list[Result]) -> None:
     assert len(found) == len(expected) > 0
     for one, other in zip(found, expected):
         assert (one.frame, one.parts, one.region) == (other.frame, other.parts, other.region)
+        assert one.reason == other.reason
         np.testing.assert_array_equal([one.score, one.raw], [other.score, other.raw])
         assert (one.map is None) == (other.map is None)
         if one.map is not None:

@@ -21,6 +21,7 @@ from mpn.scoring.scores import (
     patch_means,
     region,
     score_frames,
+    shares_of,
 )
 
 
@@ -235,6 +236,14 @@ def test_where_motion_counts_one_part_that_stands_out_is_not_voted_down():
     # Motion that weighs nothing leaves the sum of the rest.
     still = combine(parts, {"error": 0.5, "speed": 0.0}, normal)
     np.testing.assert_allclose(still, 0.5 * units[:, 0])
+
+
+def test_shares_are_what_each_part_adds_to_the_score() -> None:
+    assert shares_of({"error": 3.0, "pseudo": 1.0}) == {"error": 0.75, "pseudo": 0.25}
+    assert shares_of({"error": -3.0, "pseudo": 1.0}) == {"error": 0.0, "pseudo": 1.0}
+    with_motion = shares_of({"error": 1.0, "speed": 2.0, "direction": -4.0})
+    assert with_motion == {"error": 1 / 17, "speed": 16 / 17, "direction": 0.0}
+    assert shares_of({"error": -1.0, "speed": 0.0}) == {"error": 0.0, "speed": 0.0}
 
 
 @given(

@@ -46,6 +46,14 @@ def test_boxes_are_drawn_only_above_the_threshold(tmp_path):
     assert np.abs(marked.max(0) - (139, 209)).max() <= 2
 
 
+def test_words_stand_below_time_and_score(tmp_path):
+    (plain,) = overlay(tmp_path / "plain.avi", [{}])
+    (told,) = overlay(tmp_path / "told.avi", [{"words": "fast: 9.1 px a frame, usual 3.2"}])
+    rows, columns = np.nonzero(np.abs(told - plain)[:230].max(axis=2) > 60)
+    assert 22 <= rows.min() < rows.max() <= 42
+    assert columns.min() <= 12 and columns.max() > 150
+
+
 def test_heat_colours_its_place_only(tmp_path):
     heat = np.zeros((6, 8))
     heat[4, 6] = 1.0  # rows 160-199, columns 240-279 of the frame

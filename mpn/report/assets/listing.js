@@ -71,6 +71,7 @@ function makeListing(onGo) {
   const columns = () => [
     ...(everywhere ? [{ key: "video", title: "Video", text: (e) => element("bdi", {}, report.traces[e.trace].name) }] : []),
     { key: "place", title: "Start", value: (e) => [e.trace, e.start], text: whenOf },
+    ...(listed().some((e) => e.event?.why) ? [{ key: "why", title: "Why", wraps: true, text: (e) => e.event?.why || "-" }] : []),
     { key: "length", title: "Length", number: true, value: (e) => [e.end - e.start], text: lengthOf },
     { key: "score", title: "Peak", number: true, value: (e) => [e.score ?? -Infinity], text: (e) => brief(e.score) },
     ...(evaluates ? [{ key: "verdict", title: "Label", value: (e) => [e.verdict], text: verdict }] : []),
@@ -124,7 +125,7 @@ function makeListing(onGo) {
     const made = element("tr", { "data-start": entry.start, "data-trace": entry.trace, onclick: go });
     for (const column of shown) {
       const content = column.text(entry);
-      if (column.key !== "place") made.append(element("td", { class: column.number && "number" }, content));
+      if (column.key !== "place") made.append(element("td", { class: column.number ? "number" : column.wraps && "why" }, content));
       else {
         const name = entry.verdict === "missed" ? "missed interval" : "event";
         made.append(element("th", { scope: "row" },

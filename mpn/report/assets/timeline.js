@@ -33,6 +33,7 @@ function makeTimeline() {
     slider.setAttribute("aria-valuetext", spoken());
     const event = eventAt(row);
     if (event !== marked) (marked = event), listing.mark(row);
+    byId("now-why").textContent = trace.events[event]?.why ?? "";
   }
 
   function eventAt(at) {
@@ -86,6 +87,7 @@ function makeTimeline() {
     byId("key-threshold").hidden = trace.threshold === null;
     byId("key-event").hidden = byId("event-steps").hidden = !trace.events.length;
     byId("key-label").hidden = !trace.labels;
+    byId("now-why").hidden = !trace.events.some((event) => event.why);
     byId("curve-summary").textContent = summary();
     byId("boxes").hidden = !trace.film || !trace.regions.length;
     for (const made of document.querySelectorAll("#videos-table tbody tr")) {

@@ -1,0 +1,73 @@
+"""What a model says of its score: how its parts make it, and what normal footage gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from mpn.errors import CheckpointError
+from mpn.model.checkpoint import Checkpoint
+from mpn.scoring.parts import ScorePart, parts_of
+from mpn.scoring.scores import ScoreConfig
+
+
+def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
+    """Read how a checkpoint's parts are to make the score.
+
+    Args:
+        checkpoint: its recipe is read.
+
+    Raises:
+        CheckpointError: the recipe has unknown entries or cannot be used.
+    """
+    try:
+        return ScoreConfig.from_dict(checkpoint.score_config)
+    except KeyError as error:
+        raise CheckpointError(
+            f"the checkpoint's recipe has unknown entries {list(error.args)}"
+        ) from error
+    except TypeError as error:
+        raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
+
+
+def used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
+    """List the parts that a model can give, less those that nobody asks for.
+
+    Those are the ones without weight that its normal footage was not scored with, as there are no
+    units for them, and those that cost time.
+
+    Args:
+        checkpoint: the model.
+        score_config: with the weights.
+    """
+    normal = checkpoint.normal
+    return tuple(
+        part
+        for part in parts_of(checkpoint.network, place=bool(checkpoint.places))
+        if score_config.weights[part.name]
+        or not part.needs_place
+        and (not normal or part.name in normal)
+    )
+
+
+def normal_by_clip(
+    normal: Mapping[str, list[np.ndarray]], names: Iterable[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Turn part -> clips into clip -> parts, float64, without clips that have no score.
+
+    Args:
+        normal: see `Checkpoint.normal`.
+        names: of the parts that are wanted.
+
+    Raises:
+        CheckpointError: a part is missing.
+    """
+    missing = sorted(set(names) - set(normal))
+    if missing:
+        raise CheckpointError(f"the checkpoint has no normal scores of {missing}; train it again")
+    count = len(next(iter(normal.values())))
+    clips = {
+        str(i): {name: normal[name][i].astype(np.float64) for name in names} for i in range(count)
+    }
+    return {clip: parts for clip, parts in clips.items() if len(next(iter(parts.values())))}
