@@ -42,7 +42,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Args:
         frame: as it is decoded.
     """
-    data = next((one for one in frame.side_data if one.type == Type.DISPLAYMATRIX), None)
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return Orientation()
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
