@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 
 # Of a display matrix: what is smaller than this share of the largest number counts as 0.
 NEGLIGIBLE = 0.1
@@ -42,7 +41,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Args:
         frame: as it is decoded.
     """
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Orientation()
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
