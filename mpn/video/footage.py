@@ -253,7 +253,10 @@ def _are_previews(folder: Path, recordings: Sequence[Path]) -> bool:
         return False
     if folder.name.lower() in PREVIEW_FOLDERS:
         return True
-    stems = sorted((item.stem for item in recordings), key=len, reverse=True)
+    # 003.png may be a frame as well as a preview of 003.mp4; 003.mp4.png may not.
+    stems = {item.name for item in recordings}
+    stems |= {item.stem for item in recordings if not item.stem.isdigit()}
+    stems = sorted(stems, key=len, reverse=True)
     owners = {
         next((stem for stem in stems if re.match(rf"{re.escape(stem)}(?!\d)", item.name)), None)
         for item in items

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 
 # Of a display matrix: what is smaller than this share of the largest number counts as 0.
 NEGLIGIBLE = 0.1
@@ -43,9 +41,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Args:
         frame: as it is decoded.
     """
-    # PyAV's stub has the mapping give names where it gives the data.
-    side_data = cast("Iterable[Any]", frame.side_data)
-    data = next((one for one in side_data if one.type == Type.DISPLAYMATRIX), None)
+    data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Orientation()
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])

@@ -168,6 +168,7 @@ def test_previews_of_the_recordings_beside_them_are_no_clip(tmp_path, folder, na
         (["cam.mp4", "b.mp4"], [f"cam_{index}.jpg" for index in range(8)]),  # one's own frames
         (["1.mp4", "2.mp4"], [f"{number}{index}.jpg" for number in (1, 2) for index in range(5)]),
         (["1.mp4", "2.mp4"], [f"{index}.jpg" for index in range(1, 9)]),
+        ([f"{index:03d}.mp4" for index in range(9)], [f"{index:03d}.jpg" for index in range(9)]),
         ([], [f"cam {number}.jpg" for number in range(8)]),
     ],
 )
