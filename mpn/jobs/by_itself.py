@@ -45,10 +45,6 @@ APART_SHARE, LEAST_APART, MOST_APART = 1 / 32, 1.0, 60.0
 MOMENT_SECONDS, ROOM, MOST_SHARE = 5.0, 2.0, 0.1
 # Frames with a score that can be judged; fewer say nothing of what is usual.
 MIN_JUDGED = 50
-# What is unusually fast here and goes the usual way is rarer than what goes an unusual way, and
-# where anomalies are among what says how fast is usual, more so: of its weight elsewhere speed has
-# this share (docs/results.md, judged by itself).
-SPEED_SHARE = 0.5
 SAVE_SECONDS = 20.0  # between two savings of a first pass
 SHORT_SECONDS = 60.0  # less than this to judge by is said
 
@@ -249,8 +245,6 @@ def _checkpoint(
     """Make the model of the camera, as if it had been adapted to it."""
     base = detector.checkpoint
     score_config = detector.score_config.with_place(trained_here=False)
-    speed = {SPEED.name: SPEED_SHARE * score_config.weights[SPEED.name]}
-    score_config = replace(score_config, weights={**score_config.weights, **speed})
     total = sum(len(run[SPEED.name]) for run in judged)
     every = -(-total // NORMAL_FRAMES)  # of very many recordings, every n-th run
     kept = judged[::every]

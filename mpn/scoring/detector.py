@@ -21,7 +21,12 @@ from mpn.model.device import checked_device, use_bfloat16
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
-from mpn.scoring.model_score import normal_by_clip, score_config_of, used_parts
+from mpn.scoring.model_score import (
+    judged_by_itself,
+    normal_by_clip,
+    score_config_of,
+    used_parts,
+)
 from mpn.scoring.parts import column_names, parts_of
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of
@@ -126,7 +131,9 @@ class Detector:
         # they do with another patch than that footage was scored with.
         known = checkpoint.normal and self.score_config.patch == score_config_of(checkpoint).patch
         self._normal_clips = normal_by_clip(checkpoint.normal, self.weights) if known else {}
-        self.normal = part_statistics(self._normal_clips) or dict.fromkeys(self.weights, (0.0, 1.0))
+        mixed = judged_by_itself(checkpoint)
+        statistics = part_statistics(self._normal_clips, mixed=mixed)
+        self.normal = statistics or dict.fromkeys(self.weights, (0.0, 1.0))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
         """Make thresholds of the model's normal footage, at its own frame rate.

@@ -31,6 +31,16 @@ def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
         raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
 
 
+def judged_by_itself(checkpoint: Checkpoint) -> bool:
+    """Say whether a camera's model was made of its recordings as they are, anomalies and all.
+
+    Args:
+        checkpoint: the model.
+    """
+    adapted_on = (checkpoint.camera or {}).get("adapted_on")
+    return isinstance(adapted_on, dict) and adapted_on.get("by_itself") is True
+
+
 def used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
     """List the parts that a model can give, less those that nobody asks for.
 

@@ -82,10 +82,21 @@ def test_a_second_pass_that_was_stopped_ends_with_the_same(hall, detector, at) -
 
 def test_the_network_weighs_as_where_it_has_not_been(hall, detector) -> None:
     camera, own = learned(detector, [hall])
-    assert own.weights == {"error": 0.25, "speed": 0.5, "direction": 1.0}
+    assert own.weights == {"error": 0.25, "speed": 1.0, "direction": 1.0}
     assert camera.seconds == 24.0
     count = {name: sum(map(len, clips)) for name, clips in camera.checkpoint.normal.items()}
     assert count["speed"] == count["error"] == 236  # all frames with a window
+
+
+def test_what_is_ordinary_is_the_quiet_part_of_it(hall, detector, tmp_path) -> None:
+    """Anomalies may be among the frames, so their mean is not what is normal."""
+    camera, own = learned(detector, [hall])
+    speeds = np.concatenate(camera.checkpoint.normal["speed"]).astype(np.float64)
+    assert own.normal["speed"] == pytest.approx((np.quantile(speeds, 0.1), speeds.std()))
+    # It stays so in a camera file.
+    write_camera(tmp_path / "x.camera.safetensors", camera.checkpoint)
+    again = load_checkpoint(tmp_path / "x.camera.safetensors")
+    assert detector.sibling(again, again.score_config).normal == own.normal
 
 
 def test_a_second_run_looks_at_nothing_again(hall, detector, monkeypatch) -> None:
