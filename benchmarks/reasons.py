@@ -6,8 +6,8 @@
 Each track of tracks.csv is an anomaly of a known kind at a known place. Table 1: the reason of the
 frame of highest score among those of the track whose region touches it, a row a kind. Table 2: the
 same of the events found. Table 3: speeds and directions of all frames of the tracks whose region
-touches them, where motion is the reason, beside those of the track's box; boxes that hardly move or
-are cut off at the picture's edge included.
+touches them, where motion is the reason, beside those of the track's box; boxes that are cut off at
+the picture's edge included.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ NAMED_BY = {
     "abandoned object": {"stays", "appearance"},
 }
 RATES = (1.0, 60.0)  # false alarms an hour of the thresholds that events are found with
+STANDS = 0.1  # pixels a frame; what is slower has no direction
 REACH = 2  # frames before and after, over which a track's own speed is taken
 
 
@@ -78,12 +79,16 @@ def touch(one: Box, other: Box) -> bool:
 
 
 def own_motion(track: dict[int, Box], frame: int) -> np.ndarray | None:
-    """Return how far a track's box moves a frame, (down, right); None where it is cut off."""
+    """Return how far a track's box moves a frame, (down, right).
+
+    None where it begins or ends, and where it stands (`STANDS`).
+    """
     ends = [track.get(frame - REACH), track.get(frame + REACH)]
     if None in ends:
         return None
     before, after = (np.array([box[0] + box[2], box[1] + box[3] / 2]) for box in ends if box)
-    return (after - before) / (2 * REACH)
+    motion = (after - before) / (2 * REACH)
+    return motion if np.hypot(*motion) >= STANDS else None
 
 
 def confusion(rows: Iterable[Named]) -> list[str]:
@@ -118,7 +123,7 @@ def measured(rows: Sequence[Named]) -> list[str]:
         for fact in row.reason.facts[:1]:
             if motion is None or not isinstance(fact, (Fast, OtherWay, OtherPlace)):
                 continue
-            ratios[row.kind].append(fact.speed / max(float(np.hypot(*motion)), 1e-9))
+            ratios[row.kind].append(fact.speed / float(np.hypot(*motion)))
             angle = np.arctan2(*motion) - COMPASS.index(fact.direction) * np.pi / 4
             turns[row.kind].append(np.degrees(abs((angle + np.pi) % (2 * np.pi) - np.pi)))
     lines = [

@@ -18,6 +18,7 @@ from mpn.motion.flow import DIRECTED, SPEED, STILL, working_size
 from mpn.motion.place import PlaceModel
 from mpn.motion.usual import COMPASS, direction_of, usual_at
 from mpn.scoring.facts import (
+    FASTER,
     Fact,
     Fast,
     FastThatWay,
@@ -150,7 +151,7 @@ def _motion_facts(
         return [OtherPlace(*moves, usual.share)]
     facts: list[Fact] = []
     fast = Fast(*moves, *_in_source(motion, usual.high))
-    least = 1.0 if moves_most else ALSO_FASTER
+    least = FASTER if moves_most else ALSO_FASTER
     if speed > least * usual.high:
         facts.append(fast)
     towards = usual.share_towards(way)

@@ -23,7 +23,7 @@ from mpn.motion.place import LARGEST, PlaceModel
 from mpn.scoring import detector as detector_module
 from mpn.scoring.clips import normal_parts, quotients_of, score_clips
 from mpn.scoring.detector import Result
-from mpn.scoring.facts import Fast, OtherLook
+from mpn.scoring.facts import Fast
 from mpn.scoring.parts import (
     DIRECTION,
     LEAST_QUOTIENT,
@@ -237,23 +237,14 @@ def test_the_box_of_motion_is_where_it_is(build: Callable[..., mpn.Detector], fo
 def test_the_reason_of_a_frame_is_what_moves(
     build: Callable[..., mpn.Detector], folder: Path
 ) -> None:
-    results = list(build().score(folder, fps=10))
+    results = list(build().score(folder))
     assert all(result.reason is None for result in results[:4])
     for result in results[16:21]:
         reason = result.reason
         assert reason is not None and sum(reason.shares.values()) == pytest.approx(1)
-        assert list(reason.shares) == list(WEIGHTS)
         assert max(reason.shares, key=lambda name: reason.shares[name]) in MOTION_PARTS
         fact = reason.facts[0]
         assert isinstance(fact, Fast) and fact.speed > 4 * fact.usual_high  # noise moves a little
-        assert fact.speed_per_second == pytest.approx(10 * fact.speed)
-
-
-def test_a_reason_without_a_place_is_the_network_s(folder: Path) -> None:
-    result = list(mpn.Detector(Checkpoint(still_network())).score(folder))[16]
-    assert result.reason is not None
-    (fact,) = result.reason.facts
-    assert isinstance(fact, OtherLook) and (fact.deviations, fact.motion_known) == (None, False)
 
 
 def test_without_weight_no_motion_is_computed(

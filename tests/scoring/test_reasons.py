@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mpn.model.checkpoint import Checkpoint
 from mpn.motion.place import PlaceModel
+from mpn.scoring.detector import Detector
 from mpn.scoring.facts import FACTS, Fast, FastThatWay, OtherLook, OtherPlace, OtherWay
 from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of, sentence, short
 from tests.helpers.moving import RATIO, cells, place_of
+from tests.helpers.small_model import footage, still_network, write_footage
 
 GRID = (30, 44)
 SIZE = (480, 720)  # twice the flow's working size
@@ -100,9 +104,10 @@ def test_where_hardly_anything_moves() -> None:
 
 
 def test_something_is_always_said_of_motion_that_carries_the_score() -> None:
-    (fact,) = why(walkers(0), 1.0).facts
-    assert isinstance(fact, Fast) and fact.speed < fact.usual_high
-    assert "among the fastest" in sentence(why(walkers(0), 1.0))
+    for speed in (1.0, 2.05):
+        (fact,) = why(walkers(0), speed).facts
+        assert isinstance(fact, Fast) and fact.speed < 1.1 * fact.usual_high
+        assert "among the fastest" in sentence(why(walkers(0), speed))
 
 
 def test_the_network_s_parts_speak_where_they_carry_the_score() -> None:
@@ -112,6 +117,14 @@ def test_the_network_s_parts_speak_where_they_carry_the_score() -> None:
     assert unseen.facts == (OtherLook("pseudo", 2.0, False),)
     nothing = why(walkers(0), shares=dict.fromkeys(MOVES, 0.0))
     assert nothing.kind == "appearance"
+
+
+def test_a_model_that_knows_no_normal_frames_gives_no_deviations(tmp_path: Path) -> None:
+    source = write_footage(tmp_path / "clip", footage(8))
+    result = list(Detector(Checkpoint(still_network())).score(source))[-1]
+    assert result.reason is not None and set(result.reason.shares) == {"error", "pseudo"}
+    (fact,) = result.reason.facts
+    assert isinstance(fact, OtherLook) and (fact.deviations, fact.motion_known) == (None, False)
 
 
 def test_look_and_motion_are_both_said_where_both_stand_out() -> None:
