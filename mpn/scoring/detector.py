@@ -20,12 +20,12 @@ from mpn.model.config import ModelConfig
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
-from mpn.scoring.parts import ScorePart, column_names, parts_of
+from mpn.scoring.parts import column_names, given_parts, used_parts
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.scores import FrameScores, ScoreConfig, combine, region, same_grid, score_frames
 from mpn.video.images import fit_frame
 from mpn.video.sources import FrameSource, open_source
-from mpn.video.timing import frame_rate
+from mpn.video.timing import USUAL_RATE, frame_rate
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -95,10 +95,12 @@ class Detector:
         )
         self.bfloat16 = use_bfloat16(precision, device)
         self.score_config = score_config or score_config_of(checkpoint)
-        self.parts = _used_parts(checkpoint, self.score_config)
+        self.parts = used_parts(
+            self.network, self.places, self.score_config.weights, checkpoint.normal
+        )
         self.weights = self.score_config.weights_of(self.parts)
         if not any(self.weights.values()):
-            given = parts_of(self.network, place=bool(self.places))
+            given = given_parts(self.network, self.places)
             names = ", ".join(part.name for part in given)
             raise MpnError(f"nothing to score: all parts of this model ({names}) have weight 0")
         self.columns = column_names(self.parts)
@@ -201,7 +203,7 @@ class Detector:
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
         # The first result that is wanted needs the window before it; frames before that are only
-        # decoded.
+        # decoded, and asked for what stays.
         skipped = max(0, first - self.config.window)
         for number, (frame, scores) in enumerate(
             self._scored_frames(source, images, batch_size, skipped), skipped
@@ -218,26 +220,23 @@ class Detector:
         waiting: deque[_Frame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        judges_motion = any(part.needs_place for part in self.parts)
-        stream = PlaceStream(self.places, source.size) if judges_motion else None
-
-        config = self.config
+        stream = self._place_stream(source)
 
         def fitted() -> Iterator[np.ndarray]:
             for count, image in enumerate(source.frames()):
-                if count == 0 and stream is not None:
-                    stream.begin(image)
                 if stream is not None and count >= skipped - REACH:
                     quotients[count - skipped] = stream.read(image)
+                elif stream is not None:
+                    stream.skip(image)
                 if count >= skipped:
                     waiting.append(_Frame(*_position(source, count), image if images else None))
-                    yield fit_frame(image, config.size, config.grey, config.interpolation)
+                    yield self._fitted(image)
 
         scored = score_frames(
             self.network,
             fitted(),
             parts=self.parts,
-            quotients=quotients.pop if judges_motion else None,
+            quotients=quotients.pop if stream is not None else None,
             patch=self.score_config.patch,
             batch_size=batch_size,
             bfloat16=self.bfloat16,
@@ -251,6 +250,17 @@ class Detector:
             given += 1
         while waiting:  # a source shorter than a window
             yield waiting.popleft(), None
+
+    def _place_stream(self, source: FrameSource) -> PlaceStream | None:
+        """Make what judges by place, where any part does."""
+        if not any(part.needs_place for part in self.parts):
+            return None
+        fps = float(source.fps or self.checkpoint.fps or USUAL_RATE)
+        static = any(part.needs_static for part in self.parts)
+        return PlaceStream(self.places, source.size, fps, self._fitted if static else None)
+
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
+        return fit_frame(image, self.config.size, self.config.grey, self.config.interpolation)
 
     def _result(
         self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]
@@ -357,22 +367,6 @@ def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
         ) from error
     except TypeError as error:
         raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
-
-
-def _used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
-    """List the parts that a model can give, less those that nobody asks for.
-
-    Those are the ones without weight that its normal footage was not scored with, as there are no
-    units for them, and those that cost time.
-    """
-    normal = checkpoint.normal
-    return tuple(
-        part
-        for part in parts_of(checkpoint.network, place=bool(checkpoint.places))
-        if score_config.weights[part.name]
-        or not part.needs_place
-        and (not normal or part.name in normal)
-    )
 
 
 def _by_clip(

@@ -22,6 +22,7 @@ from mpn.scoring.parts import (
     PARTS,
     PSEUDO,
     PSNR,
+    STAYS,
     ScorePart,
     ScoringBatch,
     column_names,
@@ -66,10 +67,12 @@ def test_maps_by_hand(tiny: Network) -> None:
 
 def test_parts_of_a_network_without_the_head(tiny: Network) -> None:
     without = build_model("small", channels=4, height=32, width=48, pseudo_head=False)
-    assert parts_of(tiny, place=True) == PARTS
+    assert parts_of(tiny, place=True, static=True) == PARTS
+    assert parts_of(tiny, place=True) == tuple(part for part in PARTS if part is not STAYS)
     assert parts_of(tiny) == (ERROR, PSEUDO)  # without a place model nothing judges motion
     assert parts_of(without) == (ERROR,)
-    assert parts_of(without, place=True) == tuple(part for part in PARTS if part is not PSEUDO)
+    expected = tuple(part for part in PARTS if part is not PSEUDO)
+    assert parts_of(without, place=True, static=True) == expected
     assert column_names([ERROR]) == ["error", "psnr_db", "compactness"]
     with pytest.raises(ValueError, match="no pseudo-anomaly head"):
         PSEUDO.map_of(batch_of(without.eval(), footage(5)))
