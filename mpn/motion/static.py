@@ -57,12 +57,12 @@ class Readings(NamedTuple):
 
     Attributes:
         pictures: gives them, float32 (h, w), as often as it is called.
-        count: how many.
+        length: how many.
         interval: seconds between two.
     """
 
     pictures: Callable[[], Iterable[np.ndarray]]
-    count: int
+    length: int
     interval: float
 
 
@@ -103,13 +103,13 @@ class Background:
             picture: (h, w), the camera's normal picture.
             stretches: of the footage.
         """
-        long = [one for one in stretches if one.count * one.interval >= LEAST_STRETCH]
+        long = [one for one in stretches if one.length * one.interval >= LEAST_STRETCH]
         normal = _Reference(picture)
-        for pictures, count, interval in long:
+        for pictures, length, interval in long:
             for small in pictures():
                 self.spread_sum += normal.difference(small) ** 2
-            self.readings += count
-            self.seconds += count * interval
+            self.readings += length
+            self.seconds += length * interval
         for pictures, _, interval in long:
             changes = StaticChanges(picture, self.spread, interval)
             for small in pictures():
