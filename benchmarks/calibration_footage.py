@@ -73,14 +73,20 @@ def raw_parts(detector: Detector, clip: Clip) -> Parts:
     """The raw score parts of a clip, as `Checkpoint.normal` keeps them."""
     config = detector.config
     quotients: dict[int, np.ndarray] = {}
+    static = any(part.needs_static for part in detector.parts)
+
+    def fitted(frame: np.ndarray) -> np.ndarray:
+        return fit_frame(frame, config.size, config.grey)
 
     def frames() -> Iterator[np.ndarray]:
         stream = None
         for number, frame in enumerate(decoded(clip)):
             if detector.places:
-                stream = stream or PlaceStream(detector.places, frame.shape[:2])
+                stream = stream or PlaceStream(
+                    detector.places, frame.shape[:2], FPS, fitted if static else None
+                )
                 quotients[number] = stream.read(frame)
-            yield fit_frame(frame, config.size, config.grey)
+            yield fitted(frame)
 
     scored = score_frames(
         detector.network,

@@ -33,7 +33,7 @@ from mpn.metrics import bootstrap_interval, frame_auc, paired_bootstrap
 from mpn.scoring import protocols
 from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
-from mpn.scoring.parts import MOTION_PARTS
+from mpn.scoring.parts import PLACE_PARTS
 from mpn.scoring.scores import combine
 from mpn.video.sources import FrameSource
 from mpn.video.timing import WHOLE
@@ -173,7 +173,7 @@ def scored(
     rows = [result.parts for result in islice(detector.score(source), limit)]
     columns = columns_of(rows, detector.columns)
     still = {
-        name: 0.0 if name in MOTION_PARTS else weight for name, weight in detector.weights.items()
+        name: 0.0 if name in PLACE_PARTS else weight for name, weight in detector.weights.items()
     }
     scores = {"score": combine(columns, detector.weights, detector.normal)}
     if any(still.values()):

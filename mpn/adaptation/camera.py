@@ -44,7 +44,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector
-from mpn.scoring.parts import parts_of
+from mpn.scoring.parts import STAYS, parts_of
 from mpn.scoring.scores import ScoreConfig, combine
 from mpn.video.depth import common_levels
 from mpn.video.paths import folder_name
@@ -117,6 +117,7 @@ def adapt_camera(
     # Too little footage is found first.
     chosen = _spread(source, clips, options.shots, window) if options.shots else []
     rate, rate_from = frame_rate(clips, base)
+    clips = [replace(clip, fps=clip.fps or rate) for clip in clips]
     parts = score_clips(detector, clips, "scoring")
     plan = _plan(source, clips, parts, chosen, detector, options, room)
     tensors = _adapted(source, detector, plan.shots, settings)
@@ -125,7 +126,9 @@ def adapt_camera(
     adapted = replace(
         adapted_checkpoint(base, tensors),
         fps=rate,
-        score_config=detector.score_config.with_place(trained_here=bool(tensors)).to_dict(),
+        score_config=detector.score_config.with_place(
+            trained_here=bool(tensors), static=place.background.known
+        ).to_dict(),
         places={folder_name(Path(source)): place},
         sha256="",
         path=None,
@@ -248,8 +251,13 @@ def _calibrated(
     ]
     losses: tuple[float | None, float | None] = (None, None)
     if not tensors:
-        place = None if plan.shots is None else next(iter(adapted.places.values()))
-        after = with_motion(parts, clips, plan.held_out_ranges, place, window)
+        learned = next(iter(adapted.places.values()))
+        place = None if plan.shots is None else learned
+        static = learned.background.known
+        after = with_motion(parts, clips, plan.held_out_ranges, place, window, static=static)
+        if STAYS.name not in after[0]:
+            config = ScoreConfig.from_dict(adapted.score_config)
+            adapted.score_config = config.with_place(trained_here=False).to_dict()
     else:
         footage = [
             replace(clips[clip].cut(start, stop), bad=[])
@@ -286,7 +294,7 @@ def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions
     numbers = sum(parameters[name].numel() for name in names)
     if options.standalone:
         return NORMAL_FRAMES
-    columns = len(parts_of(detector.network, place=True))
+    columns = len(parts_of(detector.network, place=True, static=True))
     left = (CAMERA_BYTES - RESERVED_BYTES - 4 * numbers) // (2 * columns)
     if left < MIN_HELD_OUT:
         raise MpnError(

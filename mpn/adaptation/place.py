@@ -15,9 +15,11 @@ from mpn.adaptation.outliers import Stretch
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.motion.cameras import grid_of
-from mpn.motion.place import PlaceModel
-from mpn.scoring.clips import readable_runs
-from mpn.scoring.parts import MOTION_PARTS, motion_numbers
+from mpn.motion.place import PlaceModel, picture_of
+from mpn.motion.static import Readings, readings_every
+from mpn.scoring.clips import quotients_by, readable_runs
+from mpn.scoring.parts import MOTION_PARTS, PLACE_PARTS, motion_numbers
+from mpn.video.timing import USUAL_RATE
 
 # The footage is cut into so many pieces one after the other; every PIECES / FOLDS-th is judged by
 # the rest.
@@ -25,7 +27,7 @@ PIECES, FOLDS = 16, 4
 
 
 def learn_place(clips: Sequence[Clip], stretches: Sequence[Stretch]) -> PlaceModel:
-    """Learn what motion is normal from stretches of footage.
+    """Learn what motion is normal, and what stays, from stretches of footage.
 
     Args:
         clips: of one camera, with their motion.
@@ -46,7 +48,34 @@ def learn_place(clips: Sequence[Clip], stretches: Sequence[Stretch]) -> PlaceMod
         clip = clips[number]
         assert clip.motion is not None
         place.add(clip.motion[max(start, 1) : stop], clip.frames[start:stop])
+    learn_background(place, clips, stretches)
     return place
+
+
+def learn_background(
+    place: PlaceModel, clips: Sequence[Clip], stretches: Sequence[Stretch]
+) -> None:
+    """Learn how long changes stay, against the place model's normal picture.
+
+    Args:
+        place: of the camera; its background is added to.
+        clips: of the camera; their motion is not needed.
+        stretches: what counts as normal.
+    """
+    readings = [_readings(clips, stretch, place.grid) for stretch in stretches]
+    place.background.learn(place.picture, readings)
+
+
+def _readings(clips: Sequence[Clip], stretch: Stretch, grid: tuple[int, int]) -> Readings:
+    """Give the small pictures of a stretch."""
+    number, start, stop = stretch
+    clip = clips[number]
+    fps = clip.fps or USUAL_RATE
+    every = readings_every(fps)
+    chosen = range(start, stop, every)
+    return Readings(
+        lambda: (picture_of(clip.frames[frame], grid) for frame in chosen), len(chosen), every / fps
+    )
 
 
 def learn_places(clips: Sequence[Clip]) -> dict[str, PlaceModel]:
@@ -64,15 +93,24 @@ def learn_places(clips: Sequence[Clip]) -> dict[str, PlaceModel]:
         own = [clip for clip in clips if clip.scene == scene]
         grids = {None if clip.motion is None else grid_of(clip.motion) for clip in own}
         if len(grids) == 1 and None not in grids:
-            # The first frame of a run has no motion, or that since before what is unreadable.
-            runs = [
-                Stretch(number, start + 1, stop)
-                for number, clip in enumerate(own)
-                for start, stop in readable_runs(clip)
-                if stop - start > 1
-            ]
-            places[scene] = learn_place(own, runs)
+            places[scene] = learn_place(own, whole_runs(own))
     return places
+
+
+def whole_runs(clips: Sequence[Clip]) -> list[Stretch]:
+    """List all that can be learned from clips.
+
+    The first frame of a run has no motion, or that since before what is unreadable.
+
+    Args:
+        clips: of one camera.
+    """
+    return [
+        Stretch(number, start + 1, stop)
+        for number, clip in enumerate(clips)
+        for start, stop in readable_runs(clip)
+        if stop - start > 1
+    ]
 
 
 def windows_as_stretches(windows: Sequence[tuple[int, int]], window: int) -> list[Stretch]:
@@ -91,6 +129,8 @@ def with_motion(
     held_out: Sequence[Stretch],
     place: PlaceModel | None,
     window: int,
+    *,
+    static: bool = False,
 ) -> list[dict[str, np.ndarray]]:
     """Add the numbers of motion to those that a network gave.
 
@@ -100,14 +140,19 @@ def with_motion(
         held_out: stretches that are wanted; the first T frames of each have no score.
         place: of other footage than the stretches; None to judge every piece by the others.
         window: T.
+        static: judge what stays too, where there is enough footage.
 
     Returns:
         Of each stretch all columns, float (frames - T,).
     """
-    places = _crossed(clips, held_out) if place is None else [(s, place) for s in held_out]
+    places = [(stretch, place) for stretch in held_out] if place else []
+    if place is None:
+        places = list(_crossed(clips, held_out))
+        static = static and all(rest.background.known for _, rest in places)
     numbers: list[dict[str, np.ndarray]] = [{} for _ in clips]
     for (number, start, stop), fitted in places:
-        for name, values in motion_columns(clips[number], fitted, start, stop).items():
+        found = motion_columns(clips[number], fitted, start, stop, static=static)
+        for name, values in found.items():
             empty = np.full(len(clips[number].frames), np.nan, np.float32)
             numbers[number].setdefault(name, empty)[start:stop] = values
     return [
@@ -120,15 +165,21 @@ def with_motion(
 
 
 def motion_columns(
-    clip: Clip, place: PlaceModel, start: int = 0, stop: int | None = None
+    clip: Clip,
+    place: PlaceModel,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    static: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Compute the numbers of the parts that judge motion, for frames of a clip.
+    """Compute the numbers of the parts that judge by a place model, for frames of a clip.
 
     Args:
         clip: with its motion.
         place: of its camera.
         start: first frame.
         stop: the frame after the last; None for the clip's end.
+        static: judge what stays too, as if the clip began at `start`.
 
     Returns:
         Part -> float32 (stop - start,).
@@ -136,14 +187,11 @@ def motion_columns(
     Raises:
         DataError: the clip was read without its motion.
     """
-    motion = clip.motion
-    if motion is None:
-        raise DataError(f"{clip.name} was read without its motion")
-    rows = [
-        motion_numbers(place.quotients(motion[max(frame - 1, 0)], motion[frame]))
-        for frame in range(start, len(motion) if stop is None else stop)
-    ]
-    return {name: np.array([row[name] for row in rows], np.float32) for name in MOTION_PARTS}
+    quotients = quotients_by(clip, place, static=static, start=start, stop=stop)
+    end = len(clip.frames) if stop is None else stop
+    rows = [motion_numbers(quotients(frame)) for frame in range(start, end)]
+    names = PLACE_PARTS if static else MOTION_PARTS
+    return {name: np.array([row[name] for row in rows], np.float32) for name in names}
 
 
 def _crossed(

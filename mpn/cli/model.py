@@ -14,7 +14,7 @@ from mpn.model.config import CONFIGS
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
 from mpn.scoring.model_score import score_config_of
-from mpn.scoring.parts import MOTION_PARTS, PARTS
+from mpn.scoring.parts import PARTS, PLACE_PARTS
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ def add_model(
     score = parser.add_argument_group("the score (default: as the checkpoint says)")
     for part in PARTS:
         score.add_argument(
-            f"--{part.name}-weight", type=number, metavar="W", help=f"weight of the {part.title}"
+            f"--{part.name}-weight", type=number, metavar="W", help=f"weight of {part.title}"
         )
     score.add_argument(
         "--no-motion",
         action="store_true",
-        help="leave out the parts that judge motion (all their weights 0): quicker",
+        help="leave out what is judged by place (all its weights 0): quicker",
     )
     score.add_argument(
         "--smoothing",
@@ -138,7 +138,7 @@ def open_detector(options: argparse.Namespace, default: str = "demo") -> Detecto
     given = {part.name: getattr(options, f"{part.name}_weight") for part in PARTS}
     weights = {name: weight for name, weight in given.items() if weight is not None}
     if options.no_motion:
-        weights |= dict.fromkeys(MOTION_PARTS, 0.0)
+        weights |= dict.fromkeys(PLACE_PARTS, 0.0)
     score_config = replace(score_config, weights={**score_config.weights, **weights})
     if options.smoothing is not None:
         score_config = replace(score_config, smoothing=options.smoothing)

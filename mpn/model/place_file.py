@@ -18,10 +18,13 @@ from torch import Tensor
 from mpn.errors import CheckpointError, MpnError
 from mpn.motion.flow import CELLS
 from mpn.motion.place import BINS, PlaceModel
+from mpn.motion.static import Background
 
 PLACE_PREFIX = "place."
 PLACE_VERSION = 1  # of the counts' meaning: bins, kinds, grid
 MAX_COUNT = 2**31  # of frames; years
+# Of a camera; the second two only where its footage was long enough, and in no earlier file.
+TENSORS, BACKGROUND_TENSORS = ("counts", "whole", "picture"), ("spread", "longest")
 
 
 def pack_places(tensors: dict[str, Tensor], places: Mapping[str, PlaceModel]) -> dict[str, Any]:
@@ -44,15 +47,16 @@ def pack_places(tensors: dict[str, Tensor], places: Mapping[str, PlaceModel]) ->
         tensors[f"{PLACE_PREFIX}{number}.picture"] = torch.from_numpy(
             place.picture.astype(np.float32)
         )
-        described.append(
-            {
-                "camera": name,
-                "version": PLACE_VERSION,
-                "grid": list(place.grid),
-                "frames": place.frames,
-                "pictures": place.pictures,
-            }
-        )
+        entry = {
+            "camera": name,
+            "version": PLACE_VERSION,
+            "grid": list(place.grid),
+            "frames": place.frames,
+            "pictures": place.pictures,
+        }
+        if place.background.readings:
+            entry |= _pack_background(tensors, f"{PLACE_PREFIX}{number}.", place.background)
+        described.append(entry)
     return {"places": described} if described else {}
 
 
@@ -80,18 +84,49 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
                     f"{PLACE_VERSION}: update mpn, or adapt again"
                 )
             start = f"{PLACE_PREFIX}{number}."
-            places[str(entry["camera"])] = _place(
-                entry, own[f"{start}counts"], own[f"{start}whole"], own[f"{start}picture"]
-            )
+            place = _place(entry, *(own.pop(f"{start}{name}") for name in TENSORS))
+            if "readings" in entry:
+                _unpack_background(entry, own, start, place.background)
+            places[str(entry["camera"])] = place
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error, MpnError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: its place model cannot be read: {error}") from error
-    if len(own) != 3 * len(places) or len(places) != len(described or []):
+    if own or len(places) != len(described or []):
         raise CheckpointError(
-            f"{path} does not describe its place models: {len(own)} tensors, {len(places)} cameras"
+            f"{path} does not describe its place models: {len(places)} cameras, {len(own)} tensors "
+            "of none"
         )
     return places
+
+
+def _pack_background(
+    tensors: dict[str, Tensor], start: str, background: Background
+) -> dict[str, Any]:
+    """Put what is known of a background into `tensors`; gives what the document says of it."""
+    tensors[f"{start}spread"] = torch.from_numpy(background.spread)
+    tensors[f"{start}longest"] = torch.from_numpy(background.longest.copy())
+    return {"readings": background.readings, "seconds": background.seconds}
+
+
+def _unpack_background(
+    entry: Mapping[str, Any], own: dict[str, Tensor], start: str, background: Background
+) -> None:
+    """Take a background out of a file's tensors; raises where they don't fit."""
+    readings, seconds = entry["readings"], float(entry["seconds"])
+    if type(readings) is not int or not 0 < readings < MAX_COUNT or not 0 < seconds < MAX_COUNT:
+        raise ValueError(f"a background of {readings!r} readings in {seconds} seconds")
+    for name in BACKGROUND_TENSORS:
+        values = own.pop(f"{start}{name}")
+        if values.shape != background.longest.shape or values.dtype != torch.float32:
+            raise ValueError(f"its {name} does not fit its grid")
+        if not torch.isfinite(values).all() or values.min() < 0:
+            raise ValueError(f"its {name} has values that cannot be")
+        if name == "longest":
+            background.longest = values.numpy().copy()
+        else:
+            background.spread_sum = values.numpy().astype(np.float64) * readings
+    background.readings, background.seconds = readings, seconds
 
 
 def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Tensor) -> PlaceModel:

@@ -1,1 +1,1 @@
-"""What moves in a camera's picture, and what motion is normal at each place of it. No torch."""
+"""What moves in a camera's picture, what stays, and what of it is normal where. No torch."""

@@ -10,6 +10,7 @@ import numpy as np
 from mpn.errors import SizeError
 from mpn.motion.flow import MotionReader
 from mpn.motion.place import KINDS, PlaceModel, picture_of
+from mpn.motion.static import StaticReader
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +88,24 @@ def flat_place(places: Iterable[PlaceModel], grid: tuple[int, int]) -> PlaceMode
     return flat
 
 
+def judge_static(places: Mapping[str, PlaceModel]) -> bool:
+    """Say whether any of the place models knows what stays in its camera's picture.
+
+    Args:
+        places: by the camera's name.
+    """
+    return any(place.background.known for place in places.values())
+
+
 class PlaceStream:
-    """The motion of one stream of frames, by what is normal at its place.
+    """What one stream of frames shows, by what is normal at its place.
 
     Args:
         places: of the model.
         size: (height, width) of the frames.
+        fps: frames a second.
+        fitted: fits a frame to the network, as those were that the places' pictures are made of;
+            None where what stays is not judged.
         place_at: gives the place model for a frame by its number, where it is not the same for all
             of the recording; the camera is known then.
 
@@ -105,42 +118,57 @@ class PlaceStream:
         self,
         places: Mapping[str, PlaceModel],
         size: tuple[int, int],
+        fps: float = 1.0,
+        fitted: Callable[[np.ndarray], np.ndarray] | None = None,
         place_at: Callable[[int], PlaceModel] | None = None,
     ) -> None:
         self._places, self._reader = places, MotionReader(size)
+        self._fps, self._fitted, self._place_at = fps, fitted, place_at
         self.place: PlaceModel | None = None
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
-        self._place_at = place_at
+        self._static: StaticReader | None = None
         self._before: np.ndarray | None = None
 
-    def begin(self, frame: np.ndarray) -> None:
-        """Choose the camera by a frame, the recording's first.
-
-        Args:
-            frame: uint8 (H, W, C).
-        """
-        if self._place_at is None:
-            self.place = choose_place(self._places, frame, self._reader.grid)
-
     def read(self, frame: np.ndarray, number: int = 0) -> np.ndarray:
-        """Take the next frame; the camera is chosen by the first, unless it is already.
+        """Take the next frame.
 
         Args:
             frame: uint8 (H, W, C).
             number: of the frame among those given, from 0; only `place_at` asks.
 
         Returns:
-            float32 (2, rows, columns), see `PlaceModel.quotients`.
+            float32 (2, rows, columns), see `PlaceModel.quotients`; (3, rows, columns) where what
+            stays is judged, see `mpn.motion.static.StaticReader`, 0 where the camera does not know.
         """
-        if self._place_at is not None:
-            self.place = self._place_at(number)
-        elif self.place is None:
-            self.begin(frame)
-        assert self.place is not None
+        place, static = self._seen(frame, number)
         now = self._reader.read(frame)
         before, self._before = self._before, now
-        self.speeds = self.place.speeds(now if before is None else before, now)
-        return self.place.quotients_of(self.speeds)
+        self.speeds = place.speeds(now if before is None else before, now)
+        quotients = place.quotients_of(self.speeds)
+        return quotients if self._fitted is None else np.concatenate([quotients, static[None]])
+
+    def skip(self, frame: np.ndarray, number: int = 0) -> None:
+        """Take the next frame, whose motion is not asked for: what stays began long before it does.
+
+        Args:
+            frame: uint8 (H, W, C).
+            number: as of `read`.
+        """
+        self._seen(frame, number)
+
+    def _seen(self, frame: np.ndarray, number: int) -> tuple[PlaceModel, np.ndarray]:
+        """Choose the camera by the first frame; return it and the quotients of what stays."""
+        grid, fitted = self._reader.grid, self._fitted
+        if self._place_at is not None:
+            self.place = self._place_at(number)
+            return self.place, np.zeros(grid, np.float32)
+        if self.place is None:
+            self.place = choose_place(self._places, frame, grid)
+            if fitted is not None and self.place.background.known:
+                self._static = self.place.static_reader(self._fps)
+        if self._static is None or fitted is None:
+            return self.place, np.zeros(grid, np.float32)
+        return self.place, self._static.read(lambda: picture_of(fitted(frame), grid))
 
 
 def grid_of(motion: np.ndarray) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from mpn.errors import SizeError
 from mpn.motion.flow import DIRECTED, DIRECTIONS, LEAD, SPEED, STILL
 from mpn.motion.registration import detail, picture_shift
+from mpn.motion.static import Background, StaticReader
 
 # Speeds are counted in bins of equal ratio, pixels of the working size a frame; what is slower or
 # faster falls into the first or the last.
@@ -46,7 +47,7 @@ LARGEST = 10  # a frame's number is the mean of so many cells
 
 
 class PlaceModel:
-    """Counts of normal motion by place, direction and speed, and the mean picture.
+    """Counts of normal motion by place, direction and speed, and the normal picture.
 
     Args:
         grid: (rows, columns) of cells, as `mpn.motion.flow.grid_size` gives them; even numbers.
@@ -57,6 +58,7 @@ class PlaceModel:
         picture_sum: float64 (rows * PICTURE, columns * PICTURE), sum of grey pictures.
         pictures: how many.
         frames: of the footage.
+        background: how the picture varies, and how long changes of it stay.
     """
 
     def __init__(self, grid: tuple[int, int]) -> None:
@@ -68,6 +70,7 @@ class PlaceModel:
         self.whole = np.zeros(BINS, np.uint64)
         self.picture_sum = np.zeros((grid[0] * PICTURE, grid[1] * PICTURE))
         self.frames = self.pictures = 0
+        self.background = Background(self.picture_sum.shape)
 
     def add(self, motion: Iterable[np.ndarray], frames: Iterable[np.ndarray] = ()) -> None:
         """Count normal footage.
@@ -110,6 +113,7 @@ class PlaceModel:
         self.picture_sum += other.picture_sum
         self.frames += other.frames
         self.pictures += other.pictures
+        self.background.merge(other.background)
         self._forget()
 
     def without(self, other: PlaceModel) -> PlaceModel:
@@ -199,6 +203,14 @@ class PlaceModel:
         speed, directed = self.normal
         return np.stack([speeds[..., 0] / speed, (speeds[..., 1:] / directed).max(-1)])
 
+    def static_reader(self, fps: float) -> StaticReader:
+        """Give a reader of what stays in one recording, for its frames' pictures (`picture_of`).
+
+        Args:
+            fps: frames a second of the recording.
+        """
+        return StaticReader(self.picture, self.background, fps, PICTURE)
+
     def likeness(self, picture: np.ndarray) -> float:
         """Correlate a picture with the mean picture, in [-1, 1].
 
@@ -234,13 +246,14 @@ class PlaceModel:
         self.__dict__.pop("normal", None)
 
 
-def frame_number(quotients: np.ndarray) -> float:
+def frame_number(quotients: np.ndarray, largest: int = LARGEST) -> float:
     """Compute the number of a frame: the mean of its largest cells.
 
     Args:
         quotients: float (rows, columns).
+        largest: of so many cells.
     """
-    return float(np.sort(quotients, axis=None)[-LARGEST:].mean())
+    return float(np.sort(quotients, axis=None)[-largest:].mean())
 
 
 def picture_of(frame: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

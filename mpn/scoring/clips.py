@@ -8,6 +8,7 @@ is not taken for normal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,10 +19,11 @@ from mpn.errors import DataError
 from mpn.io.runs import intervals
 from mpn.model.network import Network
 from mpn.motion.cameras import choose_place, grid_of
-from mpn.motion.place import PlaceModel
+from mpn.motion.place import PlaceModel, picture_of
 from mpn.scoring.detector import Detector
-from mpn.scoring.parts import ScorePart, parts_of
+from mpn.scoring.parts import ScorePart, given_parts
 from mpn.scoring.scores import ScoreConfig, score_frames
+from mpn.video.timing import USUAL_RATE
 
 # Of held-out footage, so many frames are kept in a model for its thresholds.
 NORMAL_FRAMES = 100_000
@@ -65,7 +67,7 @@ def score_clips(
             rows: list[Mapping[str, float]] = [{}] * len(clip.frames)
             for frame, numbers in _scored(
                 detector.network,
-                clip,
+                replace(clip, fps=clip.fps or detector.checkpoint.fps),
                 detector.parts,
                 detector.places,
                 patch=detector.score_config.patch,
@@ -101,7 +103,9 @@ def normal_parts(
         Part -> raw scores, float32, an array for every stretch of a clip without unreadable frames
         (one for a clip that has none), the first T frames of each left out.
     """
-    parts, window = parts_of(network, place=bool(places)), network.config.window
+    places = places or {}
+    parts = given_parts(network, places)
+    window = network.config.window
     normal: dict[str, list[np.ndarray]] = {part.name: [] for part in parts}
     left = NORMAL_FRAMES
     for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
@@ -140,7 +144,10 @@ def _scored(
     bfloat16: bool = False,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Yield the number of each frame that has a score, and its columns."""
-    quotients = quotients_of(clip, places) if any(part.needs_place for part in parts) else None
+    quotients = None
+    if any(part.needs_place for part in parts):
+        static = any(part.needs_static for part in parts)
+        quotients = quotients_of(clip, places or {}, static=static)
     for start, stop in readable_runs(clip):
         for frame in score_frames(
             network,
@@ -158,22 +165,80 @@ def _from(quotients: Callable[[int], np.ndarray], start: int, frame: int) -> np.
 
 
 def quotients_of(
-    clip: Clip, places: Mapping[str, PlaceModel] | None
+    clip: Clip, places: Mapping[str, PlaceModel], *, static: bool = False
 ) -> Callable[[int], np.ndarray]:
-    """Give the motion of a clip's frames by what is normal at its place.
+    """Give what a clip's frames show by what is normal at its place.
 
     Args:
         clip: with its motion.
         places: place models by camera; the clip's is chosen by its first frame.
+        static: judge what stays too.
 
     Returns:
-        Frame number -> float32 (2, rows, columns), see `PlaceModel.quotients`.
+        Frame number -> float32 (2 or 3, rows, columns), as `mpn.motion.cameras.PlaceStream` gives
+        it.
 
     Raises:
         DataError: the clip was read without its motion.
     """
-    motion = clip.motion
-    if motion is None:
+    place = choose_place(places, clip.frames[0], grid_of(_motion_of(clip)))
+    return quotients_by(clip, place, static=static)
+
+
+def quotients_by(
+    clip: Clip, place: PlaceModel, *, static: bool = False, start: int = 0, stop: int | None = None
+) -> Callable[[int], np.ndarray]:
+    """Give what a clip's frames show by what is normal at a place.
+
+    Args:
+        clip: with its motion.
+        place: of its camera.
+        static: judge what stays too.
+        start: what stays is judged as if the clip began here.
+        stop: the frame after the last that is asked for; None for the clip's end.
+
+    Returns:
+        See `quotients_of`.
+
+    Raises:
+        DataError: the clip was read without its motion.
+    """
+    motion = _motion_of(clip)
+
+    def moving(frame: int) -> np.ndarray:
+        return place.quotients(motion[max(frame - 1, 0)], motion[frame])
+
+    if not static:
+        return moving
+    staying = static_quotients(clip, place, start, stop)
+    return lambda frame: np.concatenate([moving(frame), staying(frame)[None]])
+
+
+def static_quotients(
+    clip: Clip, place: PlaceModel, start: int = 0, stop: int | None = None
+) -> Callable[[int], np.ndarray]:
+    """Give for how long changes have stayed in a clip, by what is normal at a place.
+
+    Args:
+        clip: its motion is not needed.
+        place: of its camera; what it does not know is 0.
+        start: what stays is judged as if the clip began here.
+        stop: the frame after the last that is asked for; None for the clip's end.
+
+    Returns:
+        Frame number -> float32 (rows, columns), see `mpn.motion.static.StaticReader`.
+    """
+    if not place.background.known:
+        nothing = np.zeros(place.grid, np.float32)
+        return lambda frame: nothing
+    reader = place.static_reader(clip.fps or USUAL_RATE)
+    readings = [
+        reader.read(partial(picture_of, frame, place.grid)) for frame in clip.frames[start:stop]
+    ][:: reader.every]
+    return lambda frame: readings[(frame - start) // reader.every]
+
+
+def _motion_of(clip: Clip) -> np.ndarray:
+    if clip.motion is None:
         raise DataError(f"{clip.name} was read without its motion, which this model judges")
-    place = choose_place(places or {}, clip.frames[0], grid_of(motion))
-    return lambda frame: place.quotients(motion[max(frame - 1, 0)], motion[frame])
+    return clip.motion

@@ -21,13 +21,8 @@ from mpn.model.device import checked_device, use_bfloat16
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
-from mpn.scoring.model_score import (
-    judged_by_itself,
-    normal_by_clip,
-    score_config_of,
-    used_parts,
-)
-from mpn.scoring.parts import column_names, parts_of
+from mpn.scoring.model_score import judged_by_itself, normal_by_clip, score_config_of
+from mpn.scoring.parts import column_names, given_parts, used_parts
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of
 from mpn.scoring.regions import Box
@@ -43,7 +38,7 @@ from mpn.scoring.scores import (
 )
 from mpn.video.images import check_side, fit_frame
 from mpn.video.sources import FrameSource, open_source
-from mpn.video.timing import frame_rate
+from mpn.video.timing import USUAL_RATE, frame_rate
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -120,10 +115,12 @@ class Detector:
         )
         self.bfloat16 = use_bfloat16(precision, device)
         self.score_config = score_config or score_config_of(checkpoint)
-        self.parts = used_parts(checkpoint, self.score_config)
+        self.parts = used_parts(
+            self.network, self.places, self.score_config.weights, checkpoint.normal
+        )
         self.weights = self.score_config.weights_of(self.parts)
         if not any(self.weights.values()):
-            given = parts_of(self.network, place=bool(self.places))
+            given = given_parts(self.network, self.places)
             names = ", ".join(part.name for part in given)
             raise MpnError(f"nothing to score: all parts of this model ({names}) have weight 0")
         self.columns = column_names(self.parts)
@@ -240,7 +237,7 @@ class Detector:
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
         # The first result that is wanted needs the window before it; frames before that are only
-        # decoded.
+        # decoded, and asked for what stays.
         skipped = max(0, first - self.config.window)
         for number, (frame, scores) in enumerate(
             self._scored_frames(source, images, batch_size, skipped, place_at), skipped
@@ -262,29 +259,26 @@ class Detector:
         waiting: deque[_Frame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        judges_motion = any(part.needs_place for part in self.parts)
-        stream = PlaceStream(self.places, source.size, place_at) if judges_motion else None
-
-        config = self.config
+        stream = self._place_stream(source, place_at)
 
         def fitted() -> Iterator[np.ndarray]:
             for count, image in enumerate(source.frames()):
-                if count == 0 and stream is not None:
-                    stream.begin(image)
                 if stream is not None and count >= skipped - REACH:
                     quotients[count - skipped] = stream.read(image, count)
+                elif stream is not None:
+                    stream.skip(image, count)
                 if count >= skipped:
                     picture, seen = image if images else None, None
                     if stream is not None and stream.place is not None:
                         seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
                     waiting.append(_Frame(*_position(source, count), picture, seen))
-                    yield fit_frame(image, config.size, config.grey, config.interpolation)
+                    yield self._fitted(image)
 
         scored = score_frames(
             self.network,
             fitted(),
             parts=self.parts,
-            quotients=quotients.pop if judges_motion else None,
+            quotients=quotients.pop if stream is not None else None,
             patch=self.score_config.patch,
             batch_size=batch_size,
             bfloat16=self.bfloat16,
@@ -298,6 +292,20 @@ class Detector:
             given += 1
         while waiting:  # a source shorter than a window
             yield waiting.popleft(), None
+
+    def _place_stream(
+        self, source: FrameSource, place_at: Callable[[int], PlaceModel] | None
+    ) -> PlaceStream | None:
+        """Make what judges by place, where any part does."""
+        if not any(part.needs_place for part in self.parts):
+            return None
+        fps = float(source.fps or self.checkpoint.fps or USUAL_RATE)
+        static = any(part.needs_static for part in self.parts)
+        fitted = self._fitted if static else None
+        return PlaceStream(self.places, source.size, fps, fitted, place_at)
+
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
+        return fit_frame(image, self.config.size, self.config.grey, self.config.interpolation)
 
     def _result(
         self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]

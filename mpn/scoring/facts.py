@@ -151,9 +151,30 @@ class OtherLook:
         return "unlike what is expected here"
 
 
-Fact: TypeAlias = "Fast | FastThatWay | OtherWay | OtherPlace | OtherLook"
+@dataclass(frozen=True)
+class Stays:
+    """Something was left, taken away, or does not move on.
+
+    Attributes:
+        deviations: of normal frames that the part is above them, None where none are known.
+    """
+
+    kind: ClassVar[str] = "stays"
+    deviations: float | None
+
+    def finding(self) -> str:
+        """Say what stands out."""
+        how = "" if self.deviations is None else f" ({_number(self.deviations)} deviations above)"
+        return f"the picture has changed here and stays so, longer than is usual{how}"
+
+    def short(self) -> str:
+        """Say it in a few words."""
+        return "a change that stays"
+
+
+Fact: TypeAlias = "Fast | FastThatWay | OtherWay | OtherPlace | OtherLook | Stays"
 FACTS: dict[str, type[Fact]] = {
-    fact.kind: fact for fact in (Fast, FastThatWay, OtherWay, OtherPlace, OtherLook)
+    fact.kind: fact for fact in (Fast, FastThatWay, OtherWay, OtherPlace, OtherLook, Stays)
 }
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint
-from mpn.scoring.parts import ScorePart, parts_of
 from mpn.scoring.scores import ScoreConfig
 
 
@@ -39,26 +38,6 @@ def judged_by_itself(checkpoint: Checkpoint) -> bool:
     """
     adapted_on = (checkpoint.camera or {}).get("adapted_on")
     return isinstance(adapted_on, dict) and adapted_on.get("by_itself") is True
-
-
-def used_parts(checkpoint: Checkpoint, score_config: ScoreConfig) -> tuple[ScorePart, ...]:
-    """List the parts that a model can give, less those that nobody asks for.
-
-    Those are the ones without weight that its normal footage was not scored with, as there are no
-    units for them, and those that cost time.
-
-    Args:
-        checkpoint: the model.
-        score_config: with the weights.
-    """
-    normal = checkpoint.normal
-    return tuple(
-        part
-        for part in parts_of(checkpoint.network, place=bool(checkpoint.places))
-        if score_config.weights[part.name]
-        or not part.needs_place
-        and (not normal or part.name in normal)
-    )
 
 
 def normal_by_clip(

@@ -11,14 +11,15 @@ torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mpn.motion.place import frame_number
+from mpn.motion.cameras import judge_static
+from mpn.motion.place import LARGEST, PlaceModel, frame_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,8 +44,9 @@ class ScoringBatch:
             window of target i is `frames[i : i + T]`, the target itself `frames[T + i]`.
         target: the last B of them, float32 (B, C, H, W) in [-1, 1], on the network's device.
         output: what the network makes of the B windows.
-        quotients: float32 (B, 2, rows, columns), the motion of each target by what is normal there,
-            see `mpn.motion.place.PlaceModel.quotients`; None without a place model.
+        quotients: float32 (B, 2 or 3, rows, columns), the motion of each target by what is normal
+            there, and for how long changes have stayed, see `mpn.motion.cameras.PlaceStream`; None
+            without a place model.
     """
 
     frames: np.ndarray
@@ -94,6 +96,7 @@ class ScorePart(Column):
         available: says whether a network has what the part needs.
         needs_place: whether it needs a place model, and motion with it, which costs time: it is
             left out where its weight is 0.
+        needs_static: whether that has to know what stays in the camera's picture.
     """
 
     default_weight: float
@@ -103,6 +106,7 @@ class ScorePart(Column):
     number_of: Callable[[ScoringBatch], np.ndarray] | None = None
     available: Callable[[Network], bool] = lambda network: True
     needs_place: bool = False
+    needs_static: bool = False
 
     @property
     def label(self) -> str:
@@ -132,27 +136,31 @@ def _pseudo_map(batch: ScoringBatch) -> Tensor:
     return logits.float().sigmoid()
 
 
-def _motion_number(quotients: np.ndarray) -> float:
-    return math.log(max(frame_number(quotients), LEAST_QUOTIENT))
+def _number(quotients: np.ndarray, largest: int) -> float:
+    return math.log(max(frame_number(quotients, largest), LEAST_QUOTIENT))
 
 
 def motion_numbers(quotients: np.ndarray) -> dict[str, float]:
-    """Compute the numbers of the parts that judge motion, without a network.
+    """Compute the numbers of the parts that judge by a place model, without a network.
 
     Args:
-        quotients: float32 (2, rows, columns), see `mpn.motion.place.PlaceModel.quotients`.
+        quotients: float32 (2 or 3, rows, columns), see `mpn.motion.cameras.PlaceStream`.
 
     Returns:
-        Part -> number.
+        Part -> number, of as many parts as there are channels.
     """
-    return {part.name: _motion_number(one) for part, one in zip((SPEED, DIRECTION), quotients)}
+    return {
+        name: _number(one, largest) for (name, largest), one in zip(LARGEST_OF.items(), quotients)
+    }
 
 
-def _motion_part(channel: int, name: str, title: str, place_weight: float) -> ScorePart:
+def _place_part(
+    channel: int, name: str, title: str, place_weight: float, *, needs_static: bool = False
+) -> ScorePart:
     """Make the part of one channel of the quotients."""
 
     def quotients(batch: ScoringBatch) -> np.ndarray:
-        if batch.quotients is None:
+        if batch.quotients is None or batch.quotients.shape[1] <= channel:
             raise ValueError(f"there is no place model for {name}")
         return batch.quotients[:, channel]
 
@@ -166,7 +174,7 @@ def _motion_part(channel: int, name: str, title: str, place_weight: float) -> Sc
         return F.interpolate(cells, size=size, mode="bilinear", align_corners=False).squeeze(1)
 
     def number_of(batch: ScoringBatch) -> np.ndarray:
-        return np.array([_motion_number(one) for one in quotients(batch)])
+        return np.array([_number(one, LARGEST_OF[name]) for one in quotients(batch)])
 
     return ScorePart(
         name=name,
@@ -177,6 +185,7 @@ def _motion_part(channel: int, name: str, title: str, place_weight: float) -> Sc
         map_of=map_of,
         number_of=number_of,
         needs_place=True,
+        needs_static=needs_static,
     )
 
 
@@ -205,29 +214,74 @@ PSEUDO = ScorePart(
     map_of=_pseudo_map,
     available=lambda network: network.pseudo_head is not None,
 )
-SPEED = _motion_part(0, "speed", "speed for its place", 1.0)
-DIRECTION = _motion_part(1, "direction", "speed for its place and direction", 1.0)
+SPEED = _place_part(0, "speed", "speed for its place", 1.0)
+DIRECTION = _place_part(1, "direction", "speed for its place and direction", 1.0)
+STAYS = _place_part(2, "stays", "a change that stays", 0.5, needs_static=True)
+# The number of a frame is of so many cells: what moves is larger than what is put down.
+LARGEST_OF = {SPEED.name: LARGEST, DIRECTION.name: LARGEST, STAYS.name: 2}
 PSNR = Diagnostic(name="psnr_db", title="PSNR", direction="lower", value_of=_psnr)
 COMPACTNESS = Diagnostic(name="compactness", title="compactness", value_of=_compactness)
 
-PARTS: tuple[ScorePart, ...] = (ERROR, PSEUDO, SPEED, DIRECTION)
+PARTS: tuple[ScorePart, ...] = (ERROR, PSEUDO, SPEED, DIRECTION, STAYS)
 DIAGNOSTICS: tuple[Diagnostic, ...] = (PSNR, COMPACTNESS)
 COLUMNS: tuple[Column, ...] = (*PARTS, *DIAGNOSTICS)
 
-MOTION_PARTS: tuple[str, ...] = tuple(part.name for part in PARTS if part.needs_place)
+MOTION_PARTS: tuple[str, ...] = (SPEED.name, DIRECTION.name)
+PLACE_PARTS: tuple[str, ...] = tuple(part.name for part in PARTS if part.needs_place)
 PART_NAMES: tuple[str, ...] = tuple(part.name for part in PARTS)
 LABELS: dict[str, str] = {column.name: column.label for column in COLUMNS}
 
 
-def parts_of(network: Network, *, place: bool = False) -> tuple[ScorePart, ...]:
+def parts_of(
+    network: Network, *, place: bool = False, static: bool = False
+) -> tuple[ScorePart, ...]:
     """List the parts that a model can give, in the order of the registry.
 
     Args:
         network: it is asked what it has.
         place: whether the model knows its camera's place model.
+        static: whether that knows what stays in the picture.
     """
     return tuple(
-        part for part in PARTS if part.available(network) and (place or not part.needs_place)
+        part
+        for part in PARTS
+        if part.available(network)
+        and (place or not part.needs_place)
+        and (static or not part.needs_static)
+    )
+
+
+def given_parts(network: Network, places: Mapping[str, PlaceModel]) -> tuple[ScorePart, ...]:
+    """List the parts that a network gives with place models.
+
+    Args:
+        network: it is asked what it has.
+        places: by the camera's name; they are asked what they know.
+    """
+    return parts_of(network, place=bool(places), static=judge_static(places))
+
+
+def used_parts(
+    network: Network,
+    places: Mapping[str, PlaceModel],
+    weights: Mapping[str, float],
+    normal: Container[str],
+) -> tuple[ScorePart, ...]:
+    """List the parts that a model can give, less those that nobody asks for.
+
+    Those are the ones without weight that its normal footage was not scored with, as there are no
+    units for them, and those that cost time.
+
+    Args:
+        network: of the model.
+        places: of its cameras.
+        weights: part -> its weight in the score.
+        normal: names of the parts that its normal footage was scored with; empty for any.
+    """
+    return tuple(
+        part
+        for part in given_parts(network, places)
+        if weights[part.name] or not part.needs_place and (not normal or part.name in normal)
     )
 
 

@@ -25,10 +25,11 @@ from mpn.scoring.facts import (
     OtherLook,
     OtherPlace,
     OtherWay,
+    Stays,
     fact_from_dict,
     fact_to_dict,
 )
-from mpn.scoring.parts import DIRECTION, MOTION_PARTS
+from mpn.scoring.parts import DIRECTION, MOTION_PARTS, PLACE_PARTS, STAYS
 from mpn.scoring.parts import SPEED as SPEED_PART
 from mpn.scoring.regions import Box
 
@@ -121,9 +122,10 @@ def reason_of(evidence: Evidence) -> Reason:
         evidence: of the frame.
     """
     motion, shares = evidence.motion, evidence.shares
-    looks = {name: share for name, share in shares.items() if name not in MOTION_PARTS}
+    looks = {name: share for name, share in shares.items() if name not in PLACE_PARTS}
     look_share = sum(looks.values())
-    moves_most = motion is not None and sum(shares.values()) > 2 * look_share
+    moves = sum(shares.get(name, 0.0) for name in MOTION_PARTS)
+    moves_most = motion is not None and moves > look_share
     facts: list[Fact] = []
     if motion is not None:
         facts += _motion_facts(motion, evidence.box, shares, moves_most)
@@ -131,6 +133,9 @@ def reason_of(evidence: Evidence) -> Reason:
         part = max(looks, key=lambda name: looks[name])
         look = OtherLook(part, evidence.deviations.get(part), motion is not None)
         facts.insert(len(facts) if moves_most else 0, look)
+    if (share := shares.get(STAYS.name, 0.0)) >= ALSO_LOOK:
+        stays = Stays(evidence.deviations.get(STAYS.name))
+        facts.insert(0 if share > max(moves, look_share) else len(facts), stays)
     return Reason(tuple(facts), dict(shares))
 
 
@@ -191,7 +196,7 @@ def sentence(reason: Reason) -> str:
     """
     text, moved = "", False
     for fact in reason.facts:
-        if isinstance(fact, OtherLook):
+        if isinstance(fact, (OtherLook, Stays)):
             text += ("; " if text else "") + fact.finding()
         elif moved:
             text += ", " + fact.finding().removeprefix("here ")

@@ -23,9 +23,9 @@ from mpn.errors import MpnError
 from mpn.model.network import Network
 from mpn.scoring.parts import (
     DIAGNOSTICS,
-    MOTION_PARTS,
     PART_NAMES,
     PARTS,
+    PLACE_PARTS,
     ScorePart,
     ScoringBatch,
     parts_of,
@@ -108,7 +108,7 @@ class ScoreConfig:
         others = {key: value for key, value in values.items() if key not in names}
         return cls(weights=weights, **others)
 
-    def with_place(self, *, trained_here: bool) -> ScoreConfig:
+    def with_place(self, *, trained_here: bool, static: bool = False) -> ScoreConfig:
         """Give the config of a model that has learned its camera's place model.
 
         Weights that differ from the defaults keep their ratio to them. Weights that count motion
@@ -116,6 +116,7 @@ class ScoreConfig:
 
         Args:
             trained_here: the network was trained on this camera, or adapted to it.
+            static: the place model knows what stays; else that weighs nothing.
         """
         judged = any(self.weights[part.name] for part in PARTS if part.needs_place)
         weights = {}
@@ -128,6 +129,8 @@ class ScoreConfig:
             else:
                 usual = part.default_weight
                 weights[part.name] = wanted * (own / usual if usual else 1.0)
+            if part.needs_static and not static:
+                weights[part.name] = 0.0
         return replace(self, weights=weights)
 
     def without_place(self) -> ScoreConfig:
@@ -327,7 +330,7 @@ def combine(
     weighted = weighted_parts(parts, weights, normal)
     each = list(weighted.values()) or [np.zeros(np.shape(next(iter(parts.values()))))]
     total = reduce(np.add, each)
-    if not weighted.keys() & set(MOTION_PARTS):
+    if not weighted.keys() & set(PLACE_PARTS):
         return total
     powers = [np.maximum(values, 0) ** OUTSTANDING for values in each]
     return reduce(np.add, powers) ** (1 / OUTSTANDING) + BELOW * total
@@ -342,7 +345,7 @@ def shares_of(weighted: Mapping[str, float]) -> dict[str, float]:
     Returns:
         Part -> share, together 1; all 0 where no part is above normal.
     """
-    power = OUTSTANDING if weighted.keys() & set(MOTION_PARTS) else 1
+    power = OUTSTANDING if weighted.keys() & set(PLACE_PARTS) else 1
     above = {name: max(value, 0.0) ** power for name, value in weighted.items()}
     total = sum(above.values())
     return {name: value / total if total else 0.0 for name, value in above.items()}

@@ -31,6 +31,7 @@ from mpn.model.collapse import collapse
 from mpn.model.config import ModelConfig
 from mpn.model.losses import loss_terms, total_loss
 from mpn.model.network import build_model
+from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.run import OnLog, TrainingRun
@@ -270,6 +271,7 @@ class Training(TrainingRun):
     def finish(self) -> Path:
         """Score the calibration footage, write the model, and return its path."""
         normal = normal_parts(self.network, self.calibration_clips, self.places, bfloat16=False)
+        static = judge_static(self.places)
         # The calibration footage was judged by a place model of the rest; now it counts too.
         for scene, place in learn_places(self.calibration_clips).items():
             if scene in self.places:
@@ -288,13 +290,11 @@ class Training(TrainingRun):
             training["levels"] = list(levels)
         score_config = ScoreConfig()
         if self.places:
-            score_config = score_config.with_place(trained_here=True)
+            score_config = score_config.with_place(trained_here=True, static=static)
         checkpoint = Checkpoint(
             self.network,
             fps=float(np.median(rates)) if rates else None,
-            score_config=(
-                ScoreConfig().with_place(trained_here=True) if self.places else ScoreConfig()
-            ).to_dict(),
+            score_config=score_config.to_dict(),
             normal=normal,
             training=training,
             places=self.places,

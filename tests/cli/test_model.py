@@ -19,4 +19,4 @@ def test_every_part_has_an_option_for_its_weight(capsys: pytest.CaptureFixture[s
     parser.print_help()
     text = " ".join(capsys.readouterr().out.split())
     for part in PARTS:
-        assert f"--{part.name}-weight W weight of the {part.title}" in text
+        assert f"--{part.name}-weight W weight of {part.title}" in text

@@ -171,16 +171,5 @@ def test_the_first_frame_of_a_stream_has_no_motion(walk) -> None:
     assert not PlaceStream(known(walk), SIZE).read(walk[0]).any()
 
 
-def test_a_stream_s_camera_can_be_chosen_before_it_begins(walk, caplog) -> None:
-    places = known(walk)
-    stream = PlaceStream(places, SIZE)
-    stream.begin(view(3))
-    stream.read(walk[0])
-    reader = MotionReader(SIZE)
-    motion = [reader.read(frame) for frame in walk[:2]]
-    np.testing.assert_array_equal(stream.read(walk[1]), places["other"].quotients(*motion))
-    assert not caplog.records
-
-
 def test_grids_of_motion() -> None:
     assert grid_of(cells(1)) == grid_of(np.stack([cells(1)] * 3)) == GRID

@@ -41,8 +41,11 @@ from tests.helpers.moving import cells, place_of
 from tests.helpers.small_model import SIZE, footage, still_network, write_footage
 from tests.helpers.training_runs import walkers
 
-WITHOUT = tuple(part for part in PARTS if part.name not in MOTION_PARTS)
+WITHOUT = tuple(part for part in PARTS if not part.needs_place)
+MOVING = tuple(part for part in PARTS if not part.needs_static)
 WEIGHTS = {"error": 0.5, "pseudo": 0.5, "speed": 1.0, "direction": 1.0}
+
+ALL = WEIGHTS | {"stays": 0.0}  # of a place model that does not know what stays
 
 
 def some_quotients(frame: int) -> np.ndarray:
@@ -56,7 +59,8 @@ def some_quotients(frame: int) -> np.ndarray:
 
 def test_motion_counts_for_models_with_a_place_alone(tiny: Network) -> None:
     assert MOTION_PARTS == ("speed", "direction")
-    assert parts_of(tiny) == WITHOUT and parts_of(tiny, place=True) == PARTS
+    assert parts_of(tiny) == WITHOUT and parts_of(tiny, place=True) == MOVING
+    assert parts_of(tiny, place=True, static=True) == PARTS
     assert all(part.default_weight == 0 and part.needs_place for part in (SPEED, DIRECTION))
 
 
@@ -65,7 +69,7 @@ def test_numbers_are_the_logarithm_of_the_ten_largest(tiny: Network) -> None:
     scored = list(score_frames(tiny, clip.frames, quotients=some_quotients, batch_size=3))
     assert [one.frame for one in scored] == list(range(4, 11))
     for one in scored:
-        assert list(one.parts) == column_names(PARTS) and list(one.maps) == [*WEIGHTS]
+        assert list(one.parts) == column_names(MOVING) and list(one.maps) == [*WEIGHTS]
         for name, values in zip(MOTION_PARTS, some_quotients(one.frame)):
             largest = sorted(values.ravel().tolist())[-LARGEST:]
             assert one.parts[name] == pytest.approx(math.log(sum(largest) / 10), abs=1e-6)
@@ -142,10 +146,10 @@ def test_maps_show_the_logarithm_at_each_place(tiny: Network) -> None:
 
 def test_weights_with_a_place_by_hand() -> None:
     here, elsewhere = (ScoreConfig().with_place(trained_here=own) for own in (True, False))
-    assert here.weights == WEIGHTS
-    assert elsewhere.weights == WEIGHTS | {"error": 0.25, "pseudo": 0.0}
+    assert here.weights == ALL
+    assert elsewhere.weights == ALL | {"error": 0.25, "pseudo": 0.0}
     chosen = ScoreConfig(8, {"error": 2.0, "pseudo": 0.5}, 0.5).with_place(trained_here=True)
-    assert chosen.weights == WEIGHTS | {"error": 1.0, "pseudo": 0.25}
+    assert chosen.weights == ALL | {"error": 1.0, "pseudo": 0.25}
     assert (chosen.patch, chosen.smoothing) == (8, 0.5)
     assert ScoreConfig.from_dict(chosen.to_dict()) == chosen
 
@@ -161,15 +165,15 @@ def test_weights_that_are_for_motion_already_stay() -> None:
         config = ScoreConfig(weights=weights)
         assert config.with_place(trained_here=True) == config
         once = config.with_place(trained_here=False)
-        assert once.weights == weights | {"error": 0.25, "pseudo": 0.0}
+        assert once.weights == weights | {"error": 0.25, "pseudo": 0.0, "stays": 0.0}
         assert once.with_place(trained_here=False) == once
 
 
 def test_models_of_before_give_motion_no_weight() -> None:
     recipe = {"patch": 16, "error_weight": 1.0, "pseudo_weight": 1.0, "smoothing": 0.3}
     config = ScoreConfig.from_dict(recipe)
-    assert config.weights == {"error": 1.0, "pseudo": 1.0, "speed": 0.0, "direction": 0.0}
-    assert config.with_place(trained_here=True).weights == WEIGHTS
+    assert config.weights == dict.fromkeys(ALL, 0.0) | {"error": 1.0, "pseudo": 1.0}
+    assert config.with_place(trained_here=True).weights == ALL
 
 
 # --- A detector with a place model
@@ -212,7 +216,7 @@ def test_a_detector_s_score_has_motion_in_it(
     build: Callable[..., mpn.Detector], folder: Path
 ) -> None:
     detector = build()
-    assert detector.parts == PARTS and detector.columns == column_names(PARTS)
+    assert detector.parts == MOVING and detector.columns == column_names(MOVING)
     results = list(detector.score(folder))
     assert [result.frame for result in results] == list(range(30))
     for result in results[4:]:
@@ -338,7 +342,7 @@ def test_clips_score_as_the_stream(
 ) -> None:
     detector = build()
     (columns,) = score_clips(detector, [clip], "scoring")
-    assert list(columns) == column_names(PARTS)
+    assert list(columns) == column_names(MOVING)
     results = list(detector.score(folder))
     for name, values in columns.items():
         assert np.isnan(values[:4]).all()
@@ -384,7 +388,7 @@ def test_quotients_of_a_clip_are_of_each_frame_and_the_one_before(
 
 def test_normal_footage_is_scored_with_motion(clip: Clip, place: PlaceModel) -> None:
     normal = normal_parts(still_network(), [clip], {"s": place})
-    assert list(normal) == [part.name for part in PARTS]
+    assert list(normal) == [part.name for part in MOVING]
     expected = motion_columns(clip, place)
     for name in MOTION_PARTS:
         (values,) = normal[name]

@@ -22,6 +22,7 @@ from mpn.scoring.parts import (
     PARTS,
     PSEUDO,
     PSNR,
+    STAYS,
     ScorePart,
     ScoringBatch,
     column_names,
@@ -66,10 +67,12 @@ def test_maps_by_hand(tiny: Network) -> None:
 
 def test_parts_of_a_network_without_the_head(tiny: Network) -> None:
     without = build_model("small", channels=4, height=32, width=48, pseudo_head=False)
-    assert parts_of(tiny, place=True) == PARTS
+    assert parts_of(tiny, place=True, static=True) == PARTS
+    assert parts_of(tiny, place=True) == tuple(part for part in PARTS if part is not STAYS)
     assert parts_of(tiny) == (ERROR, PSEUDO)  # without a place model nothing judges motion
     assert parts_of(without) == (ERROR,)
-    assert parts_of(without, place=True) == tuple(part for part in PARTS if part is not PSEUDO)
+    expected = tuple(part for part in PARTS if part is not PSEUDO)
+    assert parts_of(without, place=True, static=True) == expected
     assert column_names([ERROR]) == ["error", "psnr_db", "compactness"]
     with pytest.raises(ValueError, match="no pseudo-anomaly head"):
         PSEUDO.map_of(batch_of(without.eval(), footage(5)))
@@ -122,7 +125,7 @@ def test_models_of_before_score_as_they_did(tiny: Network, bright: ScorePart) ->
 def test_released_models_have_the_parts_that_they_were_made_with() -> None:
     network = {"error": 1.0, "pseudo": 1.0}
     moving = {"error": 0.5, "pseudo": 0.5, "speed": 1.0, "direction": 1.0}
-    made_with = {"demo": (moving, 4), "ped2": (moving, 1), "meta": (network, 0)}
+    made_with = {"demo": (moving | {"stays": 0.5}, 4), "ped2": (moving, 1), "meta": (network, 0)}
     for name, (weights, cameras) in made_with.items():
         if (path := released_path(name)) is None:
             continue  # only `demo` is part of the package
