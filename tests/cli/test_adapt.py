@@ -279,7 +279,7 @@ def test_the_released_model_is_the_default(
     (tmp_path / "package" / "demo.safetensors").write_bytes(learned.read_bytes())
     packaged = cli("adapt", lobby, *FEW)  # meta does not come with the package
     assert packaged.code == 0
-    assert "meta is not here, so demo is adapted" in packaged.err
+    assert "meta is not here, so demo is taken" in packaged.err
     assert "model demo: preset small" in packaged.err
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "meta.safetensors").write_bytes(learned.read_bytes())

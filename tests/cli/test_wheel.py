@@ -74,7 +74,7 @@ def test_from_the_wheel_in_an_empty_folder(unpacked: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
     write_film(tmp_path / "v.mp4", footage(20))
-    scored = python(unpacked, tmp_path, "-m", "mpn", "score", "v.mp4")
+    scored = python(unpacked, tmp_path, "-m", "mpn", "score", "v.mp4", "--checkpoint", "demo")
     assert scored.returncode == 0, scored.stderr
     results = tmp_path / "runs" / "score" / "v"
     assert (results / "report.html").is_file() and (results / "scores.csv").is_file()

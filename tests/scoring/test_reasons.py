@@ -12,7 +12,7 @@ import pytest
 from mpn.model.checkpoint import Checkpoint
 from mpn.motion.place import PlaceModel
 from mpn.scoring.detector import Detector
-from mpn.scoring.facts import FACTS, Fast, FastThatWay, OtherLook, OtherPlace, OtherWay
+from mpn.scoring.facts import FACTS, Fast, FastThatWay, OtherLook, OtherPlace, OtherWay, Stays
 from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of, sentence, short
 from tests.helpers.moving import RATIO, cells, place_of
 from tests.helpers.small_model import footage, still_network, write_footage
@@ -155,6 +155,11 @@ def test_a_region_at_the_picture_s_edge() -> None:
 
 FACTS_AND_WORDS = [
     (
+        Stays(5.2),
+        "the picture has changed here and stays so, longer than is usual (5.2 deviations above)",
+        "a change that stays",
+    ),
+    (
         Fast("right", 9.14, 91.4, 3.21, 32.1),
         "moves right at 9.1 px a frame (91 px/s); here usually up to 3.2 (32 px/s)",
         "fast: 9.1 px a frame, usual 3.2",
@@ -211,6 +216,15 @@ def test_words_of_each_kind(fact, words: str, few: str) -> None:
 
 def test_every_kind_has_words_here() -> None:
     assert {fact.kind for fact, _, _ in FACTS_AND_WORDS} == set(FACTS)
+
+
+def test_what_stays_is_said_where_it_carries_the_score() -> None:
+    still = why(walkers(0), 2.0, shares={"error": 0.2, "stays": 0.8})
+    assert [fact.kind for fact in still.facts] == ["stays", "appearance"]
+    beside = why(walkers(0), 2.0, shares={"error": 0.8, "stays": 0.2})
+    assert [fact.kind for fact in beside.facts] == ["appearance", "stays"]
+    hardly = why(walkers(0), 2.0, shares={"error": 0.95, "stays": 0.05})
+    assert [fact.kind for fact in hardly.facts] == ["appearance"]
 
 
 def test_a_sentence_of_several_facts_names_the_motion_once() -> None:
