@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.camera_file import write_camera
 from mpn.adaptation.inner_loop import Adaptation
+from mpn.jobs import JobOptions
+from mpn.jobs.by_itself import Recording, learn_camera
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring.detector import Detector as ScoringDetector
+from mpn.scoring.detector import Result
 from mpn.scoring.scores import ScoreConfig
+from mpn.video.paths import folder_name
 
 
 class Detector(ScoringDetector):
@@ -68,6 +75,40 @@ class Detector(ScoringDetector):
         )
         checkpoint, _ = adapt_camera(self, source, options, fps=fps, skip_bad=skip_bad)
         return self.sibling(checkpoint, checkpoint.score_config)
+
+    def score_by_itself(
+        self,
+        source: str | Path,
+        *,
+        fps: float | None = None,
+        apart: float | None = None,
+        images: bool = False,
+    ) -> Iterator[Result]:
+        """Score a recording by itself, in two passes: how unlike the rest of it each moment is.
+
+        There is no normal footage, so a high score says what is strange there, not what is wrong.
+
+        Args:
+            source: a video file or a folder of frames.
+            fps: frames per second, instead of what the source says.
+            apart: seconds around a moment that have no say in what is usual; default: a 32nd of
+                the recording, between a second and a minute.
+            images: give the source's frames back in the results.
+
+        Yields:
+            One result a frame, in order, in units of the recording's ordinary frames.
+
+        Raises:
+            DataError: it cannot be read, or is too short.
+            SizeError: frames too small for the network.
+        """
+        path, options = Path(source), JobOptions(fps=fps)
+        with TemporaryDirectory() as folder:  # for what the first pass has seen
+            recording = Recording(path, Path(folder), partial(options.open, path))
+            camera = learn_camera(self, [recording], folder_name(path), apart)
+            own = self.sibling(camera.checkpoint, camera.checkpoint.score_config)
+            place_at = camera.judgements(recording, own, 1).place_at
+            yield from own.score(recording.open(), images=images, place_at=place_at)
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Write an adapted detector as a camera file, or as a whole model.

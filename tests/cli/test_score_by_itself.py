@@ -46,8 +46,8 @@ def test_the_strangest_moment_comes_first(cli: Cli, hall: Path) -> None:
 
 
 def test_so_many_moments_are_listed(cli: Cli, tmp_path: Path) -> None:
-    frames = recording(600, (120, 132))
-    frames[400:412] = recording(600, (400, 412))[400:412]
+    frames = recording(300, (60, 72))
+    frames[200:212] = recording(212, (200, 212))[200:212]
     long = write_footage(tmp_path / "long", frames)
     listed = [
         sum(

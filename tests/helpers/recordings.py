@@ -18,15 +18,15 @@ def recording(
         count: of frames.
         fast: (start, stop) of the second one, below the first, 8 pixels a frame.
         wall: seed of what is behind them.
-        carried: the camera goes along, 3 pixels a frame.
+        carried: the camera goes along, 8 pixels a frame.
 
     Returns:
         uint8 (T, 96, 128, 3).
     """
-    background, board = texture(wall, (400, 3 * count + 400)), texture(99, (40, 40))
+    background, board = texture(wall, (400, 8 * count + 400)), texture(99, (40, 40))
     frames = np.empty((count, *SIZE, 3), np.uint8)
     for t in range(count):
-        left = 3 * t if carried else 0
+        left = 8 * t if carried else 0
         view = background[: SIZE[0], left : left + SIZE[1]].copy()
         at = 10 + abs(t % 60 - 30)
         view[10:40, at : at + 20] = board[:30, :20]
