@@ -29,6 +29,7 @@ from benchmarks.common import parser, write_result
 from mpn.datasets import label_readers
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import LAYOUTS, recognise
+from mpn.datasets.mask_pictures import read_masks
 from mpn.errors import MpnError
 from mpn.evaluation.score_files import read_scores
 from mpn.model.camera_checkpoint import save_camera
@@ -173,7 +174,7 @@ def readers(folder: Path) -> Iterator[tuple[str, str, Callable[[Path], object], 
     yield (
         "mask picture",
         "001.png",
-        label_readers.read_mask,
+        lambda path: list(read_masks(path.parent)),
         [picture, cv2.imencode(".bmp", np.eye(8))[1].tobytes()],
     )
     scores = b"frame,score\n" + b"".join(b"%d,0.5\n" % k for k in range(FRAMES))

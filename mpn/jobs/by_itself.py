@@ -214,7 +214,13 @@ def _passed_over(
 
     title = f"{recording.path.name}, first pass"
     with tqdm(total=source.length, desc=title, unit="frame", disable=None) as bar:
-        found = survey(source, detector, found, on_block, bar.update)
+        try:
+            survey(source, detector, found, on_block, bar.update)
+        except BaseException:
+            # What lies behind the last whole block is looked at again.
+            del found.timeline.blocks[found.frames // plan.block :]
+            write_survey(path, found, identity)
+            raise
     write_survey(path, found, identity)
     return source, found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,29 @@ def test_every_frame_is_judged_without_its_neighbourhood(hall, detector) -> None
     assert total.frames == 239  # all but the first, which has no motion
     # Blocks of a second; 2 s on either side of frame 100 are 80 to 120.
     assert place_at(100).frames == 239 - 50
+
+
+@pytest.mark.parametrize("at", [2, 57, 130])
+def test_a_first_pass_that_was_stopped_ends_with_the_same(hall, detector, tmp_path, at) -> None:
+    whole, _ = learned(detector, [Recording(hall.path, tmp_path / "whole", hall.open)])
+    (tmp_path / "whole" / SURVEY).rename(tmp_path / "kept")
+    source = hall.open()
+
+    def stopped() -> Iterator[np.ndarray]:
+        yield from islice(hall.open().frames(), at)
+        raise KeyboardInterrupt
+
+    source.frames = stopped
+    opened = iter([hall.open(), source])  # for its facts, and for the pass
+    with pytest.raises(KeyboardInterrupt):
+        learned(detector, [Recording(hall.path, hall.folder, lambda: next(opened))])
+    assert (hall.folder / SURVEY).is_file()
+    again, _ = learned(detector, [hall])
+    assert again.checkpoint.sha256 == whole.checkpoint.sha256
+    for name, clips in whole.checkpoint.normal.items():
+        assert all((a == b).all() for a, b in zip(clips, again.checkpoint.normal[name]))
+    total, same = (one.checkpoint.places["hall"] for one in (whole, again))
+    assert (total.counts == same.counts).all() and total.frames == same.frames
 
 
 @pytest.mark.parametrize("at", [3, 41, 118, 200])
