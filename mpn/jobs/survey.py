@@ -10,7 +10,7 @@ score's units and its level are made of.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -290,17 +290,3 @@ def _moving(
 
 def _joined(pieces: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def sum_of(places: Iterable[PlaceModel]) -> PlaceModel:
-    """Add up place models of one camera.
-
-    Args:
-        places: at least one, of one grid.
-    """
-    places = iter(places)
-    total = PlaceModel((first := next(places)).grid)
-    total.merge(first)
-    for place in places:
-        total.merge(place)
-    return total
