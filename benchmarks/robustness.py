@@ -35,7 +35,7 @@ from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import PLACE_PARTS
 from mpn.scoring.scores import combine
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 from mpn.video.timing import WHOLE
 
 JPEG_QUALITY = 30

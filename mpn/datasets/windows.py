@@ -27,8 +27,9 @@ from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError, SizeError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
 from mpn.video.depth import Levels, common_levels
+from mpn.video.frame_source import BadFrame, FrameSource
 from mpn.video.images import check_side, fit_frame
-from mpn.video.sources import BadFrame, FrameSource, open_source
+from mpn.video.sources import open_source
 from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from mpn.scoring.maps import map_on_frame
 from mpn.scoring.reasons import short
 from mpn.scoring.regions import Tracked
 from mpn.video.film_writer import unfinished_films
+from mpn.video.frame_source import FrameSource
 from mpn.video.overlay import OverlayWriter, drawn
-from mpn.video.sources import FrameSource
 
 SECONDS_BEFORE = 2.0
 SUFFIX = ".webm"

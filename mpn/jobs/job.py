@@ -40,8 +40,8 @@ from mpn.scoring.detector import Detector, Result, check_size_of
 from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
+from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
-from mpn.video.sources import FrameSource
 from mpn.video.timing import USUAL_RATE
 
 SAVE_SECONDS = 2.0

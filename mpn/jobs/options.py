@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpn.video.sources import FrameSource, open_source
+from mpn.video.frame_source import FrameSource
+from mpn.video.sources import open_source
 
 OVERLAYS = ("off", "events", "all")
 

@@ -23,7 +23,7 @@ from mpn.scoring.heat_file import read_heat
 from mpn.scoring.reasons import sentence
 from mpn.scoring.region_table import read_regions, regions_name
 from mpn.scoring.regions import Box
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 REPORT = "report.html"
 

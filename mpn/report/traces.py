@@ -16,7 +16,7 @@ from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event, events
 from mpn.scoring.inspection import frames_around_each, inspect_frame
 from mpn.scoring.regions import Box
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 MAX_ACTIVATIONS = 4  # frames whose insides a page shows
 FILM_FRAMES = 2 * BUDGET  # of all films of a page together

@@ -20,7 +20,8 @@ from benchmarks.robustness import (
     moved,
     noise,
 )
-from mpn.video.sources import FrameSource, open_source
+from mpn.video.frame_source import FrameSource
+from mpn.video.sources import open_source
 
 GREY = np.full((40, 60, 3), 100, np.uint8)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -70,11 +71,11 @@ def test_a_first_pass_that_was_stopped_ends_with_the_same(hall, detector, tmp_pa
     (tmp_path / "whole" / SURVEY).rename(tmp_path / "kept")
     source = hall.open()
 
-    def stopped() -> Iterator[np.ndarray]:
-        yield from islice(hall.open().frames(), at)
+    def stopped(wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        yield from islice(hall.open().pick(wanted), at)
         raise KeyboardInterrupt
 
-    source.frames = stopped
+    source.pick = stopped
     opened = iter([hall.open(), source])  # for its facts, and for the pass
     with pytest.raises(KeyboardInterrupt):
         learned(detector, [Recording(hall.path, hall.folder, lambda: next(opened))])
@@ -105,12 +106,16 @@ def test_a_second_pass_that_was_stopped_ends_with_the_same(hall, detector, at) -
         assert (hall.folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_the_network_weighs_as_where_it_has_not_been(hall, detector) -> None:
+def test_the_network_has_no_say_where_it_has_not_been(hall, detector, monkeypatch) -> None:
     camera, own = learned(detector, [hall])
-    assert own.weights == {"error": 0.25, "speed": 1.0, "direction": 1.0}
+    assert own.weights == {"speed": 1.0, "direction": 1.0} and own.columns == ["speed", "direction"]
     assert camera.seconds == 24.0
     count = {name: sum(map(len, clips)) for name, clips in camera.checkpoint.normal.items()}
-    assert count["speed"] == count["error"] == 236  # all frames with a window
+    assert count == {"speed": 239, "direction": 239}  # all frames but the first
+    monkeypatch.setattr(own.network, "forward", None)  # it is not even asked
+    judged = list(own.score(hall.open(), place_at=camera.judgements(hall, own, 3).place_at))
+    assert sum(math.isfinite(result.score) for result in judged) == 236
+    assert set(judged[-1].parts) == {"speed", "direction"}
 
 
 def test_what_is_ordinary_is_the_quiet_part_of_it(hall, detector, tmp_path) -> None:
@@ -174,7 +179,7 @@ def test_cameras_are_told_apart_by_their_pictures(tmp_path) -> None:
 
 def test_too_little_is_said_with_numbers(detector, tmp_path) -> None:
     short = recording_of(tmp_path / "short", recording(40))
-    with pytest.raises(DataError, match="36 frames are too few .* takes 50: give more recordings"):
+    with pytest.raises(DataError, match="39 frames are too few .* takes 50: give more recordings"):
         learn_camera(detector, [short], "hall")
 
 

@@ -36,7 +36,7 @@ from mpn.scoring.parts import (
     parts_of,
 )
 from mpn.scoring.scores import ScoreConfig, score_frames
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 from tests.helpers.moving import cells, place_of
 from tests.helpers.small_model import SIZE, footage, still_network, write_footage
 from tests.helpers.training_runs import walkers
