@@ -128,6 +128,7 @@ def main(options: argparse.Namespace) -> None:
     if options.start is not None and options.end is not None and options.end <= options.start:
         raise UsageError(f"--end {options.end:g} is not after --start {options.start:g}")
     by_itself = options.checkpoint is None
+    options.by_itself = by_itself
     check_usage(options, by_itself)
     detector = open_base(options) if by_itself else open_detector(options)
     sources, missing = _sources(options)

@@ -15,9 +15,11 @@ from mpn.cli import UsageError, above_zero, positive
 from mpn.cli.score_text import Entry, strangest_text
 from mpn.errors import DataError, SizeError
 from mpn.io.atomic import check_writable
-from mpn.io.text import plural
+from mpn.io.text import duration, plural
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import OwnJudgement, Recording, group_by_camera, learn_camera
+from mpn.jobs.expected import expected_seconds
+from mpn.jobs.survey_file import SURVEY
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.scoring.detector import Detector
 from mpn.video.paths import folder_name
@@ -26,8 +28,10 @@ log = logging.getLogger(__name__)
 
 MOMENTS = 10
 # What has a meaning for a model's threshold alone.
-OF_A_MODEL = ("false_alarms_per_hour", "no_motion")
-OF_ITSELF = ("moments", "apart", "save")
+OF_A_MODEL = ("false_alarms_per_hour", "no_motion", "error_weight", "pseudo_weight")
+OF_ITSELF = ("moments", "apart", "fps_limit", "save")
+FPS_LIMIT = 10.0  # what the figures of docs/results.md are taken at
+LONG = 60.0  # seconds that judging takes; more is said before it begins
 
 
 def add_by_itself(verb: argparse.ArgumentParser) -> None:
@@ -51,6 +55,13 @@ def add_by_itself(verb: argparse.ArgumentParser) -> None:
         "footage, between a second and a minute)",
     )
     group.add_argument(
+        "--fps-limit",
+        type=above_zero,
+        metavar="RATE",
+        help="of a faster recording only every n-th frame is scored, so that no more than so many "
+        f"a second are left (default: {FPS_LIMIT:g}; --every says otherwise)",
+    )
+    group.add_argument(
         "--save",
         type=Path,
         metavar="FILE",
@@ -70,7 +81,7 @@ def check_usage(options: argparse.Namespace, by_itself: bool) -> None:
         UsageError: naming them.
     """
     useless = OF_A_MODEL if by_itself else OF_ITSELF
-    given = [name for name in useless if getattr(options, name)]
+    given = [name for name in useless if getattr(options, name) not in (None, False)]
     if not given:
         if options.save:
             _check_save(options.save)
@@ -98,10 +109,14 @@ def job_options(options: argparse.Namespace) -> JobOptions:
         options: of the verb.
     """
     names = ("threshold", "overlay", "fps", "start", "end", "every", "strict")
+    limit = options.fps_limit
+    if options.by_itself and limit is None and options.every == 1:
+        limit = FPS_LIMIT
     return JobOptions(
         **{name: getattr(options, name) for name in names},
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
         report=not options.no_report,
+        fps_limit=limit,
     )
 
 
@@ -123,9 +138,9 @@ def score_by_themselves(
         DataError: `--strict` and a recording that cannot be read.
         UsageError: `--save` and several cameras.
     """
-    known = {recording.path: entry for entry, recording in _readable(entries, options)}
-    recordings = [recording for _, recording in _readable(entries, options)]
-    cameras = group_by_camera(recordings)
+    readable = _readable(entries, options)
+    known = {recording.path: entry for entry, recording in readable}
+    cameras = group_by_camera([recording for _, recording in readable])
     if len(cameras) > 1:
         log.info("%s, told apart by their pictures", plural(len(cameras), "camera"))
         if options.save:
@@ -149,6 +164,7 @@ def _score_camera(
     name = folder_name(recordings[0].path)
     apart = options.apart * 60 if options.apart else None
     moments = options.moments or MOMENTS
+    _say_how_long(recordings)
     try:
         camera = learn_camera(detector, recordings, name, apart)
     except (DataError, SizeError) as error:
@@ -167,6 +183,20 @@ def _score_camera(
         tqdm.write(strangest_text(entries, moments))
 
 
+def _say_how_long(recordings: Sequence[Recording]) -> None:
+    """Say how long it will take, where that is long and nothing has been done yet."""
+    if any((recording.folder / SURVEY).exists() for recording in recordings):
+        return
+    takes, lasts, frames = expected_seconds(recordings)
+    if takes > LONG:
+        log.info(
+            "%s of footage, %s to score: about %s on this machine",
+            duration(lasts),
+            plural(frames, "frame"),
+            duration(takes),
+        )
+
+
 def _readable(
     entries: Sequence[Entry], options: argparse.Namespace
 ) -> list[tuple[Entry, Recording]]:
@@ -175,12 +205,13 @@ def _readable(
     found = []
     for entry in entries:
         try:
-            next(iter(wanted.open(entry.path).frames()))
+            settled = wanted.settled(entry.path)
+            next(iter(settled.open(entry.path).frames()))
         except (DataError, SizeError, StopIteration) as error:
             if options.strict:
                 raise
             entry.reason = str(error) or f"{entry.path}: has no frame"
             continue
-        opener = partial(wanted.open, entry.path)
+        opener = partial(settled.open, entry.path)
         found.append((entry, Recording(entry.path, entry.folder, opener)))
     return found

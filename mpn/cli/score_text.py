@@ -89,7 +89,12 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
     if not chosen:
         return "nothing stands out"
     several = len(entries) > 1
-    lines = [f"the {plural(len(chosen), 'strangest moment')}, the strangest first:"]
+    count = (
+        f"{len(chosen)} strangest moments, the strangest first"
+        if chosen[1:]
+        else "strangest moment"
+    )
+    lines = [f"the {count}:"]
     for number, (entry, event) in enumerate(chosen, 1):
         where = f"{entry.path}, " if several else ""
         lasts = event["end_seconds"] - event["start_seconds"]

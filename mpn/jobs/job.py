@@ -38,6 +38,7 @@ from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, Result, check_size_of
 from mpn.scoring.events import Event, EventFinder
+from mpn.scoring.model_score import judged_by_itself
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.video.frame_source import FrameSource
@@ -45,6 +46,7 @@ from mpn.video.paths import stamp_of
 from mpn.video.timing import USUAL_RATE
 
 SAVE_SECONDS = 2.0
+SAME_RATE = 1.25  # times the model's frames a second
 
 
 @dataclass
@@ -94,11 +96,17 @@ class ScoreJob:
             detector,
             path,
             folder,
-            options,
+            self._settled(detector, path, options),
             on_event,
         )
         self.own = own
         self.notes: list[str] = list(own.notes) if own else []
+        if self.options.every > options.every:
+            self.notes.append(
+                f"one frame in {self.options.every} is scored "
+                + ("(--fps-limit)" if own else "as the camera's model was made so")
+                + "; --every says otherwise"
+            )
         self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
         check_size_of(self.source, detector.config)
@@ -107,6 +115,7 @@ class ScoreJob:
         self.threshold = self._threshold()
         self.identity = self._identity()
         self.state = earlier_state(folder, self.identity)
+        self.source.note_bad(self.state.bad)
 
     def open(self) -> FrameSource:
         """Open the source as it is scored."""
@@ -173,7 +182,10 @@ class ScoreJob:
                     tracked = files.write(result)
                     latest = self._after(latest, result, finder, tracked)
                     latest = replace(
-                        latest, sizes=dict(files.sizes), tracker=files.tracker.to_dict()
+                        latest,
+                        sizes=dict(files.sizes),
+                        tracker=files.tracker.to_dict(),
+                        bad=tuple(self.source.bad),
                     )
                     if film:
                         film.write(
@@ -260,6 +272,18 @@ class ScoreJob:
                     path.unlink()
 
     # --- What was asked for, and where it stands
+
+    @staticmethod
+    def _settled(detector: Detector, path: Path, options: JobOptions) -> JobOptions:
+        """Settle which frames are scored: speeds are those of frames as far apart as in the model.
+
+        Of one that was judged by itself that is known, as its frames may have been thinned.
+        """
+        checkpoint = detector.checkpoint
+        if options.fps_limit is None and options.every == 1 and judged_by_itself(checkpoint):
+            limit = checkpoint.fps * SAME_RATE if checkpoint.fps else None
+            options = replace(options, fps_limit=limit)
+        return options.settled(path)
 
     def _assumed_rate(self) -> Fraction:
         rate = self.detector.checkpoint.fps or USUAL_RATE

@@ -88,18 +88,19 @@ def decoded(
     with opened(path) as (container, video):
         decoder, number = video.codec_context, -1
         sent: dict[int, deque[int]] = {}  # packets that wait for their frame, by their time
-        begun, awaited = True, -1
+        gate = _Gate(needed)
+        begun = True
         for number, packet in enumerate(packets_of(container, video)):
             if needed is not None and not needed.packets[number]:
                 if begun:
-                    if awaited < 0:
-                        yield from _whole(_held_back(decoder, sent, number), needed)
+                    yield from gate.let_through(_held_back(decoder, sent, number))
+                    gate.check()
                     decoder.flush_buffers()
                     sent.clear()
-                begun, awaited = False, -1
+                begun = False
                 continue
             if not begun:
-                begun, awaited = True, number
+                begun, gate.awaited = True, number
             # What an edit list leaves out gives none, and may have the time of what it shows.
             if packet.pts is not None and not packet.is_discard:
                 sent.setdefault(packet.pts, deque()).append(number)
@@ -108,22 +109,37 @@ def decoded(
             except FFmpegError:
                 failed.add(number)
                 continue
-            for given, frame in _whole(_numbered(frames, sent, number), needed):
-                if awaited >= 0 and (given != awaited or not frame.key_frame):
-                    raise NoKeyFrameError
-                awaited = -1
-                yield given, frame
+            yield from gate.let_through(_numbered(frames, sent, number))
         if begun:
-            yield from _whole(_held_back(decoder, sent, number), needed)
+            yield from gate.let_through(_held_back(decoder, sent, number))
+            gate.check()
 
 
-def _whole(
-    frames: Iterator[tuple[int, av.VideoFrame]], needed: Needed | None
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Leave out frames that refer to what was not decoded."""
-    for number, frame in frames:
-        if needed is None or not needed.leading[number]:
+class _Gate:
+    """Lets only whole frames through.
+
+    Attributes:
+        awaited: packet of the key frame that decoding has begun anew at, as long as its frame has
+            not come, else -1.
+    """
+
+    def __init__(self, needed: Needed | None) -> None:
+        self._needed, self.awaited = needed, -1
+
+    def let_through(
+        self, frames: Iterator[tuple[int, av.VideoFrame]]
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        for number, frame in frames:
+            if self._needed is not None and self._needed.leading[number]:
+                continue
+            if self.awaited >= 0 and (number != self.awaited or not frame.key_frame):
+                raise NoKeyFrameError
+            self.awaited = -1
             yield number, frame
+
+    def check(self) -> None:
+        if self.awaited >= 0:
+            raise NoKeyFrameError
 
 
 def _held_back(

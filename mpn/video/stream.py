@@ -162,6 +162,7 @@ class VideoStream:
         given = {number for number, _ in decoded(self.path, failed)} | failed
         for number in range(len(packets.shown)):
             packets.shown[number] &= number in given
+        packets.stubs = False  # it is known now
 
     def _take_shape(self, frame: av.VideoFrame, pixel: Fraction | None) -> None:
         """Take the shape of the first frame and how it is shown: upright, its pixels square.
