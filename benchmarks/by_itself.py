@@ -29,11 +29,11 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import log_reading, parser, print_table, write_result
 from mpn.cli import main as mpn_main
-from mpn.cli.score_text import strangeness
 from mpn.datasets.label_readers import csv_rows
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.jobs.state import EVENTS, SCORES
+from mpn.jobs.summary import strangeness
 from mpn.scoring.parts import PART_NAMES
 from mpn.video.sources import open_source
 

@@ -32,11 +32,11 @@ import av
 import numpy as np
 
 from benchmarks.common import ROOT, machine, parser, print_table, write_result
-from mpn.cli.score_text import strangeness
 from mpn.datasets.demo.clips import KINDS, make_clip
 from mpn.datasets.demo.scene import make_scene
 from mpn.io.runs import intervals
 from mpn.jobs.state import EVENTS, SCORES
+from mpn.jobs.summary import strangeness
 
 SEED, RATE, MINUTE = 5, 10, 60
 LOOKED_FOR = tuple(kind for kind in KINDS if kind != "abandoned object")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -193,7 +194,7 @@ def _say_how_long(recordings: Sequence[Recording]) -> None:
             "%s of footage, %s to score: about %s on this machine",
             duration(lasts),
             plural(frames, "frame"),
-            duration(takes),
+            duration(60 * math.ceil(takes / 60)).removesuffix(" 0 s"),
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpn.io.text import align, clock, plural
 from mpn.jobs import Outcome
+from mpn.jobs.summary import strangeness
 from mpn.report.from_job import REPORT
 
 SUMMARY = "summary.json"
@@ -44,21 +45,6 @@ def event_line(number: int, event: dict[str, Any], frames: str = "normal frames"
         beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
         text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} {frames}{beyond}"
     return text + (f"\n    {event['reason']['sentence']}" if event["reason"] else "")
-
-
-def strangeness(event: Mapping[str, Any], level: float) -> float:
-    """Measure how strange an event is: how far above the level, for how long.
-
-    The peak alone would put a flicker of a frame or two first.
-
-    Args:
-        event: its entry in events.json.
-        level: what its scores are above.
-
-    Returns:
-        Units of the score times seconds.
-    """
-    return (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
 
 
 def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[str, Any]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mpn.cli.score_text import strangeness
+from mpn.jobs.summary import strangeness
 from tests.cli.conftest import Cli
 from tests.helpers.recordings import recording
 from tests.helpers.small_model import write_film, write_footage
