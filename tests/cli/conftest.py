@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,18 @@ import pytest
 
 from mpn.cli import run
 from tests.helpers.small_model import write_model, write_tree
+
+TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
+PLAIN = ("--precision", "float32", "--fps", "10")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @dataclass
@@ -33,6 +47,17 @@ class Outcome:
 
 
 Cli = Callable[..., Outcome]
+
+
+def outcome_in(folder: Path, verb: str, *arguments: object) -> Outcome:
+    """Run a verb in a folder, for what several tests look at."""
+    out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
+    before = root.handlers[:], root.level
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        code = run(verb, [str(argument) for argument in arguments])
+    root.handlers[:], root.level = before
+    return Outcome(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture
