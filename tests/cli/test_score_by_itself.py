@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from mpn.cli.score_text import strangeness
-from tests.cli.conftest import Cli, Outcome, outcome_in
+from tests.cli.conftest import Cli
 from tests.helpers.recordings import recording
 from tests.helpers.small_model import write_film, write_footage
+from tests.helpers.verbs import Outcome, outcome_in
 
 FAST = (120, 140)
 PLAIN = ("--precision", "float32", "--fps", "10", "--no-report")
