@@ -13,10 +13,9 @@ import torch
 import mpn
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
-from tests.cli.conftest import Cli
+from tests.cli.conftest import PLAIN, Cli
 from tests.helpers.small_model import footage, write_footage, write_model, write_tree
 
-PLAIN = ("--precision", "float32", "--fps", "10")
 FEW = ("--shots", 3, "--method", "adam", *PLAIN)
 
 

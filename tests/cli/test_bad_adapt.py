@@ -11,11 +11,10 @@ import pytest
 
 from mpn.adaptation import camera
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
-from tests.cli.conftest import Cli
-from tests.cli.test_bad_input import Bomb, contents
+from tests.cli.conftest import PLAIN, Cli, contents
+from tests.cli.test_bad_input import Bomb
 from tests.helpers.small_model import footage, still_network, write_footage, write_model
 
-PLAIN = ("--precision", "float32", "--fps", "10")
 # One step of Adam, so small that it does no harm.
 ADAM = ("--method", "adam", "--steps", 1, "--learning-rate", 1e-6, "--shots", 2, "--force", *PLAIN)
 

@@ -14,12 +14,12 @@ import pytest
 
 from mpn.scoring.detector import Detector, Result
 from mpn.scoring.parts import ERROR, PSEUDO, column_names
-from tests.cli.conftest import Cli, Outcome
+from tests.cli.conftest import PLAIN, Cli
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
+from tests.helpers.verbs import Outcome
 
 COLUMNS = ["frame", "time", "score", "score_raw", *column_names((ERROR, PSEUDO))]
 PLACE = ["top", "left", "height", "width"]
-PLAIN = ("--precision", "float32", "--fps", "10")
 
 
 def table(folder: Path) -> list[dict[str, str]]:

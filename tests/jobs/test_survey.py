@@ -48,6 +48,12 @@ def passed(folder: Path, plan: SurveyPlan = PLAN) -> Survey:
     return survey(source, begin_survey(source, plan))
 
 
+@pytest.fixture(scope="module")
+def found(folder) -> Survey:
+    """All of it, left alone; not to be changed."""
+    return passed(folder)
+
+
 def equal(one: Survey, other: Survey) -> bool:
     assert one.plan == other.plan and (one.frames, one.complete) == (other.frames, other.complete)
     assert len(one.timeline.blocks) == len(other.timeline.blocks)
@@ -80,8 +86,8 @@ def test_a_short_recording_is_seen_whole() -> None:
     assert plan_survey(2_160_000, 25).thinning > 1
 
 
-def test_blocks_hold_the_motion_of_their_frames(folder) -> None:
-    found, reader = passed(folder), MotionReader(source_of(folder).size)
+def test_blocks_hold_the_motion_of_their_frames(folder, found) -> None:
+    reader = MotionReader(source_of(folder).size)
     moves = [reader.read(frame) for frame in source_of(folder).frames()]
     assert found.complete and found.frames == 90 and len(found.timeline.blocks) == 5
     for number, place in enumerate(found.timeline.blocks):
@@ -90,8 +96,7 @@ def test_blocks_hold_the_motion_of_their_frames(folder) -> None:
         assert (place.counts == alone.counts).all()
 
 
-def test_runs_hold_motion(folder) -> None:
-    found = passed(folder)
+def test_runs_hold_motion(folder, found) -> None:
     reader = MotionReader(source_of(folder).size)
     moves = np.stack([reader.read(frame) for frame in source_of(folder).frames()])
     assert [run.first for run in found.runs] == [1, 20, 40, 60, 80]  # the first frame has none
@@ -128,8 +133,8 @@ def test_a_pass_that_was_stopped_goes_on_to_the_same(folder, plan, tmp_path) -> 
     assert equal(survey(source_of(folder), kept), passed(folder, plan))
 
 
-def test_a_survey_comes_back_from_its_file_or_not_at_all(folder, tmp_path) -> None:
-    found, path = passed(folder), tmp_path / "survey.safetensors"
+def test_a_survey_comes_back_from_its_file_or_not_at_all(found, tmp_path) -> None:
+    path = tmp_path / "survey.safetensors"
     write_survey(path, found, {"source": "hall", "length": 90})
     same = read_survey(path, {"source": "hall", "length": 90})
     assert same is not None and equal(found, same) and same.judged is None
@@ -141,8 +146,7 @@ def test_a_survey_comes_back_from_its_file_or_not_at_all(folder, tmp_path) -> No
     assert read_survey(path, {"source": "hall", "length": 90}) is None
 
 
-def test_runs_are_judged_by_the_rest(folder) -> None:
-    found = passed(folder)
+def test_runs_are_judged_by_the_rest(found) -> None:
     camera = found.timeline.total()
     judged = judged_runs(found, camera, 0)
     assert [len(run["speed"]) for run in judged] == [9, 10, 10, 10, 10]
