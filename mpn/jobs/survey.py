@@ -64,13 +64,21 @@ class SurveyPlan:
         return frame % self.block < self.run
 
     def looks_at(self, length: int) -> np.ndarray:
-        """Say which frames are looked at, bool (length,): motion is that from the frame before.
+        """Say which frames are looked at, bool (length,): those counted, and what they depend on.
 
         Args:
             length: frames of the recording.
         """
-        counted = self.counts(np.arange(length + 1))
-        return counted[:-1] | counted[1:]
+        counts = self.counts(np.arange(length + REACH))
+        return np.lib.stride_tricks.sliding_window_view(counts, REACH + 1).any(1)
+
+    def measures(self, frame: int) -> bool:
+        """Say whether a frame's motion is measured: where it or that of the next is counted.
+
+        Args:
+            frame: its number.
+        """
+        return bool(self.counts(np.array([frame, frame + 1])).any())
 
 
 def plan_survey(length: int, rate: float, recordings: int = 1) -> SurveyPlan:
@@ -192,8 +200,13 @@ class _Reader:
         follows = number == self._last + 1
         if not follows:
             self._motion.restart()
+        self._last = number
+        if not plan.measures(number):
+            self._before = None
+            self._motion.follow(image)
+            return
         motion = self._motion.read(image)
-        before, self._before, self._last = self._before, motion if follows else None, number
+        before, self._before = self._before, motion if follows else None
         if number < self._begin:
             return
         if follows and plan.counts(np.array(number)):

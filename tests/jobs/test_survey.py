@@ -116,6 +116,19 @@ def test_thinned_stretches_alone_are_counted(folder) -> None:
     assert [run.first for run in found.runs] == [1, 40, 80]
 
 
+def test_what_is_left_out_between_changes_no_motion(folder) -> None:
+    """The cut is known for one in a stretch that begins with it, as what was before is followed."""
+    plan = SurveyPlan(stretch=2, thinning=19, block=38, run=2)
+    reader = MotionReader(source_of(folder).size)
+    moves = np.stack([reader.read(frame) for frame in source_of(folder).frames()])
+    runs = passed(folder, plan).runs
+    assert [run.first for run in runs] == [1, 38, 76]
+    for run in runs[1:]:
+        assert (run.motion == moves[run.first - 1 : run.first + 2]).all()
+    assert not moves[38].any() and moves[39].any()  # frame 38 is behind the cut
+    assert plan.looks_at(90).sum() < 90
+
+
 @pytest.mark.parametrize("plan", [PLAN, THIN])
 def test_a_pass_that_was_stopped_goes_on_to_the_same(folder, plan, tmp_path) -> None:
     identity = {"source": "hall"}
