@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 
+import numpy as np
+
 from mpn.jobs.by_itself import Recording
 from mpn.jobs.survey import plan_survey
 from mpn.motion.flow import MotionReader
@@ -28,16 +30,16 @@ def expected_seconds(recordings: Sequence[Recording]) -> tuple[float, float, int
     """
     sources = [recording.open() for recording in recordings]
     lasts = sum(source.length / float(source.fps or USUAL_RATE) for source in sources)
-    looked_at = sum(
+    counted = sum(
         int(
             plan_survey(source.length, float(source.fps or USUAL_RATE), len(sources))
-            .looks_at(source.length)
+            .counts(np.arange(source.length))
             .sum()
         )
         for source in sources
     )
     frames = sum(source.length for source in sources)
-    return _seconds_a_frame(sources[0]) * (looked_at + (1 + FURTHER) * frames), lasts, frames
+    return _seconds_a_frame(sources[0]) * (counted + (1 + FURTHER) * frames), lasts, frames
 
 
 def _seconds_a_frame(source: FrameSource) -> float:

@@ -53,7 +53,7 @@ class SurveyPlan:
         Args:
             frame: their numbers in the recording, from 0.
         """
-        return frame // self.stretch % self.thinning == 0
+        return np.asarray(frame // self.stretch % self.thinning == 0)
 
     def in_run(self, frame: int) -> bool:
         """Say whether a frame belongs to a run.

@@ -53,7 +53,7 @@ def test_the_strangest_moment_comes_first(hall: Path, judged: Outcome) -> None:
     lines = judged.out.splitlines()
     first = next(line for line in lines if line.startswith("   1. "))
     assert f"score {found[0]['peak_score']:.2f}" in first and "0:1" in first
-    assert any("the strangest first" in line for line in lines)
+    assert any("the strangest moment" in line for line in lines)
     assert "judged by itself" in judged.out and "false alarm" not in judged.out
     assert "24 s of this camera to judge by" in judged.err
 
