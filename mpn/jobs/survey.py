@@ -53,7 +53,7 @@ class SurveyPlan:
         Args:
             frame: their numbers in the recording, from 0.
         """
-        return np.asarray(frame // self.stretch % self.thinning == 0)
+        return frame // self.stretch % self.thinning == 0
 
     def in_run(self, frame: int) -> bool:
         """Say whether a frame belongs to a run.
@@ -70,7 +70,7 @@ class SurveyPlan:
             length: frames of the recording.
         """
         counts = self.counts(np.arange(length + REACH))
-        return np.lib.stride_tricks.sliding_window_view(counts, REACH + 1).any(1)
+        return np.asarray(np.lib.stride_tricks.sliding_window_view(counts, REACH + 1).any(1))
 
     def measures(self, frame: int) -> bool:
         """Say whether a frame's motion is measured: where it or that of the next is counted.
