@@ -40,7 +40,7 @@ NAMED_BY = {
     "vehicle": {"speed", "appearance"},
     "wrong direction": {"direction", "speed that way"},
     "thrown object": {"speed", "speed that way", "direction", "appearance"},
-    "abandoned object": {"stays", "appearance"},
+    "abandoned object": {"stays"},
 }
 RATES = (1.0, 60.0)  # false alarms an hour of the thresholds that events are found with
 STANDS = 0.1  # pixels a frame; what is slower has no direction
