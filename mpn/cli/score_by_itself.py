@@ -22,7 +22,9 @@ from mpn.jobs.by_itself import OwnJudgement, Recording, group_by_camera, learn_c
 from mpn.jobs.expected import expected_seconds
 from mpn.jobs.survey_file import SURVEY
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
+from mpn.scoring.model_score import judged_by_itself
 from mpn.video.paths import folder_name
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ MOMENTS = 10
 OF_A_MODEL = ("false_alarms_per_hour", "no_motion", "error_weight", "pseudo_weight")
 OF_ITSELF = ("moments", "apart", "fps_limit", "save")
 FPS_LIMIT = 10.0  # what the figures of docs/results.md are taken at
+SAME_RATE = 1.25  # times a camera's frames a second
 LONG = 60.0  # seconds that judging takes; more is said before it begins
 
 
@@ -82,7 +85,8 @@ def check_usage(options: argparse.Namespace, by_itself: bool) -> None:
         UsageError: naming them.
     """
     useless = OF_A_MODEL if by_itself else OF_ITSELF
-    given = [name for name in useless if getattr(options, name) not in (None, False)]
+    unset = (None, False)
+    given = [name for name in useless if not any(getattr(options, name) is one for one in unset)]
     if not given:
         if options.save:
             _check_save(options.save)
@@ -103,18 +107,27 @@ def _check_save(path: Path) -> None:
     check_writable(path)
 
 
-def job_options(options: argparse.Namespace) -> JobOptions:
+def job_options(
+    options: argparse.Namespace, checkpoint: Checkpoint, *, by_itself: bool
+) -> JobOptions:
     """Collect what is wanted of each source.
 
     Args:
         options: of the verb.
+        checkpoint: of the model that scores.
+        by_itself: whether recordings are judged by themselves.
     """
-    names = ("threshold", "overlay", "fps", "start", "end", "every", "strict")
+    names = ("threshold", "overlay", "fps", "start", "end", "strict")
     limit = options.fps_limit
-    if options.by_itself and limit is None and options.every == 1:
-        limit = FPS_LIMIT
+    if options.every is None and limit is None:
+        if by_itself:
+            limit = FPS_LIMIT
+        elif judged_by_itself(checkpoint) and checkpoint.fps:
+            # Speeds are those of frames as far apart as in the recordings it was made of.
+            limit = checkpoint.fps * SAME_RATE
     return JobOptions(
         **{name: getattr(options, name) for name in names},
+        every=options.every or 1,
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
         report=not options.no_report,
         fps_limit=limit,
@@ -139,7 +152,9 @@ def score_by_themselves(
         DataError: `--strict` and a recording that cannot be read.
         UsageError: `--save` and several cameras.
     """
-    readable = _readable(entries, options)
+    readable = _readable(
+        entries, job_options(options, detector.checkpoint, by_itself=True), options.strict
+    )
     known = {recording.path: entry for entry, recording in readable}
     cameras = group_by_camera([recording for _, recording in readable])
     if len(cameras) > 1:
@@ -199,17 +214,16 @@ def _say_how_long(recordings: Sequence[Recording]) -> None:
 
 
 def _readable(
-    entries: Sequence[Entry], options: argparse.Namespace
+    entries: Sequence[Entry], wanted: JobOptions, strict: bool
 ) -> list[tuple[Entry, Recording]]:
     """Open every source once; those that cannot be read get their reason."""
-    wanted = job_options(options)
     found = []
     for entry in entries:
         try:
             settled = wanted.settled(entry.path)
             next(iter(settled.open(entry.path).frames()))
         except (DataError, SizeError, StopIteration) as error:
-            if options.strict:
+            if strict:
                 raise
             entry.reason = str(error) or f"{entry.path}: has no frame"
             continue

@@ -38,7 +38,6 @@ from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, Result, check_size_of
 from mpn.scoring.events import Event, EventFinder
-from mpn.scoring.model_score import judged_by_itself
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.video.frame_source import FrameSource
@@ -46,7 +45,6 @@ from mpn.video.paths import stamp_of
 from mpn.video.timing import USUAL_RATE
 
 SAVE_SECONDS = 2.0
-SAME_RATE = 1.25  # times the model's frames a second
 
 
 @dataclass
@@ -96,7 +94,7 @@ class ScoreJob:
             detector,
             path,
             folder,
-            self._settled(detector, path, options),
+            options.settled(path),
             on_event,
         )
         self.own = own
@@ -272,18 +270,6 @@ class ScoreJob:
                     path.unlink()
 
     # --- What was asked for, and where it stands
-
-    @staticmethod
-    def _settled(detector: Detector, path: Path, options: JobOptions) -> JobOptions:
-        """Settle which frames are scored: speeds are those of frames as far apart as in the model.
-
-        Of one that was judged by itself that is known, as its frames may have been thinned.
-        """
-        checkpoint = detector.checkpoint
-        if options.fps_limit is None and options.every == 1 and judged_by_itself(checkpoint):
-            limit = checkpoint.fps * SAME_RATE if checkpoint.fps else None
-            options = replace(options, fps_limit=limit)
-        return options.settled(path)
 
     def _assumed_rate(self) -> Fraction:
         rate = self.detector.checkpoint.fps or USUAL_RATE

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mpn.jobs.summary import strangeness
@@ -77,7 +78,7 @@ def test_the_same_again_scores_nothing(hall: Path, judged: Outcome) -> None:
     again = outcome_in(hall.parent, "score", "hall", *PLAIN, "--save", KEPT)
     assert again.code == 0 and "scored before" in again.out
     assert (hall.parent / "runs/score/hall/scores.csv").read_bytes() == table
-    moments = [one.out[one.out.index("strangest first") :] for one in (judged, again)]
+    moments = [one.out[one.out.index("the strangest moment") :] for one in (judged, again)]
     assert moments[0] == moments[1]
 
 
@@ -87,7 +88,7 @@ def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
     result = cli("score", "disk", *PLAIN)
     assert result.code == 0, result.err
     assert "2 cameras, told apart by their pictures" in result.err
-    assert result.out.count("the strangest first") + result.out.count("nothing stands out") == 2
+    assert result.out.count("strangest moment") + result.out.count("nothing stands out") == 2
     assert "3 of 3 sources scored" in result.out
     models = {
         name: json.loads(Path(f"runs/score/{name}/events.json").read_text())["checkpoint_sha256"]
@@ -109,6 +110,26 @@ def test_what_was_learned_judges_tomorrow(
     assert 90 <= int(highest["frame"]) < 113
 
 
+def test_no_more_frames_a_second_than_are_needed(cli: Cli, tmp_path: Path) -> None:
+    """Ten by default; a camera file made so takes frames as far apart, unless --every says it."""
+    fast = write_footage(tmp_path / "fast", np.repeat(recording(70, (30, 45)), 2, 0))
+
+    def frames(*more: str) -> list[int]:
+        result = cli("score", fast, "--precision", "float32", "--no-report", *more)
+        assert result.code == 0, result.err
+        with Path("runs/score/fast/scores.csv").open() as table:
+            return [int(row["frame"]) for row in csv.DictReader(table)]
+
+    whole, half = list(range(140)), list(range(0, 140, 2))
+    assert frames("--fps", "20", "--save", KEPT) == half
+    assert frames("--fps", "20", "--every", "1") == whole
+    assert frames("--fps", "20", "--fps-limit", "20") == whole
+    assert frames("--fps", "10") == whole
+    assert frames("--fps", "20", "--checkpoint", KEPT) == half
+    assert frames("--fps", "20", "--checkpoint", KEPT, "--every", "1") == whole
+    assert frames("--fps", "10", "--checkpoint", KEPT) == whole
+
+
 def test_a_bad_recording_is_named_and_the_others_are_judged(cli: Cli, tmp_path: Path) -> None:
     write_film(tmp_path / "disk" / "a.avi", recording(70))
     (tmp_path / "disk" / "b.avi").write_bytes(b"\0" * 5000)
@@ -124,8 +145,10 @@ def test_a_bad_recording_is_named_and_the_others_are_judged(cli: Cli, tmp_path: 
     [
         (("--false-alarms-per-hour", "1"), "without --checkpoint"),
         (("--no-motion",), "without --checkpoint"),
+        (("--error-weight", "0"), "without --checkpoint"),
         (("--save", "hall.safetensors"), "ends in .camera.safetensors"),
         (("--checkpoint", "demo", "--moments", "3"), "judged by the model"),
+        (("--checkpoint", "demo", "--fps-limit", "9"), "judged by the model"),
         (("--checkpoint", "demo", "--save", "x.camera.safetensors"), "judged by the model"),
     ],
 )
