@@ -65,6 +65,7 @@ def write_camera(
                 checkpoint.score_config,
                 camera["adapted_on"],
                 checkpoint.places,
+                checkpoint.taught,
             )
     except BaseException:
         if version:  # a copy of what is there still
