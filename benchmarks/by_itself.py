@@ -29,11 +29,11 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import log_reading, parser, print_table, write_result
 from mpn.cli import main as mpn_main
-from mpn.cli.score_text import strangeness
 from mpn.datasets.label_readers import csv_rows
 from mpn.datasets.labels import load_labels
 from mpn.datasets.layouts import recognise
 from mpn.jobs.state import EVENTS, SCORES
+from mpn.jobs.summary import strangeness
 from mpn.scoring.parts import PART_NAMES
 from mpn.video.sources import open_source
 
@@ -93,29 +93,34 @@ def judge(
     command = ["score", *map(str, sources), "--out", str(out), "--no-report", "--json", *options]
     if status := mpn_main([*command, "--fps", str(RATE), "--moments", str(MOMENTS)]):
         raise SystemExit(status)
+    labels = np.concatenate([own for _, own in clips.values()])
+    # The first T frames of a clip have no score, or look back to another clip.
+    used = np.concatenate([np.arange(len(own)) >= WINDOW for _, own in clips.values()])
     rows: list[dict[str, str]] = []
-    events = []
+    frames: list[int] = []  # of all clips, of each row
+    events, first = [], 0
     for source in sources:
         folder = out / source.stem
         for event in json.loads((folder / EVENTS).read_text())["events"]:
-            events.append({**event, "row": len(rows) + event["peak_frame"]})
+            events.append({**event, "frame": first + event["peak_frame"]})
         with (folder / SCORES).open() as table:
             rows += csv.DictReader(table)
+        frames += [first + int(row["frame"]) for row in rows[len(frames) :]]
+        first += open_source(source).length
+    assert first == len(labels), (name, first, len(labels))
     level = json.loads((out / sources[0].stem / EVENTS).read_text())["threshold"]["value"]
     strangest = sorted(events, key=lambda event: -strangeness(event, level))[:MOMENTS]
-    labels = np.concatenate([own for _, own in clips.values()])
-    assert len(labels) == len(rows), (name, len(labels), len(rows))
-    # The first T frames of a clip have no score, or look back to another clip.
-    used = np.concatenate([np.arange(len(own)) >= WINDOW for _, own in clips.values()])
+    scored = np.array([row["score"] != "nan" for row in rows])
+    judged = used[frames] & scored
     return {
-        "labels": labels[used],
+        "labels": labels[frames][judged],
         "columns": {
-            column: np.array([float(row[column]) for row in rows])[used]
+            column: np.array([float(row[column]) for row in rows])[judged]
             for column in COLUMNS
             if column in rows[0]
         },
         "moments": len(strangest),
-        "right": sum(bool(labels[event["row"]]) for event in strangest),
+        "right": sum(bool(labels[event["frame"]]) for event in strangest),
     }
 
 

@@ -16,7 +16,7 @@ import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ import torch
 import mpn
 from benchmarks.common import commit, parser
 from mpn.motion.usual import COMPASS
+from mpn.scoring.calibration import Calibration
+from mpn.scoring.detector import Result
 from mpn.scoring.events import events
 from mpn.scoring.facts import FACTS, Fast, OtherPlace, OtherWay
 from mpn.scoring.reasons import Reason, sentence
@@ -38,7 +40,7 @@ NAMED_BY = {
     "vehicle": {"speed", "appearance"},
     "wrong direction": {"direction", "speed that way"},
     "thrown object": {"speed", "speed that way", "direction", "appearance"},
-    "abandoned object": {"stays", "appearance"},
+    "abandoned object": {"stays"},
 }
 RATES = (1.0, 60.0)  # false alarms an hour of the thresholds that events are found with
 STANDS = 0.1  # pixels a frame; what is slower has no direction
@@ -55,13 +57,16 @@ class Named(NamedTuple):
     frame: int
 
 
-def read_tracks(path: Path) -> dict[str, dict[int, tuple[str, dict[int, Box]]]]:
+Tracks: TypeAlias = dict[int, tuple[str, dict[int, Box]]]  # track -> (kind, frame -> box)
+
+
+def read_tracks(path: Path) -> dict[str, Tracks]:
     """Read tracks.csv of a demo set.
 
     Returns:
         video -> track -> (kind, frame -> (top, left, height, width)).
     """
-    tracks: dict[str, dict[int, tuple[str, dict[int, Box]]]] = defaultdict(dict)
+    tracks: dict[str, Tracks] = defaultdict(dict)
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             x, y, w, h = (int(row[name]) for name in "xywh")
@@ -138,6 +143,82 @@ def measured(rows: Sequence[Named]) -> list[str]:
     return lines
 
 
+class Found(NamedTuple):
+    """The reasons of clips."""
+
+    at_tracks: list[Named]
+    at_frames: list[Named]
+    at_events: dict[float, list[Named]]  # by false alarms an hour
+    unseen: Counter[str]  # tracks that no region touches, by kind
+
+
+def add_tracks(found: Found, clip: str, tracks: Tracks, results: list[Result]) -> None:
+    """Add the reasons of one clip's frames whose region touches a track."""
+    for kind, boxes in tracks.values():
+        touching = [
+            result
+            for result in results
+            if result.region and result.frame in boxes
+            if touch(result.region, boxes[result.frame])
+        ]
+        if not touching:
+            found.unseen[kind] += 1
+            continue
+        named = [
+            Named(kind, clip, result.reason, boxes, result.frame)
+            for result in touching
+            if result.reason is not None
+        ]
+        found.at_frames.extend(named)
+        found.at_tracks.append(named[int(np.argmax([result.score for result in touching]))])
+
+
+def add_events(
+    found: Found,
+    clip: str,
+    tracks: Tracks,
+    results: list[Result],
+    calibration: Calibration,
+) -> None:
+    """Add the reasons of one clip's events, at each threshold."""
+    scores = np.array([result.score for result in results])
+    for rate, named in found.at_events.items():
+        for event in events(
+            scores,
+            calibration.threshold(rate).value,
+            FPS,
+            regions=[result.region for result in results],
+            reasons=[result.reason for result in results],
+        ):
+            frame, reason, region = event.peak_frame, event.reason, event.region
+            assert reason is not None and region is not None
+            place = (region[0], region[1], region[2], region[3])
+            hit = [
+                (kind, boxes)
+                for kind, boxes in tracks.values()
+                if frame in boxes and touch(place, boxes[frame])
+            ]
+            kind, boxes = hit[0] if hit else ("", {})
+            named.append(Named(kind, clip, reason, boxes, frame))
+
+
+def document(found: Found) -> list[str]:
+    """Write the tables in markdown."""
+    lines = ["## At the true place", "", *confusion(found.at_tracks), ""]
+    if found.unseen:
+        never = ", ".join(f"{kind} {count}" for kind, count in sorted(found.unseen.items()))
+        lines += [f"Tracks that no frame's region touches: {never}.", ""]
+    for rate, named in found.at_events.items():
+        lines += [f"## Events, threshold for {rate:g} false alarms an hour", ""]
+        lines += [*confusion(named), ""] if named else ["None found.", ""]
+    lines += ["## Speeds and directions", "", *measured(found.at_frames), "", "## Sentences", ""]
+    lines += ["| clip | frame | what is there | what is said |", "|---|---|---|---|"]
+    return lines + [
+        f"| {row.where} | {row.frame} | {row.kind} | {sentence(row.reason)} |"
+        for row in found.at_tracks
+    ]
+
+
 def main() -> None:
     """Scores the clips and prints or writes the tables."""
     arguments = parser(__doc__)
@@ -152,67 +233,16 @@ def main() -> None:
     assert calibration is not None
     tracks = read_tracks(args.data / args.split / "tracks.csv")
     clips = sorted((args.data / args.split / "frames").iterdir())[: 1 if args.quick else None]
-    at_tracks: list[Named] = []
-    at_frames: list[Named] = []
-    at_events: dict[float, list[Named]] = {rate: [] for rate in RATES}
-    unseen: Counter[str] = Counter()
+    found = Found([], [], {rate: [] for rate in RATES}, Counter())
     for clip in clips:
-        own = tracks.get(clip.name, {})
         results = list(detector.score(clip, fps=FPS))
-        for kind, boxes in own.values():
-            touching = [
-                result
-                for result in results
-                if result.region and result.frame in boxes
-                if touch(result.region, boxes[result.frame])
-            ]
-            if not touching:
-                unseen[kind] += 1
-                continue
-            named = [
-                Named(kind, clip.name, result.reason, boxes, result.frame)
-                for result in touching
-                if result.reason is not None
-            ]
-            at_frames += named
-            scores_there = [result.score for result in touching]
-            at_tracks.append(named[int(np.argmax(scores_there))])
-        scores = np.array([result.score for result in results])
-        for rate, found in at_events.items():
-            for event in events(
-                scores,
-                calibration.threshold(rate).value,
-                FPS,
-                regions=[result.region for result in results],
-                reasons=[result.reason for result in results],
-            ):
-                frame, reason, region = event.peak_frame, event.reason, event.region
-                assert reason is not None and region is not None
-                place = (region[0], region[1], region[2], region[3])
-                hit = [
-                    (kind, boxes)
-                    for kind, boxes in own.values()
-                    if frame in boxes and touch(place, boxes[frame])
-                ]
-                kind, boxes = hit[0] if hit else ("", {})
-                found.append(Named(kind, clip.name, reason, boxes, frame))
+        add_tracks(found, clip.name, tracks.get(clip.name, {}), results)
+        add_events(found, clip.name, tracks.get(clip.name, {}), results, calibration)
         print(f"{clip.name}: {len(results)} frames", flush=True)
-    lines = ["## At the true place", "", *confusion(at_tracks), ""]
-    if unseen:
-        never = ", ".join(f"{kind} {count}" for kind, count in sorted(unseen.items()))
-        lines += [f"Tracks that no frame's region touches: {never}.", ""]
-    for rate, found in at_events.items():
-        lines += [f"## Events, threshold for {rate:g} false alarms an hour", ""]
-        lines += [*confusion(found), ""] if found else ["None found.", ""]
-    lines += ["## Speeds and directions", "", *measured(at_frames), "", "## Sentences", ""]
-    lines += ["| clip | frame | what is there | what is said |", "|---|---|---|---|"]
-    lines += [
-        f"| {row.where} | {row.frame} | {row.kind} | {sentence(row.reason)} |" for row in at_tracks
-    ]
     command = f"python -m benchmarks.reasons data/demo --split {args.split}"
     head = ["# Do the words name what is there?", "", f"`{command}`, commit {commit()}, model "]
     head[-1] += f"`{args.checkpoint}`, {len(clips)} {args.split} clips of the demo set."
-    text = "\n".join([*head, "", *lines]) + "\n"
+    text = "\n".join([*head, "", *document(found)]) + "\n"
     if args.out and not args.quick:
         args.out.write_text(text, encoding="utf-8")
     print(text)

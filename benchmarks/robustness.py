@@ -35,7 +35,7 @@ from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import PLACE_PARTS
 from mpn.scoring.scores import combine
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 from mpn.video.timing import WHOLE
 
 JPEG_QUALITY = 30
@@ -134,13 +134,17 @@ class DisturbedSource(FrameSource):
         super().__init__(source.path, source.name, False, source.fps, span)
         self.size, self._source, self._version = source.size, source, version
         self._seed = list(seed)
-        self.length = None if source.length is None else -(-source.length // version.every)
+        self.length = -(-source.length // version.every)
 
-    def _decoded(self) -> Iterator[np.ndarray]:
+    def _decoded(self, wanted: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        # What is left out is disturbed too: each frame's chance follows that of the one before.
         generator = np.random.default_rng(self._seed)
         for number, frame in enumerate(self._source.frames()):
             if number % self._version.every == 0:
-                yield self._version.disturb(frame, number, generator)
+                index = number // self._version.every
+                disturbed = self._version.disturb(frame, number, generator)
+                if wanted is None or wanted[index]:
+                    yield index, disturbed
 
     def _position_of(self, number: int) -> tuple[int, float]:
         return number * self._version.every, float("nan")

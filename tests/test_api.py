@@ -18,6 +18,8 @@ from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.helpers.small_model import FPS, footage, write_footage, write_model
 
+pytestmark = pytest.mark.usefixtures("coarse_flow")
+
 SHOTS = 3
 
 

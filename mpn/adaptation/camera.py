@@ -42,6 +42,7 @@ from mpn.errors import AdaptationError, DataError, MpnError
 from mpn.model.camera_checkpoint import CAMERA_BYTES
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
+from mpn.motion.place import PlaceModel
 from mpn.scoring.clips import readable_runs, score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import STAYS, parts_of
@@ -123,25 +124,31 @@ def adapt_camera(
     tensors = _adapted(source, detector, plan.shots, settings)
     learned = windows_as_stretches(plan.windows, window) or plan.normal_ranges
     place = learn_place(clips, learned)
-    adapted = replace(
-        adapted_checkpoint(base, tensors),
-        fps=rate,
-        score_config=detector.score_config.with_place(
-            trained_here=bool(tensors), static=place.background.known
-        ).to_dict(),
-        places={folder_name(Path(source)): place},
-        sha256="",
-        path=None,
-    )
+    adapted = _learned(source, detector, tensors, place, rate)
     metrics = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
     used = _used(options, settings)
     report = _report(source, clips, plan, window, (rate, rate_from), metrics, used)
     if not options.force:
         _refuse_worse(report)
-    adapted.camera = _described(base, tensors, report)
-    if levels := common_levels(clip.levels for clip in clips):
-        adapted.camera["adapted_on"]["levels"] = list(levels)
+    adapted.camera = _described(base, tensors, report, clips)
     return adapted, report
+
+
+def _learned(
+    source: str | Path, detector: Detector, tensors: Params, place: PlaceModel, rate: float
+) -> Checkpoint:
+    """Give the base what was learned of the camera; thresholds it has none yet."""
+    score_config = detector.score_config.with_place(
+        trained_here=bool(tensors), static=place.background.known
+    )
+    return replace(
+        adapted_checkpoint(detector.checkpoint, tensors),
+        fps=rate,
+        score_config=score_config.to_dict(),
+        places={folder_name(Path(source)): place},
+        sha256="",
+        path=None,
+    )
 
 
 def _report(
@@ -170,12 +177,17 @@ def _report(
     )
 
 
-def _described(base: Checkpoint, tensors: Params, report: Report) -> dict[str, Any]:
+def _described(
+    base: Checkpoint, tensors: Params, report: Report, clips: Sequence[Clip]
+) -> dict[str, Any]:
     """Give what `Checkpoint.camera` says of an adapted model."""
+    adapted_on = report.to_dict()
+    if levels := common_levels(clip.levels for clip in clips):
+        adapted_on["levels"] = list(levels)
     return {
         "base": {"path": str(base.path or ""), "sha256": base.sha256},
         "tensors": sorted(tensors),
-        "adapted_on": report.to_dict(),
+        "adapted_on": adapted_on,
     }
 
 

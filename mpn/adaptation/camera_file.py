@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
@@ -54,24 +56,29 @@ def write_camera(
             # The step sizes were learned for the base's weights, not for these.
             save_checkpoint(path, replace(checkpoint, training=training, meta=None))
         else:
-            tensors = checkpoint.network.state_dict()
-            save_camera(
-                path,
-                base,
-                camera["base"]["sha256"],
-                {name: tensors[name] for name in camera["tensors"]},
-                checkpoint.normal,
-                checkpoint.fps,
-                checkpoint.score_config,
-                camera["adapted_on"],
-                checkpoint.places,
-                checkpoint.taught,
-            )
+            _write_beside_base(path, checkpoint, camera)
     except BaseException:
         if version:  # a copy of what is there still
             version.unlink(missing_ok=True)
         raise
     return version
+
+
+def _write_beside_base(path: Path, checkpoint: Checkpoint, camera: Mapping[str, Any]) -> None:
+    """Write what was adapted, for a reader that has the base."""
+    tensors = checkpoint.network.state_dict()
+    save_camera(
+        path,
+        camera["base"]["path"],
+        camera["base"]["sha256"],
+        {name: tensors[name] for name in camera["tensors"]},
+        checkpoint.normal,
+        checkpoint.fps,
+        checkpoint.score_config,
+        camera["adapted_on"],
+        checkpoint.places,
+        checkpoint.taught,
+    )
 
 
 def rollback(path: str | Path) -> tuple[Path, Path | None]:

@@ -20,7 +20,7 @@ from mpn.version import __version__
 
 # verb: what it does, in a line of the help
 VERBS = {
-    "demo": "see all of it on generated footage, in under five minutes",
+    "demo": "see all of it on generated footage, in about five minutes",
     "score": "score videos: when something is unusual, where, and how sure",
     "adapt": "adapt a model to a new camera from a little of its normal footage",
     "teach": "tell a camera what is normal there, or what things are called",

@@ -23,7 +23,7 @@ from mpn.model.checkpoint import load_checkpoint
 from mpn.report.from_evaluation import REPORT
 from mpn.training.run_folder import MODEL, STATE
 
-EXAMPLES = """  mpn demo               under five minutes on two cores
+EXAMPLES = """  mpn demo               about five minutes on two cores
   mpn demo --minutes 9   trains for longer, as the released model demo was"""
 UNSEEN_FOLDER = Path("data/demo_unseen")
 SHOTS = 10  # windows of the fifth camera that are adapted on

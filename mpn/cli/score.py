@@ -111,7 +111,10 @@ def _add_source_options(verb: argparse.ArgumentParser) -> None:
         "--end", type=above_zero, metavar="SECONDS", help="where to stop in each source"
     )
     verb.add_argument(
-        "--every", type=positive, default=1, metavar="N", help="only every n-th frame"
+        "--every",
+        type=positive,
+        metavar="N",
+        help="only every n-th frame (default: all; see --fps-limit)",
     )
     verb.add_argument(
         "--strict",
@@ -216,7 +219,7 @@ def _score(
     own: Callable[[], OwnJudgement] | None = None,
 ) -> None:
     """Score one source and print what came of it; the others go on where it cannot be read."""
-    wanted = job_options(options)
+    wanted = job_options(options, detector.checkpoint, by_itself=own is not None)
     shown: list[dict[str, Any]] = []
 
     def on_event(event: dict[str, Any]) -> None:

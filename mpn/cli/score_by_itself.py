@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,19 +16,26 @@ from mpn.cli import UsageError, above_zero, positive
 from mpn.cli.score_text import Entry, strangest_text
 from mpn.errors import DataError, SizeError
 from mpn.io.atomic import check_writable
-from mpn.io.text import plural
+from mpn.io.text import duration, plural
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import OwnJudgement, Recording, group_by_camera, learn_camera
+from mpn.jobs.expected import expected_seconds
+from mpn.jobs.survey_file import SURVEY
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
+from mpn.scoring.model_score import judged_by_itself
 from mpn.video.paths import folder_name
 
 log = logging.getLogger(__name__)
 
 MOMENTS = 10
 # What has a meaning for a model's threshold alone.
-OF_A_MODEL = ("false_alarms_per_hour", "no_motion")
-OF_ITSELF = ("moments", "apart", "save")
+OF_A_MODEL = ("false_alarms_per_hour", "no_motion", "error_weight", "pseudo_weight")
+OF_ITSELF = ("moments", "apart", "fps_limit", "save")
+FPS_LIMIT = 10.0  # what the figures of docs/results.md are taken at
+SAME_RATE = 1.25  # times a camera's frames a second
+LONG = 60.0  # seconds that judging takes; more is said before it begins
 
 
 def add_by_itself(verb: argparse.ArgumentParser) -> None:
@@ -51,6 +59,13 @@ def add_by_itself(verb: argparse.ArgumentParser) -> None:
         "footage, between a second and a minute)",
     )
     group.add_argument(
+        "--fps-limit",
+        type=above_zero,
+        metavar="RATE",
+        help="of a faster recording only every n-th frame is scored, so that no more than so many "
+        f"a second are left (default: {FPS_LIMIT:g}; --every says otherwise)",
+    )
+    group.add_argument(
         "--save",
         type=Path,
         metavar="FILE",
@@ -70,7 +85,8 @@ def check_usage(options: argparse.Namespace, by_itself: bool) -> None:
         UsageError: naming them.
     """
     useless = OF_A_MODEL if by_itself else OF_ITSELF
-    given = [name for name in useless if getattr(options, name)]
+    unset = (None, False)
+    given = [name for name in useless if not any(getattr(options, name) is one for one in unset)]
     if not given:
         if options.save:
             _check_save(options.save)
@@ -91,17 +107,30 @@ def _check_save(path: Path) -> None:
     check_writable(path)
 
 
-def job_options(options: argparse.Namespace) -> JobOptions:
+def job_options(
+    options: argparse.Namespace, checkpoint: Checkpoint, *, by_itself: bool
+) -> JobOptions:
     """Collect what is wanted of each source.
 
     Args:
         options: of the verb.
+        checkpoint: of the model that scores.
+        by_itself: whether recordings are judged by themselves.
     """
-    names = ("threshold", "overlay", "fps", "start", "end", "every", "strict")
+    names = ("threshold", "overlay", "fps", "start", "end", "strict")
+    limit = options.fps_limit
+    if options.every is None and limit is None:
+        if by_itself:
+            limit = FPS_LIMIT
+        elif judged_by_itself(checkpoint) and checkpoint.fps:
+            # Speeds are those of frames as far apart as in the recordings it was made of.
+            limit = checkpoint.fps * SAME_RATE
     return JobOptions(
         **{name: getattr(options, name) for name in names},
+        every=options.every or 1,
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
         report=not options.no_report,
+        fps_limit=limit,
     )
 
 
@@ -123,9 +152,11 @@ def score_by_themselves(
         DataError: `--strict` and a recording that cannot be read.
         UsageError: `--save` and several cameras.
     """
-    known = {recording.path: entry for entry, recording in _readable(entries, options)}
-    recordings = [recording for _, recording in _readable(entries, options)]
-    cameras = group_by_camera(recordings)
+    readable = _readable(
+        entries, job_options(options, detector.checkpoint, by_itself=True), options.strict
+    )
+    known = {recording.path: entry for entry, recording in readable}
+    cameras = group_by_camera([recording for _, recording in readable])
     if len(cameras) > 1:
         log.info("%s, told apart by their pictures", plural(len(cameras), "camera"))
         if options.save:
@@ -149,6 +180,7 @@ def _score_camera(
     name = folder_name(recordings[0].path)
     apart = options.apart * 60 if options.apart else None
     moments = options.moments or MOMENTS
+    _say_how_long(recordings)
     try:
         camera = learn_camera(detector, recordings, name, apart)
     except (DataError, SizeError) as error:
@@ -167,20 +199,34 @@ def _score_camera(
         tqdm.write(strangest_text(entries, moments))
 
 
+def _say_how_long(recordings: Sequence[Recording]) -> None:
+    """Say how long it will take, where that is long and nothing has been done yet."""
+    if any((recording.folder / SURVEY).exists() for recording in recordings):
+        return
+    takes, lasts, frames = expected_seconds(recordings)
+    if takes > LONG:
+        log.info(
+            "%s of footage, %s to score: about %s on this machine",
+            duration(lasts),
+            plural(frames, "frame"),
+            duration(60 * math.ceil(takes / 60)).removesuffix(" 0 s"),
+        )
+
+
 def _readable(
-    entries: Sequence[Entry], options: argparse.Namespace
+    entries: Sequence[Entry], wanted: JobOptions, strict: bool
 ) -> list[tuple[Entry, Recording]]:
     """Open every source once; those that cannot be read get their reason."""
-    wanted = job_options(options)
     found = []
     for entry in entries:
         try:
-            next(iter(wanted.open(entry.path).frames()))
+            settled = wanted.settled(entry.path)
+            next(iter(settled.open(entry.path).frames()))
         except (DataError, SizeError, StopIteration) as error:
-            if options.strict:
+            if strict:
                 raise
             entry.reason = str(error) or f"{entry.path}: has no frame"
             continue
-        opener = partial(wanted.open, entry.path)
+        opener = partial(settled.open, entry.path)
         found.append((entry, Recording(entry.path, entry.folder, opener)))
     return found

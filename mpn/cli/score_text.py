@@ -9,6 +9,7 @@ from typing import Any
 
 from mpn.io.text import align, clock, plural
 from mpn.jobs import Outcome
+from mpn.jobs.summary import strangeness
 from mpn.report.from_job import REPORT
 from mpn.scoring.memory import Likeness
 
@@ -60,21 +61,6 @@ def why_text(event: Mapping[str, Any]) -> str:
     return "; ".join(found)
 
 
-def strangeness(event: Mapping[str, Any], level: float) -> float:
-    """Measure how strange an event is: how far above the level, for how long.
-
-    The peak alone would put a flicker of a frame or two first.
-
-    Args:
-        event: its entry in events.json.
-        level: what its scores are above.
-
-    Returns:
-        Units of the score times seconds.
-    """
-    return (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
-
-
 def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[str, Any]]]:
     """Pick the strangest moments of recordings of one camera, the strangest first.
 
@@ -103,7 +89,12 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
     if not chosen:
         return "nothing stands out"
     several = len(entries) > 1
-    lines = [f"the {plural(len(chosen), 'strangest moment')}, the strangest first:"]
+    count = (
+        f"{len(chosen)} strangest moments, the strangest first"
+        if chosen[1:]
+        else "strangest moment"
+    )
+    lines = [f"the {count}:"]
     for number, (entry, event) in enumerate(chosen, 1):
         where = f"{entry.path}, " if several else ""
         lasts = event["end_seconds"] - event["start_seconds"]

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,9 @@ from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError, SizeError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
 from mpn.video.depth import Levels, common_levels
+from mpn.video.frame_source import BadFrame, FrameSource
 from mpn.video.images import check_side, fit_frame
-from mpn.video.sources import BadFrame, FrameSource, open_source
+from mpn.video.sources import open_source
 from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
@@ -70,11 +72,8 @@ class Clip:
             stop: at most the number of frames counts.
             name: of the new clip; default: this one's.
         """
-        bad = [
-            replace(entry, index=entry.index - start)
-            for entry in self.bad
-            if start <= entry.index < stop
-        ]
+        inside = (entry for entry in self.bad if start <= entry.index < stop)
+        bad = [replace(entry, index=entry.index - start) for entry in inside]
         motion = None if self.motion is None else self.motion[start:stop]
         frames = self.frames[start:stop]
         return Clip(name or self.name, self.scene, frames, self.fps, bad, motion, self.levels)
@@ -129,27 +128,15 @@ def load_clips(
         SizeError: frames are too small.
     """
     sources = _open_all(videos, skip_bad, fps, min_side)
-    whose = "as in the normal footage" if levels else "what all of the footage has"
-    levels = levels or common_levels(source.levels for _, source in sources)
-    for _, source in sources:
-        source.use_levels(levels, whose)
-    limit = memory_limit if memory_limit is not None else int(_machine_memory() * MEMORY_SHARE)
+    _use_common_levels([source for _, source in sources], levels)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
     needed = sum(source.length for _, source in sources) * frame_bytes
-    on_disk = needed > limit
-    if on_disk:
-        gigabytes = needed / 1e9, limit / 1e9
-        log.info("%.1f GB of frames: more than %.1f GB of memory, kept on disk", *gigabytes)
+    on_disk = _too_large(needed, memory_limit)
+    fit = partial(fit_frame, size=size, grey=grey, interpolation=interpolation)
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
-            frames, moved = _decode(
-                source,
-                lambda frame: fit_frame(frame, size, grey, interpolation),
-                cache,
-                on_disk=on_disk,
-                motion=motion,
-            )
+            frames, moved = _decode(source, fit, cache, on_disk=on_disk, motion=motion)
         except FrameError as error:
             if not skip_bad:
                 raise
@@ -188,8 +175,23 @@ def _open_all(
     return sources
 
 
-def _machine_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _use_common_levels(sources: Sequence[FrameSource], levels: Levels | None) -> None:
+    """Stretch deep footage alike, by `levels` or by what all of it has."""
+    whose = "as in the normal footage" if levels else "what all of the footage has"
+    levels = levels or common_levels(source.levels for source in sources)
+    for source in sources:
+        source.use_levels(levels, whose)
+
+
+def _too_large(needed: int, limit: int | None) -> bool:
+    """Say whether so many bytes are more than memory may hold; if so, log it."""
+    if limit is None:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limit = int(machine * MEMORY_SHARE)
+    if needed > limit:
+        text = "%.1f GB of frames: more than %.1f GB of memory, kept on disk"
+        log.info(text, needed / 1e9, limit / 1e9)
+    return needed > limit
 
 
 def _decode(
@@ -259,10 +261,8 @@ def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list
             continue
         for clip in scene_clips:
             cut = round(len(clip.frames) * (1 - share))
-            for part, start, stop in (
-                (training, 0, cut),
-                (calibration, cut, len(clip.frames)),
-            ):
+            ends = (training, 0, cut), (calibration, cut, len(clip.frames))
+            for part, start, stop in ends:
                 part.append(clip.cut(start, stop, f"{clip.name}[{start}:{stop}]"))
     return training, calibration
 

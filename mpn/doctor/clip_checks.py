@@ -15,8 +15,8 @@ from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
 from mpn.model.config import CONFIGS
+from mpn.video.frame_source import BadFrame
 from mpn.video.images import read_image
-from mpn.video.sources import BadFrame
 
 SHORTEST = 5  # frames: a window of 4 and its target
 COUNT_SLACK = 2  # frames by which containers are often off

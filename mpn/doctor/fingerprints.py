@@ -19,8 +19,9 @@ import numpy as np
 from mpn.datasets.layouts import Video
 from mpn.errors import DataError
 from mpn.motion.registration import TILES, detail, is_far, picture_shift
+from mpn.video.frame_source import BadFrame, FrameSource
 from mpn.video.paths import images_in
-from mpn.video.sources import BadFrame, FrameSource, open_source
+from mpn.video.sources import open_source
 
 SMALL_SIDE = 160  # longest side, pixels, of the pictures that all but the fingerprint is taken from
 # grey levels of standard deviation (of the small picture) below which a frame shows nothing

@@ -19,7 +19,7 @@ from mpn.scoring.maps import map_on_frame
 from mpn.scoring.region_table import RegionTable
 from mpn.scoring.regions import FLOOR, Box, Tracker, find_regions, track_gap
 from mpn.scoring.result import Result
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps
 

@@ -23,7 +23,8 @@ from mpn.metrics.true_regions import read_tracks
 from mpn.model.file_format import library_versions
 from mpn.scoring import protocols
 from mpn.scoring.detector import Detector
-from mpn.video.sources import FrameSource, open_source
+from mpn.video.frame_source import FrameSource
+from mpn.video.sources import open_source
 
 
 @dataclass(frozen=True)

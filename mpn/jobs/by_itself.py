@@ -32,8 +32,8 @@ from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import SPEED
+from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
-from mpn.video.sources import FrameSource
 from mpn.video.timing import USUAL_RATE
 
 # The neighbourhood of a moment, where nothing else is asked for: so much of all recordings of the
@@ -137,11 +137,10 @@ def learn_camera(
     Raises:
         DataError: a recording cannot be read, or all of them are too short.
     """
-    base = {"model": detector.checkpoint.sha256, "precision": detector.bfloat16}
-    stamps = [_stamp(recording, base) for recording in recordings]
+    stamps = [_stamp(recording) for recording in recordings]
     rates, camera, seconds = [], None, 0.0
     for recording, stamp in zip(recordings, stamps):
-        source, found = _passed_over(recording, stamp, detector, len(recordings))
+        source, found = _passed_over(recording, stamp, len(recordings))
         rate = float(source.fps or USUAL_RATE)
         rates.append(float(source.fps) if source.fps else None)
         seconds += found.frames / rate
@@ -162,7 +161,8 @@ def learn_camera(
             f"takes {MIN_JUDGED}: give more recordings of the camera, or a model that knows it "
             "(--checkpoint)"
         )
-    checkpoint = _checkpoint(detector, camera, judged, name, rates, [*stamps, apart])
+    made_of = [detector.checkpoint.sha256, *stamps, apart]
+    checkpoint = _checkpoint(detector, camera, judged, name, rates, made_of)
 
     def judgement(recording: Recording, own: Detector, moments: int) -> OwnJudgement:
         number = recordings.index(recording)
@@ -176,7 +176,7 @@ def learn_camera(
     return OwnCamera(checkpoint, tuple(recordings), seconds, judgement)
 
 
-def _stamp(recording: Recording, base: dict[str, Any]) -> dict[str, Any]:
+def _stamp(recording: Recording) -> dict[str, Any]:
     source = recording.open()
     stamp = {
         "source": str(recording.path.resolve()),
@@ -184,13 +184,12 @@ def _stamp(recording: Recording, base: dict[str, Any]) -> dict[str, Any]:
         "modified": stamp_of(recording.path),
         "size": list(source.size),
         "fps": float(source.fps) if source.fps else None,
-        **base,
     }
     return json.loads(json.dumps(stamp))
 
 
 def _passed_over(
-    recording: Recording, stamp: dict[str, Any], detector: Detector, recordings: int
+    recording: Recording, stamp: dict[str, Any], recordings: int
 ) -> tuple[FrameSource, Survey]:
     """Return the survey of a recording, of an earlier run as far as that came."""
     source = recording.open()
@@ -215,7 +214,7 @@ def _passed_over(
     title = f"{recording.path.name}, first pass"
     with tqdm(total=source.length, desc=title, unit="frame", disable=None) as bar:
         try:
-            survey(source, detector, found, on_block, bar.update)
+            survey(source, found, on_block, lambda number: bar.update(number + 1 - bar.n))
         except BaseException:
             # What lies behind the last whole block is looked at again.
             del found.timeline.blocks[found.frames // plan.block :]
@@ -250,7 +249,9 @@ def _checkpoint(
 ) -> Checkpoint:
     """Make the model of the camera, as if it had been adapted to it."""
     base = detector.checkpoint
-    score_config = detector.score_config.with_place(trained_here=False)
+    # A network that has never seen the camera adds nothing to its motion, and takes three quarters
+    # of the time (docs/results.md).
+    score_config = detector.score_config.with_place(trained_here=False).of_place_alone()
     total = sum(len(run[SPEED.name]) for run in judged)
     every = -(-total // NORMAL_FRAMES)  # of very many recordings, every n-th run
     kept = judged[::every]

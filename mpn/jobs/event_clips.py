@@ -21,8 +21,8 @@ from mpn.scoring.reasons import short
 from mpn.scoring.regions import Tracked
 from mpn.scoring.result import Result
 from mpn.video.film_writer import unfinished_films
+from mpn.video.frame_source import FrameSource
 from mpn.video.overlay import OverlayWriter, drawn
-from mpn.video.sources import FrameSource
 
 SECONDS_BEFORE = 2.0
 SUFFIX = ".webm"

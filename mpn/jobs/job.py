@@ -41,8 +41,8 @@ from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.scoring.result import Result
+from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
-from mpn.video.sources import FrameSource
 from mpn.video.timing import USUAL_RATE
 
 SAVE_SECONDS = 2.0
@@ -95,11 +95,17 @@ class ScoreJob:
             detector,
             path,
             folder,
-            options,
+            options.settled(path),
             on_event,
         )
         self.own = own
         self.notes: list[str] = list(own.notes) if own else []
+        if self.options.every > options.every:
+            self.notes.append(
+                f"one frame in {self.options.every} is scored "
+                + ("(--fps-limit)" if own else "as the camera's model was made so")
+                + "; --every says otherwise"
+            )
         self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
         check_size_of(self.source, detector.config)
@@ -108,6 +114,7 @@ class ScoreJob:
         self.threshold = self._threshold()
         self.identity = self._identity()
         self.state = earlier_state(folder, self.identity)
+        self.source.note_bad(self.state.bad)
 
     def open(self) -> FrameSource:
         """Open the source as it is scored."""
@@ -174,7 +181,10 @@ class ScoreJob:
                     tracked = files.write(result)
                     latest = self._after(latest, result, finder, tracked)
                     latest = replace(
-                        latest, sizes=dict(files.sizes), tracker=files.tracker.to_dict()
+                        latest,
+                        sizes=dict(files.sizes),
+                        tracker=files.tracker.to_dict(),
+                        bad=tuple(self.source.bad),
                     )
                     if film:
                         film.write(

@@ -20,7 +20,7 @@ from mpn.scoring.region_table import RegionTable, regions_name
 from mpn.scoring.regions import FLOOR, Box, Tracked, Tracker, find_regions, track_gap
 from mpn.scoring.result import Result
 from mpn.scoring.score_table import ScoreTable
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 REGIONS_WITHOUT_THRESHOLD = 3  # a frame
 File = TypeVar("File", bound=AppendOnlyFile)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from mpn.errors import MpnError
 from mpn.scoring.events import Event
 from mpn.scoring.regions import Box, Tracked
 from mpn.scoring.scores import ScoreConfig
+from mpn.video.frame_source import BadFrame
 
 SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
 MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
@@ -83,6 +84,7 @@ class JobState:
         tracker: see `mpn.scoring.regions.Tracker.to_dict`; None before the first result.
         highest: the highest score and its time in seconds.
         complete: whether the source is at its end.
+        bad: frames that could not be read so far.
     """
 
     count: int = 0
@@ -95,6 +97,7 @@ class JobState:
     tracker: dict[str, Any] | None = None
     highest: tuple[float, float] | None = None
     complete: bool = False
+    bad: tuple[BadFrame, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain numbers, lists and names, ready for JSON."""
@@ -103,6 +106,7 @@ class JobState:
             "events": [found.to_dict() for found in self.events],
             "open": self.open.to_dict() if self.open else None,
             "seen": [one._asdict() for one in self.seen],
+            "bad": [asdict(one) for one in self.bad],
         }
 
     @classmethod
@@ -116,10 +120,12 @@ class JobState:
             KeyError: something is missing.
             TypeError: it is none of what `to_dict` gives.
         """
+        values = {"bad": [], **values}  # earlier versions read all of a source again
         own = {name: values[name] for name in vars(cls())}
         own["events"] = tuple(FoundEvent.from_dict(one) for one in own["events"])
         own["open"] = Event.from_dict(own["open"]) if own["open"] else None
         own["seen"] = tuple(SeenTrack.from_dict(one) for one in own["seen"])
+        own["bad"] = tuple(BadFrame(**one) for one in own["bad"])
         own["highest"] = tuple(own["highest"]) if own["highest"] else None
         return cls(**own)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mpn.io.text import plain
@@ -34,6 +35,21 @@ def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[s
 def describe_threshold(threshold: Threshold | None) -> dict[str, Any] | None:
     """Make the threshold's entry in events.json, as JSON gives it back; JSON has no NaN."""
     return None if threshold is None else plain(threshold._asdict())
+
+
+def strangeness(event: Mapping[str, Any], level: float) -> float:
+    """Measure how strange an event is: how far above the level, for how long.
+
+    The peak alone would put a flicker of a frame or two first.
+
+    Args:
+        event: its entry in events.json.
+        level: what its scores are above.
+
+    Returns:
+        Units of the score times seconds.
+    """
+    return (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
 
 
 def warnings_of(state: JobState, window: int, *, threshold_given: bool) -> list[str]:

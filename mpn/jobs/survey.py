@@ -2,15 +2,14 @@
 
 It takes stretches spread over the recording, so that its memory does not grow with the length: of
 each block of time the counts of motion (`mpn.motion.timeline`), and of the beginning of each block,
-its *run*, the motion itself and what the network says. When all recordings of the camera have been
-seen, the runs are judged by what the rest of the camera shows (`judged_runs`): the numbers that the
-score's units and its level are made of.
+its *run*, the motion itself. When all recordings of the camera have been seen, the runs are judged
+by what the rest of the camera shows (`judged_runs`): the numbers that the score's units and its
+level are made of.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +17,8 @@ import numpy as np
 from mpn.motion.flow import MotionReader
 from mpn.motion.place import REACH, PlaceModel
 from mpn.motion.timeline import PlaceTimeline
-from mpn.scoring.detector import Detector
 from mpn.scoring.parts import motion_numbers
-from mpn.scoring.scores import score_frames
-from mpn.video.images import fit_frame
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 # Of a recording, and of all recordings of a camera together.
 BLOCKS, BLOCKS_OF_ALL, FEWEST_BLOCKS = 64, 256, 4
@@ -51,11 +47,11 @@ class SurveyPlan:
     block: int
     run: int
 
-    def counts(self, frame: int) -> bool:
-        """Say whether a frame's motion is counted.
+    def counts(self, frame: np.ndarray) -> np.ndarray:
+        """Say of which frames the motion is counted, bool.
 
         Args:
-            frame: its number in the recording, from 0.
+            frame: their numbers in the recording, from 0.
         """
         return frame // self.stretch % self.thinning == 0
 
@@ -67,14 +63,22 @@ class SurveyPlan:
         """
         return frame % self.block < self.run
 
-    def before_run(self, frame: int, window: int) -> bool:
-        """Say whether a frame belongs to a run, or to the window of one's first frame.
+    def looks_at(self, length: int) -> np.ndarray:
+        """Say which frames are looked at, bool (length,): those counted, and what they depend on.
+
+        Args:
+            length: frames of the recording.
+        """
+        counts = self.counts(np.arange(length + REACH))
+        return np.asarray(np.lib.stride_tricks.sliding_window_view(counts, REACH + 1).any(1))
+
+    def measures(self, frame: int) -> bool:
+        """Say whether a frame's motion is measured: where it or that of the next is counted.
 
         Args:
             frame: its number.
-            window: T.
         """
-        return self.in_run(frame) or frame % self.block >= self.block - window
+        return bool(self.counts(np.array([frame, frame + 1])).any())
 
 
 def plan_survey(length: int, rate: float, recordings: int = 1) -> SurveyPlan:
@@ -102,12 +106,10 @@ class Run:
     Attributes:
         first: number of the first frame in the recording.
         motion: float16 (n + 1, rows, columns, CHANNELS), of the frame before and of each.
-        numbers: of the network's parts, float32 (n,) each.
     """
 
     first: int
     motion: np.ndarray
-    numbers: dict[str, np.ndarray]
 
 
 @dataclass
@@ -144,111 +146,85 @@ def begin_survey(source: FrameSource, plan: SurveyPlan) -> Survey:
 
 def survey(
     source: FrameSource,
-    detector: Detector,
     so_far: Survey,
     on_block: Callable[[Survey], None] = lambda survey: None,
-    on_frame: Callable[[], object] = lambda: None,
+    on_frame: Callable[[int], object] = lambda number: None,
 ) -> Survey:
     """Pass over a recording, or go on with it; the same comes of it as of one that was not stopped.
 
     Args:
         source: as it will be scored.
-        detector: its network gives the numbers of the runs.
         so_far: what was seen before; it grows.
         on_block: called after every block; what it is given can be kept and gone on with.
-        on_frame: called for every frame.
+        on_frame: called with the number of every frame that is looked at.
 
     Raises:
         FrameError: as `FrameSource.frames`.
     """
-    plan, reader = so_far.plan, _Reader(source, so_far, detector)
-    total = so_far.frames
-    for number, image in enumerate(source.frames()):
-        on_frame()
-        total = number + 1
-        # Before what was kept only as much is read as the first run there looks back to.
-        if number < so_far.frames - max(detector.config.window, REACH) - 1:
-            continue
-        motion = reader.read(number, image)
-        if number < so_far.frames:
-            continue
-        if motion is not None and plan.counts(number):
-            so_far.timeline.add(number, motion)
-        if plan.in_run(number) and number % plan.block % PICTURE_EVERY == 0:
-            so_far.timeline.see(number, image)
-        if total % plan.block == 0:
-            so_far.runs += reader.runs()
-            so_far.frames = total
+    plan, reader = so_far.plan, _Reader(source, so_far)
+    wanted = plan.looks_at(source.length)
+    # Before what was kept only as much is read as the first run there looks back to.
+    wanted[: max(0, so_far.frames - REACH - 1)] = False
+
+    def end_blocks(number: int) -> None:
+        while so_far.frames + plan.block <= number:
+            so_far.frames += plan.block
+            reader.end_run()
             on_block(so_far)
-    so_far.runs += reader.runs()
-    so_far.frames, so_far.complete = total, True
+
+    for number, image in source.pick(wanted):
+        end_blocks(number)
+        reader.read(number, image)
+        on_frame(number)
+    end_blocks(source.length)
+    reader.end_run()
+    so_far.frames, so_far.complete = source.length, True
     return so_far
 
 
 class _Reader:
-    """Reads motion where it is wanted, and collects runs."""
+    """Reads motion where it is wanted, counts it, and collects runs."""
 
-    def __init__(self, source: FrameSource, so_far: Survey, detector: Detector) -> None:
-        self._plan, self._detector = so_far.plan, detector
-        self._begin = so_far.frames  # runs before are known
+    def __init__(self, source: FrameSource, so_far: Survey) -> None:
+        self._survey, self._plan = so_far, so_far.plan
+        self._begin = so_far.frames  # what lies before is known
         self._motion = MotionReader(source.size)
         self._last = -2  # frame that the motion reader saw last
         self._before: np.ndarray | None = None
-        self._window: deque[np.ndarray] = deque(maxlen=detector.config.window)
-        self._frames: list[np.ndarray] = []
         self._moves: list[np.ndarray] = []
         self._first = -1  # of the run that is being collected
 
-    def read(self, number: int, image: np.ndarray) -> np.ndarray | None:
-        """Take the next frame; return its motion, None where it has none or nobody asks for it."""
-        plan, config = self._plan, self._detector.config
-        motion = None
-        if plan.counts(number) or plan.counts(number + 1):
-            follows = number == self._last + 1
-            if not follows:
-                self._motion.restart()
-            read = self._motion.read(image)
-            motion = read if follows else None
-            self._last = number
-        if plan.before_run(number, config.window):
-            fitted = fit_frame(image, config.size, config.grey, config.interpolation)
-            ready = number >= self._begin and len(self._window) == config.window
-            if ready and plan.in_run(number) and motion is not None:
-                self._collect(number, fitted, motion)
-            self._window.append(fitted)
-        else:
-            self._window.clear()
-        self._before = motion
-        return motion
+    def read(self, number: int, image: np.ndarray) -> None:
+        """Take the next frame that is looked at."""
+        plan, found = self._plan, self._survey
+        follows = number == self._last + 1
+        if not follows:
+            self._motion.restart()
+        self._last = number
+        if not plan.measures(number):
+            self._before = None
+            self._motion.follow(image)
+            return
+        motion = self._motion.read(image)
+        before, self._before = self._before, motion if follows else None
+        if number < self._begin:
+            return
+        if follows and plan.counts(np.array(number)):
+            found.timeline.add(number, motion)
+            if plan.in_run(number):
+                self._collect(number, before, motion)
+        if plan.in_run(number) and number % plan.block % PICTURE_EVERY == 0:
+            found.timeline.see(number, image)
 
-    def _collect(self, number: int, fitted: np.ndarray, motion: np.ndarray) -> None:
+    def _collect(self, number: int, before: np.ndarray | None, motion: np.ndarray) -> None:
         if self._first < 0:
-            self._first = number
-            self._frames = list(self._window)
-            self._moves = [motion if self._before is None else self._before]
-        self._frames.append(fitted)
+            self._first, self._moves = number, [motion if before is None else before]
         self._moves.append(motion)
 
-    def runs(self) -> Iterator[Run]:
-        """Give the run that was collected, if there is one."""
-        if self._first < 0:
-            return
-        detector = self._detector
-        parts = [part for part in detector.parts if not part.needs_place]
-        scored = list(
-            score_frames(
-                detector.network,
-                self._frames,
-                parts=parts,
-                patch=detector.score_config.patch,
-                bfloat16=detector.bfloat16,
-            )
-        )
-        numbers = {
-            part.name: np.array([frame.parts[part.name] for frame in scored], np.float32)
-            for part in parts
-        }
-        yield Run(self._first, np.stack(self._moves).astype(np.float16), numbers)
+    def end_run(self) -> None:
+        """Keep the run that was collected, if there is one."""
+        if self._first >= 0:
+            self._survey.runs.append(Run(self._first, np.stack(self._moves).astype(np.float16)))
         self._first = -1
 
 
@@ -270,7 +246,7 @@ def judged_runs(
     joined: list[list[dict[str, np.ndarray]]] = []
     end = -1
     for run in found.runs:
-        numbers = {**run.numbers, **_moving(run, place_at, on_frame)}
+        numbers = _moving(run, place_at, on_frame)
         if run.first != end:
             joined.append([])
         joined[-1].append(numbers)

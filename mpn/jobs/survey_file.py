@@ -22,7 +22,7 @@ from mpn.motion.timeline import PlaceTimeline
 
 SURVEY = "survey.safetensors"
 DOCUMENT = "survey"
-VERSION = 1
+VERSION = 2
 
 
 def write_survey(path: Path, survey: Survey, identity: Mapping[str, Any]) -> None:
@@ -48,7 +48,6 @@ def write_survey(path: Path, survey: Survey, identity: Mapping[str, Any]) -> Non
     }
     for number, run in enumerate(survey.runs):
         tensors[f"run.{number}.motion"] = torch.from_numpy(run.motion)
-        _put(tensors, f"run.{number}.numbers.", run.numbers)
     for number, values in enumerate(survey.judged or []):
         _put(tensors, f"judged.{number}.", values)
     write_atomically(path, save(tensors, metadata={DOCUMENT: json.dumps(document)}))
@@ -81,7 +80,7 @@ def _survey(path: Path, document: Mapping[str, Any], tensors: dict[str, Tensor])
     timeline = PlaceTimeline((rows, columns), plan.block)
     timeline.blocks = list(unpack_places(path, tensors, document.get("places")).values())
     runs = [
-        Run(first, tensors[f"run.{number}.motion"].numpy(), _get(tensors, f"run.{number}.numbers."))
+        Run(first, tensors[f"run.{number}.motion"].numpy())
         for number, first in enumerate(document["runs"])
     ]
     count = document["judged"]

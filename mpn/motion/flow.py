@@ -109,6 +109,17 @@ class MotionReader:
             flow = self._calc(steady, grey)
         return motion_of(flow, self.grid)
 
+    def follow(self, frame: np.ndarray) -> None:
+        """Take the next frame as `read` does, but for its motion, which nobody asks for: quick.
+
+        Args:
+            frame: as of `read`.
+        """
+        grey = _working_grey(frame, self._working)
+        before, self._before = self._before, grey
+        if before is not None:
+            self._is_cut(before, grey)
+
     def _is_cut(self, before: np.ndarray, now: np.ndarray) -> bool:
         """Say whether the film is cut between two frames; where two are in a row, it is motion."""
         difference = float(cv2.absdiff(before, now).mean())

@@ -26,7 +26,8 @@ from tqdm import tqdm
 from mpn.errors import DataError
 from mpn.report.model import EventRow, Film, Runs
 from mpn.video.film_writer import USUAL_RATE, FilmWriter
-from mpn.video.sources import FrameFolder, FrameSource, open_source
+from mpn.video.frame_source import FrameSource
+from mpn.video.sources import open_source
 
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
@@ -229,18 +230,17 @@ def film_of(
 
 def _frames(source: FrameSource, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the frames of those rows; ends early where the source does."""
-    if isinstance(source, FrameFolder):
-        present = rows[rows < source.length]
-        bar = tqdm(present.tolist(), desc=f"film of {source.name}", unit="frame", disable=None)
-        yield from (source.read(row) for row in bar)
-        return
-    wanted = set(rows.tolist())
-    total = max(wanted, default=-1) + 1  # a video is decoded from its beginning
-    with tqdm(total=total, desc=f"film of {source.name}", unit="frame", disable=None) as bar:
-        for row, frame in zip(range(total), source.frames()):
-            bar.update()
-            if row in wanted:
-                yield frame
+    wanted = np.zeros(source.length, bool)
+    wanted[rows[rows < source.length]] = True
+    with tqdm(
+        source.pick(wanted),
+        total=int(wanted.sum()),
+        desc=f"film of {source.name}",
+        unit="frame",
+        disable=None,
+    ) as bar:
+        for _, frame in bar:
+            yield frame
 
 
 def rows_to_show(

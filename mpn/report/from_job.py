@@ -14,6 +14,7 @@ import numpy as np
 
 from mpn.errors import DataError
 from mpn.io.text import percent
+from mpn.jobs.summary import strangeness
 from mpn.report.model import EventRow, Highlight, Report, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import FILM_FRAMES, add_films, box_of, look_into
@@ -23,7 +24,7 @@ from mpn.scoring.heat_file import read_heat
 from mpn.scoring.reasons import sentence
 from mpn.scoring.region_table import read_regions, regions_name
 from mpn.scoring.regions import Box
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 REPORT = "report.html"
 
@@ -49,7 +50,7 @@ def report_job(
         MpnError: the page cannot be written.
     """
     trace, rows = _trace(folder, source, summary)
-    report = Report("score", source.path.name)
+    report = Report("score", source.path.name, by_itself=summary.get("judged_by") == "itself")
     report.traces, report.notes = [trace], list(summary["notes"])
     report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
     report.further = [
@@ -96,6 +97,11 @@ def _trace(
         if event["start"] in rows and event["peak_frame"] in rows
     ]
     trace.events = [_event(event, rows) for event in known]
+    if threshold is not None and summary.get("judged_by") == "itself":
+        trace.events = [
+            row._replace(strangeness=strangeness(event, threshold))
+            for row, event in zip(trace.events, known)
+        ]
     trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
     return trace, rows
 
@@ -208,16 +214,23 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _highlights(summary: dict[str, Any], trace: Trace) -> list[Highlight]:
+    by_itself = summary.get("judged_by") == "itself"
     above = sum(event.end - event.start for event in trace.events) / max(len(trace.scores), 1)
     seconds = float(len(trace.scores) / Fraction(summary["fps"]))
     highlights = [
-        Highlight("Events", str(len(trace.events)), "stretches above the threshold"),
-        Highlight("Time in events", percent(above, unit=True), f"of {seconds / 60:.1f} minutes"),
+        Highlight("Moments", str(len(trace.events)), "the strangest of this recording")
+        if by_itself
+        else Highlight("Events", str(len(trace.events)), "stretches above the threshold"),
+        Highlight(
+            "Time in them" if by_itself else "Time in events",
+            percent(above, unit=True),
+            f"of {seconds / 60:.1f} minutes",
+        ),
     ]
     scored = trace.scores[np.isfinite(trace.scores)]
     if len(scored):
         rarest = max((event.one_in or math.nan for event in trace.events), default=math.nan)
-        among = "frames of this camera" if summary.get("judged_by") == "itself" else "normal frames"
+        among = "frames of this camera" if by_itself else "normal frames"
         words = "" if math.isnan(rarest) else f"rarer than 1 in {rarest:,.0f} {among}"
         highlights.append(Highlight("Highest score", f"{scored.max():.3g}", words))
     return highlights

@@ -33,6 +33,8 @@ class EventRow(NamedTuple):
         box: where, at the peak.
         start_seconds, end_seconds: times in the video, None = counted from the rows.
         why: a sentence, "" where unknown.
+        strangeness: by which moments of a recording that is judged by itself are ordered, None
+            where a model judges.
     """
 
     start: int
@@ -45,6 +47,7 @@ class EventRow(NamedTuple):
     start_seconds: float | None = None
     end_seconds: float | None = None
     why: str = ""
+    strangeness: float | None = None
 
 
 @dataclass
@@ -142,6 +145,7 @@ class Report:
 
     Attributes:
         kind: "evaluate" or "score".
+        by_itself: recordings are judged by themselves: the strangest moments come first.
         highlights: the figures on top, by default counts of what is in `traces`.
         facts: name and value (label file with counts and SHA-256, checkpoint, protocol, versions).
         notes: what a reader must know, shown on top.
@@ -164,3 +168,4 @@ class Report:
     reliability: list[Promise] | None = None
     activations: list[Inside] = field(default_factory=list)
     further: list[tuple[str, str]] = field(default_factory=list)
+    by_itself: bool = False

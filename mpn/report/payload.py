@@ -91,6 +91,7 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
             "beyond": bool(event.beyond),
             "box": [int(side) for side in event.box] if event.box else None,
             "why": event.why,
+            "strangeness": finite(event.strangeness),
             "from": finite(
                 seconds_of(trace, event.start)
                 if event.start_seconds is None
@@ -193,10 +194,16 @@ def promises_data(report: Report) -> list[dict[str, Any]]:
 def start_of(report: Report) -> dict[str, int]:
     """Say where the page begins.
 
-    At the peak of the strongest event, else at the highest score of the first video.
+    At the peak of the strangest or strongest event, else at the highest score of the first video.
     """
     peaks = [
-        (event.score - (trace.threshold or 0.0), -index, event.peak)
+        (
+            event.score - (trace.threshold or 0.0)
+            if event.strangeness is None
+            else event.strangeness,
+            -index,
+            event.peak,
+        )
         for index, trace in enumerate(report.traces)
         for event in trace.events
         if math.isfinite(event.score)
@@ -222,6 +229,7 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
     curves = {"roc": report.roc, "precisionRecall": report.precision_recall}
     return {
         "kind": report.kind,
+        "byItself": report.by_itself,
         "start": start_of(report),
         "traces": [trace_data(checked(trace), film) for trace, film in zip(report.traces, films)],
         **{name: [_named_curve(named) for named in group] for name, group in curves.items()},

@@ -15,8 +15,9 @@ from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event, events
 from mpn.scoring.inspection import frames_around_each, inspect_frame
+from mpn.scoring.parts import asks_network
 from mpn.scoring.regions import Box
-from mpn.video.sources import FrameSource
+from mpn.video.frame_source import FrameSource
 
 MAX_ACTIVATIONS = 4  # frames whose insides a page shows
 FILM_FRAMES = 2 * BUDGET  # of all films of a page together
@@ -115,7 +116,8 @@ def look_into(
 ) -> list[Inside]:
     """Compute the unit's insides where they are worth a look.
 
-    That is at the highest events, and at the quietest frame.
+    That is at the highest events, and at the quietest frame; nowhere where the network has no say
+    in the score.
 
     Args:
         detector: whose unit it is.
@@ -128,6 +130,7 @@ def look_into(
     window = detector.config.window
     wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}
     scored = [trace for trace in traces if np.isfinite(trace.scores).any()]
+    scored = scored if asks_network(detector.parts) else []
     scored.sort(key=lambda trace: -float(np.nanmax(trace.scores)))
     left = max_frames
     for number, trace in enumerate(scored[: max_frames - 1]):

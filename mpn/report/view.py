@@ -135,7 +135,10 @@ def sections(report: Report) -> list[tuple[str, str]]:
     """Return anchors and names of the sections that the page has, in order."""
     by_anchor = {
         "timeline": ("Timeline", bool(report.traces)),
-        "events": ("Events", any(trace.events or trace.labels for trace in report.traces)),
+        "events": (
+            "Moments" if report.by_itself else "Events",
+            any(trace.events or trace.labels for trace in report.traces),
+        ),
         "videos": ("Videos", len(report.traces) > 1),
         "figures": ("Figures", bool(report.tables or report.roc or report.precision_recall)),
         "protocols": ("Protocols", bool(report.matrix and report.matrix.cells)),

@@ -38,8 +38,9 @@ from mpn.scoring.scores import (
     shares_of,
     weighted_parts,
 )
+from mpn.video.frame_source import FrameSource
 from mpn.video.images import check_side, fit_frame
-from mpn.video.sources import FrameSource, open_source
+from mpn.video.sources import open_source
 from mpn.video.timing import USUAL_RATE, frame_rate
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ class Detector:
         stream = self._place_stream(source, place_at)
 
         def fitted() -> Iterator[np.ndarray]:
-            for count, image in enumerate(source.frames()):
+            for count, image in source.pick(self._looked_at(source.length, skipped)):
                 if stream is not None and count >= skipped - REACH:
                     quotients[count - skipped] = stream.read(image, count)
                 elif stream is not None:
@@ -268,6 +269,16 @@ class Detector:
             given += 1
         while waiting:  # a source shorter than a window
             yield waiting.popleft(), None
+
+    def _looked_at(self, length: int, skipped: int) -> np.ndarray:
+        """Say which frames are read, bool (length,), where so many are skipped.
+
+        The first tells the camera; what stays is seen from the beginning on.
+        """
+        wanted = np.ones(length, bool)
+        if not any(part.needs_static for part in self.parts):
+            wanted[1 : max(1, skipped - REACH)] = False
+        return wanted
 
     def _place_stream(
         self, source: FrameSource, place_at: Callable[[int], PlaceModel] | None

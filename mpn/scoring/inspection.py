@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from mpn.errors import DataError, SizeError
 from mpn.scoring.detector import Detector
+from mpn.video.frame_source import FrameSource
 from mpn.video.images import fit_frame
-from mpn.video.sources import FrameFolder, FrameSource
 
 
 @dataclass
@@ -160,29 +160,19 @@ def frames_around_each(
             f"{source.path}: frame {min(early)} has no window of {window} frames "
             f"before it; expected a row from {window} on"
         )
-    if isinstance(source, FrameFolder):
-        _within(source, rows, source.length)
-        return {
-            row: np.stack([source.read(at) for at in range(row - window, row + 1)]) for row in rows
-        }
-    found: dict[int, np.ndarray] = {}
-    count = -1
-    recent: deque[np.ndarray] = deque(maxlen=window + 1)
-    for count, frame in enumerate(source.frames()):
-        recent.append(frame)
-        if count in rows:
-            found[count] = np.stack(recent)
-        if len(found) == len(set(rows)):
-            return found
-    _within(source, rows, count + 1)
-    return found
-
-
-def _within(source: FrameSource, rows: Collection[int], length: int) -> None:
-    """Raise DataError for a row behind the last frame."""
-    if rows and max(rows) >= length:
+    if rows and max(rows) >= source.length:
         raise DataError(
-            f"{source.path}: frame {max(rows)} was asked for and it has {length:,}; "
+            f"{source.path}: frame {max(rows)} was asked for and it has {source.length:,}; "
             "expected the source as it was when it was scored, opened with the same "
             "options"
         )
+    wanted = np.zeros(source.length, bool)
+    for row in rows:
+        wanted[row - window : row + 1] = True
+    found: dict[int, np.ndarray] = {}
+    recent: deque[np.ndarray] = deque(maxlen=window + 1)
+    for count, frame in source.pick(wanted):
+        recent.append(frame)
+        if count in rows:
+            found[count] = np.stack(recent)
+    return found

@@ -11,7 +11,7 @@ torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -43,7 +43,7 @@ class ScoringBatch:
         frames: the source's frames, fitted to the network, in order, uint8 (T + B, H, W, C): the
             window of target i is `frames[i : i + T]`, the target itself `frames[T + i]`.
         target: the last B of them, float32 (B, C, H, W) in [-1, 1], on the network's device.
-        output: what the network makes of the B windows.
+        output: what the network makes of the B windows; None where no part asks for it.
         quotients: float32 (B, 2 or 3, rows, columns), the motion of each target by what is normal
             there, and for how long changes have stayed, see `mpn.motion.cameras.PlaceStream`; None
             without a place model.
@@ -51,13 +51,13 @@ class ScoringBatch:
 
     frames: np.ndarray
     target: Tensor
-    output: Output
+    output: Output | None
     quotients: np.ndarray | None = None
 
     @cached_property
     def difference(self) -> Tensor:
         """Return |prediction - target| / 2, float32 (B, C, H, W) in [0, 1]."""
-        return (self.output.prediction.float() - self.target).abs() / 2
+        return (_output(self).prediction.float() - self.target).abs() / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +125,18 @@ class Diagnostic(Column):
     value_of: Callable[[ScoringBatch], Tensor]
 
 
+def _output(batch: ScoringBatch) -> Output:
+    if batch.output is None:
+        raise ValueError("the network was not asked")
+    return batch.output
+
+
 def _error_map(batch: ScoringBatch) -> Tensor:
     return batch.difference.mean(dim=1)
 
 
 def _pseudo_map(batch: ScoringBatch) -> Tensor:
-    logits = batch.output.pseudo_logits
+    logits = _output(batch).pseudo_logits
     if logits is None:
         raise ValueError("the network has no pseudo-anomaly head")
     return logits.float().sigmoid()
@@ -195,7 +201,7 @@ def _psnr(batch: ScoringBatch) -> Tensor:
 
 
 def _compactness(batch: ScoringBatch) -> Tensor:
-    return batch.output.compactness.float().mean(dim=(1, 2))
+    return _output(batch).compactness.float().mean(dim=(1, 2))
 
 
 ERROR = ScorePart(
@@ -270,7 +276,8 @@ def used_parts(
     """List the parts that a model can give, less those that nobody asks for.
 
     Those are the ones without weight that its normal footage was not scored with, as there are no
-    units for them, and those that cost time.
+    units for them, and those that cost time: of place, and of the network where none of its parts
+    has a weight.
 
     Args:
         network: of the model.
@@ -278,17 +285,38 @@ def used_parts(
         weights: part -> its weight in the score.
         normal: names of the parts that its normal footage was scored with; empty for any.
     """
+    given = given_parts(network, places)
+    asked = asks_network([part for part in given if weights[part.name]])
     return tuple(
         part
-        for part in given_parts(network, places)
-        if weights[part.name] or not part.needs_place and (not normal or part.name in normal)
+        for part in given
+        if weights[part.name]
+        or (asked and not part.needs_place and (not normal or part.name in normal))
     )
 
 
-def column_names(parts: Iterable[ScorePart]) -> list[str]:
-    """Name the columns of a scoring: these parts, then the diagnostics.
+def asks_network(parts: Iterable[ScorePart]) -> bool:
+    """Say whether any of these parts looks at the network's output.
 
     Args:
         parts: those that are scored.
     """
-    return [column.name for column in (*parts, *DIAGNOSTICS)]
+    return any(not part.needs_place for part in parts)
+
+
+def column_names(parts: Sequence[ScorePart]) -> list[str]:
+    """Name the columns of a scoring: these parts, then the diagnostics, which are the network's.
+
+    Args:
+        parts: those that are scored.
+    """
+    return [column.name for column in (*parts, *diagnostics_of(parts))]
+
+
+def diagnostics_of(parts: Iterable[ScorePart]) -> tuple[Diagnostic, ...]:
+    """List the diagnostics that stand beside these parts: none where the network is not asked.
+
+    Args:
+        parts: those that are scored.
+    """
+    return DIAGNOSTICS if asks_network(parts) else ()

@@ -37,7 +37,7 @@ from mpn.scoring.regions import Box
 AGAINST = 0.2
 # Where normal footage moves in less than this share of the frames, hardly anything moves.
 HARDLY = 0.005
-# Where motion carries the score, its look is said too if it has this share.
+# Where motion, or what stays, carries the score, its look is said too if it has this share.
 ALSO_LOOK = 0.1
 # Where its look carries the score, its speed is said too if it is so many times what is usual.
 ALSO_FASTER = 1.25
@@ -129,13 +129,15 @@ def reason_of(evidence: Evidence) -> Reason:
     facts: list[Fact] = []
     if motion is not None:
         facts += _motion_facts(motion, evidence.box, shares, moves_most)
-    if looks and (not moves_most or look_share >= ALSO_LOOK):
+    stays = shares.get(STAYS.name, 0.0)
+    stays_most = stays > max(moves, look_share)
+    if looks and (look_share >= ALSO_LOOK or not (moves_most or stays_most)):
         part = max(looks, key=lambda name: looks[name])
         look = OtherLook(part, evidence.deviations.get(part), motion is not None)
         facts.insert(len(facts) if moves_most else 0, look)
-    if (share := shares.get(STAYS.name, 0.0)) >= ALSO_LOOK:
-        stays = Stays(evidence.deviations.get(STAYS.name))
-        facts.insert(0 if share > max(moves, look_share) else len(facts), stays)
+    if stays >= ALSO_LOOK:
+        fact = Stays(evidence.deviations.get(STAYS.name))
+        facts.insert(0 if stays_most else len(facts), fact)
     return Reason(tuple(facts), dict(shares))
 
 

@@ -22,12 +22,13 @@ from torch.nn import functional as F
 from mpn.errors import MpnError
 from mpn.model.network import Network
 from mpn.scoring.parts import (
-    DIAGNOSTICS,
     PART_NAMES,
     PARTS,
     PLACE_PARTS,
     ScorePart,
     ScoringBatch,
+    asks_network,
+    diagnostics_of,
     parts_of,
 )
 from mpn.scoring.regions import patches_box
@@ -133,6 +134,13 @@ class ScoreConfig:
                 weights[part.name] = 0.0
         return replace(self, weights=weights)
 
+    def of_place_alone(self) -> ScoreConfig:
+        """Give the config of a score in which the network has no say."""
+        weights = {
+            part.name: self.weights[part.name] if part.needs_place else 0.0 for part in PARTS
+        }
+        return replace(self, weights=weights)
+
     def without_place(self) -> ScoreConfig:
         """Give the config of a model that knows no place: what `with_place` came from."""
         if not any(self.weights[part.name] for part in PARTS if part.needs_place):
@@ -188,7 +196,8 @@ def score_frames(
     """Score every frame that has T frames before it.
 
     Args:
-        network: scores in the mode for evaluation, where it lies.
+        network: scores in the mode for evaluation, where it lies; it is not run where no part asks
+            for its output.
         frames: uint8 (H, W, C) of the network's size and colour, in order.
         parts: those that are wanted; default: all that can be given.
         quotients: gives the motion of frame number n (from T on, in order) by what is normal at its
@@ -204,7 +213,7 @@ def score_frames(
     device = next(network.parameters()).device
     network = network.eval()
     parts = parts_of(network, place=quotients is not None) if parts is None else parts
-    moving = any(part.needs_place for part in parts)
+    moving, asked = any(part.needs_place for part in parts), asks_network(parts)
     recent: deque[np.ndarray] = deque(maxlen=window + batch_size)
     source = iter(frames)
     recent.extend(islice(source, window))
@@ -217,9 +226,11 @@ def score_frames(
         recent.extend(fresh)
         shown = np.stack(history)
         stack = torch.from_numpy(shown).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            output = network(windows.contiguous(memory_format=torch.channels_last))
+        output = None
+        if asked:
+            windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                output = network(windows.contiguous(memory_format=torch.channels_last))
         motion = None
         if moving and quotients is not None:
             motion = np.stack([quotients(first + i) for i in range(len(fresh))])
@@ -234,7 +245,7 @@ def _frame_scores(
     height = batch.target.shape[2]
     maps = {part.name: _patch_grid(part, part.map_of(batch), height, patch) for part in parts}
     numbers = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
-    numbers |= {column.name: column.value_of(batch) for column in DIAGNOSTICS}
+    numbers |= {column.name: column.value_of(batch) for column in diagnostics_of(parts)}
     values = {name: number.double().cpu().numpy() for name, number in numbers.items()}
     values |= {part.name: part.number_of(batch) for part in parts if part.number_of}
     grids = {name: grid.cpu().numpy() for name, grid in maps.items()}

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -21,6 +22,7 @@ from mpn.errors import FrameError
 
 MAX_FAILED_READS = 500  # in a row before the stream is over
 RESTART = 1.0  # seconds that times fall where a stream begins anew, as in joined files
+LARGE = 2**26  # bytes of a file whose packets are kept in mind
 STUB = 1  # bytes of a packet that holds nothing
 LEADERS = 32  # packets within which a stream has its earliest picture
 # What a file may open besides itself: nothing. Playlists would name other files and hosts.
@@ -222,13 +224,26 @@ def read_packets(path: Path) -> Packets:
     """Read header and packets of a video file from start to end, without decoding them.
 
     Args:
-        path: of the file.
+        path: of the file. A large one that has not changed is not read again at once: for a day of
+            video it takes half a minute.
 
     Raises:
         FrameError: it is no video, or empty.
     """
-    if path.stat().st_size == 0:
+    state = path.stat()
+    if state.st_size == 0:
         raise FrameError(f"{path}: is empty (0 bytes); expected a video file")
+    if state.st_size < LARGE:
+        return _read_packets(path)
+    return _known_packets(path, (state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@lru_cache(maxsize=2)
+def _known_packets(path: Path, stamp: tuple[int, ...]) -> Packets:
+    return _read_packets(path)
+
+
+def _read_packets(path: Path) -> Packets:
     with opened(path) as (container, video):
         tracks = _tracks(container)
         packets = Packets(

@@ -18,7 +18,6 @@ FFmpeg 8 was seen to do with files that were made, and then damaged, for it:
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,16 +29,10 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from mpn.errors import FrameError
+from mpn.video.decoding import Needed, NoKeyFrameError, decoded, packets_needed
 from mpn.video.depth import SAMPLED, WHOLE_RANGE, Levels, is_deep, note_levels, range_of
 from mpn.video.orientation import orientation_of
-from mpn.video.packets import (
-    MAX_FAILED_READS,
-    NOTHING_DECODED,
-    Packets,
-    opened,
-    packets_of,
-    read_packets,
-)
+from mpn.video.packets import NOTHING_DECODED, Packets, read_packets
 from mpn.video.timing import Timeline, frame_rate, timeline_of
 
 # Headers may count a frame or two that no decoder gives back; more than that is a file cut short.
@@ -65,6 +58,7 @@ class FrameRead:
         fault: why there is no picture, or None.
         picture: turns it into uint8 (H, W, 3) BGR, None where that fails.
         ended: there is no such frame, the stream is over too early.
+        begins: frames before it were left out.
     """
 
     index: int
@@ -72,6 +66,7 @@ class FrameRead:
     fault: str | None
     picture: Callable[[], np.ndarray | None]
     ended: bool = False
+    begins: bool = False
 
 
 def _no_picture() -> None:
@@ -137,7 +132,7 @@ class VideoStream:
         failed: set[int] = set()
         # Before the first that needs no other some decoders give grey ones, others none.
         key = packets.keys.index(1) if packets.finds_keys and any(packets.keys) else 0
-        for number, frame in self._frames(failed):
+        for number, frame in decoded(self.path, failed):
             if number < key:
                 continue
             if not seen:
@@ -164,9 +159,10 @@ class VideoStream:
         packet, and in packed MPEG-4, which has placeholders.
         """
         failed: set[int] = set()
-        given = {number for number, _ in self._frames(failed)} | failed
+        given = {number for number, _ in decoded(self.path, failed)} | failed
         for number in range(len(packets.shown)):
             packets.shown[number] &= number in given
+        packets.stubs = False  # it is known now
 
     def _take_shape(self, frame: av.VideoFrame, pixel: Fraction | None) -> None:
         """Take the shape of the first frame and how it is shown: upright, its pixels square.
@@ -207,6 +203,7 @@ class VideoStream:
             first: number of the packet that the first frame comes from.
         """
         times = packets.in_a_row() if packets.has_times else np.full(len(packets.times), math.nan)
+        self._keys = np.frombuffer(packets.keys, np.int8).astype(bool)
         self._numbers = numbers = self._counting(packets, times, first)
         timeline = timeline_of(np.sort(times[numbers]), packets.tick, packets.last)
         order = numbers
@@ -290,68 +287,58 @@ class VideoStream:
 
     # --- Reading
 
-    def read_all(self) -> Iterator[FrameRead]:
+    def read_all(self, wanted: np.ndarray | None = None) -> Iterator[FrameRead]:
         """Give every frame in turn; its picture is to be taken before the next one.
 
         Ends with an `ended` one where the stream is shorter than its header says.
+
+        Args:
+            wanted: bool (length,): those that are needed; only they, and what has to be decoded for
+                them, come then. Default: all.
         """
-        index = 0
-        for place, frame in self._placed():
-            if place < index:
-                continue
-            yield from self._lost(index, place)
-            yield FrameRead(
-                place, float(self.times[place]), None, lambda frame=frame: self._picture(frame)
-            )
-            index = place + 1
-        yield from self._lost(index, self.length)
+        index, needed, end = 0, None, self.length
+        if wanted is not None:
+            end = int(np.flatnonzero(wanted)[-1]) + 1 if wanted.any() else 0
+            needed = None if self._in_order else packets_needed(self._keys, self._index_of, wanted)
+        while index < end:
+            try:
+                for place, frame in self._placed(needed):
+                    if place < index:
+                        continue
+                    yield from self._lost(index, min(place, end), needed)
+                    if place >= end:
+                        index = end
+                        break
+                    yield FrameRead(
+                        place,
+                        float(self.times[place]),
+                        None,
+                        lambda frame=frame: self._picture(frame),
+                        begins=needed is not None and bool(needed.begins[place]),
+                    )
+                    index = place + 1
+                yield from self._lost(index, end, needed)
+                index = end
+            except NoKeyFrameError:
+                needed = None  # from the beginning, then
         if self._cut_short:
             yield FrameRead(self.length, self.seconds, self._cut_short, _no_picture, ended=True)
 
-    def _lost(self, start: int, end: int) -> Iterator[FrameRead]:
+    def _lost(self, start: int, end: int, needed: Needed | None) -> Iterator[FrameRead]:
         for index in range(start, end):
-            yield FrameRead(index, float(self.times[index]), LOST, _no_picture)
+            if needed is None or needed.frames[index]:
+                yield FrameRead(index, float(self.times[index]), LOST, _no_picture)
 
-    def _placed(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode the stream: each frame with its index."""
+    def _placed(self, needed: Needed | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode the stream, or what is needed of it: each frame with its index."""
         failed: set[int] = set()
         left = iter(self._numbers.tolist())
-        for number, frame in self._frames(failed):
+        for number, frame in decoded(self.path, failed, needed):
             if self._in_order and number >= self._numbers[0]:
                 # As the packets are, but for those that failed.
                 number = next((one for one in left if one not in failed), -1)
             if number >= 0 and self._index_of[number] >= 0:
                 yield int(self._index_of[number]), frame
-
-    def _frames(self, failed: set[int] | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode the stream: each frame with the number of its packet.
-
-        Args:
-            failed: packets that cannot be decoded are added to it.
-        """
-        failed = set() if failed is None else failed
-        with opened(self.path) as (container, video):
-            number = -1
-            sent: dict[int, deque[int]] = {}  # packets that wait for their frame, by their time
-            for number, packet in enumerate(packets_of(container, video)):
-                # What an edit list leaves out gives none, and may have the time of what it shows.
-                if packet.pts is not None and not packet.is_discard:
-                    sent.setdefault(packet.pts, deque()).append(number)
-                try:
-                    frames = packet.decode()
-                except FFmpegError:
-                    failed.add(number)
-                    continue
-                yield from _numbered(frames, sent, number)
-            for _ in range(MAX_FAILED_READS):  # what the decoder still holds back
-                try:
-                    frames = video.codec_context.decode(None)
-                except EOFError:
-                    return
-                except FFmpegError:
-                    continue
-                yield from _numbered(frames, sent, number)
-                return
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray | None:
         """Turn a decoded frame into uint8 (H, W, 3) BGR, None where that fails."""
@@ -376,20 +363,3 @@ class VideoStream:
         for number, (_, frame) in enumerate(self._placed()):
             if number % every == 0:
                 yield self._reformatter.reformat(frame, format="gray16le").to_ndarray()
-
-
-def _numbered(
-    frames: list[av.VideoFrame], sent: dict[int, deque[int]], newest: int
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Give frames with the number of their packet: by their time, else the one that waits longest.
-
-    The newest in streams without times.
-    """
-    for frame in frames:
-        time = frame.pts if frame.pts in sent else next(iter(sent), None)
-        if time is None:
-            yield newest, frame
-            continue
-        yield sent[time].popleft(), frame
-        if not sent[time]:
-            del sent[time]

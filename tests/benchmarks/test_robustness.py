@@ -20,7 +20,8 @@ from benchmarks.robustness import (
     moved,
     noise,
 )
-from mpn.video.sources import FrameSource, open_source
+from mpn.video.frame_source import FrameSource
+from mpn.video.sources import open_source
 
 GREY = np.full((40, 60, 3), 100, np.uint8)
 
@@ -42,6 +43,10 @@ def test_frames_are_the_same_each_time_and_of_the_sources_size(
     assert len(first) == disturbed.length
     assert np.array_equal(first, again)
     assert first[0].shape == (40, 60, 3)
+    wanted = np.arange(disturbed.length) % 3 == 2
+    picked = list(disturbed.pick(wanted))
+    assert [number for number, _ in picked] == np.flatnonzero(wanted).tolist()
+    assert all(np.array_equal(frame, first[number]) for number, frame in picked)
 
 
 def test_every_second_frame_has_half_the_rate_and_its_own_times(source: FrameSource) -> None:

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from mpn.cli import run
 from tests.helpers.small_model import write_model, write_tree
+from tests.helpers.verbs import Outcome
+
+TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
+PLAIN = ("--precision", "float32", "--fps", "10")
 
 
-@dataclass
-class Outcome:
-    """What a run of a verb left: its exit code and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    def error(self) -> str:
-        """The line of a failed run: the only one of its kind, the last, without a traceback; exit
-        code 1."""
-        assert self.code == 1, (self.code, self.out, self.err)
-        assert "Traceback" not in self.out + self.err
-        lines = self.err.strip().splitlines()
-        errors = [line for line in lines if line.startswith("mpn ")]
-        assert len(errors) == 1 and lines[-1] == errors[0], self.err
-        return errors[0]
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 Cli = Callable[..., Outcome]
@@ -54,6 +47,11 @@ def cli(
 
     yield call
     root.handlers[:], root.level = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_motion(coarse_flow: None) -> None:
+    """What a verb does with motion is asked here, not what the flow finds."""
 
 
 @pytest.fixture(scope="session")

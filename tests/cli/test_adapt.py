@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import torch
 import mpn
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
-from tests.cli.conftest import Cli
-from tests.helpers.small_model import footage, write_footage, write_model, write_tree
+from tests.cli.conftest import PLAIN, Cli
+from tests.helpers.small_model import footage, write_footage, write_model
+from tests.helpers.verbs import Outcome, outcome_in
 
-PLAIN = ("--precision", "float32", "--fps", "10")
 FEW = ("--shots", 3, "--method", "adam", *PLAIN)
 
 
@@ -36,17 +37,27 @@ def lobby(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_footage(tmp_path_factory.mktemp("footage") / "lobby", footage(120, seed=5))
 
 
+@pytest.fixture(scope="module")
+def adapted(
+    learned: Path, lobby: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Outcome]:
+    """The model adapted to the lobby, in a folder of its own; not to be changed."""
+    folder = tmp_path_factory.mktemp("adapted")
+    result = outcome_in(folder, "adapt", lobby, "--checkpoint", learned, *FEW)
+    assert result.code == 0, result.err
+    return folder / "lobby.camera.safetensors", result
+
+
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_camera_file_is_written_and_scored_with(
-    cli: Cli, learned: Path, lobby: Path, tmp_path: Path
+    cli: Cli, adapted: tuple[Path, Outcome], lobby: Path, tmp_path: Path
 ) -> None:
-    result = cli("adapt", lobby, "--checkpoint", learned, *FEW)
-    assert result.code == 0, result.err
-    assert files(tmp_path) == ["lobby.camera.safetensors"]
-    assert (tmp_path / "lobby.camera.safetensors").stat().st_size < 1_000_000
+    camera, result = adapted
+    assert files(camera.parent) == ["lobby.camera.safetensors"]
+    assert camera.stat().st_size < 1_000_000
     lines = result.out.splitlines()
     words = " ".join(result.out.split())  # where a line breaks depends on the folder's length
     assert words.startswith(f"{lobby}: 120 frames at 10 frames/s")
@@ -66,21 +77,23 @@ def test_a_camera_file_is_written_and_scored_with(
 
     # What it names next works, and finds what was not there before.
     write_footage(tmp_path / "today", footage(60, intruder=(30, 50), seed=9))
-    scored = cli("score", "today", "--checkpoint", "lobby.camera.safetensors", *PLAIN)
+    scored = cli("score", "today", "--checkpoint", camera, "--no-report", *PLAIN)
     assert scored.code == 0, scored.err
     events = json.loads((tmp_path / "runs" / "score" / "today" / "events.json").read_text())
     assert events["events"] and 30 <= events["events"][0]["start"] <= 34
-    assert events["threshold"]["hours"] == pytest.approx(
-        load_normal(tmp_path / "lobby.camera.safetensors") / 36000
-    )
+    assert events["threshold"]["hours"] == pytest.approx(load_normal(camera) / 36000)
 
 
 def load_normal(path: Path) -> int:
     return sum(map(len, load_checkpoint(path).normal["error"]))
 
 
-def test_the_figures_as_json(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
-    table = cli("adapt", lobby, "--checkpoint", learned, *FEW, "--out", "x/a.camera.safetensors")
+def test_the_figures_as_json(
+    cli: Cli, adapted: tuple[Path, Outcome], learned: Path, lobby: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x").mkdir()
+    shutil.copy(adapted[0], tmp_path / "x" / "a.camera.safetensors")
+    table = adapted[1]
     result = cli(
         "adapt", lobby, "--checkpoint", learned, *FEW, "--out", "x/a.camera.safetensors", "--json"
     )
@@ -100,26 +113,14 @@ def test_the_figures_as_json(cli: Cli, learned: Path, lobby: Path, tmp_path: Pat
     assert detector.checkpoint.camera["adapted_on"]["windows"] == told["windows"]
 
 
-@pytest.mark.slow
-def test_evaluate_takes_a_camera_file(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
-    assert cli("adapt", lobby, "--checkpoint", learned, *FEW).code == 0
-    tree = write_tree(tmp_path / "set")
-    result = cli(
-        "evaluate",
-        tree,
-        "--checkpoint",
-        "lobby.camera.safetensors",
-        "--no-baselines",
-        "--out",
-        "e",
-        *PLAIN,
-    )
+def test_evaluate_takes_a_camera_file(
+    cli: Cli, adapted: tuple[Path, Outcome], tree: Path, tmp_path: Path
+) -> None:
+    camera, _ = adapted
+    result = cli("evaluate", tree, "--checkpoint", camera, "--no-baselines", "--out", "e", *PLAIN)
     assert result.code == 0, result.err
     facts = json.loads((tmp_path / "e" / "metrics.json").read_text())
-    assert (
-        facts["checkpoint"]["sha256"]
-        == load_checkpoint(tmp_path / "lobby.camera.safetensors").sha256
-    )
+    assert facts["checkpoint"]["sha256"] == load_checkpoint(camera).sha256
 
 
 @pytest.mark.slow
@@ -210,12 +211,11 @@ def test_a_model_without_step_sizes_is_adapted_by_adam(cli: Cli, still: Path, lo
     assert "by adam on 3 windows in 1 steps" in result.out
 
 
-def test_a_whole_model(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
+def test_a_whole_model(
+    cli: Cli, adapted: tuple[Path, Outcome], learned: Path, lobby: Path, tmp_path: Path
+) -> None:
     assert cli("adapt", lobby, "--checkpoint", learned, *FEW, "--standalone").code == 0
-    assert cli("adapt", lobby, "--checkpoint", learned, *FEW).code == 0
-    whole, camera = (
-        load_checkpoint(tmp_path / f"lobby{part}.safetensors") for part in ("", ".camera")
-    )
+    whole, camera = map(load_checkpoint, (tmp_path / "lobby.safetensors", adapted[0]))
     assert whole.camera is None and whole.meta is None and camera.camera
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, camera.network.state_dict()[name])
@@ -224,10 +224,12 @@ def test_a_whole_model(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> 
     ]
 
 
-def test_versions_and_rollback(cli: Cli, learned: Path, lobby: Path, tmp_path: Path) -> None:
+def test_versions_and_rollback(
+    cli: Cli, adapted: tuple[Path, Outcome], learned: Path, lobby: Path, tmp_path: Path
+) -> None:
     arguments = ("adapt", lobby, "--checkpoint", learned, *FEW, "--out", "a.camera.safetensors")
-    assert "earlier one" not in cli(*arguments).out
-    first = (tmp_path / "a.camera.safetensors").read_bytes()
+    assert "earlier one" not in adapted[1].out
+    first = shutil.copy(adapted[0], tmp_path / "a.camera.safetensors").read_bytes()
     assert "; the earlier one is now a.v1.camera.safetensors" in cli(*arguments, "--seed", 1).out
     second = (tmp_path / "a.camera.safetensors").read_bytes()
     assert first != second and (tmp_path / "a.v1.camera.safetensors").read_bytes() == first
@@ -277,13 +279,13 @@ def test_the_released_model_is_the_default(
     monkeypatch.setattr("mpn.model.released.REPOSITORY_FOLDER", tmp_path / "nothing")
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "demo.safetensors").write_bytes(learned.read_bytes())
-    packaged = cli("adapt", lobby, *FEW)  # meta does not come with the package
+    packaged = cli("adapt", lobby, *PLAIN)  # meta does not come with the package
     assert packaged.code == 0
     assert "meta is not here, so demo is taken" in packaged.err
     assert "model demo: preset small" in packaged.err
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "meta.safetensors").write_bytes(learned.read_bytes())
-    whole = cli("adapt", lobby, *FEW)
+    whole = cli("adapt", lobby, *PLAIN)
     assert whole.code == 0
     assert "not here" not in whole.err and "model meta: preset" in whole.err
     assert np.isfinite(

@@ -14,10 +14,9 @@ from mpn.cli import main
 from mpn.io.locking import folder_lock
 from mpn.scoring.region_table import regions_name
 from mpn.video.paths import result_name
-from tests.cli.conftest import Cli
+from tests.cli.conftest import PLAIN, Cli
 from tests.helpers.small_model import footage, write_film, write_footage
 
-PLAIN = ("--precision", "float32", "--fps", "10")
 NAMES = {
     "latin-1": b"Eingang S\xfcd",
     "gbk": "摄像头".encode("gbk"),

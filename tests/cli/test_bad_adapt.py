@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mpn.adaptation import camera
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
-from tests.cli.conftest import Cli
-from tests.cli.test_bad_input import Bomb, contents
+from tests.cli.conftest import PLAIN, Cli, contents
+from tests.cli.test_bad_input import Bomb
 from tests.helpers.small_model import footage, still_network, write_footage, write_model
+from tests.helpers.verbs import outcome_in
 
-PLAIN = ("--precision", "float32", "--fps", "10")
 # One step of Adam, so small that it does no harm.
 ADAM = ("--method", "adam", "--steps", 1, "--learning-rate", 1e-6, "--shots", 2, "--force", *PLAIN)
 
@@ -26,22 +27,24 @@ def lobby(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_footage(tmp_path_factory.mktemp("footage") / "lobby", footage(90, seed=5))
 
 
+@pytest.fixture(scope="module")
+def camera_beside_base(lobby: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with base.safetensors, cameras/a.camera.safetensors and a clip; not to be
+    changed."""
+    folder = tmp_path_factory.mktemp("made")
+    write_model(folder / "base.safetensors")
+    write_footage(folder / "clip", footage(9))
+    files = ("--checkpoint", "base.safetensors", "--out", "cameras/a.camera.safetensors")
+    result = outcome_in(folder, "adapt", lobby, *files, *ADAM)
+    assert result.code == 0, result.err
+    return folder
+
+
 @pytest.fixture
-def made(cli: Cli, lobby: Path, tmp_path: Path) -> Path:
+def made(cli: Cli, camera_beside_base: Path, tmp_path: Path) -> Path:
     """A camera file in a folder of its own, with its base, base.safetensors, beside that folder; a
     clip to score."""
-    write_model(tmp_path / "base.safetensors")
-    write_footage(tmp_path / "clip", footage(9))
-    result = cli(
-        "adapt",
-        lobby,
-        "--checkpoint",
-        "base.safetensors",
-        "--out",
-        "cameras/a.camera.safetensors",
-        *ADAM,
-    )
-    assert result.code == 0, result.err
+    shutil.copytree(camera_beside_base, tmp_path, dirs_exist_ok=True)
     return tmp_path / "cameras" / "a.camera.safetensors"
 
 

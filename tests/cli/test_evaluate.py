@@ -19,6 +19,7 @@ from tests.helpers.small_model import footage, write_footage
 
 NAMES = ["01", "02", "03"]
 PLAIN = ("--precision", "float32")
+QUICK = ("--no-baselines", "--no-report")
 
 
 def truth() -> np.ndarray:
@@ -104,9 +105,7 @@ def test_every_video_has_a_picture(evaluated: Path) -> None:
 def test_its_own_scores_give_the_same_figures(
     cli: Cli, evaluated: Path, tree: Path, tmp_path: Path
 ) -> None:
-    result = cli(
-        "evaluate", tree, "--scores", evaluated / "scores", "--out", "again", "--no-baselines"
-    )
+    result = cli("evaluate", tree, "--scores", evaluated / "scores", "--out", "again", *QUICK)
     assert result.code == 0, result.err
     one, two = (
         json.loads((out / "metrics.json").read_text()) for out in (evaluated, tmp_path / "again")
@@ -123,9 +122,7 @@ def test_anyones_scores_as_npy_and_txt(cli: Cli, tree: Path, tmp_path: Path) -> 
     np.save(tmp_path / "theirs" / "01.npy", scores[0])
     (tmp_path / "theirs" / "02.txt").write_text("\n".join(map(repr, scores[1].tolist())) + "\n")
     np.save(tmp_path / "theirs" / "03.npy", scores[2])
-    result = cli(
-        "evaluate", tree, "--scores", "theirs", "--out", "results", "--no-baselines", "--json"
-    )
+    result = cli("evaluate", tree, "--scores", "theirs", "--out", "results", *QUICK, "--json")
     assert result.code == 0, result.err
     labels = np.zeros((3, 24), bool)
     labels[0, 10:18] = labels[2, 14:20] = True
@@ -159,7 +156,7 @@ def test_what_matters_first_is_printed(cli: Cli, evaluated: Path, tree: Path) ->
 
 
 def test_the_table_shows_the_figures(cli: Cli, evaluated: Path, tree: Path) -> None:
-    scores = ("--scores", evaluated / "scores", "--out", "again", "--no-baselines")
+    scores = ("--scores", evaluated / "scores", "--out", "again", *QUICK)
     result = cli("evaluate", tree, *scores, "--verbose")
     found = json.loads((evaluated / "metrics.json").read_text())
     row = next(line for line in result.out.splitlines() if line.startswith("PSNR"))
@@ -177,9 +174,7 @@ def test_a_test_video_shorter_than_a_window_is_left_out(
 ) -> None:
     shutil.copytree(tree, tmp_path / "set")
     write_footage(tmp_path / "set" / "testing" / "frames" / "04", footage(3))
-    result = cli(
-        "evaluate", "set", "--checkpoint", still, "--out", "results", "--no-baselines", *PLAIN
-    )
+    result = cli("evaluate", "set", "--checkpoint", still, "--out", "results", *QUICK, *PLAIN)
     assert result.code == 0, result.err
     found = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert found["videos_without_scores"] == ["04"] and found["videos"] == 3
@@ -216,7 +211,7 @@ def test_the_released_model_is_the_default(
 ) -> None:
     shutil.copy(still, tmp_path / "demo.safetensors")
     monkeypatch.setattr("mpn.model.released.PACKAGED_FOLDER", tmp_path)
-    result = cli("evaluate", tree, "--no-baselines", *PLAIN)
+    result = cli("evaluate", tree, *QUICK, *PLAIN)
     assert result.code == 0, result.err
     found = json.loads((tmp_path / "runs" / "evaluate-street" / "metrics.json").read_text())
     assert found["checkpoint"]["path"] == str(tmp_path / "demo.safetensors")
@@ -224,8 +219,5 @@ def test_the_released_model_is_the_default(
 
 def test_the_preset_that_is_asked_for(cli: Cli, tree: Path, still: Path) -> None:
     assert (
-        cli(
-            "evaluate", tree, "--checkpoint", still, "--preset", "small", "--no-baselines", *PLAIN
-        ).code
-        == 0
+        cli("evaluate", tree, "--checkpoint", still, "--preset", "small", *QUICK, *PLAIN).code == 0
     )

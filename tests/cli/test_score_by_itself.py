@@ -4,77 +4,91 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mpn.cli.score_text import strangeness
+from mpn.jobs.summary import strangeness
 from tests.cli.conftest import Cli
 from tests.helpers.recordings import recording
 from tests.helpers.small_model import write_film, write_footage
+from tests.helpers.verbs import Outcome, outcome_in
 
 FAST = (120, 140)
 PLAIN = ("--precision", "float32", "--fps", "10", "--no-report")
 
 
-@pytest.fixture(autouse=True)
-def base(monkeypatch: pytest.MonkeyPatch, still: Path) -> None:
+KEPT = "hall.camera.safetensors"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def base(still: Path) -> Iterator[None]:
     """The model to begin with is a tiny one."""
-    monkeypatch.setattr("mpn.cli.model.base_model", lambda: str(still))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpn.cli.model.base_model", lambda: str(still))
+        yield
 
 
-@pytest.fixture
-def hall(tmp_path: Path) -> Path:
-    return write_footage(tmp_path / "hall", recording(240, FAST))
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording; its folder is not to be changed."""
+    return write_footage(tmp_path_factory.mktemp("hall") / "hall", recording(240, FAST))
+
+
+@pytest.fixture(scope="module")
+def judged(hall: Path) -> Outcome:
+    """What came of it, below runs/score beside it; its camera is kept there too."""
+    return outcome_in(hall.parent, "score", "hall", *PLAIN, "--save", KEPT)
 
 
 def events(folder: Path) -> list[dict]:
     return json.loads((folder / "events.json").read_text())["events"]
 
 
-def test_the_strangest_moment_comes_first(cli: Cli, hall: Path) -> None:
-    result = cli("score", hall, *PLAIN)
-    assert result.code == 0, result.err
-    found = sorted(events(Path("runs/score/hall")), key=lambda event: -event["peak_score"])
+def test_the_strangest_moment_comes_first(hall: Path, judged: Outcome) -> None:
+    assert judged.code == 0, judged.err
+    found = sorted(events(hall.parent / "runs/score/hall"), key=lambda event: -event["peak_score"])
     assert FAST[0] <= found[0]["peak_frame"] < FAST[1] + 3
-    lines = result.out.splitlines()
+    lines = judged.out.splitlines()
     first = next(line for line in lines if line.startswith("   1. "))
     assert f"score {found[0]['peak_score']:.2f}" in first and "0:1" in first
-    assert any("the strangest first" in line for line in lines)
-    assert "judged by itself" in result.out and "false alarm" not in result.out
-    assert "24 s of this camera to judge by" in result.err
+    assert any("the strangest moment" in line for line in lines)
+    assert "judged by itself" in judged.out and "false alarm" not in judged.out
+    assert "24 s of this camera to judge by" in judged.err
 
 
 def test_so_many_moments_are_listed(cli: Cli, tmp_path: Path) -> None:
-    frames = recording(300, (60, 72))
-    frames[200:212] = recording(212, (200, 212))[200:212]
+    frames = recording(200, (40, 52))
+    frames[140:152] = recording(152, (140, 152))[140:152]
     long = write_footage(tmp_path / "long", frames)
     listed = [
         sum(
             line.strip()[:2] in ("1.", "2.")
             for line in cli("score", long, *PLAIN, *more).out.splitlines()
         )
-        for more in ((), ("--moments", "1", "--out", "other"))
+        for more in ((), ("--moments", "1"))
     ]
     assert listed == [2, 1]
 
 
-def test_the_same_again_scores_nothing(cli: Cli, hall: Path) -> None:
-    first = cli("score", hall, *PLAIN)
-    table = Path("runs/score/hall/scores.csv").read_bytes()
-    again = cli("score", hall, *PLAIN)
+def test_the_same_again_scores_nothing(hall: Path, judged: Outcome) -> None:
+    table = (hall.parent / "runs/score/hall/scores.csv").read_bytes()
+    again = outcome_in(hall.parent, "score", "hall", *PLAIN, "--save", KEPT)
     assert again.code == 0 and "scored before" in again.out
-    assert Path("runs/score/hall/scores.csv").read_bytes() == table
-    assert first.out.splitlines()[-1] == again.out.splitlines()[-1]  # the strangest moments
+    assert (hall.parent / "runs/score/hall/scores.csv").read_bytes() == table
+    moments = [one.out[one.out.index("the strangest moment") :] for one in (judged, again)]
+    assert moments[0] == moments[1]
 
 
 def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
-    for name, wall, fast in (("a", 1, FAST), ("b", 2, (0, 0)), ("c", 1, (0, 0))):
-        write_film(tmp_path / "disk" / f"{name}.avi", recording(150, fast, wall))
+    for name, wall, fast in (("a", 1, (60, 80)), ("b", 2, (0, 0)), ("c", 1, (0, 0))):
+        write_film(tmp_path / "disk" / f"{name}.avi", recording(90, fast, wall))
     result = cli("score", "disk", *PLAIN)
     assert result.code == 0, result.err
     assert "2 cameras, told apart by their pictures" in result.err
-    assert result.out.count("the strangest first") + result.out.count("nothing stands out") == 2
+    assert result.out.count("strangest moment") + result.out.count("nothing stands out") == 2
     assert "3 of 3 sources scored" in result.out
     models = {
         name: json.loads(Path(f"runs/score/{name}/events.json").read_text())["checkpoint_sha256"]
@@ -83,10 +97,11 @@ def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
     assert models["a"] == models["c"] != models["b"]
 
 
-def test_what_was_learned_judges_tomorrow(cli: Cli, hall: Path, tmp_path: Path) -> None:
-    kept = "hall.camera.safetensors"
-    assert cli("score", hall, *PLAIN, "--save", kept).code == 0
-    day = write_footage(tmp_path / "tomorrow", recording(200, (90, 110)))
+def test_what_was_learned_judges_tomorrow(
+    cli: Cli, hall: Path, judged: Outcome, tmp_path: Path
+) -> None:
+    kept = hall.parent / KEPT
+    day = write_footage(tmp_path / "tomorrow", recording(130, (90, 110)))
     result = cli("score", day, *PLAIN, "--checkpoint", kept, "--threshold", "2")
     assert result.code == 0, result.err
     with Path("runs/score/tomorrow/scores.csv").open() as table:
@@ -95,8 +110,28 @@ def test_what_was_learned_judges_tomorrow(cli: Cli, hall: Path, tmp_path: Path) 
     assert 90 <= int(highest["frame"]) < 113
 
 
+def test_no_more_frames_a_second_than_are_needed(cli: Cli, tmp_path: Path) -> None:
+    """Ten by default; a camera file made so takes frames as far apart, unless --every says it."""
+    fast = write_footage(tmp_path / "fast", np.repeat(recording(70, (30, 45)), 2, 0))
+
+    def frames(*more: str) -> list[int]:
+        result = cli("score", fast, "--precision", "float32", "--no-report", *more)
+        assert result.code == 0, result.err
+        with Path("runs/score/fast/scores.csv").open() as table:
+            return [int(row["frame"]) for row in csv.DictReader(table)]
+
+    whole, half = list(range(140)), list(range(0, 140, 2))
+    assert frames("--fps", "20", "--save", KEPT) == half
+    assert frames("--fps", "20", "--every", "1") == whole
+    assert frames("--fps", "20", "--fps-limit", "20") == whole
+    assert frames("--fps", "10") == whole
+    assert frames("--fps", "20", "--checkpoint", KEPT) == half
+    assert frames("--fps", "20", "--checkpoint", KEPT, "--every", "1") == whole
+    assert frames("--fps", "10", "--checkpoint", KEPT) == whole
+
+
 def test_a_bad_recording_is_named_and_the_others_are_judged(cli: Cli, tmp_path: Path) -> None:
-    write_film(tmp_path / "disk" / "a.avi", recording(150))
+    write_film(tmp_path / "disk" / "a.avi", recording(70))
     (tmp_path / "disk" / "b.avi").write_bytes(b"\0" * 5000)
     result = cli("score", "disk", *PLAIN)
     assert result.code == 0
@@ -110,8 +145,10 @@ def test_a_bad_recording_is_named_and_the_others_are_judged(cli: Cli, tmp_path: 
     [
         (("--false-alarms-per-hour", "1"), "without --checkpoint"),
         (("--no-motion",), "without --checkpoint"),
+        (("--error-weight", "0"), "without --checkpoint"),
         (("--save", "hall.safetensors"), "ends in .camera.safetensors"),
         (("--checkpoint", "demo", "--moments", "3"), "judged by the model"),
+        (("--checkpoint", "demo", "--fps-limit", "9"), "judged by the model"),
         (("--checkpoint", "demo", "--save", "x.camera.safetensors"), "judged by the model"),
     ],
 )
@@ -124,7 +161,7 @@ def test_options_without_effect_are_refused(cli: Cli, hall: Path, options, words
 def test_too_short_a_recording_says_what_to_do(cli: Cli, tmp_path: Path) -> None:
     write_footage(tmp_path / "short", recording(30))
     result = cli("score", "short", *PLAIN)
-    assert "26 frames are too few to judge a recording by itself" in result.error()
+    assert "29 frames are too few to judge a recording by itself" in result.error()
     assert "--checkpoint" in result.error()
 
 

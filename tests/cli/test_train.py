@@ -14,10 +14,8 @@ import mpn
 from mpn.cli.train import chosen_preset, parser
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.state import load_state
-from tests.cli.conftest import Cli
+from tests.cli.conftest import TINY, Cli
 from tests.helpers.small_model import footage, write_footage
-
-TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
 
 
 def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:

@@ -13,10 +13,9 @@ import torch
 from mpn.cli.train import _validation_scenes
 from mpn.model.checkpoint import load_checkpoint
 from mpn.training.meta_training import MetaTraining
-from tests.cli.conftest import Cli
+from tests.cli.conftest import TINY, Cli
 from tests.helpers.small_model import footage, write_footage
 
-TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
 META = ("--meta", "--meta-steps", "3", "--shots", "1,2", "--inner-steps", "2")
 
 

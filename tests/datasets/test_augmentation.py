@@ -8,7 +8,7 @@ import numpy as np
 
 from mpn.datasets.augmentation import RandomCamera, RandomCameraOptions, temporal_subsample
 from mpn.datasets.windows import Clip
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 
 SIZE = (32, 48)
 PLAIN = RandomCameraOptions(

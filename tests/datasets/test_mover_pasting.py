@@ -12,7 +12,7 @@ from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.datasets.shots import Shots
 from mpn.datasets.windows import Clip, WindowDataset, at_rate
 from mpn.errors import MpnError
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 from tests.datasets.test_movers import SIDE, SIZE, STEP, TOP, ground, patterned, walking
 
 T = 4

@@ -19,7 +19,7 @@ from mpn.datasets.windows import (
     to_float,
 )
 from mpn.errors import DataError, FrameError
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 from tests.helpers import trees
 
 ALWAYS = PseudoOptions(

@@ -23,7 +23,7 @@ from mpn.motion.flow import MotionReader
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import DIAGNOSTICS
 from mpn.scoring.scores import ScoreConfig, score_frames
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 from tests.helpers.moving import outstanding
 from tests.helpers.training_runs import walkers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpn.datasets.windows import Clip
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 
 T = 4
 

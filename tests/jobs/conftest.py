@@ -12,6 +12,11 @@ from mpn.scoring.scores import ScoreConfig
 from tests.helpers.small_model import footage, write_footage, write_model
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_motion(coarse_flow) -> None:
+    """What a job does with motion is asked here, not what the flow finds."""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     return write_model(

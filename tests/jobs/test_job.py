@@ -15,7 +15,7 @@ from mpn.jobs import JobOptions, belongs_to
 from mpn.scoring.heat_file import read_heat
 from mpn.scoring.region_table import read_regions
 from mpn.scoring.scores import ScoreConfig
-from tests.helpers.scoring_jobs import OPTIONS, score_source, stopping, summary
+from tests.helpers.scoring_jobs import OPTIONS, load_again, score_source, stopping, summary
 from tests.helpers.small_model import footage, write_footage, write_model
 
 
@@ -206,6 +206,18 @@ def test_a_strict_job_stops_and_a_lenient_one_goes_on(detector, clip, tmp_path):
     assert [bad["index"] for bad in outcome.summary["bad_frames"]] == [40] and outcome.summary[
         "frames"
     ] == 90
+
+
+def test_bad_frames_are_still_known_after_a_stop(detector, clip, tmp_path):
+    for number in (10, 40, 70):
+        (clip / f"{number:03d}.png").write_bytes(b"")
+    whole = score_source(detector, clip, tmp_path / "whole", OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        score_source(stopping(detector, 60), clip, tmp_path / "out", OPTIONS)
+    outcome = score_source(load_again(detector), clip, tmp_path / "out", OPTIONS)
+    assert outcome.done_before > 40
+    assert outcome.summary["bad_frames"] == whole.summary["bad_frames"]
+    assert [bad["index"] for bad in whole.summary["bad_frames"]] == [10, 40, 70]
 
 
 def test_a_folder_that_cannot_be_made(detector, clip, tmp_path):

@@ -26,6 +26,7 @@ from mpn.scoring.region_table import read_regions
 from mpn.scoring.scores import ScoreConfig
 from tests.helpers.scoring_jobs import GROWING, OPTIONS, load_again, score_source, stopping, summary
 from tests.helpers.small_model import SIZE, footage, still_network, write_film, write_model
+from tests.helpers.verbs import outcome_in
 
 
 @pytest.mark.parametrize("stops", [[1], [3], [4], [5], [30], [55], [88], [10, 23, 52, 60, 61]])
@@ -215,51 +216,48 @@ def test_a_table_that_was_cut_is_begun_anew(detector, clip, tmp_path):
     assert table.read_bytes() == before
 
 
+@pytest.fixture(scope="module")
+def day(tmp_path_factory) -> Path:
+    """Long enough to be caught in the midst of it; the same frames come again and again."""
+    frames = np.concatenate([footage(100, intruder=(40, 60))] * 4)
+    return write_film(tmp_path_factory.mktemp("day") / "day.avi", frames)
+
+
+@pytest.fixture(scope="module")
+def day_alone(day, model) -> Path:
+    """The results of a run that was left alone."""
+    alone = outcome_in(day.parent, "score", *arguments(day, model, day.parent / "whole"))
+    assert alone.code == 0, alone.err
+    return day.parent / "whole" / "day"
+
+
+def arguments(film: Path, model: Path, out: Path) -> list[str]:
+    words = f"{film} --checkpoint {model} --threads 1 --precision float32 --threshold 100"
+    return [*words.split(), "--no-report", "--out", str(out)]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_stopped_by_a_signal_and_started_again(model, tmp_path, number):
-    # Long enough to be caught in the midst of it; the frames are the same hundred again and again.
-    frames = np.concatenate([footage(100, intruder=(40, 60))] * 6)
-    film = write_film(tmp_path / "day.avi", frames)
-    command = [
-        sys.executable,
-        "-m",
-        "mpn",
-        "score",
-        str(film),
-        "--checkpoint",
-        str(model),
-        "--threads",
-        "1",
-        "--precision",
-        "float32",
-        "--threshold",
-        "100",
-        "--no-report",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    here = {
-        "cwd": tmp_path,
-        "env": environment,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-    }
-    assert subprocess.run([*command, "--out", "whole"], **here).returncode == 0
-    process = subprocess.Popen([*command, "--out", "again"], **here)
-    table = tmp_path / "again" / "day" / "scores.csv"
-    while process.poll() is None and (not table.exists() or table.read_bytes().count(b"\n") < 150):
+def test_stopped_by_a_signal_and_started_again(day, day_alone, model, tmp_path, number):
+    given = arguments(day, model, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mpn", "score", *given],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    table = tmp_path / "day" / "scores.csv"
+    while process.poll() is None and (not table.exists() or table.read_bytes().count(b"\n") < 100):
         time.sleep(0.002)
     process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == (130 if number == signal.SIGTERM else -9), err
-    assert 150 <= table.read_bytes().count(b"\n") < 601
-    resumed = subprocess.run([*command, "--out", "again"], **here)
-    assert resumed.returncode == 0, resumed.stderr
+    assert 100 <= table.read_bytes().count(b"\n") < 401
+    resumed = outcome_in(tmp_path, "score", *given)
+    assert resumed.code == 0, resumed.err
     if number == signal.SIGTERM:
-        assert "of them scored before" in resumed.stdout
+        assert "of them scored before" in " ".join(resumed.out.split())
     for name in ("scores.csv", "day_regions.csv"):
-        assert (tmp_path / "again" / "day" / name).read_bytes() == (
-            tmp_path / "whole" / "day" / name
-        ).read_bytes()
+        assert (tmp_path / "day" / name).read_bytes() == (day_alone / name).read_bytes()
     # in 20 of every 100 frames
-    assert len(read_regions(tmp_path / "again" / "day" / "day_regions.csv")) >= 6 * 20
+    assert len(read_regions(tmp_path / "day" / "day_regions.csv")) >= 4 * 20

@@ -295,3 +295,40 @@ def test_without_film_rate_or_score_it_still_works(
     for name in ("1", "2"):
         view.page.select_option("#video", name)
     assert view.page.inner_text("#now-score") == "1"
+
+
+def by_itself(folder: Path) -> tuple[Path, Trace]:
+    """The page of a recording that was judged by itself; its second moment is the stranger one."""
+    trace = pages.trace("hall.mp4", folder, labels=False)
+    trace.events = [
+        event._replace(strangeness=strangeness)
+        for event, strangeness in zip(trace.events, (1.5, 4.0))
+    ]
+    page = Report("score", "hall.mp4", by_itself=True, traces=[trace])
+    return write_report(folder / "hall.html", page), trace
+
+
+def test_the_strangest_moment_is_first_and_shown(
+    open_page: Callable[..., View], tmp_path: Path
+) -> None:
+    path, trace = by_itself(tmp_path)
+    view = open_page(path)
+    assert view.row() == trace.events[1].peak
+    rows = view.page.locator("#events-body tr")
+    starts = [int(row.get_attribute("data-start")) for row in rows.all()]
+    assert starts == [trace.events[1].start, trace.events[0].start]
+    assert rows.first.locator("td").first.inner_text() == "1"
+    view.page.click("#events-head button:has-text('Start')")
+    starts = [int(row.get_attribute("data-start")) for row in rows.all()]
+    assert starts == sorted(starts)
+    ranks = [row.locator("td").first.inner_text() for row in rows.all()]
+    assert ranks == ["2", "1"]  # it stays what it is
+    view.page.click("#events-head button:has-text('Rank')")
+    assert rows.first.locator("td").first.inner_text() == "1"
+    assert "strangest" in view.page.inner_text("#events-title")
+    assert "not to say that it is wrong" in view.page.inner_text("#events-summary")
+
+
+def test_events_of_a_model_have_no_rank(view: View) -> None:
+    assert view.page.locator("#events-head :has-text('Rank')").count() == 0
+    assert view.page.inner_text("#events-title") == "Events"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import mpn
 from mpn.errors import DataError
 from mpn.jobs import JobOptions, Outcome, ScoreJob
+from mpn.jobs.by_itself import Recording, learn_camera
 from mpn.report.from_job import read_table, report_job
+from tests.helpers.recordings import recording
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
 from tests.report.test_page import data_of, floats
 
@@ -121,3 +124,27 @@ def test_a_look_inside_at_a_chosen_frame(
             in page
         )
     assert outcome.summary["complete"]
+
+
+def test_moments_of_a_recording_that_is_judged_by_itself(
+    detector: mpn.Detector, tmp_path: Path
+) -> None:
+    path = write_footage(tmp_path / "hall", recording(240, (120, 140)))
+    hall = Recording(path, tmp_path / "out", partial(OPTIONS.open, path))
+    camera = learn_camera(detector, [hall], "hall")
+    own = detector.sibling(camera.checkpoint, camera.checkpoint.score_config)
+    judged = camera.judgements(hall, own, 3)
+    job = ScoreJob(own, path, hall.folder, OPTIONS, own=judged)
+    outcome = job.run()
+    report_job(hall.folder, own, job.open(), outcome.summary)
+    shown = data(hall.folder)
+    assert shown["byItself"] and shown["insides"] == []  # the network had no say
+    (trace,) = shown["traces"]
+    level = judged.threshold.value
+    expected = [
+        (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
+        for event in outcome.summary["events"]
+    ]
+    assert [event["strangeness"] for event in trace["events"]] == pytest.approx(expected)
+    strangest = trace["events"][int(np.argmax(expected))]
+    assert shown["start"] == {"trace": 0, "row": strangest["peak"]}

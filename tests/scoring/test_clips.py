@@ -15,7 +15,7 @@ from mpn.scoring import clips as module
 from mpn.scoring.clips import columns_of, normal_parts, readable_runs, score_clips
 from mpn.scoring.parts import column_names, parts_of
 from mpn.scoring.scores import score_frames
-from mpn.video.sources import BadFrame
+from mpn.video.frame_source import BadFrame
 from tests.helpers.numbered_clips import clip as numbered_clip
 from tests.helpers.training_runs import walkers
 

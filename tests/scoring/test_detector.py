@@ -143,12 +143,12 @@ def test_it_reads_no_further_than_it_must(detector: mpn.Detector, clip: Path) ->
     decoded = 0
     read = source._decoded
 
-    def counted() -> Iterator[np.ndarray]:
+    def counted(wanted: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
         nonlocal decoded
         for _ in range(100_000):  # a long source: the clip, again and again
-            for frame in read():
+            for _, frame in read(wanted):
                 decoded += 1
-                yield frame
+                yield decoded - 1, frame
 
     source._decoded = counted
     results = detector.score(source, batch_size=2)

@@ -1,4 +1,4 @@
-"""The parts that judge motion: their numbers by hand, and a detector with a place model."""
+"""The parts that judge motion, in a detector with a place model and in clips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import mpn
 from mpn.adaptation.outliers import Stretch
@@ -18,165 +17,20 @@ from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
-from mpn.model.network import Network
-from mpn.motion.place import LARGEST, PlaceModel
+from mpn.motion.place import PlaceModel
 from mpn.scoring import detector as detector_module
 from mpn.scoring.clips import normal_parts, quotients_of, score_clips
-from mpn.scoring.detector import Result
 from mpn.scoring.facts import Fast
 from mpn.scoring.parts import (
-    DIRECTION,
-    LEAST_QUOTIENT,
     MOTION_PARTS,
-    PARTS,
-    SPEED,
-    ScoringBatch,
     column_names,
-    motion_numbers,
-    parts_of,
 )
-from mpn.scoring.scores import ScoreConfig, score_frames
-from mpn.video.sources import BadFrame
+from mpn.scoring.result import Result
+from mpn.scoring.scores import ScoreConfig
+from mpn.video.frame_source import BadFrame
+from tests.helpers.motion_parts import MOVING, WEIGHTS, WITHOUT
 from tests.helpers.moving import cells, place_of
 from tests.helpers.small_model import SIZE, footage, still_network, write_footage
-from tests.helpers.training_runs import walkers
-
-WITHOUT = tuple(part for part in PARTS if not part.needs_place)
-MOVING = tuple(part for part in PARTS if not part.needs_static)
-WEIGHTS = {"error": 0.5, "pseudo": 0.5, "speed": 1.0, "direction": 1.0}
-
-ALL = WEIGHTS | {"stays": 0.0}  # of a place model that does not know what stays
-
-
-def some_quotients(frame: int) -> np.ndarray:
-    """Those of a frame: log-normal, (2, 6, 8)."""
-    values = np.random.default_rng(frame).lognormal(0, 1, (2, 6, 8))
-    return values.astype(np.float32)
-
-
-# --- Numbers and maps by hand
-
-
-def test_motion_counts_for_models_with_a_place_alone(tiny: Network) -> None:
-    assert MOTION_PARTS == ("speed", "direction")
-    assert parts_of(tiny) == WITHOUT and parts_of(tiny, place=True) == MOVING
-    assert parts_of(tiny, place=True, static=True) == PARTS
-    assert all(part.default_weight == 0 and part.needs_place for part in (SPEED, DIRECTION))
-
-
-def test_numbers_are_the_logarithm_of_the_ten_largest(tiny: Network) -> None:
-    (clip,) = walkers(1, frames=11)
-    scored = list(score_frames(tiny, clip.frames, quotients=some_quotients, batch_size=3))
-    assert [one.frame for one in scored] == list(range(4, 11))
-    for one in scored:
-        assert list(one.parts) == column_names(MOVING) and list(one.maps) == [*WEIGHTS]
-        for name, values in zip(MOTION_PARTS, some_quotients(one.frame)):
-            largest = sorted(values.ravel().tolist())[-LARGEST:]
-            assert one.parts[name] == pytest.approx(math.log(sum(largest) / 10), abs=1e-6)
-        numbers = motion_numbers(some_quotients(one.frame))
-        assert numbers == {name: pytest.approx(one.parts[name]) for name in MOTION_PARTS}
-
-
-def test_without_quotients_there_is_no_motion_and_all_else_is_the_same(tiny: Network) -> None:
-    (clip,) = walkers(1)
-    plain = list(score_frames(tiny, clip.frames))
-    for one, other in zip(plain, score_frames(tiny, clip.frames, quotients=some_quotients)):
-        assert list(one.parts) == column_names(WITHOUT)
-        assert one.parts == {name: other.parts[name] for name in one.parts}
-        for name, grid in one.maps.items():
-            np.testing.assert_array_equal(grid, other.maps[name])
-
-
-def test_quotients_are_asked_for_in_order_and_only_where_motion_is_scored(tiny: Network) -> None:
-    (clip,) = walkers(1)
-    asked: list[int] = []
-
-    def quotients(frame: int) -> np.ndarray:
-        asked.append(frame)
-        return some_quotients(frame)
-
-    list(score_frames(tiny, clip.frames, parts=WITHOUT, quotients=quotients))
-    assert asked == []
-    list(score_frames(tiny, clip.frames, parts=[SPEED], quotients=quotients))
-    assert asked == list(range(4, 14))
-
-
-def test_motion_without_a_place_is_an_error(tiny: Network) -> None:
-    (clip,) = walkers(1)
-    for part in (SPEED, DIRECTION):
-        with pytest.raises(ValueError, match=f"no place model for {part.name}"):
-            list(score_frames(tiny, clip.frames, parts=[part]))
-
-
-def test_what_hardly_moves_counts_as_a_fifth_of_the_normal() -> None:
-    still, slow = np.zeros((2, 6, 8), np.float32), np.full((2, 6, 8), 0.1, np.float32)
-    least = dict.fromkeys(MOTION_PARTS, pytest.approx(math.log(0.2)))
-    assert motion_numbers(still) == motion_numbers(slow) == least
-    assert math.log(LEAST_QUOTIENT) == pytest.approx(math.log(0.2))
-    mixed = np.stack([np.full((6, 8), 3.0), np.full((6, 8), 0.25)]).astype(np.float32)
-    expected = {"speed": pytest.approx(math.log(3)), "direction": pytest.approx(math.log(0.25))}
-    assert motion_numbers(mixed) == expected
-
-
-def scoring_batch(network: Network, quotients: np.ndarray) -> ScoringBatch:
-    count = len(quotients)
-    frames = np.zeros((4 + count, 32, 48, 1), np.uint8)
-    with torch.no_grad():
-        output = network(torch.zeros(count, 4, 32, 48))
-    return ScoringBatch(frames, torch.zeros(count, 1, 32, 48), output, quotients)
-
-
-def test_maps_show_the_logarithm_at_each_place(tiny: Network) -> None:
-    values = np.full((3, 2, 4, 6), 0.01, np.float32)
-    values[1, 0] = 7
-    values[2, 1, :, :3] = 5
-    batch = scoring_batch(tiny, values)
-    speed, direction = (part.map_of(batch).numpy() for part in (SPEED, DIRECTION))
-    assert speed.shape == direction.shape == (3, 32, 48)
-    np.testing.assert_allclose(speed[1], math.log(7), rtol=1e-6)
-    np.testing.assert_allclose(speed[[0, 2]], math.log(0.2), rtol=1e-5)
-    # Columns of 8 pixels: the left three are fast, and between two centres it is in between.
-    np.testing.assert_allclose(direction[2, :, :20], math.log(5), rtol=1e-5)
-    np.testing.assert_allclose(direction[2, :, 28:], math.log(0.2), rtol=1e-5)
-    assert (np.diff(direction[2, :, 20:28], axis=1) < 0).all()
-
-
-# --- Weights
-
-
-def test_weights_with_a_place_by_hand() -> None:
-    here, elsewhere = (ScoreConfig().with_place(trained_here=own) for own in (True, False))
-    assert here.weights == ALL
-    assert elsewhere.weights == ALL | {"error": 0.25, "pseudo": 0.0}
-    chosen = ScoreConfig(8, {"error": 2.0, "pseudo": 0.5}, 0.5).with_place(trained_here=True)
-    assert chosen.weights == ALL | {"error": 1.0, "pseudo": 0.25}
-    assert (chosen.patch, chosen.smoothing) == (8, 0.5)
-    assert ScoreConfig.from_dict(chosen.to_dict()) == chosen
-
-
-def test_a_model_that_forgets_its_place_has_the_weights_it_had_before() -> None:
-    for before in (ScoreConfig(), ScoreConfig(8, {"error": 2.0, "pseudo": 0.5}, 0.5)):
-        assert before.with_place(trained_here=True).without_place() == before.without_place()
-        assert before.without_place() == before
-
-
-def test_weights_that_are_for_motion_already_stay() -> None:
-    for weights in (WEIGHTS, {"error": 0.5, "pseudo": 0.0, "speed": 0.5, "direction": 0.0}):
-        config = ScoreConfig(weights=weights)
-        assert config.with_place(trained_here=True) == config
-        once = config.with_place(trained_here=False)
-        assert once.weights == weights | {"error": 0.25, "pseudo": 0.0, "stays": 0.0}
-        assert once.with_place(trained_here=False) == once
-
-
-def test_models_of_before_give_motion_no_weight() -> None:
-    recipe = {"patch": 16, "error_weight": 1.0, "pseudo_weight": 1.0, "smoothing": 0.3}
-    config = ScoreConfig.from_dict(recipe)
-    assert config.weights == dict.fromkeys(ALL, 0.0) | {"error": 1.0, "pseudo": 1.0}
-    assert config.with_place(trained_here=True).weights == ALL
-
-
-# --- A detector with a place model
 
 
 @pytest.fixture(scope="module")

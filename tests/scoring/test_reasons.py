@@ -223,6 +223,8 @@ def test_what_stays_is_said_where_it_carries_the_score() -> None:
     assert [fact.kind for fact in still.facts] == ["stays", "appearance"]
     beside = why(walkers(0), 2.0, shares={"error": 0.8, "stays": 0.2})
     assert [fact.kind for fact in beside.facts] == ["appearance", "stays"]
+    alone = why(walkers(0), 2.0, shares={"error": 0.0, "stays": 1.0})
+    assert [fact.kind for fact in alone.facts] == ["stays"]  # it looks as ever
     hardly = why(walkers(0), 2.0, shares={"error": 0.95, "stays": 0.05})
     assert [fact.kind for fact in hardly.facts] == ["appearance"]
 

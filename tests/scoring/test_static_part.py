@@ -23,6 +23,8 @@ from mpn.scoring.scores import ScoreConfig
 from tests.helpers.scoring_jobs import OPTIONS, score_source, stopping
 from tests.helpers.small_model import SIZE, footage, still_network, write_footage
 
+pytestmark = pytest.mark.usefixtures("coarse_flow")
+
 FPS = 6.0  # every third frame is looked at
 LEFT_AT, COUNT = 24, 66
 NORMAL = 384  # frames, 64 seconds

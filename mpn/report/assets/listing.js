@@ -4,7 +4,8 @@ function makeListing(onGo) {
   const body = byId("events-body"), headRow = byId("events-head"), more = byId("events-more");
   const some = 100; // rows shown at first
   const evaluates = report.kind === "evaluate" && report.traces.some((trace) => trace.labels);
-  let current = 0, everywhere = false, sorted = { by: "place", down: false }, all = false;
+  const first = report.byItself ? "rank" : "place", thing = report.byItself ? "moment" : "event";
+  let current = 0, everywhere = false, sorted = { by: first, down: false }, all = false;
 
   const overlaps = (a, b) => a[0] < b[1] && b[0] < a[1];
 
@@ -68,7 +69,13 @@ function makeListing(onGo) {
 
   // The table -------------------------------------------------------------------------------------------
 
+  // The strangest is 1; of the same strangeness the earlier comes first.
+  const stranger = (a, b) => b.event.strangeness - a.event.strangeness || a.trace - b.trace || a.start - b.start;
+  let ranks = new Map();
+  const rankOf = (entry) => ranks.get(`${entry.trace} ${entry.start}`);
+
   const columns = () => [
+    ...(report.byItself ? [{ key: "rank", title: "Rank", number: true, value: (e) => [rankOf(e)], text: (e) => String(rankOf(e)) }] : []),
     ...(everywhere ? [{ key: "video", title: "Video", text: (e) => element("bdi", {}, report.traces[e.trace].name) }] : []),
     { key: "place", title: "Start", value: (e) => [e.trace, e.start], text: whenOf },
     ...(listed().some((e) => e.event?.why) ? [{ key: "why", title: "Why", wraps: true, text: (e) => e.event?.why || "-" }] : []),
@@ -94,7 +101,7 @@ function makeListing(onGo) {
   }
 
   function sort(key) {
-    sorted = { by: key, down: sorted.by === key ? !sorted.down : key !== "place" };
+    sorted = { by: key, down: sorted.by === key ? !sorted.down : !["place", "rank"].includes(key) };
     draw();
     headRow.querySelector("[aria-sort] button")?.focus();
   }
@@ -108,9 +115,10 @@ function makeListing(onGo) {
   let columnsByKey = {};
 
   function draw() {
+    if (report.byItself) ranks = new Map(listed().sort(stranger).map((entry, at) => [`${entry.trace} ${entry.start}`, at + 1]));
     const shown = columns();
     columnsByKey = Object.fromEntries(shown.map((column) => [column.key, column]));
-    if (!columnsByKey[sorted.by]) sorted = { by: "place", down: false };
+    if (!columnsByKey[sorted.by]) sorted = { by: first, down: false };
     const rows = listed().sort(compare);
     headRow.replaceChildren(...shown.map(header));
     body.replaceChildren(...rows.slice(0, all ? rows.length : some).map((entry) => line(entry, shown)));
@@ -127,7 +135,7 @@ function makeListing(onGo) {
       const content = column.text(entry);
       if (column.key !== "place") made.append(element("td", { class: column.number ? "number" : column.wraps && "why" }, content));
       else {
-        const name = entry.verdict === "missed" ? "missed interval" : "event";
+        const name = entry.verdict === "missed" ? "missed interval" : thing;
         made.append(element("th", { scope: "row" },
           element("button", { type: "button", class: "link", "aria-label": `Go to the ${name} at ${content}` }, content)));
       }
@@ -139,8 +147,9 @@ function makeListing(onGo) {
     const events = rows.filter((entry) => entry.event), missed = rows.length - events.length;
     if (!rows.length) {
       const level = report.traces[current].threshold;
-      return level === null && !everywhere ? "No threshold, so no events." : "No event.";
+      return level === null && !everywhere ? "No threshold, so no events." : `No ${thing}.`;
     }
+    if (report.byItself) return `${many(events.length, thing)}, the strangest first: what is unlike the rest of the recording, which is not to say that it is wrong.`;
     if (!evaluates) return `${many(events.length, "event")}.`;
     const found = events.filter((entry) => entry.verdict === "found").length;
     const wrong = events.filter((entry) => entry.verdict === "false alarm").length;

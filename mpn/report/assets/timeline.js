@@ -182,7 +182,8 @@ function makeTimeline() {
   // Where a video is most worth looking at: its strongest event, else its highest score.
   function peakOf(index) {
     const { events } = report.traces[index];
-    if (events.length) return events.reduce((best, one) => (one.score > best.score ? one : best)).peak;
+    const strength = (one) => one.strangeness ?? one.score;
+    if (events.length) return events.reduce((best, one) => (strength(one) > strength(best) ? one : best)).peak;
     return traceAt(index).finite?.peak ?? 0;
   }
 
