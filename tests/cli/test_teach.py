@@ -11,6 +11,11 @@ from tests.cli.conftest import Cli
 from tests.helpers.taught_cameras import score_day, write_camera_file, write_day
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_motion() -> None:
+    """What is taught is told by its motion: here the flow is the product's."""
+
+
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory) -> Path:
     """A folder with base.safetensors, hall.camera.safetensors and the results of a day in out."""

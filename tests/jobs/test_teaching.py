@@ -40,6 +40,11 @@ class Day:
         self.table = (self.results / "scores.csv").read_bytes()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_motion() -> None:
+    """What is taught is told by its motion: here the flow is the product's."""
+
+
 @pytest.fixture(scope="module")
 def before(tmp_path_factory) -> Day:
     """Not to be changed."""

@@ -40,6 +40,7 @@ def test_all_fields_of_an_event_by_hand() -> None:
         "peak_score": 5.0,
         "region": [4, 0, 8, 8],
         "reason": None,
+        "like": None,
     }
 
 
