@@ -38,7 +38,8 @@ class Event:
         region: whatever the scorer gave for the peak frame, (top, left, height, width) in pixels,
             or None.
         reason: why, at the peak frame, or None where the scorer gave none.
-        like: what it is most like of what the camera was taught, at the peak frame, or None.
+        like: the name that its frames come nearest to of those that the camera was taught, or
+            None. More names are right so than at the peak alone (benchmarks/results/teach.md).
     """
 
     start: int
@@ -144,7 +145,7 @@ class EventFinder:
             seconds: the frame's time, where it is not frame / (fps * step), as in videos of a
                 varying frame rate.
             reason: why it stands out, where known; an event keeps that of its peak.
-            like: what it is like, where known; likewise.
+            like: what it is like, where known; an event keeps the nearest.
 
         Raises:
             DataError: a frame number that does not rise.
@@ -158,9 +159,8 @@ class EventFinder:
             finished = self.finish()
         if is_above:
             place = None if region is None else tuple(int(x) for x in region)
-            self._extend(
-                frame, float(score), seconds, {"region": place, "reason": reason, "like": like}
-            )
+            self._extend(frame, float(score), seconds, {"region": place, "reason": reason})
+            self._note_likeness(like)
         elif self.open and seconds is not None and seconds < self.open.end_seconds - JUST:
             # The last frame above was shown until this one only: the rate is higher here.
             self.open = replace(self.open, end_seconds=seconds)
@@ -204,6 +204,12 @@ class EventFinder:
             )
         else:
             self.open = replace(self.open, end=end, end_seconds=end_seconds)
+
+    def _note_likeness(self, like: Likeness | None) -> None:
+        """Keep what a frame of the open event is like, if no frame before came as near to a name."""
+        event = self.open
+        if event and like and (event.like is None or like.distance < event.like.distance):
+            self.open = replace(event, like=like)
 
 
 def events(

@@ -49,3 +49,9 @@ def test_names_are_not_normal_and_the_other_way_round():
     assert not Memory([taught("a", [0, 0])]).is_normal(point)
     assert Memory([taught(None, [0, 0])]).nearest(point) is None
     assert Memory([]).nearest(point) is None and not Memory([]).is_normal(point)
+
+
+@pytest.mark.parametrize(("at", "normal"), [(0.1, True), (0.25, True), (0.4, False)])
+def test_what_is_nearer_to_a_name_is_not_normal(at, normal):
+    memory = Memory([taught(None, [0, 0]), taught("a", [0.5, 0])])
+    assert memory.is_normal(np.array([at, 0], np.float32)) == normal
