@@ -206,7 +206,7 @@ class EventFinder:
             self.open = replace(self.open, end=end, end_seconds=end_seconds)
 
     def _note_likeness(self, like: Likeness | None) -> None:
-        """Keep what a frame of the open event is like, if no frame before came as near to a name."""
+        """Keep what a frame of the open event is like, if none before came as near to a name."""
         event = self.open
         if event and like and (event.like is None or like.distance < event.like.distance):
             self.open = replace(event, like=like)
