@@ -17,10 +17,10 @@ from mpn.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from mpn import errors, metrics
-    from mpn.api import Detector, load
+    from mpn.api import Detector, forget, load, teach, teach_from
     from mpn.model.config import CONFIGS, ModelConfig, get_config
     from mpn.model.network import Network, build_model
-    from mpn.scoring.detector import Result
+    from mpn.scoring.result import Result
 
 __all__ = [
     "CONFIGS",
@@ -30,20 +30,26 @@ __all__ = [
     "Result",
     "build_model",
     "errors",
+    "forget",
     "get_config",
     "load",
     "metrics",
+    "teach",
+    "teach_from",
 ]
 
 _HOME = {
     "Detector": "mpn.api",
+    "forget": "mpn.api",
     "load": "mpn.api",
+    "teach": "mpn.api",
+    "teach_from": "mpn.api",
     "CONFIGS": "mpn.model.config",
     "ModelConfig": "mpn.model.config",
     "get_config": "mpn.model.config",
     "Network": "mpn.model.network",
     "build_model": "mpn.model.network",
-    "Result": "mpn.scoring.detector",
+    "Result": "mpn.scoring.result",
 }
 
 

@@ -1,8 +1,9 @@
-"""What a Python user calls: load a model, score with it, adapt it to a camera, save it."""
+"""What a Python user calls: load a model, score, adapt it to a camera, teach the camera, save."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,11 +11,15 @@ from tempfile import TemporaryDirectory
 from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.camera_file import write_camera
 from mpn.adaptation.inner_loop import Adaptation
+from mpn.errors import MpnError
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import Recording, learn_camera
-from mpn.model.checkpoint import load_checkpoint
+from mpn.jobs.examples import examples_of, listed_event
+from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.checkpoint import Checkpoint, load_checkpoint
+from mpn.model.taught import MOST_TAUGHT, Taught, checked_name
 from mpn.scoring.detector import Detector as ScoringDetector
-from mpn.scoring.detector import Result
+from mpn.scoring.result import Result
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.paths import folder_name
 
@@ -149,3 +154,119 @@ def load(
     return Detector(
         load_checkpoint(path), score_config=score_config, device=device, precision=precision
     )
+
+
+def teach(
+    camera: str | Path, events: str | Path, numbers: int | Iterable[int], *, name: str | None = None
+) -> tuple[Taught, ...]:
+    """Teach a camera by events of an earlier scoring: they are normal there, or have a name.
+
+    What is normal goes quiet at that camera wherever it looks and moves like that; of later events
+    the nearest name is told. An event that was taught before is taught anew. The camera file as it
+    was is kept as a version, see `mpn.adaptation.camera_file.write_camera`.
+
+    Args:
+        camera: path of the camera file.
+        events: events.json in the folder that `mpn score` wrote, or that folder.
+        numbers: of the events, from 1 on, in the order of the file, as in terminal and report.
+        name: what they show; default: they are normal.
+
+    Returns:
+        What was taught, an entry an event.
+
+    Raises:
+        CheckpointError: `camera` cannot be read.
+        DataError: there is no such event, or its recording cannot be read or has changed.
+        MpnError: `camera` is no camera file, the name cannot be one, or too much was taught.
+    """
+    try:
+        name = None if name is None else checked_name(name)
+    except ValueError as error:
+        raise MpnError(f"{error}; give another name") from error
+    checkpoint = _camera_file(camera)
+    detector = ScoringDetector(checkpoint)
+    wanted = [numbers] if isinstance(numbers, int) else list(numbers)
+    listed = [listed_event(Path(events), number) for number in wanted]
+    fresh = tuple(examples_of(detector, one, name) for one in listed)
+    _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
+    return fresh
+
+
+def teach_from(
+    camera: str | Path, other: str | Path, *, normal: bool = False
+) -> tuple[Taught, ...]:
+    """Teach a camera what another camera was taught.
+
+    Args:
+        camera: path of the camera file.
+        other: path of the other one.
+        normal: what is normal there, instead of the names.
+
+    Returns:
+        What was taught.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+        MpnError: one of them is no camera file, or too much was taught.
+    """
+    checkpoint = _camera_file(camera)
+    fresh = tuple(one for one in _camera_file(other).taught if (one.name is None) == normal)
+    _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
+    return fresh
+
+
+def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
+    """Make a camera forget something that it was taught; it then scores as before.
+
+    Args:
+        camera: path of the camera file.
+        what: a name, "normal" for all that is normal, or the number of an event from 1 on in the
+            order of `load(camera).checkpoint.taught`.
+
+    Returns:
+        What is forgotten.
+
+    Raises:
+        CheckpointError: `camera` cannot be read.
+        MpnError: it is no camera file, or was not taught this.
+    """
+    checkpoint = _camera_file(camera)
+    taught = checkpoint.taught
+    if isinstance(what, int):
+        gone = [what - 1] if 1 <= what <= len(taught) else []
+    else:
+        gone = [i for i, one in enumerate(taught) if (one.name or "normal") == what]
+    if not gone:
+        names = ", ".join(sorted({one.name or "normal" for one in taught})) or "nothing"
+        raise MpnError(
+            f"{camera} was not taught {what!r}: it knows {names}, in {len(taught)} events "
+            "(mpn teach CAMERA --list)"
+        )
+    kept = tuple(one for i, one in enumerate(taught) if i not in gone)
+    _write_taught(camera, checkpoint, kept)
+    return tuple(taught[i] for i in gone)
+
+
+def _camera_file(path: str | Path) -> Checkpoint:
+    """Read a camera file; MpnError where it is another model."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.camera is None:
+        raise MpnError(
+            f"{path} is no camera file, and only one camera is taught at a time: mpn adapt "
+            f"NORMAL_FOOTAGE --out NAME{CAMERA_SUFFIX} makes one, and mpn score RECORDING --save "
+            f"NAME{CAMERA_SUFFIX}"
+        )
+    return checkpoint
+
+
+def _write_taught(
+    path: str | Path, checkpoint: Checkpoint, taught: tuple[Taught, ...]
+) -> Path | None:
+    """Write a camera file with what it is taught; of an event that comes twice the later counts."""
+    events = {(one.source, one.frame): one for one in taught}
+    if len(events) > MOST_TAUGHT:
+        raise MpnError(
+            f"{path}: {len(events)} events were taught, a camera keeps {MOST_TAUGHT}: make it "
+            "forget some (mpn teach CAMERA --forget NUMBER)"
+        )
+    return write_camera(path, replace(checkpoint, taught=tuple(events.values())))

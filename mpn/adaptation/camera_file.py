@@ -77,6 +77,7 @@ def _write_beside_base(path: Path, checkpoint: Checkpoint, camera: Mapping[str, 
         checkpoint.score_config,
         camera["adapted_on"],
         checkpoint.places,
+        checkpoint.taught,
     )
 
 

@@ -23,6 +23,7 @@ VERBS = {
     "demo": "see all of it on generated footage, in about five minutes",
     "score": "score videos: when something is unusual, where, and how sure",
     "adapt": "adapt a model to a new camera from a little of its normal footage",
+    "teach": "tell a camera what is normal there, or what things are called",
     "train": "train a model on folders of normal footage",
     "evaluate": "measure a model, or anyone's scores, on a labelled test set",
     "compare": "say whether one system is better than another, with intervals",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from mpn.io.text import align, clock, plural
 from mpn.jobs import Outcome
 from mpn.jobs.summary import strangeness
 from mpn.report.from_job import REPORT
+from mpn.scoring.memory import Likeness
 
 SUMMARY = "summary.json"
 
@@ -44,7 +45,20 @@ def event_line(number: int, event: dict[str, Any], frames: str = "normal frames"
     if "rarer_than_one_in" in event:
         beyond = " (higher than any of them)" if event["beyond_normal_footage"] else ""
         text += f", rarer than 1 in {event['rarer_than_one_in']:.0f} {frames}{beyond}"
-    return text + (f"\n    {event['reason']['sentence']}" if event["reason"] else "")
+    why = why_text(event)
+    return text + (f"\n    {why}" if why else "")
+
+
+def why_text(event: Mapping[str, Any]) -> str:
+    """Say why an event stands out, and what it is like, as far as that is known.
+
+    Args:
+        event: its entry in events.json.
+    """
+    found = [event["reason"]["sentence"]] if event["reason"] else []
+    if like := event.get("like"):
+        found.append(Likeness(like["name"], like["distance"]).words)
+    return "; ".join(found)
 
 
 def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[str, Any]]]:
@@ -87,8 +101,8 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
         times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])} ({lasts:.1f} s)"
         rarity = f"rarer than 1 in {event['rarer_than_one_in']:.0f} frames of this camera"
         lines.append(f"  {number:2}. {where}{times}, score {event['peak_score']:.2f}, {rarity}")
-        if event["reason"]:
-            lines.append(f"      {event['reason']['sentence']}")
+        if why := why_text(event):
+            lines.append(f"      {why}")
     return "\n".join(lines)
 
 

@@ -13,11 +13,12 @@ from mpn.evaluation.baselines import CELLS, content_free
 from mpn.evaluation.localisation import Places
 from mpn.evaluation.parallel import Progress, in_order
 from mpn.scoring.clips import columns_of
-from mpn.scoring.detector import Detector, Result
+from mpn.scoring.detector import Detector
 from mpn.scoring.heat_file import heat_shape
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.region_table import RegionTable
 from mpn.scoring.regions import FLOOR, Box, Tracker, find_regions, track_gap
+from mpn.scoring.result import Result
 from mpn.video.frame_source import FrameSource
 
 WITH_PLACE = ("flow_speed", "frame_difference")  # the baselines that have maps

@@ -14,11 +14,12 @@ from types import TracebackType
 
 import numpy as np
 
-from mpn.scoring.detector import Detector, Result
+from mpn.scoring.detector import Detector
 from mpn.scoring.events import JUST, Event
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.reasons import short
 from mpn.scoring.regions import Tracked
+from mpn.scoring.result import Result
 from mpn.video.film_writer import unfinished_films
 from mpn.video.frame_source import FrameSource
 from mpn.video.overlay import OverlayWriter, drawn
@@ -96,8 +97,15 @@ class _Drawer:
             result.time,
             names=[str(region.track) for region in regions],
             # That of the event's peak so far: a frame's own would change too often to be read.
-            words=short(open_event.reason) if open_event and open_event.reason else "",
+            words=_words(open_event) if open_event else "",
         )
+
+
+def _words(event: Event) -> str:
+    """Say in a few words why an event stands out, and what it is like."""
+    found = [short(event.reason)] if event.reason else []
+    text = ", ".join(found + ([event.like.words] if event.like else []))
+    return text.encode("ascii", "replace").decode()
 
 
 class OverlayVideo(_Drawer):

@@ -36,10 +36,11 @@ from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
 from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
 from mpn.scoring.calibration import Threshold
-from mpn.scoring.detector import Detector, Result, check_size_of
+from mpn.scoring.detector import Detector, check_size_of
 from mpn.scoring.events import Event, EventFinder
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
+from mpn.scoring.result import Result
 from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
 from mpn.video.timing import USUAL_RATE
@@ -220,8 +221,8 @@ class ScoreJob:
         if finder is None:
             return own
         is_above = result.score > finder.threshold
-        reason = result.reason if is_above else None
-        over = finder.update(result.frame, result.score, result.region, result.time, reason)
+        why = (result.reason, result.like) if is_above else (None, None)
+        over = finder.update(result.frame, result.score, result.region, result.time, *why)
         own = self._told(own, over)
         own.open = finder.open
         if finder.open is None or finder.open.start == result.frame:

@@ -13,11 +13,12 @@ import numpy as np
 
 from mpn.io.appending import AppendOnlyFile
 from mpn.jobs.state import HEAT, SCORES, JobState
-from mpn.scoring.detector import Detector, Result
+from mpn.scoring.detector import Detector
 from mpn.scoring.heat_file import HeatFile, heat_shape, heat_unit
 from mpn.scoring.maps import map_on_frame
 from mpn.scoring.region_table import RegionTable, regions_name
 from mpn.scoring.regions import FLOOR, Box, Tracked, Tracker, find_regions, track_gap
+from mpn.scoring.result import Result
 from mpn.scoring.score_table import ScoreTable
 from mpn.video.frame_source import FrameSource
 

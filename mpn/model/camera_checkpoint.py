@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from mpn.io.atomic import write_atomically
 from mpn.model.file_format import digest, pack_normal, to_bytes
 from mpn.model.place_file import pack_places
 from mpn.model.released import released_files
+from mpn.model.taught import Taught
+from mpn.model.taught_file import pack_taught
 from mpn.motion.place import PlaceModel
 
 CAMERA_SUFFIX = ".camera.safetensors"
@@ -32,6 +34,7 @@ def save_camera(
     score_config: Mapping[str, Any],
     adapted_on: Mapping[str, Any],
     places: Mapping[str, PlaceModel] | None = None,
+    taught: Sequence[Taught] = (),
 ) -> None:
     """Write a camera file, whole or not at all.
 
@@ -49,6 +52,7 @@ def save_camera(
         score_config: as `Checkpoint` has it.
         adapted_on: footage, windows, options; plain JSON values.
         places: the camera's place model by its name.
+        taught: what the camera was taught.
 
     Raises:
         MpnError: the file cannot be written, or would reach `CAMERA_BYTES`; an earlier one is
@@ -71,6 +75,7 @@ def save_camera(
         "base": {"path": relative, "sha256": base_sha256},
         **pack_normal(stored, normal, torch.float16),
         **pack_places(stored, places or {}),
+        **pack_taught(stored, taught),
         "fps": fps,
         "recipe": dict(score_config),
         "adapted_on": dict(adapted_on),

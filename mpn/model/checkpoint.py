@@ -20,6 +20,8 @@ from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
 from mpn.model.place_file import pack_places, unpack_places
 from mpn.model.released import find_model
+from mpn.model.taught import Taught
+from mpn.model.taught_file import pack_taught, unpack_taught
 from mpn.motion.place import PlaceModel
 from mpn.video.depth import Levels, levels_from
 
@@ -67,6 +69,7 @@ class Checkpoint:
             (names of those that were adapted) and `adapted_on` (footage, windows and options; plain
             JSON values); else None.
         path: the file it was read from, or None.
+        taught: what its camera was taught, see `mpn.model.taught`.
     """
 
     network: Network
@@ -80,6 +83,7 @@ class Checkpoint:
     places: dict[str, PlaceModel] = field(default_factory=dict)
     camera: dict[str, Any] | None = None
     path: Path | None = None
+    taught: tuple[Taught, ...] = ()
 
     @property
     def levels(self) -> Levels | None:
@@ -116,6 +120,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
         "training": checkpoint.training,
         **pack_normal(tensors, checkpoint.normal, torch.float32),
         **pack_places(tensors, checkpoint.places),
+        **pack_taught(tensors, checkpoint.taught),
     }
     meta = checkpoint.meta
     if meta is not None:
@@ -157,6 +162,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
         raise CheckpointError(f"{path} does not describe its network: {error}") from error
     normal = unpack_normal(path, tensors, document.get("normal_lengths"))
     places = unpack_places(path, tensors, document.get("places"))
+    taught = unpack_taught(path, tensors, document.get("taught"))
     meta = _meta_info(path, network, document.get("meta"), tensors)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -179,6 +185,7 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
         meta=meta,
         places=places,
         path=path,
+        taught=taught,
     )
 
 
@@ -192,6 +199,7 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
     base = _model(base_path, base_document, base_tensors)
     normal = unpack_normal(path, tensors, document.get("normal_lengths"))
     places = unpack_places(path, tensors, document.get("places"))
+    taught = unpack_taught(path, tensors, document.get("taught"))
     parameters = dict(base.network.named_parameters())
     for name, tensor in tensors.items():
         if (
@@ -213,6 +221,7 @@ def _camera(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) ->
         camera={"base": {"path": str(base_path), "sha256": base.sha256}, "tensors": sorted(tensors)}
         | {"adapted_on": document.get("adapted_on") or {}},
         path=path,
+        taught=taught,
     )
 
 

@@ -160,7 +160,10 @@ def _event(values: dict[str, Any], rows: dict[int, int]) -> EventRow:
         box_of(event.region),
         event.start_seconds,
         event.end_seconds,
-        "" if event.reason is None else sentence(event.reason),
+        "; ".join(
+            ([sentence(event.reason)] if event.reason else [])
+            + ([event.like.words] if event.like else [])
+        ),
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,11 +20,14 @@ from mpn.model.device import checked_device, use_bfloat16
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
+from mpn.scoring.memory import Memory
 from mpn.scoring.model_score import judged_by_itself, normal_by_clip, score_config_of
 from mpn.scoring.parts import column_names, given_parts, used_parts
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.reasons import Evidence, Reason, SeenMotion, reason_of
+from mpn.scoring.reasons import Evidence, SeenMotion
+from mpn.scoring.recognition import Recogniser
 from mpn.scoring.regions import Box
+from mpn.scoring.result import Result
 from mpn.scoring.scores import (
     FrameScores,
     ScoreConfig,
@@ -47,42 +49,6 @@ if TYPE_CHECKING:
 BATCH_SIZE = 4
 
 
-@dataclass
-class Result:
-    """What scoring gives for one frame.
-
-    Attributes:
-        frame: index in the video, from 0.
-        time: seconds since its beginning, NaN where the frame rate is unknown.
-        score: the smoothed score, higher = more anomalous, in units of normal frames; NaN for the
-            first T.
-        raw: the same before smoothing.
-        parts: the parts that it is made of and the diagnostics, by column name, in their own
-            units; see `mpn.scoring.parts`. Empty for the first T.
-        map: (h, w) float32, the weighted sum of the parts' maps in units of normal frames; None for
-            the first T.
-        region: (top, left, height, width) of the map's largest patch, in pixels of the source; None
-            likewise.
-        image: the source's frame, uint8 (H, W, C), where it was asked for.
-        evidence: what `reason` is made of; None for the first T.
-    """
-
-    frame: int
-    time: float
-    score: float
-    raw: float
-    parts: dict[str, float]
-    map: np.ndarray | None = None
-    region: tuple[int, int, int, int] | None = None
-    image: np.ndarray | None = None
-    evidence: Evidence | None = None
-
-    @property
-    def reason(self) -> Reason | None:
-        """Return why the frame stands out, at its region; None for the first T."""
-        return None if self.evidence is None else reason_of(self.evidence)
-
-
 class Detector:
     """A model with its calibration.
 
@@ -98,6 +64,7 @@ class Detector:
         weights: part -> its weight in the score.
         columns: names of all numbers in `Result.parts`.
         normal: part -> its mean and deviation on normal frames.
+        recogniser: of what the camera was taught.
     """
 
     def __init__(
@@ -132,6 +99,13 @@ class Detector:
         mixed = judged_by_itself(checkpoint)
         statistics = part_statistics(self._normal_clips, mixed=mixed)
         self.normal = statistics or dict.fromkeys(self.weights, (0.0, 1.0))
+        self.recogniser = Recogniser(
+            Memory(checkpoint.taught),
+            self.weights,
+            self.normal,
+            self.score_config.patch,
+            self.config.size,
+        )
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
         """Make thresholds of the model's normal footage, at its own frame rate.
@@ -240,13 +214,15 @@ class Detector:
         # The first result that is wanted needs the window before it; frames before that are only
         # decoded, and asked for what stays.
         skipped = max(0, first - self.config.window)
+        taught = bool(self.checkpoint.taught)  # what is taught is recognised in the pictures
         for number, (frame, scores) in enumerate(
-            self._scored_frames(source, images, batch_size, skipped, place_at), skipped
+            self._scored_frames(source, images or taught, batch_size, skipped, place_at), skipped
         ):
             if scores is not None:
-                yield self._result(frame, scores, smoother, source.size)
+                yield self._result(frame, scores, smoother, source.size, images)
             elif number >= first:
-                yield Result(frame.number, frame.time, math.nan, math.nan, {}, image=frame.image)
+                image = frame.image if images else None
+                yield Result(frame.number, frame.time, math.nan, math.nan, {}, image=image)
 
     def _scored_frames(
         self,
@@ -319,9 +295,18 @@ class Detector:
         return fit_frame(image, self.config.size, self.config.grey, self.config.interpolation)
 
     def _result(
-        self, frame: _Frame, scores: FrameScores, smoother: Exponential, size: tuple[int, int]
+        self,
+        frame: _Frame,
+        scores: FrameScores,
+        smoother: Exponential,
+        size: tuple[int, int],
+        images: bool,
     ) -> Result:
-        raw = float(combine(scores.parts, self.weights, self.normal))
+        recall = None
+        if self.checkpoint.taught and frame.image is not None and frame.motion is not None:
+            scores = self.recogniser.quieted(scores, frame.image, frame.motion)
+            recall = partial(self.recogniser.likeness, frame.image, frame.motion)
+        raw = self.recogniser.raw(scores)
         maps = same_grid(scores.maps)
         grid = combine(maps, self.weights, self.normal).astype(np.float32)
         box = region(grid, self.score_config.patch, self.config.size, size)
@@ -333,8 +318,9 @@ class Detector:
             scores.parts,
             grid,
             box,
-            frame.image,
+            frame.image if images else None,
             self._evidence(maps, grid, box, frame.motion),
+            recall and partial(recall, grid),
         )
 
     def _evidence(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mpn.errors import DataError
+from mpn.scoring.memory import Likeness
 from mpn.scoring.reasons import Reason
 
 GAP_SECONDS = 1.0  # shorter gaps are closed
@@ -37,6 +38,8 @@ class Event:
         region: whatever the scorer gave for the peak frame, (top, left, height, width) in pixels,
             or None.
         reason: why, at the peak frame, or None where the scorer gave none.
+        like: the name that its frames come nearest to of those that the camera was taught, or
+            None. More names are right so than at the peak alone (benchmarks/results/teach.md).
     """
 
     start: int
@@ -47,6 +50,7 @@ class Event:
     peak_score: float
     region: tuple[int, ...] | None = None
     reason: Reason | None = None
+    like: Likeness | None = None
 
     @property
     def frames(self) -> int:
@@ -63,23 +67,26 @@ class Event:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["region"] = None if self.region is None else list(self.region)
         values["reason"] = None if self.reason is None else self.reason.to_dict()
+        values["like"] = None if self.like is None else self.like._asdict()
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Event:
-        """Read what `to_dict` gave, of this version or of an earlier one (without reasons).
+        """Read what `to_dict` gave, of this version or of an earlier one (without likeness).
 
         Further entries are left out.
 
         Args:
             values: name -> value.
         """
-        values = {"reason": None, **values}
+        values = {"reason": None, "like": None, **values}
         known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
         if known["region"] is not None:
             known["region"] = tuple(known["region"])
         if known["reason"] is not None:
             known["reason"] = Reason.from_dict(known["reason"])
+        if known["like"] is not None:
+            known["like"] = Likeness(known["like"]["name"], known["like"]["distance"])
         return cls(**known)
 
 
@@ -127,6 +134,7 @@ class EventFinder:
         region: Sequence[int] | None = None,
         seconds: float | None = None,
         reason: Reason | None = None,
+        like: Likeness | None = None,
     ) -> list[Event]:
         """Take the next frame and return the events that are now over.
 
@@ -137,6 +145,7 @@ class EventFinder:
             seconds: the frame's time, where it is not frame / (fps * step), as in videos of a
                 varying frame rate.
             reason: why it stands out, where known; an event keeps that of its peak.
+            like: what it is like, where known; an event keeps the nearest.
 
         Raises:
             DataError: a frame number that does not rise.
@@ -149,7 +158,9 @@ class EventFinder:
         if self.open is not None and self._is_over(self.open, frame, is_above, seconds):
             finished = self.finish()
         if is_above:
-            self._extend(frame, float(score), region, seconds, reason)
+            place = None if region is None else tuple(int(x) for x in region)
+            self._extend(frame, float(score), seconds, {"region": place, "reason": reason})
+            self._note_likeness(like)
         elif self.open and seconds is not None and seconds < self.open.end_seconds - JUST:
             # The last frame above was shown until this one only: the rate is higher here.
             self.open = replace(self.open, end_seconds=seconds)
@@ -170,19 +181,18 @@ class EventFinder:
         self,
         frame: int,
         score: float,
-        region: Sequence[int] | None,
         seconds: float | None,
-        reason: Reason | None,
+        at_peak: dict[str, Any],
     ) -> None:
+        """Make the open event longer by a frame, or open one; it keeps what its peak shows."""
         # Exact where the rate is all there is: frame / fps, not the frame before's time and a
         # rounded interval.
         times = [Fraction(at, self.step) / self.fps for at in (frame, frame + self.step)]
         if seconds is not None and not math.isnan(seconds):
             times = [seconds, round(seconds + float(1 / self.fps), 6)]  # not 3.3000000000000003
         end, end_seconds = frame + self.step, float(times[1])
-        place = None if region is None else tuple(int(x) for x in region)
         if self.open is None:
-            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, place, reason)
+            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, **at_peak)
         elif score > self.open.peak_score:
             self.open = replace(
                 self.open,
@@ -190,11 +200,16 @@ class EventFinder:
                 end_seconds=end_seconds,
                 peak_frame=frame,
                 peak_score=score,
-                region=place,
-                reason=reason,
+                **at_peak,
             )
         else:
             self.open = replace(self.open, end=end, end_seconds=end_seconds)
+
+    def _note_likeness(self, like: Likeness | None) -> None:
+        """Keep what a frame of the open event is like, if none before came as near to a name."""
+        event = self.open
+        if event and like and (event.like is None or like.distance < event.like.distance):
+            self.open = replace(event, like=like)
 
 
 def events(

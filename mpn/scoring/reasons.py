@@ -148,7 +148,7 @@ def _motion_facts(
 
     The most telling comes first; where motion carries the score there is always something.
     """
-    cell = _cell_that_stands_out(motion, box)
+    cell = cell_that_stands_out(motion, box)
     usual, speeds = usual_at(motion.place, cell), motion.speeds[cell]
     speed, way = float(speeds[SPEED]), direction_of(speeds)
     if speed < STILL and not moves_most:
@@ -173,8 +173,16 @@ def _motion_facts(
     return facts or [fast] * moves_most
 
 
-def _cell_that_stands_out(motion: SeenMotion, box: Box) -> tuple[int, int]:
-    """Find the cell of the place model's grid in a box whose motion is least normal."""
+def cell_that_stands_out(motion: SeenMotion, box: Box) -> tuple[int, int]:
+    """Find the cell of the place model's grid in a box whose motion is least normal.
+
+    Args:
+        motion: of the frame.
+        box: (top, left, height, width) in pixels of the source.
+
+    Returns:
+        (row, column).
+    """
     scale = [cells / side for cells, side in zip(motion.place.grid, motion.size)]
     first = [int(box[axis] * scale[axis]) for axis in (0, 1)]
     last = [math.ceil((box[axis] + box[axis + 2]) * scale[axis]) for axis in (0, 1)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpn.io.appending import AppendOnlyFile
-from mpn.scoring.detector import Result
+from mpn.scoring.result import Result
 
 
 class ScoreTable(AppendOnlyFile):

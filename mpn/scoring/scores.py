@@ -172,11 +172,14 @@ class FrameScores:
         parts: the number of each part and each diagnostic, by column name; see
             `mpn.scoring.parts` for their directions.
         maps: part -> float32 (h, w) on the patch grid: the mean over the patch at each position.
+        quotients: what the parts that need a place model are made of, see `ScoringBatch`; None
+            without one.
     """
 
     frame: int
     parts: dict[str, float]
     maps: dict[str, np.ndarray]
+    quotients: np.ndarray | None = None
 
 
 @torch.inference_mode()
@@ -251,6 +254,7 @@ def _frame_scores(
             first + i,
             {name: float(value[i]) for name, value in values.items()},
             {name: grid[i] for name, grid in grids.items()},
+            None if batch.quotients is None else batch.quotients[i],
         )
 
 

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mpn.scoring.detector import Detector, Result
+from mpn.scoring.detector import Detector
 from mpn.scoring.parts import ERROR, PSEUDO, column_names
+from mpn.scoring.result import Result
 from tests.cli.conftest import PLAIN, Cli
 from tests.helpers.small_model import footage, write_film, write_footage, write_model
 from tests.helpers.verbs import Outcome, outcome_in

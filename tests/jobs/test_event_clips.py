@@ -8,9 +8,9 @@ import pytest
 
 from mpn.api import load
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
-from mpn.scoring.detector import Result
 from mpn.scoring.events import Event
 from mpn.scoring.regions import Tracked
+from mpn.scoring.result import Result
 from mpn.video.overlay import OverlayWriter
 from mpn.video.sources import open_source
 from tests.helpers.small_model import FOOTAGE, footage, write_footage, write_model

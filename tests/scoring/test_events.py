@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage
 from mpn.errors import DataError
 from mpn.scoring.events import Event, EventFinder, events
 from mpn.scoring.facts import OtherLook
+from mpn.scoring.memory import Likeness
 from mpn.scoring.reasons import Reason
 
 
@@ -40,7 +42,18 @@ def test_all_fields_of_an_event_by_hand() -> None:
         "peak_score": 5.0,
         "region": [4, 0, 8, 8],
         "reason": None,
+        "like": None,
     }
+
+
+def test_an_event_keeps_the_nearest_name_of_its_frames() -> None:
+    far, near, no = Likeness("dog", 0.4), Likeness("cat", 0.1), None
+    finder = EventFinder(1.0, 10)
+    for frame, (score, like) in enumerate([(2, no), (9, far), (3, near), (5, far), (2, no)]):
+        assert finder.update(frame, score, like=like) == []
+    (event,) = finder.finish()
+    assert event.peak_frame == 1 and event.like == near
+    assert Event.from_dict(json.loads(json.dumps(event.to_dict()))) == event
 
 
 def test_the_threshold_itself_is_not_above() -> None:

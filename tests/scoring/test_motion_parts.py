@@ -20,12 +20,12 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.motion.place import PlaceModel
 from mpn.scoring import detector as detector_module
 from mpn.scoring.clips import normal_parts, quotients_of, score_clips
-from mpn.scoring.detector import Result
 from mpn.scoring.facts import Fast
 from mpn.scoring.parts import (
     MOTION_PARTS,
     column_names,
 )
+from mpn.scoring.result import Result
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.frame_source import BadFrame
 from tests.helpers.motion_parts import MOVING, WEIGHTS, WITHOUT

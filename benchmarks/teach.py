@@ -1,0 +1,345 @@
+"""What a camera learns from a click: which alarms go quiet, what else is lost, and what has a name.
+
+    python -m benchmarks.teach data/taught --scenes 03 04
+
+DATA is a demo set with many test clips a scene (`mpn data` makes none: `write_demo(seed=11,
+scenes=4, training=5, validation=0, testing=32, length=120, test_length=120)`). Each scene's camera
+is adapted by its normal clips from a base that has not seen it, and scored once.
+
+- Quiet: one kind of anomaly is normal by decree. K of its events are taught, drawn by
+  `EpisodeSampler`; on the clips that none of them is from: how many events of the kind and of the
+  others there are before and after, at the same threshold (one false alarm an hour), and the frame
+  AUC of the others.
+- Names: N ways, K shots; items are tracks that stand out, an item's examples are those that
+  `mpn teach` keeps, and as a query, whichever of them comes nearest (an event keeps the nearest
+  name of its frames), beside the peak alone. Nearest example (Matching Networks, Vinyals et al.
+  2016, as a nearest neighbour and as their softmax) against the mean of a name (Prototypical
+  Networks, Snell et al. 2017), at the same camera and from one to another.
+- Open set: of one kind less than there are, known and unknown, the share that is given a name by a
+  radius.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.common import parser, print_table, write_result
+from benchmarks.taught_scenes import Found, Scene, see_scene, track_sights
+from mpn.datasets.episodes import EpisodeSampler
+from mpn.jobs.examples import examples_in
+
+SHOTS = (1, 3, 5)
+DRAWS = 6  # of the events that are taught
+EPISODES = 300
+STANDS_OUT = 2.0  # units of normal frames that a track's peak is above, to be an item
+RADII = np.round(np.arange(0.3, 0.95, 0.05), 2)
+
+
+class Item(NamedTuple):
+    """A track: its kind, its examples float32 (n, D) and that of its peak (1, D)."""
+
+    kind: str
+    examples: np.ndarray
+    peak: np.ndarray
+
+
+def others_auc(scene: Scene, scores: Mapping[str, np.ndarray], kind: str) -> float:
+    """Frame AUC of all kinds but one, on frames without that one."""
+    labels, values = [], []
+    for name, own in scores.items():
+        clip = scene.clips[name]
+        label, kept = np.zeros(len(own), bool), np.arange(len(own)) >= clip.first
+        for other, boxes in clip.tracks.values():
+            frames = np.array(list(boxes))
+            if other == kind:
+                kept[frames] = False
+            else:
+                label[frames] = True
+        labels.append(label[kept])
+        values.append(own[kept])
+    return float(roc_auc_score(np.concatenate(labels), np.concatenate(values)))
+
+
+def quiet_cases(scene: Scene) -> Iterator[dict[str, Any]]:
+    """Teach each kind as normal; yields a record a draw."""
+    before = {name: scene.scores(clip) for name, clip in scene.clips.items()}
+    events = {name: scene.found(clip, before[name]) for name, clip in scene.clips.items()}
+    by_kind: dict[str, list[Found]] = defaultdict(list)
+    for own in events.values():
+        for found in own:
+            by_kind[found.kind].append(found)
+    for kind, own in by_kind.items():
+        for shots in SHOTS if kind else ():
+            if len(own) <= shots:
+                continue
+            sampler = EpisodeSampler({kind: len(own)}, shots=shots, queries=1)
+            for draw in range(DRAWS):
+                chosen = [own[i] for i in sampler.episode(draw).support[0]]
+                taught = [scene.teach(found) for found in chosen]
+                away = set(scene.clips) - {found.clip for found in chosen}
+                after = {name: scene.scores(scene.clips[name], taught) for name in away}
+                was = {name: before[name] for name in away}
+                yield {
+                    "scene": scene.name,
+                    "kind": kind,
+                    "shots": shots,
+                    "before": _count([one for name in away for one in events[name]], kind),
+                    "after": _count(
+                        [
+                            one
+                            for name in away
+                            for one in scene.found(scene.clips[name], after[name])
+                        ],
+                        kind,
+                    ),
+                    "auc_before": others_auc(scene, was, kind),
+                    "auc_after": others_auc(scene, after, kind),
+                }
+
+
+def _count(events: Sequence[Found], kind: str) -> list[int]:
+    """Count the events of a kind, and of the others."""
+    own = sum(found.kind == kind for found in events)
+    return [own, sum(bool(found.kind) for found in events) - own]
+
+
+def items_of(scene: Scene) -> list[Item]:
+    """List the tracks of a scene that stand out."""
+    items = []
+    for clip in scene.clips.values():
+        for kind, boxes in clip.tracks.values():
+            seen = track_sights(clip, boxes)
+            if not seen:
+                continue
+            peak = max(range(len(seen)), key=lambda i: seen[i][1][0].score)
+            sight = seen[peak][1][0]
+            if sight.score >= STANDS_OUT:
+                examples = examples_in([one for _, one in seen], peak)
+                items.append(Item(kind, examples, sight.embedding[None]))
+    return items
+
+
+def nearest(query: np.ndarray, support: Sequence[Item]) -> float:
+    """Distance from the nearest of a query's examples, float32 (n, D), to the nearest example."""
+    return float(cdist(query, _pooled(support)).min())
+
+
+def prototype(query: np.ndarray, support: Sequence[Item]) -> float:
+    """Distance from the nearest of a query's examples to the mean of the examples."""
+    return float(cdist(query, _pooled(support).mean(0, keepdims=True)).min())
+
+
+def matching(query: np.ndarray, support: Sequence[Item]) -> float:
+    """Minus the logarithm of the attention to a name's examples, before it is normalised."""
+    attention = np.exp(-SHARPNESS * cdist(query, _pooled(support))).sum(1)
+    return -float(np.log(attention.max()))
+
+
+def nearest_at_peak(query: np.ndarray, support: Sequence[Item]) -> float:
+    """As `nearest`; asked with the example of a query's peak alone."""
+    return nearest(query, support)
+
+
+def _pooled(support: Sequence[Item]) -> np.ndarray:
+    return np.concatenate([item.examples for item in support])
+
+
+SHARPNESS = 5.0
+WAYS: dict[str, Callable[[np.ndarray, Sequence[Item]], float]] = {
+    "nearest example": nearest,
+    "mean (prototype)": prototype,
+    "softmax (matching)": matching,
+    "nearest, peak alone": nearest_at_peak,
+}
+
+
+def naming(
+    queries: Mapping[str, Sequence[Item]], support: Mapping[str, Sequence[Item]], shots: int
+) -> dict[str, list[float]]:
+    """Accuracy of each episode, by way of comparing; one scene's queries, maybe another's names."""
+    same = queries is support
+    kinds = sorted(
+        kind
+        for kind in queries
+        if len(support.get(kind, ())) >= shots + same and (same or queries[kind])
+    )
+    if len(kinds) < 2:
+        return {}
+    sampler = EpisodeSampler(
+        {kind: len(support[kind]) + (not same) for kind in kinds},
+        shots=shots,
+        queries=1,
+        ways=len(kinds),
+    )
+    right: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(EPISODES):
+        episode = sampler.episode(number)
+        rng = np.random.default_rng(number)
+        known, asked = [], []
+        for kind, own, query in zip(episode.ways, episode.support, episode.query):
+            pool = support[kind]
+            known.append([pool[i % len(pool)] for i in own])
+            asked.append(
+                pool[query[0]] if same else queries[kind][rng.integers(len(queries[kind]))]
+            )
+        for way, distance in WAYS.items():
+            guesses = []
+            for one in asked:
+                query = one.peak if distance is nearest_at_peak else one.examples
+                guesses.append(int(np.argmin([distance(query, own) for own in known])))
+            right[way].append(float(np.mean([i == guess for i, guess in enumerate(guesses)])))
+    return right
+
+
+def open_set(items: Mapping[str, Sequence[Item]], shots: int) -> dict[str, list[tuple[float, int]]]:
+    """(distance, 1 if the name is right) of known and (distance, 0) of unknown queries."""
+    found: dict[str, list[tuple[float, int]]] = {"known": [], "unknown": []}
+    kinds = sorted(kind for kind in items if len(items[kind]) > shots)
+    sampler = EpisodeSampler(
+        {kind: len(items[kind]) for kind in kinds}, shots=shots, queries=1, ways=len(kinds)
+    )
+    for number in range(EPISODES):
+        episode = sampler.episode(number)
+        out = number % len(kinds)  # this kind has no name
+        known = {
+            kind: [items[kind][i] for i in own]
+            for j, (kind, own) in enumerate(zip(episode.ways, episode.support))
+            if j != out
+        }
+        for j, (kind, query) in enumerate(zip(episode.ways, episode.query)):
+            asked = items[kind][query[0]].examples
+            distances = {name: nearest(asked, own) for name, own in known.items()}
+            name = min(distances, key=lambda one: distances[one])
+            found["unknown" if j == out else "known"].append((distances[name], int(name == kind)))
+    return found
+
+
+def by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """Sort items by their kind."""
+    sorted_: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        sorted_[item.kind].append(item)
+    return dict(sorted_)
+
+
+def mean_interval(values: Sequence[float]) -> list[float]:
+    """Mean with its 95 % interval over episodes, by resampling these."""
+    rng = np.random.default_rng(0)
+    array = np.asarray(values)
+    means = array[rng.integers(0, len(array), (1000, len(array)))].mean(1)
+    return [float(array.mean()), *map(float, np.quantile(means, [0.025, 0.975]))]
+
+
+def quiet_table(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Sum up the records by kind and shots, a row each."""
+    rows = []
+    kinds = [*dict.fromkeys(record["kind"] for record in records), "all"]
+    for kind in kinds:
+        for shots in SHOTS:
+            own = [one for one in records if one["shots"] == shots and kind in (one["kind"], "all")]
+            if own:
+                before, after = (
+                    np.sum([one[name] for one in own], 0) for name in ("before", "after")
+                )
+                auc = [
+                    100 * np.mean([one[f"auc_{name}"] for one in own])
+                    for name in ("before", "after")
+                ]
+                rows.append(
+                    [
+                        kind,
+                        str(shots),
+                        str(len(own)),
+                        f"{before[0]} -> {after[0]}",
+                        f"{100 * (1 - after[0] / max(before[0], 1)):.0f} %",
+                        f"{before[1]} -> {after[1]}",
+                        f"{100 * (1 - after[1] / max(before[1], 1)):.1f} %",
+                        f"{auc[0]:.1f} -> {auc[1]:.1f}",
+                    ]
+                )
+    return rows
+
+
+def analyse(scenes: Sequence[Scene]) -> dict[str, Any]:
+    """Compute and print all figures."""
+    records = [record for scene in scenes for record in quiet_cases(scene)]
+    head = ["kind", "K", "draws", "its events", "quiet", "others", "lost", "AUC of others, %"]
+    print_table(head, quiet_table(records))
+    items = {scene.name: by_kind(items_of(scene)) for scene in scenes}
+    names: dict[str, Any] = {}
+    rows = []
+    for where in ("same camera", "other camera"):
+        for shots in SHOTS:
+            pooled: dict[str, list[float]] = {way: [] for way in WAYS}
+            for asked, queries in items.items():
+                for told, support in items.items():
+                    if (asked == told) == (where == "same camera"):
+                        for way, values in naming(queries, support, shots).items():
+                            pooled[way] += values
+            found = {way: mean_interval(own) for way, own in pooled.items() if own}
+            names[f"{where}, {shots} shots"] = found
+            rows += [
+                [
+                    where,
+                    str(shots),
+                    way,
+                    f"{100 * own[0]:.1f} ({100 * own[1]:.1f}-{100 * own[2]:.1f})",
+                ]
+                for way, own in found.items()
+            ]
+    print_table(["names from", "K", "compared by", "right, %"], rows)
+    curve = open_curve([open_set(own, 3) for own in items.values()])
+    print_table(list(curve[0]), [[f"{value:.2f}" for value in row.values()] for row in curve])
+    return {
+        "thresholds": {scene.name: scene.threshold for scene in scenes},
+        "items": {name: {k: len(v) for k, v in own.items()} for name, own in items.items()},
+        "quiet": records,
+        "names": names,
+        "open_set": curve,
+    }
+
+
+def open_curve(found: Sequence[Mapping[str, list[tuple[float, int]]]]) -> list[dict[str, float]]:
+    """Share of known and unknown that get a name, by radius; and how many names are right."""
+    known = np.array([pair for one in found for pair in one["known"]])
+    unknown = np.array([pair for one in found for pair in one["unknown"]])
+    rows = []
+    for radius in RADII:
+        named = known[:, 0] <= radius
+        rows.append(
+            {
+                "radius": float(radius),
+                "known named": float(named.mean()),
+                "of these right": float(known[named, 1].mean()) if named.any() else float("nan"),
+                "unknown named": float((unknown[:, 0] <= radius).mean()),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Score the scenes, print the tables, write teach.json."""
+    arguments = parser(__doc__)
+    arguments.add_argument("data", type=Path, metavar="DATA", help="a demo set")
+    arguments.add_argument("--scenes", nargs="+", required=True, help="as they are numbered in it")
+    arguments.add_argument("--base", default="meta", help="the model that is adapted")
+    arguments.add_argument("--label", default="", help="of the result file")
+    args = arguments.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    scenes = [see_scene(args.data, scene, args.base) for scene in args.scenes]
+    result = analyse(scenes)
+    write_result(f"teach{args.label and '-' + args.label}", args, result)
+
+
+if __name__ == "__main__":
+    main()
