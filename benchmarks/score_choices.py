@@ -19,7 +19,7 @@ from mpn.datasets.windows import WindowDataset, load_clips, to_float
 from mpn.metrics import frame_auc
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring import protocols
-from mpn.scoring.scores import patch_means
+from mpn.scoring.patches import patch_means
 
 PATCHES = (8, 16, 24, 32)
 

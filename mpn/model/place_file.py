@@ -39,7 +39,8 @@ def pack_places(tensors: dict[str, Tensor], places: Mapping[str, PlaceModel]) ->
     """
     described = []
     for number, (name, place) in enumerate(places.items()):
-        data = zlib.compress(place.counts.astype("<u4").tobytes(), 9)
+        # The hardest level makes them 5 % smaller, and takes ten times as long (170 ms a camera).
+        data = zlib.compress(place.counts.astype("<u4").tobytes(), 6)
         tensors[f"{PLACE_PREFIX}{number}.counts"] = torch.from_numpy(
             np.frombuffer(data, np.uint8).copy()
         )

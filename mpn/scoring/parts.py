@@ -87,7 +87,8 @@ class ScorePart(Column):
     Attributes:
         default_weight: in the score, in units of normal frames; 0 leaves it out unless asked for.
         map_of: gives the map of every frame of a batch, float32 (B, h, w), higher = more
-            anomalous; h and w are the frame's, or a whole number of times smaller.
+            anomalous; h and w are the frame's, or a whole number of times smaller; of parts with a
+            number of their own, any.
         place_weight: the same of models that know their camera's place model, and were trained
             there.
         elsewhere_weight: the same of those that know it, but were trained on other cameras.
@@ -172,12 +173,9 @@ def _place_part(
 
     def map_of(batch: ScoringBatch) -> Tensor:
         import torch
-        from torch.nn import functional as F
 
-        values = torch.from_numpy(quotients(batch)).to(batch.target.device)
-        cells = values.clamp_min(LEAST_QUOTIENT).log().unsqueeze(1)
-        size = batch.target.shape[2:]
-        return F.interpolate(cells, size=size, mode="bilinear", align_corners=False).squeeze(1)
+        cells = np.log(np.maximum(quotients(batch), np.float32(LEAST_QUOTIENT)))
+        return torch.from_numpy(cells).to(batch.target.device)
 
     def number_of(batch: ScoringBatch) -> np.ndarray:
         return np.array([_number(one, LARGEST_OF[name]) for one in quotients(batch)])

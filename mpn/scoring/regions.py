@@ -1,7 +1,7 @@
 """Boxes and tracks of what stands out in anomaly maps: where it is, and that it is the same thing.
 
 Boxes are (top, left, height, width) in pixels of the source. A map is a patch grid, see
-`mpn.scoring.scores.patch_means`: a value for each square patch that lies wholly inside the
+`mpn.scoring.patches.patch_means`: a value for each square patch that lies wholly inside the
 network's frame, in units of normal frames. No torch.
 """
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mpn.errors import MpnError
 from mpn.model.network import Network
@@ -31,11 +30,9 @@ from mpn.scoring.parts import (
     diagnostics_of,
     parts_of,
 )
+from mpn.scoring.patches import PATCH_STEP, patch_centres, patch_means
 from mpn.scoring.regions import patches_box
 
-# Patches are compared on a grid of every second pixel.
-PATCH_STEP = 2
-CENTRE = 4  # pixels of the network's frame, for the middle of a patch
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 # Where motion counts: the power of parts, and so much of their sum, by which frames below normal
@@ -242,8 +239,10 @@ def score_frames(
 def _frame_scores(
     batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int
 ) -> Iterator[FrameScores]:
-    height = batch.target.shape[2]
-    maps = {part.name: _patch_grid(part, part.map_of(batch), height, patch) for part in parts}
+    height, width = batch.target.shape[2:]
+    maps = {
+        part.name: _patch_grid(part, part.map_of(batch), (height, width), patch) for part in parts
+    }
     numbers = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
     numbers |= {column.name: column.value_of(batch) for column in diagnostics_of(parts)}
     values = {name: number.double().cpu().numpy() for name, number in numbers.items()}
@@ -258,48 +257,16 @@ def _frame_scores(
         )
 
 
-def _patch_grid(part: ScorePart, values: Tensor, height: int, patch: int) -> Tensor:
+def _patch_grid(part: ScorePart, values: Tensor, size: tuple[int, int], patch: int) -> Tensor:
     """Bring a part's map to the patch grid; where it is smaller than the frames, so are patches.
 
     A part with a number of its own is not averaged over patches: it has done what averaging it
     needs, and more would only wash out where things are.
     """
-    factor = height // values.shape[1]
-    patch, step = max(patch // factor, 1), max(PATCH_STEP // factor, 1)
-    return (patch_centres if part.number_of else patch_means)(values, patch, step)
-
-
-def patch_centres(values: Tensor, patch: int, step: int) -> Tensor:
-    """Average over the middles of square patches, `CENTRE` pixels wide, instead of the patches.
-
-    Args:
-        values: (B, H, W).
-        patch: side of the patches, cut to the shorter side.
-        step: between them.
-
-    Returns:
-        As many values as `patch_means` gives.
-    """
-    side = min(patch, *values.shape[1:])
-    middle = min(CENTRE, side)
-    first = (side - middle) // 2
-    last = [length - (side - middle - first) for length in values.shape[1:]]
-    return patch_means(values[:, first : last[0], first : last[1]], middle, step)
-
-
-def patch_means(values: Tensor, patch: int, step: int) -> Tensor:
-    """Average over the square patches that lie wholly inside.
-
-    Args:
-        values: (B, H, W).
-        patch: side of the patches, cut to the shorter side.
-        step: between them.
-
-    Returns:
-        (B, (H - patch) // step + 1, (W - patch) // step + 1).
-    """
-    side = min(patch, *values.shape[1:])
-    return F.avg_pool2d(values.unsqueeze(1), side, stride=step).squeeze(1)
+    if part.number_of:
+        return patch_centres(values, size, patch, PATCH_STEP)
+    factor = size[0] // values.shape[1]
+    return patch_means(values, max(patch // factor, 1), max(PATCH_STEP // factor, 1))
 
 
 def region(

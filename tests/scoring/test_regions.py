@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpn.scoring.patches import patch_means
 from mpn.scoring.regions import (
     LEAST_OVERLAP,
     Tracker,
@@ -18,7 +19,7 @@ from mpn.scoring.regions import (
     patches_box,
     track_gap,
 )
-from mpn.scoring.scores import patch_means, region
+from mpn.scoring.scores import region
 
 # Patches of 16 at every second pixel of a 64x96 frame: a grid of 25x41.
 SIZE, PATCH, GRID = (64, 96), 16, (25, 41)

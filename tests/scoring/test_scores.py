@@ -14,11 +14,10 @@ from mpn.errors import MpnError
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.network import build_model
 from mpn.scoring.parts import ERROR, PART_NAMES, PARTS, PSEUDO, column_names, parts_of
+from mpn.scoring.patches import patch_means
 from mpn.scoring.scores import (
     ScoreConfig,
     combine,
-    patch_centres,
-    patch_means,
     region,
     score_frames,
     shares_of,
@@ -151,20 +150,6 @@ def test_bfloat16_scores_are_near(tiny):
 
 
 @pytest.mark.parametrize(
-    ("size", "patch", "step"), [((12, 16), 4, 2), ((13, 17), 5, 2), ((8, 9), 3, 1), ((6, 5), 9, 2)]
-)
-def test_patch_means_are_those_of_numpy(size, patch, step):
-    values = np.random.default_rng(2).random((2, *size))
-    side = min(patch, *size)
-    squares = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))[
-        :, ::step, ::step
-    ]
-    found = patch_means(torch.from_numpy(values), patch, step).numpy()
-    assert found.shape == (2, (size[0] - side) // step + 1, (size[1] - side) // step + 1)
-    assert np.allclose(found, squares.mean(axis=(3, 4)), rtol=1e-12)
-
-
-@pytest.mark.parametrize(
     ("position", "source", "expected"),
     [
         # 16-pixel patches of 128x192, every second pixel: a grid of 57x89.
@@ -258,24 +243,6 @@ def test_a_score_never_falls_where_a_part_rises(values, which, more):
     risen[:, which] += more
     before, after = (combine(dict(zip(names, one.T)), weights, normal) for one in (values, risen))
     assert (after >= before).all()
-
-
-@pytest.mark.parametrize(
-    ("patch", "size"), [(16, (32, 48)), (8, (33, 47)), (16, (10, 40)), (3, (9, 9))]
-)
-def test_the_middles_of_patches_lie_where_the_patches_do(patch, size):
-    # The mean of a slope over a patch is its value in the middle, whatever is averaged there.
-    slope = torch.arange(size[0])[None, :, None] + 100.0 * torch.arange(size[1])[None, None]
-    means, middles = patch_means(slope, patch, 2), patch_centres(slope, patch, 2)
-    assert means.shape == middles.shape
-    off = (min(patch, *size) % 2) * 50.5  # of odd patches the middle lies between two pixels
-    torch.testing.assert_close(middles, means, atol=off, rtol=0)
-
-
-def test_a_spot_is_as_wide_as_the_middle_of_a_patch():
-    spot = torch.zeros(1, 32, 32)
-    spot[:, 16, 16] = 1
-    assert (patch_centres(spot, 16, 2) > 0).sum() == 4 < (patch_means(spot, 16, 2) > 0).sum()
 
 
 def test_maps_and_numbers_are_combined_alike():
