@@ -355,8 +355,14 @@ class ScoreJob:
             "bad_frames": [asdict(bad) for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
+            "camera": self._camera_file(),
             "recipe": self.detector.score_config.to_dict(),
         }
+
+    def _camera_file(self) -> str | None:
+        """Name the camera file that scores, None where it is another model."""
+        checkpoint = self.detector.checkpoint
+        return str(checkpoint.path) if checkpoint.camera and checkpoint.path else None
 
     def _read_summary(self) -> dict[str, Any]:
         try:

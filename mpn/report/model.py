@@ -35,6 +35,7 @@ class EventRow(NamedTuple):
         why: a sentence, "" where unknown.
         strangeness: by which moments of a recording that is judged by itself are ordered, None
             where a model judges.
+        number: of the event in events.json, from 1; None where there is no such file.
     """
 
     start: int
@@ -48,6 +49,14 @@ class EventRow(NamedTuple):
     end_seconds: float | None = None
     why: str = ""
     strangeness: float | None = None
+    number: int | None = None
+
+
+class Teaching(NamedTuple):
+    """What `mpn teach` takes: the camera file and events.json, as they are written in a command."""
+
+    camera: str
+    events: str
 
 
 @dataclass
@@ -145,6 +154,7 @@ class Report:
 
     Attributes:
         kind: "evaluate" or "score".
+        teaching: how an event is taught; None where none can be.
         by_itself: recordings are judged by themselves: the strangest moments come first.
         highlights: the figures on top, by default counts of what is in `traces`.
         facts: name and value (label file with counts and SHA-256, checkpoint, protocol, versions).
@@ -169,3 +179,4 @@ class Report:
     activations: list[Inside] = field(default_factory=list)
     further: list[tuple[str, str]] = field(default_factory=list)
     by_itself: bool = False
+    teaching: Teaching | None = None

@@ -30,7 +30,18 @@ from mpn.report.payload import film_data, page_data
 EMBED_BYTES = 40_000_000  # of films in the page itself; more makes browsers slow to open it
 KINDS = ("evaluate", "score")
 _HERE = Path(__file__).parent
-SCRIPTS = ("basics", "film", "curve", "listing", "timeline", "keys", "charts", "insides", "start")
+SCRIPTS = (
+    "basics",
+    "film",
+    "curve",
+    "listing",
+    "timeline",
+    "keys",
+    "charts",
+    "insides",
+    "teach",
+    "start",
+)
 STYLES = ("base", "timeline", "sections")
 
 

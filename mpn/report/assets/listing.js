@@ -85,7 +85,16 @@ function makeListing(onGo) {
     ...(listed().some((e) => e.event?.oneIn != null)
       ? [{ key: "rarity", title: "Rarer than", text: (e) => rarity(e.event) }] : []),
     ...(listed().some((e) => e.event?.box) ? [{ key: "where", title: "Where", text: where }] : []),
+    ...(report.teach ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
   ];
+
+  const teaching = report.teach ? makeTeaching() : null;
+
+  function teachButton(entry) {
+    const when = whenOf(entry);
+    const open = (click) => (click.stopPropagation(), teaching(entry.event, when));
+    return element("button", { type: "button", class: "quiet teach-open", "aria-label": `Teach the camera the event at ${when}`, onclick: open }, "Teach\u2026");
+  }
 
   function verdict(entry) {
     return entry.verdict ? element("span", { class: `verdict ${entry.verdict.replace(" ", "-")}` }, entry.verdict) : "-";
