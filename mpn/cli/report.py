@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
-import webbrowser
+import sys
 from pathlib import Path
 from typing import Any
 
-from mpn.cli import fit, from_zero, new_parser
+from mpn.cli import UsageError, fit, from_zero, new_parser
 from mpn.cli.score_text import event_line
 from mpn.errors import DataError
 from mpn.io.text import plural
 from mpn.jobs.state import EVENTS
+from mpn.jobs.summary import read_summary
 from mpn.report.from_job import REPORT
 from mpn.report.server import ReportServer
+from mpn.report.teaching import CameraTeacher
 
 EXAMPLES = """  mpn report runs/score/lobby
+  mpn report runs/score/lobby --serve
   mpn report runs/score/lobby --serve --camera lobby.camera.safetensors"""
 
 
@@ -25,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
     verb = new_parser(
         "report",
         "Lists the events of a recording that mpn score has scored. With --serve its report is "
-        "shown from a server on this machine (loopback alone), where a click teaches the camera "
-        "that an event is normal, or what it is called.",
+        "shown by a server that this machine alone can reach, and a click there teaches the "
+        "camera that an event is normal, or what it is called.",
         EXAMPLES,
     )
     verb.add_argument("results", type=Path, metavar="RESULTS", help="the folder mpn score wrote")
@@ -35,64 +37,71 @@ def parser() -> argparse.ArgumentParser:
         "--camera",
         type=Path,
         metavar="FILE",
-        help="the camera file that is taught (default: the one that scored it)",
+        help="the camera file that is taught (default: the one the recording was scored with)",
     )
     verb.add_argument(
-        "--port", type=from_zero, default=0, help="of the server (default: one that is free)"
+        "--port", type=from_zero, default=0, help="of the server (default: 0, one that is free)"
     )
-    verb.add_argument("--no-browser", action="store_true", help="do not open a browser")
     return verb
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the verb."""
+    if not options.serve and (options.camera or options.port):
+        raise UsageError("--camera and --port are for --serve")
     folder: Path = options.results.parent if options.results.name == EVENTS else options.results
-    summary = _summary(folder)
-    if not options.serve:
-        frames = "frames of this camera" if summary["judged_by"] == "itself" else "normal frames"
-        print(fit(f"{summary['source']}: {plural(len(summary['events']), 'event')}"))
-        for number, event in enumerate(summary["events"], 1):
-            print(fit(event_line(number, event, frames)))
-        if (folder / REPORT).is_file():
-            print(f"look at: {folder / REPORT}; mpn report {folder} --serve to teach by a click")
-        return
-    camera = options.camera or _camera_of(summary)
-
-    def teach(number: int, name: str | None) -> str:
-        if camera is None:
-            raise DataError(
-                "which camera is to be taught is not known: stop the server, and give --camera "
-                "FILE (mpn score --save or mpn adapt makes one)"
-            )
-        from mpn.api import teach  # imports torch
-
-        taught = teach(camera, folder / EVENTS, number, name=name)
-        examples = plural(sum(len(one.embeddings) for one in taught), "example")
-        said = f"{camera} was taught event {number}: {name or 'normal'}, {examples}"
-        print(said)
-        return f"{said}. The next mpn score --checkpoint {camera} knows it."
-
-    with ReportServer(folder, teach, options.port) as server:
-        print(f"serving {folder / REPORT} at {server.url}; Ctrl-C ends it", flush=True)
-        if not options.no_browser:
-            webbrowser.open(server.url)
-        server.serve_forever()
+    summary = read_summary(folder)
+    if options.serve:
+        _serve(folder, options.camera or _camera_of(folder, summary), options.port)
+    else:
+        print(fit(_listed(folder, summary)))
 
 
-def _summary(folder: Path) -> dict[str, Any]:
-    """Read events.json."""
-    path = folder / EVENTS
-    try:
-        summary = json.loads(path.read_text("utf-8"))
-        return {"judged_by": "model", **summary, "events": list(summary["events"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); the folder that mpn score wrote for a recording "
-            "was expected, such as runs/score/lobby"
-        ) from error
+def _listed(folder: Path, summary: dict[str, Any]) -> str:
+    """List the events as a text."""
+    frames = "frames of this camera" if summary["judged_by"] == "itself" else "normal frames"
+    lines = [f"{summary['source']}: {plural(len(summary['events']), 'event')}"]
+    if not summary.get("complete", True):
+        lines[0] += " so far: it was not scored to its end"
+    lines += [event_line(n, event, frames) for n, event in enumerate(summary["events"], 1)]
+    if (folder / REPORT).is_file():
+        lines.append(f"look at: {folder / REPORT}; mpn report {folder} --serve teaches by a click")
+    return "\n".join(lines)
 
 
-def _camera_of(summary: dict[str, Any]) -> Path | None:
-    """Name the camera file that scored a recording, where that is known and still there."""
+def _camera_of(folder: Path, summary: dict[str, Any]) -> Path | None:
+    """Name the camera file that scored a recording, None where it was none; it has to be there."""
     name = summary.get("camera")
-    return Path(name) if isinstance(name, str) and Path(name).is_file() else None
+    if not isinstance(name, str):
+        return None
+    if not Path(name).is_file():
+        raise DataError(
+            f"{folder / EVENTS}: the camera file {name} that scored it is gone; --camera FILE "
+            "names the one to teach"
+        )
+    return Path(name)
+
+
+def _serve(folder: Path, camera: Path | None, port: int) -> None:
+    """Serve the page until Ctrl-C."""
+    teacher = CameraTeacher(folder, camera) if camera else None
+    with ReportServer(folder, teacher, port) as server:
+        if not server.can_teach():
+            print(
+                f"{folder / REPORT} is of an earlier version, without buttons to teach: delete it, "
+                "and the same mpn score command again makes it anew",
+                file=sys.stderr,
+            )
+        elif teacher is None:
+            print(
+                "nothing can be taught: no camera file is known (--camera FILE; mpn score --save "
+                "and mpn adapt make one)",
+                file=sys.stderr,
+            )
+        else:
+            print(f"a click teaches {teacher.camera}")
+        print(f"look at: {server.url} (on this machine alone); Ctrl-C ends it", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("\nended")

@@ -28,7 +28,6 @@ from mpn.scoring.regions import Box
 from mpn.video.frame_source import FrameSource
 
 REPORT = "report.html"
-NO_CAMERA = "CAMERA.camera.safetensors"  # to be put in
 
 
 def report_job(
@@ -54,7 +53,7 @@ def report_job(
     trace, rows = _trace(folder, source, summary)
     report = Report("score", source.path.name, by_itself=summary.get("judged_by") == "itself")
     report.traces, report.notes = [trace], list(summary["notes"])
-    report.teaching = Teaching(summary.get("camera") or NO_CAMERA, str(folder / EVENTS))
+    report.teaching = Teaching(summary.get("camera"), str((folder / EVENTS).resolve()))
     report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
     report.further = [
         (path.name, path.name)
@@ -99,7 +98,10 @@ def _trace(
         for number, event in enumerate(summary["events"], 1)
         if event["start"] in rows and event["peak_frame"] in rows
     ]
-    trace.events = [_event(event, rows)._replace(number=number) for number, event in known]
+    trace.events = [
+        _event(event, rows)._replace(number=number, frame=event["peak_frame"])
+        for number, event in known
+    ]
     if threshold is not None and summary.get("judged_by") == "itself":
         trace.events = [
             row._replace(strangeness=strangeness(event, threshold))

@@ -36,6 +36,7 @@ class EventRow(NamedTuple):
         strangeness: by which moments of a recording that is judged by itself are ordered, None
             where a model judges.
         number: of the event in events.json, from 1; None where there is no such file.
+        frame: of the peak, in the recording; None where there is no such file.
     """
 
     start: int
@@ -50,12 +51,18 @@ class EventRow(NamedTuple):
     why: str = ""
     strangeness: float | None = None
     number: int | None = None
+    frame: int | None = None
 
 
 class Teaching(NamedTuple):
-    """What `mpn teach` takes: the camera file and events.json, as they are written in a command."""
+    """What `mpn teach` takes.
 
-    camera: str
+    Attributes:
+        camera: path of the camera file, None where the recording was scored without one.
+        events: path of events.json.
+    """
+
+    camera: str | None
     events: str
 
 
@@ -154,7 +161,7 @@ class Report:
 
     Attributes:
         kind: "evaluate" or "score".
-        teaching: how an event is taught; None where none can be.
+        teaching: by what an event is taught; None where there are none of a job.
         by_itself: recordings are judged by themselves: the strangest moments come first.
         highlights: the figures on top, by default counts of what is in `traces`.
         facts: name and value (label file with counts and SHA-256, checkpoint, protocol, versions).

@@ -93,6 +93,7 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
             "why": event.why,
             "strangeness": finite(event.strangeness),
             "number": event.number,
+            "frame": event.frame,
             "from": finite(
                 seconds_of(trace, event.start)
                 if event.start_seconds is None

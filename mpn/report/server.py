@@ -1,9 +1,10 @@
 """A report served to a browser on this machine, which can then teach the camera by a click.
 
 A page from a file can run nothing; one from here may ask for one thing, an event to be taught. The
-server listens on the loopback address alone, answers requests that name it by that address (a page
-of elsewhere that has its own name point here does not), gives nothing but the report and its files,
-and teaches only where the page's token comes along, which other pages cannot read.
+server listens on the loopback address alone and answers requests that name it by that address (a
+page of elsewhere that has its own name point here does not). A token, new each time, is part of
+the address that is printed, and goes with a request to teach: other users of the machine, and other
+pages, do not know it. Nothing is given but the report and its files.
 """
 
 from __future__ import annotations
@@ -12,162 +13,263 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Callable
+import shutil
+import sys
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from threading import Lock
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from markupsafe import escape
 
 from mpn.errors import DataError, MpnError
+from mpn.jobs.state import EVENTS
 from mpn.report.from_job import REPORT
+from mpn.report.page import NO_CONNECTION
+from mpn.report.teaching import CameraTeacher
 
 HOST = "127.0.0.1"
 LONGEST_REQUEST = 10_000  # bytes
-KINDS = {
-    ".html": "text/html; charset=utf-8",
-    ".webm": "video/webm",
-    ".csv": "text/csv; charset=utf-8",
-    ".json": "application/json",
-}
-# Teaches an event by its number in events.json, as normal or by a name; says what was done.
-Teach = Callable[[int, "str | None"], str]
+TEACH = "teach"
+PAGE, TEXT, JSON = "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/json"
+KINDS = {".webm": "video/webm", ".csv": "text/csv; charset=utf-8", ".json": JSON}
+NOT_OURS = "not a request of the report's page"
 
 
-class ReportServer(ThreadingHTTPServer):
-    """Serves the report of a folder that `mpn score` wrote.
+class ReportServer(ThreadingTCPServer):
+    """Serves the report of a folder that `mpn score` wrote; for a `with` block.
 
     Args:
         folder: of the results.
-        teach: what a click does; its errors are told on the page.
+        teacher: does what a click asks for; None where no camera file is known.
         port: 0 for any that is free.
 
     Attributes:
-        url: of the page.
-        token: that a request to teach has to bring.
+        url: of the page, with the token.
+        token: what every request has to know.
 
     Raises:
         DataError: the folder has no report.
-        MpnError: the port is taken.
+        MpnError: the port cannot be used.
     """
 
     daemon_threads = True
+    allow_reuse_address = True
 
-    def __init__(self, folder: Path, teach: Teach, port: int = 0) -> None:
+    def __init__(self, folder: Path, teacher: CameraTeacher | None, port: int = 0) -> None:
+        self.folder, self.teacher, self.token = folder, teacher, secrets.token_urlsafe(16)
+        self.busy = Lock()  # a camera file is written by one at a time
         if not (folder / REPORT).is_file():
             raise DataError(
-                f"{folder}: has no {REPORT}; the folder that mpn score wrote for a recording was "
-                "expected, and without --no-report"
+                f"{folder}: has no {REPORT}; the same mpn score command again makes it, without "
+                "--no-report"
             )
-        self.folder, self.teach, self.token = folder, teach, secrets.token_urlsafe(16)
-        self.teaching = Lock()  # a camera file is written by one at a time
         try:
             super().__init__((HOST, port), _Handler)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
             raise MpnError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); give another --port"
+                f"port {port} of {HOST} cannot be used ({why}); give another --port, or none for "
+                "one that is free"
             ) from error
-        self.url = f"http://{HOST}:{self.server_port}/"
+        self.port = int(self.server_address[1])
+        self.url = f"http://{HOST}:{self.port}/{self.token}/"
 
     def page(self) -> bytes:
         """Return the report as it is served: it knows the token, and may ask this server."""
-        text = (self.folder / REPORT).read_text("utf-8", "replace")
-        head, mark, rest = text.partition("</head>")
-        head = head.replace("connect-src 'none'", "connect-src 'self'", 1)
-        return f'{head}<meta name="mpn-token" content="{self.token}">\n{mark}{rest}'.encode()
+        teacher = self.teacher
+        known = {
+            "token": self.token,
+            "camera": str(teacher.camera) if teacher else None,
+            "taught": teacher.taught() if teacher else [],
+        }
+        head, end, rest = (self.folder / REPORT).read_bytes().partition(b"</head>")
+        head = head.replace(_bytes(NO_CONNECTION), _bytes(NO_CONNECTION.replace("none", "self")), 1)
+        mark = b'<meta name="mpn-served" content="%b">\n' % _bytes(json.dumps(known))
+        return head + mark + end + rest
 
-    def file(self, name: str) -> Path | None:
-        """Find a file of the report by its name in the page, None for anything else.
+    def can_teach(self) -> bool:
+        """Say whether the page has buttons to teach: those of earlier versions have none."""
+        return b'id="teach"' in (self.folder / REPORT).read_bytes()
+
+    def teach(self, number: int, frame: int, name: str | None) -> str:
+        """Teach an event, one at a time.
 
         Args:
-            name: the path of a request.
+            number: of the event.
+            frame: of its peak.
+            name: what it shows; None for something normal.
+
+        Raises:
+            MpnError: it cannot be taught.
         """
-        files = [*self.folder.iterdir(), *self.folder.glob(f"{Path(REPORT).stem}-files/*")]
-        shown = {
-            f"/{path.relative_to(self.folder).as_posix()}": path
-            for path in files
-            if path.suffix in KINDS and path.is_file() and not path.is_symlink()
+        if self.teacher is None:
+            raise DataError(
+                "no camera file is known: end the server, and start it with --camera FILE"
+            )
+        with self.busy:
+            return self.teacher.teach(number, frame, name)
+
+    def files(self) -> dict[str, Path]:
+        """List what the page links to, by its name there; no link out of the folder is in it."""
+        beside = self.folder / f"{Path(REPORT).stem}-files"
+        found = [self.folder / EVENTS, *beside.glob("*.webm")]
+        found += [path for suffix in (".csv", ".webm") for path in self.folder.glob(f"*{suffix}")]
+        inside = self.folder.resolve()
+        return {
+            path.relative_to(self.folder).as_posix(): path
+            for path in found
+            if path.is_file() and path.resolve().is_relative_to(inside)
         }
-        return shown.get(name)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of browsers that have gone before the answer."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+    def server_close(self) -> None:
+        """Wait for what is being taught, begin nothing any more, and let go of the port."""
+        self.busy.acquire()
+        super().server_close()
+
+
+def _bytes(text: str) -> bytes:
+    """Write a text as it stands in an attribute of the page."""
+    return escape(text).encode()
+
+
+class _Wanted(NamedTuple):
+    """What the page asks to be taught."""
+
+    number: int
+    frame: int
+    name: str | None
+
+
+class _RefusedError(Exception):
+    """A request that is not answered."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ReportServer
-    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "mpn", ""
     timeout = 30  # seconds that a connection may be silent
 
+    @property
+    def reports(self) -> ReportServer:
+        assert isinstance(self.server, ReportServer)
+        return self.server
+
     def do_GET(self) -> None:
-        if not self._is_for_us():
-            return
-        name = unquote(urlsplit(self.path).path)
-        if name in ("/", f"/{REPORT}"):
-            self._answer(HTTPStatus.OK, self.server.page(), KINDS[".html"])
-        elif (path := self.server.file(name)) is not None:
-            self._send_file(path)
-        else:
-            self._say(HTTPStatus.NOT_FOUND, "there is no such file in this report")
+        try:
+            name = self._name()
+            if name in ("", REPORT):
+                return self._answer(HTTPStatus.OK, self.reports.page(), PAGE)
+            path = self.reports.files().get(name)
+            if path is None:
+                raise _RefusedError(HTTPStatus.NOT_FOUND, "there is no such file in this report")
+            return self._send_file(path)
+        except FileNotFoundError:
+            text = f"{REPORT} is gone; while the recording is scored again there is none"
+            return self._answer(HTTPStatus.NOT_FOUND, text.encode(), TEXT)
+        except _RefusedError as refused:
+            return self._answer(refused.status, str(refused).encode(), TEXT)
 
     def do_POST(self) -> None:
-        if not self._is_for_us():
-            return None
-        if urlsplit(self.path).path != "/teach":
-            return self._say(HTTPStatus.NOT_FOUND, "only an event can be taught")
-        if not hmac.compare_digest(
-            self.headers.get("X-Mpn-Token", "").encode(), self.server.token.encode()
-        ):
-            return self._say(HTTPStatus.FORBIDDEN, "load the page again: it is of another run")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST_REQUEST:
-            return self._say(HTTPStatus.BAD_REQUEST, "not a request of the report's page")
         try:
-            asked = json.loads(self.rfile.read(int(length)))
-            number, name = asked["event"], asked["name"]
-            if type(number) is not int or not (name is None or isinstance(name, str)):
-                raise ValueError(asked)
-        except (ValueError, KeyError, TypeError):
-            return self._say(HTTPStatus.BAD_REQUEST, "not a request of the report's page")
+            wanted = self._wanted()
+        except _RefusedError as refused:
+            return self._say(refused.status, str(refused))
         try:
-            with self.server.teaching:
-                said = self.server.teach(number, name)
-        except MpnError as error:
-            return self._say(HTTPStatus.CONFLICT, str(error))
+            said = self.reports.teach(*wanted)
+        except (MpnError, OSError) as error:
+            return self._say(HTTPStatus.CONFLICT, " ".join(str(error).split()))
         return self._say(HTTPStatus.OK, said)
 
-    def _is_for_us(self) -> bool:
-        """Say whether the request names this server by its address; else answer it."""
-        port = self.server.server_port
-        if self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}"):
-            return True
-        self.close_connection = True
-        self._say(HTTPStatus.FORBIDDEN, f"this is {HOST}, and nothing else")
-        return False
+    def _name(self) -> str:
+        """Return what is asked for, of someone who names this server by its whole address."""
+        port = self.reports.port
+        _, token, name = (*self.path.partition("?")[0].split("/", 2), "", "")[:3]
+        here = self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}")
+        if not here or not self._is_token(token):
+            raise _RefusedError(
+                HTTPStatus.FORBIDDEN, "load the whole address that mpn report has printed last"
+            )
+        return unquote(name)
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self.reports.token.encode())
+
+    def _wanted(self) -> _Wanted:
+        """Read a request to teach; all that is not the page's own is refused."""
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,9}", length):
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, NOT_OURS)
+        if int(length) > LONGEST_REQUEST:
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, NOT_OURS)
+        # Read before it is judged: what is left unread would cut the answer off.
+        content = self.rfile.read(int(length))
+        if self._name() != TEACH:
+            raise _RefusedError(HTTPStatus.NOT_FOUND, "only an event can be taught")
+        if self.headers.get("Origin") != f"http://{self.headers['Host']}":
+            raise _RefusedError(HTTPStatus.FORBIDDEN, NOT_OURS)
+        if not self._is_token(self.headers.get("X-Mpn-Token", "")):
+            raise _RefusedError(HTTPStatus.FORBIDDEN, NOT_OURS)
+        if self.headers.get_content_type() != JSON:
+            raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NOT_OURS)
+        try:
+            asked = json.loads(content)
+            wanted = _Wanted(asked["event"], asked["frame"], asked["name"])
+            whole = type(wanted.number) is int and type(wanted.frame) is int
+            if not whole or not isinstance(wanted.name, str | None):
+                raise ValueError(asked)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, NOT_OURS) from error
+        return wanted
 
     def _send_file(self, path: Path) -> None:
-        """Send a file, or the part of it that a browser asks for to jump within a film."""
-        content, kind = path.read_bytes(), KINDS[path.suffix]
-        part = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if part is None:
-            return self._answer(HTTPStatus.OK, content, kind)
-        first, last = int(part[1]), min(int(part[2] or len(content)), len(content) - 1)
-        if first > last:
-            return self._say(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "there is no such part")
-        return self._answer(
-            HTTPStatus.PARTIAL_CONTENT,
-            content[first : last + 1],
-            kind,
-            {"Content-Range": f"bytes {first}-{last}/{len(content)}"},
-        )
+        """Send a file, or from where on a browser asks for it, to jump within a film."""
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            part = re.fullmatch(r"bytes=([0-9]{1,15})-([0-9]{0,15})", self.headers.get("Range", ""))
+            if part is None:
+                file.seek(0)
+                self._begin(HTTPStatus.OK, size, KINDS[path.suffix])
+                return shutil.copyfileobj(file, self.wfile)
+            first, last = int(part[1]), min(int(part[2] or size), size - 1)
+            if first > last:
+                where = {"Content-Range": f"bytes */{size}"}
+                return self._begin(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, TEXT, where)
+            where = {"Content-Range": f"bytes {first}-{last}/{size}"}
+            self._begin(HTTPStatus.PARTIAL_CONTENT, last + 1 - first, KINDS[path.suffix], where)
+            file.seek(first)
+            left = last + 1 - first
+            while left and (block := file.read(min(left, 1 << 16))):
+                self.wfile.write(block)
+                left -= len(block)
+        return None
 
     def _say(self, status: HTTPStatus, text: str) -> None:
-        self._answer(status, json.dumps({"text": text}).encode(), KINDS[".json"])
+        self._answer(status, json.dumps({"text": text}).encode(), JSON)
 
-    def _answer(
-        self, status: HTTPStatus, content: bytes, kind: str, more: dict[str, str] | None = None
+    def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+        self._begin(status, len(content), kind)
+        self.wfile.write(content)
+
+    def _begin(
+        self, status: HTTPStatus, length: int, kind: str, more: dict[str, str] | None = None
     ) -> None:
+        """Send what comes before the content."""
         self.send_response(status)
         headers = {
             "Content-Type": kind,
-            "Content-Length": str(len(content)),
+            "Content-Length": str(length),
             "Accept-Ranges": "bytes",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
@@ -178,7 +280,6 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing of requests: what was taught is said by whoever teaches."""

@@ -85,15 +85,17 @@ function makeListing(onGo) {
     ...(listed().some((e) => e.event?.oneIn != null)
       ? [{ key: "rarity", title: "Rarer than", text: (e) => rarity(e.event) }] : []),
     ...(listed().some((e) => e.event?.box) ? [{ key: "where", title: "Where", text: where }] : []),
-    ...(report.teach ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
+    ...(teaching ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
   ];
 
-  const teaching = report.teach ? makeTeaching() : null;
+  const teaching = report.teach ? makeTeaching(draw) : null;
 
   function teachButton(entry) {
-    const when = whenOf(entry);
-    const open = (click) => (click.stopPropagation(), teaching(entry.event, when));
-    return element("button", { type: "button", class: "quiet teach-open", "aria-label": `Teach the camera the event at ${when}`, onclick: open }, "Teach\u2026");
+    const when = whenOf(entry), taught = teaching.of(entry.event);
+    const open = (click) => (click.stopPropagation(), teaching.open(entry.event, when));
+    const label = `Teach the camera the ${thing} at ${when}${taught === null ? "" : `; it was taught as ${taught}`}`;
+    return element("button", { type: "button", class: "teach-open", "data-frame": entry.event.frame, "aria-label": label, onclick: open },
+      taught === null ? "Teach\u2026" : `\u2713 ${taught}`);
   }
 
   function verdict(entry) {
