@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def _serve(folder: Path, camera: Path | None, port: int) -> None:
         else:
             print(f"a click teaches {teacher.camera}")
         print(f"look at: {server.url} (on this machine alone); Ctrl-C ends it", flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             server.serve_forever()
-        except KeyboardInterrupt:
-            print("\nended")
+        print()
+        if server.busy.locked():
+            print("ending when what is being taught is written; Ctrl-C again breaks it off")
+    print("ended")

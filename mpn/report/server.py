@@ -50,6 +50,7 @@ class ReportServer(ThreadingTCPServer):
     Attributes:
         url: of the page, with the token.
         token: what every request has to know.
+        busy: held while an event is taught: a camera file is written by one at a time.
 
     Raises:
         DataError: the folder has no report.
@@ -61,7 +62,7 @@ class ReportServer(ThreadingTCPServer):
 
     def __init__(self, folder: Path, teacher: CameraTeacher | None, port: int = 0) -> None:
         self.folder, self.teacher, self.token = folder, teacher, secrets.token_urlsafe(16)
-        self.busy = Lock()  # a camera file is written by one at a time
+        self.busy = Lock()
         if not (folder / REPORT).is_file():
             raise DataError(
                 f"{folder}: has no {REPORT}; the same mpn score command again makes it, without "
@@ -96,7 +97,7 @@ class ReportServer(ThreadingTCPServer):
         return b'id="teach"' in (self.folder / REPORT).read_bytes()
 
     def teach(self, number: int, frame: int, name: str | None) -> str:
-        """Teach an event, one at a time.
+        """Teach an event.
 
         Args:
             number: of the event.
@@ -110,8 +111,7 @@ class ReportServer(ThreadingTCPServer):
             raise DataError(
                 "no camera file is known: end the server, and start it with --camera FILE"
             )
-        with self.busy:
-            return self.teacher.teach(number, frame, name)
+        return self.teacher.teach(number, frame, name)
 
     def files(self) -> dict[str, Path]:
         """List what the page links to, by its name there; no link out of the folder is in it."""
@@ -186,11 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = self._wanted()
         except _RefusedError as refused:
             return self._say(refused.status, str(refused))
-        try:
-            said = self.reports.teach(*wanted)
-        except (MpnError, OSError) as error:
-            return self._say(HTTPStatus.CONFLICT, " ".join(str(error).split()))
-        return self._say(HTTPStatus.OK, said)
+        with self.reports.busy:
+            try:
+                status, said = HTTPStatus.OK, self.reports.teach(*wanted)
+            except (MpnError, OSError) as error:
+                status, said = HTTPStatus.CONFLICT, " ".join(str(error).split())
+            return self._say(status, said)
 
     def _name(self) -> str:
         """Return what is asked for, of someone who names this server by its whole address."""

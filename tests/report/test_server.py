@@ -302,12 +302,14 @@ def test_one_lesson_at_a_time_and_none_is_broken_off(results: Path) -> None:
             asker.join()
         go_on.clear()
         begun.clear()
-        last = threading.Thread(target=ask, args=(server,))
+        answers: list[tuple[int, str]] = []
+        last = threading.Thread(target=lambda: answers.append(ask(server)))
         last.start()
         assert begun.wait(10)
         threading.Timer(0.1, go_on.set).start()
     assert len(slow.lessons) == 4 and most[0] == 1  # closing has waited for the last
     last.join()
+    assert answers == [(200, "Taught 2")]
 
 
 def test_a_port_that_is_taken(server: ReportServer, results: Path) -> None:
