@@ -9,13 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
-from mpn.adaptation.camera_file import write_camera
+from mpn.adaptation.camera_file import read_camera, write_camera
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.errors import MpnError
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import Recording, learn_camera
 from mpn.jobs.examples import examples_of, listed_event
-from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.taught import MOST_TAUGHT, Taught, checked_name
 from mpn.scoring.detector import Detector as ScoringDetector
@@ -183,7 +182,7 @@ def teach(
         name = None if name is None else checked_name(name)
     except ValueError as error:
         raise MpnError(f"{error}; give another name") from error
-    checkpoint = _camera_file(camera)
+    checkpoint = read_camera(camera)
     detector = ScoringDetector(checkpoint)
     wanted = [numbers] if isinstance(numbers, int) else list(numbers)
     listed = [listed_event(Path(events), number) for number in wanted]
@@ -209,8 +208,8 @@ def teach_from(
         CheckpointError: a file cannot be read.
         MpnError: one of them is no camera file, or too much was taught.
     """
-    checkpoint = _camera_file(camera)
-    fresh = tuple(one for one in _camera_file(other).taught if (one.name is None) == normal)
+    checkpoint = read_camera(camera)
+    fresh = tuple(one for one in read_camera(other).taught if (one.name is None) == normal)
     _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
 
@@ -230,7 +229,7 @@ def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
         CheckpointError: `camera` cannot be read.
         MpnError: it is no camera file, or was not taught this.
     """
-    checkpoint = _camera_file(camera)
+    checkpoint = read_camera(camera)
     taught = checkpoint.taught
     if isinstance(what, int):
         gone = [what - 1] if 1 <= what <= len(taught) else []
@@ -245,18 +244,6 @@ def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
     kept = tuple(one for i, one in enumerate(taught) if i not in gone)
     _write_taught(camera, checkpoint, kept)
     return tuple(taught[i] for i in gone)
-
-
-def _camera_file(path: str | Path) -> Checkpoint:
-    """Read a camera file; MpnError where it is another model."""
-    checkpoint = load_checkpoint(path)
-    if checkpoint.camera is None:
-        raise MpnError(
-            f"{path} is no camera file, and only one camera is taught at a time: mpn adapt "
-            f"NORMAL_FOOTAGE --out NAME{CAMERA_SUFFIX} makes one, and mpn score RECORDING --save "
-            f"NAME{CAMERA_SUFFIX}"
-        )
-    return checkpoint
 
 
 def _write_taught(

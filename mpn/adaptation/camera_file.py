@@ -1,4 +1,4 @@
-"""Camera files in their places: written, kept as versions, and taken back."""
+"""Camera files in their places: read, written, kept as versions, and taken back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,26 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX, save_camera
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+
+def read_camera(path: str | Path) -> Checkpoint:
+    """Read a camera file.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        MpnError: it is another model, of no camera.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.camera is None:
+        raise MpnError(
+            f"{path} is no camera file, and only one camera is taught at a time: mpn adapt "
+            f"NORMAL_FOOTAGE --out NAME{CAMERA_SUFFIX} makes one, and mpn score RECORDING --save "
+            f"NAME{CAMERA_SUFFIX}"
+        )
+    return checkpoint
 
 
 def write_camera(

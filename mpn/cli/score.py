@@ -231,7 +231,10 @@ def _score(
             tqdm.write(fit(event_line(len(shown), event, frames)))
 
     try:
-        job = ScoreJob(detector, entry.path, entry.folder, wanted, on_event, own() if own else None)
+        judged = own() if own else None
+        job = ScoreJob(
+            detector, entry.path, entry.folder, wanted, on_event, judged, camera_file=options.save
+        )
         entry.outcome = run_with_report(job, options.inside)
     except (DataError, SizeError) as error:
         if options.strict:

@@ -55,7 +55,7 @@ def why_text(event: Mapping[str, Any]) -> str:
     Args:
         event: its entry in events.json.
     """
-    found = [event["reason"]["sentence"]] if event["reason"] else []
+    found = [reason["sentence"]] if (reason := event.get("reason")) else []
     if like := event.get("like"):
         found.append(Likeness(like["name"], like["distance"]).words)
     return "; ".join(found)

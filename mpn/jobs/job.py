@@ -75,6 +75,7 @@ class ScoreJob:
         options: see `JobOptions`.
         on_event: called with every event as soon as it is over, and with those of an earlier run.
         own: how the recording is judged by itself, where it is; `detector` is of its camera then.
+        camera_file: where the camera is kept; default: the file that it was read from.
 
     Raises:
         DataError: the source cannot be read.
@@ -90,6 +91,7 @@ class ScoreJob:
         options: JobOptions,
         on_event: Callable[[dict[str, Any]], None] = lambda event: None,
         own: OwnJudgement | None = None,
+        camera_file: Path | None = None,
     ) -> None:
         self.detector, self.path, self.folder, self.options, self.on_event = (
             detector,
@@ -98,7 +100,9 @@ class ScoreJob:
             options.settled(path),
             on_event,
         )
-        self.own = own
+        self.own, self.camera_file = own, camera_file
+        if detector.checkpoint.camera and camera_file is None:
+            self.camera_file = detector.checkpoint.path
         self.notes: list[str] = list(own.notes) if own else []
         if self.options.every > options.every:
             self.notes.append(
@@ -355,6 +359,7 @@ class ScoreJob:
             "bad_frames": [asdict(bad) for bad in self.source.bad],
             "notes": [*self.notes, *self.source.notes],
             "checkpoint_sha256": self.detector.checkpoint.sha256,
+            "camera": str(self.camera_file.resolve()) if self.camera_file else None,
             "recipe": self.detector.score_config.to_dict(),
         }
 

@@ -183,7 +183,17 @@ def belongs_to(folder: Path, path: Path) -> bool:
         folder: for the results.
         path: of the source.
     """
+    source = source_of(folder)
+    return source == path.resolve() if source else not (folder / SCORES).is_file()
+
+
+def source_of(folder: Path) -> Path | None:
+    """Name the source whose results are in a folder, None where that is not known.
+
+    Args:
+        folder: of the results.
+    """
     try:
-        return json.loads((folder / STATE).read_text())["identity"]["source"] == str(path.resolve())
+        return Path(json.loads((folder / STATE).read_text())["identity"]["source"])
     except (OSError, ValueError, KeyError, TypeError):
-        return not (folder / SCORES).is_file()
+        return None

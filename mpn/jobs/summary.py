@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from mpn.errors import DataError
 from mpn.io.text import plain
-from mpn.jobs.state import FoundEvent, JobState
+from mpn.jobs.state import EVENTS, FoundEvent, JobState
 from mpn.scoring.calibration import Calibration, Threshold
+from mpn.scoring.events import Event
 
 # More of a video than this above a threshold that normal footage passes once an hour: the threshold
 # is not its own.
 STRANGE_SHARE = 0.3
 # Fewer frames than these say nothing of a threshold.
 MIN_FRAMES = 50
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the events.json of a folder.
+
+    Args:
+        folder: of the results.
+
+    Returns:
+        What it holds, at least `source`, `events` and `judged_by`.
+
+    Raises:
+        DataError: it is not there, or cannot be read.
+    """
+    path = folder / EVENTS
+    wanted = "the folder that mpn score wrote for a recording was expected (runs/score/lobby)"
+    try:
+        summary = {"judged_by": "model", **json.loads(path.read_text(encoding="utf-8"))}
+        summary["source"] = str(summary["source"])
+        for event in summary["events"]:
+            _check_event(event)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        below = sorted(str(other.parent) for other in folder.glob(f"*/{EVENTS}"))
+        more = f"; there is {', '.join(below[:3])}{', ...' * (len(below) > 3)}" if below else ""
+        raise DataError(f"{folder}: has no {EVENTS}; {wanted}{more}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is no {EVENTS} as mpn score writes it ({type(error).__name__}: {error}); "
+            f"{wanted}"
+        ) from error
+    return summary
+
+
+def _check_event(entry: Mapping[str, Any]) -> None:
+    """Check that an entry of events.json is one; KeyError, TypeError or ValueError where not."""
+    event = Event.from_dict(dict(entry))
+    rarity = entry.get("rarer_than_one_in", 0), entry.get("beyond_normal_footage", False)
+    top, left, height, width = event.region or (0, 0, 0, 0)
+    numbers = (event.peak_frame, event.start_seconds, event.end_seconds, event.peak_score, *rarity)
+    if not all(isinstance(value, (int, float)) for value in (*numbers, top, left, height, width)):
+        raise TypeError("an event's numbers are none")
 
 
 def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import numpy as np
 
 from mpn.errors import DataError
 from mpn.io.text import percent
+from mpn.jobs.state import EVENTS
 from mpn.jobs.summary import strangeness
-from mpn.report.model import EventRow, Highlight, Report, Trace
+from mpn.report.model import EventRow, Highlight, Report, Teaching, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import FILM_FRAMES, add_films, box_of, look_into
 from mpn.scoring.detector import Detector
@@ -52,6 +53,7 @@ def report_job(
     trace, rows = _trace(folder, source, summary)
     report = Report("score", source.path.name, by_itself=summary.get("judged_by") == "itself")
     report.traces, report.notes = [trace], list(summary["notes"])
+    report.teaching = Teaching(summary.get("camera"), str((folder / EVENTS).resolve()))
     report.facts, report.highlights = _facts(summary), _highlights(summary, trace)
     report.further = [
         (path.name, path.name)
@@ -92,15 +94,18 @@ def _trace(
     steps = np.unique(np.diff(frames))
     trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
     known = [
-        event
-        for event in summary["events"]
+        (number, event)
+        for number, event in enumerate(summary["events"], 1)
         if event["start"] in rows and event["peak_frame"] in rows
     ]
-    trace.events = [_event(event, rows) for event in known]
+    trace.events = [
+        _event(event, rows)._replace(number=number, frame=event["peak_frame"])
+        for number, event in known
+    ]
     if threshold is not None and summary.get("judged_by") == "itself":
         trace.events = [
             row._replace(strangeness=strangeness(event, threshold))
-            for row, event in zip(trace.events, known)
+            for row, (_, event) in zip(trace.events, known)
         ]
     trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
     return trace, rows

@@ -35,6 +35,8 @@ class EventRow(NamedTuple):
         why: a sentence, "" where unknown.
         strangeness: by which moments of a recording that is judged by itself are ordered, None
             where a model judges.
+        number: of the event in events.json, from 1; None where there is no such file.
+        frame: of the peak, in the recording; None where there is no such file.
     """
 
     start: int
@@ -48,6 +50,20 @@ class EventRow(NamedTuple):
     end_seconds: float | None = None
     why: str = ""
     strangeness: float | None = None
+    number: int | None = None
+    frame: int | None = None
+
+
+class Teaching(NamedTuple):
+    """What `mpn teach` takes.
+
+    Attributes:
+        camera: path of the camera file, None where the recording was scored without one.
+        events: path of events.json.
+    """
+
+    camera: str | None
+    events: str
 
 
 @dataclass
@@ -145,6 +161,7 @@ class Report:
 
     Attributes:
         kind: "evaluate" or "score".
+        teaching: by what an event is taught; None where there are none of a job.
         by_itself: recordings are judged by themselves: the strangest moments come first.
         highlights: the figures on top, by default counts of what is in `traces`.
         facts: name and value (label file with counts and SHA-256, checkpoint, protocol, versions).
@@ -169,3 +186,4 @@ class Report:
     activations: list[Inside] = field(default_factory=list)
     further: list[tuple[str, str]] = field(default_factory=list)
     by_itself: bool = False
+    teaching: Teaching | None = None

@@ -29,8 +29,20 @@ from mpn.report.payload import film_data, page_data
 
 EMBED_BYTES = 40_000_000  # of films in the page itself; more makes browsers slow to open it
 KINDS = ("evaluate", "score")
+NO_CONNECTION = "connect-src 'none'"  # of the policy
 _HERE = Path(__file__).parent
-SCRIPTS = ("basics", "film", "curve", "listing", "timeline", "keys", "charts", "insides", "start")
+SCRIPTS = (
+    "basics",
+    "film",
+    "curve",
+    "listing",
+    "timeline",
+    "keys",
+    "charts",
+    "insides",
+    "teach",
+    "start",
+)
 STYLES = ("base", "timeline", "sections")
 
 
@@ -188,8 +200,8 @@ def _policy(scripts: list[str], style: str) -> str:
     hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'sha256-{_digest(style)}'; img-src "
-        "data: blob:; media-src data: blob: 'self'; connect-src 'none'; base-uri 'none'; "
-        "form-action 'none'"
+        f"data: blob:; media-src data: blob: 'self'; {NO_CONNECTION}; base-uri 'none'; form-action "
+        "'none'"
     )
 
 

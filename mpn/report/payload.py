@@ -92,6 +92,8 @@ def trace_data(trace: Trace, film: dict[str, Any] | None) -> dict[str, Any]:
             "box": [int(side) for side in event.box] if event.box else None,
             "why": event.why,
             "strangeness": finite(event.strangeness),
+            "number": event.number,
+            "frame": event.frame,
             "from": finite(
                 seconds_of(trace, event.start)
                 if event.start_seconds is None
@@ -230,6 +232,7 @@ def page_data(report: Report, films: list[dict[str, Any] | None]) -> dict[str, A
     return {
         "kind": report.kind,
         "byItself": report.by_itself,
+        "teach": report.teaching._asdict() if report.teaching else None,
         "start": start_of(report),
         "traces": [trace_data(checked(trace), film) for trace, film in zip(report.traces, films)],
         **{name: [_named_curve(named) for named in group] for name, group in curves.items()},

@@ -59,6 +59,11 @@ def test_the_strangest_moment_comes_first(hall: Path, judged: Outcome) -> None:
     assert "24 s of this camera to judge by" in judged.err
 
 
+def test_the_results_name_the_camera_file_that_is_kept(hall: Path, judged: Outcome) -> None:
+    summary = json.loads((hall.parent / "runs/score/hall" / "events.json").read_text())
+    assert summary["camera"] == str((hall.parent / KEPT).resolve())
+
+
 def test_so_many_moments_are_listed(cli: Cli, tmp_path: Path) -> None:
     frames = recording(200, (40, 52))
     frames[140:152] = recording(152, (140, 152))[140:152]

@@ -35,11 +35,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     from tests.helpers.browser import View, complains
 
-    contexts, views = [], []
+    contexts, views, own = [], [], ["file:", "data:", "blob:"]
 
     def opened(
-        path: Path, width: int = 1280, height: int = 860, theme: str = "light", **options: Any
+        path: Path | str, width: int = 1280, height: int = 860, theme: str = "light", **options: Any
     ) -> Any:
+        """The page of a file, or at the address of a server of the test."""
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, **options
         )
@@ -51,17 +52,14 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         )
         view.page.on("pageerror", lambda error: view.complaints.append(str(error)))
         view.page.on("request", lambda request: view.requests.append(request.url))
-        view.page.goto(path.as_uri())
+        if isinstance(path, str):
+            own.append(path)
+        view.page.goto(path if isinstance(path, str) else path.as_uri())
         return view
 
     yield opened
     complaints = [complaint for view in views for complaint in view.complaints]
-    loaded = [
-        url
-        for view in views
-        for url in view.requests
-        if not url.startswith(("file:", "data:", "blob:"))
-    ]
+    loaded = [url for view in views for url in view.requests if not url.startswith(tuple(own))]
     for context in contexts:
         context.close()
     assert complaints == []

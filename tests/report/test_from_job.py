@@ -68,6 +68,34 @@ def test_scores_events_and_regions(detector: mpn.Detector, clip: Path, tmp_path:
     assert trace["film"]["rows"] == [[0, 1, 60]] and trace["labels"] is None
 
 
+def test_events_are_numbered_as_they_are_taught(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
+    outcome = reported(detector, clip, tmp_path / "out", JobOptions(fps=10.0, report=True, start=1))
+    shown = data(tmp_path / "out")
+    events = outcome.summary["events"]
+    assert events and [(one["number"], one["frame"]) for one in shown["traces"][0]["events"]] == [
+        (number, event["peak_frame"]) for number, event in enumerate(events, 1)
+    ]
+    assert outcome.summary["camera"] is None  # a model of no camera
+    assert shown["teach"] == {"camera": None, "events": str(tmp_path / "out" / "events.json")}
+
+
+def test_the_camera_file_that_scored_is_the_one_to_teach(
+    detector: mpn.Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    normal = write_footage(tmp_path / "normal", recording(120))
+    detector.adapt(normal, fps=10.0).save("hall.camera.safetensors")
+    camera = mpn.load("hall.camera.safetensors", precision="float32")
+    outcome = reported(camera, normal, Path("out"), JobOptions(fps=10.0, end=1.0, report=True))
+    assert outcome.summary["camera"] == str(tmp_path / "hall.camera.safetensors")
+    assert data(Path("out"))["teach"] == {
+        "camera": str(tmp_path / "hall.camera.safetensors"),
+        "events": str(tmp_path / "out" / "events.json"),
+    }
+
+
 def test_events_of_before_there_were_reasons(
     detector: mpn.Detector, clip: Path, tmp_path: Path
 ) -> None:

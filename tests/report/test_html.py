@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mpn.report.model import Teaching
 from mpn.report.page import write_report
 from tests.helpers import pages
 
@@ -59,6 +60,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = pages.evaluation(videos=2)
     report.tables.append(pages.Table(["a", "b"], [["x", "1"]], ""))
     report.notes.append("a note")
+    report.teaching = Teaching(None, "/out/events.json")
     return write_report(folder / "report.html", report)
 
 

@@ -85,7 +85,18 @@ function makeListing(onGo) {
     ...(listed().some((e) => e.event?.oneIn != null)
       ? [{ key: "rarity", title: "Rarer than", text: (e) => rarity(e.event) }] : []),
     ...(listed().some((e) => e.event?.box) ? [{ key: "where", title: "Where", text: where }] : []),
+    ...(teaching ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
   ];
+
+  const teaching = report.teach ? makeTeaching(draw) : null;
+
+  function teachButton(entry) {
+    const when = whenOf(entry), taught = teaching.of(entry.event);
+    const open = (click) => (click.stopPropagation(), teaching.open(entry.event, when));
+    const label = `Teach the camera the ${thing} at ${when}${taught === null ? "" : `; it was taught as ${taught}`}`;
+    return element("button", { type: "button", class: "teach-open", "data-frame": entry.event.frame, "aria-label": label, onclick: open },
+      taught === null ? "Teach\u2026" : `\u2713 ${taught}`);
+  }
 
   function verdict(entry) {
     return entry.verdict ? element("span", { class: `verdict ${entry.verdict.replace(" ", "-")}` }, entry.verdict) : "-";
