@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError, SizeError
 from mpn.motion.flow import CELLS, CHANNELS, MotionReader
+from mpn.video.ahead import compute_ahead
 from mpn.video.depth import Levels, common_levels
 from mpn.video.frame_source import BadFrame, FrameSource
 from mpn.video.images import check_side, fit_frame
@@ -207,10 +209,15 @@ def _decode(
     moved: list[np.ndarray] = []
 
     def fitted() -> Iterator[np.ndarray]:
-        for frame in source.frames():
-            if reader is not None:
-                moved.append(reader.read(frame))
-            yield fit(frame)
+        tasks = (
+            (fit(frame), reader.begin(frame) if reader is not None else lambda: None)
+            for frame in source.frames()
+        )
+        with closing(compute_ahead(tasks)) as frames:
+            for picture, cells in frames:
+                if cells is not None:
+                    moved.append(cells)
+                yield picture
 
     if not on_disk:
         return np.stack(list(fitted())), np.stack(moved) if motion else None

@@ -11,6 +11,7 @@ import numpy as np
 from mpn.jobs.by_itself import Recording
 from mpn.jobs.survey import plan_survey
 from mpn.motion.flow import MotionReader
+from mpn.video.ahead import compute_ahead
 from mpn.video.frame_source import FrameSource
 from mpn.video.timing import USUAL_RATE
 
@@ -46,8 +47,7 @@ def _seconds_a_frame(source: FrameSource) -> float:
     """Take the time of reading a frame and its motion."""
     reader, images = MotionReader(source.size), source.frames()
     reader.read(next(images))  # what opening takes is not of a frame
-    begun, count = time.perf_counter(), 0
-    for image in islice(images, TRIED):
-        reader.read(image)
-        count += 1
+    begun = time.perf_counter()
+    tasks = ((None, reader.begin(image)) for image in islice(images, TRIED))
+    count = sum(1 for _ in compute_ahead(tasks))
     return (time.perf_counter() - begun) / max(1, count)

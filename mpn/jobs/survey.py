@@ -10,6 +10,7 @@ level are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from mpn.motion.flow import MotionReader
 from mpn.motion.place import REACH, PlaceModel
 from mpn.motion.timeline import PlaceTimeline
 from mpn.scoring.parts import motion_numbers
+from mpn.video.ahead import compute_ahead
 from mpn.video.frame_source import FrameSource
 
 # Of a recording, and of all recordings of a camera together.
@@ -172,10 +174,12 @@ def survey(
             reader.end_run()
             on_block(so_far)
 
-    for number, image in source.pick(wanted):
-        end_blocks(number)
-        reader.read(number, image)
-        on_frame(number)
+    tasks = ((frame, reader.begin(*frame)) for frame in source.pick(wanted))
+    with closing(compute_ahead(tasks)) as frames:
+        for (number, image), motion in frames:
+            end_blocks(number)
+            reader.read(number, image, motion)
+            on_frame(number)
     end_blocks(source.length)
     reader.end_run()
     so_far.frames, so_far.complete = source.length, True
@@ -189,23 +193,28 @@ class _Reader:
         self._survey, self._plan = so_far, so_far.plan
         self._begin = so_far.frames  # what lies before is known
         self._motion = MotionReader(source.size)
-        self._last = -2  # frame that the motion reader saw last
+        self._shown = self._last = -2  # frame that the motion reader saw last, that was read last
         self._before: np.ndarray | None = None
         self._moves: list[np.ndarray] = []
         self._first = -1  # of the run that is being collected
 
-    def read(self, number: int, image: np.ndarray) -> None:
-        """Take the next frame that is looked at."""
-        plan, found = self._plan, self._survey
-        follows = number == self._last + 1
-        if not follows:
+    def begin(self, number: int, image: np.ndarray) -> Callable[[], np.ndarray | None]:
+        """Take the next frame that is looked at for its motion; what is given computes it."""
+        if number != self._shown + 1:
             self._motion.restart()
-        self._last = number
-        if not plan.measures(number):
+        self._shown = number
+        if self._plan.measures(number):
+            return self._motion.begin(image)
+        self._motion.follow(image)
+        return lambda: None
+
+    def read(self, number: int, image: np.ndarray, motion: np.ndarray | None) -> None:
+        """Take the next frame that is looked at, with what `begin` made of it."""
+        plan, found = self._plan, self._survey
+        follows, self._last = number == self._last + 1, number
+        if motion is None:
             self._before = None
-            self._motion.follow(image)
             return
-        motion = self._motion.read(image)
         before, self._before = self._before, motion if follows else None
         if number < self._begin:
             return

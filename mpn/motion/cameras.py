@@ -129,19 +129,33 @@ class PlaceStream:
         self._static: StaticReader | None = None
         self._before: np.ndarray | None = None
 
-    def read(self, frame: np.ndarray, number: int = 0) -> np.ndarray:
+    def begin(self, frame: np.ndarray) -> Callable[[], np.ndarray]:
+        """Take the next frame for its motion alone, see `MotionReader.begin`.
+
+        Args:
+            frame: uint8 (H, W, C).
+
+        Returns:
+            Gives the motion that `read` asks for.
+        """
+        return self._reader.begin(frame)
+
+    def read(
+        self, frame: np.ndarray, number: int = 0, motion: np.ndarray | None = None
+    ) -> np.ndarray:
         """Take the next frame.
 
         Args:
             frame: uint8 (H, W, C).
             number: of the frame among those given, from 0; only `place_at` asks.
+            motion: what `begin` gave for this frame; default: it is computed here.
 
         Returns:
             float32 (2, rows, columns), see `PlaceModel.quotients`; (3, rows, columns) where what
             stays is judged, see `mpn.motion.static.StaticReader`, 0 where the camera does not know.
         """
         place, static = self._seen(frame, number)
-        now = self._reader.read(frame)
+        now = self._reader.read(frame) if motion is None else motion
         before, self._before = self._before, now
         self.speeds = place.speeds(now if before is None else before, now)
         quotients = place.quotients_of(self.speeds)

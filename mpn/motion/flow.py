@@ -8,7 +8,9 @@ same share of the view on every recording. No torch.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -77,9 +79,7 @@ class MotionReader:
     def __init__(self, size: tuple[int, int]) -> None:
         self.size, self.grid = size, grid_size(size)
         self._working = working_size(size)
-        # As much as the medium preset finds, in half of its time (the same page).
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._flow.setFinestScale(1)
+        self._flows = threading.local()  # a flow has buffers of its own
         self._before: np.ndarray | None = None
         self._differences: deque[float] = deque(maxlen=LATELY)
 
@@ -100,13 +100,27 @@ class MotionReader:
             the working size a frame, and the share of the cell that moves (`MOVING`). All 0 for
             the first frame of a stream, and behind a cut.
         """
+        return self.begin(frame)()
+
+    def begin(self, frame: np.ndarray) -> Callable[[], np.ndarray]:
+        """Take the next frame, and leave its motion to be computed by whoever has the time.
+
+        Args:
+            frame: as of `read`.
+
+        Returns:
+            Gives what `read` does, called in any thread, before or after others.
+        """
         grey = _working_grey(frame, self._working)
         before, self._before = self._before, grey
         if before is None or self._is_cut(before, grey):
-            return np.zeros((*self.grid, CHANNELS), np.float16)
-        flow = self._calc(before, grey)
-        if (steady := before_moved(before, grey, flow)) is not None:
-            flow = self._calc(steady, grey)
+            return lambda: np.zeros((*self.grid, CHANNELS), np.float16)
+        return lambda: self._motion(before, grey)
+
+    def _motion(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        flow = self._calc(before, now)
+        if (steady := before_moved(before, now, flow)) is not None:
+            flow = self._calc(steady, now)
         return motion_of(flow, self.grid)
 
     def follow(self, frame: np.ndarray) -> None:
@@ -131,8 +145,15 @@ class MotionReader:
         return known[-1] <= limit < difference
 
     def _calc(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        flow = getattr(self._flows, "own", None)
+        if flow is None:
+            # As much as the medium preset finds, in half of its time
+            # (benchmarks/results/motion_choices.md).
+            flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            flow.setFinestScale(1)
+            self._flows.own = flow
         # OpenCV's stub does not know that the flow to begin with may be None
-        return self._flow.calc(before, now, None)  # pyright: ignore
+        return flow.calc(before, now, None)  # pyright: ignore
 
 
 def _working_grey(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:

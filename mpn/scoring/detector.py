@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from mpn.scoring.scores import (
     shares_of,
     weighted_parts,
 )
+from mpn.video.ahead import compute_ahead, read_ahead
 from mpn.video.frame_source import FrameSource
 from mpn.video.images import check_side, fit_frame
 from mpn.video.sources import open_source
@@ -238,35 +240,43 @@ class Detector:
         quotients: dict[int, np.ndarray] = {}
         stream = self._place_stream(source, place_at)
 
-        def fitted() -> Iterator[np.ndarray]:
+        def begun() -> Generator[tuple[_Decoded, Callable[[], np.ndarray | None]], None, None]:
             for count, image in source.pick(self._looked_at(source.length, skipped)):
-                if stream is not None and count >= skipped - REACH:
-                    quotients[count - skipped] = stream.read(image, count)
-                elif stream is not None:
-                    stream.skip(image, count)
-                if count >= skipped:
-                    picture, seen = image if images else None, None
-                    if stream is not None and stream.place is not None:
-                        seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
-                    waiting.append(_Frame(*_position(source, count), picture, seen))
-                    yield self._fitted(image)
+                asked = stream is not None and count >= skipped - REACH
+                motion = stream.begin(image) if stream is not None and asked else lambda: None
+                yield _Decoded(count, image, _position(source, count)), motion
 
-        scored = score_frames(
-            self.network,
-            fitted(),
-            parts=self.parts,
-            quotients=quotients.pop if stream is not None else None,
-            patch=self.score_config.patch,
-            batch_size=batch_size,
-            bfloat16=self.bfloat16,
-        )
-        given = 0
-        for scores in scored:
-            while given < scores.frame:  # the first T
-                yield waiting.popleft(), None
+        def fitted() -> Generator[np.ndarray, None, None]:
+            with closing(compute_ahead(begun())) as frames:
+                for (count, image, position), motion in frames:
+                    if stream is not None and motion is not None:
+                        quotients[count - skipped] = stream.read(image, count, motion)
+                    elif stream is not None:
+                        stream.skip(image, count)
+                    if count >= skipped:
+                        picture, seen = image if images else None, None
+                        if stream is not None and stream.place is not None:
+                            seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
+                        waiting.append(_Frame(*position, picture, seen))
+                        yield self._fitted(image)
+
+        with closing(read_ahead(fitted())) as pictures:
+            scored = score_frames(
+                self.network,
+                pictures,
+                parts=self.parts,
+                quotients=quotients.pop if stream is not None else None,
+                patch=self.score_config.patch,
+                batch_size=batch_size,
+                bfloat16=self.bfloat16,
+            )
+            given = 0
+            for scores in scored:
+                while given < scores.frame:  # the first T
+                    yield waiting.popleft(), None
+                    given += 1
+                yield waiting.popleft(), scores
                 given += 1
-            yield waiting.popleft(), scores
-            given += 1
         while waiting:  # a source shorter than a window
             yield waiting.popleft(), None
 
@@ -340,6 +350,14 @@ class Detector:
         deviations = {name: value / self.weights[name] for name, value in weighted.items()}
         known = deviations if self._normal_clips else {}
         return Evidence(shares_of(weighted), known, box, motion)
+
+
+class _Decoded(NamedTuple):
+    """A frame of the source: its number among those given, the picture, index and seconds."""
+
+    number: int
+    image: np.ndarray
+    position: tuple[int, float]
 
 
 class _Frame(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -115,7 +115,7 @@ class FrameSource:
             self._at = self._position_of(number)
             yield fit_frame(frame, size, grey)
 
-    def pick(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def pick(self, wanted: np.ndarray) -> Generator[tuple[int, np.ndarray], None, None]:
         """Give some of the frames, the same as in `frames`; what lies between costs little.
 
         Args:
