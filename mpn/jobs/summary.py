@@ -18,6 +18,7 @@ from mpn.scoring.events import Event
 STRANGE_SHARE = 0.3
 # Fewer frames than these say nothing of a threshold.
 MIN_FRAMES = 50
+LONG_SECONDS = 2.0  # what lasts longer is no stranger for it
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -83,9 +84,10 @@ def describe_threshold(threshold: Threshold | None) -> dict[str, Any] | None:
 
 
 def strangeness(event: Mapping[str, Any], level: float) -> float:
-    """Measure how strange an event is: how far above the level, for how long.
+    """Measure how strange an event is: how far above the level, for how long, up to two seconds.
 
-    The peak alone would put a flicker of a frame or two first.
+    The peak alone would put a flicker of a frame or two first, and all of the time somebody who
+    walks a little too fast through the whole picture (docs/results.md, "Judged by itself").
 
     Args:
         event: its entry in events.json.
@@ -94,7 +96,8 @@ def strangeness(event: Mapping[str, Any], level: float) -> float:
     Returns:
         Units of the score times seconds.
     """
-    return (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
+    lasts = min(event["end_seconds"] - event["start_seconds"], LONG_SECONDS)
+    return (event["peak_score"] - level) * lasts
 
 
 def warnings_of(state: JobState, window: int, *, threshold_given: bool) -> list[str]:

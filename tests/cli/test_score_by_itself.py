@@ -180,4 +180,6 @@ def test_one_camera_file_is_of_one_camera(cli: Cli, tmp_path: Path) -> None:
 def test_a_flicker_is_less_strange_than_what_lasts() -> None:
     flicker = {"peak_score": 8.0, "start_seconds": 10.0, "end_seconds": 10.2}
     race = {"peak_score": 4.0, "start_seconds": 60.0, "end_seconds": 63.0}
-    assert strangeness(race, 2.0) == 6.0 > strangeness(flicker, 2.0) == pytest.approx(1.2)
+    assert strangeness(race, 2.0) == 4.0 > strangeness(flicker, 2.0) == pytest.approx(1.2)
+    stroll = {"peak_score": 3.0, "start_seconds": 0.0, "end_seconds": 60.0}
+    assert strangeness(stroll, 2.0) == 2.0  # what is no more than a little strange stays so

@@ -170,7 +170,7 @@ def test_moments_of_a_recording_that_is_judged_by_itself(
     (trace,) = shown["traces"]
     level = judged.threshold.value
     expected = [
-        (event["peak_score"] - level) * (event["end_seconds"] - event["start_seconds"])
+        (event["peak_score"] - level) * min(event["end_seconds"] - event["start_seconds"], 2.0)
         for event in outcome.summary["events"]
     ]
     assert [event["strangeness"] for event in trace["events"]] == pytest.approx(expected)
