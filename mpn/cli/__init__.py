@@ -131,9 +131,11 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
     """
     try:
         if options.threads:
+            import cv2
             import torch
 
             torch.set_num_threads(options.threads)
+            cv2.setNumThreads(options.threads)
         action(options)
         sys.stdout.flush()
         return DONE

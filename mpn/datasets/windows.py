@@ -8,10 +8,7 @@ samples.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +20,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from mpn.datasets.decoded import decode, too_large
 from mpn.datasets.layouts import Video
 from mpn.datasets.mover_pasting import anomalies_by_scene, movers_by_scene
 from mpn.datasets.pseudo_anomalies import PseudoAnomalies, PseudoOptions
 from mpn.errors import DataError, FrameError, SizeError
-from mpn.motion.flow import CELLS, CHANNELS, MotionReader
-from mpn.video.ahead import compute_ahead
+from mpn.motion.flow import CELLS, CHANNELS
 from mpn.video.depth import Levels, common_levels
 from mpn.video.frame_source import BadFrame, FrameSource
 from mpn.video.images import check_side, fit_frame
@@ -37,8 +34,6 @@ from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
 
-# Frames are kept in memory up to this share of what the machine has.
-MEMORY_SHARE = 0.4
 MOTION_BYTES = 2 * CELLS * CHANNELS  # of a frame's motion, about
 
 
@@ -133,12 +128,12 @@ def load_clips(
     _use_common_levels([source for _, source in sources], levels)
     frame_bytes = size[0] * size[1] * (1 if grey else 3) + motion * MOTION_BYTES
     needed = sum(source.length for _, source in sources) * frame_bytes
-    on_disk = _too_large(needed, memory_limit)
+    on_disk = too_large(needed, memory_limit)
     fit = partial(fit_frame, size=size, grey=grey, interpolation=interpolation)
     clips = []
     for video, source in tqdm(sources, desc="reading", unit="video", disable=None, leave=False):
         try:
-            frames, moved = _decode(source, fit, cache, on_disk=on_disk, motion=motion)
+            frames, moved = decode(source, fit, cache, on_disk=on_disk, motion=motion)
         except FrameError as error:
             if not skip_bad:
                 raise
@@ -183,64 +178,6 @@ def _use_common_levels(sources: Sequence[FrameSource], levels: Levels | None) ->
     levels = levels or common_levels(source.levels for source in sources)
     for source in sources:
         source.use_levels(levels, whose)
-
-
-def _too_large(needed: int, limit: int | None) -> bool:
-    """Say whether so many bytes are more than memory may hold; if so, log it."""
-    if limit is None:
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        limit = int(machine * MEMORY_SHARE)
-    if needed > limit:
-        text = "%.1f GB of frames: more than %.1f GB of memory, kept on disk"
-        log.info(text, needed / 1e9, limit / 1e9)
-    return needed > limit
-
-
-def _decode(
-    source: FrameSource,
-    fit: Callable[[np.ndarray], np.ndarray],
-    cache: str | Path | None,
-    *,
-    on_disk: bool,
-    motion: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read the frames of a source, fitted to the network, and their motion if wanted."""
-    reader = MotionReader(source.size) if motion else None
-    moved: list[np.ndarray] = []
-
-    def fitted() -> Iterator[np.ndarray]:
-        tasks = (
-            (fit(frame), reader.begin(frame) if reader is not None else lambda: None)
-            for frame in source.frames()
-        )
-        with closing(compute_ahead(tasks)) as frames:
-            for picture, cells in frames:
-                if cells is not None:
-                    moved.append(cells)
-                yield picture
-
-    if not on_disk:
-        return np.stack(list(fitted())), np.stack(moved) if motion else None
-    # Deleted once opened: the mapping keeps it alive, and nothing is left behind however the
-    # process ends.
-    with (
-        tempfile.TemporaryFile(dir=cache, suffix=".frames") as file,
-        tempfile.TemporaryFile(dir=cache, suffix=".motion") as motion_file,
-    ):
-        count, shape, motion_shape = 0, (), ()
-        for frame in fitted():
-            file.write(frame.tobytes())
-            count, shape = count + 1, frame.shape
-            for cells in moved:
-                motion_file.write(cells.tobytes())
-                motion_shape = cells.shape
-            moved.clear()
-        file.flush()
-        motion_file.flush()
-        frames = np.memmap(file, np.uint8, "r", shape=(count, *shape))
-        if not motion:
-            return frames, None
-        return frames, np.memmap(motion_file, np.float16, "r", shape=(count, *motion_shape))
 
 
 def split_calibration(clips: Sequence[Clip], share: float = 0.125) -> tuple[list[Clip], list[Clip]]:

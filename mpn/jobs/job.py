@@ -161,15 +161,7 @@ class ScoreJob:
                     heat=options.report,
                 )
             )
-            bar = stack.enter_context(
-                tqdm(
-                    total=self.source.length,
-                    initial=state.count,
-                    desc=self.path.name,
-                    unit="frame",
-                    disable=None,
-                )
-            )
+            bar = stack.enter_context(self._bar(state.count))
             film = self._film(stack)
             last_saved = time.monotonic()
             results = self.detector.score(
@@ -207,6 +199,15 @@ class ScoreJob:
             finally:
                 self._save(kept, latest)
                 self.state = latest
+
+    def _bar(self, done: int) -> tqdm[Any]:
+        return tqdm(
+            total=self.source.length,
+            initial=done,
+            desc=self.path.name,
+            unit="frame",
+            disable=None,
+        )
 
     def _after(
         self,

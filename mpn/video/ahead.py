@@ -6,13 +6,14 @@ threads run while they compute.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from queue import Full, Queue
 from typing import TypeVar
+
+import cv2
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -57,7 +58,9 @@ def read_ahead(
 def compute_ahead(
     tasks: Generator[tuple[Item, Callable[[], Value]], None, None], depth: int = AHEAD
 ) -> Generator[tuple[Item, Value], None, None]:
-    """Yield what tasks give, in order, while up to `depth` of them are computed, on all cores.
+    """Yield what tasks give, in order, while up to `depth` of them are computed side by side.
+
+    That is in as many threads as OpenCV may use: all cores, unless `cv2.setNumThreads` says less.
 
     Args:
         tasks: pairs of whatever belongs to a task and the task; read as by `read_ahead`.
@@ -69,7 +72,10 @@ def compute_ahead(
             for item, task in tasks:
                 yield item, pool.submit(task)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool, closing(read_ahead(begun(), depth)) as ahead:
+    with (
+        ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool,
+        closing(read_ahead(begun(), depth)) as ahead,
+    ):
         for item, future in ahead:
             yield item, future.result()
 

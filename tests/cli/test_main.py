@@ -133,9 +133,10 @@ def test_a_reader_that_left_is_no_error(cli: Cli, monkeypatch: pytest.MonkeyPatc
 def test_threads_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", counts.append)
+    monkeypatch.setattr("cv2.setNumThreads", counts.append)
     monkeypatch.setattr("mpn.cli.score.main", lambda options: None)
     assert cli("score", "a.mp4", "--threads", 3).code == 0
-    assert counts == [3]
+    assert counts == [3, 3]
 
 
 @pytest.mark.parametrize(
