@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -184,8 +184,10 @@ def teach(
         raise MpnError(f"{error}; give another name") from error
     checkpoint = read_camera(camera)
     detector = ScoringDetector(checkpoint)
-    wanted = [numbers] if isinstance(numbers, int) else list(numbers)
+    wanted = [numbers] if isinstance(numbers, int) else list(dict.fromkeys(numbers))
     listed = [listed_event(Path(events), number) for number in wanted]
+    known = {(one.source, one.frame) for one in checkpoint.taught}
+    _check_room(camera, known | {(one.path.name, one.event.peak_frame) for one in listed})
     fresh = tuple(examples_of(detector, one, name) for one in listed)
     _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
@@ -251,9 +253,14 @@ def _write_taught(
 ) -> Path | None:
     """Write a camera file with what it is taught; of an event that comes twice the later counts."""
     events = {(one.source, one.frame): one for one in taught}
+    _check_room(path, events)
+    return write_camera(path, replace(checkpoint, taught=tuple(events.values())))
+
+
+def _check_room(path: str | Path, events: Collection[tuple[str, int]]) -> None:
+    """Raise MpnError where these are more events, by source and frame, than a camera keeps."""
     if len(events) > MOST_TAUGHT:
         raise MpnError(
             f"{path}: {len(events)} events were taught, a camera keeps {MOST_TAUGHT}: make it "
             "forget some (mpn teach CAMERA --forget NUMBER)"
         )
-    return write_camera(path, replace(checkpoint, taught=tuple(events.values())))

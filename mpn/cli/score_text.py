@@ -100,10 +100,18 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
         lasts = event["end_seconds"] - event["start_seconds"]
         times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])} ({lasts:.1f} s)"
         rarity = f"rarer than 1 in {event['rarer_than_one_in']:.0f} frames of this camera"
-        lines.append(f"  {number:2}. {where}{times}, score {event['peak_score']:.2f}, {rarity}")
+        name = f"event {_number_of(entry, event)}"  # as mpn teach and mpn report call it
+        lines.append(
+            f"  {number:2}. {where}{times}, {name}, score {event['peak_score']:.2f}, {rarity}"
+        )
         if why := why_text(event):
             lines.append(f"      {why}")
     return "\n".join(lines)
+
+
+def _number_of(entry: Entry, event: dict[str, Any]) -> int:
+    """Return an event's number in its events.json, which is in the order of time."""
+    return entry.outcome.summary["events"].index(event) + 1 if entry.outcome else 0
 
 
 def outcome_text(outcome: Outcome, entry: Entry) -> str:

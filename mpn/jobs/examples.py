@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,16 @@ from mpn.scoring.regions import SHARE_OF_PEAK, Box, fit_costs
 from mpn.scoring.result import Result
 from mpn.video.paths import stamp_of
 
+# What reading a file may raise that is not as it was written.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    StopIteration,
+    RecursionError,
+    OverflowError,
+)
 REACH_FRAMES = 250  # scored frames before and after an event's peak that are looked at
 
 
@@ -68,6 +79,7 @@ def listed_event(path: Path, number: int) -> ListedEvent:
         summary = json.loads(path.read_text(encoding="utf-8"))
         events = list(summary["events"])
         rate = float(summary["fps"])
+        size = tuple(int(side) for side in summary["frame_size"])
         identity = json.loads((path.parent / STATE).read_text(encoding="utf-8"))["identity"]
         source, options = Path(identity["source"]), JobOptions(**identity["options"])
         was = {name: identity[name] for name in ("bytes_or_frames", "modified")}
@@ -78,7 +90,7 @@ def listed_event(path: Path, number: int) -> ListedEvent:
             f"{error.filename} is not there: give the {EVENTS} in the folder that mpn score wrote, "
             f"with its {STATE} and {SCORES}"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is no {EVENTS} as mpn score writes it ({type(error).__name__}: {error}): give "
             "the one in the folder of its results"
@@ -88,10 +100,25 @@ def listed_event(path: Path, number: int) -> ListedEvent:
         raise DataError(f"{path}: there is no event #{number}, it {have}")
     _check_same(path, source, was)
     try:
-        event = Event.from_dict(events[number - 1])
-    except (KeyError, TypeError, ValueError) as error:
+        event = _checked(Event.from_dict(events[number - 1]), size)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: its event #{number} cannot be read ({error})") from error
     return ListedEvent(event, source, options, rate, first_frame)
+
+
+def _checked(event: Event, size: tuple[int, ...]) -> Event:
+    """Return an event, raise ValueError where it cannot be one of frames of (height, width)."""
+    whole = (event.start, event.peak_frame, event.end, *(event.region or ()))
+    if not all(type(value) is int for value in whole):
+        raise ValueError("frames and regions are whole numbers")
+    if not 0 <= event.start <= event.peak_frame < event.end:
+        raise ValueError(f"its peak at frame {event.peak_frame} is none of its frames")
+    if event.region is not None:
+        top, left, height, width = event.region
+        inside = 0 <= top < top + height <= size[0] and 0 <= left < left + width <= size[1]
+        if not inside:
+            raise ValueError(f"its region {event.region} is not in the picture")
+    return event
 
 
 def _check_same(path: Path, source: Path, was: dict[str, Any]) -> None:
@@ -159,11 +186,12 @@ def _results(detector: Detector, listed: ListedEvent, first: int, end: int) -> I
     source = listed.options.open(listed.path)
     source.fps = source.fps or Fraction(listed.rate)
     before = max(0, (first - listed.first_frame) // listed.options.every)
-    for result in detector.score(source, images=True, first=before):
-        if result.frame >= end:
-            return
-        if result.frame >= first:
-            yield result
+    with closing(detector.score(source, images=True, first=before)) as results:
+        for result in results:
+            if result.frame >= end:
+                return
+            if result.frame >= first:
+                yield result
 
 
 def _sight_of(

@@ -42,7 +42,9 @@ def checked_name(name: str) -> str:
     """
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"{name!r}: a name has 1 to {LONGEST_NAME} letters on one line")
+        raise ValueError(
+            f"{name[:LONGEST_NAME]!r}: a name has 1 to {LONGEST_NAME} letters on one line"
+        )
     if name.lstrip("#").isdigit() or name.lower() == "normal":
         raise ValueError(f'{name!r} is no name: numbers and "normal" have a meaning of their own')
     return name

@@ -144,7 +144,7 @@ class Detector:
         first: int = 0,
         smoothed: float | None = None,
         place_at: Callable[[int], PlaceModel] | None = None,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Score a video file or a folder of frames in a stream: memory does not grow.
 
         Args:
@@ -210,7 +210,7 @@ class Detector:
         first: int,
         smoothed: float | None,
         place_at: Callable[[int], PlaceModel] | None,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
         # The first result that is wanted needs the window before it; frames before that are only

@@ -196,3 +196,33 @@ def test_a_name_that_cannot_be_one(before: Day, camera: Path):
 def test_forgetting_what_was_not_taught(camera: Path, what: str | int):
     with pytest.raises(MpnError, match=f"was not taught {what!r}: it knows nothing"):
         mpn.forget(camera, what)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("region", [10, 10, 0, 0], "is not in the picture"),
+        ("region", [0, 0, 10**9, 10**9], "is not in the picture"),
+        ("region", [-50, -50, 20, 20], "is not in the picture"),
+        ("region", [1, 2, 3], "values to unpack"),
+        ("region", [float("nan"), 0, 5, 5], "whole numbers"),
+        ("peak_frame", "x", "whole numbers"),
+        ("peak_frame", 10_000, "is none of its frames"),
+        ("start", -1, "is none of its frames"),
+    ],
+)
+def test_an_event_that_cannot_be(before: Day, tmp_path: Path, key: str, value, why: str):
+    shutil.copytree(before.results, tmp_path / "out")
+    path = tmp_path / "out" / "events.json"
+    summary = json.loads(path.read_text())
+    summary["events"][0][key] = value
+    path.write_text(json.dumps(summary))
+    with pytest.raises(DataError, match=f"its event #1 cannot be read .*{why}"):
+        listed_event(path, 1)
+
+
+def test_too_much_is_said_before_it_is_read(before: Day, camera: Path, monkeypatch):
+    monkeypatch.setattr("mpn.api.MOST_TAUGHT", 1)
+    monkeypatch.setattr("mpn.api.examples_of", None)  # would be called
+    with pytest.raises(MpnError, match="2 events were taught, a camera keeps 1: make it forget"):
+        mpn.teach(camera, before.results, [BALL_1, BAR_1, BALL_1])
