@@ -21,6 +21,7 @@ from mpn.errors import DataError
 from mpn.io.text import plural
 from mpn.jobs.options import JobOptions
 from mpn.jobs.state import EVENTS, SCORES, STATE
+from mpn.jobs.summary import UNREADABLE, read_summary
 from mpn.model.taught import MOST_EXAMPLES, Taught
 from mpn.scoring.detector import Detector
 from mpn.scoring.embedding import embedding_of
@@ -31,16 +32,6 @@ from mpn.scoring.regions import SHARE_OF_PEAK, Box, fit_costs
 from mpn.scoring.result import Result
 from mpn.video.paths import stamp_of
 
-# What reading a file may raise that is not as it was written.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    StopIteration,
-    RecursionError,
-    OverflowError,
-)
 REACH_FRAMES = 250  # scored frames before and after an event's peak that are looked at
 
 
@@ -74,16 +65,17 @@ def listed_event(path: Path, number: int) -> ListedEvent:
     Raises:
         DataError: there is no such file or event, or its recording is gone or has changed.
     """
-    path = path / EVENTS if path.is_dir() else path
+    folder = path.parent if path.name == EVENTS else path
+    path = folder / EVENTS
+    summary = read_summary(folder)
+    events = summary["events"]
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        events = list(summary["events"])
         rate = float(summary["fps"])
         size = tuple(int(side) for side in summary["frame_size"])
-        identity = json.loads((path.parent / STATE).read_text(encoding="utf-8"))["identity"]
+        identity = json.loads((folder / STATE).read_text(encoding="utf-8"))["identity"]
         source, options = Path(identity["source"]), JobOptions(**identity["options"])
         was = {name: identity[name] for name in ("bytes_or_frames", "modified")}
-        with (path.parent / SCORES).open(newline="", encoding="utf-8") as table:
+        with (folder / SCORES).open(newline="", encoding="utf-8") as table:
             first_frame = int(next(csv.DictReader(table))["frame"])
     except FileNotFoundError as error:
         raise DataError(
@@ -101,7 +93,7 @@ def listed_event(path: Path, number: int) -> ListedEvent:
     _check_same(path, source, was)
     try:
         event = _checked(Event.from_dict(events[number - 1]), size)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: its event #{number} cannot be read ({error})") from error
     return ListedEvent(event, source, options, rate, first_frame)
 

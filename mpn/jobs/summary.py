@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ from mpn.scoring.events import Event
 STRANGE_SHARE = 0.3
 # Fewer frames than these say nothing of a threshold.
 MIN_FRAMES = 50
+# What reading a file may raise that is not as it was written.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    StopIteration,
+    RecursionError,
+    OverflowError,
+)
 LONG_SECONDS = 2.0  # what lasts longer is no stranger for it
 
 
@@ -38,13 +49,15 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = {"judged_by": "model", **json.loads(path.read_text(encoding="utf-8"))}
         summary["source"] = str(summary["source"])
+        if not isinstance(summary["events"], list):
+            raise TypeError("its events are no list")
         for event in summary["events"]:
             _check_event(event)
     except (FileNotFoundError, NotADirectoryError) as error:
         below = sorted(str(other.parent) for other in folder.glob(f"*/{EVENTS}"))
         more = f"; there is {', '.join(below[:3])}{', ...' * (len(below) > 3)}" if below else ""
         raise DataError(f"{folder}: has no {EVENTS}; {wanted}{more}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is no {EVENTS} as mpn score writes it ({type(error).__name__}: {error}); "
             f"{wanted}"
@@ -57,9 +70,12 @@ def _check_event(entry: Mapping[str, Any]) -> None:
     event = Event.from_dict(dict(entry))
     rarity = entry.get("rarer_than_one_in", 0), entry.get("beyond_normal_footage", False)
     top, left, height, width = event.region or (0, 0, 0, 0)
-    numbers = (event.peak_frame, event.start_seconds, event.end_seconds, event.peak_score, *rarity)
-    if not all(isinstance(value, (int, float)) for value in (*numbers, top, left, height, width)):
+    times = (event.start_seconds, event.end_seconds, event.peak_score)
+    numbers = (event.peak_frame, *times, *rarity, top, left, height, width)
+    if not all(isinstance(value, (int, float)) for value in numbers):
         raise TypeError("an event's numbers are none")
+    if not all(map(math.isfinite, times)):
+        raise ValueError("an event's times and score are finite")
 
 
 def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[str, Any]:

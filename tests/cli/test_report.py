@@ -95,6 +95,8 @@ def test_what_there_is_no_report_of(cli: Cli, results: Path, tmp_path: Path) -> 
         "7",
         '{"source": "a"}',
         '{"source": "a", "events": 7}',
+        '{"source": "a", "events": {}}',
+        "[" * 100_000,
         '{"source": "a", "events": [7]}',
         '{"source": "a", "events": [{"start": 1}]}',
         '{"events": []}',

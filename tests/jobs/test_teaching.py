@@ -157,13 +157,18 @@ def test_what_is_no_events_file(before: Day, tmp_path: Path, text: str):
         listed_event(tmp_path / "out", 1)
 
 
-@pytest.mark.parametrize("name", ["events.json", "state.json", "scores.csv"])
-def test_a_file_of_the_results_is_missing(before: Day, tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("events.json", "out: has no events.json; the folder that mpn score wrote"),
+        ("state.json", "state.json is not there: give the events.json in the folder"),
+        ("scores.csv", "scores.csv is not there: give the events.json in the folder"),
+    ],
+)
+def test_a_file_of_the_results_is_missing(before: Day, tmp_path: Path, name: str, said: str):
     shutil.copytree(before.results, tmp_path / "out")
     (tmp_path / "out" / name).unlink()
-    with pytest.raises(
-        DataError, match=rf"{name} is not there: give the events.json in the folder"
-    ):
+    with pytest.raises(DataError, match=said):
         listed_event(tmp_path / "out" / "events.json", 1)
 
 
@@ -198,17 +203,23 @@ def test_forgetting_what_was_not_taught(camera: Path, what: str | int):
         mpn.forget(camera, what)
 
 
+ONE = r"events.json: its event #1 cannot be read \(.*"
+FILE = r"events.json is no events.json as mpn score writes it \("
+
+
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
-        ("region", [10, 10, 0, 0], "is not in the picture"),
-        ("region", [0, 0, 10**9, 10**9], "is not in the picture"),
-        ("region", [-50, -50, 20, 20], "is not in the picture"),
-        ("region", [1, 2, 3], "values to unpack"),
-        ("region", [float("nan"), 0, 5, 5], "whole numbers"),
-        ("peak_frame", "x", "whole numbers"),
-        ("peak_frame", 10_000, "is none of its frames"),
-        ("start", -1, "is none of its frames"),
+        ("region", [10, 10, 0, 0], f"{ONE}is not in the picture"),
+        ("region", [0, 0, 10**9, 10**9], f"{ONE}is not in the picture"),
+        ("region", [-50, -50, 20, 20], f"{ONE}is not in the picture"),
+        ("region", [1, 2, 3], f"{FILE}ValueError: not enough values to unpack"),
+        ("region", [float("nan"), 0, 5, 5], f"{ONE}whole numbers"),
+        ("peak_frame", "x", f"{FILE}TypeError: an event's numbers are none"),
+        ("peak_frame", 0.5, f"{ONE}whole numbers"),
+        ("end_seconds", float("inf"), f"{FILE}ValueError: an event's times and score are finite"),
+        ("peak_frame", 10_000, f"{ONE}is none of its frames"),
+        ("start", -1, f"{ONE}is none of its frames"),
     ],
 )
 def test_an_event_that_cannot_be(before: Day, tmp_path: Path, key: str, value, why: str):
@@ -217,7 +228,7 @@ def test_an_event_that_cannot_be(before: Day, tmp_path: Path, key: str, value, w
     summary = json.loads(path.read_text())
     summary["events"][0][key] = value
     path.write_text(json.dumps(summary))
-    with pytest.raises(DataError, match=f"its event #1 cannot be read .*{why}"):
+    with pytest.raises(DataError, match=why):
         listed_event(path, 1)
 
 
