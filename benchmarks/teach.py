@@ -144,21 +144,25 @@ def matching(query: np.ndarray, support: Sequence[Item]) -> float:
     return -float(np.log(attention.max()))
 
 
-def nearest_at_peak(query: np.ndarray, support: Sequence[Item]) -> float:
-    """As `nearest`; asked with the example of a query's peak alone."""
-    return nearest(query, support)
-
-
 def _pooled(support: Sequence[Item]) -> np.ndarray:
     return np.concatenate([item.examples for item in support])
 
 
 SHARPNESS = 5.0
-WAYS: dict[str, Callable[[np.ndarray, Sequence[Item]], float]] = {
-    "nearest example": nearest,
-    "mean (prototype)": prototype,
-    "softmax (matching)": matching,
-    "nearest, peak alone": nearest_at_peak,
+
+
+class Way(NamedTuple):
+    """A way to compare: the distance, and what of an item is asked."""
+
+    distance: Callable[[np.ndarray, Sequence[Item]], float]
+    asked: Callable[[Item], np.ndarray] = lambda item: item.examples
+
+
+WAYS = {
+    "nearest example": Way(nearest),
+    "mean (prototype)": Way(prototype),
+    "softmax (matching)": Way(matching),
+    "nearest, peak alone": Way(nearest, lambda item: item.peak),
 }
 
 
@@ -191,11 +195,8 @@ def naming(
             asked.append(
                 pool[query[0]] if same else queries[kind][rng.integers(len(queries[kind]))]
             )
-        for way, distance in WAYS.items():
-            guesses = []
-            for one in asked:
-                query = one.peak if distance is nearest_at_peak else one.examples
-                guesses.append(int(np.argmin([distance(query, own) for own in known])))
+        for way, (distance, of) in WAYS.items():
+            guesses = [int(np.argmin([distance(of(one), own) for own in known])) for one in asked]
             right[way].append(float(np.mean([i == guess for i, guess in enumerate(guesses)])))
     return right
 

@@ -208,10 +208,14 @@ def teach_from(
 
     Raises:
         CheckpointError: a file cannot be read.
-        MpnError: one of them is no camera file, or too much was taught.
+        MpnError: one of them is no camera file, the other one was taught no such thing, or too much
+            was taught.
     """
     checkpoint = read_camera(camera)
     fresh = tuple(one for one in read_camera(other).taught if (one.name is None) == normal)
+    if not fresh:
+        what = "what is normal there" if normal else "any name"
+        raise MpnError(f"{other} was not taught {what} (mpn teach {other} --list)")
     _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
 

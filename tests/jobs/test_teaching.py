@@ -113,6 +113,8 @@ def test_names_travel_and_normals_if_asked(before: Day, camera: Path, tmp_path: 
     other = Path(shutil.copy(camera, tmp_path / "yard.camera.safetensors"))
     mpn.teach(camera, before.results, BALL_1)
     mpn.teach(camera, before.results, BAR_1, name="bar")
+    with pytest.raises(MpnError, match="yard.camera.safetensors was not taught any name"):
+        mpn.teach_from(camera, other)
     assert [one.name for one in mpn.teach_from(other, camera)] == ["bar"]
     assert [one.name for one in mpn.teach_from(other, camera, normal=True)] == [None]
     assert {one.name for one in load_checkpoint(other).taught} == {None, "bar"}
