@@ -111,7 +111,8 @@ class PlaceStream:
 
     Attributes:
         place: the camera's, once it is chosen; with `place_at` that of the frame read last.
-        speeds: of the frame read last, see `PlaceModel.speeds`; all 0 before the first.
+        speeds: of the frame read last and the one before, their mean, see `PlaceModel.speeds`; all
+            0 before the first.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class PlaceStream:
         self.place: PlaceModel | None = None
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._static: StaticReader | None = None
-        self._before: np.ndarray | None = None
+        self._before: np.ndarray | None = None  # speeds of the frame before
 
     def begin(self, frame: np.ndarray) -> Callable[[], np.ndarray]:
         """Take the next frame for its motion alone, see `MotionReader.begin`.
@@ -156,9 +157,10 @@ class PlaceStream:
         """
         place, static = self._seen(frame, number)
         now = self._reader.read(frame) if motion is None else motion
-        before, self._before = self._before, now
-        self.speeds = place.speeds(now if before is None else before, now)
-        quotients = place.quotients_of(self.speeds)
+        before, self._before = self._before, place.speeds(now)
+        before = self._before if before is None else before
+        self.speeds = (before + self._before) / 2
+        quotients = place.lasting(before, self._before)
         return quotients if self._fitted is None else np.concatenate([quotients, static[None]])
 
     def skip(self, frame: np.ndarray, number: int = 0) -> None:

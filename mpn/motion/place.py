@@ -43,6 +43,9 @@ FLOOR_QUANTILE = 0.99
 # Normal in a direction is that direction's own and so much of what is normal in any.
 ANY_DIRECTION = 0.25
 REACH = LEAD + 1  # a frame's quotients depend on so many frames before it
+# What moves counts where it moved so in the frame before as well, within so many cells: the flow of
+# a single frame that a jerk, a flash or a lost frame leads astray moves nothing.
+NEAR = np.ones((5, 5), np.uint8)
 LARGEST = 10  # a frame's number is the mean of so many cells
 
 
@@ -87,7 +90,7 @@ class PlaceModel:
         at = np.indices((rows, columns, KINDS), sparse=True)
         self._forget()
         for cells in motion:
-            speeds = _smooth(self._checked(cells))
+            speeds = self.speeds(cells)
             seen = np.bincount(_bins(speeds[..., 0]).ravel(), minlength=BINS)
             self.whole += seen.astype(np.uint64)
             pooled = speeds.reshape(rows, POOL, columns, POOL, KINDS).max((1, 3))
@@ -166,39 +169,52 @@ class PlaceModel:
 
         Args:
             before: motion of the frame before, as `MotionReader.read` gives it.
-            now: of the frame itself; the mean of both is judged.
+            now: of the frame itself.
 
         Returns:
             float32 (2, rows, columns): speed / normal speed, and the largest over directions of
-            speed in it / normal in it. Where little of the picture moves, about 1 is as fast as
+            speed in it / normal in it; the smaller of this frame's and the largest nearby
+            (`NEAR`) in the frame before. Where little of the picture moves, about 1 is as fast as
             normal footage was at its fastest; where all of it does, less.
 
         Raises:
             SizeError: motion of another grid.
         """
-        return self.quotients_of(self.speeds(before, now))
+        return self.lasting(self.speeds(before), self.speeds(now))
 
-    def speeds(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    def lasting(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """Divide the speeds of two frames by what is normal at each place, see `quotients`.
+
+        Args:
+            before: speeds of the frame before, as `speeds` gives them.
+            now: of the frame itself.
+        """
+        earlier = self.quotients_of(before)
+        return np.minimum(self.quotients_of(now), [cv2.dilate(one, NEAR) for one in earlier])
+
+    def speeds(self, motion: np.ndarray) -> np.ndarray:
         """Compute the speeds that a frame is judged by.
 
         Args:
-            before: motion of the frame before, as `MotionReader.read` gives it.
-            now: of the frame itself.
+            motion: of the frame, as `MotionReader.read` gives it.
 
         Returns:
-            float32 (rows, columns, KINDS), pixels of the working size a frame: the mean of both
-            frames, and of neighbouring cells.
+            float32 (rows, columns, KINDS), pixels of the working size a frame: the mean of
+            neighbouring cells.
 
         Raises:
             SizeError: motion of another grid.
         """
-        return _smooth((self._checked(before) + self._checked(now)) / 2)
+        return _smooth(self._checked(motion))
 
     def quotients_of(self, speeds: np.ndarray) -> np.ndarray:
-        """Divide speeds by what is normal at each place; see `quotients`.
+        """Divide the speeds of one frame by what is normal at each place.
 
         Args:
             speeds: as `speeds` gives them.
+
+        Returns:
+            float32 (2, rows, columns): of speed, and the largest over directions.
         """
         speed, directed = self.normal
         return np.stack([speeds[..., 0] / speed, (speeds[..., 1:] / directed).max(-1)])

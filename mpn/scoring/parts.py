@@ -33,6 +33,9 @@ HIGHEST_PSNR = 100.0
 # Motion counts by its logarithm: twice the usual speed is as far from it as half. What moves less
 # than this share of the normal counts as this much.
 LEAST_QUOTIENT = 0.2
+# What moves faster than normal is not normal; how much faster says little, as a flow that is led
+# astray is faster than any runner. Above 1 a quotient grows by this share of its logarithm.
+ABOVE_NORMAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,19 @@ def _pseudo_map(batch: ScoringBatch) -> Tensor:
     return logits.float().sigmoid()
 
 
-def _number(quotients: np.ndarray, largest: int) -> float:
-    return math.log(max(frame_number(quotients, largest), LEAST_QUOTIENT))
+def _tamed(quotients: np.ndarray) -> np.ndarray:
+    """Let quotients of motion grow hardly beyond 1, float32 of the same shape."""
+    above = np.log(np.maximum(quotients, np.float32(1)))
+    return np.minimum(quotients, np.float32(1)) + np.float32(ABOVE_NORMAL) * above
+
+
+def _counted(channel: int, quotients: np.ndarray) -> np.ndarray:
+    """Give the quotients of a channel as they count: seconds that a change stays as they are."""
+    return _tamed(quotients) if channel < len(MOTION_PARTS) else quotients
+
+
+def _number(channel: int, quotients: np.ndarray, largest: int) -> float:
+    return math.log(max(frame_number(_counted(channel, quotients), largest), LEAST_QUOTIENT))
 
 
 def motion_numbers(quotients: np.ndarray) -> dict[str, float]:
@@ -157,7 +171,8 @@ def motion_numbers(quotients: np.ndarray) -> dict[str, float]:
         Part -> number, of as many parts as there are channels.
     """
     return {
-        name: _number(one, largest) for (name, largest), one in zip(LARGEST_OF.items(), quotients)
+        name: _number(channel, one, LARGEST_OF[name])
+        for channel, (name, one) in enumerate(zip(LARGEST_OF, quotients))
     }
 
 
@@ -174,11 +189,12 @@ def _place_part(
     def map_of(batch: ScoringBatch) -> Tensor:
         import torch
 
-        cells = np.log(np.maximum(quotients(batch), np.float32(LEAST_QUOTIENT)))
+        counted = _counted(channel, quotients(batch))
+        cells = np.log(np.maximum(counted, np.float32(LEAST_QUOTIENT)))
         return torch.from_numpy(cells).to(batch.target.device)
 
     def number_of(batch: ScoringBatch) -> np.ndarray:
-        return np.array([_number(one, LARGEST_OF[name]) for one in quotients(batch)])
+        return np.array([_number(channel, one, LARGEST_OF[name]) for one in quotients(batch)])
 
     return ScorePart(
         name=name,
@@ -218,7 +234,7 @@ PSEUDO = ScorePart(
     map_of=_pseudo_map,
     available=lambda network: network.pseudo_head is not None,
 )
-SPEED = _place_part(0, "speed", "speed for its place", 1.0)
+SPEED = _place_part(0, "speed", "speed for its place", 0.7)
 DIRECTION = _place_part(1, "direction", "speed for its place and direction", 1.0)
 STAYS = _place_part(2, "stays", "a change that stays", 0.5, needs_static=True)
 # The number of a frame is of so many cells: what moves is larger than what is put down.

@@ -27,6 +27,7 @@ from mpn.model.network import Network
 from mpn.motion.place import frame_number
 from mpn.scoring.parts import LEAST_QUOTIENT, MOTION_PARTS
 from mpn.scoring.scores import ScoreConfig
+from tests.helpers.motion_parts import counted
 from tests.helpers.moving import GRID, RATIO, cells, moving_clip, place_of
 from tests.helpers.small_model import footage, write_footage
 
@@ -118,10 +119,11 @@ def test_columns_by_hand() -> None:
     normal = place.normal[0][0, 0]
     columns = motion_columns(clip, place)
     assert tuple(columns) == MOTION_PARTS == (SPEED, DIRECTION)
-    expected = [max(mean / normal, LEAST_QUOTIENT) for mean in (0, 1, 3, 4, 2, 0)]
+    lasting = (0, 0, 2, 4, 0, 0)  # the slower of two frames
+    expected = [counted(max(speed / normal, LEAST_QUOTIENT)) for speed in lasting]
     np.testing.assert_allclose(columns[SPEED], np.log(expected), atol=2e-3)
     # That way nothing went, so that a quarter of the speed is normal there.
-    expected = [max(4 * mean / normal, LEAST_QUOTIENT) for mean in (0, 1, 3, 4, 2, 0)]
+    expected = [counted(max(4 * speed / normal, LEAST_QUOTIENT)) for speed in lasting]
     np.testing.assert_allclose(columns[DIRECTION], np.log(expected), atol=2e-3)
 
 
@@ -182,8 +184,9 @@ def test_no_piece_is_judged_by_itself(piece: int) -> None:
     assert np.isfinite(found[SPEED]).all() and np.isfinite(found[DIRECTION]).all()
     judged = found[SPEED][start + 1 - WINDOW : stop - WINDOW]
     # The others' speed is 1 and their floor too.
-    assert np.exp(judged) == pytest.approx(8 / 2, rel=RATIO - 1)
-    assert own.max() < 0 < math.log(3) < judged.min()
+    least, most = counted(8 / 2 / RATIO), counted(8 / 2 * RATIO)
+    assert least < np.exp(judged.min()) and np.exp(judged.max()) < most
+    assert own.max() < 0 < math.log(counted(3)) < judged.min()
 
 
 def test_pieces_elsewhere_are_judged_by_the_unusual_one_too() -> None:

@@ -249,6 +249,15 @@ def test_another_version_asks_for_another_mpn(version: object) -> None:
     refused(tensors, described, "is of version .* update mpn, or adapt again")
 
 
+def test_files_judged_otherwise_are_read_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    tensors, described = packed({"hall": some_place(), "yard": some_place()})
+    unpack_places(Path("own"), dict(tensors), described)
+    assert not caplog.messages
+    del described[1]["judged"]
+    assert len(unpack_places(Path("old.safetensors"), dict(tensors), described)) == 2
+    assert "old.safetensors" in caplog.text and "thresholds are off" in caplog.text
+
+
 @pytest.mark.parametrize("key", ["camera", "version", "grid", "frames", "pictures"])
 def test_descriptions_with_something_missing(key: str) -> None:
     tensors, described = packed({"hall": some_place()})

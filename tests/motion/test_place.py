@@ -190,11 +190,30 @@ def test_twice_the_speed_is_twice_the_quotient() -> None:
     np.testing.assert_allclose(double, 2 * single, rtol=1e-6)
 
 
-def test_two_frames_are_judged_by_their_mean() -> None:
+def test_what_moves_in_one_frame_alone_does_not_count() -> None:
     place = place_of(random_motion(50))
-    slow, fast, mean = cells(1, 3), cells(3, 3), cells(2, 3)
-    np.testing.assert_allclose(place.quotients(slow, fast), place.quotients(mean, mean), rtol=1e-6)
-    np.testing.assert_array_equal(place.quotients(slow, fast), place.quotients(fast, slow))
+    still, slow, fast = cells(0), cells(1, 3), cells(3, 3)
+    assert not place.quotients(still, fast).any() and not place.quotients(fast, still).any()
+    np.testing.assert_array_equal(place.quotients(fast, slow), place.quotients(slow, slow))
+
+
+@pytest.mark.parametrize(("cells_on", "counts"), [(1, True), (2, True), (5, False)])
+def test_what_moves_on_counts_where_it_is_now(cells_on: int, counts: bool) -> None:
+    place = place_of([cells(1.0)] * 20)
+
+    def at(column: int) -> np.ndarray:
+        walker = np.zeros(GRID)
+        walker[2:5, column : column + 3] = 4.0
+        return cells(walker)
+
+    quotients = place.quotients(at(2), at(2 + cells_on))
+    alone = place.quotients(at(2 + cells_on), at(2 + cells_on))
+    middle = (slice(None), 3, 3 + cells_on)
+    assert alone[middle].min() > 1
+    if counts:
+        np.testing.assert_array_equal(quotients[middle], alone[middle])
+    else:
+        assert not quotients[middle].any()
 
 
 def test_still_footage_and_none_at_all_divide_by_the_noise() -> None:

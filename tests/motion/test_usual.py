@@ -19,7 +19,7 @@ def near(value: float) -> object:
 
 def speeds_of(motion: np.ndarray) -> np.ndarray:
     """Return the speeds at the cell, as a frame is judged by them."""
-    return place_of([motion]).speeds(motion, motion)[CELL]
+    return place_of([motion]).speeds(motion)[CELL]
 
 
 def test_the_usual_speed_is_what_99_of_100_that_moved_did_not_pass() -> None:

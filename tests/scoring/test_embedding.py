@@ -18,7 +18,7 @@ IMAGE = texture(5, SIZE)[..., None].repeat(3, 2)
 def seen(speed: float) -> SeenMotion:
     """All of the picture moves right; 2 pixels a frame are normal."""
     place = place_of([cells(2.0)] * 400)
-    return SeenMotion(place.speeds(cells(speed), cells(speed)), place, SIZE, 10.0)
+    return SeenMotion(place.speeds(cells(speed)), place, SIZE, 10.0)
 
 
 def test_motion_and_size_by_hand():

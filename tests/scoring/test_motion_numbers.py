@@ -22,7 +22,7 @@ from mpn.scoring.parts import (
     parts_of,
 )
 from mpn.scoring.scores import ScoreConfig, score_frames
-from tests.helpers.motion_parts import MOVING, WEIGHTS, WITHOUT
+from tests.helpers.motion_parts import MOVING, WEIGHTS, WITHOUT, counted
 from tests.helpers.training_runs import walkers
 
 ALL = WEIGHTS | {"stays": 0.0}  # of a place model that does not know what stays
@@ -44,14 +44,14 @@ def test_motion_counts_for_models_with_a_place_alone(tiny: Network) -> None:
     assert all(part.default_weight == 0 and part.needs_place for part in (SPEED, DIRECTION))
 
 
-def test_numbers_are_the_logarithm_of_the_ten_largest(tiny: Network) -> None:
+def test_numbers_are_the_logarithm_of_the_ten_largest_as_they_count(tiny: Network) -> None:
     (clip,) = walkers(1, frames=11)
     scored = list(score_frames(tiny, clip.frames, quotients=some_quotients, batch_size=3))
     assert [one.frame for one in scored] == list(range(4, 11))
     for one in scored:
         assert list(one.parts) == column_names(MOVING) and list(one.maps) == [*WEIGHTS]
         for name, values in zip(MOTION_PARTS, some_quotients(one.frame)):
-            largest = sorted(values.ravel().tolist())[-LARGEST:]
+            largest = sorted(map(counted, values.ravel().tolist()))[-LARGEST:]
             assert one.parts[name] == pytest.approx(math.log(sum(largest) / 10), abs=1e-6)
         numbers = motion_numbers(some_quotients(one.frame))
         assert numbers == {name: pytest.approx(one.parts[name]) for name in MOTION_PARTS}
@@ -94,8 +94,24 @@ def test_what_hardly_moves_counts_as_a_fifth_of_the_normal() -> None:
     assert motion_numbers(still) == motion_numbers(slow) == least
     assert math.log(LEAST_QUOTIENT) == pytest.approx(math.log(0.2))
     mixed = np.stack([np.full((6, 8), 3.0), np.full((6, 8), 0.25)]).astype(np.float32)
-    expected = {"speed": pytest.approx(math.log(3)), "direction": pytest.approx(math.log(0.25))}
-    assert motion_numbers(mixed) == expected
+    expected = {"speed": math.log(1 + 0.1 * math.log(3)), "direction": math.log(0.25)}
+    assert motion_numbers(mixed) == pytest.approx(expected)
+
+
+def test_seconds_that_a_change_stays_count_as_they_are() -> None:
+    numbers = motion_numbers(np.full((3, 6, 8), 5.0, np.float32))
+    assert numbers["stays"] == pytest.approx(math.log(5))
+    assert numbers["speed"] == pytest.approx(math.log(counted(5)))
+
+
+def test_fast_or_very_fast_more_that_moves_so_counts_more() -> None:
+    """Ten cells at the fastest that is normal are more than one at many times of it."""
+    many, one = (np.full((2, 6, 8), 0.2, np.float32) for _ in range(2))
+    many[:, 2, :8] = many[:, 3, :2] = 1.0
+    one[:, 2, 3] = 30.0
+    assert motion_numbers(many)["speed"] > motion_numbers(one)["speed"] + 0.5
+    faster = np.where(many == 1, np.float32(2), many)
+    assert motion_numbers(faster)["speed"] > motion_numbers(many)["speed"]
 
 
 def scoring_batch(network: Network, quotients: np.ndarray) -> ScoringBatch:
@@ -113,9 +129,9 @@ def test_maps_show_the_logarithm_at_each_place(tiny: Network) -> None:
     batch = scoring_batch(tiny, values)
     speed, direction = (part.map_of(batch).numpy() for part in (SPEED, DIRECTION))
     assert speed.shape == direction.shape == (3, 4, 6)
-    np.testing.assert_allclose(speed[1], math.log(7), rtol=1e-6)
+    np.testing.assert_allclose(speed[1], math.log(counted(7)), rtol=1e-6)
     np.testing.assert_allclose(speed[[0, 2]], math.log(0.2), rtol=1e-5)
-    np.testing.assert_allclose(direction[2, :, :3], math.log(5), rtol=1e-5)
+    np.testing.assert_allclose(direction[2, :, :3], math.log(counted(5)), rtol=1e-5)
     np.testing.assert_allclose(direction[2, :, 3:], math.log(0.2), rtol=1e-5)
 
 

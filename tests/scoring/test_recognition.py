@@ -7,6 +7,7 @@ import pytest
 
 from mpn.model.taught import Taught
 from mpn.scoring.memory import Memory
+from mpn.scoring.parts import motion_numbers
 from mpn.scoring.patches import patch_means
 from mpn.scoring.recognition import Recogniser, Sight, belongs, centres
 from mpn.scoring.scores import FrameScores
@@ -39,7 +40,7 @@ def frame(*boxes: tuple[int, int, int, int]) -> FrameScores:
         error[np.ix_(rows, columns)] = 0.2
         quotients[:, top // 8 : (top + height) // 8, left // 8 : (left + width) // 8] = 8.0
     maps = {"error": error} | dict.fromkeys(("speed", "direction"), np.full(GRID, -0.5, np.float32))
-    parts = {"error": float(error.max()), "speed": np.log(8.0), "direction": np.log(8.0)}
+    parts = {"error": float(error.max()), **motion_numbers(quotients)}
     return FrameScores(7, parts | {"psnr_db": 30.0}, maps, quotients)
 
 
