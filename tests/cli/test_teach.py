@@ -12,7 +12,7 @@ from tests.helpers.taught_cameras import score_day, write_camera_file, write_day
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_motion() -> None:
+def quick(known_flow: None, small_pictures: None) -> None:
     """What is taught is told by its motion: here the flow is the product's."""
 
 

@@ -41,7 +41,7 @@ class Day:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_motion() -> None:
+def quick(known_flow: None, small_pictures: None) -> None:
     """What is taught is told by its motion: here the flow is the product's."""
 
 

@@ -13,6 +13,11 @@ from mpn.report.page import write_report
 from tests.helpers import pages
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick(coarse_flow: None) -> None:
+    """What a page shows of motion is asked here, not what the flow finds."""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     from tests.helpers import browser as chromium

@@ -16,6 +16,11 @@ from tests.helpers.taught_cameras import score_day, write_camera_file, write_day
 from tests.report.test_server import ask
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> None:
+    """What is taught is told by its motion: here the flow is the product's."""
+
+
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a camera, a day of it and the day's results in out; not to be changed."""
