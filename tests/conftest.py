@@ -15,7 +15,7 @@ import torch
 from mpn.model.network import Network, build_model
 from mpn.motion.flow import MotionReader
 from mpn.training import pretraining
-from tests.helpers import training_runs
+from tests.helpers import shared_files, taught_cameras, training_runs
 from tests.helpers.reference import Reference, load_full, load_reduced
 
 # Networks of these tests are too small for two threads, and the suite runs in two processes.
@@ -128,6 +128,12 @@ def full_reference() -> Reference:
     if not (folder / "parameters.csv").is_file():
         pytest.skip(f"the full reference values are not there: no {folder} ($MPN_REFERENCE)")
     return load_full(folder)
+
+
+@pytest.fixture(scope="session")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tests.helpers.taught_cameras`, with the product's flow; not to be changed."""
+    return shared_files.made_once(tmp_path_factory, "hall", taught_cameras.write_hall)
 
 
 @pytest.fixture(scope="session")
