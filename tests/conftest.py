@@ -77,6 +77,15 @@ def small_pictures() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def few_tasks_for_sizes() -> Iterator[None]:
+    """Begin meta-training with step sizes of few tasks, for tests that do not ask how good they
+    are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpn.training.meta_training.TASKS_FOR_SIZES", 4)
+        yield
+
+
 @pytest.fixture
 def shared_tmp() -> Iterator[Path]:
     """A temporary folder that other users may look into, unlike `tmp_path`."""
