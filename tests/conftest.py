@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mpn.model.network import Network, build_model
+from mpn.motion.flow import MotionReader
 from mpn.training import pretraining
-from tests.helpers import training_runs
+from tests.helpers import shared_files, taught_cameras, training_runs
 from tests.helpers.reference import Reference, load_full, load_reduced
 
 # Networks of these tests are too small for two threads, and the suite runs in two processes.
@@ -40,14 +42,47 @@ def floats_as_they_are() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def coarse_flow() -> Iterator[None]:
-    """Compute optical flow at a quarter of the product's pixels, in a third of the time.
+def known_flow() -> Iterator[None]:
+    """Compute the motion from one picture to another once: tests show the same footage often."""
+    known: dict[tuple, np.ndarray] = {}
+    compute = MotionReader._motion
 
-    For tests of what is done with motion, on made-up footage that is smaller still: enlarged any
-    further it shows no more.
-    """
+    def motion(reader: MotionReader, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        key = reader.grid, now.shape, hash(before.tobytes()), hash(now.tobytes())
+        if key not in known:
+            known[key] = compute(reader, before, now)
+        return known[key].copy()
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mpn.motion.flow.WORKING_PIXELS", 180 * 120)
+        patch.setattr(MotionReader, "_motion", motion)
+        yield
+
+
+@pytest.fixture(scope="module")
+def coarse_flow(known_flow: None) -> Iterator[None]:
+    """Compute flow at the size of the made-up footage, which shows no more when it is enlarged: for
+    tests of what is done with motion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpn.motion.flow.WORKING_PIXELS", 96 * 64)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_pictures() -> Iterator[None]:
+    """Draw pages and films at the size of the made-up footage, not enlarged for people's eyes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpn.report.pictures.WIDTH", 48)
+        patch.setattr("mpn.report.film.SMALLEST_WIDTH", 96)
+        patch.setattr("mpn.video.overlay.MIN_WIDTH", 96)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_tasks_for_sizes() -> Iterator[None]:
+    """Begin meta-training with step sizes of few tasks, for tests that do not ask how good they
+    are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpn.training.meta_training.TASKS_FOR_SIZES", 4)
         yield
 
 
@@ -102,6 +137,12 @@ def full_reference() -> Reference:
     if not (folder / "parameters.csv").is_file():
         pytest.skip(f"the full reference values are not there: no {folder} ($MPN_REFERENCE)")
     return load_full(folder)
+
+
+@pytest.fixture(scope="session")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tests.helpers.taught_cameras`, with the product's flow; not to be changed."""
+    return shared_files.made_once(tmp_path_factory, "hall", taught_cameras.write_hall)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ inside the prototype unit positions are a list: N = height * width queries of D 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -142,7 +143,7 @@ class PrototypeUnit(nn.Module):
         self.learned_scales = learned_scales
         if learned_scales:
             # Logarithms: as plain numbers the scales hardly moved from where they started.
-            start = torch.tensor(INITIAL_SCALE).log()
+            start = torch.tensor(math.log(INITIAL_SCALE))
             self.log_attention_scale = nn.Parameter(start.clone())
             self.log_assignment_scale = nn.Parameter(start.clone())
             # Orthogonal heads attend to different features from the first step on.

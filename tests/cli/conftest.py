@@ -50,8 +50,8 @@ def cli(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_motion(coarse_flow: None) -> None:
-    """What a verb does with motion is asked here, not what the flow finds."""
+def quick(coarse_flow: None, small_pictures: None) -> None:
+    """What a verb does with motion and pictures is asked here, not what they show."""
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.helpers.small_model import footage, write_footage, write_model
 from tests.helpers.verbs import Outcome, outcome_in
 
 FEW = ("--shots", 3, "--method", "adam", *PLAIN)
+QUICK = (*FEW, "--steps", 5)  # where nobody asks how well it was adapted
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +129,7 @@ def test_poisoned_windows_are_named_with_what_took_their_place(
     cli: Cli, learned: Path, tmp_path: Path
 ) -> None:
     write_footage(tmp_path / "lobby", footage(180, intruder=(60, 120), seed=5))
-    result = cli("adapt", "lobby", "--checkpoint", learned, *FEW)
+    result = cli("adapt", "lobby", "--checkpoint", learned, *QUICK)
     assert result.code == 0, result.err
     (entry,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").camera["adapted_on"][
         "left_out"
@@ -138,7 +139,7 @@ def test_poisoned_windows_are_named_with_what_took_their_place(
         f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['by']} instead" in result.out
     )
     assert "kept out of the threshold's footage, too: frames 4" in result.out
-    alone = cli("adapt", "lobby", "--checkpoint", learned, *FEW, "--no-guard", "--force")
+    alone = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--no-guard", "--force")
     assert (
         alone.code == 0
         and "left out" not in alone.out
@@ -227,7 +228,7 @@ def test_a_whole_model(
 def test_versions_and_rollback(
     cli: Cli, adapted: tuple[Path, Outcome], learned: Path, lobby: Path, tmp_path: Path
 ) -> None:
-    arguments = ("adapt", lobby, "--checkpoint", learned, *FEW, "--out", "a.camera.safetensors")
+    arguments = ("adapt", lobby, "--checkpoint", learned, *QUICK, "--out", "a.camera.safetensors")
     assert "earlier one" not in adapted[1].out
     first = shutil.copy(adapted[0], tmp_path / "a.camera.safetensors").read_bytes()
     assert "; the earlier one is now a.v1.camera.safetensors" in cli(*arguments, "--seed", 1).out

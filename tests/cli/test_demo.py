@@ -34,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("mpn.cli.demo.write_unseen_camera", unseen)
     monkeypatch.setitem(
-        CONFIGS, "small", replace(CONFIGS["small"], height=32, width=48, channels=4)
+        CONFIGS, "small", replace(CONFIGS["small"], height=32, width=48, channels=4, prototypes=4)
     )
 
 

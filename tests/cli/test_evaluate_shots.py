@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from benchmarks.odd_files import write_stream
+from mpn.adaptation.inner_loop import Adaptation
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError
+from mpn.evaluation.few_shot import METHODS
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import Cli
@@ -41,8 +43,9 @@ def shown(cli: Cli, *arguments: object) -> dict:
 
 
 def test_every_k_draw_and_method_is_there(
-    cli: Cli, tree: Path, learned: Path, tmp_path: Path
+    cli: Cli, tree: Path, learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(METHODS, "fine-tuning", Adaptation(method="adam", steps=5))
     given = ("--checkpoint", learned, "--shots", "2,0,1", "--draws", 2, "--out", "few")
     found = shown(cli, tree, *given)
     assert found == json.loads((tmp_path / "few" / "few_shot.json").read_text())
@@ -55,9 +58,7 @@ def test_every_k_draw_and_method_is_there(
     }
     assert cases == adapted | {("unadapted", 0, 0), ("unadapted, base units", 0, 0)}
     assert found["summary"]["clean"]["shots"] == [0, 1, 2]
-    assert (
-        found["methods"]["meta"]["steps"] == 2 and found["methods"]["fine-tuning"]["steps"] == 100
-    )
+    assert found["methods"]["meta"]["steps"] == 2 and found["methods"]["fine-tuning"]["steps"] == 5
     assert found["labels"]["anomalous"] == 14
     assert found["checkpoint"]["sha256"] == load_checkpoint(learned).sha256
 
@@ -84,6 +85,7 @@ def test_the_table_names_protocol_and_methods(cli: Cli, tree: Path, learned: Pat
 def test_a_model_that_was_not_meta_trained_is_fine_tuned(cli: Cli, tree: Path, still: Path) -> None:
     found = shown(cli, tree, "--checkpoint", still, "--shots", "1", "--draws", 1)
     assert {record["method"] for record in found["records"]} == {"place", "fine-tuning"}
+    assert found["methods"]["fine-tuning"]["steps"] == 100
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.helpers.taught_cameras import score_day, write_camera_file, write_day
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_motion() -> None:
+def quick(known_flow: None, small_pictures: None) -> None:
     """What is taught is told by its motion: here the flow is the product's."""
-
-
-@pytest.fixture(scope="module")
-def hall(tmp_path_factory) -> Path:
-    """A folder with base.safetensors, hall.camera.safetensors and the results of a day in out."""
-    folder = tmp_path_factory.mktemp("hall")
-    score_day(write_camera_file(folder), write_day(folder / "day"), folder / "out")
-    return folder
 
 
 def test_teach_list_take_over_and_forget(cli: Cli, hall: Path, tmp_path: Path):

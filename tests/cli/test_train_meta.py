@@ -16,6 +16,8 @@ from mpn.training.meta_training import MetaTraining
 from tests.cli.conftest import TINY, Cli
 from tests.helpers.small_model import footage, write_footage
 
+pytestmark = pytest.mark.usefixtures("few_tasks_for_sizes")
+
 META = ("--meta", "--meta-steps", "3", "--shots", "1,2", "--inner-steps", "2")
 
 

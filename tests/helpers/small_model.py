@@ -7,6 +7,7 @@ frames.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -23,26 +24,33 @@ FOOTAGE = (64, 96)  # of the footage: twice that
 BLOCK = 16  # side of the intruder, pixels of the footage
 TOP, LEFT = 32, 56  # where it is in even frames; in odd ones it is 8 pixels further right
 FPS = 10.0
+PROTOTYPES = 4  # of the network
 
 
 def footage(count: int, *, intruder: tuple[int, int] = (0, 0), seed: int = 0) -> np.ndarray:
     """uint8 (T, 64, 96, 3): a still texture with sensor noise; in frames [start, stop) a bright
     block jumps."""
-    texture = np.random.default_rng(3).uniform(60, 120, (FOOTAGE[0] // 8, FOOTAGE[1] // 8, 3))
-    texture = np.kron(texture, np.ones((8, 8, 1)))
-    noise = np.random.default_rng(seed).normal(0, 2, (count, *texture.shape))
-    frames = np.clip(texture + noise, 0, 255).astype(np.uint8)
+    frames = _still(count, seed).copy()
     for t in range(*intruder):
         left = LEFT + 8 * (t % 2)
         frames[t, TOP : TOP + BLOCK, left : left + BLOCK] = 250
     return frames
 
 
+@functools.lru_cache(maxsize=16)
+def _still(count: int, seed: int) -> np.ndarray:
+    """The footage without the block, made once for many tests."""
+    texture = np.random.default_rng(3).uniform(60, 120, (FOOTAGE[0] // 8, FOOTAGE[1] // 8, 3))
+    texture = np.kron(texture, np.ones((8, 8, 1)))
+    noise = np.random.default_rng(seed).normal(0, 2, (count, *texture.shape))
+    return np.clip(texture + noise, 0, 255).astype(np.uint8)
+
+
 def write_footage(folder: Path, frames: np.ndarray) -> Path:
-    """A folder of pictures without loss, 000.png and on."""
+    """A folder of pictures without loss, 000.png and on; not compressed, which is quicker."""
     folder.mkdir(parents=True, exist_ok=True)
     for t, frame in enumerate(frames):
-        assert cv2.imwrite(str(folder / f"{t:03d}.png"), frame)
+        assert cv2.imwrite(str(folder / f"{t:03d}.png"), frame, [cv2.IMWRITE_PNG_COMPRESSION, 0])
     return folder
 
 
@@ -59,10 +67,11 @@ def write_film(path: Path, frames: np.ndarray, fps: float = FPS) -> Path:
 
 
 def still_network(**options: object) -> Network:
-    """The small preset at 32x48 with 4 channels, seeded, made to predict the last frame of its
-    window."""
+    """The small preset at 32x48 with 4 channels and few prototypes, seeded, made to predict the
+    last frame of its window."""
     torch.manual_seed(7)
-    chosen = {"channels": 4, "height": SIZE[0], "width": SIZE[1]} | options
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    chosen = {"channels": 4, "prototypes": PROTOTYPES} | size | options
     network = build_model("small", **chosen).eval()
     with torch.no_grad():
         network.head[-1].weight.zero_()

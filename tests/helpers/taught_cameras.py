@@ -18,7 +18,7 @@ NORMAL, FRAMES = 240, 150
 OPTIONS = JobOptions(threshold=60.0, fps=10.0)
 
 
-def write_camera_file(folder: Path) -> Path:
+def _write_camera_file(folder: Path) -> Path:
     """Write the file of a camera that was adapted to a board that walks to and fro."""
     size = {"height": SIZE[0], "width": SIZE[1]}
     model = write_model(folder / "base.safetensors", normal=False, pseudo_head=False, **size)
@@ -28,7 +28,7 @@ def write_camera_file(folder: Path) -> Path:
     return camera
 
 
-def write_day(folder: Path) -> Path:
+def _write_day(folder: Path) -> Path:
     """Write a day: a ball crosses the picture in the stretches `BALLS`, a tall bar in `BAR`."""
     frames = recording(NORMAL)[:FRAMES]
     ball, bar = texture(99, (80, 80))[10:34, 10:34], texture(5, (96, 96))[:88, :16]
@@ -52,6 +52,11 @@ def score_day(camera: Path, day: Path, folder: Path) -> list[dict]:
     """Score the day by a camera file; its events."""
     detector = mpn.load(camera, precision="float32")
     return ScoreJob(detector, day, folder, OPTIONS).run().summary["events"]
+
+
+def write_hall(folder: Path) -> None:
+    """Write base.safetensors, hall.camera.safetensors, its day, and the day's results in out."""
+    score_day(_write_camera_file(folder), _write_day(folder / "day"), folder / "out")
 
 
 def overlaps(event: dict, stretch: tuple[int, int]) -> bool:

@@ -13,8 +13,8 @@ from tests.helpers.small_model import footage, write_footage, write_model
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_motion(coarse_flow) -> None:
-    """What a job does with motion is asked here, not what the flow finds."""
+def quick(coarse_flow, small_pictures) -> None:
+    """What a job does with motion and pictures is asked here, not what they show."""
 
 
 @pytest.fixture(scope="module")

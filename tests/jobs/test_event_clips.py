@@ -18,6 +18,11 @@ from tests.helpers.small_model import FOOTAGE, footage, write_footage, write_mod
 SIZE = (240, 320)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick(coarse_flow) -> None:
+    """Pictures are the product's: where something is drawn is asked of them."""
+
+
 def write(path, count):
     with OverlayWriter(path, fps=10, size=SIZE) as writer:
         for _ in range(count):

@@ -23,8 +23,6 @@ from tests.helpers.taught_cameras import (
     at,
     overlaps,
     score_day,
-    write_camera_file,
-    write_day,
 )
 
 BALL_1, BALL_2, BAR_1 = 1, 2, 3  # numbers of the day's events
@@ -34,21 +32,21 @@ class Day:
     """A camera, its day, and the results of scoring that before anything was taught."""
 
     def __init__(self, folder: Path) -> None:
-        self.camera, self.day = write_camera_file(folder), write_day(folder / "day")
-        self.results = folder / "before"
-        self.events = score_day(self.camera, self.day, self.results)
+        self.camera, self.day = folder / "hall.camera.safetensors", folder / "day"
+        self.results = folder / "out"
+        self.events = json.loads((self.results / "events.json").read_text())["events"]
         self.table = (self.results / "scores.csv").read_bytes()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_motion() -> None:
+def quick(known_flow: None, small_pictures: None) -> None:
     """What is taught is told by its motion: here the flow is the product's."""
 
 
 @pytest.fixture(scope="module")
-def before(tmp_path_factory) -> Day:
+def before(hall: Path) -> Day:
     """Not to be changed."""
-    return Day(tmp_path_factory.mktemp("hall"))
+    return Day(hall)
 
 
 @pytest.fixture

@@ -11,6 +11,12 @@ import pytest
 
 from mpn.report.page import write_report
 from tests.helpers import pages
+from tests.helpers.shared_files import made_once
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(coarse_flow: None) -> None:
+    """What a page shows of motion is asked here, not what the flow finds."""
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +31,12 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    return write_report(folder / "report.html", pages.evaluation(folder))
+    def make(folder: Path) -> None:
+        write_report(folder / "report.html", pages.evaluation(folder))
+
+    return made_once(tmp_path_factory, "report", make) / "report.html"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import mpn
 from mpn.cli import run
 from mpn.scoring.events import events
 from mpn.scoring.parts import PSEUDO
-from tests.helpers.small_model import write_model, write_tree
+from tests.helpers.small_model import PROTOTYPES, write_model, write_tree
 from tests.report.test_page import Walk, data_of, floats
 
 NAMES = ["01", "02", "03"]
@@ -130,7 +130,9 @@ def test_a_look_inside_is_of_frames_that_have_a_window(page: str) -> None:
     # as asked for
     assert [(NAMES[one["trace"]], one["row"]) for one in activations[:2]] == [("02", 5), ("02", 23)]
     assert 3 <= len(activations) <= 6 and all(one["row"] >= WINDOW for one in activations)
-    assert page.count("data:image/png;base64,") >= 20 * len(activations)
+    # Frames and suspicion, encodings, two a prototype, and how alike prototypes are.
+    pictures = 4 + 6 + 2 * PROTOTYPES + 1
+    assert page.count("data:image/png;base64,") == pictures * len(activations)
 
 
 def test_without_a_model_there_are_curves_only(tree: Path, out: Path, tmp_path: Path) -> None:

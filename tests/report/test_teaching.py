@@ -12,38 +12,34 @@ from mpn.adaptation.camera_file import read_camera
 from mpn.errors import CheckpointError, DataError, MpnError
 from mpn.report.teaching import CameraTeacher
 from tests.helpers.served import serving, write_results
-from tests.helpers.taught_cameras import score_day, write_camera_file, write_day
 from tests.report.test_server import ask
 
 
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a camera, a day of it and the day's results in out; not to be changed."""
-    folder = tmp_path_factory.mktemp("hall")
-    score_day(write_camera_file(folder), write_day(folder / "day"), folder / "out")
-    return folder
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> None:
+    """What is taught is told by its motion: here the flow is the product's."""
 
 
 @pytest.fixture
-def camera(scored: Path, tmp_path: Path) -> Path:
+def camera(hall: Path, tmp_path: Path) -> Path:
     """A copy of the camera file, with its base beside it."""
     for name in ("base", "hall.camera"):
-        shutil.copy(scored / f"{name}.safetensors", tmp_path)
+        shutil.copy(hall / f"{name}.safetensors", tmp_path)
     return tmp_path / "hall.camera.safetensors"
 
 
 @pytest.fixture
-def peaks(scored: Path) -> list[int]:
-    events = json.loads((scored / "out" / "events.json").read_text())["events"]
+def peaks(hall: Path) -> list[int]:
+    events = json.loads((hall / "out" / "events.json").read_text())["events"]
     return [event["peak_frame"] for event in events]
 
 
 def test_a_click_changes_the_camera_file(
-    scored: Path, camera: Path, peaks: list[int], tmp_path: Path
+    hall: Path, camera: Path, peaks: list[int], tmp_path: Path
 ) -> None:
     results = write_results(tmp_path / "out")
     for name in ("events.json", "state.json", "scores.csv"):
-        shutil.copy(scored / "out" / name, results)
+        shutil.copy(hall / "out" / name, results)
     before = camera.read_bytes()
     teacher = CameraTeacher(results, camera)
     assert teacher.taught() == []
@@ -68,11 +64,9 @@ def test_a_click_changes_the_camera_file(
         assert teacher.taught() == [(peaks[2], "bar")]
 
 
-def test_the_recording_has_gone(
-    scored: Path, camera: Path, peaks: list[int], tmp_path: Path
-) -> None:
+def test_the_recording_has_gone(hall: Path, camera: Path, peaks: list[int], tmp_path: Path) -> None:
     results = tmp_path / "results"
-    shutil.copytree(scored / "out", results)
+    shutil.copytree(hall / "out", results)
     state = json.loads((results / "state.json").read_text())
     state["identity"]["source"] = str(tmp_path / "gone")
     (results / "state.json").write_text(json.dumps(state))
@@ -80,16 +74,16 @@ def test_the_recording_has_gone(
         CameraTeacher(results, camera).teach(1, peaks[0], None)
 
 
-def test_a_camera_file_that_goes_meanwhile(scored: Path, camera: Path, peaks: list[int]) -> None:
-    teacher = CameraTeacher(scored / "out", camera)
+def test_a_camera_file_that_goes_meanwhile(hall: Path, camera: Path, peaks: list[int]) -> None:
+    teacher = CameraTeacher(hall / "out", camera)
     camera.unlink()
     assert teacher.taught() == []
     with pytest.raises(CheckpointError):
         teacher.teach(1, peaks[0], None)
 
 
-def test_only_a_camera_file_is_taught(scored: Path) -> None:
+def test_only_a_camera_file_is_taught(hall: Path) -> None:
     with pytest.raises(MpnError, match="is no camera file"):
-        CameraTeacher(scored / "out", scored / "base.safetensors")
+        CameraTeacher(hall / "out", hall / "base.safetensors")
     with pytest.raises(CheckpointError):
-        CameraTeacher(scored / "out", scored / "gone.camera.safetensors")
+        CameraTeacher(hall / "out", hall / "gone.camera.safetensors")

@@ -32,6 +32,8 @@ from tests.helpers.motion_parts import MOVING, WEIGHTS, WITHOUT
 from tests.helpers.moving import cells, place_of
 from tests.helpers.small_model import SIZE, footage, still_network, write_footage
 
+pytestmark = pytest.mark.usefixtures("known_flow")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

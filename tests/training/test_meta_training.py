@@ -12,9 +12,12 @@ from mpn.datasets.windows import Clip
 from mpn.errors import CheckpointError, MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.network import build_model
+from mpn.training import meta_training
 from mpn.training.meta_options import MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.step_sizes import sizes_for_change
+
+pytestmark = pytest.mark.usefixtures("few_tasks_for_sizes")
 
 EARLY = ("encoder.block1.", "pseudo_head.")
 QUICK = {
@@ -88,7 +91,8 @@ def test_the_first_step_sizes_change_every_number_by_about_what_was_asked():
     assert torch.allclose(sizes["b"], torch.tensor([1e-3 / 1.1e-4]))
 
 
-def test_longer_gradients_are_shortened_to_the_median_of_the_first_tasks(tmp_path):
+def test_longer_gradients_are_shortened_to_the_median_of_the_first_tasks(tmp_path, monkeypatch):
+    monkeypatch.setattr(meta_training, "TASKS_FOR_SIZES", 24)
     training = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "run")
     norms = []
     for number in range(24):
@@ -147,7 +151,8 @@ def test_reptile_moves_the_targets_and_nothing_else(tmp_path):
         assert torch.equal(p, before[name]) != name.startswith(EARLY), name
 
 
-def test_meta_training_lowers_the_query_loss_after_adaptation(tmp_path):
+def test_meta_training_lowers_the_query_loss_after_adaptation(tmp_path, monkeypatch):
+    monkeypatch.setattr(meta_training, "TASKS_FOR_SIZES", 24)
     # The prediction alone: two inner steps, and an outer loop of some seconds, move it most.
     options = QUICK | {
         "shots": (2,),

@@ -58,10 +58,11 @@ def test_a_finished_run_resumed_gives_the_same_model(finished, tmp_path):
     assert untimed(tmp_path) == untimed(finished)
 
 
-# Forks one process for each life of a run, so that torch is imported once.
+# Forks one process for each life of a run, so that torch is imported once, and its compiler, which
+# an optimizer imports with its first step.
 LIVES = """
 import os, signal, sys
-import torch
+import torch, torch._dynamo
 torch.set_num_threads(1)
 from mpn.training import pretraining
 from tests.helpers.training_runs import OPTIONS, PRESET, walkers

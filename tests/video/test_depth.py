@@ -237,6 +237,7 @@ def test_a_trained_model_keeps_the_range_of_its_footage(tmp_path):
     assert load_checkpoint(tmp_path / "model.safetensors").levels == Levels(7000, 9000)
 
 
+@pytest.mark.usefixtures("coarse_flow")
 def test_an_adapted_camera_keeps_the_range_of_its_footage(tmp_path, thermal_scenes):
     normal, hot = thermal_scenes
     write_model(tmp_path / "base.safetensors")
