@@ -17,6 +17,7 @@ from mpn.motion.flow import MotionReader
 from mpn.training import pretraining
 from tests.helpers import shared_files, taught_cameras, training_runs
 from tests.helpers.reference import Reference, load_full, load_reduced
+from tests.helpers.small_model import write_model, write_tree
 
 # Networks of these tests are too small for two threads, and the suite runs in two processes.
 torch.set_num_threads(1)
@@ -137,6 +138,18 @@ def full_reference() -> Reference:
     if not (folder / "parameters.csv").is_file():
         pytest.skip(f"the full reference values are not there: no {folder} ($MPN_REFERENCE)")
     return load_full(folder)
+
+
+@pytest.fixture(scope="session")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of `tests.helpers.small_model`; not to be changed."""
+    return write_model(tmp_path_factory.mktemp("model") / "still.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of `tests.helpers.small_model`; not to be changed."""
+    return write_tree(tmp_path_factory.mktemp("data") / "street")
 
 
 @pytest.fixture(scope="session")

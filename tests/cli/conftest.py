@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from mpn.cli import run
-from tests.helpers.small_model import write_model, write_tree
 from tests.helpers.verbs import Outcome
 
 TINY = ("--size", "32x48", "--channels", "4", "--epochs", "1", "--precision", "float32")
@@ -52,15 +51,3 @@ def cli(
 @pytest.fixture(scope="module", autouse=True)
 def quick(coarse_flow: None, small_pictures: None) -> None:
     """What a verb does with motion and pictures is asked here, not what they show."""
-
-
-@pytest.fixture(scope="session")
-def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model file of `tests.helpers.small_model`; not to be changed."""
-    return write_model(tmp_path_factory.mktemp("model") / "still.safetensors")
-
-
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data set of `tests.helpers.small_model`; not to be changed."""
-    return write_tree(tmp_path_factory.mktemp("data") / "street")

@@ -12,17 +12,15 @@ import mpn
 from mpn.cli.score import run_with_report
 from mpn.errors import DataError
 from mpn.jobs import JobOptions, Outcome, ScoreJob
-from tests.helpers.small_model import footage, write_footage, write_model
+from tests.helpers.small_model import footage, write_footage
 from tests.report.test_page import data_of
 
 OPTIONS = JobOptions(fps=10.0, report=True)
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> mpn.Detector:
-    return mpn.load(
-        write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32"
-    )
+def detector(still: Path) -> mpn.Detector:
+    return mpn.load(still, precision="float32")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from mpn.published_weights.convert import import_weights
 
 OLD, NEW = "old", "new"
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+FOUR = struct.pack("<4f", 1, 2, 3, 4)  # a storage
 SYSTEM = {
     "protocol_version": 1001,
     "little_endian": True,

@@ -7,7 +7,6 @@ import copyreg
 import io
 import os
 import pickle
-import struct
 import sys
 import zipfile
 
@@ -21,6 +20,7 @@ from mpn.published_weights.pickle_reader import StandIn, StoredTensor
 from mpn.published_weights.torch_file import read_torch_file
 from tests.helpers.authors_classes import Meta_Prototype, adam_state, save
 from tests.helpers.hostile_files import (
+    FOUR,
     MAGIC_NUMBER,
     NEW,
     OLD,
@@ -38,8 +38,6 @@ from tests.helpers.hostile_files import (
     write_new,
     write_old,
 )
-
-FOUR = struct.pack("<4f", 1, 2, 3, 4)
 
 
 def tensors_of(value):

@@ -8,6 +8,7 @@ import pytest
 
 from mpn.published_weights.torch_file import read_torch_file
 from tests.helpers.hostile_files import (
+    FOUR,
     NEW,
     OLD,
     call,
@@ -24,9 +25,6 @@ from tests.helpers.hostile_files import (
     write_new,
     write_old,
 )
-
-FOUR = struct.pack("<4f", 1, 2, 3, 4)
-
 
 LYING = {
     "a memo of two thousand million places": b"N" + b"r" + struct.pack("<I", 2**31 - 1) + b"0",

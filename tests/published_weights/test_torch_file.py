@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import struct
 import zipfile
 
 import numpy as np
@@ -17,6 +16,7 @@ from mpn.errors import CheckpointError
 from mpn.published_weights.torch_file import BEFORE, SINCE, read_torch_file
 from tests.helpers.authors_classes import convAE, save, trained
 from tests.helpers.hostile_files import (
+    FOUR,
     MAGIC_NUMBER,
     NEW,
     OLD,
@@ -32,8 +32,6 @@ from tests.helpers.hostile_files import (
     write_new,
     write_old,
 )
-
-FOUR = struct.pack("<4f", 1, 2, 3, 4)
 
 
 @pytest.fixture(scope="module")

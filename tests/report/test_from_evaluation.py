@@ -14,7 +14,7 @@ import mpn
 from mpn.cli import run
 from mpn.scoring.events import events
 from mpn.scoring.parts import PSEUDO
-from tests.helpers.small_model import PROTOTYPES, write_model, write_tree
+from tests.helpers.small_model import PROTOTYPES
 from tests.report.test_page import Walk, data_of, floats
 
 NAMES = ["01", "02", "03"]
@@ -23,22 +23,12 @@ WINDOW = 4
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "still.safetensors")
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tree(tmp_path_factory.mktemp("data") / "street")
-
-
-@pytest.fixture(scope="module")
-def out(model: Path, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(still: Path, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluated") / "results"
     arguments = [
         str(tree),
         "--checkpoint",
-        str(model),
+        str(still),
         "--out",
         str(folder),
         "--fps",
@@ -58,11 +48,11 @@ def page(out: Path) -> str:
     return (out / "report.html").read_text("utf-8")
 
 
-def test_every_video_with_its_labels_events_and_film(page: str, model: Path, tree: Path) -> None:
+def test_every_video_with_its_labels_events_and_film(page: str, still: Path, tree: Path) -> None:
     traces = data_of(page)["traces"]
     assert [trace["name"] for trace in traces] == NAMES
     assert [trace["labels"] for trace in traces] == LABELS
-    detector = mpn.load(model, precision="float32")
+    detector = mpn.load(still, precision="float32")
     threshold = detector.calibration(10).threshold(360).value
     for trace in traces:
         folder = tree / "testing" / "frames" / trace["name"]
@@ -183,7 +173,7 @@ def test_none_if_none_is_wanted_and_nothing_left_behind(
 )
 def test_a_look_inside_at_nothing(
     tree: Path,
-    model: Path,
+    still: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     inside: str,
@@ -192,7 +182,7 @@ def test_a_look_inside_at_nothing(
     arguments = [
         str(tree),
         "--checkpoint",
-        str(model),
+        str(still),
         "--out",
         str(tmp_path / "out"),
         "--inside",

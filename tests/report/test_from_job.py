@@ -14,17 +14,15 @@ from mpn.jobs import JobOptions, Outcome, ScoreJob
 from mpn.jobs.by_itself import Recording, learn_camera
 from mpn.report.from_job import read_table, report_job
 from tests.helpers.recordings import recording
-from tests.helpers.small_model import footage, write_film, write_footage, write_model
+from tests.helpers.small_model import footage, write_film, write_footage
 from tests.report.test_page import data_of, floats
 
 OPTIONS = JobOptions(fps=10.0, report=True)
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> mpn.Detector:
-    return mpn.load(
-        write_model(tmp_path_factory.mktemp("model") / "m.safetensors"), precision="float32"
-    )
+def detector(still: Path) -> mpn.Detector:
+    return mpn.load(still, precision="float32")
 
 
 @pytest.fixture
