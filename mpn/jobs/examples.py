@@ -189,11 +189,16 @@ def _results(detector: Detector, listed: ListedEvent, first: int, end: int) -> I
 def _sight_of(
     event: Event, sights: Sequence[Sight], image: np.ndarray, motion: SeenMotion
 ) -> Sight:
-    """Choose the region of an event at its peak, or take it as the event has it."""
+    """Choose the region round an event's peak, or take it as the event has it."""
     if event.region is None:
         raise DataError(f"the event at frame {event.peak_frame} has no region: score it again")
     top, left, height, width = event.region
     box = (top, left, height, width)
+    # An event has the patch of its peak, which may be a small piece of a large thing.
+    for sight in sights:
+        (first, before, high, wide) = sight.box
+        if first <= top + height / 2 <= first + high and before <= left + width / 2 <= before + wide:
+            return sight
     costs = _costs(box, sights)
     if np.isfinite(costs).any():
         return sights[int(costs.argmin())]

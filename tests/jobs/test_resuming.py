@@ -55,7 +55,7 @@ def test_reasons_made_of_motion_outlive_a_stop(clip, tmp_path):
         places={"s": learn_place([source], [Stretch(0, 0, 20)])},
     )
     detector = Detector(checkpoint, precision="float32")
-    options = replace(OPTIONS, threshold=1.0)
+    options = replace(OPTIONS, threshold=0.1)
     whole = score_source(detector, clip, tmp_path / "whole", options)
     for at in (26, 29, 57):  # within the events, after their peaks or before
         with pytest.raises(KeyboardInterrupt):

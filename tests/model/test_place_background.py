@@ -36,7 +36,7 @@ def test_what_stays_comes_back_exactly_beside_a_camera_that_does_not_know_it() -
 def test_a_place_that_does_not_know_what_stays_is_written_as_before() -> None:
     tensors, described = packed({"hall": some_place()})
     assert sorted(tensors) == ["place.0.counts", "place.0.picture", "place.0.whole"]
-    assert sorted(described[0]) == ["camera", "frames", "grid", "pictures", "version"]
+    assert sorted(described[0]) == ["camera", "frames", "grid", "judged", "pictures", "version"]
 
 
 @pytest.mark.parametrize("key", ["readings", "seconds"])
