@@ -195,9 +195,10 @@ def _sight_of(
     top, left, height, width = event.region
     box = (top, left, height, width)
     # An event has the patch of its peak, which may be a small piece of a large thing.
+    row, column = top + height / 2, left + width / 2
     for sight in sights:
-        (first, before, high, wide) = sight.box
-        if first <= top + height / 2 <= first + high and before <= left + width / 2 <= before + wide:
+        upper, before, high, wide = sight.box
+        if upper <= row <= upper + high and before <= column <= before + wide:
             return sight
     costs = _costs(box, sights)
     if np.isfinite(costs).any():

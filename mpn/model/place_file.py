@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PLACE_PREFIX = "place."
 PLACE_VERSION = 1  # of the counts' meaning: bins, kinds, grid
-# How frames are judged by them: normal scores, and thresholds with them, of another version are off.
+# How frames are judged by them: normal scores and thresholds of another version are off.
 JUDGED = 2
 MAX_COUNT = 2**31  # of frames; years
 # Of a camera; the second two only where its footage was long enough, and in no earlier file.
