@@ -37,7 +37,8 @@ from benchmarks.common import (
 from mpn.datasets.windows import Clip
 from mpn.model.config import get_config
 from mpn.model.device import use_bfloat16
-from mpn.model.network import Network, build_model
+from mpn.model.engines import TorchEngine
+from mpn.model.network import build_model
 from mpn.scoring.scores import score_frames
 from mpn.training.pretraining import Training, TrainingOptions
 from mpn.video.sources import open_source
@@ -92,12 +93,13 @@ def write_video(path: Path, frames: int) -> None:
     writer.release()
 
 
-def scoring_rate(network: Network, path: Path, batch_size: int, bfloat16: bool) -> float:
+def scoring_rate(engine: TorchEngine, path: Path, batch_size: int) -> float:
     """Frames of the file a second, from opening it to its last score."""
     began = time.perf_counter()
     source = open_source(path)
+    network = engine.network
     frames = source.frames(network.config.size, network.config.grey)
-    scored = sum(1 for _ in score_frames(network, frames, batch_size=batch_size, bfloat16=bfloat16))
+    scored = sum(1 for _ in score_frames(network, frames, batch_size=batch_size, engine=engine))
     return (scored + network.config.window) / (time.perf_counter() - began)
 
 
@@ -106,7 +108,8 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     # as mpn.Detector has it
     network = build_model("small").eval().to(memory_format=torch.channels_last)
-    settings = [(precision, batch) for precision in ("float32", "bfloat16") for batch in (1, 4, 8)]
+    engines = {name: TorchEngine(network, name == "bfloat16") for name in ("float32", "bfloat16")}
+    settings = [(precision, batch) for precision in engines for batch in (1, 4, 8)]
     rates: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
@@ -115,12 +118,10 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
             warm_up = islice(
                 open_source(path).frames(network.config.size, network.config.grey), 4 + 2 * batch
             )
-            list(score_frames(network, warm_up, batch_size=batch, bfloat16=precision == "bfloat16"))
+            list(score_frames(network, warm_up, batch_size=batch, engine=engines[precision]))
         for _ in range(repeats):
             for precision, batch in settings:
-                rates[precision, batch].append(
-                    scoring_rate(network, path, batch, precision == "bfloat16")
-                )
+                rates[precision, batch].append(scoring_rate(engines[precision], path, batch))
     return [
         {"what": "scoring", "precision": precision, "batch": batch, "per_second": spread(found)}
         for (precision, batch), found in rates.items()
