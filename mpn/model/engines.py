@@ -7,6 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -164,6 +165,15 @@ GRAPH_ENGINES: dict[str, type[GraphEngine]] = {
     engine.package: engine for engine in (OnnxRuntimeEngine, OpenVinoEngine)
 }
 ENGINES = ("torch", *GRAPH_ENGINES)
+
+
+def installed_engines() -> tuple[str, ...]:
+    """List the engines that are installed here, torch first."""
+    can_export = find_spec("onnx") is not None
+    return (
+        "torch",
+        *(name for name in GRAPH_ENGINES if can_export and find_spec(name) is not None),
+    )
 
 
 def engine_precision(engine: str, precision: str, device: str = "cpu") -> bool:
