@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint
-from mpn.model.engines import engine_precision, installed_engines, open_engine
+from mpn.model.engines import Engine, engine_precision, installed_engines, open_engine
 from mpn.model.network import Network
 from mpn.motion.flow import MotionReader
 from mpn.scoring.detector import BATCH_SIZE, Detector
@@ -141,9 +141,22 @@ def settings_here() -> list[Setting]:
     return list(dict.fromkeys(found))
 
 
+def open_engines(network: Network, settings: Iterable[Setting]) -> dict[Setting, Engine]:
+    """Make what runs a network by each of some settings.
+
+    Args:
+        network: on the processor.
+        settings: of engines that are installed.
+    """
+    return {
+        setting: open_engine(setting.engine, network, setting.precision == "bfloat16")
+        for setting in settings
+    }
+
+
 def bench_network(
     network: Network,
-    settings: Sequence[Setting],
+    engines: Mapping[Setting, Engine],
     batches: Sequence[int] = BATCHES,
     rounds: int = ROUNDS,
     seconds: float = SECONDS,
@@ -152,7 +165,7 @@ def bench_network(
 
     Args:
         network: on the processor.
-        settings: by which it is run.
+        engines: that run it, by their settings.
         batches: windows at a time.
         rounds: how often each is measured.
         seconds: past which no more rounds begin, after two.
@@ -164,14 +177,16 @@ def bench_network(
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(windows[:1])
     timed: list[Callable[[], object]] = []
-    precisions = list(dict.fromkeys(setting.precision for setting in settings))
+    # Of whole numbers torch has no quick product to compare with.
+    precisions = [
+        name
+        for name in dict.fromkeys(setting.precision for setting in engines)
+        if getattr(torch, name).is_floating_point
+    ]
     for precision in precisions:
         matrix = torch.rand((PRODUCT_SIDE, PRODUCT_SIDE), generator=generator)
         timed.append(_product(matrix.to(getattr(torch, precision))))
-    cells = [(setting, batch) for setting in settings for batch in batches]
-    engines = {
-        one: open_engine(one.engine, network, one.precision == "bfloat16") for one in settings
-    }
+    cells = [(setting, batch) for setting in engines for batch in batches]
     for setting, batch in cells:
         timed.append(_forward(engines[setting], windows[:batch]))
     times = _in_turn(timed, rounds, seconds, "network")

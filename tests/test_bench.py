@@ -17,6 +17,7 @@ from mpn.bench import (
     Setting,
     bench_film,
     bench_network,
+    open_engines,
     settings_here,
     usual_setting,
     write_film,
@@ -48,7 +49,7 @@ def operations(network: nn.Module, window: torch.Tensor) -> int:
 
 def test_the_operations_of_a_frame_are_its_convolutions_and_little_else(tiny):
     settings = [TORCH, Setting("torch", "bfloat16")]
-    measured = bench_network(tiny, settings, batches=(1, 3), rounds=2)
+    measured = bench_network(tiny, open_engines(tiny, settings), batches=(1, 3), rounds=2)
     convolutions = operations(tiny, torch.zeros(1, 4, *tiny.config.size))
     assert convolutions < measured.flops < 1.3 * convolutions  # the rest: the prototype unit
     assert [(rate.setting, rate.batch) for rate in measured.rates] == [
@@ -66,7 +67,7 @@ def test_the_share_of_the_peak():
 
 
 def test_rounds_end_when_the_time_is_over_but_not_before_two(tiny):
-    measured = bench_network(tiny, [TORCH], batches=(1,), rounds=50, seconds=0)
+    measured = bench_network(tiny, open_engines(tiny, [TORCH]), batches=(1,), rounds=50, seconds=0)
     assert len(measured.rates[0].rates) == 2
 
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import torch
 
-from mpn.bench import FILM_SIZE, FilmBench, NetworkBench, bench_film, bench_network, settings_here
+from mpn.bench import (
+    FILM_SIZE,
+    FilmBench,
+    NetworkBench,
+    bench_film,
+    bench_network,
+    open_engines,
+    settings_here,
+)
 from mpn.cli import fit, new_parser
 from mpn.cli.model import load_model
 from mpn.io.text import format_rows, json_text
@@ -46,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     checkpoint, settings = load_model(options.checkpoint), settings_here()
-    network = bench_network(checkpoint.network, settings)
+    network = bench_network(checkpoint.network, open_engines(checkpoint.network, settings))
     film = bench_film(checkpoint, settings)
     if options.json:
         print(json_text(_document(network, film), indent=1))

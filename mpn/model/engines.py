@@ -72,6 +72,7 @@ class GraphEngine(ABC):
     Args:
         network: its graph is made when it is first run.
         bfloat16: run it in bfloat16, where the engine can.
+        graph: an ONNX file's content to run instead, of the same network.
 
     Raises:
         MpnError: the runtime is not installed.
@@ -79,13 +80,15 @@ class GraphEngine(ABC):
 
     package: str
 
-    def __init__(self, network: Network, bfloat16: bool = False) -> None:
+    def __init__(
+        self, network: Network, bfloat16: bool = False, graph: bytes | None = None
+    ) -> None:
         try:
             importlib.import_module(self.package)
         except ImportError as error:
             raise MpnError(f"{self.package} is not installed: {INSTALL}") from error
         self.network, self.bfloat16 = network.eval(), bfloat16
-        self._graph: bytes | None = None
+        self._graph = graph
         self._lock, self._of_thread = threading.Lock(), threading.local()
 
     def __call__(self, windows: Tensor) -> ScoringOutput:
