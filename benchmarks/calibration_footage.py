@@ -94,7 +94,7 @@ def raw_parts(detector: Detector, clip: Clip) -> Parts:
         parts=detector.parts,
         quotients=quotients.pop if detector.places else None,
         patch=detector.score_config.patch,
-        bfloat16=detector.bfloat16,
+        engine=detector.engine,
     )
     columns = columns_of([frame.parts for frame in scored], detector.weights)
     return {name: values.astype(np.float32) for name, values in columns.items()}

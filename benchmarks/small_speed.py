@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -34,16 +33,17 @@ from benchmarks.common import (
     spread,
     write_result,
 )
+from mpn.bench import write_film
 from mpn.datasets.windows import Clip
 from mpn.model.config import get_config
 from mpn.model.device import use_bfloat16
-from mpn.model.network import Network, build_model
+from mpn.model.engines import TorchEngine
+from mpn.model.network import build_model
 from mpn.scoring.scores import score_frames
 from mpn.training.pretraining import Training, TrainingOptions
 from mpn.video.sources import open_source
 
 SAMPLES_PER_SECOND, FRAMES_PER_SECOND = 25.0, 60.0
-VIDEO_HEIGHT, VIDEO_WIDTH = 240, 360
 CLIPS = 8  # one of them is held out
 
 
@@ -70,34 +70,13 @@ def training_rates(steps: int, precision: str, size: tuple[int, int] | None) -> 
     ]
 
 
-def write_video(path: Path, frames: int) -> None:
-    """An mp4v file at 30 frames/s: figures that walk over a textured ground, with sensor noise."""
-    generator = np.random.default_rng(0)
-    ground = cv2.GaussianBlur(
-        generator.integers(60, 200, (VIDEO_HEIGHT, VIDEO_WIDTH, 3)).astype(np.uint8), (9, 9), 0
-    )
-    starts = generator.uniform((0, 0), (VIDEO_WIDTH, VIDEO_HEIGHT), (12, 2))
-    speeds = generator.uniform(-2, 2, (12, 2))
-    noise = generator.normal(0, 3, (8, *ground.shape))
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (VIDEO_WIDTH, VIDEO_HEIGHT)
-    )
-    if not writer.isOpened():
-        raise SystemExit("this build of OpenCV cannot write mp4v")
-    for number in range(frames):
-        frame = ground.copy()
-        for n, (x, y) in enumerate((starts + number * speeds) % (VIDEO_WIDTH, VIDEO_HEIGHT)):
-            cv2.ellipse(frame, (int(x), int(y)), (6, 15), 0, 0, 360, (30 + 15 * n,) * 3, -1)
-        writer.write(np.clip(frame + noise[number % len(noise)], 0, 255).astype(np.uint8))
-    writer.release()
-
-
-def scoring_rate(network: Network, path: Path, batch_size: int, bfloat16: bool) -> float:
+def scoring_rate(engine: TorchEngine, path: Path, batch_size: int) -> float:
     """Frames of the file a second, from opening it to its last score."""
     began = time.perf_counter()
     source = open_source(path)
+    network = engine.network
     frames = source.frames(network.config.size, network.config.grey)
-    scored = sum(1 for _ in score_frames(network, frames, batch_size=batch_size, bfloat16=bfloat16))
+    scored = sum(1 for _ in score_frames(network, frames, batch_size=batch_size, engine=engine))
     return (scored + network.config.window) / (time.perf_counter() - began)
 
 
@@ -106,21 +85,20 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     # as mpn.Detector has it
     network = build_model("small").eval().to(memory_format=torch.channels_last)
-    settings = [(precision, batch) for precision in ("float32", "bfloat16") for batch in (1, 4, 8)]
+    engines = {name: TorchEngine(network, name == "bfloat16") for name in ("float32", "bfloat16")}
+    settings = [(precision, batch) for precision in engines for batch in (1, 4, 8)]
     rates: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        write_video(path, frames)
+        write_film(path, frames)
         for precision, batch in settings:
             warm_up = islice(
                 open_source(path).frames(network.config.size, network.config.grey), 4 + 2 * batch
             )
-            list(score_frames(network, warm_up, batch_size=batch, bfloat16=precision == "bfloat16"))
+            list(score_frames(network, warm_up, batch_size=batch, engine=engines[precision]))
         for _ in range(repeats):
             for precision, batch in settings:
-                rates[precision, batch].append(
-                    scoring_rate(network, path, batch, precision == "bfloat16")
-                )
+                rates[precision, batch].append(scoring_rate(engines[precision], path, batch))
     return [
         {"what": "scoring", "precision": precision, "batch": batch, "per_second": spread(found)}
         for (precision, batch), found in rates.items()

@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("video", "motion"),
     ("datasets", "model"),
     ("scoring",),
-    ("adaptation", "metrics", "jobs", "doctor", "published_weights"),
+    ("adaptation", "metrics", "jobs", "doctor", "published_weights", "bench"),
     ("evaluation", "training", "api"),
     ("report",),
     ("mpn",),

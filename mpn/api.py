@@ -136,6 +136,7 @@ def load(
     score_config: ScoreConfig | None = None,
     device: str = "cpu",
     precision: str = "auto",
+    engine: str = "torch",
 ) -> Detector:
     """Load a detector from a model file.
 
@@ -145,13 +146,19 @@ def load(
         score_config: how parts make the score; default: the model's.
         device: "cpu" or "cuda".
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
+        engine: what runs the network: "torch", "onnxruntime" or "openvino".
 
     Raises:
         CheckpointError: the file is missing, broken, or not one of mpn's; or a camera file's base
             is.
+        MpnError: device, precision or engine cannot be used.
     """
     return Detector(
-        load_checkpoint(path), score_config=score_config, device=device, precision=precision
+        load_checkpoint(path),
+        score_config=score_config,
+        device=device,
+        precision=precision,
+        engine=engine,
     )
 
 

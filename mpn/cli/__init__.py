@@ -29,6 +29,8 @@ VERBS = {
     "evaluate": "measure a model, or anyone's scores, on a labelled test set",
     "compare": "say whether one system is better than another, with intervals",
     "doctor": "say what is wrong with a folder or a video, and how to mend it",
+    "bench": "measure how quick a model is on this machine, in a minute",
+    "export": "write a model's network as an ONNX file, for other programs",
     "import": "turn the paper authors' weights into a model of mpn, safely",
 }
 OVERVIEW = "\n".join(

@@ -11,6 +11,7 @@ from mpn.cli import number
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
+from mpn.model.engines import ENGINES
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
 from mpn.scoring.model_score import score_config_of
@@ -26,7 +27,7 @@ BASE, PACKAGED_BASE = "meta", "demo"
 def add_model(
     parser: argparse.ArgumentParser, default: str = "demo"
 ) -> argparse._MutuallyExclusiveGroup:
-    """Add --checkpoint, the weights of the score's parts, device and precision.
+    """Add --checkpoint, the weights of the score's parts, device, precision, engine.
 
     Args:
         parser: a verb's.
@@ -64,6 +65,12 @@ def add_model(
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="torch",
+        help="what runs the network (default: torch; mpn bench says which is quickest here)",
+    )
     return model
 
 
@@ -143,5 +150,9 @@ def open_detector(options: argparse.Namespace, default: str = "demo") -> Detecto
     if options.smoothing is not None:
         score_config = replace(score_config, smoothing=options.smoothing)
     return Detector(
-        checkpoint, score_config=score_config, device=options.device, precision=options.precision
+        checkpoint,
+        score_config=score_config,
+        device=options.device,
+        precision=options.precision,
+        engine=options.engine,
     )

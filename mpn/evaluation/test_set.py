@@ -115,6 +115,7 @@ def facts_of(
         "checkpoint": {"path": str(checkpoint), "sha256": detector.checkpoint.sha256},
         "recipe": detector.score_config.to_dict(),
         "precision": "bfloat16" if detector.bfloat16 else "float32",
+        "engine": detector.engine_name,
         "training": {k: v for k, v in detector.checkpoint.training.items() if k != "clips"},
     }
 

@@ -317,6 +317,7 @@ class ScoreJob:
             "checkpoint": self.detector.checkpoint.sha256,
             "recipe": self.detector.score_config.to_dict(),
             "bfloat16": self.detector.bfloat16,
+            "engine": self.detector.engine_name,
             "fps": float(self.rate),
             "threshold": self._level,
             "options": asdict(self.options),

@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
+
+
+class ScoringOutput(Protocol):
+    """What scoring needs of a forward, whatever ran it; see `Output` for shapes and ranges."""
+
+    @property
+    def prediction(self) -> Tensor:
+        """Return the predicted next frame."""
+        ...
+
+    @property
+    def compactness(self) -> Tensor:
+        """Return how far the queries are from their prototypes."""
+        ...
+
+    @property
+    def pseudo_logits(self) -> Tensor | None:
+        """Return where the window looks tampered with; None without that head."""
+        ...
 
 
 @dataclass

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.io.runs import intervals
+from mpn.model.engines import Engine, TorchEngine
 from mpn.model.network import Network
 from mpn.motion.cameras import choose_place, grid_of
 from mpn.motion.place import PlaceModel, picture_of
@@ -71,7 +72,7 @@ def score_clips(
                 detector.parts,
                 detector.places,
                 patch=detector.score_config.patch,
-                bfloat16=detector.bfloat16,
+                engine=detector.engine,
             ):
                 rows[frame] = numbers
                 bar.update()
@@ -105,12 +106,12 @@ def normal_parts(
     """
     places = places or {}
     parts = given_parts(network, places)
-    window = network.config.window
+    window, engine = network.config.window, TorchEngine(network, bfloat16)
     normal: dict[str, list[np.ndarray]] = {part.name: [] for part in parts}
     left = NORMAL_FRAMES
     for clip in tqdm(clips, desc="calibrating", unit="clip", disable=None, leave=False):
         cut = clip.cut(0, left)
-        rows = dict(_scored(network, cut, parts, places, bfloat16=bfloat16))
+        rows = dict(_scored(network, cut, parts, places, engine=engine))
         left -= len(rows)
         for start, stop in readable_runs(cut) or [(0, 0)]:
             stretch = [rows[frame] for frame in range(start + window, stop)]
@@ -141,7 +142,7 @@ def _scored(
     places: Mapping[str, PlaceModel] | None,
     *,
     patch: int = ScoreConfig.patch,
-    bfloat16: bool = False,
+    engine: Engine | None = None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Yield the number of each frame that has a score, and its columns."""
     quotients = None
@@ -155,7 +156,7 @@ def _scored(
             parts=parts,
             quotients=quotients and partial(_from, quotients, start),
             patch=patch,
-            bfloat16=bfloat16,
+            engine=engine,
         ):
             yield start + frame.frame, frame.parts
 

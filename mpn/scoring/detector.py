@@ -17,7 +17,8 @@ import torch
 from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
-from mpn.model.device import checked_device, use_bfloat16
+from mpn.model.device import checked_device
+from mpn.model.engines import engine_precision, open_engine
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
@@ -59,6 +60,7 @@ class Detector:
         score_config: how parts make the score; default: the checkpoint's.
         device: "cpu" or "cuda".
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
+        engine: what runs the network, one of `mpn.model.engines.ENGINES`.
 
     Attributes:
         places: place models of the cameras that the model knows, by name.
@@ -76,6 +78,7 @@ class Detector:
         score_config: ScoreConfig | None = None,
         device: str = "cpu",
         precision: str = "auto",
+        engine: str = "torch",
     ) -> None:
         self.checkpoint = checkpoint
         self.config, self.places = checkpoint.config, checkpoint.places
@@ -83,7 +86,8 @@ class Detector:
             checked_device(device),
             memory_format=torch.channels_last,  # type: ignore[call-overload] (not in torch's stubs)
         )
-        self.bfloat16 = use_bfloat16(precision, device)
+        self.bfloat16 = engine_precision(engine, precision, device)
+        self.engine_name, self.engine = engine, open_engine(engine, self.network, self.bfloat16)
         self.score_config = score_config or score_config_of(checkpoint)
         self.parts = used_parts(
             self.network, self.places, self.score_config.weights, checkpoint.normal
@@ -187,7 +191,7 @@ class Detector:
     def sibling(
         self, checkpoint: Checkpoint, score_config: Mapping[str, Any] | None = None
     ) -> Self:
-        """Make a detector of another checkpoint with this one's config, device and precision.
+        """Make a detector of another checkpoint with this one's config, device and engine.
 
         Args:
             checkpoint: the other one.
@@ -200,6 +204,7 @@ class Detector:
             score_config=ScoreConfig.from_dict(score_config) if score_config else self.score_config,
             device=device,
             precision=precision,
+            engine=self.engine_name,
         )
 
     def _results(
@@ -268,7 +273,7 @@ class Detector:
                 quotients=quotients.pop if stream is not None else None,
                 patch=self.score_config.patch,
                 batch_size=batch_size,
-                bfloat16=self.bfloat16,
+                engine=self.engine,
             )
             given = 0
             for scores in scored:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mpn.model.network import Network
-    from mpn.model.output import Output
+    from mpn.model.output import ScoringOutput
 
 # An exact prediction has no PSNR; this is that of one grey level in one of a million pixels, near
 # enough.
@@ -54,7 +54,7 @@ class ScoringBatch:
 
     frames: np.ndarray
     target: Tensor
-    output: Output | None
+    output: ScoringOutput | None
     quotients: np.ndarray | None = None
 
     @cached_property
@@ -129,7 +129,7 @@ class Diagnostic(Column):
     value_of: Callable[[ScoringBatch], Tensor]
 
 
-def _output(batch: ScoringBatch) -> Output:
+def _output(batch: ScoringBatch) -> ScoringOutput:
     if batch.output is None:
         raise ValueError("the network was not asked")
     return batch.output

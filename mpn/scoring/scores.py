@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mpn.errors import MpnError
+from mpn.model.engines import Engine, TorchEngine
 from mpn.model.network import Network
 from mpn.scoring.parts import (
     PART_NAMES,
@@ -188,7 +189,7 @@ def score_frames(
     quotients: Callable[[int], np.ndarray] | None = None,
     patch: int = 16,
     batch_size: int = 4,
-    bfloat16: bool = False,
+    engine: Engine | None = None,
 ) -> Iterator[FrameScores]:
     """Score every frame that has T frames before it.
 
@@ -201,14 +202,14 @@ def score_frames(
             place, see `ScoringBatch`; for parts that need it.
         patch: side of the patch, see `ScoreConfig`.
         batch_size: windows at a time; results come in steps of so many frames.
-        bfloat16: run the network in bfloat16 autocast.
+        engine: runs the network; default: PyTorch, in float32.
 
     Yields:
         FrameScores for frames T, T + 1, ...
     """
     window = network.config.window
     device = next(network.parameters()).device
-    network = network.eval()
+    engine = engine or TorchEngine(network)
     parts = parts_of(network, place=quotients is not None) if parts is None else parts
     moving, asked = any(part.needs_place for part in parts), asks_network(parts)
     recent: deque[np.ndarray] = deque(maxlen=window + batch_size)
@@ -226,8 +227,7 @@ def score_frames(
         output = None
         if asked:
             windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
-                output = network(windows.contiguous(memory_format=torch.channels_last))
+            output = engine(windows)
         motion = None
         if moving and quotients is not None:
             motion = np.stack([quotients(first + i) for i in range(len(fresh))])

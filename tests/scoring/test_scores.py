@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from mpn.errors import MpnError
 from mpn.model.checkpoint import load_checkpoint
+from mpn.model.engines import TorchEngine
 from mpn.model.network import build_model
 from mpn.scoring.parts import ERROR, PART_NAMES, PARTS, PSEUDO, column_names, parts_of
 from mpn.scoring.patches import patch_means
@@ -140,7 +141,8 @@ def test_a_planted_square_raises_the_score_and_the_region_covers_it(tiny, top, l
 
 def test_bfloat16_scores_are_near(tiny):
     frames = footage(8)
-    wide, narrow = (list(score_frames(tiny, frames, bfloat16=flag)) for flag in (False, True))
+    engines = (TorchEngine(tiny, bfloat16=flag) for flag in (False, True))
+    wide, narrow = (list(score_frames(tiny, frames, engine=engine)) for engine in engines)
     for one, other in zip(wide, narrow, strict=True):
         assert other.parts == pytest.approx(one.parts, rel=0.03, abs=3e-4)
         assert other.parts != one.parts

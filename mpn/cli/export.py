@@ -1,0 +1,52 @@
+"""The verb `mpn export`: write a model's network as an ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mpn.cli import UsageError, fit, new_parser
+from mpn.cli.model import load_model
+from mpn.model.onnx_graph import INPUT, export_onnx, output_names
+
+EXAMPLES = """  mpn export demo demo.onnx
+  mpn export lobby.camera.safetensors lobby.onnx"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the verb's parser."""
+    verb = new_parser(
+        "export",
+        "Writes the network of a model, or of a camera file, as an ONNX file in float32, which "
+        "ONNX Runtime, OpenVINO, TensorRT and others read: windows of frames in; the predicted "
+        "frame, the compactness and the pseudo-anomaly head's map out. To score with such a "
+        "runtime here, mpn score --engine needs no file.",
+        EXAMPLES,
+    )
+    verb.add_argument(
+        "checkpoint",
+        type=Path,
+        metavar="MODEL",
+        help="a .safetensors model or camera file, or the name of a released model: demo, ped2, "
+        "meta",
+    )
+    verb.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write")
+    return verb
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    if options.out.suffix != ".onnx":
+        raise UsageError(f"{options.out}: a name that ends in .onnx was expected")
+    checkpoint = load_model(options.checkpoint)
+    export_onnx(checkpoint, options.out)
+    config = checkpoint.config
+    channels = config.window * config.colours
+    colours = "grey" if config.grey else "BGR"
+    lines = [
+        f"written: {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)",
+        f"in: {INPUT}, float32 (batch, {channels}, {config.height}, {config.width}): "
+        f"{config.window} {colours} frames, oldest first, from -1 (black) to 1",
+        f"out: {', '.join(output_names(checkpoint.network))}",
+    ]
+    print(fit("\n".join(lines)))

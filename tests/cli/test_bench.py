@@ -1,0 +1,36 @@
+"""The verb `mpn bench`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mpn import bench
+from mpn.cli import bench as verb
+from mpn.model.engines import installed_engines
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As little as can be measured."""
+    monkeypatch.setattr(bench, "PRODUCT_SIDE", 64)
+    short = {"rounds": 2, "frames": 8}
+    monkeypatch.setattr(verb, "bench_film", lambda *given: bench.bench_film(*given, **short))
+
+
+def test_a_row_a_setting_and_the_one_to_use_at_the_end(cli, still):
+    outcome = cli("bench", still)
+    assert outcome.code == 0
+    rows = [line for line in outcome.out.splitlines() if line.startswith(installed_engines())]
+    assert [tuple(row.split()[:2]) for row in rows] == bench.settings_here()
+    assert outcome.out.splitlines()[-1].startswith("use: mpn score")
+    assert max(map(len, outcome.out.splitlines())) < 80
+
+
+def test_json_has_every_figure(cli, still):
+    document = json.loads(cli("bench", still, "--json").out)
+    settings = [list(setting) for setting in bench.settings_here()]
+    assert [[row["engine"], row["precision"]] for row in document["all"]] == settings
+    assert {row["batch"] for row in document["network"]} == set(bench.BATCHES)
+    assert [document["use"]["engine"], document["use"]["precision"]] in settings
