@@ -35,7 +35,7 @@ def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
     }
     # The place model is of all four clips, less the first frame of each, which has no motion.
     assert {name: place.frames for name, place in found.places.items()} == {"street": 52}
-    assert found.score_config["speed_score_weight"] == 1.0
+    assert found.score_config["speed_score_weight"] == 0.7
     assert found.training["windows"] == 30 and found.training["steps"] == 30 // 8
     assert found.training["options"]["seed"] == 3
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
