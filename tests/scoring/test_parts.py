@@ -124,8 +124,8 @@ def test_models_of_before_score_as_they_did(tiny: Network, bright: ScorePart) ->
 
 def test_released_models_have_the_parts_that_they_were_made_with() -> None:
     network = {"error": 1.0, "pseudo": 1.0}
-    moving = {"error": 0.5, "pseudo": 0.5, "speed": 0.7, "direction": 1.0}
-    made_with = {"demo": (moving | {"stays": 0.5}, 4), "ped2": (moving, 1), "meta": (network, 0)}
+    moving = {"error": 0.5, "pseudo": 0.5, "speed": 0.7, "direction": 1.0, "stays": 0.5}
+    made_with = {"demo": (moving, 4), "ped2": (moving, 1), "meta": (network, 0)}
     for name, (weights, cameras) in made_with.items():
         if (path := released_path(name)) is None:
             continue  # only `demo` is part of the package

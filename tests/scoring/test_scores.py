@@ -289,7 +289,7 @@ def test_the_recipes_of_the_released_models_are_read(name):
     assert (score_config.patch, score_config.smoothing) == (16, 0.3)
     half = 1.0 if name == "meta" else 0.5  # of what motion by place weighs
     network = {"error": half, "pseudo": half}
-    motion = {"speed": 0.7, "direction": 1.0, "stays": 0.5 if name == "demo" else 0.0}
+    motion = {"speed": 0.7, "direction": 1.0, "stays": 0.5}
     if name == "meta":
         motion = dict.fromkeys(motion, 0.0)
     assert score_config.weights == network | motion
