@@ -50,6 +50,9 @@ OVERVIEW = "\n".join(
         "mpn --version shows the version.",
     ]
 )
+# So often a thread of torch looks for work before it sleeps. By default it looks for milliseconds,
+# and beside another job on the same cores the threads mostly wait for one another.
+SPINS = "1000"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 COLUMNS = 79  # of a terminal of 80
 # Generators take seeds of up to 64 bits.
@@ -90,6 +93,12 @@ def _show_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _sleep_while_waiting() -> None:
+    """Let torch's threads sleep while they wait, unless the environment says how; before torch."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
 def _unknown(word: str) -> str:
     """Say what was meant instead of a verb, as far as that can be guessed."""
     similar = difflib.get_close_matches(word, VERBS, n=1)
@@ -107,6 +116,7 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
         arguments: of the verb; default: those of the process.
     """
     _show_any_name()
+    _sleep_while_waiting()
     try:
         # Imports torch, which takes seconds on a slow machine.
         module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")

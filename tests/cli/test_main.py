@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -209,6 +210,28 @@ def test_long_lines_are_broken_for_a_terminal() -> None:
     assert all(line.startswith("    ") for line in lines[2:])
     assert all(len(line) < 80 for line in lines[:-1]) and lines[-1] == "    " + "x" * 90
     assert " ".join(lines[1:]).split() == long.split()
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, mpn.cli.SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_are_told_to_sleep_before_torch_is_loaded(monkeypatch, given, spins):
+    """A runtime of threads reads it as it is loaded; what the user says counts."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # is put back behind the test
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    seen = []
+
+    def loaded(name):
+        seen.append(os.environ.get("GOMP_SPINCOUNT"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpn.cli.importlib.import_module", loaded)
+    assert mpn.cli.run("score", []) == 130
+    assert seen == [spins]
 
 
 def test_ctrl_c_while_libraries_are_loaded(monkeypatch, capsys):
