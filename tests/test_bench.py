@@ -77,6 +77,7 @@ def test_rounds_end_when_the_time_is_over_but_not_before_two(tiny):
         ({"float32": [110.0, 55.0, 120.0]}, "float32"),  # 1.1 times in the round's median
         ({"float32": [104.0, 52.0, 90.0]}, "bfloat16"),  # not worth an option
         ({"float32": [90.0, 400.0, 80.0]}, "bfloat16"),  # a single lucky round
+        ({"float32": [110.0, 49.0, 120.0]}, "bfloat16"),  # not each time
     ],
 )
 def test_another_setting_is_advised_only_where_it_is_well_quicker(monkeypatch, others, best):

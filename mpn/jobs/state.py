@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from mpn.scoring.events import Event
 from mpn.scoring.regions import Box, Tracked
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.frame_source import BadFrame
+
+log = logging.getLogger(__name__)
 
 SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
 MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
@@ -173,6 +176,8 @@ def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
         whole = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MpnError):
         return JobState()
+    if whole and not same and state.sizes:
+        log.info("%s: its results were made otherwise (model, options): begun anew", folder)
     return state if same and whole else JobState()
 
 

@@ -6,7 +6,6 @@ fixes before it is read.
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +20,8 @@ from mpn.motion.flow import CELLS
 from mpn.motion.place import BINS, PlaceModel
 from mpn.motion.static import Background
 
-log = logging.getLogger(__name__)
-
 PLACE_PREFIX = "place."
 PLACE_VERSION = 1  # of the counts' meaning: bins, kinds, grid
-# How frames are judged by them: normal scores and thresholds of another version are off.
-JUDGED = 2
 MAX_COUNT = 2**31  # of frames; years
 # Of a camera; the second two only where its footage was long enough, and in no earlier file.
 TENSORS, BACKGROUND_TENSORS = ("counts", "whole", "picture"), ("spread", "longest")
@@ -56,7 +51,7 @@ def pack_places(tensors: dict[str, Tensor], places: Mapping[str, PlaceModel]) ->
         entry = {
             "camera": name,
             "version": PLACE_VERSION,
-            "judged": JUDGED,
+            "judged": place.judged,
             "grid": list(place.grid),
             "frames": place.frames,
             "pictures": place.pictures,
@@ -95,9 +90,6 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
             if "readings" in entry:
                 _unpack_background(entry, own, start, place.background)
             places[str(entry["camera"])] = place
-        if any(entry.get("judged") != JUDGED for entry in described or []):
-            log.warning("%s: made by another version of mpn, its thresholds are off", path)
-            log.warning("  make it anew: mpn adapt, or mpn train")
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error, MpnError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -163,5 +155,6 @@ def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Ten
     place.counts[:] = np.frombuffer(data, "<u4").reshape(place.counts.shape)
     place.whole[:] = whole.numpy().astype(np.uint64)
     place.frames, place.pictures = numbers
+    place.judged = int(entry.get("judged", 1))
     place.picture_sum = picture.numpy().astype(np.float64) * place.pictures
     return place

@@ -9,7 +9,7 @@ import numpy as np
 
 from mpn.errors import SizeError
 from mpn.motion.flow import MotionReader
-from mpn.motion.place import KINDS, PlaceModel, picture_of
+from mpn.motion.place import JUDGED, KINDS, PlaceModel, picture_of
 from mpn.motion.static import StaticReader
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ def choose_place(
         if moved := _moved(places[best], frame):
             log.warning("the camera has moved since %s was learned: adapt again", best)
             log.warning("  its picture stands off by %s", moved)
+        if places[best].judged != JUDGED:
+            log.warning("camera %s was learned by another version of mpn: scores hold, but", best)
+            log.warning("  thresholds don't; adapt again, or take today's released model")
         return places[best]
     why = "another shape" if best is None else f"likeness {likeness[best]:.2f}"
     others = " or others" * (len(places) > 1)

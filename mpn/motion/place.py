@@ -46,6 +46,9 @@ REACH = LEAD + 1  # a frame's quotients depend on so many frames before it
 # What moves counts where it moved so in the frame before as well, within so many cells: the flow of
 # a single frame that a jerk, a flash or a lost frame leads astray moves nothing.
 NEAR = np.ones((5, 5), np.uint8)
+# Of how frames are judged by a place model: 1 was the mean of two frames, and all that is above
+# normal counted. Numbers of another way, and thresholds with them, don't compare.
+JUDGED = 2
 LARGEST = 10  # a frame's number is the mean of so many cells
 
 
@@ -62,6 +65,7 @@ class PlaceModel:
         pictures: how many.
         frames: of the footage.
         background: how the picture varies, and how long changes of it stay.
+        judged: the way that its camera's normal footage was judged, `JUDGED` today.
     """
 
     def __init__(self, grid: tuple[int, int]) -> None:
@@ -73,6 +77,7 @@ class PlaceModel:
         self.whole = np.zeros(BINS, np.uint64)
         self.picture_sum = np.zeros((grid[0] * PICTURE, grid[1] * PICTURE))
         self.frames = self.pictures = 0
+        self.judged = JUDGED
         self.background = Background(self.picture_sum.shape)
 
     def add(self, motion: Iterable[np.ndarray], frames: Iterable[np.ndarray] = ()) -> None:

@@ -22,7 +22,7 @@ from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.model.network import Network
 from mpn.model.place_file import MAX_COUNT, PLACE_VERSION, pack_places, unpack_places
 from mpn.motion.flow import CELLS, CHANNELS
-from mpn.motion.place import PlaceModel
+from mpn.motion.place import JUDGED, PlaceModel
 from tests.helpers.hostile_files import peak
 from tests.helpers.moving import GRID, place_of
 
@@ -249,13 +249,13 @@ def test_another_version_asks_for_another_mpn(version: object) -> None:
     refused(tensors, described, "is of version .* update mpn, or adapt again")
 
 
-def test_files_judged_otherwise_are_read_and_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_how_a_camera_was_judged_is_kept() -> None:
     tensors, described = packed({"hall": some_place(), "yard": some_place()})
-    unpack_places(Path("own"), dict(tensors), described)
-    assert not caplog.messages
-    del described[1]["judged"]
-    assert len(unpack_places(Path("old.safetensors"), dict(tensors), described)) == 2
-    assert "old.safetensors" in caplog.text and "thresholds are off" in caplog.text
+    assert [entry["judged"] for entry in described] == [JUDGED, JUDGED]
+    del described[1]["judged"]  # as in files of before
+    found = unpack_places(Path("own"), dict(tensors), described)
+    assert (found["hall"].judged, found["yard"].judged) == (JUDGED, 1)
+    assert [entry["judged"] for entry in packed(found)[1]] == [JUDGED, 1]  # written again
 
 
 @pytest.mark.parametrize("key", ["camera", "version", "grid", "frames", "pictures"])

@@ -49,6 +49,13 @@ def test_the_camera_is_known_by_its_picture(places, caplog) -> None:
     assert not caplog.records
 
 
+def test_a_camera_that_was_judged_otherwise_is_said(places, caplog) -> None:
+    places["yard"].judged = 1
+    assert choose_place(places, view(1), GRID) is places["hall"] and not caplog.records
+    assert choose_place(places, view(2), GRID) is places["yard"]
+    assert "camera yard was learned by another version" in said(caplog)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_camera_is_known_by_a_smaller_grey_frame(places, channels: int) -> None:
     small = np.ascontiguousarray(view(1)[::2, ::2, :channels])
