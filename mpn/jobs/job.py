@@ -35,6 +35,7 @@ from mpn.jobs.options import JobOptions
 from mpn.jobs.outputs import JobFiles, heat_of
 from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
 from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
+from mpn.motion.place import JUDGED
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, check_size_of
 from mpn.scoring.events import Event, EventFinder
@@ -318,6 +319,7 @@ class ScoreJob:
             "recipe": self.detector.score_config.to_dict(),
             "bfloat16": self.detector.bfloat16,
             "engine": self.detector.engine_name,
+            "judged": JUDGED,
             "fps": float(self.rate),
             "threshold": self._level,
             "options": asdict(self.options),

@@ -170,9 +170,9 @@ def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
         content = json.loads((folder / STATE).read_text())
         state = JobState.from_dict(content["state"])
         earlier = content["identity"]
-        # Weights had other names in earlier versions, and there was one engine.
+        # Weights had other names in earlier versions.
         recipe = ScoreConfig.from_dict(earlier["recipe"]).to_dict()
-        same = {"engine": "torch", **earlier, "recipe": recipe} == identity
+        same = {**earlier, "recipe": recipe} == identity
         whole = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MpnError):
         return JobState()

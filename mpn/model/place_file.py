@@ -134,8 +134,9 @@ def _unpack_background(
 def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Tensor) -> PlaceModel:
     """Make a place model of a file's tensors; raises where they don't fit."""
     (rows, columns), numbers = entry["grid"], (entry["frames"], entry["pictures"])
-    if not all(type(number) is int for number in (rows, columns, *numbers)):
-        raise ValueError(f"{(rows, columns, *numbers)} for whole numbers")
+    judged = entry.get("judged", 1)  # no earlier file says
+    if not all(type(number) is int for number in (rows, columns, *numbers, judged)):
+        raise ValueError(f"{(rows, columns, *numbers, judged)} for whole numbers")
     if not 0 < rows * columns <= 4 * CELLS or min(rows, columns) < 2:
         raise ValueError(f"a grid of {rows}x{columns} cells")
     if not all(0 <= number < MAX_COUNT for number in numbers):
@@ -155,6 +156,6 @@ def _place(entry: Mapping[str, Any], counts: Tensor, whole: Tensor, picture: Ten
     place.counts[:] = np.frombuffer(data, "<u4").reshape(place.counts.shape)
     place.whole[:] = whole.numpy().astype(np.uint64)
     place.frames, place.pictures = numbers
-    place.judged = int(entry.get("judged", 1))
+    place.judged = judged
     place.picture_sum = picture.numpy().astype(np.float64) * place.pictures
     return place

@@ -121,6 +121,7 @@ class PlaceModel:
         self.picture_sum += other.picture_sum
         self.frames += other.frames
         self.pictures += other.pictures
+        self.judged = min(self.judged, other.judged)
         self.background.merge(other.background)
         self._forget()
 
@@ -142,6 +143,7 @@ class PlaceModel:
         rest.counts = self.counts - other.counts
         rest.whole = self.whole - other.whole
         rest.frames = self.frames - other.frames
+        rest.judged = self.judged
         rest.picture_sum = self.picture_sum - other.picture_sum
         rest.pictures = self.pictures - other.pictures
         return rest

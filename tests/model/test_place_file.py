@@ -234,7 +234,7 @@ def test_numbers_of_frames_that_are_none(name: str, value: object) -> None:
     refused(tensors, described)
 
 
-@pytest.mark.parametrize("name", ["frames", "pictures"])
+@pytest.mark.parametrize("name", ["frames", "pictures", "judged"])
 @pytest.mark.parametrize("value", ["20", 2.5, math.inf, True])
 def test_numbers_of_frames_are_whole_numbers(name: str, value: object) -> None:
     tensors, described = packed({"hall": some_place()})
