@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mpn.evaluation.score_files import read_scores, write_scores
 from mpn.evaluation.test_set import LabelledSet, facts_of, write_labels
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector
+from mpn.video.timing import frame_rate
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def run_evaluation(
     places = Places(test.truth) if test.truth.known and options.places else None
     calibration, scored = None, {}
     if isinstance(scorer, Detector):
+        test = with_rates(test, scorer.checkpoint.fps, notes)
         for name, video in score_set(scorer, test.sources, places, options.out / "regions"):
             scored[name] = video
             columns = {SCORE: video.smoothed, SCORE_RAW: video.columns[SCORE]} | {
@@ -153,6 +155,31 @@ def evaluate(
         alarms=alarms,
         baseline_scores=baseline_scores,
     )
+
+
+def with_rates(test: LabelledSet, usual: float | None, notes: list[str]) -> LabelledSet:
+    """Give videos whose frame rate is unknown that of the model's footage, and say so.
+
+    Args:
+        test: its sources get the rate too.
+        usual: frames/s of the model's footage, None where that is unknown.
+        notes: a line is added where a rate is unknown.
+    """
+    unknown = [name for name, rate in test.rates.items() if rate is None]
+    if not unknown:
+        return test
+    which = "frame rate" if len(unknown) == len(test.rates) else f"{unknown[0]}: frame rate"
+    rate = frame_rate(usual)
+    if rate is None:
+        notes.append(f"{which} unknown: no thresholds are tried and no events found; give --fps")
+        return test
+    notes.append(
+        f"{which} unknown, {float(rate):g} frames/s assumed (as the model's training footage); "
+        "--fps says otherwise"
+    )
+    for name in unknown:
+        test.sources[name].fps = rate
+    return replace(test, rates={name: known or rate for name, known in test.rates.items()})
 
 
 def _first_frame(columns: Mapping[str, np.ndarray]) -> int:

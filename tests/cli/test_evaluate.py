@@ -69,6 +69,20 @@ def test_metrics_agree_with_the_score_files(evaluated: Path) -> None:
     assert set(found["baselines"]) >= {"frame_difference"} or found["baselines"]
 
 
+def test_an_unknown_rate_is_taken_from_the_model(
+    cli: Cli, evaluated: Path, tree: Path, still: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    quick = ("--no-baselines", "--out", out, *PLAIN)
+    outcome = cli("evaluate", tree, "--checkpoint", still, *quick)
+    errors = outcome.err
+    assert outcome.code == 0 and "frame rate unknown, 10 frames/s assumed" in errors
+    with_rate, without = (
+        json.loads((folder / "metrics.json").read_text())["alarms"] for folder in (evaluated, out)
+    )
+    assert with_rate == without and with_rate[0]["events_found"] > 0
+
+
 def test_metrics_name_what_they_depend_on(evaluated: Path, tree: Path, still: Path) -> None:
     found = json.loads((evaluated / "metrics.json").read_text())
     assert found["data"] == {"root": str(tree), "layout": "frames"}
