@@ -34,6 +34,7 @@ from mpn.scoring import protocols
 from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import PLACE_PARTS
+from mpn.scoring.rates import at_rate
 from mpn.scoring.scores import combine
 from mpn.video.frame_source import FrameSource
 from mpn.video.timing import WHOLE
@@ -174,6 +175,7 @@ def scored(
         Column -> raw numbers, float64 (T,), NaN where there is no score: the score, the score
         without motion, the parts and the diagnostics.
     """
+    detector, _ = at_rate(detector, source.fps)
     rows = [result.parts for result in islice(detector.score(source), limit)]
     columns = columns_of(rows, detector.columns)
     still = {
@@ -243,7 +245,8 @@ def show(found: Mapping[str, dict[str, Any]], videos: int) -> None:
                 **{key: 100 * motion[key] for key in ("value", "low", "high")}
             )
         )
-        rows.append([name, *(f"{100 * entry['auc'][column]:.1f}" for column in columns), gain])
+        auc = {column: f"{100 * value:.1f}" for column, value in entry["auc"].items()}
+        rows.append([name, *(auc.get(column, "-") for column in columns), gain])
     print_table(["frame AUC, causal, %", *columns, "motion's gain, 95 %"], rows)
     for name, entry in found.items():
         for line, times in entry["said"].items():

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from mpn.cli import number
+from mpn.cli import number, positive
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS
@@ -71,6 +71,14 @@ def add_model(
         default="torch",
         help="what runs the network (default: torch; mpn bench says which is quickest here)",
     )
+    parser.add_argument(
+        "--network-every",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="ask the network about every N-th frame only, motion about all: quicker; 2 costs "
+        "nothing where motion is judged by place (default: 1)",
+    )
     return model
 
 
@@ -84,6 +92,7 @@ def model_options(options: argparse.Namespace) -> list[str]:
     names = ("checkpoint", "preset", *weights, "smoothing")
     given = [name for name in names if getattr(options, name) is not None]
     given += ["no_motion"] * options.no_motion
+    given += ["network_every"] * (options.network_every > 1)
     return [f"--{name.replace('_', '-')}" for name in given]
 
 
@@ -155,4 +164,5 @@ def open_detector(options: argparse.Namespace, default: str = "demo") -> Detecto
         device=options.device,
         precision=options.precision,
         engine=options.engine,
+        network_every=options.network_every,
     )

@@ -19,6 +19,7 @@ from mpn.evaluation.score_files import read_scores, write_scores
 from mpn.evaluation.test_set import LabelledSet, facts_of, write_labels
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.detector import Detector
+from mpn.scoring.rates import at_rate
 from mpn.video.timing import frame_rate
 
 
@@ -90,6 +91,8 @@ def run_evaluation(
     calibration, scored = None, {}
     if isinstance(scorer, Detector):
         test = with_rates(test, scorer.checkpoint.fps, notes)
+        scorer, note = at_rate(scorer, next((rate for rate in test.rates.values() if rate), None))
+        notes += [note] if note else []
         for name, video in score_set(scorer, test.sources, places, options.out / "regions"):
             scored[name] = video
             columns = {SCORE: video.smoothed, SCORE_RAW: video.columns[SCORE]} | {

@@ -39,6 +39,7 @@ from mpn.motion.place import JUDGED
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, check_size_of
 from mpn.scoring.events import Event, EventFinder
+from mpn.scoring.rates import at_rate
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.scoring.result import Result
@@ -116,6 +117,8 @@ class ScoreJob:
         check_size_of(self.source, detector.config)
         self.rate = Fraction(self.source.fps or self._assumed_rate())
         self.source.fps = self._reopened_at = self.rate
+        self.detector, note = at_rate(detector, self.rate)
+        self.notes += [note] if note else []
         self.threshold = self._threshold()
         self.identity = self._identity()
         self.state = earlier_state(folder, self.identity)
@@ -319,6 +322,7 @@ class ScoreJob:
             "recipe": self.detector.score_config.to_dict(),
             "bfloat16": self.detector.bfloat16,
             "engine": self.detector.engine_name,
+            "network_every": self.detector.network_every,
             "judged": JUDGED,
             "fps": float(self.rate),
             "threshold": self._level,

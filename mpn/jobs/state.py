@@ -170,9 +170,9 @@ def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
         content = json.loads((folder / STATE).read_text())
         state = JobState.from_dict(content["state"])
         earlier = content["identity"]
-        # Weights had other names in earlier versions.
+        # Weights had other names in earlier versions, and the network was asked about every frame.
         recipe = ScoreConfig.from_dict(earlier["recipe"]).to_dict()
-        same = {**earlier, "recipe": recipe} == identity
+        same = {"network_every": 1, **earlier, "recipe": recipe} == identity
         whole = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MpnError):
         return JobState()

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 SAME_CAMERA = 0.5
 ONLY_CAMERA = 0.25  # the same for a model that knows one camera: that is most likely the one
 MOVED = 0.02  # share of the picture's side by which a camera may stand off before it is said
+SAME_RATE = 0.05  # frame rates that differ by a smaller share are taken for the same
 
 
 def choose_place(
@@ -111,6 +112,8 @@ class PlaceStream:
             None where what stays is not judged.
         place_at: gives the place model for a frame by its number, where it is not the same for all
             of the recording; the camera is known then.
+        usual_fps: frames a second of the footage that the places are of, None where unknown: motion
+            a frame is brought to that rate.
 
     Attributes:
         place: the camera's, once it is chosen; with `place_at` that of the frame read last.
@@ -125,8 +128,11 @@ class PlaceStream:
         fps: float = 1.0,
         fitted: Callable[[np.ndarray], np.ndarray] | None = None,
         place_at: Callable[[int], PlaceModel] | None = None,
+        usual_fps: float | None = None,
     ) -> None:
         self._places, self._reader = places, MotionReader(size)
+        ratio = fps / (usual_fps or fps)
+        self._scale = np.float32(ratio if abs(ratio - 1) > SAME_RATE else 1)
         self._fps, self._fitted, self._place_at = fps, fitted, place_at
         self.place: PlaceModel | None = None
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
@@ -160,7 +166,7 @@ class PlaceStream:
         """
         place, static = self._seen(frame, number)
         now = self._reader.read(frame) if motion is None else motion
-        before, self._before = self._before, place.speeds(now)
+        before, self._before = self._before, place.speeds(now) * self._scale
         before = self._before if before is None else before
         self.speeds = (before + self._before) / 2
         quotients = place.lasting(before, self._before)

@@ -61,6 +61,7 @@ class Detector:
         device: "cpu" or "cuda".
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
         engine: what runs the network, one of `mpn.model.engines.ENGINES`.
+        network_every: the network is asked about every so many-th frame, see `score_frames`.
 
     Attributes:
         places: place models of the cameras that the model knows, by name.
@@ -79,8 +80,11 @@ class Detector:
         device: str = "cpu",
         precision: str = "auto",
         engine: str = "torch",
+        network_every: int = 1,
     ) -> None:
-        self.checkpoint = checkpoint
+        if network_every < 1:
+            raise MpnError(f"the network every {network_every} frames: from 1 up was expected")
+        self.checkpoint, self.network_every = checkpoint, network_every
         self.config, self.places = checkpoint.config, checkpoint.places
         self.network = checkpoint.network.to(
             checked_device(device),
@@ -186,7 +190,8 @@ class Detector:
             count: results given so far.
             batch_size: windows that go through the network at a time.
         """
-        return count >= self.config.window and (count - self.config.window) % batch_size == 0
+        frames = batch_size * self.network_every
+        return count >= self.config.window and (count - self.config.window) % frames == 0
 
     def sibling(
         self, checkpoint: Checkpoint, score_config: Mapping[str, Any] | None = None
@@ -205,6 +210,7 @@ class Detector:
             device=device,
             precision=precision,
             engine=self.engine_name,
+            network_every=self.network_every,
         )
 
     def _results(
@@ -274,6 +280,7 @@ class Detector:
                 patch=self.score_config.patch,
                 batch_size=batch_size,
                 engine=self.engine,
+                network_every=self.network_every,
             )
             given = 0
             for scores in scored:
@@ -304,7 +311,8 @@ class Detector:
         fps = float(source.fps or self.checkpoint.fps or USUAL_RATE)
         static = any(part.needs_static for part in self.parts)
         fitted = self._fitted if static else None
-        return PlaceStream(self.places, source.size, fps, fitted, place_at)
+        usual = None if place_at else self.checkpoint.fps
+        return PlaceStream(self.places, source.size, fps, fitted, place_at, usual)
 
     def _fitted(self, image: np.ndarray) -> np.ndarray:
         return fit_frame(image, self.config.size, self.config.grey, self.config.interpolation)

@@ -44,8 +44,9 @@ class ScoringBatch:
 
     Attributes:
         frames: the source's frames, fitted to the network, in order, uint8 (T + B, H, W, C): the
-            window of target i is `frames[i : i + T]`, the target itself `frames[T + i]`.
-        target: the last B of them, float32 (B, C, H, W) in [-1, 1], on the network's device.
+            window of frame i is `frames[i : i + T]`, the frame itself `frames[T + i]`.
+        target: the last B of them, or every so many-th of those where the network is not asked
+            about all, float32 (B, C, H, W) in [-1, 1], on the network's device.
         output: what the network makes of the B windows; None where no part asks for it.
         quotients: float32 (B, 2 or 3, rows, columns), the motion of each target by what is normal
             there, and for how long changes have stayed, see `mpn.motion.cameras.PlaceStream`; None

@@ -28,6 +28,7 @@ from mpn.scoring.parts import (
     ScorePart,
     ScoringBatch,
     asks_network,
+    column_names,
     diagnostics_of,
     parts_of,
 )
@@ -190,6 +191,7 @@ def score_frames(
     patch: int = 16,
     batch_size: int = 4,
     engine: Engine | None = None,
+    network_every: int = 1,
 ) -> Iterator[FrameScores]:
     """Score every frame that has T frames before it.
 
@@ -201,8 +203,11 @@ def score_frames(
         quotients: gives the motion of frame number n (from T on, in order) by what is normal at its
             place, see `ScoringBatch`; for parts that need it.
         patch: side of the patch, see `ScoreConfig`.
-        batch_size: windows at a time; results come in steps of so many frames.
+        batch_size: windows at a time; results come in steps of so many frames, times
+            `network_every`.
         engine: runs the network; default: PyTorch, in float32.
+        network_every: the network is asked about every so many-th of these frames; the others have
+            what it said of the one before.
 
     Yields:
         FrameScores for frames T, T + 1, ...
@@ -212,12 +217,12 @@ def score_frames(
     engine = engine or TorchEngine(network)
     parts = parts_of(network, place=quotients is not None) if parts is None else parts
     moving, asked = any(part.needs_place for part in parts), asks_network(parts)
-    recent: deque[np.ndarray] = deque(maxlen=window + batch_size)
+    recent: deque[np.ndarray] = deque(maxlen=window + batch_size * network_every)
     source = iter(frames)
     recent.extend(islice(source, window))
     first = window
     while True:
-        fresh = list(islice(source, batch_size))
+        fresh = list(islice(source, batch_size * network_every))
         if not fresh:
             return
         history = [*list(recent)[-window:], *fresh]
@@ -226,14 +231,33 @@ def score_frames(
         stack = torch.from_numpy(shown).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         output = None
         if asked:
-            windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
+            chosen = range(0, len(fresh), network_every)
+            windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in chosen])
             output = engine(windows)
         motion = None
         if moving and quotients is not None:
             motion = np.stack([quotients(first + i) for i in range(len(fresh))])
         batch = ScoringBatch(shown, stack[window:], output, motion)
-        yield from _frame_scores(batch, parts, patch, first)
+        if network_every == 1 or not asked:
+            yield from _frame_scores(batch, parts, patch, first)
+        else:
+            yield from _held_scores(batch, parts, patch, first, network_every)
         first += len(fresh)
+
+
+def _held_scores(
+    batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int, every: int
+) -> Iterator[FrameScores]:
+    """Give the scores of a batch whose output is of every so many-th of its frames."""
+    asked = replace(batch, target=batch.target[::every], quotients=None)
+    held = list(_frame_scores(asked, [part for part in parts if not part.needs_place], patch, 0))
+    others = replace(batch, output=None)
+    moving = _frame_scores(others, [part for part in parts if part.needs_place], patch, first)
+    for number, own in enumerate(moving):
+        network = held[number // every]
+        known = network.parts | own.parts
+        in_order = {name: known[name] for name in column_names(parts)}
+        yield replace(own, parts=in_order, maps=network.maps | own.maps)
 
 
 def _frame_scores(

@@ -180,3 +180,22 @@ def test_the_first_frame_of_a_stream_has_no_motion(walk) -> None:
 
 def test_grids_of_motion() -> None:
     assert grid_of(cells(1)) == grid_of(np.stack([cells(1)] * 3)) == GRID
+
+
+# --- Another frame rate
+
+
+def test_motion_is_brought_to_the_rate_of_the_places() -> None:
+    """Half as many frames a second of the same footage show twice the motion a frame."""
+    frames = {step: sliding((step, 0), 5) for step in (1, 2)}
+    place = place_of([cells(1.0, grid=grid_size((240, 360)))] * 30, frames[1])
+
+    def quotients(step: int, fps: float, usual: float | None) -> np.ndarray:
+        stream = PlaceStream({"s": place}, (240, 360), fps, usual_fps=usual)
+        return np.stack([stream.read(frame) for frame in frames[step]])[-1]
+
+    whole, half, raw = quotients(1, 10, 10), quotients(2, 5, 10), quotients(2, 5, None)
+    board = whole > whole.max() / 2
+    assert np.median(half[board]) == pytest.approx(np.median(whole[board]), rel=0.05)
+    np.testing.assert_allclose(raw, 2 * half, rtol=1e-5)
+    np.testing.assert_array_equal(quotients(2, 10.2, 10), raw)  # as good as the same rate

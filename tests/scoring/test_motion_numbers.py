@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from mpn.model.engines import TorchEngine
 from mpn.model.network import Network
+from mpn.model.output import ScoringOutput
 from mpn.motion.place import LARGEST
 from mpn.scoring.parts import (
     DIRECTION,
@@ -79,6 +81,42 @@ def test_quotients_are_asked_for_in_order_and_only_where_motion_is_scored(tiny: 
     assert asked == []
     list(score_frames(tiny, clip.frames, parts=[SPEED], quotients=quotients))
     assert asked == list(range(4, 14))
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_the_network_may_be_asked_about_some_frames_and_what_it_said_is_held(
+    tiny: Network, every: int
+) -> None:
+    (clip,) = walkers(1, frames=15)
+    asked: list[int] = []
+    engine = TorchEngine(tiny)
+
+    def counting(windows: torch.Tensor) -> ScoringOutput:
+        asked.append(len(windows))
+        return engine(windows)
+
+    plain = list(score_frames(tiny, clip.frames, quotients=some_quotients))
+    some = list(
+        score_frames(
+            tiny,
+            clip.frames,
+            quotients=some_quotients,
+            batch_size=2,
+            engine=counting,
+            network_every=every,
+        )
+    )
+    assert sum(asked) == -(-11 // every) and max(asked) == 2
+    assert [one.frame for one in some] == [one.frame for one in plain] == list(range(4, 15))
+    for number, one in enumerate(some):
+        said, own = plain[number - number % every], plain[number]
+        assert list(one.parts) == list(own.parts) and list(one.maps) == list(own.maps)
+        for name, value in one.parts.items():
+            source = own if name in MOTION_PARTS else said
+            assert value == pytest.approx(source.parts[name], abs=1e-5), name
+        for name, grid in one.maps.items():
+            source = own if name in MOTION_PARTS else said
+            np.testing.assert_allclose(grid, source.maps[name], atol=1e-5)
 
 
 def test_motion_without_a_place_is_an_error(tiny: Network) -> None:

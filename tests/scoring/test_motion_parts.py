@@ -57,13 +57,15 @@ def place(clip: Clip) -> PlaceModel:
 def build(place: PlaceModel) -> Callable[..., mpn.Detector]:
     """Make a detector that knows the place, by its weights."""
 
-    def make(weights: dict[str, float] = WEIGHTS, **options: object) -> mpn.Detector:
+    def make(
+        weights: dict[str, float] = WEIGHTS, network_every: int = 1, **options: object
+    ) -> mpn.Detector:
         checkpoint = Checkpoint(
             still_network(**options),
             score_config=ScoreConfig(weights=weights).to_dict(),
             places={"s": place},
         )
-        return mpn.Detector(checkpoint, precision="float32")
+        return mpn.Detector(checkpoint, precision="float32", network_every=network_every)
 
     return make
 
@@ -152,14 +154,15 @@ def same(found: list[Result], expected: list[Result]) -> None:
             np.testing.assert_array_equal(one.map, other.map)
 
 
-@pytest.mark.parametrize("window", [4, 2, 1])
+@pytest.mark.parametrize(("window", "every"), [(4, 1), (2, 1), (1, 1), (4, 2)])
 def test_going_on_at_a_batch_s_end_gives_the_same(
-    build: Callable[..., mpn.Detector], folder: Path, window: int
+    build: Callable[..., mpn.Detector], folder: Path, window: int, every: int
 ) -> None:
-    detector = build(window=window)
+    detector = build(window=window, network_every=every)
     whole = list(detector.score(folder))
-    for first in (window + 4, window + 12, window + 16):
-        assert detector.ends_a_batch(first)
+    ends = [first for first in range(30) if detector.ends_a_batch(first)]
+    assert ends == list(range(window, 30, 4 * every))
+    for first in ends[1:]:
         smoothed = whole[first - 1].score
         same(list(detector.score(folder, first=first, smoothed=smoothed)), whole[first:])
 
