@@ -45,7 +45,7 @@ def windows_in(stack: Tensor, window: int, every: int = 1) -> Tensor:
     """
     count = -(-(len(stack) - window) // every)
     cut = stack.unfold(0, window, every)[:count]  # (count, C, H, W, T)
-    return cut.permute(0, 2, 3, 4, 1).flatten(3).permute(0, 3, 1, 2)
+    return cut.permute(0, 2, 3, 4, 1).contiguous().flatten(3).permute(0, 3, 1, 2)
 
 
 def begin_held(
