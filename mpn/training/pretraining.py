@@ -204,8 +204,8 @@ class Training(TrainingRun):
             yield from samples
 
     def _machine(self) -> dict[str, Any]:
-        where = None if self._kept is None else str(self._kept.frames.device)
-        return {"compiled": self.compiled, "windows_on": where} if self.on_gpu else {}
+        found: dict[str, Any] = {"compiled": self.compiled} if self.compiled else {}
+        return found | ({"frames_on_gpu": self._kept is not None} if self.on_gpu else {})
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)
@@ -227,6 +227,7 @@ class Training(TrainingRun):
         frames, tampered = (tensor.to(self.device) for tensor in sample)
         window, target = to_float(frames)
         self.network.train()
+        self.optimizer.zero_grad()  # before the forward, which then has their memory
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
         ):
@@ -236,7 +237,6 @@ class Training(TrainingRun):
         loss = total_loss(terms, weights)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
         losses = self._checked(terms, loss, norm)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_common
+from benchmarks import gpu, gpu_common, gpu_runs
 from benchmarks.common import ROOT
 from benchmarks.gpu_common import Traffic, share_of_roof, work_of
 from mpn.model.network import build_model
@@ -133,3 +134,38 @@ def test_the_roof_is_the_lower_of_peak_and_bandwidth():
         }
     )
     assert share_of_roof(work, 100.0, 1e11, 2e10)["frames_at_the_roof_unfused"] == 50.0
+
+
+def test_a_training_is_gone_on_with_and_evaluated_at_its_end(
+    tmp_path, monkeypatch, finished, capsys
+):
+    called = []
+
+    def mpn(*words, seconds):
+        called.append(words)
+        run_folder = tmp_path / "base"
+        if len(called) == 1:  # its time is over
+            run_folder.mkdir()
+            (run_folder / "state.pt").touch()
+            return None
+        if words[0] == "train":
+            shutil.copy(finished / "model.safetensors", run_folder)
+            shutil.copy(finished / "log.jsonl", run_folder)
+        else:
+            (run_folder / "evaluation").mkdir()
+            (run_folder / "evaluation" / "metrics.json").write_text('{"frames": 20}')
+        return 0
+
+    monkeypatch.setattr(gpu_runs, "_mpn", mpn)
+    assert run("train", tmp_path) == gpu.NOT_FINISHED
+    assert run("train", tmp_path) == gpu.DONE
+    assert [words[0] for words in called] == ["train", "train", "evaluate"]
+    assert "--resume" not in called[0] and "--resume" in called[1]
+    assert set(called[0]) <= set(called[1])
+    content = kept(tmp_path / "train.json")
+    assert content["cells"]["training"]["steps"] == 21
+    assert content["cells"]["evaluation"] == {"frames": 20}
+    capsys.readouterr()
+    words = ["train", "--device", "cpu", "--out", str(tmp_path / "other"), "--data", "nowhere"]
+    assert gpu.main(words) == gpu.FAILED
+    assert "no data set at nowhere" in capsys.readouterr().err
