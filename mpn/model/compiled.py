@@ -158,7 +158,8 @@ class Graphed:
             raise RuntimeError("CUDA graphs need a GPU (--device cuda)")
         shape = tuple(window.shape)
         if shape not in self._kept:
-            self._kept[shape] = self._keep(window)
+            with torch.cuda.device(window.device):
+                self._kept[shape] = self._keep(window)
         graph, place, output = self._kept[shape]
         place.copy_(window)
         graph.replay()
@@ -172,6 +173,7 @@ class Graphed:
                 self.forward(place)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads may go on with what they do on the GPU.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             output = self.forward(place)
         return graph, place, output

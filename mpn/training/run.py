@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from mpn.errors import CheckpointError
 from mpn.io.atomic import write_atomically
-from mpn.model.device import enough_memory
+from mpn.model.device import checked_device, enough_memory
 from mpn.model.network import Network
 from mpn.model.state import load_state, save_state
 from mpn.training.run_folder import (
@@ -74,6 +74,7 @@ class TrainingRun(ABC):
     Raises:
         TrainingError: the folder holds another run.
         CheckpointError: there is none to resume.
+        MpnError: there is no such device.
     """
 
     title: ClassVar[str]
@@ -97,7 +98,7 @@ class TrainingRun(ABC):
         self.folder = Path(folder)
         check_folder(self.folder, resume)
         torch.set_flush_denormal(True)
-        self.device = torch.device(device)
+        self.device = torch.device(checked_device(device))
         self.minutes, self.total = minutes, total
         self.step, self.seconds = 0, 0.0
         self.durations: deque[float] = deque(maxlen=RATE_STEPS)
