@@ -38,6 +38,7 @@ from mpn.scoring.scores import (
     same_grid,
     score_frames,
     shares_of,
+    trusted_weights,
     weighted_parts,
 )
 from mpn.video.ahead import compute_ahead, read_ahead
@@ -329,9 +330,10 @@ class Detector:
         if self.checkpoint.taught and frame.image is not None and frame.motion is not None:
             scores = self.recogniser.quieted(scores, frame.image, frame.motion)
             recall = partial(self.recogniser.likeness, frame.image, frame.motion)
-        raw = self.recogniser.raw(scores)
         maps = same_grid(scores.maps)
-        grid = combine(maps, self.weights, self.normal).astype(np.float32)
+        weights = trusted_weights(maps, self.weights, self.normal)
+        raw = float(combine(scores.parts, weights, self.normal))
+        grid = combine(maps, weights, self.normal).astype(np.float32)
         box = region(grid, self.score_config.patch, self.config.size, size)
         return Result(
             frame.number,
@@ -342,7 +344,7 @@ class Detector:
             grid,
             box,
             frame.image if images else None,
-            self._evidence(maps, grid, box, frame.motion),
+            self._evidence(maps, grid, box, frame.motion, weights),
             recall and partial(recall, grid),
         )
 
@@ -352,15 +354,16 @@ class Detector:
         grid: np.ndarray,
         box: Box,
         motion: SeenMotion | None,
+        weights: Mapping[str, float],
     ) -> Evidence:
         """Keep what a frame's reason is made of: its parts at the highest patch, and its motion."""
         peak = np.unravel_index(int(grid.argmax()), grid.shape)
         parts = {name: float(values[peak]) for name, values in maps.items()}
         weighted = {
             name: float(value)
-            for name, value in weighted_parts(parts, self.weights, self.normal).items()
+            for name, value in weighted_parts(parts, weights, self.normal).items()
         }
-        deviations = {name: value / self.weights[name] for name, value in weighted.items()}
+        deviations = {name: value / weights[name] for name, value in weighted.items()}
         known = deviations if self._normal_clips else {}
         return Evidence(shares_of(weighted), known, box, motion)
 

@@ -40,6 +40,9 @@ EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 # Where motion counts: the power of parts, and so much of their sum, by which frames below normal
 # differ still.
 OUTSTANDING, BELOW = 4, 0.01
+# A part of the network counts less from the first to the second of these shares of the picture that
+# it finds more unlike normal than a frame's highest patch usually is, by a deviation.
+EVERYWHERE = (0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -340,6 +343,38 @@ def combine(
         return total
     powers = [np.maximum(values, 0) ** OUTSTANDING for values in each]
     return reduce(np.add, powers) ** (1 / OUTSTANDING) + BELOW * total
+
+
+def trusted_weights(
+    maps: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    normal: Mapping[str, tuple[float, float]],
+) -> dict[str, float]:
+    """Take weight off parts of the network that see an anomaly all over the picture.
+
+    What is unlike normal everywhere is the light, the weather or a camera that shakes, and the
+    network knows neither: where motion is judged by place, it goes on alone. Motion all over the
+    picture may be a crowd that runs, and counts (benchmarks/results/motion_choices.md,
+    "Everywhere").
+
+    Args:
+        maps: part -> (h, w), of one frame.
+        weights: of each part that counts.
+        normal: mean and deviation of each part on normal frames.
+
+    Returns:
+        Part -> weight, at most as given.
+    """
+    given = dict(weights)
+    if not any(given.get(name) for name in PLACE_PARTS):
+        return given
+    for name, weight in weights.items():
+        if weight and name not in PLACE_PARTS:
+            mean, deviation = normal[name]
+            share = float((maps[name] > mean + deviation).mean())
+            lowest, highest = EVERYWHERE
+            given[name] = weight * min(max((highest - share) / (highest - lowest), 0.0), 1.0)
+    return given
 
 
 def shares_of(weighted: Mapping[str, float]) -> dict[str, float]:
