@@ -111,7 +111,7 @@ class Output(Protocol):
     """
 
     def alarm(self, alarm: Alarm) -> None:
-        """Carry an alarm out; what was taken here is not lost by a kill where the output says so."""
+        """Carry an alarm out."""
 
     def status(self, cameras: Mapping[str, CameraStatus]) -> None:
         """Take where all cameras stand; called about once a second."""
