@@ -84,28 +84,36 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 class QueueConfig(Settings):
     """What is kept for a destination that cannot be reached."""
 
-    messages: int = Field(10_000, ge=1, le=1_000_000, description="at most so many; oldest go")
-    days: float = Field(7.0, gt=0, le=3650, description="at most so old; oldest go")
+    messages: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="at most so many; oldest go"
+    )
+    days: float = Field(default=7.0, gt=0, le=3650, description="at most so old; oldest go")
 
 
 class WebhookConfig(Settings):
     """A server that gets each event as a POST of JSON."""
 
     url: str = Field(description="http or https; without a user name and password in it")
-    secret: SecretStr | None = Field(None, description="signs each request, HMAC-SHA256")
-    secret_env: str | None = Field(None, description="variable of the environment that has it")
+    secret: SecretStr | None = Field(default=None, description="signs each request, HMAC-SHA256")
+    secret_env: str | None = Field(
+        default=None, description="variable of the environment that has it"
+    )
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="more headers, such as Authorization"
     )
     send: frozenset[Literal["begin", "end", "state"]] = Field(
-        frozenset({"begin", "end"}),
+        default=frozenset({"begin", "end"}),
         description="when an event begins, when it is over, when a camera's state changes",
     )
     only_counting: bool = Field(
-        False, description="leave out events of cameras that are still learning"
+        default=False, description="leave out events of cameras that are still learning"
     )
-    timeout: Seconds = Field(10.0, description="seconds for a connection, and for each answer")
-    ca: Path | None = Field(None, description="PEM file of the authority that signed the server's")
+    timeout: Seconds = Field(
+        default=10.0, description="seconds for a connection, and for each answer"
+    )
+    ca: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the server's"
+    )
     queue: QueueConfig = Field(default_factory=QueueConfig, description="kept while unreachable")
 
     @field_validator("url")
@@ -153,21 +161,34 @@ class MqttConfig(Settings):
     """An MQTT broker, and Home Assistant behind it."""
 
     host: str = Field(min_length=1, description="of the broker")
-    port: int | None = Field(None, ge=1, le=65535, description="1883, with tls 8883, if not given")
-    user: str | None = Field(None, description="name at the broker")
-    password: SecretStr | None = Field(None, description="password at the broker")
-    password_env: str | None = Field(None, description="variable of the environment that has it")
-    tls: bool = Field(False, description="encrypt, and check the broker's certificate")
-    ca: Path | None = Field(None, description="PEM file of the authority that signed the broker's")
-    topic: Topic = Field("mpn", description="what all topics begin with")
-    client_id: str | None = Field(
-        None, min_length=1, max_length=64, description="of this watcher; made of the folder if none"
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="1883, with tls 8883, if not given"
     )
-    home_assistant: bool = Field(True, description="announce cameras to Home Assistant")
-    discovery: Topic = Field("homeassistant", description="Home Assistant's discovery prefix")
-    snapshots: bool = Field(True, description="publish the picture of the latest event")
-    every: Seconds = Field(5.0, description="seconds between two scores; states go at once")
-    keepalive: int = Field(30, ge=5, le=3600, description="seconds until a silent link is dead")
+    user: str | None = Field(default=None, description="name at the broker")
+    password: SecretStr | None = Field(default=None, description="password at the broker")
+    password_env: str | None = Field(
+        default=None, description="variable of the environment that has it"
+    )
+    tls: bool = Field(default=False, description="encrypt, and check the broker's certificate")
+    ca: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the broker's"
+    )
+    topic: Topic = Field(default="mpn", description="what all topics begin with")
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="of this watcher; made of the folder if none",
+    )
+    home_assistant: bool = Field(default=True, description="announce cameras to Home Assistant")
+    discovery: Topic = Field(
+        default="homeassistant", description="Home Assistant's discovery prefix"
+    )
+    snapshots: bool = Field(default=True, description="publish the picture of the latest event")
+    every: Seconds = Field(default=5.0, description="seconds between two scores; states go at once")
+    keepalive: int = Field(
+        default=30, ge=5, le=3600, description="seconds until a silent link is dead"
+    )
     queue: QueueConfig = Field(default_factory=QueueConfig, description="kept while unreachable")
 
     @model_validator(mode="after")
@@ -183,20 +204,24 @@ class MqttConfig(Settings):
 class MetricsConfig(Settings):
     """Figures for Prometheus, on the page's port."""
 
-    enabled: bool = Field(True, description="answer /metrics")
+    enabled: bool = Field(default=True, description="answer /metrics")
 
 
 class PageConfig(Settings):
     """The page in a browser."""
 
-    host: str = Field("127.0.0.1", min_length=1, description="listens on; 0.0.0.0: on all")
-    port: int = Field(8765, ge=0, le=65535, description="0: any that is free")
+    host: str = Field(default="127.0.0.1", min_length=1, description="listens on; 0.0.0.0: on all")
+    port: int = Field(default=8765, ge=0, le=65535, description="0: any that is free")
     token: SecretStr | None = Field(
-        None, description="what a visitor has to know; made where host is no loopback address"
+        default=None,
+        description="what a visitor has to know; made where host is no loopback address",
     )
-    token_env: str | None = Field(None, description="variable of the environment that has it")
+    token_env: str | None = Field(
+        default=None, description="variable of the environment that has it"
+    )
     hosts: tuple[str, ...] = Field(
-        (), description="names by which a proxy in front is called; a token is required then"
+        default=(),
+        description="names by which a proxy in front is called; a token is required then",
     )
 
     @field_validator("token")
@@ -236,18 +261,20 @@ def check_token(token: str) -> None:
 class KeepConfig(Settings):
     """How long clips and snapshots of events are kept."""
 
-    days: float = Field(14.0, gt=0, le=36_500, description="older ones go")
-    gigabytes: float = Field(20.0, gt=0, description="of all cameras together; oldest go")
+    days: float = Field(default=14.0, gt=0, le=36_500, description="older ones go")
+    gigabytes: float = Field(default=20.0, gt=0, description="of all cameras together; oldest go")
     free_gigabytes: float = Field(
-        1.0, ge=0, description="to be left on the disk; where there is less, oldest go"
+        default=1.0, ge=0, description="to be left on the disk; where there is less, oldest go"
     )
 
 
 class OutputsConfig(Settings):
     """All that carries alarms and states out; the journal is always there."""
 
-    webhooks: tuple[WebhookConfig, ...] = Field((), description="servers that are told of events")
-    mqtt: MqttConfig | None = Field(None, description="a broker; none if not given")
+    webhooks: tuple[WebhookConfig, ...] = Field(
+        default=(), description="servers that are told of events"
+    )
+    mqtt: MqttConfig | None = Field(default=None, description="a broker; none if not given")
     page: PageConfig | None = Field(
         default_factory=PageConfig, description="the page in a browser; null for none"
     )
