@@ -280,3 +280,10 @@ class OutputsConfig(Settings):
     )
     metrics: MetricsConfig = Field(default_factory=MetricsConfig, description="for Prometheus")
     keep: KeepConfig = Field(default_factory=KeepConfig, description="of clips and snapshots")
+
+    @field_validator("webhooks")
+    @classmethod
+    def _check_different(cls, hooks: tuple[WebhookConfig, ...]) -> tuple[WebhookConfig, ...]:
+        if len({hook.url for hook in hooks}) < len(hooks):
+            raise ValueError("two webhooks have the same url: one of them is enough")
+        return hooks

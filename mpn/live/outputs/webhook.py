@@ -92,6 +92,7 @@ class Webhook:
     Args:
         config: of the server.
         folder: of the messages that wait.
+        name: for the log and the metrics; of its server if None.
         backoff: between tries.
 
     Raises:
@@ -99,8 +100,14 @@ class Webhook:
         MpnError: the folder cannot be used.
     """
 
-    def __init__(self, config: WebhookConfig, folder: Path, backoff: Backoff | None = None) -> None:
-        self.config, self.name = config, f"webhook {server_of(config.url)}"
+    def __init__(
+        self,
+        config: WebhookConfig,
+        folder: Path,
+        name: str | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.config, self.name = config, name or f"webhook {server_of(config.url)}"
         self._secret = secret_of(config.secret, config.secret_env, self.name)
         self._opener = _opener(config.ca)
         self._states: dict[str, State] = {}
