@@ -35,7 +35,7 @@ export function factsOf(alarm) {
   const lasts = lastsOf(alarm);
   if (isOver(alarm) && lasts != null) facts.push(["lasted", duration(lasts)]);
   if (alarm.peak_score != null) facts.push(["highest score", brief(alarm.peak_score)]);
-  if (alarm.rarer_than_one_in) facts.push(["of normal frames as high", `fewer than 1 in ${Math.round(alarm.rarer_than_one_in).toLocaleString("en")}`]);
+  if (alarm.rarer_than_one_in) facts.push(["normal frames as high", `fewer than 1 in ${Math.round(alarm.rarer_than_one_in).toLocaleString("en")}`]);
   if (alarm.like?.name) facts.push(["like", alarm.like.name]);
   if (taughtAs(alarm)) facts.push(["taught", taughtAs(alarm)]);
   return facts;

@@ -33,7 +33,7 @@ function footOf(status) {
   const parts = [`${brief(status.fps)} frames/s`, `lag ${duration(status.lag)}`];
   if (status.dropped) parts.push(`${status.dropped.toLocaleString("en")} dropped`);
   parts.push(many(status.events, "event"));
-  return parts.join(" \u00b7 ");
+  return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" \u00b7 ");
 }
 
 function scoreWords(status) {
@@ -62,7 +62,7 @@ function sayAll(statuses) {
     if (state !== "watching") words.set(state, (words.get(state) ?? 0) + 1);
   }
   const rest = [...words].map(([state, count]) => `${count} ${stateWords(state)}`);
-  const all = tones.good === statuses.length ? "all are watched" : [`${tones.good} watched`, ...rest].join(", ");
+  const all = tones.good === statuses.length ? "all watching" : [`${tones.good} watching`, ...rest].join(", ");
   write(byId("summary"), statuses.length ? `${many(statuses.length, "camera")}: ${all}.` : "There are no cameras.");
 }
 
