@@ -73,7 +73,7 @@ def _opener(ca: Path | None) -> OpenerDirector:
     except (OSError, ssl.SSLError) as error:
         raise DataError(
             f"webhook: ca {ca} cannot be read ({error}): a PEM file was expected"
-        ) from (error)
+        ) from error
     opener = OpenerDirector()
     for handler in (
         ProxyHandler(),
