@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("prometheus_client", reason="the extra mpn[live] is not installed")
 from prometheus_client.parser import text_string_to_metric_families
 
 from mpn.live.outputs.keeping import Keeper

@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
-
-paho = pytest.importorskip("paho.mqtt.client", reason="the extra mpn[live] is not installed")
 
 from mpn.errors import DataError
 from mpn.live.outputs.courier import Backoff

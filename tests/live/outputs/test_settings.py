@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pydantic
 import pytest
-
-pydantic = pytest.importorskip("pydantic", reason="the extra mpn[live] is not installed")
 
 from mpn.errors import DataError
 from mpn.live.outputs import settings
