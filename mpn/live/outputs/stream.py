@@ -1,6 +1,7 @@
 """What an open page is sent as it happens: server-sent events, each with JSON values.
 
-    event: cameras   where the cameras stand: all of each at first, then only newer scores
+    event: cameras   where the cameras stand, and when that was (Unix seconds, by the clock here):
+                     all of each at first, then only newer scores
     event: alarm     an event that began or is over, with the id of its line in the journal, so that
                      a browser that was cut off asks for what it has missed (Last-Event-ID)
     event: taught    what was taught, by alarm
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -106,7 +108,7 @@ async def stream(board: Board, after: int | None) -> AsyncIterator[bytes]:
                 yield message("taught", taught)
             if board.told != told:
                 told = board.told
-                yield message("cameras", cameras.news())
+                yield message("cameras", {"at": round(time.time(), 2), "cameras": cameras.news()})
             try:
                 await asyncio.wait_for(news.wait(), HEARTBEAT_SECONDS)
                 await asyncio.sleep(CALM_SECONDS)

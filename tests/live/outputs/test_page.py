@@ -174,7 +174,8 @@ def test_an_open_page_is_told_and_told_what_it_missed(serve: Any, out: Path) -> 
     ]
     assert alarms[0][2]["id"] == alarm(1).id and "tracks" not in alarms[0][2]
     assert taught == ("taught", None, {})
-    (lobby,) = cameras[2]
+    (lobby,) = cameras[2]["cameras"]
+    assert abs(cameras[2]["at"] - time.time()) < 10
     assert lobby["state"] == "watching" and len(lobby["points"]) == 10 and lobby["anew"]
     missed = events(page, 2, **{"Last-Event-ID": "2"})
     assert missed[0][2] == {"anew": False} and missed[1][1] == "3"
@@ -186,7 +187,7 @@ def test_only_newer_scores_are_sent_again(serve: Any) -> None:
     page = serve()
     page.status({"lobby": status(recent=((1.0, 0.5), (2.0, float("nan"))))})
     with streaming(page) as found:
-        cameras = (said for kind, _, said in found if kind == "cameras")
+        cameras = (said["cameras"] for kind, _, said in found if kind == "cameras")
         assert next(cameras)[0]["points"] == [[1.0, 0.5], [2.0, None]]
         page.status({"lobby": status(recent=((1.0, 0.5), (2.0, 0.6), (3.0, 0.71239)))})
         (lobby,) = next(cameras)

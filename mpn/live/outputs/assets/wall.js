@@ -20,7 +20,7 @@ function makeCard(name, onPick) {
 }
 
 // What is to be said of a state beside its name.
-function detailOf(status, now) {
+function detailOf(status) {
   const lines = [];
   if (status.detail) lines.push(status.detail);
   if (status.state === "learning") {
@@ -42,12 +42,12 @@ function scoreWords(status) {
   return `Score ${brief(status.score)}, ${threshold}; the last three minutes`;
 }
 
-function showCard(own, now) {
+function showCard(own) {
   const { status } = own;
   own.card.dataset.tone = stateTone(status.state);
   own.badge.dataset.tone = stateTone(status.state);
   write(own.badge, stateWords(status.state));
-  write(own.detail, detailOf(status, now));
+  write(own.detail, detailOf(status));
   own.detail.hidden = !own.detail.textContent;
   write(own.foot, footOf(status));
   own.strip.setAttribute("aria-label", scoreWords(status));
@@ -66,11 +66,10 @@ function sayAll(statuses) {
   write(byId("summary"), statuses.length ? `${many(statuses.length, "camera")}: ${all}.` : "There are no cameras.");
 }
 
-let latest = 0; // of all scores, seconds: the clock of the server, which may not be that of here
+let now = 0; // seconds, by the server's clock, which may not be that of here
 
-export function showCameras(statuses, onPick) {
-  for (const { points } of statuses) if (points.length) latest = Math.max(latest, points[points.length - 1][0]);
-  const now = Math.max(latest, Date.now() / 1000 - 5 < latest ? latest : Date.now() / 1000);
+export function showCameras({ at, cameras: statuses }, onPick) {
+  now = at;
   const names = new Set(statuses.map((status) => status.camera));
   for (const [name, own] of cards) if (!names.has(name)) own.card.remove(), cards.delete(name);
   for (const status of statuses) {
@@ -82,7 +81,7 @@ export function showCameras(statuses, onPick) {
     }
     own.points = status.anew ? status.points : own.points.concat(status.points);
     own.status = status;
-    showCard(own, now);
+    showCard(own);
     showPicture(own);
   }
   sayAll(statuses);
@@ -110,6 +109,5 @@ export function markPicked(name) {
 }
 
 export function redraw() {
-  const now = Math.max(latest, 0);
   for (const own of cards.values()) if (own.status) drawStrip(own.strip, own.points, own.status.threshold, now);
 }
