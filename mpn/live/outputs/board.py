@@ -231,7 +231,21 @@ class Board:
             said = json.loads(line) if whole_line(line) else {}
             if all(isinstance(said.get(key), str) for key in ("id", "camera", "phase")):
                 self._entries.append(Entry(own, _for_page(said)))
+        self._end_old()
         return number
+
+    def _end_old(self) -> None:
+        """Show events of earlier runs as over, also those whose end was never told."""
+        over = {one.said["id"] for one in self._entries if one.said["phase"] != "begin"}
+        self._entries = deque(
+            (
+                one
+                if one.said["id"] in over
+                else Entry(one.number, {**one.said, "phase": "end", "interrupted": True})
+                for one in self._entries
+            ),
+            maxlen=MOST_ENTRIES,
+        )
 
 
 def _for_page(said: Mapping[str, Any]) -> dict[str, Any]:

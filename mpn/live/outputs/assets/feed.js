@@ -35,6 +35,7 @@ export function factsOf(alarm) {
   const lasts = lastsOf(alarm);
   if (isOver(alarm) && lasts != null) facts.push(["lasted", duration(lasts)]);
   if (alarm.peak_score != null) facts.push(["highest score", brief(alarm.peak_score)]);
+  if (alarm.threshold != null) facts.push(["threshold", brief(alarm.threshold)]);
   if (alarm.rarer_than_one_in) facts.push(["normal frames as high", `fewer than 1 in ${Math.round(alarm.rarer_than_one_in).toLocaleString("en")}`]);
   if (alarm.like?.name) facts.push(["like", alarm.like.name]);
   if (taughtAs(alarm)) facts.push(["taught", taughtAs(alarm)]);
@@ -54,6 +55,7 @@ function makeRow(id, open) {
 function badgesOf(alarm) {
   const found = [];
   if (!isOver(alarm)) found.push(element("span", { class: "badge", "data-tone": "bad" }, "going on"));
+  if (alarm.interrupted) found.push(element("span", { class: "badge", "data-tone": "plain" }, "cut short"));
   if (alarm.counts === false) found.push(element("span", { class: "badge", "data-tone": "soon" }, "while learning"));
   if (alarm.like?.name) found.push(element("span", { class: "badge", "data-tone": "plain" }, `like ${alarm.like.name}`));
   const lesson = taughtAs(alarm);
