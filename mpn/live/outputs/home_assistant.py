@@ -129,4 +129,6 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
     for (kind, what), values in entities.items():
         unique = f"{own}_{what}"
         topic = f"{config.discovery}/{kind}/{own}/{what}/config"
-        yield topic, {**values, "unique_id": unique, "object_id": unique, **common}
+        # `object_id` is for versions before 2025.10, the other for those since.
+        ids = {"unique_id": unique, "object_id": unique, "default_entity_id": f"{kind}.{unique}"}
+        yield topic, {**values, **ids, **common}

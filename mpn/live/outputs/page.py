@@ -59,7 +59,7 @@ class Page:
         made = None if given or not config.needs_token else secrets.token_urlsafe(24)
         self.token = given or made
         self.board = Board(out)
-        self._socket = _listen(config.host, config.port)
+        self._socket = self._open(config)
         self.port = int(self._socket.getsockname()[1])
         hosts = config.hosts if is_loopback(config.host) else None
         access = Access(self.token, hosts, cookie=f"mpn_{self.port}")
@@ -82,6 +82,16 @@ class Page:
         )
         self._thread = Thread(target=self._run, name="mpn page", daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def _open(config: PageConfig) -> socket.socket:
+        """Open the port; where none was asked for, any free one if the usual one is taken."""
+        try:
+            return _listen(config.host, config.port)
+        except MpnError:
+            if "port" in config.model_fields_set:
+                raise
+            return _listen(config.host, 0)
 
     def alarm(self, alarm: Alarm) -> None:
         """Show an alarm."""

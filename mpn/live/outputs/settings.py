@@ -211,7 +211,12 @@ class PageConfig(Settings):
     """The page in a browser."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="listens on; 0.0.0.0: on all")
-    port: int = Field(default=8765, ge=0, le=65535, description="0: any that is free")
+    port: int = Field(
+        default=8765,
+        ge=0,
+        le=65535,
+        description="0: any that is free; so too if it is not given and taken",
+    )
     token: SecretStr | None = Field(
         default=None,
         description="what a visitor has to know; made where host is no loopback address",

@@ -261,10 +261,12 @@ def test_health(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page.status({"a": status("a"), "b": status("b", State.COVERED)})
     ill = ask(page, "/healthz")
     assert ill.status == 503 and ill.text.splitlines()[1:] == ["b: covered"]
+    assert ask(page, "/healthz?cameras=no").status == 200  # the loop lives
     page.status({"a": status("a")})
     page.board.told = time.monotonic() - 60
     silent = ask(page, "/healthz")
     assert silent.status == 503 and "no word" in silent.text
+    assert ask(page, "/healthz?cameras=no").status == 503
 
 
 def test_figures_on_loopback(serve: Any, out: Path) -> None:
@@ -497,6 +499,17 @@ def test_a_port_that_is_taken(serve: Any, out: Path) -> None:
     page = serve()
     with pytest.raises(MpnError, match="give another port"):
         Page(PageConfig(port=page.port), out)
+
+
+def test_a_second_watcher_that_asks_for_no_port(
+    serve: Any, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = serve().port
+    config = PageConfig()
+    monkeypatch.setitem(config.__dict__, "port", taken)  # the usual one
+    second = Page(config, out)
+    assert second.port != taken and ask(second).status == 200
+    second.close(5)
 
 
 def test_a_token_of_the_environment(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
