@@ -15,6 +15,8 @@ from mpn.live.status import State
 from mpn.version import __version__
 
 ON, OFF = "ON", "OFF"
+# (scores as attributes would fill Home Assistant's database)
+DETAIL = "{{ {'detail': value_json.detail, 'source': value_json.source} | tojson }}"
 BIRTH = "online"  # what Home Assistant says when it has started
 
 
@@ -110,6 +112,7 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
             "state_topic": topics.status,
             "value_template": "{{ value_json.state }}",
             "json_attributes_topic": topics.status,
+            "json_attributes_template": DETAIL,
             "device_class": "enum",
             "options": [state.value for state in State],
             "entity_category": "diagnostic",

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 EVENTS = "events"
 MEDIA = re.compile(r".+\.(webm|jpe?g|png|part)", re.DOTALL)
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS = 15.0  # a full disk waits no longer for room
 GIGABYTE = 1e9
 MOST_FREE = 0.05  # of a disk that is kept free, however small it is
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

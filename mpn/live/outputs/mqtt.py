@@ -90,13 +90,21 @@ class Retained:
                 work = [(topic, self._values[topic]) for topic in self._dirty]
                 self._dirty.clear()
                 closing = self._closing
-            left = [topic for topic, value in work if not self._publish(topic, value)]
+            left = [topic for topic, value in work if not self._published(topic, value)]
             if closing:
                 return
             if left:
                 with self._changed:
                     self._dirty = dict.fromkeys([*left, *self._dirty])
                     self._changed.wait(RETRY_SECONDS)
+
+    def _published(self, topic: str, value: bytes | Path) -> bool:
+        """Publish a topic, and live on whatever comes of it."""
+        try:
+            return self._publish(topic, value)
+        except Exception:
+            log.exception("%s: %s was not published", self._mqtt.name, topic)
+            return True
 
     def _publish(self, topic: str, value: bytes | Path) -> bool:
         """Publish a topic; True also where its picture is gone, and nothing is left to publish."""

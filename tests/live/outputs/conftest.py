@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
+
+from mpn.live.outputs.metrics import Metrics
+from mpn.live.outputs.page import Page
+from mpn.live.outputs.settings import PageConfig
 
 
 def until(true: Callable[[], object], seconds: float = 8.0) -> None:
@@ -81,3 +87,24 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback is reached directly, whatever the environment says."""
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def serve(out: Path) -> Iterator[Callable[..., Page]]:
+    opened: list[Page] = []
+
+    def make(teach: Any = None, **config: Any) -> Page:
+        out.mkdir(exist_ok=True)
+        metrics = Metrics()
+        page = Page(PageConfig(port=0, **config), out, metrics, teach)
+        opened.append(page)
+        return page
+
+    yield make
+    for page in opened:
+        page.close(5)

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import pytest
 
+from mpn.live.outputs.journal import Journal
 from mpn.live.outputs.page import Page
 from mpn.live.outputs.settings import PageConfig
 from mpn.live.status import Alarm, State
@@ -20,6 +21,7 @@ from tests.report.test_browser_looks import CONTRASTS
 
 pytestmark = [needs_chromium, pytest.mark.browser]
 TOKEN = "a-token-of-the-tests"
+ROLES = {"button", "link", "combobox", "image", "region", "dialog", "navigation", "textbox"}
 WAY = "moves against the usual way <img src=x onerror=alert(1)>"
 
 
@@ -38,7 +40,12 @@ class Told:
         self.out = out
         out.mkdir(exist_ok=True)
         self.lessons: list[tuple[str, str | None]] = []
-        self.page = Page(PageConfig(port=0, **config), out, teach=self.teach)
+        self.journal = Journal(out)
+        self.page = Page(PageConfig(**{"port": 0, **config}), out, teach=self.teach)
+
+    def close(self) -> None:
+        self.page.close(5)
+        self.journal.close(5)
 
     def teach(self, alarm: str, name: str | None) -> str:
         self.lessons.append((alarm, name))
@@ -63,6 +70,7 @@ class Told:
         if phase == "end":
             said = replace(said, clip=said.snapshot.with_suffix(".webm"))  # type: ignore[union-attr]
             write_clip(said.clip, number)
+        self.journal.alarm(said)
         self.page.alarm(said)
         return said
 
@@ -83,7 +91,7 @@ def write_clip(path: Path | None, seed: int) -> None:
 def told(tmp_path: Path) -> Iterator[Told]:
     own = Told(tmp_path / "out")
     yield own
-    own.page.close(5)
+    own.close()
 
 
 @pytest.fixture
@@ -164,6 +172,12 @@ def test_sixteen_cameras_and_events_as_they_come(told: Told, opened: Callable[..
     assert [text.split()[0] for text in texts(view, ".event")] == ["yard", "lobby"]  # newest first
     assert "while learning" in texts(view, ".event")[0]
 
+    tree = view.page.context.new_cdp_session(view.page).send("Accessibility.getFullAXTree")
+    used = [
+        node for node in tree["nodes"] if not node["ignored"] and node["role"]["value"] in ROLES
+    ]
+    assert len(used) > 40 and all(node["name"]["value"].strip() for node in used)
+
     view.page.get_by_role("button", name="lobby", exact=True).click()  # one camera alone
     assert view.page.input_value("#only") == "lobby"
     assert view.page.locator(".event:visible").count() == 1
@@ -209,8 +223,17 @@ def test_with_a_token_and_after_the_line_was_cut(
     assert TOKEN not in view.page.url
     told.event(1)
     view.until("document.querySelectorAll('.event').length === 1")
-    told.page.close(5)
+    told.close()
     view.until("document.getElementById('line').dataset.tone === 'bad'")
+    again = Told(tmp_path / "out", token=TOKEN, port=told.page.port)  # `mpn watch` once more
+    again.event(2)
+    again.cameras(2, yard=State.FROZEN)
+    view.until("document.getElementById('line').dataset.tone === 'good'", 15)
+    view.until("document.querySelector('.camera .badge[data-tone=bad]')")
+    view.until("document.querySelectorAll('.event').length === 2")  # what it had missed, once
+    numbers = view.value("[...document.querySelectorAll('.event')].map(e => e.dataset.number)")
+    assert numbers == ["2", "1"]
+    again.close()
     view.page.close()
     view.complaints.clear()  # Chromium says that the line was cut
 

@@ -16,8 +16,8 @@ from mpn.live.outputs.page import Page
 from mpn.live.outputs.webhook import Webhook
 from mpn.live.status import Output
 from tests.helpers.fake_cameras import alarm, status
+from tests.live.outputs.asking import ask
 from tests.live.outputs.conftest import Receiver, until
-from tests.live.outputs.test_page import ask
 
 NOBODY = "http://127.0.0.1:9/"  # the port of discard
 
