@@ -105,7 +105,9 @@ class _Lines:
         os.fsync(self.handle)
 
     def close(self) -> None:
-        os.close(self.handle)
+        handle, self.handle = self.handle, -1  # its number may be another file's by the next call
+        if handle >= 0:
+            os.close(handle)
 
 
 class Journal:

@@ -147,6 +147,7 @@ class Mqtt:
         self._said: dict[str, tuple[float, Any]] = {}  # camera -> when and what state was set last
         self._lock = Lock()
         self._trouble = ""
+        self._closed = False
         # Not a lock: paho calls back while it holds one of its own, which `publish` takes too.
         self._acknowledged: dict[int, None] = {}  # changed by paho's thread alone
         self._acknowledgement = Event()
@@ -219,7 +220,10 @@ class Mqtt:
             self._retained.set(topic, json_text(_rounded(status)).encode())
 
     def close(self, seconds: float) -> None:
-        """Send what can be sent within so many seconds, say offline, and go."""
+        """Send what can be sent within so many seconds, say offline, and go; once."""
+        if self._closed:
+            return
+        self._closed = True
         end = time.monotonic() + seconds
         connected = self._client.is_connected()
         self._courier.close(seconds / 2 if connected else 0.0)

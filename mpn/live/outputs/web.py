@@ -75,21 +75,19 @@ def assets() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths if path.suffix in ASSET_TYPES}
 
 
-def how_to_teach(board: Board, alarm: str, name: str | None) -> str:
-    """Tell the commands that teach a camera an event of the page, where a click cannot.
+def how_to_teach(name: str | None) -> str:
+    """Tell the commands that teach a camera where a click cannot.
+
+    The clip does not do: the score is drawn into it.
 
     Args:
-        board: that has the event.
-        alarm: its id.
-        name: what it shows, None for something normal.
+        name: what the event shows, None for something normal.
     """
-    clip = board.file("clip", alarm)
     what = "--normal" if name is None else f"--name={shlex.quote(name)}"
-    recording = shlex.quote(str(clip)) if clip else "CLIP"
     return (
-        "This watcher cannot teach by a click. In a terminal, with the camera's file: mpn score "
-        f"{recording} --checkpoint CAMERA --out runs/taught; then mpn teach CAMERA "
-        f"runs/taught/events.json#NUMBER {what}"
+        "This watcher cannot teach by a click. With a recording of that time and the camera's "
+        "file, in a terminal: mpn score RECORDING --checkpoint CAMERA_FILE; then mpn teach "
+        f"CAMERA_FILE runs/score/RECORDING/events.json#NUMBER {what}"
     )
 
 
@@ -180,7 +178,7 @@ class Site:
         if self.board.alarm(lesson.alarm) is None:
             return _said("there is no such event any more", 404)
         if self.teach is None:
-            return _said(how_to_teach(self.board, *lesson), 409)
+            return _said(how_to_teach(lesson.name), 409)
         async with self._teaching:  # a camera file is written by one at a time
             try:
                 text = await run_in_threadpool(self.teach, *lesson)
