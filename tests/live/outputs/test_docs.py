@@ -52,3 +52,9 @@ def test_the_metrics_that_are_named_are_there() -> None:
     named = set(re.findall(r"`(mpn_(?:camera|outbox)\w+)", TEXT))
     assert len(named) >= 14 and named <= families
     assert {name for name in families if name.startswith("mpn_camera")} <= named
+
+
+def test_the_config_of_the_deployment_is_understood() -> None:
+    text = (PAGE.parents[1] / "deploy" / "watch.yaml").read_text(encoding="utf-8")
+    config = OutputsConfig.model_validate(yaml.safe_load(text)["outputs"])
+    assert config.page is not None and config.page.needs_token
