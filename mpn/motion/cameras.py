@@ -111,6 +111,7 @@ class PlaceStream:
             None where what stays is not judged.
         place_at: gives the place model for a frame by its number, where it is not the same for all
             of the recording; the camera is known then.
+        place: the camera's, where it need not be chosen by the first frame.
 
     Attributes:
         place: the camera's, once it is chosen; with `place_at` that of the frame read last.
@@ -125,10 +126,11 @@ class PlaceStream:
         fps: float = 1.0,
         fitted: Callable[[np.ndarray], np.ndarray] | None = None,
         place_at: Callable[[int], PlaceModel] | None = None,
+        place: PlaceModel | None = None,
     ) -> None:
         self._places, self._reader = places, MotionReader(size)
         self._fps, self._fitted, self._place_at = fps, fitted, place_at
-        self.place: PlaceModel | None = None
+        self.place, self._begun = place, False
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._static: StaticReader | None = None
         self._before: np.ndarray | None = None  # speeds of the frame before
@@ -166,6 +168,11 @@ class PlaceStream:
         quotients = place.lasting(before, self._before)
         return quotients if self._fitted is None else np.concatenate([quotients, static[None]])
 
+    def restart(self) -> None:
+        """Forget the motion so far: the next frame does not follow the one before."""
+        self._reader.restart()
+        self._before = None
+
     def skip(self, frame: np.ndarray, number: int = 0) -> None:
         """Take the next frame, whose motion is not asked for: what stays began long before it does.
 
@@ -181,10 +188,12 @@ class PlaceStream:
         if self._place_at is not None:
             self.place = self._place_at(number)
             return self.place, np.zeros(grid, np.float32)
-        if self.place is None:
-            self.place = choose_place(self._places, frame, grid)
+        if not self._begun:
+            self._begun = True
+            self.place = self.place or choose_place(self._places, frame, grid)
             if fitted is not None and self.place.background.known:
                 self._static = self.place.static_reader(self._fps)
+        assert self.place is not None
         if self._static is None or fitted is None:
             return self.place, np.zeros(grid, np.float32)
         return self.place, self._static.read(lambda: picture_of(fitted(frame), grid))

@@ -223,7 +223,7 @@ def score_frames(
         history = [*list(recent)[-window:], *fresh]
         recent.extend(fresh)
         shown = np.stack(history)
-        stack = torch.from_numpy(shown).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        stack = scaled(shown, device)
         output = None
         if asked:
             windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in range(len(fresh))])
@@ -232,13 +232,26 @@ def score_frames(
         if moving and quotients is not None:
             motion = np.stack([quotients(first + i) for i in range(len(fresh))])
         batch = ScoringBatch(shown, stack[window:], output, motion)
-        yield from _frame_scores(batch, parts, patch, first)
+        yield from frame_scores(batch, parts, patch, first)
         first += len(fresh)
 
 
-def _frame_scores(
+def scaled(frames: np.ndarray, device: torch.device) -> Tensor:
+    """Bring frames uint8 (B, H, W, C) to what a network takes, float32 (B, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def frame_scores(
     batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int
 ) -> Iterator[FrameScores]:
+    """Give the scores of a batch's frames.
+
+    Args:
+        batch: the frames.
+        parts: those that are wanted.
+        patch: side of the patch, see `ScoreConfig`.
+        first: number of the first frame.
+    """
     height, width = batch.target.shape[2:]
     maps = {
         part.name: _patch_grid(part, part.map_of(batch), (height, width), patch) for part in parts
