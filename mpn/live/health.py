@@ -78,7 +78,7 @@ class Health:
         Returns:
             What is wrong, None for nothing.
         """
-        digest = zlib.crc32(np.ascontiguousarray(image[::SAMPLED, ::SAMPLED]))
+        digest = zlib.crc32(image[::SAMPLED, ::SAMPLED].tobytes())
         self._held[State.FROZEN].update(digest == self._digest, seconds)
         self._digest = digest
         if seconds < self._looked:  # the clock was set back

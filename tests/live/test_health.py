@@ -51,7 +51,7 @@ def test_frozen_after_ten_seconds_of_the_same_frame(place: PlaceModel) -> None:
 def test_nine_seconds_of_the_same_frame_are_nothing(place: PlaceModel) -> None:
     health, one = Health(GRID, place), view(0)
     for start in (0, 91, 182):
-        assert set(states(health, [one] * 90 + [view(start)], start)) == {None}
+        assert set(states(health, [one] * 90 + [view(900 + start)], start)) == {None}
 
 
 @pytest.mark.parametrize(
