@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("scoring",),
     ("adaptation", "metrics", "jobs", "doctor", "published_weights", "bench"),
     ("evaluation", "training", "api"),
-    ("report",),
+    ("report", "live"),
     ("mpn",),
     ("cli",),
     ("__main__",),

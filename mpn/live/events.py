@@ -51,6 +51,7 @@ class Events:
         pool: writes snapshots and clips; of one thread, so that alarms come in order.
         counts: False while the camera still learns.
         calibration: of its normal footage, for how rare an event is.
+        number: of the latest event that was told.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Events:
         *,
         counts: bool = True,
         calibration: Calibration | None = None,
+        number: int = 0,
     ) -> None:
         self.camera, self.folder, self.look = camera, folder, look
         self.counts, self._calibration = counts, calibration
@@ -76,7 +78,7 @@ class Events:
         self._best: KeptFrame | None = None
         self._written = 0.0
         self.count = 0
-        self._number = 0
+        self.number = number
         make_folder(folder / FOLDER)
 
     @property
@@ -141,8 +143,8 @@ class Events:
 
     def _begin(self, event: Event) -> None:
         started = datetime.fromtimestamp(self._walls[0], timezone.utc)
-        self._number += 1
-        name = self._id = f"{self.camera}-{started:%Y%m%dT%H%M%SZ}-{self._number}"
+        self.number += 1
+        name = self._id = f"{self.camera}-{started:%Y%m%dT%H%M%SZ}-{self.number}"
         self._write_open(event, self._walls[1])
         fields, best, path = self._fields(event, None), self._best, self._path(name, ".jpg")
 

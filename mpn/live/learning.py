@@ -82,7 +82,8 @@ class FirstMinutes:
         make_folder(folder)
         self.camera, self.detector, self.grid, self.fps = camera, detector, grid, fps
         self.wanted = max(1, round(minutes * 60 * fps))
-        self._motion, self._pictures = (tempfile.TemporaryFile(dir=folder) for _ in range(2))
+        self._motion = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (until `close`)
+        self._pictures = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._rows: list[Mapping[str, float]] = []
         self._bad: list[int] = []
         self._far: list[bool] = []

@@ -66,6 +66,7 @@ class Counts:
 
     Attributes:
         received: frames that came.
+        kept: of these those that were put into the queue.
         dropped: frames left out because there was no time for them.
         overflowed: of these those that had waited already.
         reconnects: how often the stream was opened again.
@@ -73,6 +74,7 @@ class Counts:
     """
 
     received: int = 0
+    kept: int = 0
     dropped: int = 0
     overflowed: int = 0
     reconnects: int = 0
@@ -249,6 +251,7 @@ class CameraStream:
                 if oldest.restart and self._frames:
                     self._frames[0] = replace(self._frames[0], restart=True)
             self._frames.append(frame)
+            self._counts = replace(self._counts, kept=self._counts.kept + 1)
         self._wake.set()
 
     def _count(self, **more: int) -> None:
