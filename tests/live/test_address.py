@@ -29,9 +29,7 @@ def test_secrets_are_taken_out_of_errors() -> None:
     assert "10.0.0.2" in hidden(text, url)
 
 
-@pytest.mark.parametrize(
-    "url", ["rtsp://h/x", "https://h/x.m3u8", "/dev/video1", "a"]
-)
+@pytest.mark.parametrize("url", ["rtsp://h/x", "https://h/x.m3u8", "/dev/video1", "a"])
 def test_what_can_be_opened(url: str) -> None:
     assert check_address(url) == url
     assert is_device(url) == url.startswith("/dev") and is_file(url) == (url == "a")
