@@ -200,7 +200,7 @@ class LiveCamera:
             self._settled = frame.seconds + SETTLE_SECONDS
         if wrong is not self._wrong:
             self._say_wrong(wrong)
-        calm = wrong is None and frame.seconds >= self._settled
+        calm = wrong is None and frame.seconds >= self._settled and not self._health.in_doubt
         if self.learning is not None:
             score = self.learning.add(prepared, parts, usable=wrong is None)
             where = self.learning.region(work.steps.size)

@@ -27,8 +27,7 @@ from mpn.live.clips import KeptFrame, Look, Ring, write_clip, write_snapshot
 from mpn.live.status import Alarm
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.events import Event, EventFinder
-from mpn.scoring.memory import Likeness
-from mpn.scoring.reasons import Reason, short
+from mpn.scoring.reasons import short
 from mpn.scoring.regions import Tracker, track_gap
 from mpn.scoring.result import Result
 
@@ -101,8 +100,12 @@ class Events:
         if above:
             found = regions_above(result, look.threshold, look.patch, look.network_size, size)
         tracked = self._tracker.update(result.frame, found)
-        why = (result.reason, result.like) if above else (None, None)
-        over = self._finder.update(result.frame, result.score, result.region, result.time, *why)
+        reason, like = (result.reason, result.like) if above else (None, None)
+        if reason is not None and not reason.facts:  # smoothing alone holds the score up
+            reason = None
+        over = self._finder.update(
+            result.frame, result.score, result.region, result.time, reason, like
+        )
         event = self._finder.open
         begins = event is not None and event.start == result.frame
         if was_open and (event is None or begins):
@@ -120,7 +123,7 @@ class Events:
             result.score,
             result.map.astype(np.float16) if above and result.map is not None else None,
             tuple(one.box for one in tracked),
-            _words(*why),
+            _words(event) if event is not None else "",
         )
         self._ring.add(frame)
         if event is None:
@@ -247,8 +250,8 @@ def forget_open(folder: Path, name: str) -> None:
         pass
 
 
-def _words(reason: Reason | None, like: Likeness | None) -> str:
-    """Say in a few words why a frame stands out, ASCII."""
-    words = [short(reason)] if reason is not None else []
-    words += [like.words] if like is not None else []
+def _words(event: Event) -> str:
+    """Say in a few words why an event stands out, ASCII."""
+    words = [short(event.reason)] if event.reason is not None and event.reason.facts else []
+    words += [event.like.words] if event.like is not None else []
     return ", ".join(words).encode("ascii", "replace").decode()

@@ -14,7 +14,6 @@ from mpn.motion.registration import detail
 
 # Every so many pixels along each side are compared with those of the frame before.
 SAMPLED = 4
-LOOK_SECONDS = 0.25  # between two looks at what is in the picture
 MOVED_SECONDS = 1.0  # between two comparisons with what was learned
 # A picture is black whose mean, and whose brightest hundredth, are no higher, grey levels. Night
 # without a lamp is: there is nothing to be seen.
@@ -54,7 +53,7 @@ class Health:
             for state in ENTER
         }
         self._digest = -1
-        self._looked = self._compared = -np.inf
+        self._compared = -np.inf
         self.know(place)
 
     def know(self, place: PlaceModel | None) -> None:
@@ -81,12 +80,19 @@ class Health:
         digest = zlib.crc32(image[::SAMPLED, ::SAMPLED].tobytes())
         self._held[State.FROZEN].update(digest == self._digest, seconds)
         self._digest = digest
-        if seconds < self._looked:  # the clock was set back
-            self._looked = self._compared = -np.inf
-        if seconds - self._looked >= LOOK_SECONDS:
-            self._looked = seconds
-            self._look(picture_of(image, self._grid), seconds)
+        if seconds < self._compared:  # the clock was set back
+            self._compared = -np.inf
+        self._look(picture_of(image, self._grid), seconds)
         return next((state for state, held in self._held.items() if held.on), None)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Say whether something seems wrong that is not believed yet; frozen it may always be."""
+        return any(
+            held.begun and not held.on
+            for state, held in self._held.items()
+            if state is not State.FROZEN
+        )
 
     def _look(self, small: np.ndarray, seconds: float) -> None:
         black = (
@@ -112,6 +118,11 @@ class _Held:
     def __init__(self, enter: float, leave: float) -> None:
         self._enter, self._leave, self.on = enter, leave, False
         self._since: float | None = None  # from when on it is as it was not believed to be
+
+    @property
+    def begun(self) -> bool:
+        """Say whether it is seen to be otherwise than it is believed to be."""
+        return self._since is not None
 
     def update(self, now: bool | None, seconds: float) -> None:
         """Take what is seen, None where that cannot be said."""

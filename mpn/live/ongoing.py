@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,14 +24,15 @@ from mpn.live.steps import Prepared
 from mpn.model.checkpoint import Checkpoint
 from mpn.motion.place import PlaceModel, frame_number
 from mpn.scoring.detector import Detector
+from mpn.scoring.parts import MOTION_PARTS
 
 log = logging.getLogger(__name__)
 
 LEARNED = "learned.camera.safetensors"  # in the camera's folder
 MINUTE = 60.0
-# Motion of a minute that is learned is at most so many times as fast as the anchor's fastest at its
-# place; about 1 is as fast.
-MOST_FASTER = 1.5
+# Motion of a minute that is learned is, by the anchor, at most so many times as fast as this
+# quantile of its normal frames, judged by the others; about 1 is as fast as they ever were there.
+MOST_FASTER, FASTEST_QUANTILE = 1.5, 0.99
 LOW_QUANTILE = 0.99  # of the normal footage's scores: no frame of a learned minute is above it ...
 LOW_SHARE = 0.9  # ... or above this share of the threshold
 WAITING = 5  # minutes that a minute waits, in which no event may come
@@ -73,6 +75,7 @@ class Ongoing:
             level,
         )
         self._name, self._anchor = next(iter(checkpoint.places.items()))
+        self._limits = [MOST_FASTER * _fastest(checkpoint.normal, name) for name in MOTION_PARTS]
         self._key = place_key(self._anchor)
         self._more = self._earlier()
         self.place = PlaceModel(self._anchor.grid)
@@ -97,8 +100,8 @@ class Ongoing:
         before, self._before = self._before, speeds if frame.follows else None
         if before is not None and frame.follows:
             quotients = self._anchor.lasting(before, speeds)
-            faster = max(frame_number(one) for one in quotients)
-            self._calm &= faster <= MOST_FASTER
+            numbers = [frame_number(one) for one in quotients]
+            self._calm &= all(one <= limit for one, limit in zip(numbers, self._limits))
             self._minute.add([frame.motion])
         if self._frames % PICTURE_EVERY == 0:
             self._minute.add([], [frame.fitted])
@@ -180,6 +183,15 @@ class Ongoing:
 def place_key(place: PlaceModel) -> str:
     """Make a digest of what a place model has counted."""
     return hashlib.sha256(place.counts.tobytes() + place.whole.tobytes()).hexdigest()
+
+
+def _fastest(normal: Mapping[str, list[np.ndarray]], part: str) -> float:
+    """Return how fast normal frames are at their fastest, for their place, at most 1.
+
+    Above 1 a part's number says little of how fast something is, see `mpn.scoring.parts`.
+    """
+    numbers = np.concatenate(normal.get(part) or [np.zeros(1)])
+    return min(1.0, float(np.exp(np.quantile(numbers, FASTEST_QUANTILE))))
 
 
 def _halved(place: PlaceModel) -> PlaceModel:
