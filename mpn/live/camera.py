@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,24 +15,22 @@ import numpy as np
 
 from mpn.adaptation.camera_file import read_camera, write_camera
 from mpn.errors import MpnError
-from mpn.live.batch import SharedNetworks
 from mpn.live.clips import Look, jpeg_of
-from mpn.live.config import USUAL_FPS, CameraConfig, WatchConfig
+from mpn.live.config import USUAL_FPS, CameraConfig
 from mpn.live.events import Events
 from mpn.live.health import WORDS, Health
 from mpn.live.learning import FAR, FirstMinutes, base_for_learning
 from mpn.live.ongoing import Ongoing, low_level
-from mpn.live.status import Alarm, CameraStatus, State
+from mpn.live.shared import Shared
+from mpn.live.status import CameraStatus, State
 from mpn.live.steps import Prepared, Steps
 from mpn.live.stream import CameraStream, LiveFrame, StreamState
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.calibration import Threshold
-from mpn.scoring.detector import Detector
 from mpn.scoring.judge import SeenFrame
-from mpn.scoring.model_score import score_config_of
 from mpn.scoring.result import Result
-from mpn.scoring.scores import FrameScores, ScoreConfig
+from mpn.scoring.scores import FrameScores
 from mpn.scoring.windows import Window
 from mpn.video.images import check_side
 
@@ -43,31 +40,6 @@ SETTLE_SECONDS = 2.0  # behind a gap or a state of the picture, in which nothing
 LATELY = 5.0  # seconds that the rate of frames is told of
 RECENT = 300  # scores that are told: the highest of each second
 RATE_OFF = 0.1  # share by which the limit may differ from the camera file's rate, unsaid
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all cameras have in common.
-
-    Attributes:
-        config: of the watch.
-        base: the model that new cameras begin with.
-        networks: each kept once.
-        make: makes a detector of a checkpoint.
-        tell: called with each alarm, in any thread.
-        films: writes snapshots and clips, one thread.
-        learners: learns cameras, one thread.
-        wake: set whenever a frame came.
-    """
-
-    config: WatchConfig
-    base: Checkpoint
-    networks: SharedNetworks
-    make: Callable[[Checkpoint], Detector]
-    tell: Callable[[Alarm], None]
-    films: Executor
-    learners: Executor
-    wake: threading.Event
 
 
 @dataclass
@@ -132,7 +104,7 @@ class LiveCamera:
         self._finished: deque[float] = deque()
         self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
         self.alarms_from: float | None = None
-        self.event_count = 0
+        self._earlier_events = 0  # while it learned
         if known is not None:
             self._watch(known, time.time())
 
@@ -213,7 +185,6 @@ class LiveCamera:
             if not calm:
                 result.score = math.nan
             self.events.update(result, work.steps.size, work.jpeg, frame.wall)
-            self.event_count = max(self.event_count, self.events.count)
             if self.ongoing is not None:
                 self.ongoing.update(prepared, score, calm=calm and not self.events.open)
         self._tell_score(score, frame)
@@ -298,6 +269,7 @@ class LiveCamera:
         self.learning = None
         if self.events is not None:
             self.events.finish()
+            self._earlier_events = self.events.count
         self._watch(known, wall)
 
     def _made(self, learning: FirstMinutes) -> Checkpoint:
@@ -368,7 +340,7 @@ class LiveCamera:
             self._lag if running else 0.0,
             self._score if running else None,
             level,
-            self.event_count,
+            self._earlier_events + (self.events.count if self.events else 0),
             self.alarms_from,
             tuple(self._recent),
         )
@@ -389,17 +361,6 @@ class LiveCamera:
             have, wanted = self.learning.seconds
             return State.LEARNING, f"{min(have, wanted):.0f} of {wanted:.0f} s"
         return State.WATCHING, detail
-
-
-def score_config_for(checkpoint: Checkpoint, *, motion_only: bool) -> ScoreConfig:
-    """Choose how a checkpoint's parts make the score.
-
-    Args:
-        checkpoint: of a camera, or of the base.
-        motion_only: leave the network out, where motion is known.
-    """
-    config = score_config_of(checkpoint)
-    return config.of_place_alone() if motion_only and checkpoint.places else config
 
 
 def _prepared(prepare: Callable[[], Prepared], image: np.ndarray) -> tuple[Prepared, bytes]:

@@ -42,9 +42,10 @@ cameras:
     url: recordings/lobby.mp4 # a file is played at its own rate
     loop: true
 
-keep:                         # clips and snapshots of events
-  days: 14
-  gigabytes: 5
+outputs:
+  keep:                       # clips and snapshots of events
+    days: 14
+    gigabytes: 5
 """
 
 CameraName = Annotated[str, Field(pattern=NAME)]
@@ -91,18 +92,6 @@ class CameraConfig(_Section):
         return value
 
 
-class KeepConfig(_Section):
-    """How long clips and snapshots of events are kept.
-
-    Attributes:
-        days: older ones are removed.
-        gigabytes: and the oldest, where all together are larger.
-    """
-
-    days: Positive = 14.0
-    gigabytes: Positive = 5.0
-
-
 class WatchConfig(_Section):
     """What is watched, and how.
 
@@ -114,8 +103,7 @@ class WatchConfig(_Section):
         false_alarms_per_hour: of each camera; sets the threshold.
         freeze: don't go on learning.
         motion_only: leave the network out, which takes more than half of the time.
-        keep: how long clips and snapshots are kept.
-        outputs: sections of what carries alarms out, by name.
+        outputs: what carries alarms out, and how long clips and snapshots are kept.
     """
 
     cameras: Annotated[dict[CameraName, CameraConfig], Field(min_length=1)]
@@ -125,8 +113,7 @@ class WatchConfig(_Section):
     false_alarms_per_hour: Positive = 1.0
     freeze: bool = False
     motion_only: bool = False
-    keep: KeepConfig = KeepConfig()
-    outputs: dict[str, Any] = Field(default_factory=dict)
+    outputs: Any = Field(default_factory=dict)
 
     @field_validator("cameras", mode="before")
     @classmethod
@@ -180,15 +167,15 @@ def read_config(path: Path, check_outputs: OutputsCheck | None = None) -> WatchC
     mistakes: list[str] = []
     filled = _substituted(values, mistakes)
     config = _checked(filled, mistakes, path.parent)
-    outputs = filled.get("outputs")
-    if check_outputs is not None and isinstance(outputs, dict):
+    outputs = filled.get("outputs", {})
+    if check_outputs is not None:
         try:
             outputs = check_outputs(outputs)
         except ValidationError as error:
             mistakes += _lines(error, ("outputs",))
     if mistakes or config is None:
         raise DataError("\n".join(f"{path}: {line}" for line in mistakes))
-    return config if outputs is None else config.model_copy(update={"outputs": outputs})
+    return config.model_copy(update={"outputs": outputs})
 
 
 def config_of_urls(urls: Sequence[str], **options: Any) -> WatchConfig:

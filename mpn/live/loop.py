@@ -20,10 +20,11 @@ import cv2
 from mpn.errors import MpnError
 from mpn.io.atomic import make_folder
 from mpn.live.batch import SharedNetworks, score_together
-from mpn.live.camera import LiveCamera, Shared, Work, score_config_for
+from mpn.live.camera import LiveCamera, Work
 from mpn.live.config import WatchConfig
 from mpn.live.events import end_left_open, forget_open
 from mpn.live.governor import Governor
+from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm, CameraStatus, Output, State
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.released import released_path

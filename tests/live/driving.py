@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mpn.live.batch import SharedNetworks, score_together
-from mpn.live.camera import LiveCamera, Shared, score_config_for
+from mpn.live.camera import LiveCamera
 from mpn.live.config import CameraConfig, WatchConfig
+from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm
 from mpn.live.stream import Counts, LiveFrame, StreamState
 from mpn.model.checkpoint import load_checkpoint

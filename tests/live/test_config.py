@@ -32,7 +32,7 @@ def test_the_example_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert list(config.cameras) == ["entrance", "yard", "lab", "rehearsal"]
     assert config.cameras["entrance"].url == "rtsp://viewer:s3cret@192.168.1.20/stream2"
     assert config.cameras["yard"].fps == 5 and config.cameras["lab"].freeze is True
-    assert (config.keep.days, config.keep.gigabytes) == (14, 5)
+    assert config.outputs == {"keep": {"days": 14, "gigabytes": 5}}
     # Paths are taken from where the file is.
     assert config.out == tmp_path / "runs/watch"
     assert config.cameras["lab"].camera_file == tmp_path / "lab.camera.safetensors"
@@ -47,7 +47,7 @@ cameras:
   "front door": {url: /dev/video0}
   yard: {url: "ftp://x/y", fps: -1, colour: red}
   gate: {camera_file: gate.st}
-keep: {days: 0}
+freeze: perhaps
 false_alarms_per_hour: often
 modle: demo
 """,
@@ -61,7 +61,7 @@ modle: demo
             "cameras.yard.colour",
             "cameras.gate.url",
             "cameras.gate.camera_file",
-            "keep.days",
+            "freeze",
             "false_alarms_per_hour",
             "modle",
         ]
