@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mpn.cli import UsageError, above_zero, new_parser
-from mpn.errors import MpnError
+from mpn.errors import DataError, MpnError
 from mpn.io.locking import folder_lock
 from mpn.io.text import json_text
 from mpn.model.engines import ENGINES
@@ -135,7 +135,18 @@ def _config(options: argparse.Namespace) -> WatchConfig:
         return config_of_urls(sources, loop=options.loop, **given)
     if options.loop:
         raise UsageError("--loop is of URLs; in a config it is an entry of each camera")
-    return read_config(Path(configs[0])).model_copy(update=given)
+    try:
+        return read_config(Path(configs[0])).model_copy(update=given)
+    except DataError as error:
+        lines = str(error).splitlines()
+        if len(lines) == 1:
+            raise
+        for line in lines:
+            log.error("%s", line)
+        raise DataError(
+            f"{configs[0]}: {len(lines)} mistakes, nothing was opened; mend them, "
+            "mpn watch --check looks again"
+        ) from None
 
 
 @contextmanager
