@@ -21,6 +21,7 @@ from mpn.live.events import Events
 from mpn.live.health import WORDS, Health
 from mpn.live.learning import FAR, FirstMinutes, base_for_learning
 from mpn.live.ongoing import Ongoing, low_level
+from mpn.live.recalibration import Recalibration
 from mpn.live.shared import Shared
 from mpn.live.status import CameraStatus, State
 from mpn.live.steps import Prepared, Steps
@@ -90,6 +91,7 @@ class LiveCamera:
         self.learning: FirstMinutes | None = None
         self.ongoing: Ongoing | None = None
         self.events: Events | None = None
+        self._recalibration: Recalibration | None = None
         self._learned: Future[Checkpoint] | None = None
         self._steps: Steps | None = None
         self._health: Health | None = None
@@ -158,6 +160,8 @@ class LiveCamera:
             self.events.finish()
         if self.ongoing is not None:
             self.ongoing.save()
+        if self._recalibration is not None:
+            self._recalibration.save()
         if self.learning is not None:
             self.learning.close()
 
@@ -187,7 +191,21 @@ class LiveCamera:
             self.events.update(result, work.steps.size, work.jpeg, frame.wall)
             if self.ongoing is not None:
                 self.ongoing.update(prepared, score, calm=calm and not self.events.open)
+            self._recalibrate(score if calm else math.nan)
         self._tell_score(score, frame)
+
+    def _recalibrate(self, score: float) -> None:
+        """Follow the threshold, between two events."""
+        if self._recalibration is None or self.events is None:
+            return
+        self._recalibration.add(score)
+        if self.events.open or (threshold := self._recalibration.threshold()) is None:
+            return
+        if threshold.value != self.events.look.threshold:
+            hours = self._recalibration.hours
+            log.info("%s: alarms above %.3g, by %.2g h", self.name, threshold.value, hours)
+        self.threshold = threshold
+        self.events.set_threshold(threshold.value)
 
     def _tell_score(self, score: float, frame: LiveFrame) -> None:
         now = time.monotonic()
@@ -311,6 +329,13 @@ class LiveCamera:
         if not (self.shared.config.freeze if freeze is None else freeze):
             low = low_level(detector, level)
             self.ongoing = Ongoing(known, self.folder, made, low)
+            self._recalibration = Recalibration(
+                detector.normal_scores(),
+                self.threshold,
+                made,
+                self.folder / f"scores-{self.ongoing.key[:12]}.npy",
+                self.shared.learners,
+            )
         self.alarms_from = wall
         self._steps = None
         log.info("%s: is known: alarms above %.3g count from now on", self.name, level)

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ class Events:
             self._begin(event)
         elif wall - self._written >= WRITE_SECONDS:
             self._write_open(event, wall)
+
+    def set_threshold(self, value: float) -> None:
+        """Take another threshold, while no event is open.
+
+        Args:
+            value: of the score.
+        """
+        self.look = replace(self.look, threshold=value)
+        self._finder.threshold = value
 
     def finish(self) -> None:
         """End the event that is open: the camera stops, or its picture can't be judged."""

@@ -65,6 +65,7 @@ class Ongoing:
     Attributes:
         place: the anchor's with what was learned since; it is changed in place.
         minutes: that were learned.
+        key: of the anchor, see `place_key`.
     """
 
     def __init__(self, checkpoint: Checkpoint, folder: Path, fps: float, level: float) -> None:
@@ -76,7 +77,7 @@ class Ongoing:
         )
         self._name, self._anchor = next(iter(checkpoint.places.items()))
         self._limits = [MOST_FASTER * _fastest(checkpoint.normal, name) for name in MOTION_PARTS]
-        self._key = place_key(self._anchor)
+        self.key = place_key(self._anchor)
         self._more = self._earlier()
         self.place = PlaceModel(self._anchor.grid)
         self._add_up()
@@ -115,7 +116,7 @@ class Ongoing:
         """Write down what was learned since the last time."""
         if not self._unsaved:
             return
-        adapted_on = {"anchor": self._key, "frames": self._more.frames}
+        adapted_on = {"anchor": self.key, "frames": self._more.frames}
         camera = {**(self._checkpoint.camera or {}), "tensors": [], "adapted_on": adapted_on}
         learned = replace(
             self._checkpoint, places={self._name: self._more}, normal={}, taught=(), camera=camera
@@ -172,7 +173,7 @@ class Ongoing:
             earlier = read_camera(self._path)
             adapted_on = (earlier.camera or {}).get("adapted_on") or {}
             (place,) = earlier.places.values()
-            if adapted_on.get("anchor") == self._key and place.grid == self._anchor.grid:
+            if adapted_on.get("anchor") == self.key and place.grid == self._anchor.grid:
                 return place
             log.info("%s: was learned beside another camera file; begun anew", self._path)
         except (MpnError, ValueError) as error:
