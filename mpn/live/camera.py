@@ -38,6 +38,7 @@ from mpn.video.images import check_side
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 2.0  # behind a gap or a state of the picture, in which nothing is alarmed
+RETRY_SECONDS = 30.0  # until a camera that has failed is tried again
 LATELY = 5.0  # seconds that the rate of frames is told of
 RECENT = 300  # scores that are told: the highest of each second
 RATE_OFF = 0.1  # share by which the limit may differ from the camera file's rate, unsaid
@@ -96,7 +97,7 @@ class LiveCamera:
         self._steps: Steps | None = None
         self._health: Health | None = None
         self._wrong: State | None = None
-        self._failed = ""
+        self._failed, self._retried = "", 0.0
         self._since = time.time()
         self._state = State.STARTING
         self._begun, self._settled = math.nan, math.inf
@@ -114,8 +115,8 @@ class LiveCamera:
 
     def begin(self, pool: Executor) -> Work | None:
         """Take the next frame of the stream, and let a pool prepare it; None where none came."""
-        frame = None if self._failed else self.stream.take()
-        if frame is None:
+        frame = self.stream.take()
+        if frame is None or (self._failed and time.monotonic() < self._retried):
             return None
         size = frame.image.shape[0], frame.image.shape[1]
         if self._steps is None or self._steps.size != size:
@@ -144,12 +145,15 @@ class LiveCamera:
         """Take the scores of a frame."""
         assert work.seen is not None
         self._note(work, work.steps.result(work.seen, scores), scores.parts)
+        self._failed = ""
 
     def fail(self, error: Exception) -> None:
-        """Give the camera up: what went wrong is said, all others go on."""
-        self._failed = " ".join(str(error).split()) or type(error).__name__
-        log.error("%s: given up: %s", self.name, self._failed)
-        self.stream.stop(0)
+        """Give the camera up for a while: what went wrong is said, all others go on."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if reason != self._failed:
+            log.error("%s: given up: %s", self.name, reason)
+        self._failed, self._steps = reason, None
+        self._retried = time.monotonic() + RETRY_SECONDS
         if self.events is not None:
             self.events.finish()
 

@@ -26,6 +26,7 @@ from mpn.live.events import end_left_open, forget_open
 from mpn.live.governor import Governor
 from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm, CameraStatus, Output, State
+from mpn.live.stream import StreamState
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
@@ -98,11 +99,9 @@ class Watch:
 
     @property
     def over(self) -> bool:
-        """Say whether nothing is left to watch: all cameras are files that are over, or failed."""
-        return all(
-            camera.status().state in (State.ENDED, State.FAILED) and not camera.stream.waiting
-            for camera in self.cameras
-        )
+        """Say whether nothing is left to watch: all cameras are films that are over."""
+        streams = [camera.stream for camera in self.cameras]
+        return all(one.state[0] is StreamState.ENDED and not one.waiting for one in streams)
 
     def run(self, seconds: float | None = None) -> None:
         """Watch until `stop` is called, or all cameras are over.

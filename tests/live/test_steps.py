@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mpn
 from mpn.adaptation.camera_file import read_camera
@@ -101,3 +102,26 @@ def test_behind_a_gap_nothing_is_scored_until_there_is_a_window(camera_files: li
         if number in (0, 10, 20):
             assert not prepared.motion.any() and not prepared.follows
     assert scored == [*range(4, 10), *range(14, 20), *range(24, 30)]
+
+
+def test_cameras_of_other_weights_have_a_batch_of_their_own(
+    camera_files: list[Path], tmp_path: Path
+) -> None:
+    shared = SharedNetworks()
+    own = shared.shared(read_camera(camera_files[0]))
+    other = read_camera(camera_files[1])
+    with torch.no_grad():
+        other.network.head[-1].bias += 0.5
+    detectors = [Detector(one, precision="float32") for one in (own, shared.shared(other))]
+    assert len(shared) == 2 and detectors[0].network is not detectors[1].network
+    ran: list[int] = []
+    for detector in detectors:
+        engine = detector.engine
+        detector.engine = lambda windows, engine=engine: (
+            ran.append(len(windows)),
+            engine(windows),
+        )[1]
+    films = [recording(8, wall=1), recording(8, wall=2)]
+    errors = [one[-1].parts["error"] for one in stepped(detectors, films)]
+    assert set(ran) == {1} and len(ran) == 8
+    assert errors[1] > errors[0] + 0.1  # half of the range of grey levels off, at the most
