@@ -9,11 +9,11 @@ from mpn.live.stream import CameraStream
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 LEAST_SHARE = 0.1
 MANY = 0.02  # of the frames that are to be scored: if more overflow, there is too little time
 IDLE = 0.1  # share of the time with nothing to do, with which there is room for more
-RAISED, LOWERED = 1.05, 0.97  # times the share, at a time; and of what there was time for
+RAISED, LOWERED = 1.03, 0.95  # times the share, at a time; and of what there was time for
 SAID = 0.1  # share by which it has to change to be said again
 
 
@@ -50,7 +50,7 @@ class Governor:
         self._looked, self._before, self._idle = now, self._counted(), 0.0
         share = self.share
         if kept and overflowed > MANY * kept:
-            share *= max(0.5, LOWERED * (kept - overflowed) / kept)
+            share *= max(0.3, LOWERED * (kept - overflowed) / kept)
         elif idle > IDLE:
             share *= RAISED
         self._give(min(1.0, max(LEAST_SHARE, share)))

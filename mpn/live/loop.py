@@ -34,6 +34,8 @@ from mpn.scoring.detector import Detector
 log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 1.0  # between two tellings of where the cameras stand
+# Frames of a round: with more of them a window is hardly quicker, and the first waits for the last.
+MOST_AT_ONCE = 8
 IDLE_SECONDS = 0.05  # that the loop sleeps at the most while no frame comes
 CLOSE_SECONDS = 10.0  # for the clips of events that the end has cut short
 # The model that new cameras begin with, and the one in its place where only the package is there.
@@ -90,7 +92,7 @@ class Watch:
         self.cameras = [LiveCamera(name, camera, shared) for name, camera in config.cameras.items()]
         self._governor = Governor([camera.stream for camera in self.cameras])
         self._states: dict[str, State] = {}
-        self._told = 0.0
+        self._told, self._turn = 0.0, 0
 
     def stop(self) -> None:
         """Let `run` come to its end; from any thread, or a signal's handler."""
@@ -133,8 +135,13 @@ class Watch:
     def _round(self, waiting: list[Work]) -> list[Work]:
         """Begin with the frames that came, and finish those of the round before."""
         self._wake.clear()
-        fresh = []
-        for camera in self.cameras:
+        fresh: list[Work] = []
+        # Each round begins behind the camera that the last one ended with.
+        turn = self._turn
+        for camera in self.cameras[turn:] + self.cameras[:turn]:
+            if len(fresh) == MOST_AT_ONCE:
+                break
+            self._turn = (self._turn + 1) % len(self.cameras)
             try:
                 work = camera.begin(self._pool)
             except Exception as error:  # noqa: BLE001 (one camera must not take the others along)

@@ -25,6 +25,7 @@ from mpn.scoring.calibration import Threshold, calibrate
 log = logging.getLogger(__name__)
 
 EVERY_MINUTES = 10
+ALONE_HOURS = 1.0  # of what the camera showed: from then on it counts alone
 MOST_HOURS = 6.0  # that count; then the oldest go
 
 
@@ -107,9 +108,10 @@ class Recalibration:
         runs = np.split(scores, np.flatnonzero(np.isnan(scores)))
         videos = {f"live {n}": run[~np.isnan(run)] for n, run in enumerate(runs)}
         whole = {name: run for name, run in videos.items() if len(run)}
-        return calibrate(self._normal | whole, self._fps).threshold(
-            self._first.false_alarms_per_hour
-        )
+        # The first minutes were judged by less than themselves: they count until there is more.
+        alone = len(scores) >= ALONE_HOURS * 3600 * self._fps
+        calibration = calibrate(whole if alone else self._normal | whole, self._fps)
+        return calibration.threshold(self._first.false_alarms_per_hour)
 
     def _earlier(self) -> list[float]:
         if not self._path.is_file():

@@ -26,6 +26,7 @@ from mpn.live.rates import RateGate, StreamClock
 log = logging.getLogger(__name__)
 
 DEPTH = 2  # frames that wait, at most: more of them would only be older
+STALE = 0.5  # seconds that a frame waits, at the most, where a newer one is there
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before a stream is opened again
 WELL_SECONDS = 30.0  # a stream that ran so long begins with the first wait again
 LATE = 0.5  # seconds by which a file may be late before it goes on from there
@@ -149,8 +150,11 @@ class CameraStream:
         return len(self._frames)
 
     def take(self) -> LiveFrame | None:
-        """Take the oldest of the frames that wait, None where there is none."""
+        """Take the oldest of the frames that wait and are not stale, None where there is none."""
         with self._lock:
+            stale = time.monotonic() - STALE
+            while len(self._frames) > 1 and self._frames[0].arrived < stale:
+                self._drop_oldest()
             return self._frames.popleft() if self._frames else None
 
     def give_share(self, share: float) -> None:
@@ -243,16 +247,17 @@ class CameraStream:
     def _keep(self, frame: LiveFrame) -> None:
         with self._lock:
             if len(self._frames) == DEPTH:
-                oldest = self._frames.popleft()
-                counts = self._counts
-                self._counts = replace(
-                    counts, dropped=counts.dropped + 1, overflowed=counts.overflowed + 1
-                )
-                if oldest.restart and self._frames:
-                    self._frames[0] = replace(self._frames[0], restart=True)
+                self._drop_oldest()
             self._frames.append(frame)
             self._counts = replace(self._counts, kept=self._counts.kept + 1)
         self._wake.set()
+
+    def _drop_oldest(self) -> None:
+        """Drop the oldest frame that waits; the next one follows what it followed."""
+        oldest, counts = self._frames.popleft(), self._counts
+        self._counts = replace(counts, dropped=counts.dropped + 1, overflowed=counts.overflowed + 1)
+        if oldest.restart and self._frames:
+            self._frames[0] = replace(self._frames[0], restart=True)
 
     def _count(self, **more: int) -> None:
         with self._lock:
