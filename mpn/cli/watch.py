@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'mpn[live]'"
+CLOSE_SECONDS = 10.0  # for what is on its way when it is stopped
 CONFIGS = (".yaml", ".yml")
 LINE_SECONDS = 60.0  # between two lines on a camera, where there is no terminal
 EXAMPLES = """  mpn watch --example > watch.yaml
@@ -107,8 +108,12 @@ def main(options: argparse.Namespace) -> None:
             engine=options.engine,
             threads=options.threads,
         )
-        with _stopped_by_signals(watch.stop):
-            watch.run(options.seconds)
+        try:
+            with _stopped_by_signals(watch.stop):
+                watch.run(options.seconds)
+        finally:
+            for output in outputs:
+                output.close(CLOSE_SECONDS)
 
 
 def _config(options: argparse.Namespace) -> WatchConfig:

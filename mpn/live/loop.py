@@ -37,7 +37,6 @@ STATUS_SECONDS = 1.0  # between two tellings of where the cameras stand
 # Frames of a round: with more of them a window is hardly quicker, and the first waits for the last.
 MOST_AT_ONCE = 8
 IDLE_SECONDS = 0.05  # that the loop sleeps at the most while no frame comes
-CLOSE_SECONDS = 10.0  # for the clips of events that the end has cut short
 # The model that new cameras begin with, and the one in its place where only the package is there.
 BASE, PACKAGED_BASE = "meta", "demo"
 
@@ -47,7 +46,7 @@ class Watch:
 
     Args:
         config: what, and how.
-        outputs: what carries alarms and states out.
+        outputs: what carries alarms and states out; whoever opened them closes them.
         device: "cpu" or "cuda".
         precision: see `mpn.scoring.detector.Detector`.
         engine: likewise.
@@ -213,7 +212,7 @@ class Watch:
         self._tell()
 
     def _close(self) -> None:
-        """End what is open, write down what was learned, and let the outputs finish."""
+        """End what is open, tell it, and write down what was learned."""
         for camera in self.cameras:
             try:
                 camera.close()
@@ -224,8 +223,6 @@ class Watch:
         self._films.shutdown(wait=True)
         self._told = 0.0
         self._tell()
-        for output in self.outputs:
-            output.close(CLOSE_SECONDS)
 
 
 def base_name() -> str:
