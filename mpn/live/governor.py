@@ -14,7 +14,7 @@ LEAST_SHARE = 0.1
 MANY = 0.02  # of the frames that are to be scored: if more overflow, there is too little time
 IDLE = 0.1  # share of the time with nothing to do, with which there is room for more
 RAISED, LOWERED = 1.03, 0.95  # times the share, at a time; and of what there was time for
-SAID = 0.1  # share by which it has to change to be said again
+SAID, SAID_SECONDS = 0.1, 60.0  # by how much it has to change to be said again, and for how long
 
 
 class Governor:
@@ -28,7 +28,7 @@ class Governor:
         self._streams, self.share = streams, 1.0
         self._idle, self._looked = 0.0, -1.0
         self._before = self._counted()
-        self._said = 1.0
+        self._said, self._said_at = 1.0, -SAID_SECONDS
 
     def idle(self, seconds: float) -> None:
         """Note time in which there was nothing to do."""
@@ -54,6 +54,7 @@ class Governor:
         elif idle > IDLE:
             share *= RAISED
         self._give(min(1.0, max(LEAST_SHARE, share)))
+        self._say(now)
 
     def _counted(self) -> tuple[int, int]:
         """Count the frames that were kept, and of these those that overflowed."""
@@ -66,7 +67,14 @@ class Governor:
         self.share = share
         for stream in self._streams:
             stream.give_share(share)
-        if abs(share - self._said) >= SAID or (share == 1.0 and self._said < 1.0):
-            self._said = share
-            words = "all frames are" if share == 1.0 else f"{share:.0%} of the frames are"
-            log.warning("%s scored: %s", words, "there is time" if share == 1 else "too slow")
+
+    def _say(self, now: float) -> None:
+        if now - self._said_at < SAID_SECONDS or abs(self.share - self._said) < SAID:
+            return
+        self._said, self._said_at = self.share, now
+        if self.share > 1 - SAID:
+            log.info("there is time for all frames again")
+        else:
+            log.warning(
+                "too slow: %.0f%% of the frames are scored, of every camera", 100 * self.share
+            )

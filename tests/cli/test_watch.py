@@ -18,10 +18,10 @@ from tests.helpers.small_model import write_film, write_model
 
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
-    """A base and a film of ten seconds, played at twice its rate: somebody races at its end."""
+    """A base and a film of eight seconds, in which somebody races at the end."""
     size = {"height": SIZE[0], "width": SIZE[1]}
     write_model(tmp_path / "base.safetensors", normal=False, pseudo_head=False, **size)
-    films = recording(260, fast=(205, 230))
+    films = recording(200, fast=(185, 200))
     noise = np.random.default_rng(0).integers(-2, 3, (len(films), *SIZE, 1))
     films = np.clip(films.astype(np.int16) + noise, 0, 255).astype(np.uint8)
     return write_film(tmp_path / "street.avi", films, 25.0)

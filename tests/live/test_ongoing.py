@@ -18,7 +18,7 @@ from mpn.scoring.parts import motion_numbers
 from tests.helpers.moving import cells
 from tests.helpers.small_model import write_model
 
-FPS = 1.0
+FPS = 0.5
 MINUTE = round(60 * FPS)
 USUAL = 2.0  # pixels a frame, of who walks here
 GRID = (20, 30)
@@ -41,7 +41,7 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
     """A camera's, learned of twenty minutes in which people walked at their speed."""
     base = load_checkpoint(write_model(tmp_path / "base.safetensors"))
     place = PlaceModel(GRID)
-    speeds = np.random.default_rng(1).uniform(0.8, 1.0, 20 * MINUTE) * USUAL
+    speeds = np.random.default_rng(1).uniform(0.8, 1.0, 40 * MINUTE) * USUAL
     motion = [walking(speed, n) for n, speed in enumerate(speeds)]
     place.add(motion)
     numbers = [motion_numbers(place.quotients(*two)) for two in zip(motion[:60], motion[1:61])]

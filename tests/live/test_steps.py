@@ -91,6 +91,30 @@ def test_frames_left_out_do_not_make_things_faster(camera_files: list[Path]) -> 
     assert np.median(speeds(2)) == pytest.approx(np.median(speeds(1)), rel=0.15)
 
 
+def test_frames_left_out_do_not_make_anything_odd(camera_files: list[Path]) -> None:
+    """This network predicts the last frame: what is left out would double its error."""
+    detector = Detector(read_camera(camera_files[0]), precision="float32")
+    steps, asked, scores = Steps(detector, SIZE, FPS), [], []
+    film = recording(130, wall=1)
+    for number, frame in enumerate(film):
+        if number in (40, 60):
+            continue
+        prepared = steps.begin(frame, number / FPS)()
+        window = steps.take(prepared)
+        if window is None:
+            continue
+        ((seen, found),) = score_together(
+            [(steps.seen(number, number / FPS, frame), detector, window)]
+        )
+        if "error" in found.parts:
+            asked.append(number)
+        scores.append(steps.result(seen, found).raw)
+    # Those whose window spans what was left out are judged by motion alone.
+    assert asked == [n for n in range(4, 130) if not (40 <= n <= 44 or 60 <= n <= 64)]
+    usual = [one for n, one in enumerate(scores, 4)]
+    assert max(scores[36:42]) <= np.quantile(usual, 0.99)
+
+
 def test_behind_a_gap_nothing_is_scored_until_there_is_a_window(camera_files: list[Path]) -> None:
     detector = Detector(read_camera(camera_files[0]), precision="float32")
     steps, film, scored = Steps(detector, SIZE, FPS), recording(30), []
