@@ -231,7 +231,7 @@ def score_frames(
         history = [*list(recent)[-window:], *fresh]
         recent.extend(fresh)
         shown = np.stack(history)
-        stack = torch.from_numpy(shown).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        stack = scaled(shown, device)
         output = None
         if asked:
             chosen = range(0, len(fresh), network_every)
@@ -242,7 +242,7 @@ def score_frames(
             motion = np.stack([quotients(first + i) for i in range(len(fresh))])
         batch = ScoringBatch(shown, stack[window:], output, motion)
         if network_every == 1 or not asked:
-            yield from _frame_scores(batch, parts, patch, first)
+            yield from frame_scores(batch, parts, patch, first)
         else:
             yield from _held_scores(batch, parts, patch, first, network_every)
         first += len(fresh)
@@ -253,9 +253,9 @@ def _held_scores(
 ) -> Iterator[FrameScores]:
     """Give the scores of a batch whose output is of every so many-th of its frames."""
     asked = replace(batch, target=batch.target[::every], quotients=None)
-    held = list(_frame_scores(asked, [part for part in parts if not part.needs_place], patch, 0))
+    held = list(frame_scores(asked, [part for part in parts if not part.needs_place], patch, 0))
     others = replace(batch, output=None)
-    moving = _frame_scores(others, [part for part in parts if part.needs_place], patch, first)
+    moving = frame_scores(others, [part for part in parts if part.needs_place], patch, first)
     for number, own in enumerate(moving):
         network = held[number // every]
         known = network.parts | own.parts
@@ -263,9 +263,22 @@ def _held_scores(
         yield replace(own, parts=in_order, maps=network.maps | own.maps)
 
 
-def _frame_scores(
+def scaled(frames: np.ndarray, device: torch.device) -> Tensor:
+    """Bring frames uint8 (B, H, W, C) to what a network takes, float32 (B, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def frame_scores(
     batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int
 ) -> Iterator[FrameScores]:
+    """Give the scores of a batch's frames.
+
+    Args:
+        batch: the frames.
+        parts: those that are wanted.
+        patch: side of the patch, see `ScoreConfig`.
+        first: number of the first frame.
+    """
     height, width = batch.target.shape[2:]
     maps = {
         part.name: _patch_grid(part, part.map_of(batch), (height, width), patch) for part in parts
