@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,8 +34,15 @@ from mpn.adaptation.inner_loop import (
     adapt_network,
     adapted_checkpoint,
 )
+from mpn.adaptation.made_motion import Judged, Made, try_out
 from mpn.adaptation.maml import Params
-from mpn.adaptation.place import learn_place, windows_as_stretches, with_motion
+from mpn.adaptation.place import (
+    Pieces,
+    learn_place,
+    pieces_of,
+    windows_as_stretches,
+    with_motion,
+)
 from mpn.adaptation.plan import MIN_HELD_OUT, Plan, plan_of
 from mpn.datasets.shots import Shots, spread
 from mpn.datasets.windows import Clip
@@ -139,9 +146,9 @@ def adapt_clips(
     if not parts[0].keys() & set(detector.weights):
         alone = ScoreConfig.from_dict(adapted.score_config).of_place_alone()
         adapted.score_config = alone.to_dict()
-    metrics = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
+    measured = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
     used = _used(options, settings)
-    report = _report(source, clips, plan, window, (rate, rate_from), metrics, used)
+    report = _report(source, clips, plan, window, (rate, rate_from), measured, used)
     if not options.force:
         _refuse_worse(report)
     adapted.camera = _described(base, tensors, report, clips)
@@ -171,10 +178,10 @@ def _report(
     plan: Plan,
     window: int,
     rate: tuple[float, str],
-    metrics: tuple[HeldOutMetrics, HeldOutMetrics],
+    measured: _Measured,
     used: dict[str, Any],
 ) -> Report:
-    """Say what was done and what came of it; `rate` and where it is from, metrics before, after."""
+    """Say what was done and what came of it; `rate` and where it is from."""
     return Report(
         source=str(source),
         clips=[clip.name for clip in clips],
@@ -185,8 +192,9 @@ def _report(
         left_out=plan.left_out,
         excluded=plan.excluded,
         held_out=sum(stop - start - window for _, start, stop in plan.held_out_ranges),
-        before=metrics[0],
-        after=metrics[1],
+        before=measured.before,
+        after=measured.after,
+        made=measured.made,
         options=used,
     )
 
@@ -267,7 +275,7 @@ def _calibrated(
     plan: Plan,
     settings: FilledAdaptation,
     options: CameraOptions,
-) -> tuple[HeldOutMetrics, HeldOutMetrics]:
+) -> _Measured:
     """Calibrate the adapted model on what is held out, and measure it there, before and after."""
     window, rate = detector.config.window, options.false_alarms_per_hour
     fps = adapted.fps or USUAL_RATE
@@ -276,11 +284,13 @@ def _calibrated(
         for clip, start, stop in plan.held_out_ranges
     ]
     losses: tuple[float | None, float | None] = (None, None)
+    pieces: Pieces | None = None
     if not tensors:
         learned = next(iter(adapted.places.values()))
         place = None if plan.shots is None else learned
         static = learned.background.known
-        after = with_motion(parts, clips, plan.held_out_ranges, place, window, static=static)
+        pieces = pieces_of(clips, plan.held_out_ranges, place, static=static)
+        after = with_motion(parts, clips, plan.held_out_ranges, pieces, window)
         if STAYS.name not in after[0]:
             config = ScoreConfig.from_dict(adapted.score_config)
             adapted.score_config = config.with_place(trained_here=False).to_dict()
@@ -301,12 +311,50 @@ def _calibrated(
         for name in weights
         if name in after[0]
     }
-    return (
+    judge = detector.sibling(adapted, adapted.score_config)
+    return _Measured(
         held_out_metrics(detector, before, losses[0], fps, rate),
-        crossed_metrics(
-            detector.sibling(adapted, adapted.score_config), after, losses[1], fps, rate
-        ),
+        crossed_metrics(judge, after, losses[1], fps, rate),
+        _tried_out(judge, clips, pieces, plan.held_out_ranges, after, (fps, rate)),
     )
+
+
+class _Measured(NamedTuple):
+    """What became of the held-out footage: before and after, and of anomalies made of it."""
+
+    before: HeldOutMetrics
+    after: HeldOutMetrics
+    made: list[Made]
+
+
+def _tried_out(
+    detector: Detector,
+    clips: Sequence[Clip],
+    pieces: Pieces | None,
+    held_out: Sequence[outliers.Stretch],
+    columns: Sequence[Mapping[str, np.ndarray]],
+    rates: tuple[float, float],
+) -> list[Made]:
+    """Try the adapted model on anomalies made of held-out motion; rates of frames and alarms."""
+    if pieces is None:
+        return []
+    judged, missing = [], np.full(detector.config.window, np.nan)
+    for piece, place in pieces.judged:
+        number, (_, first, _) = next(
+            (n, one)
+            for n, one in enumerate(held_out)
+            if one.clip == piece.clip and one.start <= piece.start and piece.stop <= one.stop
+        )
+        own = {
+            name: np.concatenate([missing, values])[piece.start - first : piece.stop - first]
+            for name, values in columns[number].items()
+        }
+        judged.append(Judged(piece, place, own))
+    calibration = detector.calibration(rates[0])
+    level = calibration.threshold(rates[1]).value if calibration else None
+    motions = [clip.motion for clip in clips if clip.motion is not None]
+    smoothing = detector.score_config.smoothing
+    return try_out(motions, judged, rates[0], detector.weights, detector.normal, smoothing, level)
 
 
 def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions) -> int:
