@@ -184,7 +184,8 @@ def one_case(
             )
             adapted, report = adapt_camera(detector, source, options, fps=FPS)
             label = np.zeros(length, bool) if name == "clean" else truth
-            found[name] = detection(detector.sibling(adapted), clips, labels, args.rate)
+            own_score = detector.sibling(adapted, adapted.score_config)
+            found[name] = detection(own_score, clips, labels, args.rate)
             found[name] |= {"support": named(report, label, args.shots, config.window)}
     return found
 

@@ -176,12 +176,12 @@ def scored(
         without motion, the parts and the diagnostics.
     """
     detector, _ = at_rate(detector, source.fps)
-    rows = [result.parts for result in islice(detector.score(source), limit)]
-    columns = columns_of(rows, detector.columns)
+    results = [(result.raw, result.parts) for result in islice(detector.score(source), limit)]
+    columns = columns_of([parts for _, parts in results], detector.columns)
     still = {
         name: 0.0 if name in PLACE_PARTS else weight for name, weight in detector.weights.items()
     }
-    scores = {"score": combine(columns, detector.weights, detector.normal)}
+    scores = {"score": np.array([raw for raw, _ in results])}
     if any(still.values()):
         scores[WITHOUT] = combine(columns, still, detector.normal)
     return scores | {part.name: columns[part.name] for part in detector.parts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,7 +33,7 @@ class HeldOutMetrics(NamedTuple):
     """What a model makes of the held-out frames.
 
     Attributes:
-        psnr_db: mean PSNR of the prediction.
+        psnr_db: mean PSNR of the prediction; NaN where the network was not asked.
         loss: that of the adaptation, with the same made anomalies for both models; None where no
             gradient was taken.
         threshold: in units of the model's own normal frames; this and what follows is None for a
@@ -93,7 +94,11 @@ def held_out_metrics(
         fps: frames per second.
         rate: false alarms an hour that the threshold is for.
     """
-    psnr = float(np.mean(np.concatenate([stretch[PSNR.name] for stretch in parts])))
+    if not set(detector.weights) <= parts[0].keys():  # the network was not asked
+        return HeldOutMetrics(math.nan, loss)
+    psnr = math.nan
+    if PSNR.name in parts[0]:
+        psnr = float(np.mean(np.concatenate([stretch[PSNR.name] for stretch in parts])))
     calibration = detector.calibration(fps)
     if calibration is None:
         return HeldOutMetrics(psnr, loss)
@@ -150,11 +155,11 @@ def _alarms(
 
 def _halves(parts: Sequence[Parts]) -> tuple[list[Parts], list[Parts]]:
     """Split into the earlier and the later half of the frames; the stretch in the middle is cut."""
-    left = sum(len(stretch[PSNR.name]) for stretch in parts) // 2
+    left = sum(len(next(iter(stretch.values()))) for stretch in parts) // 2
     earlier: list[Parts] = []
     later: list[Parts] = []
     for stretch in parts:
-        length = len(stretch[PSNR.name])
+        length = len(next(iter(stretch.values())))
         cut = min(max(left, 0), length)
         left -= length
         if cut:

@@ -34,50 +34,35 @@ from mpn.adaptation.inner_loop import (
     adapt_network,
     adapted_checkpoint,
 )
+from mpn.adaptation.made_motion import Judged, Made, try_out
 from mpn.adaptation.maml import Params
-from mpn.adaptation.place import learn_place, windows_as_stretches, with_motion
-from mpn.datasets.shots import Shots, shots_of, spread
+from mpn.adaptation.place import (
+    Pieces,
+    learn_place,
+    pieces_of,
+    windows_as_stretches,
+    with_motion,
+)
+from mpn.adaptation.plan import MIN_HELD_OUT, Plan, plan_of
+from mpn.datasets.shots import Shots, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import AdaptationError, DataError, MpnError
 from mpn.model.camera_checkpoint import CAMERA_BYTES
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names
 from mpn.motion.place import PlaceModel
-from mpn.scoring.clips import readable_runs, score_clips
+from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import STAYS, parts_of
-from mpn.scoring.scores import ScoreConfig, combine
+from mpn.scoring.scores import ScoreConfig
 from mpn.video.depth import common_levels
 from mpn.video.paths import folder_name
 from mpn.video.timing import USUAL_RATE
 
-# Held-out frames with a score; fewer say nothing of what is normal.
-MIN_HELD_OUT = 50
 DEFAULT_SHOTS = 10  # of the methods that take gradients
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside
 # `RESERVED_BYTES`, for the place model and the description.
 NORMAL_FRAMES, RESERVED_BYTES = 100_000, 300_000
-
-
-class _Plan(NamedTuple):
-    """What is adapted on, and what is held out.
-
-    Attributes:
-        windows: as `Report` has them.
-        left_out: likewise.
-        excluded: likewise.
-        shots: the windows themselves; None where all footage is learned from.
-        held_out_ranges: stretches that show no frame of a window; the first T frames of each have
-            no score.
-        normal_ranges: the same before they are cut to what a camera file has room for.
-    """
-
-    windows: list[tuple[int, int]]
-    left_out: list[outliers.Replaced]
-    excluded: list[outliers.Stretch]
-    shots: Shots | None
-    held_out_ranges: list[outliers.Stretch]
-    normal_ranges: list[outliers.Stretch]
 
 
 def adapt_camera(
@@ -109,25 +94,61 @@ def adapt_camera(
             numbers than a camera file has room for.
     """
     options = options or CameraOptions()
+    # What cannot be is refused before anything is read.
+    _refuse_adapted(detector.checkpoint)
+    _room(detector, options.adaptation.filled(detector.checkpoint), options)
+    return adapt_clips(detector, source, read_footage(detector, source, fps, skip_bad), options)
+
+
+def adapt_clips(
+    detector: Detector,
+    source: str | Path,
+    clips: Sequence[Clip],
+    options: CameraOptions | None = None,
+    *,
+    parts: Sequence[Mapping[str, np.ndarray]] | None = None,
+    excluded: Sequence[outliers.Stretch] = (),
+) -> tuple[Checkpoint, Report]:
+    """Adapt a detector's model to a camera by footage that was read, see `adapt_camera`.
+
+    Args:
+        detector: with the model.
+        source: of the footage; names the camera.
+        clips: with their motion.
+        options: how.
+        parts: the numbers of the clips by the detector, where they are known, as
+            `mpn.scoring.clips.score_clips` gives them; without those of the network motion alone
+            is judged. The clips' frames may then be small pictures of the camera's grid.
+        excluded: stretches that are not normal, beside what the guard finds.
+
+    Returns:
+        See `adapt_camera`.
+
+    Raises:
+        MpnError: as `adapt_camera`.
+    """
+    options = options or CameraOptions()
     base, window = detector.checkpoint, detector.config.window
     _refuse_adapted(base)
     settings = options.adaptation.filled(base)
     room = _room(detector, settings, options)
-    clips = read_footage(detector, source, fps, skip_bad)
     options = replace(options, shots=_shots(options))
     # Too little footage is found first.
     chosen = _spread(source, clips, options.shots, window) if options.shots else []
     rate, rate_from = frame_rate(clips, base)
     clips = [replace(clip, fps=clip.fps or rate) for clip in clips]
-    parts = score_clips(detector, clips, "scoring")
-    plan = _plan(source, clips, parts, chosen, detector, options, room)
+    parts = score_clips(detector, clips, "scoring") if parts is None else parts
+    plan = plan_of(source, clips, parts, chosen, detector, options, room, excluded)
     tensors = _adapted(source, detector, plan.shots, settings)
     learned = windows_as_stretches(plan.windows, window) or plan.normal_ranges
     place = learn_place(clips, learned)
     adapted = _learned(source, detector, tensors, place, rate)
-    metrics = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
+    if not parts[0].keys() & set(detector.weights):
+        alone = ScoreConfig.from_dict(adapted.score_config).of_place_alone()
+        adapted.score_config = alone.to_dict()
+    measured = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
     used = _used(options, settings)
-    report = _report(source, clips, plan, window, (rate, rate_from), metrics, used)
+    report = _report(source, clips, plan, window, (rate, rate_from), measured, used)
     if not options.force:
         _refuse_worse(report)
     adapted.camera = _described(base, tensors, report, clips)
@@ -154,13 +175,13 @@ def _learned(
 def _report(
     source: str | Path,
     clips: Sequence[Clip],
-    plan: _Plan,
+    plan: Plan,
     window: int,
     rate: tuple[float, str],
-    metrics: tuple[HeldOutMetrics, HeldOutMetrics],
+    measured: _Measured,
     used: dict[str, Any],
 ) -> Report:
-    """Say what was done and what came of it; `rate` and where it is from, metrics before, after."""
+    """Say what was done and what came of it; `rate` and where it is from."""
     return Report(
         source=str(source),
         clips=[clip.name for clip in clips],
@@ -171,8 +192,9 @@ def _report(
         left_out=plan.left_out,
         excluded=plan.excluded,
         held_out=sum(stop - start - window for _, start, stop in plan.held_out_ranges),
-        before=metrics[0],
-        after=metrics[1],
+        before=measured.before,
+        after=measured.after,
+        made=measured.made,
         options=used,
     )
 
@@ -250,10 +272,10 @@ def _calibrated(
     tensors: Params,
     clips: Sequence[Clip],
     parts: Sequence[Mapping[str, np.ndarray]],
-    plan: _Plan,
+    plan: Plan,
     settings: FilledAdaptation,
     options: CameraOptions,
-) -> tuple[HeldOutMetrics, HeldOutMetrics]:
+) -> _Measured:
     """Calibrate the adapted model on what is held out, and measure it there, before and after."""
     window, rate = detector.config.window, options.false_alarms_per_hour
     fps = adapted.fps or USUAL_RATE
@@ -262,11 +284,13 @@ def _calibrated(
         for clip, start, stop in plan.held_out_ranges
     ]
     losses: tuple[float | None, float | None] = (None, None)
+    pieces: Pieces | None = None
     if not tensors:
         learned = next(iter(adapted.places.values()))
         place = None if plan.shots is None else learned
         static = learned.background.known
-        after = with_motion(parts, clips, plan.held_out_ranges, place, window, static=static)
+        pieces = pieces_of(clips, plan.held_out_ranges, place, static=static)
+        after = with_motion(parts, clips, plan.held_out_ranges, pieces, window)
         if STAYS.name not in after[0]:
             config = ScoreConfig.from_dict(adapted.score_config)
             adapted.score_config = config.with_place(trained_here=False).to_dict()
@@ -287,12 +311,50 @@ def _calibrated(
         for name in weights
         if name in after[0]
     }
-    return (
+    judge = detector.sibling(adapted, adapted.score_config)
+    return _Measured(
         held_out_metrics(detector, before, losses[0], fps, rate),
-        crossed_metrics(
-            detector.sibling(adapted, adapted.score_config), after, losses[1], fps, rate
-        ),
+        crossed_metrics(judge, after, losses[1], fps, rate),
+        _tried_out(judge, clips, pieces, plan.held_out_ranges, after, (fps, rate)),
     )
+
+
+class _Measured(NamedTuple):
+    """What became of the held-out footage: before and after, and of anomalies made of it."""
+
+    before: HeldOutMetrics
+    after: HeldOutMetrics
+    made: list[Made]
+
+
+def _tried_out(
+    detector: Detector,
+    clips: Sequence[Clip],
+    pieces: Pieces | None,
+    held_out: Sequence[outliers.Stretch],
+    columns: Sequence[Mapping[str, np.ndarray]],
+    rates: tuple[float, float],
+) -> list[Made]:
+    """Try the adapted model on anomalies made of held-out motion; rates of frames and alarms."""
+    if pieces is None:
+        return []
+    judged, missing = [], np.full(detector.config.window, np.nan)
+    for piece, place in pieces.judged:
+        number, (_, first, _) = next(
+            (n, one)
+            for n, one in enumerate(held_out)
+            if one.clip == piece.clip and one.start <= piece.start and piece.stop <= one.stop
+        )
+        own = {
+            name: np.concatenate([missing, values])[piece.start - first : piece.stop - first]
+            for name, values in columns[number].items()
+        }
+        judged.append(Judged(piece, place, own))
+    calibration = detector.calibration(rates[0])
+    level = calibration.threshold(rates[1]).value if calibration else None
+    motions = [clip.motion for clip in clips if clip.motion is not None]
+    smoothing = detector.score_config.smoothing
+    return try_out(motions, judged, rates[0], detector.weights, detector.normal, smoothing, level)
 
 
 def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions) -> int:
@@ -315,81 +377,3 @@ def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions
             "--targets first), or write a whole model (--standalone)"
         )
     return min(left, NORMAL_FRAMES)
-
-
-def _deviations(detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
-    """Measure by how much each frame stands out (`mpn.adaptation.outliers.deviations`).
-
-    Parts are in units of their deviation within clips of the model's normal footage: between the
-    scenes that it was trained on they differ by more than any anomaly does. Without such footage,
-    of their deviation in this one.
-    """
-    weights, normal = detector.weights, detector.checkpoint.normal
-    clips = zip(*(normal.get(name, []) for name in weights))
-    known = [dict(zip(weights, clip)) for clip in clips if len(clip[0]) > 1]
-    units = {}
-    for name in weights:
-        variances = [
-            np.nanvar(clip[name]) for clip in known or parts if np.isfinite(clip[name]).any()
-        ]
-        units[name] = (0.0, float(np.sqrt(np.mean(variances))) or 1.0)
-    scores, ordinary = (
-        [combine(clip, weights, units) for clip in footage] for footage in (parts, known)
-    )
-    return outliers.deviations(scores, ordinary or None)
-
-
-def _plan(
-    source: str | Path,
-    clips: Sequence[Clip],
-    parts: Sequence[Mapping[str, np.ndarray]],
-    windows: list[tuple[int, int]],
-    detector: Detector,
-    options: CameraOptions,
-    room: int,
-) -> _Plan:
-    """Decide what is adapted on, and what is held out; raises as `adapt_camera` says."""
-    window = detector.config.window
-    left_out: list[outliers.Replaced] = []
-    excluded: list[outliers.Stretch] = []
-    if options.guard:
-        far = _deviations(detector, parts)
-        windows, left_out = outliers.choose(windows, far, window)
-        excluded = outliers.standing_out(far)
-    if not windows and options.shots:
-        raise AdaptationError(
-            f"{source}: all of its {len(left_out)} support windows look anomalous beside the rest "
-            "of the footage: give other footage, or take it as it is (--no-guard)"
-        )
-    seen = [outliers.Stretch(clip, target - window, target + 1) for clip, target in windows]
-    held_out_ranges = [
-        outliers.Stretch(number, start, stop)
-        for number, clip in enumerate(clips)
-        for start, stop in readable_runs(
-            clip, [(s.start, s.stop) for s in [*seen, *excluded] if s.clip == number]
-        )
-        if stop - start > window
-    ]
-    count = sum(stretch.stop - stretch.start - window for stretch in held_out_ranges)
-    if count < MIN_HELD_OUT:
-        frames = sum(len(clip.frames) for clip in clips)
-        raise DataError(
-            f"{source}: of its {frames} frames {len(windows)} "
-            f"shots{' and the guard' * bool(excluded)} leave {count} to calibrate on, and it takes "
-            f"{MIN_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
-        )
-    normal_ranges = held_out_ranges
-    if count > room:  # the first part of each
-        held_out_ranges = [
-            stretch._replace(
-                stop=stretch.start
-                + window
-                + (stretch.stop - stretch.start - window) * room // count
-            )
-            for stretch in held_out_ranges
-        ]
-        held_out_ranges = [
-            stretch for stretch in held_out_ranges if stretch.stop - stretch.start > window
-        ]
-    shots = shots_of(clips, windows, window) if windows else None
-    return _Plan(windows, left_out, excluded, shots, held_out_ranges, normal_ranges)

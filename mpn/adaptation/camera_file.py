@@ -34,7 +34,7 @@ def read_camera(path: str | Path) -> Checkpoint:
 
 
 def write_camera(
-    path: str | Path, checkpoint: Checkpoint, *, standalone: bool = False
+    path: str | Path, checkpoint: Checkpoint, *, standalone: bool = False, keep: bool = True
 ) -> Path | None:
     """Write an adapted model, or a camera file that was read; an earlier file stays as a version.
 
@@ -43,6 +43,7 @@ def write_camera(
             highest the newest.
         checkpoint: what `mpn.adaptation.camera.adapt_camera` gave, or a camera file that was read.
         standalone: a whole model instead, which needs no base; any name ending in .safetensors.
+        keep: an earlier file as a version.
 
     Returns:
         Where the earlier file is kept, or None if there was none.
@@ -68,7 +69,7 @@ def write_camera(
         )
     if base and path.resolve() == Path(base).resolve():
         raise MpnError(f"{path} is the model that was adapted: give the result another name")
-    version = _keep(path, "v") if path.is_file() else None
+    version = _keep(path, "v") if keep and path.is_file() else None
     try:
         if standalone:
             described = {name: camera[name] for name in ("base", "adapted_on")}

@@ -8,6 +8,7 @@ from typing import Any
 from mpn.adaptation import outliers
 from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.inner_loop import Adaptation
+from mpn.adaptation.made_motion import Made
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Report:
         before: the base on these.
         after: the adapted model on these. Its false alarms are counted on one half of them with
             the threshold from the other, both ways.
+        made: what became of anomalies made of held-out motion, where motion is judged by place.
         options: shots, method, steps and so on, as they were used.
     """
 
@@ -63,6 +65,7 @@ class Report:
     held_out: int
     before: HeldOutMetrics
     after: HeldOutMetrics
+    made: list[Made]
     options: dict[str, Any]
 
     @property
@@ -81,4 +84,5 @@ class Report:
         """Return plain values, for JSON."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values |= {"before": self.before._asdict(), "after": self.after._asdict()}
+        values |= {"made": [one.to_dict() for one in self.made]}
         return values | {"left_out": [entry._asdict() for entry in self.left_out]}

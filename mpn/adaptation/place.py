@@ -8,6 +8,7 @@ judged by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -123,14 +124,45 @@ def windows_as_stretches(windows: Sequence[tuple[int, int]], window: int) -> lis
     return [Stretch(clip, target - window, target + 1) for clip, target in windows]
 
 
+class Pieces(NamedTuple):
+    """Held-out footage, cut so that each piece has a place model that has not seen it.
+
+    Attributes:
+        judged: the pieces with their models.
+        static: judge what stays too.
+    """
+
+    judged: list[tuple[Stretch, PlaceModel]]
+    static: bool
+
+
+def pieces_of(
+    clips: Sequence[Clip],
+    held_out: Sequence[Stretch],
+    place: PlaceModel | None,
+    *,
+    static: bool = False,
+) -> Pieces:
+    """Pair held-out footage with place models of other footage.
+
+    Args:
+        clips: with their motion.
+        held_out: stretches that are wanted.
+        place: of other footage than the stretches; None to judge every piece by the others.
+        static: judge what stays too, where there is enough footage.
+    """
+    if place is not None:
+        return Pieces([(stretch, place) for stretch in held_out], static)
+    judged = list(_crossed(clips, held_out))
+    return Pieces(judged, static and all(rest.background.known for _, rest in judged))
+
+
 def with_motion(
     parts: Sequence[Mapping[str, np.ndarray]],
     clips: Sequence[Clip],
     held_out: Sequence[Stretch],
-    place: PlaceModel | None,
+    pieces: Pieces,
     window: int,
-    *,
-    static: bool = False,
 ) -> list[dict[str, np.ndarray]]:
     """Add the numbers of motion to those that a network gave.
 
@@ -138,19 +170,15 @@ def with_motion(
         parts: columns of the network's parts, a clip each, float (T,).
         clips: with their motion.
         held_out: stretches that are wanted; the first T frames of each have no score.
-        place: of other footage than the stretches; None to judge every piece by the others.
+        pieces: of these, as `pieces_of` gives them.
         window: T.
-        static: judge what stays too, where there is enough footage.
 
     Returns:
         Of each stretch all columns, float (frames - T,).
     """
-    places = [(stretch, place) for stretch in held_out] if place else []
-    if place is None:
-        places = list(_crossed(clips, held_out))
-        static = static and all(rest.background.known for _, rest in places)
+    static = pieces.static
     numbers: list[dict[str, np.ndarray]] = [{} for _ in clips]
-    for (number, start, stop), fitted in places:
+    for (number, start, stop), fitted in pieces.judged:
         found = motion_columns(clips[number], fitted, start, stop, static=static)
         for name, values in found.items():
             empty = np.full(len(clips[number].frames), np.nan, np.float32)

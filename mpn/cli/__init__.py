@@ -22,6 +22,7 @@ from mpn.version import __version__
 VERBS = {
     "demo": "see all of it on generated footage, in about five minutes",
     "score": "score videos: when something is unusual, where, and how sure",
+    "watch": "watch live cameras: tell at once when something is unusual",
     "report": "list the events of a scored recording; serve its page, to teach",
     "adapt": "adapt a model to a new camera from a little of its normal footage",
     "teach": "tell a camera what is normal there, or what things are called",

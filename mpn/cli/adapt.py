@@ -18,6 +18,7 @@ from mpn.adaptation.inner_loop import (
     TARGETS,
     Adaptation,
 )
+from mpn.adaptation.made_motion import PIECE_SECONDS
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
 from mpn.cli.model import BASE, PACKAGED_BASE, base_model, load_model
@@ -25,6 +26,7 @@ from mpn.io.atomic import check_writable
 from mpn.io.text import align, json_text, percent, plural
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.scoring.detector import Detector
+from mpn.scoring.parts import LABELS
 
 log = logging.getLogger(__name__)
 
@@ -317,7 +319,7 @@ def _text(report: Report, seconds: float) -> str:
             f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
             "that is normal)"
         )
-    return "\n".join(lines + _table(report))
+    return "\n".join(lines + _table(report) + _made(report))
 
 
 def _table(report: Report) -> list[str]:
@@ -340,6 +342,34 @@ def _table(report: Report) -> list[str]:
     if before.extrapolated or after.extrapolated:
         lines.append(
             "  (*: extrapolated, the footage is too short to show so low a rate; a rough guide)"
+        )
+    return lines
+
+
+SEEN = 0.5  # share of what is made that is found, below which it is said what helps
+
+
+def _made(report: Report) -> list[str]:
+    """Say what would be found of anomalies made of what moves here."""
+    if not report.made:
+        return []
+    first = report.made[0]
+    rows = [("", *(one.kind for one in report.made))]
+    if first.found is not None:
+        shares = (percent((one.found or 0) / one.pieces, unit=True) for one in report.made)
+        rows.append(("found at that threshold", *shares))
+    for name in first.auc:
+        titles = {"score": "told from normal frames, AUC", **LABELS}
+        rows.append((titles[name], *(f"{100 * one.auc[name]:.1f}" for one in report.made)))
+    table = align(rows, (36, 15, 15, 11), gap="")
+    lines = [
+        f"what moves here, altered for up to {PIECE_SECONDS:g} s, {first.pieces} times each:",
+        *(f"  {line}" for line in table),
+    ]
+    if first.found is not None and all((one.found or 0) < SEEN * one.pieces for one in report.made):
+        lines.append(
+            "  (more normal footage lowers the threshold, and so does a higher "
+            "--false-alarms-per-hour)"
         )
     return lines
 

@@ -87,26 +87,14 @@ class JobFiles:
         return tracked
 
     def _found(self, result: Result) -> list[tuple[float, Box]]:
-        """Find the regions above the threshold, in an alarm at least the highest one.
-
-        Without a threshold the three highest.
-        """
+        """Find the regions above the threshold; without one the three highest."""
         if result.map is None:
             return []
-        regions = find_regions(
-            result.map,
-            FLOOR,
-            self.detector.score_config.patch,
-            self.detector.config.size,
-            self.source.size,
-        )
+        patch, size = self.detector.score_config.patch, self.detector.config.size
         if self.threshold is None:
-            return regions[:REGIONS_WITHOUT_THRESHOLD]
-        above = [region for region in regions if region[0] > self.threshold]
-        if not above and result.score > self.threshold and result.region is not None:
-            # Smoothing holds it up, or each part of the score is high at another place.
-            return regions[:1] or [(float(result.map.max()), result.region)]
-        return above
+            found = find_regions(result.map, FLOOR, patch, size, self.source.size)
+            return found[:REGIONS_WITHOUT_THRESHOLD]
+        return regions_above(result, self.threshold, patch, size, self.source.size)
 
     def _on_frame(self, result: Result, shape: tuple[int, int]) -> np.ndarray | None:
         if result.map is None:
@@ -119,6 +107,35 @@ class JobFiles:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def regions_above(
+    result: Result,
+    threshold: float,
+    patch: int,
+    size: tuple[int, int],
+    source: tuple[int, int],
+) -> list[tuple[float, Box]]:
+    """Find the regions of a frame above the threshold, in an alarm at least the highest one.
+
+    Args:
+        result: of the frame.
+        threshold: of the score.
+        patch: of the score, pixels of the network's frame.
+        size: (height, width) of that frame.
+        source: (height, width) of the source's frames.
+
+    Returns:
+        (score, box), see `mpn.scoring.regions.find_regions`.
+    """
+    if result.map is None:
+        return []
+    regions = find_regions(result.map, FLOOR, patch, size, source)
+    above = [region for region in regions if region[0] > threshold]
+    if not above and result.score > threshold and result.region is not None:
+        # Smoothing holds it up, or each part of the score is high at another place.
+        return regions[:1] or [(float(result.map.max()), result.region)]
+    return above
 
 
 def heat_of(source: FrameSource, detector: Detector, threshold: float | None) -> dict[str, object]:

@@ -92,6 +92,19 @@ class GraphOutput:
     pseudo_logits: Tensor | None = None
 
 
+def output_of(output: ScoringOutput, row: int) -> ScoringOutput:
+    """Take one window's part of what a batch gave.
+
+    Args:
+        output: of the batch.
+        row: number of the window.
+    """
+    one, logits = slice(row, row + 1), output.pseudo_logits
+    return GraphOutput(
+        output.prediction[one], output.compactness[one], None if logits is None else logits[one]
+    )
+
+
 class GraphEngine(ABC):
     """A runtime with the ONNX graph of a network, on the processor.
 

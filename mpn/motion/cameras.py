@@ -114,6 +114,7 @@ class PlaceStream:
             of the recording; the camera is known then.
         usual_fps: frames a second of the footage that the places are of, None where unknown: motion
             a frame is brought to that rate.
+        place: the camera's, where it need not be chosen by the first frame.
 
     Attributes:
         place: the camera's, once it is chosen; with `place_at` that of the frame read last.
@@ -129,12 +130,13 @@ class PlaceStream:
         fitted: Callable[[np.ndarray], np.ndarray] | None = None,
         place_at: Callable[[int], PlaceModel] | None = None,
         usual_fps: float | None = None,
+        place: PlaceModel | None = None,
     ) -> None:
         self._places, self._reader = places, MotionReader(size)
         ratio = fps / (usual_fps or fps)
         self._scale = np.float32(ratio if abs(ratio - 1) > SAME_RATE else 1)
         self._fps, self._fitted, self._place_at = fps, fitted, place_at
-        self.place: PlaceModel | None = None
+        self.place, self._begun = place, False
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._static: StaticReader | None = None
         self._before: np.ndarray | None = None  # speeds of the frame before
@@ -172,6 +174,11 @@ class PlaceStream:
         quotients = place.lasting(before, self._before)
         return quotients if self._fitted is None else np.concatenate([quotients, static[None]])
 
+    def restart(self) -> None:
+        """Forget the motion so far: the next frame does not follow the one before."""
+        self._reader.restart()
+        self._before = None
+
     def skip(self, frame: np.ndarray, number: int = 0) -> None:
         """Take the next frame, whose motion is not asked for: what stays began long before it does.
 
@@ -187,10 +194,12 @@ class PlaceStream:
         if self._place_at is not None:
             self.place = self._place_at(number)
             return self.place, np.zeros(grid, np.float32)
-        if self.place is None:
-            self.place = choose_place(self._places, frame, grid)
+        if not self._begun:
+            self._begun = True
+            self.place = self.place or choose_place(self._places, frame, grid)
             if fitted is not None and self.place.background.known:
                 self._static = self.place.static_reader(self._fps)
+        assert self.place is not None
         if self._static is None or fitted is None:
             return self.place, np.zeros(grid, np.float32)
         return self.place, self._static.read(lambda: picture_of(fitted(frame), grid))

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,23 +23,19 @@ from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.frame_batches import FrameScores
+from mpn.scoring.judge import Judge, SeenFrame
 from mpn.scoring.memory import Memory
 from mpn.scoring.model_score import judged_by_itself, normal_by_clip, score_config_of
 from mpn.scoring.parts import column_names, given_parts, used_parts
 from mpn.scoring.protocols import Exponential, exponential
-from mpn.scoring.reasons import Evidence, SeenMotion
+from mpn.scoring.reasons import SeenMotion
 from mpn.scoring.recognition import Recogniser
-from mpn.scoring.regions import Box
 from mpn.scoring.result import Result
 from mpn.scoring.scores import (
     ScoreConfig,
     combine,
-    region,
-    same_grid,
     score_frames,
-    shares_of,
     usual_batch,
-    weighted_parts,
 )
 from mpn.video.ahead import AHEAD, compute_ahead, read_ahead
 from mpn.video.frame_source import FrameSource
@@ -71,6 +67,7 @@ class Detector:
         columns: names of all numbers in `Result.parts`.
         normal: part -> its mean and deviation on normal frames.
         recogniser: of what the camera was taught.
+        judge: makes results of frames' scores.
     """
 
     def __init__(
@@ -125,6 +122,7 @@ class Detector:
             self.score_config.patch,
             self.config.size,
         )
+        self.judge = Judge(self.recogniser, calibrated=bool(self._normal_clips))
 
     def calibration(self, fps: float | Fraction) -> Calibration | None:
         """Make thresholds of the model's normal footage, at its own frame rate.
@@ -243,7 +241,11 @@ class Detector:
             self._scored_frames(source, images or taught, batch_size, skipped, place_at), skipped
         ):
             if scores is not None:
-                yield self._result(frame, scores, smoother, source.size, images)
+                result = self.judge.result(frame, scores, source.size)
+                result.score = smoother.update(result.raw)
+                if not images:
+                    result.image = None
+                yield result
             elif number >= first:
                 image = frame.image if images else None
                 yield Result(frame.number, frame.time, math.nan, math.nan, {}, image=image)
@@ -255,12 +257,12 @@ class Detector:
         batch_size: int,
         skipped: int,
         place_at: Callable[[int], PlaceModel] | None,
-    ) -> Iterator[tuple[_Frame, FrameScores | None]]:
+    ) -> Iterator[tuple[SeenFrame, FrameScores | None]]:
         """Pair every frame but the first `skipped` with its scores, None where it has no window."""
-        waiting: deque[_Frame] = deque()  # frames that the network has not answered yet
+        waiting: deque[SeenFrame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        stream = self._place_stream(source, place_at)
+        stream = self.place_stream(source.size, source.fps, place_at=place_at)
 
         def begun() -> Generator[tuple[_Decoded, Callable[[], np.ndarray | None]], None, None]:
             for count, image in source.pick(self._looked_at(source.length, skipped)):
@@ -279,8 +281,8 @@ class Detector:
                         picture, seen = image if images else None, None
                         if stream is not None and stream.place is not None:
                             seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
-                        waiting.append(_Frame(*position, picture, seen))
-                        yield self._fitted(image)
+                        waiting.append(SeenFrame(*position, picture, seen))
+                        yield self.fitted(image)
 
         # A GPU takes a whole batch at once; what has been read by then is not waited for.
         depth = AHEAD if self.device.type == "cpu" else max(AHEAD, batch_size)
@@ -315,67 +317,33 @@ class Detector:
             wanted[1 : max(1, skipped - REACH)] = False
         return wanted
 
-    def _place_stream(
-        self, source: FrameSource, place_at: Callable[[int], PlaceModel] | None
+    def place_stream(
+        self,
+        size: tuple[int, int],
+        fps: float | Fraction | None,
+        *,
+        place_at: Callable[[int], PlaceModel] | None = None,
+        place: PlaceModel | None = None,
     ) -> PlaceStream | None:
-        """Make what judges by place, where any part does."""
+        """Make what judges one stream of frames by place; None where no part does.
+
+        Args:
+            size: (height, width) of the frames.
+            fps: of them, None where unknown.
+            place_at: see `score`.
+            place: the camera's, where it need not be chosen by the first frame.
+        """
         if not any(part.needs_place for part in self.parts):
             return None
-        fps = float(source.fps or self.checkpoint.fps or USUAL_RATE)
+        rate = float(fps or self.checkpoint.fps or USUAL_RATE)
         static = any(part.needs_static for part in self.parts)
-        fitted = self._fitted if static else None
+        fitted = self.fitted if static else None
         usual = None if place_at else self.checkpoint.fps
-        return PlaceStream(self.places, source.size, fps, fitted, place_at, usual)
+        return PlaceStream(self.places, size, rate, fitted, place_at, usual, place)
 
-    def _fitted(self, image: np.ndarray) -> np.ndarray:
+    def fitted(self, image: np.ndarray) -> np.ndarray:
+        """Fit a frame (H, W, C) to the network, uint8."""
         return fit_frame(image, self.config.size, self.config.grey, self.config.interpolation)
-
-    def _result(
-        self,
-        frame: _Frame,
-        scores: FrameScores,
-        smoother: Exponential,
-        size: tuple[int, int],
-        images: bool,
-    ) -> Result:
-        recall = None
-        if self.checkpoint.taught and frame.image is not None and frame.motion is not None:
-            scores = self.recogniser.quieted(scores, frame.image, frame.motion)
-            recall = partial(self.recogniser.likeness, frame.image, frame.motion)
-        raw = self.recogniser.raw(scores)
-        maps = same_grid(scores.maps)
-        grid = combine(maps, self.weights, self.normal).astype(np.float32)
-        box = region(grid, self.score_config.patch, self.config.size, size)
-        return Result(
-            frame.number,
-            frame.time,
-            smoother.update(raw),
-            raw,
-            scores.parts,
-            grid,
-            box,
-            frame.image if images else None,
-            self._evidence(maps, grid, box, frame.motion),
-            recall and partial(recall, grid),
-        )
-
-    def _evidence(
-        self,
-        maps: Mapping[str, np.ndarray],
-        grid: np.ndarray,
-        box: Box,
-        motion: SeenMotion | None,
-    ) -> Evidence:
-        """Keep what a frame's reason is made of: its parts at the highest patch, and its motion."""
-        peak = np.unravel_index(int(grid.argmax()), grid.shape)
-        parts = {name: float(values[peak]) for name, values in maps.items()}
-        weighted = {
-            name: float(value)
-            for name, value in weighted_parts(parts, self.weights, self.normal).items()
-        }
-        deviations = {name: value / self.weights[name] for name, value in weighted.items()}
-        known = deviations if self._normal_clips else {}
-        return Evidence(shares_of(weighted), known, box, motion)
 
 
 class _Decoded(NamedTuple):
@@ -384,15 +352,6 @@ class _Decoded(NamedTuple):
     number: int
     image: np.ndarray
     position: tuple[int, float]
-
-
-class _Frame(NamedTuple):
-    """A frame of the source: its number and seconds in the video, its picture where wanted."""
-
-    number: int
-    time: float
-    image: np.ndarray | None
-    motion: SeenMotion | None
 
 
 def check_size_of(source: FrameSource, config: ModelConfig) -> None:

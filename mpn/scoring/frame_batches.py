@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from mpn.model.transfer import on_host
+from mpn.model.transfer import on_device, on_host
 from mpn.scoring.parts import ScorePart, ScoringBatch, column_names, diagnostics_of
 from mpn.scoring.patches import PATCH_STEP, patch_centres, patch_means
 
@@ -30,6 +31,11 @@ class FrameScores:
     parts: dict[str, float]
     maps: dict[str, np.ndarray]
     quotients: np.ndarray | None = None
+
+
+def scaled(frames: np.ndarray, device: torch.device) -> Tensor:
+    """Bring frames uint8 (B, H, W, C) to what a network takes, float32 (B, C, H, W) in [-1, 1]."""
+    return on_device(frames, device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def windows_in(stack: Tensor, window: int, every: int = 1) -> Tensor:

@@ -21,8 +21,7 @@ from mpn.errors import MpnError
 from mpn.model.device import enough_memory
 from mpn.model.engines import Engine, TorchEngine
 from mpn.model.network import Network
-from mpn.model.transfer import on_device
-from mpn.scoring.frame_batches import FrameScores, begin, begin_held, windows_in
+from mpn.scoring.frame_batches import FrameScores, begin, begin_held, scaled, windows_in
 from mpn.scoring.parts import (
     PART_NAMES,
     PARTS,
@@ -42,6 +41,9 @@ EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 # Where motion counts: the power of parts, and so much of their sum, by which frames below normal
 # differ still.
 OUTSTANDING, BELOW = 4, 0.01
+# A part of the network counts less from the first to the second of these shares of the picture that
+# it finds more unlike normal than a frame's highest patch usually is, by a deviation.
+EVERYWHERE = (0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def score_frames(
         recent.extend(fresh)
         shown = np.stack(history)
         with enough_memory(f"a batch of {batch_size} windows", "give a smaller --batch-size"):
-            stack = on_device(shown, device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            stack = scaled(shown, device)
             output = engine(windows_in(stack, window, network_every)) if asked else None
             motion = None
             if moving and quotients is not None:
@@ -289,6 +291,38 @@ def combine(
         return total
     powers = [np.maximum(values, 0) ** OUTSTANDING for values in each]
     return reduce(np.add, powers) ** (1 / OUTSTANDING) + BELOW * total
+
+
+def trusted_weights(
+    maps: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    normal: Mapping[str, tuple[float, float]],
+) -> dict[str, float]:
+    """Take weight off parts of the network that see an anomaly all over the picture.
+
+    What is unlike normal everywhere is the light, the weather or a camera that shakes, and the
+    network knows neither: where motion is judged by place, it goes on alone. Motion all over the
+    picture may be a crowd that runs, and counts (benchmarks/results/motion_choices.md,
+    "Everywhere").
+
+    Args:
+        maps: part -> (h, w), of one frame.
+        weights: of each part that counts.
+        normal: mean and deviation of each part on normal frames.
+
+    Returns:
+        Part -> weight, at most as given.
+    """
+    given = dict(weights)
+    if not any(given.get(name) for name in PLACE_PARTS):
+        return given
+    for name, weight in weights.items():
+        if weight and name not in PLACE_PARTS:
+            mean, deviation = normal[name]
+            share = float((maps[name] > mean + deviation).mean())
+            lowest, highest = EVERYWHERE
+            given[name] = weight * min(max((highest - share) / (highest - lowest), 0.0), 1.0)
+    return given
 
 
 def shares_of(weighted: Mapping[str, float]) -> dict[str, float]:

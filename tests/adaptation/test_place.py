@@ -16,6 +16,7 @@ from mpn.adaptation.place import (
     learn_place,
     learn_places,
     motion_columns,
+    pieces_of,
     windows_as_stretches,
     with_motion,
 )
@@ -150,7 +151,9 @@ def test_held_out_stretches_are_judged_by_the_place_that_is_given() -> None:
     clips = [steady(30), steady(25, 3)]
     place = place_of([cells(1)] * 40)
     held_out = [Stretch(1, 2, 20), Stretch(0, 0, 9), Stretch(0, 11, 30)]
-    found = with_motion(network_columns(*clips), clips, held_out, place, WINDOW)
+    found = with_motion(
+        network_columns(*clips), clips, held_out, pieces_of(clips, held_out, place), WINDOW
+    )
     assert len(found) == 3
     for (number, start, stop), columns in zip(held_out, found):
         assert list(columns) == ["error", SPEED, DIRECTION]
@@ -164,12 +167,14 @@ def test_a_base_that_knew_other_places_is_judged_by_the_camera_s_alone() -> None
     clip, place = steady(30), place_of([cells(1)] * 40)
     (parts,) = network_columns(clip)
     parts |= {name: np.full(30, 77, np.float32) for name in MOTION_PARTS}
-    (found,) = with_motion([parts], [clip], whole(clip), place, WINDOW)
+    pieces = pieces_of([clip], whole(clip), place)
+    (found,) = with_motion([parts], [clip], whole(clip), pieces, WINDOW)
     assert found[SPEED].max() < 1 and found[DIRECTION].max() < 1
 
 
 def crossed(clips: list[Clip], stretches: list[Stretch]) -> list[dict[str, np.ndarray]]:
-    return with_motion(network_columns(*clips), clips, stretches, None, WINDOW)
+    pieces = pieces_of(clips, stretches, None)
+    return with_motion(network_columns(*clips), clips, stretches, pieces, WINDOW)
 
 
 @pytest.mark.parametrize("piece", [1, 5, 10, 15])

@@ -6,12 +6,15 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import mpn
+from mpn.adaptation.made_motion import Made
+from mpn.cli.adapt import _made
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import PLAIN, Cli
@@ -182,6 +185,24 @@ def test_options_reach_the_adaptation(cli: Cli, still: Path, lobby: Path, tmp_pa
         "pseudo_head",
     }
     assert told["after"]["threshold"] == mpn.load(own.path).calibration(10).threshold(6).value
+
+
+def test_what_would_be_found_is_said() -> None:
+    auc = {"score": 0.925, "speed": 0.5}
+    seen = [Made("twice as fast", 20, 15, auc), Made("elsewhere", 20, 1, auc)]
+    text = "\n".join(_made(SimpleNamespace(made=seen)))
+    assert [" ".join(line.split()) for line in text.splitlines()] == [
+        "what moves here, altered for up to 2 s, 20 times each:",
+        "twice as fast elsewhere",
+        "found at that threshold 75.0 % 5.0 %",
+        "told from normal frames, AUC 92.5 92.5",
+        "speed for its place 50.0 50.0",
+    ]
+    (line,) = _made(SimpleNamespace(made=[seen[1]]))[-1:]
+    assert "more normal footage lowers the threshold" in line
+    assert _made(SimpleNamespace(made=[])) == []
+    unknown = [Made("elsewhere", 20, None, auc)]  # there is no threshold
+    assert "found at" not in "\n".join(_made(SimpleNamespace(made=unknown)))
 
 
 def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(

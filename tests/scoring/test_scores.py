@@ -22,6 +22,7 @@ from mpn.scoring.scores import (
     region,
     score_frames,
     shares_of,
+    trusted_weights,
 )
 
 
@@ -314,3 +315,42 @@ def test_recipes_out_of_range(options, message):
 def test_recipes_at_the_ends_of_their_ranges():
     ScoreConfig(patch=2, weights={"error": 0}, smoothing=1.0)
     ScoreConfig(weights={"pseudo": 0})
+
+
+# --- Parts that see an anomaly everywhere
+
+MAPS = {name: np.zeros((10, 10), np.float32) for name in ("error", "pseudo", "speed", "direction")}
+UNITS = dict.fromkeys(MAPS, (2.0, 1.0))
+COUNTED = {"error": 0.5, "pseudo": 0.5, "speed": 0.7, "direction": 1.0}
+
+
+def seen_in(share: float, *names: str) -> dict[str, np.ndarray]:
+    """Maps of which some are two deviations above normal in a share of the picture."""
+    maps = {name: grid.copy() for name, grid in MAPS.items()}
+    for name in names:
+        maps[name].ravel()[: round(100 * share)] = 4.0
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("share", "left"), [(0.0, 1), (0.05, 1), (0.1, 1), (0.15, 0.5), (0.2, 0), (1.0, 0)]
+)
+def test_a_part_of_the_network_that_sees_it_everywhere_counts_less(share, left) -> None:
+    weights = trusted_weights(seen_in(share, "error"), COUNTED, UNITS)
+    assert weights["error"] == pytest.approx(0.5 * left)
+    assert {name: weights[name] for name in COUNTED if name != "error"} == {
+        name: value for name, value in COUNTED.items() if name != "error"
+    }
+
+
+def test_motion_everywhere_counts_and_so_does_a_network_that_is_alone() -> None:
+    crowd = seen_in(1.0, "speed", "direction")
+    assert trusted_weights(crowd, COUNTED, UNITS) == COUNTED
+    alone = {"error": 1.0, "pseudo": 1.0, "speed": 0.0, "direction": 0.0}
+    assert trusted_weights(seen_in(1.0, "error", "pseudo"), alone, UNITS) == alone
+
+
+def test_what_hardly_differs_from_normal_is_no_anomaly_everywhere() -> None:
+    maps = seen_in(0.0)
+    maps["error"][:] = 2.9  # less than a deviation above the mean
+    assert trusted_weights(maps, COUNTED, UNITS) == COUNTED

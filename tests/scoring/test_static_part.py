@@ -11,7 +11,7 @@ import pytest
 
 import mpn
 from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import learn_place, motion_columns, with_motion
+from mpn.adaptation.place import learn_place, motion_columns, pieces_of, with_motion
 from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
 from mpn.model.checkpoint import Checkpoint
@@ -180,18 +180,27 @@ def test_normal_footage_is_scored_with_it(place: PlaceModel, folder: Path) -> No
     assert normal["stays"][0].max() == pytest.approx(math.log(7))
 
 
+def judged(
+    columns: list[dict[str, np.ndarray]], clip: Clip, frames: int
+) -> list[dict[str, np.ndarray]]:
+    """Judge a clip's first frames, each piece by the others."""
+    held_out = [Stretch(0, 0, frames)]
+    pieces = pieces_of([clip], held_out, None, static=True)
+    return with_motion(columns, [clip], held_out, pieces, 4)
+
+
 def test_footage_is_judged_by_its_other_pieces(normal: Clip) -> None:
     """Someone puts something down for three seconds in one piece of sixteen, 4 seconds each."""
     frames = normal.frames.copy()
     frames[150:168, 16:24, 28:36] = 250
     clip = replace(normal, frames=frames)
     columns = [{"error": np.arange(NORMAL, dtype=np.float32)}]
-    (found,) = with_motion(columns, [clip], [Stretch(0, 0, NORMAL)], None, 4, static=True)
+    (found,) = judged(columns, clip, NORMAL)
     assert list(found) == ["error", "speed", "direction", "stays"]
     assert found["stays"].shape == (NORMAL - 4,) and np.isfinite(found["stays"]).all()
     # three seconds, of one that may pass anywhere
     assert found["stays"][150 - 4 : 168 - 4].max() == pytest.approx(math.log(3))
     assert found["stays"][:140].max() < math.log(0.3)
     # too little footage to be judged by other pieces of it
-    (short,) = with_motion(columns, [clip], [Stretch(0, 0, 200)], None, 4, static=True)
+    (short,) = judged(columns, clip, 200)
     assert list(short) == ["error", "speed", "direction"]

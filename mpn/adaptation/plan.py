@@ -1,0 +1,145 @@
+"""What of a camera's footage a model is adapted on, and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mpn.adaptation import outliers
+from mpn.adaptation.camera_report import CameraOptions
+from mpn.datasets.shots import Shots, shots_of
+from mpn.datasets.windows import Clip
+from mpn.errors import AdaptationError, DataError
+from mpn.scoring.clips import readable_runs
+from mpn.scoring.detector import Detector
+from mpn.scoring.scores import combine
+
+# Held-out frames with a score; fewer say nothing of what is normal.
+MIN_HELD_OUT = 50
+
+
+class Plan(NamedTuple):
+    """What is adapted on, and what is held out.
+
+    Attributes:
+        windows: as `Report` has them.
+        left_out: likewise.
+        excluded: likewise.
+        shots: the windows themselves; None where all footage is learned from.
+        held_out_ranges: stretches that show no frame of a window; the first T frames of each have
+            no score.
+        normal_ranges: the same before they are cut to what a camera file has room for.
+    """
+
+    windows: list[tuple[int, int]]
+    left_out: list[outliers.Replaced]
+    excluded: list[outliers.Stretch]
+    shots: Shots | None
+    held_out_ranges: list[outliers.Stretch]
+    normal_ranges: list[outliers.Stretch]
+
+
+def deviations_of(
+    detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]
+) -> list[np.ndarray]:
+    """Measure by how much each frame stands out (`mpn.adaptation.outliers.deviations`).
+
+    Parts are in units of their deviation within clips of the model's normal footage: between the
+    scenes that it was trained on they differ by more than any anomaly does. Without such footage,
+    of their deviation in this one.
+
+    Args:
+        detector: with the model.
+        parts: of each clip, the numbers of the network's parts among them.
+
+    Returns:
+        Of each clip, float64 (frames,).
+    """
+    weights, normal = detector.weights, detector.checkpoint.normal
+    clips = zip(*(normal.get(name, []) for name in weights))
+    known = [dict(zip(weights, clip)) for clip in clips if len(clip[0]) > 1]
+    units = {}
+    for name in weights:
+        variances = [
+            np.nanvar(clip[name]) for clip in known or parts if np.isfinite(clip[name]).any()
+        ]
+        units[name] = (0.0, float(np.sqrt(np.mean(variances))) or 1.0)
+    scores, ordinary = (
+        [combine(clip, weights, units) for clip in footage] for footage in (parts, known)
+    )
+    return outliers.deviations(scores, ordinary or None)
+
+
+def plan_of(
+    source: str | Path,
+    clips: Sequence[Clip],
+    parts: Sequence[Mapping[str, np.ndarray]],
+    windows: list[tuple[int, int]],
+    detector: Detector,
+    options: CameraOptions,
+    room: int,
+    excluded: Sequence[outliers.Stretch] = (),
+) -> Plan:
+    """Decide what is adapted on, and what is held out.
+
+    Args:
+        source: of the footage, for errors.
+        clips: of the camera.
+        parts: their numbers; without those of the network there is no guard.
+        windows: those that were chosen to adapt on; none for all footage.
+        detector: with the model.
+        options: how it is adapted.
+        room: normal frames that a camera file has room for.
+        excluded: stretches that are not normal, beside what the guard finds.
+
+    Raises:
+        AdaptationError: all windows look anomalous.
+        DataError: too little is left to calibrate on.
+    """
+    window = detector.config.window
+    left_out: list[outliers.Replaced] = []
+    excluded = list(excluded)
+    if options.guard and set(detector.weights) <= parts[0].keys():
+        far = deviations_of(detector, parts)
+        windows, left_out = outliers.choose(windows, far, window)
+        excluded += outliers.standing_out(far)
+    if not windows and options.shots:
+        raise AdaptationError(
+            f"{source}: all of its {len(left_out)} support windows look anomalous beside the rest "
+            "of the footage: give other footage, or take it as it is (--no-guard)"
+        )
+    seen = [outliers.Stretch(clip, target - window, target + 1) for clip, target in windows]
+    held_out_ranges = [
+        outliers.Stretch(number, start, stop)
+        for number, clip in enumerate(clips)
+        for start, stop in readable_runs(
+            clip, [(s.start, s.stop) for s in [*seen, *excluded] if s.clip == number]
+        )
+        if stop - start > window
+    ]
+    count = sum(stretch.stop - stretch.start - window for stretch in held_out_ranges)
+    if count < MIN_HELD_OUT:
+        frames = sum(len(clip.frames) for clip in clips)
+        raise DataError(
+            f"{source}: of its {frames} frames {len(windows)} "
+            f"shots{' and the guard' * bool(excluded)} leave {count} to calibrate on, and it takes "
+            f"{MIN_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
+        )
+    normal_ranges = held_out_ranges
+    if count > room:  # the first part of each
+        held_out_ranges = [
+            stretch._replace(
+                stop=stretch.start
+                + window
+                + (stretch.stop - stretch.start - window) * room // count
+            )
+            for stretch in held_out_ranges
+        ]
+        held_out_ranges = [
+            stretch for stretch in held_out_ranges if stretch.stop - stretch.start > window
+        ]
+    shots = shots_of(clips, windows, window) if windows else None
+    return Plan(windows, left_out, excluded, shots, held_out_ranges, normal_ranges)

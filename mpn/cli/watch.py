@@ -1,0 +1,255 @@
+"""The verb `mpn watch`: watch live cameras, and tell at once when something is unusual."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mpn.cli import UsageError, above_zero, new_parser
+from mpn.errors import DataError, MpnError
+from mpn.io.locking import folder_lock
+from mpn.io.text import json_text
+from mpn.model.engines import ENGINES
+
+if TYPE_CHECKING:
+    from mpn.live.config import WatchConfig
+    from mpn.live.status import Alarm, CameraStatus, Output
+
+log = logging.getLogger(__name__)
+
+INSTALL = "pip install 'mpn[live]'"
+CLOSE_SECONDS = 10.0  # for what is on its way when it is stopped
+CONFIGS = (".yaml", ".yml")
+LINE_SECONDS = 60.0  # between two lines on a camera, where there is no terminal
+EXAMPLES = """  mpn watch --example > watch.yaml
+  mpn watch --check watch.yaml
+  mpn watch watch.yaml
+  mpn watch rtsp://192.168.1.20/stream2 /dev/video0 --out runs/watch"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the verb's parser."""
+    verb = new_parser(
+        "watch",
+        "Watches live cameras (RTSP, RTMP, HTTP, HLS, USB, or files as if they were) and tells at "
+        "once when something is unusual. A camera that is not known yet is learned in its first "
+        "minutes, which should be normal ones. Stop it with Ctrl-C; the same command goes on.",
+        EXAMPLES,
+    )
+    verb.add_argument(
+        "source",
+        nargs="*",
+        metavar="CONFIG|URL",
+        help="a YAML file, or addresses of cameras, which are called camera-1 and on",
+    )
+    verb.add_argument("--example", action="store_true", help="print an example of a config")
+    verb.add_argument("--check", action="store_true", help="check the config, and open no camera")
+    verb.add_argument(
+        "--out", type=Path, help="of URLs: events and what is learned (default: runs/watch)"
+    )
+    verb.add_argument("--checkpoint", metavar="MODEL", help="the base, instead of the config's")
+    verb.add_argument(
+        "--learning-minutes", type=above_zero, metavar="M", help="of a new camera (default: 2)"
+    )
+    verb.add_argument(
+        "--freeze", action="store_true", help="don't go on learning after the first minutes"
+    )
+    verb.add_argument(
+        "--motion-only",
+        action="store_true",
+        help="leave the network out, which takes more than half of the time",
+    )
+    verb.add_argument("--loop", action="store_true", help="of URLs: files begin again at their end")
+    verb.add_argument(
+        "--seconds", type=above_zero, help="stop after so long (default: when it is told to)"
+    )
+    verb.add_argument("--device", default="cpu", help="cpu or cuda")
+    verb.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    verb.add_argument("--engine", choices=ENGINES, default="torch", help="what runs the network")
+    verb.add_argument("--json", action="store_true", help="print alarms as JSON lines")
+    return verb
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    try:
+        from mpn.live import config as configs
+        from mpn.live.outputs.config import close_outputs, open_outputs
+    except ImportError as error:
+        raise MpnError(f"{error.name} is not installed, which live cameras need: {INSTALL}") from (
+            error
+        )
+    if options.example:
+        print(configs.EXAMPLE, end="")
+        return
+    config = _config(options)
+    if options.check:
+        cameras = ", ".join(config.cameras)
+        print(f"{options.source[0]}: nothing is wrong; cameras: {cameras}")
+        return
+    from mpn.live.loop import Watch
+
+    outputs: list[Output] = [_Progress(sys.stderr)]
+    if options.json:
+        outputs.append(_JsonLines(sys.stdout))
+    with folder_lock(config.out):
+        outputs += open_outputs(config.outputs, config.out, announce=log.info)
+        try:
+            watch = Watch(
+                config,
+                outputs,
+                device=options.device,
+                precision=options.precision,
+                engine=options.engine,
+                threads=options.threads,
+            )
+            with _stopped_by_signals(watch.stop):
+                watch.run(options.seconds)
+        finally:
+            close_outputs(outputs, CLOSE_SECONDS)
+
+
+def _config(options: argparse.Namespace) -> WatchConfig:
+    """Read the config, or make it of addresses; options on the command line go before it."""
+    from mpn.live.config import config_of_urls, read_config
+    from mpn.live.outputs.settings import OutputsConfig
+
+    sources: Sequence[str] = options.source
+    if not sources:
+        raise UsageError("CONFIG or URL is missing; mpn watch --example prints a config")
+    given: dict[str, Any] = {}
+    if options.checkpoint is not None:
+        given["model"] = options.checkpoint
+    if options.learning_minutes is not None:
+        given["learning_minutes"] = options.learning_minutes
+    given |= {name: True for name in ("freeze", "motion_only") if getattr(options, name)}
+    configs = [one for one in sources if one.endswith(CONFIGS)]
+    if configs and len(sources) > 1:
+        raise UsageError(f"{configs[0]} is a config: give it alone, with all cameras in it")
+    if options.out is not None:
+        given["out"] = options.out
+    if not configs:
+        if options.check:
+            raise UsageError("--check is of a config (.yaml), not of addresses")
+        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **given)
+    if options.loop:
+        raise UsageError("--loop is of URLs; in a config it is an entry of each camera")
+    try:
+        config = read_config(Path(configs[0]), OutputsConfig.model_validate)
+        return config.model_copy(update=given)
+    except DataError as error:
+        lines = str(error).splitlines()
+        if len(lines) == 1:
+            raise
+        for line in lines:
+            log.error("%s", line)
+        raise DataError(
+            f"{configs[0]}: {len(lines)} mistakes, nothing was opened; mend them, "
+            "mpn watch --check looks again"
+        ) from None
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """End cleanly on SIGTERM and Ctrl-C; at the second Ctrl-C at once."""
+
+    def asked(number: int, _: object) -> None:
+        log.info("stopping: open events are ended and what was learned is kept")
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else first)
+        stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    first = signal.getsignal(signal.SIGINT)
+    before = [(one, signal.signal(one, asked)) for one in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for one, handler in before:
+            signal.signal(one, handler)
+
+
+class _JsonLines:
+    """Prints each alarm as a line of JSON."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def alarm(self, alarm: Alarm) -> None:
+        if self._stream is None:
+            return
+        try:
+            print(json_text(alarm.to_dict()), file=self._stream, flush=True)
+        except OSError as error:  # its reader has gone; watching goes on
+            log.warning("alarms are printed no more: %s", error.strerror)
+            self._stream = None
+
+    def status(self, cameras: Mapping[str, CameraStatus]) -> None:
+        pass
+
+    def close(self, seconds: float) -> None:
+        pass
+
+
+class _Progress:
+    """Shows where the cameras stand: a line each that changes on a terminal, else one now and then.
+
+    Args:
+        stream: stderr.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._live = stream, stream.isatty()
+        self._lines, self._told = 0, time.monotonic()
+
+    def alarm(self, alarm: Alarm) -> None:
+        """Say an alarm in a line."""
+        reason = alarm.fields.get("reason") or {}
+        words = reason.get("sentence") or f"score {alarm.fields.get('peak_score', 0):.3g}"
+        learning = "" if alarm.fields.get("counts", True) else " (still learning)"
+        self._forget()
+        log.info("%s: %s %s%s: %s", alarm.camera, alarm.phase, alarm.id, learning, words)
+
+    def status(self, cameras: Mapping[str, CameraStatus]) -> None:
+        """Show where the cameras stand."""
+        lines = [status_line(status) for status in cameras.values()]
+        if self._live:
+            self._forget()
+            self._stream.write("".join(f"{line[:120]}\n" for line in lines))
+            self._stream.flush()
+            self._lines = len(lines)
+            return
+        if time.monotonic() - self._told >= LINE_SECONDS:
+            self._told = time.monotonic()
+            for line in lines:
+                log.info("%s", line)
+
+    def close(self, seconds: float) -> None:
+        """Do nothing: the last lines stay."""
+
+    def _forget(self) -> None:
+        """Take the lines of a terminal away, for others in their place."""
+        if self._live and self._lines:
+            self._stream.write(f"\x1b[{self._lines}A\x1b[J")
+        self._lines = 0
+
+
+def status_line(status: CameraStatus) -> str:
+    """Say where a camera stands, in a line."""
+    score = "-" if status.score is None else f"{status.score:.2f}"
+    level = "-" if status.threshold is None else f"{status.threshold:.2f}"
+    words = f"  {status.detail}" if status.detail else ""
+    return (
+        f"{status.camera:14} {status.state.value:12} {status.fps:4.1f} fps  score {score:>6} of "
+        f"{level}  lag {status.lag:.2f} s  {status.frames} scored, {status.dropped} dropped, "
+        f"{status.events} events{words}"
+    )

@@ -1,0 +1,1 @@
+"""Live cameras: streams in, alarms out. Needs the extra `mpn[live]`."""

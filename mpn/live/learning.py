@@ -1,0 +1,212 @@
+"""The first minutes of a camera that is not known yet: collected, judged roughly, learned from.
+
+What is kept of them is the motion and a small picture of each frame, in files that are gone with
+the process, and the network's numbers; so memory does not grow. While they are collected, what
+moves far faster than anything did so far at its place is told at once, and is not learned.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mpn.adaptation.camera import adapt_clips
+from mpn.adaptation.camera_report import CameraOptions
+from mpn.adaptation.outliers import Stretch
+from mpn.datasets.windows import Clip
+from mpn.errors import DataError
+from mpn.io.atomic import make_folder
+from mpn.io.runs import intervals
+from mpn.live.steps import Prepared
+from mpn.model.checkpoint import Checkpoint
+from mpn.motion.flow import CHANNELS
+from mpn.motion.place import PICTURE, PlaceModel, frame_number, picture_of
+from mpn.scoring.clips import columns_of
+from mpn.scoring.detector import Detector
+from mpn.scoring.protocols import Exponential
+from mpn.scoring.regions import Box
+from mpn.scoring.scores import ScoreConfig
+from mpn.video.frame_source import BadFrame
+
+log = logging.getLogger(__name__)
+
+# What moves so many times as fast as anything did so far at its place is far stranger. Of the first
+# minute of generated footage normal walkers come to 2 (benchmarks are of whole camera files).
+FAR = 3.0
+WARM_SECONDS = 20.0  # of footage, before anything is judged by it
+APART_SECONDS = 4.0  # around a moment that have no say in what was seen before it
+REFRESH_SECONDS = 4.0  # between two looks at what was seen so far
+SMOOTHING = 0.3
+AROUND = 2.0  # seconds on either side of what is far stranger that are not learned
+REACH = 2  # cells around the fastest that are its region
+
+
+def base_for_learning(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a base without the places that it knows: the new camera is none of them.
+
+    Args:
+        checkpoint: of the base.
+    """
+    config = ScoreConfig.from_dict(checkpoint.score_config).without_place()
+    return replace(checkpoint, places={}, score_config=config.to_dict())
+
+
+class FirstMinutes:
+    """Collects the first minutes of a camera.
+
+    Args:
+        camera: its name.
+        detector: of the base, see `base_for_learning`.
+        grid: of the camera's cells.
+        fps: frames a second that its motion is meant for.
+        minutes: to be collected.
+        folder: on whose disk they are kept meanwhile.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        detector: Detector,
+        grid: tuple[int, int],
+        fps: float,
+        minutes: float,
+        folder: Path,
+    ) -> None:
+        make_folder(folder)
+        self.camera, self.detector, self.grid, self.fps = camera, detector, grid, fps
+        self.wanted = max(1, round(minutes * 60 * fps))
+        self._motion = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (until `close`)
+        self._pictures = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._rows: list[Mapping[str, float]] = []
+        self._bad: list[int] = []
+        self._far: list[bool] = []
+        self.good = 0
+        self._so_far = PlaceModel(grid)
+        self._recent: deque[np.ndarray] = deque()
+        self._apart, self._refresh = round(APART_SECONDS * fps), round(REFRESH_SECONDS * fps)
+        self._before: np.ndarray | None = None
+        self._smoother = Exponential(SMOOTHING)
+        self._cell = (0, 0)
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Return for how long it has collected, and for how long it will."""
+        return self.good / self.fps, self.wanted / self.fps
+
+    @property
+    def done(self) -> bool:
+        """Say whether there is enough."""
+        return self.good >= self.wanted
+
+    def add(self, frame: Prepared, parts: Mapping[str, float], *, usable: bool) -> float:
+        """Take the next frame.
+
+        Args:
+            frame: with its motion.
+            parts: the network's numbers, empty where there are none.
+            usable: whether its picture is as it should be.
+
+        Returns:
+            How many times as fast as anything so far something moves; NaN at the beginning.
+        """
+        assert frame.motion is not None
+        motion = frame.motion.astype(np.float16, copy=False)
+        self._motion.write(motion.tobytes())
+        small = np.rint(picture_of(frame.fitted, self.grid)).clip(0, 255).astype(np.uint8)
+        self._pictures.write(small.tobytes())
+        score = self._judged(motion, follows=frame.follows) if usable else math.nan
+        self._rows.append(parts)
+        self._far.append(score > FAR)
+        if frame.follows and usable:
+            self.good += 1
+        else:
+            self._bad.append(len(self._rows) - 1)
+        return score
+
+    def region(self, size: tuple[int, int]) -> Box:
+        """Return where the fastest of the frame added last is.
+
+        Args:
+            size: (height, width) of the camera's frames.
+
+        Returns:
+            (top, left, height, width) in pixels.
+        """
+        spans = []
+        for cell, cells, side in zip(self._cell, self.grid, size):
+            first, last = max(0, cell - REACH), min(cells, cell + REACH + 1)
+            spans.append((first * side // cells, (last - first) * side // cells))
+        (top, height), (left, width) = spans
+        return top, left, height, width
+
+    def learn(self, false_alarms_per_hour: float, *, motion_only: bool) -> Checkpoint:
+        """Learn the camera from what was collected; takes seconds.
+
+        Args:
+            false_alarms_per_hour: that the report is for.
+            motion_only: leave the network out.
+
+        Returns:
+            The adapted model, as `mpn adapt` makes it.
+
+        Raises:
+            MpnError: too little of it can be used.
+        """
+        clip = self._clip()
+        columns = columns_of(self._rows, () if motion_only else self.detector.columns)
+        parts = {name: values.astype(np.float32) for name, values in columns.items()}
+        options = CameraOptions(false_alarms_per_hour=false_alarms_per_hour)
+        far = np.convolve(self._far, np.ones(2 * round(AROUND * self.fps) + 1), "same") > 0
+        excluded = [Stretch(0, start, stop) for start, stop in intervals(far)]
+        source = Path(self.camera)
+        if motion_only:
+            parts = {}
+        try:
+            adapted, _ = adapt_clips(
+                self.detector, source, [clip], options, parts=[parts], excluded=excluded
+            )
+        except DataError:
+            # The network finds too much of it strange, which it has not seen the like of.
+            options = replace(options, guard=False)
+            adapted, _ = adapt_clips(
+                self.detector, source, [clip], options, parts=[parts], excluded=excluded
+            )
+            log.info("%s: learned without the guard, which left too little", self.camera)
+        return adapted
+
+    def close(self) -> None:
+        """Let go of what was collected."""
+        self._motion.close()
+        self._pictures.close()
+
+    def _clip(self) -> Clip:
+        self._motion.flush()
+        self._pictures.flush()
+        count, (rows, columns) = len(self._rows), self.grid
+        motion = np.memmap(self._motion, np.float16, "r", shape=(count, rows, columns, CHANNELS))
+        shape = (count, rows * PICTURE, columns * PICTURE, 1)
+        frames = np.memmap(self._pictures, np.uint8, "r", shape=shape)
+        bad = [BadFrame(index, self.camera, "is left out") for index in self._bad]
+        return Clip(self.camera, self.camera, frames, self.fps, bad, motion)
+
+    def _judged(self, motion: np.ndarray, *, follows: bool) -> float:
+        """Judge a frame's motion by what was seen so far; then it is seen."""
+        speeds = self._so_far.speeds(motion)
+        before, self._before = self._before, speeds
+        if follows:
+            self._recent.append(motion)
+        if len(self._recent) >= self._apart + self._refresh:
+            self._so_far.add([self._recent.popleft() for _ in range(self._refresh)])
+        if not follows or before is None or self._so_far.frames < WARM_SECONDS * self.fps:
+            return math.nan
+        quotients = self._so_far.lasting(before, speeds)[0]
+        row, column = np.unravel_index(int(quotients.argmax()), quotients.shape)
+        self._cell = int(row), int(column)
+        return self._smoother.update(frame_number(quotients))

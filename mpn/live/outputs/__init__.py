@@ -1,0 +1,1 @@
+"""What carries alarms and camera states out: files, webhooks, MQTT, metrics, the page."""

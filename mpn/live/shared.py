@@ -1,0 +1,52 @@
+"""What all cameras that are watched have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from mpn.live.batch import SharedNetworks
+from mpn.live.config import WatchConfig
+from mpn.live.status import Alarm
+from mpn.model.checkpoint import Checkpoint
+from mpn.scoring.detector import Detector
+from mpn.scoring.model_score import score_config_of
+from mpn.scoring.scores import ScoreConfig
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all cameras have in common.
+
+    Attributes:
+        config: of the watch.
+        base: the model that new cameras begin with.
+        networks: each kept once.
+        make: makes a detector of a checkpoint.
+        tell: called with each alarm, in any thread.
+        films: writes snapshots and clips, one thread.
+        learners: learns cameras, one thread.
+        wake: set whenever a frame came.
+    """
+
+    config: WatchConfig
+    base: Checkpoint
+    networks: SharedNetworks
+    make: Callable[[Checkpoint], Detector]
+    tell: Callable[[Alarm], None]
+    films: Executor
+    learners: Executor
+    wake: threading.Event
+
+
+def score_config_for(checkpoint: Checkpoint, *, motion_only: bool) -> ScoreConfig:
+    """Choose how a checkpoint's parts make the score.
+
+    Args:
+        checkpoint: of a camera, or of the base.
+        motion_only: leave the network out, where motion is known.
+    """
+    config = score_config_of(checkpoint)
+    return config.of_place_alone() if motion_only and checkpoint.places else config

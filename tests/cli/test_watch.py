@@ -1,0 +1,97 @@
+"""`mpn watch`: its config checked, an example, and cameras watched from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpn.cli.watch import status_line
+from mpn.live.config import EXAMPLE
+from mpn.live.status import CameraStatus, State
+from tests.cli.conftest import Cli
+from tests.helpers.recordings import SIZE, recording
+from tests.helpers.small_model import write_film, write_model
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A base and a film of eight seconds, in which somebody races at the end."""
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    write_model(tmp_path / "base.safetensors", normal=False, pseudo_head=False, **size)
+    films = recording(200, fast=(185, 200))
+    noise = np.random.default_rng(0).integers(-2, 3, (len(films), *SIZE, 1))
+    films = np.clip(films.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    return write_film(tmp_path / "street.avi", films, 25.0)
+
+
+def test_the_example_is_a_config(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = cli("watch", "--example")
+    assert shown.code == 0 and shown.out == EXAMPLE
+    monkeypatch.setenv("CAMERA_PASSWORD", "s3cret")
+    (tmp_path / "watch.yaml").write_text(shown.out.replace("model: meta", "model: demo"))
+    checked = cli("watch", "--check", "watch.yaml")
+    assert checked.code == 0 and "entrance, yard, lab, rehearsal" in checked.out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_config_with_mistakes_opens_nothing(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "watch.yaml").write_text(
+        "cameras: {a: {url: 'rtsp://u:s3cret@h/x', colour: 1}, b: {url: 'ftp://x'}}\n"
+    )
+    for arguments in (("--check", "watch.yaml"), ("watch.yaml",)):
+        refused = cli("watch", *arguments)
+        assert "watch.yaml: 2 mistakes" in refused.error()
+        lines = refused.err.splitlines()
+        assert any("cameras.a.colour: " in one for one in lines[:-1])
+        assert any("cameras.b.url: " in one for one in lines[:-1])
+        assert "s3cret" not in refused.err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((), "CONFIG or URL is missing"),
+        (("a.yaml", "b.mp4"), "give it alone"),
+        (("--check", "b.mp4"), "is of a config"),
+        (("--loop", "a.yaml"), "an entry of each camera"),
+    ],
+)
+def test_wrong_use(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
+    refused = cli("watch", *arguments)
+    assert refused.code == 2 and words in refused.err
+
+
+def test_a_camera_is_learned_and_watched(cli: Cli, street: Path) -> None:
+    base = ("--checkpoint", "base.safetensors", "--precision", "float32", "--threads", "1")
+    minutes = ("--learning-minutes", "0.1")
+    watched = cli("watch", street, *base, *minutes, "--json", "--seconds", "60")
+    assert watched.code == 0, watched.err
+    assert "learns for 0.1 min" in watched.err and "alarms above" in watched.err
+    assert "street.avi" not in watched.out
+    assert (street.parent / "runs/watch/camera-1/camera-1.camera.safetensors").is_file()
+    for line in watched.out.splitlines():
+        alarm = json.loads(line)
+        assert alarm["camera"] == "camera-1" and alarm["phase"] in ("begin", "end")
+    again = cli("watch", street, *base, "--seconds", "2", "--motion-only", "--freeze")
+    assert again.code == 0 and "learns for" not in again.err and "alarms above" in again.err
+
+
+def test_a_missing_model_is_said(cli: Cli, street: Path) -> None:
+    assert (
+        "nothing.safetensors" in cli("watch", street, "--checkpoint", "nothing.safetensors").error()
+    )
+
+
+def test_where_a_camera_stands_in_a_line() -> None:
+    status = CameraStatus(
+        "yard", "rtsp://h/1", State.DISCONNECTED, "Connection refused; tried again in 4 s"
+    )
+    line = status_line(status)
+    assert line.startswith("yard ") and "disconnected" in line and "tried again in 4 s" in line
+    watching = CameraStatus(
+        "yard", "x", State.WATCHING, fps=9.8, score=1.25, threshold=3.5, lag=0.1
+    )
+    assert "score   1.25 of 3.50" in status_line(watching)

@@ -1,0 +1,172 @@
+"""A camera from its first frame on: learns, watches, alarms, starts again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from mpn.adaptation.camera_file import read_camera
+from mpn.live.events import end_left_open
+from mpn.live.status import State
+from tests.helpers.recordings import SIZE, recording
+from tests.helpers.small_model import write_model
+from tests.live.driving import Driven
+
+pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures")
+NORMAL = 130  # frames, of which the first does not follow any
+RACE = (60, 84)
+
+
+def film(start: int, stop: int, fast: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Frames of one camera; a board races in some, and the sensor has its noise."""
+    return noisy(recording(500, fast=fast)[start:stop], start)
+
+
+def noisy(frames: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Add a sensor's noise: no two frames of a camera are the same."""
+    noise = np.random.default_rng(seed).integers(-2, 3, (len(frames), *SIZE, 1))
+    return np.clip(frames.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    return write_model(path, normal=False, pseudo_head=False, **size)
+
+
+@pytest.fixture(scope="module")
+def learned(base: Path, tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> Path:
+    """The folder of a watch that has learned its camera."""
+    out = tmp_path_factory.mktemp("learned")
+    driven = Driven(base, out)
+    assert driven.camera.status().state is State.STARTING
+    driven.show(film(0, 60))
+    status = driven.camera.status()
+    assert status.state is State.LEARNING and status.detail == "6 of 12 s"
+    assert status.alarms_from is None and not (out / "hall/hall.camera.safetensors").exists()
+    driven.show(film(60, NORMAL))
+    assert driven.camera.status().state is State.WATCHING
+    assert not driven.alarms()
+    driven.camera.close()
+    return out
+
+
+def test_a_new_camera_is_learned_and_kept(learned: Path) -> None:
+    camera = read_camera(learned / "hall/hall.camera.safetensors")
+    (place,) = camera.places.values()
+    assert 100 <= place.frames <= NORMAL and camera.fps == 10.0
+    assert {"error", "speed", "direction"} <= camera.normal.keys()
+    assert list((learned / "hall").glob("*.part")) == []
+
+
+def test_a_restart_goes_on_with_what_was_learned(base: Path, learned: Path) -> None:
+    driven = Driven(base, learned)
+    assert driven.camera.alarms_from is not None and driven.camera.learning is None
+    driven.show(film(0, 10))
+    status = driven.camera.status()
+    assert status.state is State.WATCHING and status.threshold is not None
+    assert status.score is not None and status.frames == 10
+
+
+def test_an_event_is_told_when_it_begins_and_when_it_is_over(base: Path, learned: Path) -> None:
+    driven = Driven(base, learned)
+    driven.show(film(0, 80, RACE))
+    (begin,) = driven.alarms()
+    assert begin.phase == "begin" and begin.camera == "hall" and begin.fields["ended"] is None
+    assert begin.fields["counts"] is True and begin.clip is None
+    assert begin.id.startswith("hall-20231114T2213") and "/" not in begin.id
+    assert begin.fields["reason"]["sentence"] and begin.fields["region"]
+    opened = json.loads((learned / "hall/open.json").read_text())
+    assert opened["id"] == begin.id
+    driven.show(film(80, 130, RACE))
+    (end,) = driven.alarms()
+    assert (end.phase, end.id) == ("end", begin.id) and driven.camera.status().events == 1
+    assert RACE[0] <= end.fields["start"] <= RACE[0] + 6
+    assert end.fields["start"] < end.fields["end"] <= RACE[1] + 15
+    assert end.fields["started"] < end.fields["ended"] <= "2023-11-14T22:13:32Z"
+    assert end.fields["tracks"] and end.fields["peak_score"] > end.fields["threshold"]
+    json.dumps(end.to_dict(), allow_nan=False)
+    assert end.snapshot is not None and end.clip is not None
+    picture = cv2.imread(str(end.snapshot))
+    assert picture.shape[1] / picture.shape[0] == pytest.approx(SIZE[1] / SIZE[0], rel=0.05)
+    top, _, height, _ = end.fields["region"]
+    assert top + height > 60  # the racing board is below the other
+    with av.open(str(end.clip)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    # Three seconds before it, itself, and the second until it is known to be over.
+    assert frames == pytest.approx(30 + end.fields["end"] - end.fields["start"] + 10, abs=3)
+
+
+def test_what_a_killed_run_left_open_is_ended(base: Path, learned: Path) -> None:
+    driven = Driven(base, learned)
+    driven.show(film(0, 80, RACE))
+    (begin,) = driven.alarms()  # and nothing more: the process is gone
+    end = end_left_open(learned / "hall")
+    assert end is not None and (end.id, end.phase) == (begin.id, "end")
+    assert end.fields["interrupted"] is True and end.fields["ended"] >= end.fields["started"]
+    (learned / "hall/open.json").write_text("{")
+    assert end_left_open(learned / "hall") is None and end_left_open(learned / "hall") is None
+
+
+def test_the_end_of_the_watch_ends_the_event(base: Path, learned: Path) -> None:
+    driven = Driven(base, learned)
+    driven.show(film(0, 80, RACE))
+    driven.camera.close()
+    begin, end = driven.alarms()
+    assert begin.id == end.id and end.phase == "end" and end.clip is not None
+
+
+def test_far_stranger_than_all_so_far_is_told_while_it_learns(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("WARM", 10.0), ("APART", 2.0), ("REFRESH", 2.0)):
+        monkeypatch.setattr(f"mpn.live.learning.{name}_SECONDS", seconds)
+    driven = Driven(base, tmp_path, learning_minutes=0.4)
+    driven.show(film(0, 215, (170, 190)))
+    begin, end = driven.alarms()
+    assert begin.fields["counts"] is end.fields["counts"] is False
+    assert 168 <= end.fields["start"] <= 184 and end.fields["peak_score"] > 3
+    top, _, height, _ = end.fields["region"]
+    assert top < 84 and top + height > 60
+    assert driven.camera.status().state is State.LEARNING
+    driven.show(film(215, 270))
+    assert driven.camera.status().state is State.WATCHING
+    # It was not learned: it is an anomaly still.
+    driven.show(film(270, 340, (285, 305)))
+    assert [one.phase for one in driven.alarms()] == ["begin", "end"]
+
+
+def test_while_the_picture_is_wrong_nothing_is_alarmed(base: Path, learned: Path) -> None:
+    driven = Driven(base, learned)
+    driven.show(film(0, 40))
+    black = noisy(np.full((60, *SIZE, 3), 6, np.uint8))
+    driven.show(black)
+    assert driven.camera.status().state is State.BLACK
+    driven.show(film(100, 160))
+    assert driven.camera.status().state is State.WATCHING
+    # Neither in the two seconds until it is believed to be black.
+    assert driven.alarms() == []
+
+
+def test_frames_of_another_shape_are_refused_and_said(base: Path, learned: Path) -> None:
+    driven = Driven(base, learned)
+    with pytest.raises(Exception, match="another shape than .*hall.camera.safetensors"):
+        driven.show([np.zeros((200, 100, 3), np.uint8)])
+
+
+def test_motion_alone(base: Path, tmp_path: Path) -> None:
+    driven = Driven(base, tmp_path, motion_only=True)
+    driven.show(film(0, NORMAL))
+    assert driven.camera.status().state is State.WATCHING
+    assert driven.camera.detector.weights.keys() <= {"speed", "direction", "stays"}
+    driven.show(film(0, 130, RACE))
+    assert [one.phase for one in driven.alarms()] == ["begin", "end"]
+    again = Driven(base, tmp_path, motion_only=True)
+    again.show(film(0, 20))
+    assert again.camera.status().state is State.WATCHING

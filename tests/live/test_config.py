@@ -1,0 +1,131 @@
+"""A config is checked whole: every mistake is a line that says where, and no secret is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from mpn.errors import DataError
+from mpn.live.config import EXAMPLE, WatchConfig, config_of_urls, read_config
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "watch.yaml"
+    path.write_text(text)
+    return path
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    path = write(folder, text)
+    with pytest.raises(DataError) as caught:
+        read_config(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+def test_the_example_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMERA_PASSWORD", "s3cret")
+    config = read_config(write(tmp_path, EXAMPLE.replace("model: meta", "model: demo")))
+    assert list(config.cameras) == ["entrance", "yard", "lab", "rehearsal"]
+    assert config.cameras["entrance"].url == "rtsp://viewer:s3cret@192.168.1.20/stream2"
+    assert config.cameras["yard"].fps == 5 and config.cameras["lab"].freeze is True
+    assert config.outputs == {"keep": {"days": 14, "gigabytes": 5}}
+    # Paths are taken from where the file is.
+    assert config.out == tmp_path / "runs/watch"
+    assert config.cameras["lab"].camera_file == tmp_path / "lab.camera.safetensors"
+    assert config.cameras["rehearsal"].url == str(tmp_path / "recordings/lobby.mp4")
+
+
+def test_all_mistakes_at_once_each_with_its_place(tmp_path: Path) -> None:
+    lines = mistakes(
+        tmp_path,
+        """
+cameras:
+  "front door": {url: /dev/video0}
+  yard: {url: "ftp://x/y", fps: -1, colour: red}
+  gate: {camera_file: gate.st}
+freeze: perhaps
+false_alarms_per_hour: often
+modle: demo
+""",
+    )
+    places = [line.split(": ")[0] for line in lines]
+    assert sorted(places) == sorted(
+        [
+            "cameras.front door.[key]",
+            "cameras.yard.url",
+            "cameras.yard.fps",
+            "cameras.yard.colour",
+            "cameras.gate.url",
+            "cameras.gate.camera_file",
+            "freeze",
+            "false_alarms_per_hour",
+            "modle",
+        ]
+    )
+    assert all("; " in line or ", " in line for line in lines)  # what to do
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "holds no settings"),
+        ("- a\n- b\n", "holds no settings"),
+        ("cameras: {}\n", "cameras: "),
+        ("cameras: [a]\n", "cameras: "),
+        ("cameras: {a: {url: x.mp4}\n", "line 2: is no YAML"),
+        ("cameras:\n  a: {url: x.mp4}\n  a: {url: y.mp4}\n", "a comes twice"),
+        ("cameras: !!python/object/apply:os.system ['true']\n", "is no YAML"),
+        ("cameras: {a: {url: x.mp4}}\nmodel: nothere.safetensors\n", "model: there is no"),
+        ("cameras: {a: {url: x.mp4}}\nmodel: nothere\n", "model: nothere is neither"),
+        ("cameras: {a: {url: 'rtsp://h:99999/x'}}\n", "cameras.a.url: has no host, or no port"),
+        ("cameras: {a: {url: 'concat:a|b'}}\nlearning_minutes: .nan\n", "learning_minutes"),
+        ("cameras: {a: {url: '${MPN_NOT_SET}'}}\n", "cameras.a.url: the environment has no MPN"),
+    ],
+)
+def test_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    assert words in "\n".join(mistakes(tmp_path, text))
+
+
+def test_two_cameras_have_no_file_in_common(tmp_path: Path) -> None:
+    file = "hall.camera.safetensors"
+    text = f"cameras:\n  a: {{url: x, camera_file: {file}}}\n  b: {{url: y, camera_file: ./{file}}}"
+    assert mistakes(tmp_path, text) == [
+        "cameras.b.camera_file: is that of a, too; give each camera its own"
+    ]
+
+
+def test_a_mistake_does_not_show_the_secret(tmp_path: Path) -> None:
+    text = "cameras: {a: {url: 'gopher://me:s3cret@h/x', fps: s3cret}}\nout: [s3cret]\n"
+    assert "s3cret" not in "\n".join(mistakes(tmp_path, text))
+
+
+def test_outputs_are_checked_by_who_knows_them(tmp_path: Path) -> None:
+    class Outputs(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        webhook: str | None = None
+
+    path = write(tmp_path, "cameras: {a: {url: x}}\noutputs: {webhook: 'http://h/', fax: 1}\n")
+    with pytest.raises(DataError, match="outputs.fax: is not known here"):
+        read_config(path, Outputs.model_validate)
+    path = write(tmp_path, "cameras: {a: {url: x}}\noutputs: {webhook: 'http://h/'}\n")
+    assert read_config(path, Outputs.model_validate).outputs == Outputs(webhook="http://h/")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--example"):
+        read_config(tmp_path / "nothing.yaml")
+
+
+def test_addresses_alone() -> None:
+    config = config_of_urls(["rtsp://h/1", "/dev/video0"], out=Path("x"), loop=True)
+    assert isinstance(config, WatchConfig) and config.out == Path("x")
+    assert {name: one.url for name, one in config.cameras.items()} == {
+        "camera-1": "rtsp://h/1",
+        "camera-2": "/dev/video0",
+    }
+    with pytest.raises(DataError, match="cameras.camera-1.url: protocol 'pipe'"):
+        config_of_urls(["pipe://0"])

@@ -1,0 +1,159 @@
+"""The loop: several cameras, one network, outputs that are told; and what goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mpn
+from mpn.live.config import CameraConfig, WatchConfig
+from mpn.live.governor import Governor
+from mpn.live.loop import Watch
+from mpn.live.status import Alarm, CameraStatus, State
+from mpn.live.stream import Counts
+from tests.helpers.recordings import SIZE, recording
+from tests.helpers.small_model import write_film, write_model
+
+pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures")
+FAST_FPS = 25.0  # the films are played so fast
+
+
+class Told:
+    """An output that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.alarms: list[Alarm] = []
+        self.states: list[Mapping[str, CameraStatus]] = []
+        self.threads: set[int] = set()
+
+    def alarm(self, alarm: Alarm) -> None:
+        self.threads.add(threading.get_ident())
+        self.alarms.append(alarm)
+
+    def status(self, cameras: Mapping[str, CameraStatus]) -> None:
+        self.states.append(cameras)
+
+    def close(self, seconds: float) -> None:
+        raise AssertionError("whoever opened it closes it")
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> Path:
+    """A base, the file of a camera, and two films of it: one normal, one with a race."""
+    folder = tmp_path_factory.mktemp("street")
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    base = write_model(folder / "base.safetensors", normal=False, pseudo_head=False, **size)
+    films = recording(400, fast=(180, 210))
+    noise = np.random.default_rng(0).integers(-2, 3, (len(films), *SIZE, 1))
+    films = np.clip(films.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    normal = write_film(folder / "normal.avi", films[:130], FAST_FPS)
+    write_film(folder / "race.avi", films[120:250], FAST_FPS)
+    write_film(folder / "calm.avi", films[260:390], FAST_FPS)
+    detector = mpn.load(base, precision="float32")
+    detector.adapt(normal, guard=False).save(folder / "street.camera.safetensors")
+    return folder
+
+
+def watch_of(street: Path, out: Path, told: Told, **urls: str) -> Watch:
+    cameras = {}
+    for name, url in urls.items():
+        own = out / f"{name}.camera.safetensors"
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_bytes((street / "street.camera.safetensors").read_bytes())
+        cameras[name] = CameraConfig(url=url, camera_file=own)
+    (out / "base.safetensors").write_bytes((street / "base.safetensors").read_bytes())
+    config = WatchConfig(
+        cameras=cameras,
+        model=str(out / "base.safetensors"),
+        out=out,
+        false_alarms_per_hour=60.0,
+    )
+    return Watch(config, [told], precision="float32", threads=1)
+
+
+def test_two_cameras_until_their_films_are_over(street: Path, tmp_path: Path) -> None:
+    told = Told()
+    watch = watch_of(
+        street, tmp_path, told, race=str(street / "race.avi"), calm=str(street / "calm.avi")
+    )
+    assert len({id(camera.detector.network) for camera in watch.cameras}) == 1
+    watch.run(60)
+    assert [(one.camera, one.phase) for one in told.alarms] == [("race", "begin"), ("race", "end")]
+    assert told.alarms[1].clip is not None and told.alarms[1].clip.is_file()
+    assert len(told.threads) == 1  # outputs are told in one thread
+    last = told.states[-1]
+    assert {one.state for one in last.values()} == {State.ENDED}
+    assert last["race"].events == 1 and last["calm"].events == 0
+    for one in last.values():
+        # A frame is scored or counted as dropped; two may wait.
+        assert one.received == 130 and 128 <= one.frames + one.dropped <= 130
+        assert one.threshold is not None and one.alarms_from is not None
+        times = [time for time, _ in one.recent]
+        assert times == sorted(times) and len(set(map(int, times))) == len(times)
+
+
+def test_one_camera_that_fails_takes_no_other_along(street: Path, tmp_path: Path) -> None:
+    told = Told()
+    small = write_film(tmp_path / "small.avi", np.zeros((100, 64, 48, 3), np.uint8), FAST_FPS)
+    watch = watch_of(
+        street,
+        tmp_path,
+        told,
+        odd=str(small),  # of another shape than its camera file
+        gone=str(tmp_path / "gone.avi"),
+        race=str(street / "race.avi"),
+    )
+    threading.Timer(8.0, watch.stop).start()
+    watch.run(60)
+    last = told.states[-1]
+    assert last["odd"].state is State.FAILED and "another shape" in last["odd"].detail
+    assert last["gone"].state is State.DISCONNECTED and "tried again in" in last["gone"].detail
+    assert last["race"].state is State.ENDED and last["race"].events == 1
+
+
+def test_stopping_ends_what_is_open(street: Path, tmp_path: Path) -> None:
+    class Stopping(Told):
+        def alarm(self, alarm: Alarm) -> None:
+            super().alarm(alarm)
+            watch.stop()
+
+    told = Stopping()
+    watch = watch_of(street, tmp_path, told, race=str(street / "race.avi"))
+    watch.run(60)
+    assert [one.phase for one in told.alarms] == ["begin", "end"]
+    assert not (tmp_path / "race/open.json").exists()
+
+
+class CountedStream:
+    """A stream of which only its counts matter."""
+
+    def __init__(self) -> None:
+        self.counts, self.share = Counts(), 1.0
+
+    def give_share(self, share: float) -> None:
+        self.share = share
+
+
+def test_all_cameras_leave_out_the_same_share_and_get_it_back() -> None:
+    streams = [CountedStream(), CountedStream()]
+    governor = Governor(streams)  # type: ignore[arg-type]
+    now, kept, overflowed = 0.0, 0, 0
+    shares = []
+    for step in range(120):
+        offered = 10 * governor.share
+        room = 6.0 if step < 60 else 20.0  # frames a second that there is time for
+        kept += round(2 * offered)
+        overflowed += round(2 * max(0.0, offered - room))
+        streams[0].counts = Counts(kept=kept, overflowed=overflowed)
+        governor.idle(2 * max(0.0, 1 - offered / room))
+        now += 2.0
+        governor.update(now)
+        shares.append(governor.share)
+        assert streams[0].share == streams[1].share == governor.share
+    # It finds what there is time for, stays near it, and comes back.
+    assert min(shares[10:59]) >= 0.5 and max(shares[10:59]) <= 0.65
+    assert shares[-1] == 1.0

@@ -1,0 +1,151 @@
+"""Frames of several cameras, a step at a time and in one batch: the numbers of `Detector.score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mpn
+from mpn.adaptation.camera_file import read_camera
+from mpn.live.batch import SharedNetworks, score_together
+from mpn.live.steps import Steps
+from mpn.scoring.detector import Detector
+from mpn.scoring.result import Result
+from tests.helpers.recordings import SIZE, recording
+from tests.helpers.small_model import write_footage, write_model
+
+FPS = 10.0
+pytestmark = pytest.mark.usefixtures("coarse_flow")
+
+
+@pytest.fixture(scope="module")
+def camera_files(tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> list[Path]:
+    """Files of two cameras with one base: they see different walls."""
+    folder = tmp_path_factory.mktemp("cameras")
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    base = write_model(folder / "base.safetensors", normal=False, pseudo_head=False, **size)
+    files = []
+    for wall in (1, 2):
+        normal = write_footage(folder / f"normal{wall}", recording(130, wall=wall))
+        path = folder / f"wall{wall}.camera.safetensors"
+        mpn.load(base, precision="float32").adapt(normal, fps=FPS, guard=False).save(path)
+        files.append(path)
+    return files
+
+
+def stepped(detectors: list[Detector], films: list[np.ndarray]) -> list[list[Result]]:
+    """Score films frame by frame, all of them in turn."""
+    steps = [Steps(one, SIZE, FPS) for one in detectors]
+    results: list[list[Result]] = [[] for _ in films]
+    for number in range(max(map(len, films))):
+        items = []
+        for camera, (own, film) in enumerate(zip(steps, films)):
+            if number >= len(film):
+                continue
+            prepared = own.begin(film[number], number / FPS)()
+            window = own.take(prepared)
+            if window is not None:
+                seen = own.seen(number, number / FPS, film[number])
+                items.append(((camera, seen), own.detector, window))
+        for (camera, seen), scores in score_together(items):
+            results[camera].append(steps[camera].result(seen, scores))
+    return results
+
+
+def test_the_same_numbers_as_of_the_films_alone(camera_files: list[Path], tmp_path: Path) -> None:
+    shared = SharedNetworks()
+    detectors = [
+        Detector(shared.shared(read_camera(path)), precision="float32") for path in camera_files
+    ]
+    assert len(shared) == 1 and detectors[0].network is detectors[1].network
+    films = [recording(60, fast=(30, 45), wall=1), recording(50, fast=(20, 30), wall=2)]
+    for own, film, detector in zip(stepped(detectors, films), films, detectors):
+        folder = write_footage(tmp_path / str(id(film)), film)
+        alone = [one for one in detector.score(folder, fps=FPS) if np.isfinite(one.score)]
+        assert [one.frame for one in own] == [one.frame for one in alone]
+        for name in ("score", "raw"):
+            values = [[getattr(one, name) for one in both] for both in (own, alone)]
+            np.testing.assert_allclose(*values, atol=1e-5)
+        assert [one.region for one in own] == [one.region for one in alone]
+        assert own[-1].reason.to_dict()["kind"] == alone[-1].reason.to_dict()["kind"]
+        for one, other in zip(own, alone):
+            assert one.parts == pytest.approx(other.parts, abs=1e-5)
+
+
+def test_frames_left_out_do_not_make_things_faster(camera_files: list[Path]) -> None:
+    detector = Detector(read_camera(camera_files[0]), precision="float32")
+    film = recording(60)
+
+    def speeds(every: int) -> np.ndarray:
+        steps = Steps(detector, SIZE, FPS)
+        found = []
+        for number in range(0, 60, every):
+            prepared = steps.begin(film[number], number / FPS)()
+            found.append(float(prepared.motion[..., 0].max()))
+        return np.array(found[1:])
+
+    # The board goes a pixel a frame, at this working size; twice as far in twice the time.
+    assert np.median(speeds(2)) == pytest.approx(np.median(speeds(1)), rel=0.15)
+
+
+def test_frames_left_out_do_not_make_anything_odd(camera_files: list[Path]) -> None:
+    """This network predicts the last frame: what is left out would double its error."""
+    detector = Detector(read_camera(camera_files[0]), precision="float32")
+    steps, asked, scores = Steps(detector, SIZE, FPS), [], []
+    film = recording(130, wall=1)
+    for number, frame in enumerate(film):
+        if number in (40, 60):
+            continue
+        prepared = steps.begin(frame, number / FPS)()
+        window = steps.take(prepared)
+        if window is None:
+            continue
+        ((seen, found),) = score_together(
+            [(steps.seen(number, number / FPS, frame), detector, window)]
+        )
+        if "error" in found.parts:
+            asked.append(number)
+        scores.append(steps.result(seen, found).raw)
+    # Those whose window spans what was left out are judged by motion alone.
+    assert asked == [n for n in range(4, 130) if not (40 <= n <= 44 or 60 <= n <= 64)]
+    usual = [one for n, one in enumerate(scores, 4)]
+    assert max(scores[36:42]) <= np.quantile(usual, 0.99)
+
+
+def test_behind_a_gap_nothing_is_scored_until_there_is_a_window(camera_files: list[Path]) -> None:
+    detector = Detector(read_camera(camera_files[0]), precision="float32")
+    steps, film, scored = Steps(detector, SIZE, FPS), recording(30), []
+    for number, frame in enumerate(film):
+        gap = 5.0 if number >= 10 else 0.0
+        prepared = steps.begin(frame, number / FPS + gap, restart=number == 20)()
+        if steps.take(prepared) is not None:
+            scored.append(number)
+        if number in (0, 10, 20):
+            assert not prepared.motion.any() and not prepared.follows
+    assert scored == [*range(4, 10), *range(14, 20), *range(24, 30)]
+
+
+def test_cameras_of_other_weights_have_a_batch_of_their_own(
+    camera_files: list[Path], tmp_path: Path
+) -> None:
+    shared = SharedNetworks()
+    own = shared.shared(read_camera(camera_files[0]))
+    other = read_camera(camera_files[1])
+    with torch.no_grad():
+        other.network.head[-1].bias += 0.5
+    detectors = [Detector(one, precision="float32") for one in (own, shared.shared(other))]
+    assert len(shared) == 2 and detectors[0].network is not detectors[1].network
+    ran: list[int] = []
+    for detector in detectors:
+        engine = detector.engine
+        detector.engine = lambda windows, engine=engine: (
+            ran.append(len(windows)),
+            engine(windows),
+        )[1]
+    films = [recording(8, wall=1), recording(8, wall=2)]
+    errors = [one[-1].parts["error"] for one in stepped(detectors, films)]
+    assert set(ran) == {1} and len(ran) == 8
+    assert errors[1] > errors[0] + 0.1  # half of the range of grey levels off, at the most
