@@ -16,7 +16,8 @@ from mpn.model.output import Output
 
 log = logging.getLogger(__name__)
 
-# "inductor": torch.compile, which takes a minute or more at the first forward. "graph": the kernels
+# "inductor": torch.compile, which takes a minute or more at the first
+# forward, several in training. "graph": the kernels
 # of a forward kept as a CUDA graph and started all at once; in training compiled besides.
 WAYS = ("inductor", "graph")
 BACKEND = "inductor"  # what torch.compile compiles with
