@@ -20,12 +20,12 @@ from mpn.jobs.examples import examples_in
 from mpn.model.taught import Taught
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event, events
+from mpn.scoring.frame_batches import FrameScores
 from mpn.scoring.memory import Memory
 from mpn.scoring.protocols import exponential
 from mpn.scoring.reasons import SeenMotion
 from mpn.scoring.recognition import QUIET, Recogniser, Sight
 from mpn.scoring.regions import Box, fit_costs
-from mpn.scoring.scores import FrameScores
 from mpn.video.sources import open_source
 
 Tracks = dict[int, tuple[str, dict[int, Box]]]

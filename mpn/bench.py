@@ -28,7 +28,8 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.model.engines import Engine, engine_precision, installed_engines, open_engine
 from mpn.model.network import Network
 from mpn.motion.flow import MotionReader
-from mpn.scoring.detector import BATCH_SIZE, Detector
+from mpn.scoring.detector import Detector
+from mpn.scoring.scores import BATCH_SIZE
 from mpn.video.ahead import compute_ahead
 from mpn.video.sources import open_source
 

@@ -24,12 +24,21 @@ torch.set_num_threads(1)
 
 
 # Markers that follow from what a test asks for.
-MARKERS = {"browser": "browser", "full_reference": "reference"}
+MARKERS = {"browser": "browser", "full_reference": "reference", "gpu": "cuda"}
+# Names another device for the tests that need a GPU: to see on any machine that they run.
+CUDA_TESTS_ON = "MPN_CUDA_TESTS_ON"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need Chromium, or the published network's full reference values."""
+    """Mark the tests that need Chromium, a GPU, or the published network's full reference values.
+
+    Those that need a GPU are skipped where there is none.
+    """
     for item in items:
+        if "gpu" in getattr(item, "fixturenames", ()) and not (
+            torch.cuda.is_available() or CUDA_TESTS_ON in os.environ
+        ):
+            item.add_marker(pytest.mark.skip(reason="PyTorch finds no GPU here"))
         for fixture, marker in MARKERS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
@@ -122,6 +131,14 @@ def tiny() -> Network:
     """The small preset at 32x48 with 4 channels, in evaluation mode, its weights seeded."""
     torch.manual_seed(5)
     return build_model("small", channels=4, height=32, width=48).eval()
+
+
+@pytest.fixture
+def gpu() -> Iterator[str]:
+    """The GPU, for `device`; tests that ask for it are skipped where there is none."""
+    flags = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    yield os.environ.get(CUDA_TESTS_ON, "cuda")
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = flags
 
 
 @pytest.fixture(scope="session")

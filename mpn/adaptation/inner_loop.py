@@ -27,6 +27,7 @@ from mpn.model.checkpoint import Checkpoint, MetaInfo
 from mpn.model.losses import check_loss_names, loss_terms, total_loss
 from mpn.model.network import Network
 from mpn.model.parameters import target_names
+from mpn.model.transfer import on_device
 
 # Named sets of target parameters: beginnings of parameters' names.
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -109,13 +110,13 @@ class SceneLoss:
         Args:
             sample: uint8 frames (B, T + 1, C, H, W), bool tampered (B, H, W).
         """
-        window, target = to_float(sample.frames.to(self.device))
+        window, target = to_float(on_device(sample.frames, self.device))
         window = window.contiguous(memory_format=torch.channels_last)
         decoded = None
         if self.decode_once:
             with torch.no_grad(), self._precision():
                 decoded = self.network.decode(window)
-        return SceneBatch(window, target, sample.tampered.to(self.device), decoded)
+        return SceneBatch(window, target, on_device(sample.tampered, self.device), decoded)
 
     def __call__(self, params: Mapping[str, Tensor], batch: SceneBatch) -> Tensor:
         """Compute the weighted sum of the loss terms, a scalar.

@@ -10,12 +10,14 @@ from pathlib import Path
 from mpn.cli import number, positive
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
+from mpn.model.compiled import WAYS
 from mpn.model.config import CONFIGS
 from mpn.model.engines import ENGINES
 from mpn.model.released import released_path
 from mpn.scoring.detector import Detector
 from mpn.scoring.model_score import score_config_of
 from mpn.scoring.parts import PARTS, PLACE_PARTS
+from mpn.scoring.scores import BATCH_SIZE, GPU_BATCH_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,14 @@ def add_model(
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="windows through the network at a time (default: "
+        f"{BATCH_SIZE}, on cuda {GPU_BATCH_SIZE})",
+    )
+    add_compile(parser)
+    parser.add_argument(
         "--engine",
         choices=ENGINES,
         default="torch",
@@ -80,6 +90,24 @@ def add_model(
         "nothing where motion is judged by place (default: 1)",
     )
     return model
+
+
+def add_compile(parser: argparse.ArgumentParser) -> None:
+    """Add --compile.
+
+    Args:
+        parser: a verb's.
+    """
+    parser.add_argument(
+        "--compile",
+        choices=WAYS,
+        nargs="?",
+        const=WAYS[0],
+        metavar="WAY",
+        help="make PyTorch's network quicker: inductor (the default without a WAY; takes a minute "
+        "or more at the start) or graph (a CUDA graph); where that does not work it is said, and "
+        "done without",
+    )
 
 
 def model_options(options: argparse.Namespace) -> list[str]:
@@ -165,4 +193,6 @@ def open_detector(options: argparse.Namespace, default: str = "demo") -> Detecto
         precision=options.precision,
         engine=options.engine,
         network_every=options.network_every,
+        batch_size=options.batch_size,
+        compiled=options.compile,
     )

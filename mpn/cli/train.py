@@ -14,6 +14,7 @@ from pathlib import Path
 from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
+from mpn.cli.model import add_compile
 from mpn.datasets.layouts import Video, recognise
 from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
@@ -75,9 +76,10 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--learning-rate", type=above_zero, default=rate, help=f"default: {rate:g}")
     verb.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     verb.add_argument(
-        "--workers", type=from_zero, default=0, help="processes that make samples (default: none)"
+        "--workers", type=from_zero, help="processes that make samples (default: none on a CPU)"
     )
     verb.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_compile(verb)
     verb.add_argument(
         "--cache", type=Path, help="folder for frames that don't fit in memory (default: temporary)"
     )
@@ -116,10 +118,7 @@ def _add_pseudo(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_meta(verb: argparse.ArgumentParser) -> None:
-    """Add the options of meta-training.
-
-    None where one was not given, so that one without --meta is noticed.
-    """
+    """Add the options of meta-training; None where one was not given: without --meta it's said."""
     meta = verb.add_argument_group("meta-training over scenes (a task is a scene)")
     meta.add_argument(
         "--meta", action="store_true", help="after pre-training, learn to be adapted to new cameras"
@@ -316,6 +315,7 @@ def _train(
             movers_from=_movers_from(options, config),
             resume=options.resume,
             device=options.device,
+            compiled=options.compile,
             on_log=on_log,
         )
         if not options.meta:

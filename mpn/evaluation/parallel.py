@@ -69,7 +69,7 @@ def in_order(
     """
     threads = torch.get_num_threads()
     workers = max(1, min(threads, os.cpu_count() or 1, len(names), MAX_WORKERS))
-    if detector is not None and next(detector.network.parameters()).device.type != "cpu":
+    if detector is not None and detector.device.type != "cpu":
         workers = 1
     progress, share = Progress(bar), max(1, threads // workers)
     with _torch_threads(share):

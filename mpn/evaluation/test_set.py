@@ -116,6 +116,7 @@ def facts_of(
         "recipe": detector.score_config.to_dict(),
         "precision": "bfloat16" if detector.bfloat16 else "float32",
         "engine": detector.engine_name,
+        "device": str(detector.device),
         "training": {k: v for k, v in detector.checkpoint.training.items() if k != "clips"},
     }
 

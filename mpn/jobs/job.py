@@ -43,6 +43,7 @@ from mpn.scoring.rates import at_rate
 from mpn.scoring.region_table import regions_name
 from mpn.scoring.regions import Tracked
 from mpn.scoring.result import Result
+from mpn.scoring.scores import BATCH_SIZE
 from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
 from mpn.video.timing import USUAL_RATE
@@ -327,8 +328,21 @@ class ScoreJob:
             "fps": float(self.rate),
             "threshold": self._level,
             "options": asdict(self.options),
+            **self._unusual(),
         }
         return json.loads(json.dumps(asked))
+
+    def _unusual(self) -> dict[str, Any]:
+        """Name what rounds numbers otherwise than the processor does as it comes."""
+        detector = self.detector
+        found: dict[str, Any] = {}
+        if detector.device.type != "cpu":
+            found["device"] = detector.device.type
+        if detector.batch_size != BATCH_SIZE:
+            found["batch_size"] = detector.batch_size
+        if detector.compiled:
+            found["compiled"] = detector.compiled
+        return found
 
     def _save(self, kept: JobState, latest: JobState) -> None:
         content = {"identity": self.identity, "state": kept.to_dict()}

@@ -112,7 +112,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {
-        name: tensor.detach().to(dtype).contiguous()
+        name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in checkpoint.network.state_dict().items()
     }
     document: dict[str, Any] = {
@@ -126,7 +126,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
     if meta is not None:
         _check_meta(path, checkpoint.network, meta)
         for name, size in meta.step_sizes.items():
-            tensors[STEP_SIZE_PREFIX + name] = size.detach().float().contiguous()
+            tensors[STEP_SIZE_PREFIX + name] = size.detach().to("cpu", torch.float32).contiguous()
         counts = {"steps": meta.steps, "batch": meta.batch, "clip_norm": meta.clip_norm}
         document["meta"] = {"targets": list(meta.targets), **counts}
     document |= {"fps": checkpoint.fps, "recipe": checkpoint.score_config}

@@ -73,6 +73,7 @@ def score_clips(
                 detector.places,
                 patch=detector.score_config.patch,
                 engine=detector.engine,
+                batch_size=detector.batch_size,
             ):
                 rows[frame] = numbers
                 bar.update()
@@ -143,6 +144,7 @@ def _scored(
     *,
     patch: int = ScoreConfig.patch,
     engine: Engine | None = None,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Yield the number of each frame that has a score, and its columns."""
     quotients = None
@@ -157,6 +159,7 @@ def _scored(
             quotients=quotients and partial(_from, quotients, start),
             patch=patch,
             engine=engine,
+            batch_size=batch_size,
         ):
             yield start + frame.frame, frame.parts
 

@@ -22,6 +22,7 @@ from mpn.model.engines import engine_precision, open_engine
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
+from mpn.scoring.frame_batches import FrameScores
 from mpn.scoring.judge import Judge, SeenFrame
 from mpn.scoring.memory import Memory
 from mpn.scoring.model_score import judged_by_itself, normal_by_clip, score_config_of
@@ -31,12 +32,12 @@ from mpn.scoring.reasons import SeenMotion
 from mpn.scoring.recognition import Recogniser
 from mpn.scoring.result import Result
 from mpn.scoring.scores import (
-    FrameScores,
     ScoreConfig,
     combine,
     score_frames,
+    usual_batch,
 )
-from mpn.video.ahead import compute_ahead, read_ahead
+from mpn.video.ahead import AHEAD, compute_ahead, read_ahead
 from mpn.video.frame_source import FrameSource
 from mpn.video.images import check_side, fit_frame
 from mpn.video.sources import open_source
@@ -44,8 +45,6 @@ from mpn.video.timing import USUAL_RATE, frame_rate
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-BATCH_SIZE = 4
 
 
 class Detector:
@@ -58,6 +57,8 @@ class Detector:
         precision: "float32", "bfloat16" or "auto" (bfloat16 where the processor has it).
         engine: what runs the network, one of `mpn.model.engines.ENGINES`.
         network_every: the network is asked about every so many-th frame, see `score_frames`.
+        batch_size: windows that go through the network at a time; default: as `usual_batch` says.
+        compiled: how PyTorch's network is made quicker, see `mpn.model.compiled`; None: not at all.
 
     Attributes:
         places: place models of the cameras that the model knows, by name.
@@ -78,9 +79,14 @@ class Detector:
         precision: str = "auto",
         engine: str = "torch",
         network_every: int = 1,
+        batch_size: int | None = None,
+        compiled: str | None = None,
     ) -> None:
-        if network_every < 1:
-            raise MpnError(f"the network every {network_every} frames: from 1 up was expected")
+        if min(network_every, batch_size or 1) < 1:
+            raise MpnError(
+                f"the network every {network_every} frames, in batches of {batch_size}: from 1 up "
+                "was expected"
+            )
         self.checkpoint, self.network_every = checkpoint, network_every
         self.config, self.places = checkpoint.config, checkpoint.places
         self.network = checkpoint.network.to(
@@ -88,7 +94,10 @@ class Detector:
             memory_format=torch.channels_last,  # type: ignore[call-overload] (not in torch's stubs)
         )
         self.bfloat16 = engine_precision(engine, precision, device)
-        self.engine_name, self.engine = engine, open_engine(engine, self.network, self.bfloat16)
+        self.device, self.compiled = torch.device(device), compiled
+        self.batch_size = batch_size or usual_batch(self.device)
+        self.engine_name = engine
+        self.engine = open_engine(engine, self.network, self.bfloat16, compiled=compiled)
         self.score_config = score_config or score_config_of(checkpoint)
         self.parts = used_parts(
             self.network, self.places, self.score_config.weights, checkpoint.normal
@@ -146,7 +155,7 @@ class Detector:
         fps: float | Fraction | None = None,
         skip_bad: bool = False,
         images: bool = False,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         first: int = 0,
         smoothed: float | None = None,
         place_at: Callable[[int], PlaceModel] | None = None,
@@ -158,7 +167,7 @@ class Detector:
             fps: frame rate where the source has none of its own, for `time`.
             skip_bad: go on past frames that cannot be read.
             images: give the source's frames back in the results.
-            batch_size: windows that go through the network at a time.
+            batch_size: windows that go through the network at a time; default: the detector's.
             first: how many results an earlier scoring gave before it stopped. Going on gives the
                 same to the bit where a batch ended there (`ends_a_batch`).
             smoothed: the score of the last of them.
@@ -179,16 +188,17 @@ class Detector:
             source = open_source(source, skip_bad=skip_bad, fps=fps)
         source.use_levels(self.checkpoint.levels, "as in the model's footage")
         check_size_of(source, self.config)
+        batch_size = batch_size or self.batch_size
         return self._results(source, images, batch_size, first, smoothed, place_at)
 
-    def ends_a_batch(self, count: int, batch_size: int = BATCH_SIZE) -> bool:
+    def ends_a_batch(self, count: int, batch_size: int | None = None) -> bool:
         """Say whether after `count` results the network's next batch begins.
 
         Args:
             count: results given so far.
-            batch_size: windows that go through the network at a time.
+            batch_size: windows that go through the network at a time; default: the detector's.
         """
-        frames = batch_size * self.network_every
+        frames = (batch_size or self.batch_size) * self.network_every
         return count >= self.config.window and (count - self.config.window) % frames == 0
 
     def sibling(
@@ -200,15 +210,16 @@ class Detector:
             checkpoint: the other one.
             score_config: how its parts make the score, instead, as `ScoreConfig.to_dict` gives it.
         """
-        device = str(next(self.network.parameters()).device)
         precision = "bfloat16" if self.bfloat16 else "float32"
         return type(self)(
             checkpoint,
             score_config=ScoreConfig.from_dict(score_config) if score_config else self.score_config,
-            device=device,
+            device=str(self.device),
             precision=precision,
             engine=self.engine_name,
             network_every=self.network_every,
+            batch_size=self.batch_size,
+            compiled=self.compiled,
         )
 
     def _results(
@@ -273,7 +284,9 @@ class Detector:
                         waiting.append(SeenFrame(*position, picture, seen))
                         yield self.fitted(image)
 
-        with closing(read_ahead(fitted())) as pictures:
+        # A GPU takes a whole batch at once; what has been read by then is not waited for.
+        depth = AHEAD if self.device.type == "cpu" else max(AHEAD, batch_size)
+        with closing(read_ahead(fitted(), depth)) as pictures:
             scored = score_frames(
                 self.network,
                 pictures,

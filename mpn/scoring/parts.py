@@ -91,8 +91,8 @@ class ScorePart(Column):
     Attributes:
         default_weight: in the score, in units of normal frames; 0 leaves it out unless asked for.
         map_of: gives the map of every frame of a batch, float32 (B, h, w), higher = more
-            anomalous; h and w are the frame's, or a whole number of times smaller; of parts with a
-            number of their own, any.
+            anomalous, on the network's device or the processor; h and w are the frame's, or a whole
+            number of times smaller; of parts with a number of their own, any.
         place_weight: the same of models that know their camera's place model, and were trained
             there.
         elsewhere_weight: the same of those that know it, but were trained on other cameras.
@@ -192,7 +192,8 @@ def _place_part(
 
         counted = _counted(channel, quotients(batch))
         cells = np.log(np.maximum(counted, np.float32(LEAST_QUOTIENT)))
-        return torch.from_numpy(cells).to(batch.target.device)
+        # On the processor, whatever the network's device: it came from there, and goes back there.
+        return torch.from_numpy(cells)
 
     def number_of(batch: ScoringBatch) -> np.ndarray:
         return np.array([_number(channel, one, LARGEST_OF[name]) for one in quotients(batch)])

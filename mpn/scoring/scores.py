@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mpn.errors import MpnError
+from mpn.model.device import enough_memory
 from mpn.model.engines import Engine, TorchEngine
 from mpn.model.network import Network
+from mpn.scoring.frame_batches import FrameScores, begin, begin_held, scaled, windows_in
 from mpn.scoring.parts import (
     PART_NAMES,
     PARTS,
@@ -28,13 +29,13 @@ from mpn.scoring.parts import (
     ScorePart,
     ScoringBatch,
     asks_network,
-    column_names,
-    diagnostics_of,
     parts_of,
 )
-from mpn.scoring.patches import PATCH_STEP, patch_centres, patch_means
+from mpn.scoring.patches import PATCH_STEP
 from mpn.scoring.regions import patches_box
 
+# Windows that go through the network at a time: a GPU is idle with few.
+BATCH_SIZE, GPU_BATCH_SIZE = 4, 32
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 # Where motion counts: the power of parts, and so much of their sum, by which frames below normal
@@ -165,25 +166,6 @@ class ScoreConfig:
         return {part.name: self.weights[part.name] for part in parts}
 
 
-@dataclass
-class FrameScores:
-    """Raw scores of one frame.
-
-    Attributes:
-        frame: index from 0.
-        parts: the number of each part and each diagnostic, by column name; see
-            `mpn.scoring.parts` for their directions.
-        maps: part -> float32 (h, w) on the patch grid: the mean over the patch at each position.
-        quotients: what the parts that need a place model are made of, see `ScoringBatch`; None
-            without one.
-    """
-
-    frame: int
-    parts: dict[str, float]
-    maps: dict[str, np.ndarray]
-    quotients: np.ndarray | None = None
-
-
 @torch.inference_mode()
 def score_frames(
     network: Network,
@@ -192,7 +174,7 @@ def score_frames(
     parts: Sequence[ScorePart] | None = None,
     quotients: Callable[[int], np.ndarray] | None = None,
     patch: int = 16,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     engine: Engine | None = None,
     network_every: int = 1,
 ) -> Iterator[FrameScores]:
@@ -206,107 +188,60 @@ def score_frames(
         quotients: gives the motion of frame number n (from T on, in order) by what is normal at its
             place, see `ScoringBatch`; for parts that need it.
         patch: side of the patch, see `ScoreConfig`.
-        batch_size: windows at a time; results come in steps of so many frames, times
-            `network_every`.
+        batch_size: windows at a time, default: as `usual_batch` says; results come in steps of so
+            many frames, times `network_every`. On a GPU a batch is begun before the results of the
+            one before are given, so that neither side waits for the other.
         engine: runs the network; default: PyTorch, in float32.
         network_every: the network is asked about every so many-th of these frames; the others have
             what it said of the one before.
 
     Yields:
         FrameScores for frames T, T + 1, ...
+
+    Raises:
+        MpnError: the GPU has not enough memory for a batch.
     """
     window = network.config.window
     device = next(network.parameters()).device
     engine = engine or TorchEngine(network)
     parts = parts_of(network, place=quotients is not None) if parts is None else parts
     moving, asked = any(part.needs_place for part in parts), asks_network(parts)
+    batch_size = batch_size or usual_batch(device)
     recent: deque[np.ndarray] = deque(maxlen=window + batch_size * network_every)
     source = iter(frames)
     recent.extend(islice(source, window))
     first = window
-    while True:
-        fresh = list(islice(source, batch_size * network_every))
-        if not fresh:
-            return
+    begun: deque[Callable[[], list[FrameScores]]] = deque()
+    most = 0 if device.type == "cpu" else 1  # batches that are computed while others are read
+    while fresh := list(islice(source, batch_size * network_every)):
         history = [*list(recent)[-window:], *fresh]
         recent.extend(fresh)
         shown = np.stack(history)
-        stack = scaled(shown, device)
-        output = None
-        if asked:
-            chosen = range(0, len(fresh), network_every)
-            windows = torch.stack([stack[i : i + window].flatten(0, 1) for i in chosen])
-            output = engine(windows)
-        motion = None
-        if moving and quotients is not None:
-            motion = np.stack([quotients(first + i) for i in range(len(fresh))])
-        batch = ScoringBatch(shown, stack[window:], output, motion)
-        if network_every == 1 or not asked:
-            yield from frame_scores(batch, parts, patch, first)
-        else:
-            yield from _held_scores(batch, parts, patch, first, network_every)
+        with enough_memory(f"a batch of {batch_size} windows", "give a smaller --batch-size"):
+            stack = scaled(shown, device)
+            output = engine(windows_in(stack, window, network_every)) if asked else None
+            motion = None
+            if moving and quotients is not None:
+                motion = np.stack([quotients(first + i) for i in range(len(fresh))])
+            batch = ScoringBatch(shown, stack[window:], output, motion)
+            if network_every == 1 or not asked:
+                begun.append(begin(batch, parts, patch, first))
+            else:
+                begun.append(begin_held(batch, parts, patch, first, network_every))
         first += len(fresh)
+        if len(begun) > most:
+            yield from begun.popleft()()
+    while begun:
+        yield from begun.popleft()()
 
 
-def _held_scores(
-    batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int, every: int
-) -> Iterator[FrameScores]:
-    """Give the scores of a batch whose output is of every so many-th of its frames."""
-    asked = replace(batch, target=batch.target[::every], quotients=None)
-    held = list(frame_scores(asked, [part for part in parts if not part.needs_place], patch, 0))
-    others = replace(batch, output=None)
-    moving = frame_scores(others, [part for part in parts if part.needs_place], patch, first)
-    for number, own in enumerate(moving):
-        network = held[number // every]
-        known = network.parts | own.parts
-        in_order = {name: known[name] for name in column_names(parts)}
-        yield replace(own, parts=in_order, maps=network.maps | own.maps)
-
-
-def scaled(frames: np.ndarray, device: torch.device) -> Tensor:
-    """Bring frames uint8 (B, H, W, C) to what a network takes, float32 (B, C, H, W) in [-1, 1]."""
-    return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def frame_scores(
-    batch: ScoringBatch, parts: Sequence[ScorePart], patch: int, first: int
-) -> Iterator[FrameScores]:
-    """Give the scores of a batch's frames.
+def usual_batch(device: torch.device) -> int:
+    """Return how many windows go through the network at a time, unless told otherwise.
 
     Args:
-        batch: the frames.
-        parts: those that are wanted.
-        patch: side of the patch, see `ScoreConfig`.
-        first: number of the first frame.
+        device: of the network.
     """
-    height, width = batch.target.shape[2:]
-    maps = {
-        part.name: _patch_grid(part, part.map_of(batch), (height, width), patch) for part in parts
-    }
-    numbers = {name: grid.amax(dim=(1, 2)) for name, grid in maps.items()}
-    numbers |= {column.name: column.value_of(batch) for column in diagnostics_of(parts)}
-    values = {name: number.double().cpu().numpy() for name, number in numbers.items()}
-    values |= {part.name: part.number_of(batch) for part in parts if part.number_of}
-    grids = {name: grid.cpu().numpy() for name, grid in maps.items()}
-    for i in range(len(batch.target)):
-        yield FrameScores(
-            first + i,
-            {name: float(value[i]) for name, value in values.items()},
-            {name: grid[i] for name, grid in grids.items()},
-            None if batch.quotients is None else batch.quotients[i],
-        )
-
-
-def _patch_grid(part: ScorePart, values: Tensor, size: tuple[int, int], patch: int) -> Tensor:
-    """Bring a part's map to the patch grid; where it is smaller than the frames, so are patches.
-
-    A part with a number of its own is not averaged over patches: it has done what averaging it
-    needs, and more would only wash out where things are.
-    """
-    if part.number_of:
-        return patch_centres(values, size, patch, PATCH_STEP)
-    factor = size[0] // values.shape[1]
-    return patch_means(values, max(patch // factor, 1), max(PATCH_STEP // factor, 1))
+    return BATCH_SIZE if device.type == "cpu" else GPU_BATCH_SIZE
 
 
 def region(

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from mpn.model.engines import Engine, output_of
+from mpn.scoring.frame_batches import FrameScores, begin, scaled
 from mpn.scoring.parts import ScorePart, ScoringBatch, asks_network
-from mpn.scoring.scores import FrameScores, frame_scores, scaled
 
 
 class Window(NamedTuple):
@@ -48,10 +48,10 @@ def score_windows(
     asking = [n for n, window in enumerate(windows) if asks_network(window.parts)]
     output = engine(torch.stack([stacks[n][:-1].flatten(0, 1) for n in asking])) if asking else None
     rows = {n: row for row, n in enumerate(asking)}
-    scored = []
+    begun = []  # all of them before any is waited for
     for n, window in enumerate(windows):
         own = output_of(output, rows[n]) if output is not None and n in rows else None
         motion = None if window.quotients is None else window.quotients[None]
         batch = ScoringBatch(window.frames, stacks[n][-1:], own, motion)
-        scored += frame_scores(batch, window.parts, window.patch, 0)
-    return scored
+        begun.append(begin(batch, window.parts, window.patch, 0))
+    return [one for scores in begun for one in scores()]

@@ -109,7 +109,7 @@ class MetaTraining(TrainingRun):
         groups = [{"params": learned, "rate": options.learning_rate}]
         if options.algorithm == "meta-sgd":
             groups.append({"params": list(self.log_sizes.values()), "rate": options.size_rate})
-        self.optimizer = torch.optim.Adam(groups, lr=options.learning_rate)
+        self.optimizer = self._adam(groups, options.learning_rate)
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
@@ -124,7 +124,8 @@ class MetaTraining(TrainingRun):
         return super()._state() | {"inner_clip": self.inner_clip, "log_sizes": sizes}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._start({name: size.exp() for name, size in state["log_sizes"].items()})
+        sizes = {name: size.to(self.device).exp() for name, size in state["log_sizes"].items()}
+        self._start(sizes)
         for name, size in state["log_sizes"].items():  # bit for bit
             self.log_sizes[name].data.copy_(size)
         self.inner_clip = state["inner_clip"]

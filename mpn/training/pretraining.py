@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mpn.adaptation.place import learn_places
@@ -28,14 +30,17 @@ from mpn.datasets.windows import (
 from mpn.errors import MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.collapse import collapse
+from mpn.model.compiled import for_training
 from mpn.model.config import ModelConfig
 from mpn.model.losses import loss_terms, total_loss
 from mpn.model.network import build_model
 from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
+from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
+from mpn.video.ahead import read_ahead
 from mpn.video.depth import common_levels
 
 DIAGNOSE_EVERY = 500
@@ -56,6 +61,7 @@ class TrainingOptions:
         calibration_share: share of the normal footage kept for calibration.
         pseudo_kind: what the pseudo-anomaly head learns from, beside speed-ups: one of
             `mpn.datasets.pseudo_anomalies.KINDS`.
+        workers: processes that make samples; None for what suits the device.
         mirror: also learn from mirror images, as if of as many further cameras; for models of many
             cameras only, since with one it hides which way things normally go.
     """
@@ -69,7 +75,7 @@ class TrainingOptions:
     clip_norm: float = 1.0
     precision: str = "bfloat16"
     calibration_share: float = 0.125
-    workers: int = 0
+    workers: int | None = 0
     mirror: bool = False
     pseudo_kind: str = "ellipses"
 
@@ -102,7 +108,8 @@ class Training(TrainingRun):
         folder: the run folder.
         movers_from: footage of other cameras, not trained on, that movers are cut out of.
         resume: go on from the folder's state.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda"; a run may go on on the other one.
+        compiled: how the network is made quicker, see `mpn.model.compiled`; None: not at all.
 
     Raises:
         TrainingError: the folder holds another run.
@@ -122,13 +129,15 @@ class Training(TrainingRun):
         movers_from: Sequence[Clip] = (),
         resume: bool = False,
         device: str = "cpu",
+        compiled: str | None = None,
     ) -> None:
         super().__init__(folder, minutes=options.minutes, total=None, device=device, resume=resume)
         self.config, self.options = config, options
         self._planned_at = (options.warmup, 0.0)
         torch.manual_seed(options.seed)
         self.network = self._placed(build_model(config))
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        self.compiled, self._forward = compiled, for_training(self.network, compiled)
+        self.optimizer = self._adam(self.network.parameters(), options.learning_rate)
         train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         self.places = learn_places(train)
         train = [replace(clip, motion=None) for clip in train]  # done with
@@ -141,6 +150,12 @@ class Training(TrainingRun):
             pseudo=PseudoOptions(kind=options.pseudo_kind) if config.pseudo_head else None,
             movers_from=movers_from,
         )
+        usual = usual_workers(self.device, tampered=self.dataset.pseudo is not None)
+        self._workers = usual if options.workers is None else options.workers
+        self._kept: DeviceWindows | None = None
+        if self.on_gpu:
+            torch.backends.cudnn.benchmark = True  # all batches have one shape
+            self._kept = windows_on(self.dataset, self.device)
         self._clips = footprint(self.dataset.clips)
         # A checksum: it is the same footage or not.
         others = json.dumps(footprint(movers_from)).encode()
@@ -165,14 +180,32 @@ class Training(TrainingRun):
             epoch, start = divmod(self.step, len(self.batches))
             self.batches.epoch = self.dataset.epoch = epoch
             self.batches.start = start
-            loader = DataLoader(
-                self.dataset,
-                batch_sampler=self.batches,
-                num_workers=self.options.workers,
-                collate_fn=stack_samples,
-            )
-            for arrays in loader:
-                yield self.train_step(batch_of(arrays))
+            with closing(self._epoch()) as samples:
+                for sample in samples:
+                    yield self.train_step(sample)
+
+    def _epoch(self) -> Generator[Sample, None, None]:
+        """Yield the batches that are left of an epoch."""
+        if self._kept is not None:
+            for numbers in self.batches:
+                yield self._kept.batch(numbers)
+            return
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=self.batches,
+            num_workers=self._workers,
+            collate_fn=stack_samples,
+        )
+        if not self.on_gpu:
+            yield from map(batch_of, loader)
+            return
+        # Made and sent while the GPU is at the batches before.
+        with closing(read_ahead(sent(loader, self.device))) as samples:
+            yield from samples
+
+    def _machine(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"compiled": self.compiled} if self.compiled else {}
+        return found | ({"frames_on_gpu": self._kept is not None} if self.on_gpu else {})
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)
@@ -194,33 +227,42 @@ class Training(TrainingRun):
         frames, tampered = (tensor.to(self.device) for tensor in sample)
         window, target = to_float(frames)
         self.network.train()
+        self.optimizer.zero_grad()  # before the forward, which then has their memory
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
         ):
-            output = self.network(window.contiguous(memory_format=torch.channels_last))
+            output = self._forward(window.contiguous(memory_format=torch.channels_last))
         weights = self.config.training.loss_weights
         terms = loss_terms(output, target, tampered, weights)
         loss = total_loss(terms, weights)
-        losses = {name: float(term.detach()) for name, term in terms.items()}
-        if not math.isfinite(float(loss.detach())):
-            raise TrainingError(
-                f"the loss is not finite at step {self.step + 1}: {losses}; the state before it is "
-                f"kept, try a lower learning rate than {self.options.learning_rate} or float32"
-            )
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        self.optimizer.zero_grad()
         loss.backward()
-        self.norm = float(
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
-        )
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
+        losses = self._checked(terms, loss, norm)
+        self.optimizer.step()
+        self.step += 1
+        return losses
+
+    def _checked(self, terms: Mapping[str, Tensor], loss: Tensor, norm: Tensor) -> dict[str, float]:
+        """Read the loss terms and the gradient's norm, and check them.
+
+        The one moment of a step in which the processor waits for a GPU.
+        """
+        read = torch.stack([*terms.values(), loss, norm]).tolist()
+        losses = dict(zip(terms, read))
+        lower = f"try a lower learning rate than {self.options.learning_rate} or float32"
+        if not math.isfinite(read[-2]):
+            raise TrainingError(
+                f"the loss is not finite at step {self.step + 1}: {losses}; the state before it is "
+                f"kept, {lower}"
+            )
+        self.norm = read[-1]
         if not math.isfinite(self.norm):
             raise TrainingError(
                 f"the gradient is not finite at step {self.step + 1}; the state before it is kept, "
-                f"try a lower learning rate than {self.options.learning_rate} or float32"
+                f"{lower}"
             )
-        self.optimizer.step()
-        self.step += 1
         return losses
 
     def _samples_per_second(self) -> float:
@@ -313,6 +355,7 @@ def train(
     movers_from: Sequence[Clip] = (),
     resume: bool = False,
     device: str = "cpu",
+    compiled: str | None = None,
     on_log: OnLog | None = None,
 ) -> Path:
     """Train a network on normal footage, and return the path of its model.
@@ -327,9 +370,17 @@ def train(
         movers_from: footage of other cameras, not trained on, that movers are cut out of.
         resume: go on from the folder's state.
         device: "cpu" or "cuda".
+        compiled: see `Training`.
         on_log: called with every line of the log.
     """
     training = Training(
-        clips, config, options, folder, movers_from=movers_from, resume=resume, device=device
+        clips,
+        config,
+        options,
+        folder,
+        movers_from=movers_from,
+        resume=resume,
+        device=device,
+        compiled=compiled,
     )
     return training.run(on_log)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from mpn.errors import CheckpointError
 from mpn.io.atomic import write_atomically
+from mpn.model.device import checked_device, enough_memory
 from mpn.model.network import Network
 from mpn.model.state import load_state, save_state
 from mpn.training.run_folder import (
@@ -44,6 +45,8 @@ RATE_STEPS = 200
 PACE_STEPS = 25
 # The plan is made anew where it would miss the minutes by more than this share of them.
 PLAN_SLACK = 0.02
+# Options of the optimiser that say how it computes, not what.
+DEVICE_OPTIONS = ("fused", "foreach", "capturable")
 # A new plan is told of where it has this share of steps more or less.
 NEWS = 0.1
 
@@ -71,6 +74,7 @@ class TrainingRun(ABC):
     Raises:
         TrainingError: the folder holds another run.
         CheckpointError: there is none to resume.
+        MpnError: there is no such device.
     """
 
     title: ClassVar[str]
@@ -94,7 +98,7 @@ class TrainingRun(ABC):
         self.folder = Path(folder)
         check_folder(self.folder, resume)
         torch.set_flush_denormal(True)
-        self.device = torch.device(device)
+        self.device = torch.device(checked_device(device))
         self.minutes, self.total = minutes, total
         self.step, self.seconds = 0, 0.0
         self.durations: deque[float] = deque(maxlen=RATE_STEPS)
@@ -104,6 +108,15 @@ class TrainingRun(ABC):
         self._planned_at: tuple[int, float] = (0, 0.0)
         self._told_total: int | None = None
         self._on_log: OnLog | None = None
+
+    @property
+    def on_gpu(self) -> bool:
+        """Return whether it trains on a GPU."""
+        return self.device.type == "cuda"
+
+    def _adam(self, parameters: Any, learning_rate: float) -> torch.optim.Adam:
+        """Make an optimiser of parameters, or groups of them; on a GPU a step is one kernel."""
+        return torch.optim.Adam(parameters, lr=learning_rate, fused=True if self.on_gpu else None)
 
     def _placed(self, network: Network) -> Network:
         """Move a network to the device, in the layout that convolutions are quick in."""
@@ -135,6 +148,10 @@ class TrainingRun(ABC):
     def _between_steps(self) -> None:  # noqa: B027 (a training may have nothing to do)
         """Do what is due at `step`: called before the first step and after every one."""
 
+    def _machine(self) -> dict[str, Any]:
+        """Give what config.json says beside the fingerprint: of the machine, not of the run."""
+        return {}
+
     def _state(self) -> dict[str, Any]:
         """Give the state to resume from, beside step, time and fingerprint."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -142,6 +159,9 @@ class TrainingRun(ABC):
     def _restore(self, state: dict[str, Any]) -> None:
         """Take over what `_state` gave."""
         self.network.load_state_dict(state["network"])
+        groups = zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True)
+        for stored, own in groups:  # how the steps are computed is the device's, not the run's
+            stored.update({name: own[name] for name in DEVICE_OPTIONS})
         self.optimizer.load_state_dict(state["optimizer"])
 
     # --- The run folder
@@ -158,7 +178,7 @@ class TrainingRun(ABC):
             # Of a run that was killed before it saved anything.
             (self.folder / LOG).unlink(missing_ok=True)
         remove_parts(self.folder)
-        config = {"threads": torch.get_num_threads(), "device": str(self.device)}
+        config = {"threads": torch.get_num_threads(), "device": str(self.device)} | self._machine()
         text = json.dumps(self.fingerprint() | config, indent=1)
         write_atomically(self.folder / CONFIG, text)
 
@@ -246,7 +266,8 @@ class TrainingRun(ABC):
         before, steps, in_steps = self.seconds, self._steps(), 0.0
         while self.total is None or self.step < self.total:
             began = time.monotonic()
-            losses = next(steps)
+            with enough_memory(self.title, "give a smaller --batch-size, or smaller frames"):
+                losses = next(steps)
             now = time.monotonic()
             self.durations.append(now - began)
             self.seconds = before + now - started

@@ -345,3 +345,20 @@ def test_a_stretch_of_a_video_and_only_some_of_its_frames(
         ("--overlay", "sometimes"),
     ):
         assert cli("score", film, "--checkpoint", still, option, value).code == 2
+
+
+def test_a_way_to_compile_that_does_not_work_changes_nothing(
+    cli: Cli, clip: Path, still: Path, tmp_path: Path
+) -> None:
+    ways: list[tuple[str, ...]] = [(), ("--compile", "graph", "--batch-size", "7")]
+    scores = []
+    for number, words in enumerate(ways):
+        result = cli("score", clip, "--checkpoint", still, *BARE, "--out", f"out{number}", *words)
+        assert result.code == 0, result.err
+        assert ("--compile graph does not work here" in result.err) == bool(words)
+        scores.append([row["score"] for row in table(tmp_path / f"out{number}" / "clip")])
+    plain, other = (np.array([float(score or "nan") for score in one]) for one in scores)
+    np.testing.assert_allclose(other, plain, atol=1e-4)
+    # Numbers are rounded otherwise: what is there is not gone on with.
+    again = cli("score", clip, "--checkpoint", still, *BARE, "--out", "out0", *ways[1])
+    assert again.code == 0 and "begun anew" in again.err

@@ -163,3 +163,14 @@ def test_a_device_that_is_not_there(cli: Cli, tree: Path, tmp_path: Path) -> Non
 def test_a_tree_without_training_videos(cli: Cli, tree: Path, tmp_path: Path) -> None:
     shutil.copytree(tree / "testing", tmp_path / "set" / "testing")
     assert "no training videos" in cli("train", "set", *TINY).error()
+
+
+def test_a_way_to_compile_is_kept_beside_the_run(
+    cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpn.model.compiled.BACKEND", "eager")  # a compiler takes minutes
+    assert cli("train", tree, *TINY, "--out", "run", "--compile").code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["compiled"] == "inductor" and config["device"] == "cpu"
+    # It is of the machine, not of the run, which goes on without it.
+    assert cli("train", tree, *TINY, "--out", "run", "--resume").code == 0

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from mpn.model import losses
 from mpn.model.network import build_model
+from mpn.scoring.frame_batches import begin
 from mpn.scoring.parts import ScoringBatch, parts_of
-from mpn.scoring.scores import _frame_scores
 
 # The paper's network, tensor by tensor: two convolutions a block, and the transposed convolutions
 # between.
@@ -56,7 +56,7 @@ def forward_values(weights, clip, dtype):
         output = network(window)
     # No part of this score looks at the source's frames.
     batch = ScoringBatch(np.zeros((0, 64, 64, 3), np.uint8), target.float(), output)
-    scores = [frame.parts for frame in _frame_scores(batch, parts_of(network), 16, 4)]
+    scores = [frame.parts for frame in begin(batch, parts_of(network), 16, 4)()]
     return {
         "encoding": output.encoding,
         "query_part": output.query[:, ::16, ::4, ::4],

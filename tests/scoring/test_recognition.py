@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mpn.model.taught import Taught
+from mpn.scoring.frame_batches import FrameScores
 from mpn.scoring.memory import Memory
 from mpn.scoring.parts import motion_numbers
 from mpn.scoring.patches import patch_means
 from mpn.scoring.recognition import Recogniser, Sight, belongs, centres
-from mpn.scoring.scores import FrameScores
 
 SIZE, PATCH, SOURCE = (128, 192), 16, (256, 384)  # of the network, its patch, of the source
 GRID = (57, 89)  # of patches, a step of two pixels
