@@ -7,6 +7,7 @@ camera takes over what it says; also where `mpn teach` itself has written it mea
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -109,7 +110,8 @@ class Teacher:
         camera = self._camera_of(alarm)
         if not _is_known(camera):
             raise MpnError(f"{camera.name} is still learning: teach an event of the time after it")
-        examples = read_examples(examples_path(camera.folder / FOLDER, alarm))
+        kept = _found(examples_path(camera.folder / FOLDER, alarm))
+        examples = None if kept is None else read_examples(kept)
         if examples is None:
             raise DataError(
                 f"{alarm}: no examples of it are kept, so it cannot be taught (it is of the first "
@@ -138,7 +140,7 @@ class Teacher:
         return said
 
     def _camera_of(self, alarm: str) -> LiveCamera:
-        """Find the camera of an event by its id; the id is safe in a file's name then."""
+        """Find the camera of an event by its id."""
         for camera in self.cameras:
             rest = alarm.removeprefix(camera.name)
             if rest != alarm and OF_EVENT.fullmatch(rest):
@@ -147,6 +149,18 @@ class Teacher:
         raise DataError(
             f"there is no event {alarm[:100]!r} of a camera that is watched here ({names})"
         )
+
+
+def _found(wanted: Path) -> Path | None:
+    """Find a file among those of its folder, reached by no link; None where it is not there."""
+    try:
+        with os.scandir(wanted.parent) as files:
+            named = (one for one in files if one.name == wanted.name)
+            return next(
+                (Path(one.path) for one in named if one.is_file(follow_symlinks=False)), None
+            )
+    except OSError:
+        return None
 
 
 def _is_known(camera: LiveCamera) -> bool:

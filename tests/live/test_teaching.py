@@ -242,6 +242,11 @@ def test_what_cannot_be_taught_is_said_and_changes_nothing(
     kept.unlink()
     with pytest.raises(DataError, match="no examples of it are kept.*a later event"):
         hall.teacher.teach(ball.id, None)
+    (hall.file.parent / "elsewhere").write_text(examples)
+    kept.symlink_to(hall.file.parent / "elsewhere")  # no link is followed
+    with pytest.raises(DataError, match="no examples of it are kept"):
+        hall.teacher.teach(ball.id, None)
+    kept.unlink()
     for other in ("hall-20231114T221320Z-", f"../{ball.id}", f"{ball.id}/../x", "yard-1", "hall"):
         with pytest.raises(DataError, match=r"no event .* watched here \(hall\)"):
             hall.teacher.teach(other, None)
