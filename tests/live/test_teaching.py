@@ -254,6 +254,10 @@ def test_what_cannot_be_taught_is_said_and_changes_nothing(
         with pytest.raises(MpnError, match="give another name"):
             hall.teacher.teach(ball.id, name)
     kept.write_text(examples)
+    with monkeypatch.context() as patch:
+        patch.setattr("mpn.adaptation.camera_file.MOST_TAUGHT", 0)
+        with pytest.raises(MpnError, match="a camera keeps 0: make it forget"):
+            hall.teacher.teach(ball.id, None)
     hall.file.unlink()
     with pytest.raises(MpnError, match="there is no checkpoint"):
         hall.teacher.teach(ball.id, None)
