@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
-from mpn.adaptation.camera_file import read_camera, write_camera
+from mpn.adaptation.camera_file import check_room, read_camera, write_camera, write_taught
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.errors import MpnError
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import Recording, learn_camera
 from mpn.jobs.examples import examples_of, listed_event
-from mpn.model.checkpoint import Checkpoint, load_checkpoint
-from mpn.model.taught import MOST_TAUGHT, Taught, checked_name
+from mpn.model.checkpoint import load_checkpoint
+from mpn.model.taught import Taught, checked_name
 from mpn.scoring.detector import Detector as ScoringDetector
 from mpn.scoring.result import Result
 from mpn.scoring.scores import ScoreConfig
@@ -194,9 +193,10 @@ def teach(
     wanted = [numbers] if isinstance(numbers, int) else list(dict.fromkeys(numbers))
     listed = [listed_event(Path(events), number) for number in wanted]
     known = {(one.source, one.frame) for one in checkpoint.taught}
-    _check_room(camera, known | {(one.path.name, one.event.peak_frame) for one in listed})
+    check_room(camera, known | {(one.path.name, one.event.peak_frame) for one in listed})
     fresh = tuple(examples_of(detector, one, name) for one in listed)
-    _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
+    checkpoint = read_camera(camera)  # it may have been taught meanwhile, by a click
+    write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
 
 
@@ -223,7 +223,7 @@ def teach_from(
     if not fresh:
         what = "what is normal there" if normal else "any name"
         raise MpnError(f"{other} was not taught {what} (mpn teach {other} --list)")
-    _write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
+    write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
 
 
@@ -255,23 +255,5 @@ def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
             "(mpn teach CAMERA --list)"
         )
     kept = tuple(one for i, one in enumerate(taught) if i not in gone)
-    _write_taught(camera, checkpoint, kept)
+    write_taught(camera, checkpoint, kept)
     return tuple(taught[i] for i in gone)
-
-
-def _write_taught(
-    path: str | Path, checkpoint: Checkpoint, taught: tuple[Taught, ...]
-) -> Path | None:
-    """Write a camera file with what it is taught; of an event that comes twice the later counts."""
-    events = {(one.source, one.frame): one for one in taught}
-    _check_room(path, events)
-    return write_camera(path, replace(checkpoint, taught=tuple(events.values())))
-
-
-def _check_room(path: str | Path, events: Collection[tuple[str, int]]) -> None:
-    """Raise MpnError where these are more events, by source and frame, than a camera keeps."""
-    if len(events) > MOST_TAUGHT:
-        raise MpnError(
-            f"{path}: {len(events)} events were taught, a camera keeps {MOST_TAUGHT}: make it "
-            "forget some (mpn teach CAMERA --forget NUMBER)"
-        )

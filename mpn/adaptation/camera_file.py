@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX, save_camera
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mpn.model.taught import MOST_TAUGHT, Taught
 
 
 def read_camera(path: str | Path) -> Checkpoint:
@@ -83,6 +84,47 @@ def write_camera(
             version.unlink(missing_ok=True)
         raise
     return version
+
+
+def write_taught(
+    path: str | Path, checkpoint: Checkpoint, taught: Iterable[Taught], *, keep: bool = True
+) -> Checkpoint:
+    """Write a camera file with what it is taught; of an event that comes twice the later counts.
+
+    Args:
+        path: of the camera file.
+        checkpoint: as it was read.
+        taught: all that it knows from now on, in the order that it was taught in.
+        keep: an earlier file as a version.
+
+    Returns:
+        What was written.
+
+    Raises:
+        MpnError: too much was taught, or as `write_camera`.
+    """
+    events = {(one.source, one.frame): one for one in taught}
+    check_room(path, events)
+    written = replace(checkpoint, taught=tuple(events.values()))
+    write_camera(path, written, keep=keep)
+    return written
+
+
+def check_room(path: str | Path, events: Collection[tuple[str, int]]) -> None:
+    """Check that a camera keeps so many events.
+
+    Args:
+        path: of the camera file.
+        events: by source and frame.
+
+    Raises:
+        MpnError: these are too many.
+    """
+    if len(events) > MOST_TAUGHT:
+        raise MpnError(
+            f"{path}: {len(events)} events were taught, a camera keeps {MOST_TAUGHT}: make it "
+            "forget some (mpn teach CAMERA --forget NUMBER)"
+        )
 
 
 def _write_beside_base(path: Path, checkpoint: Checkpoint, camera: Mapping[str, Any]) -> None:

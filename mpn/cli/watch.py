@@ -96,12 +96,14 @@ def main(options: argparse.Namespace) -> None:
         print(f"{options.source[0]}: nothing is wrong; cameras: {cameras}")
         return
     from mpn.live.loop import Watch
+    from mpn.live.teaching import Teacher
 
-    outputs: list[Output] = [_Progress(sys.stderr)]
+    teacher = Teacher()
+    outputs: list[Output] = [_Progress(sys.stderr), teacher]
     if options.json:
         outputs.append(_JsonLines(sys.stdout))
     with folder_lock(config.out):
-        outputs += open_outputs(config.outputs, config.out, announce=log.info)
+        outputs += open_outputs(config.outputs, config.out, teach=teacher.teach, announce=log.info)
         try:
             watch = Watch(
                 config,
@@ -111,6 +113,7 @@ def main(options: argparse.Namespace) -> None:
                 engine=options.engine,
                 threads=options.threads,
             )
+            teacher.cameras = watch.cameras
             with _stopped_by_signals(watch.stop):
                 watch.run(options.seconds)
         finally:

@@ -166,7 +166,7 @@ def examples_of(detector: Detector, listed: ListedEvent, name: str | None) -> Ta
         sights = plain.recogniser.sights(result.map, result.image, motion)
         if result.frame == event.peak_frame:
             peak = len(frames)
-            sights = [_sight_of(event, sights, result.image, motion)]
+            sights = [sight_of(event, sights, result.image, motion)]
         frames.append(sights)
     if peak < 0:
         raise DataError(f"{listed.path}: frame {event.peak_frame} of the event could not be read")
@@ -186,10 +186,18 @@ def _results(detector: Detector, listed: ListedEvent, first: int, end: int) -> I
                 yield result
 
 
-def _sight_of(
-    event: Event, sights: Sequence[Sight], image: np.ndarray, motion: SeenMotion
-) -> Sight:
-    """Choose the region round an event's peak, or take it as the event has it."""
+def sight_of(event: Event, sights: Sequence[Sight], image: np.ndarray, motion: SeenMotion) -> Sight:
+    """Choose the region round an event's peak, or take it as the event has it.
+
+    Args:
+        event: the event.
+        sights: the regions of its peak's frame.
+        image: that frame, uint8 (H, W, C).
+        motion: of it.
+
+    Raises:
+        DataError: the event has no region.
+    """
     if event.region is None:
         raise DataError(f"the event at frame {event.peak_frame} has no region: score it again")
     top, left, height, width = event.region

@@ -328,6 +328,7 @@ class LiveCamera:
             self.shared.films,
             calibration=calibration,
             number=self.events.number if self.events is not None else 0,
+            sights=detector.recogniser.sights,
         )
         freeze = self.config.freeze
         if not (self.shared.config.freeze if freeze is None else freeze):

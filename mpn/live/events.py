@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ from mpn.jobs.outputs import regions_above
 from mpn.jobs.state import FoundEvent, SeenTrack, with_seen
 from mpn.jobs.summary import UNREADABLE, describe_event
 from mpn.live.clips import KeptFrame, Look, Ring, write_clip, write_snapshot
+from mpn.live.examples import (
+    FindSights,
+    OpenExamples,
+    examples_path,
+    write_examples,
+)
 from mpn.live.status import Alarm
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.events import Event, EventFinder
@@ -52,6 +59,8 @@ class Events:
         counts: False while the camera still learns.
         calibration: of its normal footage, for how rare an event is.
         number: of the latest event that was told.
+        sights: finds the regions of a frame, for examples to teach the camera by; None: none are
+            kept.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class Events:
         counts: bool = True,
         calibration: Calibration | None = None,
         number: int = 0,
+        sights: FindSights | None = None,
     ) -> None:
         self.camera, self.folder, self.look = camera, folder, look
         self.counts, self._calibration = counts, calibration
@@ -72,6 +82,7 @@ class Events:
         self._finder = EventFinder(look.threshold, look.fps)
         self._tracker = Tracker(track_gap(look.fps))
         self._ring = Ring()
+        self._examples = OpenExamples(sights) if sights else None
         self._tracks: tuple[SeenTrack, ...] = ()
         self._walls: tuple[float, float] = (math.nan, math.nan)  # of the open event
         self._id: str | None = None  # of the event that was told
@@ -114,6 +125,8 @@ class Events:
         if begins:
             self._tracks, self._walls = (), (wall, wall)
             self._ring.begin()
+            if self._examples is not None:
+                self._examples.begin()
         if above:
             self._walls = self._walls[0], wall
             self._tracks = with_seen(self._tracks, result.frame, tracked)
@@ -129,6 +142,8 @@ class Events:
         self._ring.add(frame)
         if event is None:
             return
+        if self._examples is not None:
+            self._examples.add(event, result)
         if event.peak_frame == result.frame:
             self._best = frame
         if event.frames < self._finder.min_frames:
@@ -174,13 +189,22 @@ class Events:
             return
         self.count += 1
         fields, look = self._fields(over[0], self._walls[1]), self.look
+        keep_examples = self._keep_examples(over[0], name)
 
         def told() -> None:
+            keep_examples()
             snapshot = write_snapshot(self._path(name, ".jpg"), best) if best else None
             clip = write_clip(self._path(name, ".webm"), frames, look)
             self._tell(Alarm(name, self.camera, "end", fields, snapshot, clip))
 
         self._pool.submit(told)
+
+    def _keep_examples(self, event: Event, name: str) -> Callable[[], None]:
+        """Choose the examples of an event; what is returned writes them, where there are any."""
+        examples = self._examples.of(event, name) if self._examples is not None else None
+        if examples is None:
+            return lambda: None
+        return partial(write_examples, examples_path(self.folder / FOLDER, name), examples)
 
     def _path(self, name: str, suffix: str) -> Path:
         return self.folder / FOLDER / f"{name}{suffix}"
@@ -190,8 +214,10 @@ class Events:
         self._written = wall
         fields = self._fields(event, self._walls[1])
         entry = json_text({"id": self._id, "camera": self.camera, "fields": fields})
+        keep_examples = self._keep_examples(event, self._id or "")
 
         def written() -> None:
+            keep_examples()
             try:
                 write_atomically(self.folder / OPEN, entry)
             except MpnError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device
 from mpn.model.engines import engine_precision, open_engine
+from mpn.model.taught import Taught
 from mpn.motion.cameras import PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
@@ -221,6 +223,19 @@ class Detector:
             batch_size=self.batch_size,
             compiled=self.compiled,
         )
+
+    def remember(self, taught: Sequence[Taught]) -> None:
+        """Know something else by teaching from the next frame on; all else goes on as it was.
+
+        It can be called in another thread than the one that scores.
+
+        Args:
+            taught: all that the camera was taught.
+        """
+        self.checkpoint = replace(self.checkpoint, taught=tuple(taught))
+        self.recogniser = replace(self.recogniser, memory=Memory(taught))
+        # A frame's result asks one judge, which never changes: it is the earlier one or this.
+        self.judge = Judge(self.recogniser, calibrated=bool(self._normal_clips))
 
     def _results(
         self,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mpn.cli.watch import status_line
+from mpn.errors import MpnError
 from mpn.live.config import EXAMPLE
-from mpn.live.status import CameraStatus, State
+from mpn.live.status import CameraStatus, Output, State
 from tests.cli.conftest import Cli
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_film, write_model
@@ -95,3 +98,22 @@ def test_where_a_camera_stands_in_a_line() -> None:
         "yard", "x", State.WATCHING, fps=9.8, score=1.25, threshold=3.5, lag=0.1
     )
     assert "score   1.25 of 3.50" in status_line(watching)
+
+
+def test_the_page_teaches_the_cameras_that_are_watched(
+    cli: Cli, street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Callable[[str, str | None], str]] = []
+
+    def opened(config: object, out: Path, *, teach: Any, announce: object) -> list[Output]:
+        given.append(teach)
+        return []
+
+    monkeypatch.setattr("mpn.live.outputs.config.open_outputs", opened)
+    watched = cli("watch", street, "--checkpoint", "base.safetensors", "--seconds", "1")
+    assert watched.code == 0, watched.err
+    (teach,) = given
+    with pytest.raises(MpnError, match="camera-1 is still learning"):
+        teach("camera-1-20231114T221320Z-1", None)
+    with pytest.raises(MpnError, match=r"no event 'x' .* \(camera-1\)"):
+        teach("x", None)

@@ -28,8 +28,8 @@ def _write_camera_file(folder: Path) -> Path:
     return camera
 
 
-def _write_day(folder: Path) -> Path:
-    """Write a day: a ball crosses the picture in the stretches `BALLS`, a tall bar in `BAR`."""
+def day_frames() -> np.ndarray:
+    """Film a day: a ball crosses the picture in the stretches `BALLS`, a tall bar in `BAR`."""
     frames = recording(NORMAL)[:FRAMES]
     ball, bar = texture(99, (80, 80))[10:34, 10:34], texture(5, (96, 96))[:88, :16]
     for start, stop in BALLS:
@@ -37,7 +37,7 @@ def _write_day(folder: Path) -> Path:
             _paint(frames[t], ball, 66, 8 * (t - start) - 20)
     for t in range(*BAR):
         _paint(frames[t], bar, 4, SIZE[1] - 4 - 8 * (t - BAR[0]))
-    return write_footage(folder, frames)
+    return frames
 
 
 def _paint(frame: np.ndarray, thing: np.ndarray, top: int, left: int) -> None:
@@ -56,7 +56,9 @@ def score_day(camera: Path, day: Path, folder: Path) -> list[dict]:
 
 def write_hall(folder: Path) -> None:
     """Write base.safetensors, hall.camera.safetensors, its day, and the day's results in out."""
-    score_day(_write_camera_file(folder), _write_day(folder / "day"), folder / "out")
+    score_day(
+        _write_camera_file(folder), write_footage(folder / "day", day_frames()), folder / "out"
+    )
 
 
 def overlaps(event: dict, stretch: tuple[int, int]) -> bool:

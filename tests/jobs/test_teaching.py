@@ -233,7 +233,7 @@ def test_an_event_that_cannot_be(before: Day, tmp_path: Path, key: str, value, w
 
 
 def test_too_much_is_said_before_it_is_read(before: Day, camera: Path, monkeypatch):
-    monkeypatch.setattr("mpn.api.MOST_TAUGHT", 1)
+    monkeypatch.setattr("mpn.adaptation.camera_file.MOST_TAUGHT", 1)
     monkeypatch.setattr("mpn.api.examples_of", None)  # would be called
     with pytest.raises(MpnError, match="2 events were taught, a camera keeps 1: make it forget"):
         mpn.teach(camera, before.results, [BALL_1, BAR_1, BALL_1])

@@ -25,7 +25,8 @@ from mpn.live.status import Alarm, CameraStatus
 log = logging.getLogger(__name__)
 
 EVENTS = "events"
-MEDIA = re.compile(r".+\.(webm|jpe?g|png|part)", re.DOTALL)
+# Clips, snapshots, and beside them what a camera is taught an event by.
+MEDIA = re.compile(r".+\.(webm|jpe?g|png|examples\.json|part)", re.DOTALL)
 SWEEP_SECONDS = 15.0  # a full disk waits no longer for room
 GIGABYTE = 1e9
 MOST_FREE = 0.05  # of a disk that is kept free, however small it is

@@ -44,18 +44,19 @@ def test_what_is_too_old_goes_and_the_rest_stays(tmp_path: Path) -> None:
         for days in (1, 13, 15, 40):
             write(tmp_path / camera / "events" / f"{camera}-{days}.webm", days)
             write(tmp_path / camera / "events" / f"{camera}-{days}.jpg", days)
+            write(tmp_path / camera / "events" / f"{camera}-{days}.examples.json", days)
     write(tmp_path / "events.jsonl", 100)
     write(tmp_path / "lobby" / "camera.safetensors", 100)
     write(tmp_path / "lobby" / "events" / "notes.txt", 100)
+    write(tmp_path / "lobby" / "events" / "notes.json", 100)
     write(tmp_path / "lobby" / "events" / "deeper" / "a.webm", 100)
     write(tmp_path / "lobby" / "a.webm", 100)
     own = keeper(tmp_path, days=14)
     left = {f"{camera}-{days}" for camera in ("lobby", "yard") for days in (1, 13)}
-    others = {"events.jsonl", "camera.safetensors", "notes.txt", "a.webm"}
-    assert {name.rsplit(".", 1)[0] for name in names(tmp_path)} == left | {
-        name.rsplit(".", 1)[0] for name in others
-    }
-    assert names(tmp_path).count("a.webm") == 2 and own.removed == 8
+    others = {"events.jsonl", "camera.safetensors", "notes.txt", "notes.json", "a.webm"}
+    suffixes = ("webm", "jpg", "examples.json")
+    assert set(names(tmp_path)) == others | {f"{one}.{end}" for one in left for end in suffixes}
+    assert names(tmp_path).count("a.webm") == 2 and own.removed == 12
 
 
 def test_above_so_many_bytes_the_oldest_of_all_cameras_go(tmp_path: Path) -> None:
