@@ -197,7 +197,9 @@ class PlaceStream:
         if not self._begun:
             self._begun = True
             self.place = self.place or choose_place(self._places, frame, grid)
-            if fitted is not None and self.place.background.known:
+            # Of a camera that was moved all of the picture has changed, and stays.
+            known = self.place.background.known and not _moved(self.place, frame)
+            if fitted is not None and known:
                 self._static = self.place.static_reader(self._fps)
         assert self.place is not None
         if self._static is None or fitted is None:

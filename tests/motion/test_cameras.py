@@ -11,7 +11,8 @@ import pytest
 from mpn.errors import SizeError
 from mpn.motion.cameras import PlaceStream, choose_place, flat_place, grid_of
 from mpn.motion.flow import MotionReader, grid_size
-from mpn.motion.place import PlaceModel
+from mpn.motion.place import PlaceModel, picture_of
+from mpn.motion.static import Readings
 from tests.helpers.doctoring import texture, views
 from tests.helpers.moving import GRID, RATIO, cells, place_of, sliding
 
@@ -199,3 +200,20 @@ def test_motion_is_brought_to_the_rate_of_the_places() -> None:
     assert np.median(half[board]) == pytest.approx(np.median(whole[board]), rel=0.05)
     np.testing.assert_allclose(raw, 2 * half, rtol=1e-5)
     np.testing.assert_array_equal(quotients(2, 10.2, 10), raw)  # as good as the same rate
+
+
+def test_what_stays_is_not_judged_where_the_camera_was_moved() -> None:
+    coarse = cv2.GaussianBlur(texture(1), (0, 0), 4)
+    here, moved = views([(50, 50), (50, 55)], coarse)  # by 5 of 160 pixels
+    place = place_of([cells(1, grid=(32, 42))] * 3, [here])
+    readings = Readings(lambda: iter([picture_of(here, place.grid)] * 80), 80, 0.5)
+    place.background.learn(place.picture, [readings])
+    assert place.background.known
+    left = slice(40, 70), slice(60, 100)  # something is put down there, and stays for ten seconds
+    for first, least in ((here, 2.0), (moved, None)):
+        stream = PlaceStream({"hall": place}, SIZE, 2.0, lambda frame: frame)
+        after = first.copy()
+        after[left] = 255 - after[left]
+        frames = [first, *[after] * 20]
+        stays = [stream.read(frame, n)[2].max() for n, frame in enumerate(frames)][-1]
+        assert (stays > least) if least else (stays == 0)
