@@ -29,7 +29,7 @@ def test_teach_list_take_over_and_forget(cli: Cli, hall: Path, tmp_path: Path):
     listed = [line.split() for line in cli("teach", camera, "--list").out.splitlines()]
     assert [line[:2] for line in listed[1:]] == [["1", "normal"], ["2", "normal"], ["3", "bar"]]
 
-    result = cli("score", hall / "day", "--fps", 10, "--checkpoint", camera, "--threshold", 48)
+    result = cli("score", hall / "day", "--fps", 10, "--checkpoint", camera, "--threshold", 30)
     assert result.code == 0 and "1 event" in result.out and "; like bar (0.0" in result.out
     assert "like bar (0.0" in (tmp_path / "runs" / "score" / "day" / "report.html").read_text()
 

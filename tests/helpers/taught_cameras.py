@@ -15,7 +15,7 @@ from tests.helpers.small_model import write_footage, write_model
 BALLS, BAR = ((40, 60), (80, 100)), (120, 138)
 NORMAL, FRAMES = 240, 150
 # Between what a thing scores as it comes in at the edge, and in the middle of the picture.
-OPTIONS = JobOptions(threshold=48.0, fps=10.0)
+OPTIONS = JobOptions(threshold=30.0, fps=10.0)
 
 
 def _write_camera_file(folder: Path) -> Path:
