@@ -82,7 +82,7 @@ def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     try:
         from mpn.live import config as configs
-        from mpn.live.outputs.config import close_outputs, open_outputs
+        from mpn.live.outputs.config import close_outputs, not_ready, open_outputs
     except ImportError as error:
         raise MpnError(f"{error.name} is not installed, which live cameras need: {INSTALL}") from (
             error
@@ -91,6 +91,7 @@ def main(options: argparse.Namespace) -> None:
         print(configs.EXAMPLE, end="")
         return
     config = _config(options)
+    _refuse([*configs.missing_films(config), *not_ready(config.outputs)], options.source[0])
     if options.check:
         cameras = ", ".join(config.cameras)
         print(f"{options.source[0]}: nothing is wrong; cameras: {cameras}")
@@ -149,15 +150,21 @@ def _config(options: argparse.Namespace) -> WatchConfig:
         config = read_config(Path(configs[0]), OutputsConfig.model_validate)
         return config.model_copy(update=given)
     except DataError as error:
-        lines = str(error).splitlines()
-        if len(lines) == 1:
-            raise
-        for line in lines:
-            log.error("%s", line)
+        _refuse(str(error).splitlines(), configs[0])
+        raise
+
+
+def _refuse(lines: Sequence[str], source: str) -> None:
+    """Raise DataError where there are mistakes, a line each; several are said one by one."""
+    if len(lines) == 1:
+        raise DataError(lines[0])
+    for line in lines:
+        log.error("%s", line)
+    if lines:
         raise DataError(
-            f"{configs[0]}: {len(lines)} mistakes, nothing was opened; mend them, "
+            f"{source}: {len(lines)} mistakes, nothing was opened; mend them, "
             "mpn watch --check looks again"
-        ) from None
+        )
 
 
 @contextmanager

@@ -197,6 +197,21 @@ def config_of_urls(urls: Sequence[str], **options: Any) -> WatchConfig:
     return config
 
 
+def missing_films(config: WatchConfig) -> list[str]:
+    """List cameras that are films, where there is no such film, a line each.
+
+    Args:
+        config: as it was read.
+    """
+    lines = []
+    for name, camera in config.cameras.items():
+        path = Path(camera.url)
+        if is_file(camera.url) and not path.is_file():
+            what = "is a folder: mpn score takes one" if path.is_dir() else "is not there"
+            lines.append(f"cameras.{name}.url: {path} {what}; give an address, or a video file")
+    return lines
+
+
 def _checked(values: dict[str, Any], mistakes: list[str], base: Path) -> WatchConfig | None:
     """Check values against the model and each other; None where they make no config."""
     try:
@@ -266,6 +281,8 @@ def _lines(error: ValidationError, where: tuple[str, ...] = ()) -> list[str]:
             "string_pattern_mismatch": "names have letters, digits, - and _, up to 64; rename it",
             "extra_forbidden": "is not known here; take it out, or see mpn watch --example",
             "missing": "is missing; add it, see mpn watch --example",
+            "model_type": "has entries of its own, a line each, such as `url: ...`; see mpn watch "
+            "--example",
         }.get(one["type"], f"{what[:1].lower()}{what[1:]}; see mpn watch --example")
         lines.append(f"{place}: {advice}")
     return lines

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 STATUS_SECONDS = 1.0  # between two tellings of where the cameras stand
 # Frames of a round: with more of them a window is hardly quicker, and the first waits for the last.
 MOST_AT_ONCE = 8
+GATHER_SECONDS = 0.1  # that a round waits for more frames, where not all can be scored
 IDLE_SECONDS = 0.05  # that the loop sleeps at the most while no frame comes
 # The model that new cameras begin with, and the one in its place where only the package is there.
 BASE, PACKAGED_BASE = "meta", "demo"
@@ -133,6 +134,8 @@ class Watch:
 
     def _round(self, waiting: list[Work]) -> list[Work]:
         """Begin with the frames that came, and finish those of the round before."""
+        if self._governor.share < 1:
+            self._gather()
         self._wake.clear()
         fresh: list[Work] = []
         # Each round begins behind the camera that the last one ended with.
@@ -154,6 +157,18 @@ class Watch:
             self._wake.wait(IDLE_SECONDS)
             self._governor.idle(time.monotonic() - began)
         return fresh
+
+    def _gather(self) -> None:
+        """Wait for a round's frames where there is no time for all: a window alone takes twice."""
+        began = time.monotonic()
+        while sum(bool(camera.stream.waiting) for camera in self.cameras) < min(
+            MOST_AT_ONCE, len(self.cameras)
+        ):
+            if self._stopped.is_set() or time.monotonic() - began > GATHER_SECONDS:
+                break
+            self._wake.wait(GATHER_SECONDS / 10)
+            self._wake.clear()
+        self._governor.idle(time.monotonic() - began)
 
     def _finish(self, works: Sequence[Work]) -> None:
         """Score frames whose motion is computed, or is about to be."""

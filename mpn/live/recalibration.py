@@ -56,7 +56,8 @@ class Recalibration:
         self._scores: deque[float] = deque(self._earlier(), maxlen=self._most)
         self._fresh = 0
         self._computed: Future[Threshold] | None = None
-        if self._scores:
+        # Less than is looked at else shows nothing, and a start is no reason to believe it.
+        if len(self._scores) >= self._every:
             self._begin()
 
     @property

@@ -8,7 +8,13 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from mpn.errors import DataError
-from mpn.live.config import EXAMPLE, WatchConfig, config_of_urls, read_config
+from mpn.live.config import (
+    EXAMPLE,
+    WatchConfig,
+    config_of_urls,
+    missing_films,
+    read_config,
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -129,3 +135,17 @@ def test_addresses_alone() -> None:
     }
     with pytest.raises(DataError, match="cameras.camera-1.url: protocol 'pipe'"):
         config_of_urls(["pipe://0"])
+
+
+def test_films_that_are_not_there_are_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "there.mp4").write_bytes(b"film")
+    urls = [str(tmp_path / "there.mp4"), str(tmp_path / "gone.mp4"), str(tmp_path)]
+    lines = missing_films(config_of_urls([*urls, "rtsp://127.0.0.1/nothing"]))
+    assert len(lines) == 2
+    assert "camera-2" in lines[0] and "gone.mp4 is not there" in lines[0]
+    assert "camera-3" in lines[1] and "mpn score" in lines[1]
+
+
+def test_an_address_in_the_place_of_a_camera_s_entries_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cameras\.hall: has entries of its own.*`url: \.\.\.`"):
+        read_config(write(tmp_path, "cameras:\n  hall: rtsp://127.0.0.1/one\n"))

@@ -76,6 +76,14 @@ def test_gaps_and_a_restart(first: Recalibration, tmp_path: Path) -> None:
     assert fresh.hours == 0 and fresh.threshold() is None
 
 
+def test_a_start_is_no_reason_to_believe_a_minute(first: Recalibration, tmp_path: Path) -> None:
+    for score in calm(HOUR // 60, 4):
+        first.add(float(score))
+    first.save()
+    again = Recalibration(first._normal, first._first, FPS, tmp_path / "scores.npy", AtOnce())
+    assert again.hours == pytest.approx(1 / 60, rel=0.05) and again.threshold() is None
+
+
 def test_what_counts_is_bounded(first: Recalibration, monkeypatch: pytest.MonkeyPatch) -> None:
     after(first, np.zeros(round(recalibration.MOST_HOURS * HOUR) + 5000))
     assert first.hours == recalibration.MOST_HOURS

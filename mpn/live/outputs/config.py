@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
+from mpn.errors import DataError
 from mpn.live.outputs.journal import Journal
 from mpn.live.outputs.keeping import Keeper
 from mpn.live.outputs.metrics import Counted, Metrics
@@ -20,6 +21,7 @@ from mpn.live.outputs.settings import (
     PageConfig,
     QueueConfig,
     WebhookConfig,
+    secret_of,
 )
 from mpn.live.outputs.web import Teach
 from mpn.live.outputs.webhook import Webhook, server_of
@@ -33,6 +35,7 @@ __all__ = [
     "PageConfig",
     "QueueConfig",
     "WebhookConfig",
+    "not_ready",
     "open_outputs",
 ]
 
@@ -88,6 +91,34 @@ def open_outputs(
         close_outputs(opened, CLOSE_SECONDS)
         raise
     return opened
+
+
+def not_ready(config: OutputsConfig) -> list[str]:
+    """List what outputs need and do not find: variables of the environment, files; a line each.
+
+    Args:
+        config: what there is.
+    """
+    lines = []
+    secrets = [
+        (f"webhooks.{number}", hook.secret, hook.secret_env)
+        for number, hook in enumerate(config.webhooks)
+    ]
+    files = [(f"webhooks.{number}.ca", hook.ca) for number, hook in enumerate(config.webhooks)]
+    if config.mqtt is not None:
+        secrets.append(("mqtt", config.mqtt.password, config.mqtt.password_env))
+        files.append(("mqtt.ca", config.mqtt.ca))
+    if config.page is not None:
+        secrets.append(("page", config.page.token, config.page.token_env))
+    for where, value, variable in secrets:
+        try:
+            secret_of(value, variable, f"outputs.{where}")
+        except DataError as error:
+            lines.append(str(error))
+    for where, path in files:
+        if path is not None and not path.is_file():
+            lines.append(f"outputs.{where}: there is no file {path}; give a PEM file")
+    return lines
 
 
 def _folder(kind: str, destination: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mpn.errors import DataError, MpnError
-from mpn.live.outputs.config import OutputsConfig, close_outputs, open_outputs
+from mpn.live.outputs.config import OutputsConfig, close_outputs, not_ready, open_outputs
 from mpn.live.outputs.journal import JOURNAL, Journal
 from mpn.live.outputs.page import Page
 from mpn.live.outputs.webhook import Webhook
@@ -103,3 +103,22 @@ def test_events_of_an_earlier_run_are_over(tmp_path: Path) -> None:
         ("end", None),
         ("end", True),
     ]
+
+
+def test_what_outputs_need_and_do_not_find_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MPN_NOT_SET", raising=False)
+    monkeypatch.setenv("MPN_SET", "x" * 20)
+    asked = {
+        "webhooks": [
+            {"url": "http://127.0.0.1:1/a", "secret_env": "MPN_SET"},
+            {"url": "http://127.0.0.1:1/b", "secret_env": "MPN_NOT_SET"},
+        ],
+        "mqtt": {"host": "a", "tls": True, "ca": str(tmp_path / "gone.pem")},
+    }
+    lines = not_ready(OutputsConfig.model_validate(asked))
+    assert len(lines) == 2
+    assert "webhooks.1" in lines[0] and "MPN_NOT_SET" in lines[0]
+    assert "mqtt.ca" in lines[1] and "gone.pem" in lines[1]
+    assert not_ready(OutputsConfig()) == []

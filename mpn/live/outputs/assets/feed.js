@@ -36,7 +36,7 @@ export function factsOf(alarm) {
   if (isOver(alarm) && lasts != null) facts.push(["lasted", duration(lasts)]);
   if (alarm.peak_score != null) facts.push(["highest score", brief(alarm.peak_score)]);
   if (alarm.threshold != null) facts.push(["threshold", brief(alarm.threshold)]);
-  if (alarm.rarer_than_one_in) facts.push(["rarer than", `1 in ${Math.round(alarm.rarer_than_one_in).toLocaleString("en")} normal frames`]);
+  if (alarm.rarer_than_one_in) facts.push(["rarer than", `1 in ${Math.round(alarm.rarer_than_one_in).toLocaleString("en")} normal frames${alarm.beyond_normal_footage ? ", higher than any of them" : ""}`]);
   if (alarm.like?.name) facts.push(["like", alarm.like.name]);
   if (taughtAs(alarm)) facts.push(["taught", taughtAs(alarm)]);
   return facts;
