@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from mpn.errors import DataError, FrameError
@@ -56,9 +56,12 @@ def open_pictures(url: str) -> Generator[Picture, None, None]:
         MpnError: there is no video in it.
         OSError: it cannot be opened, or nothing came for too long (PyAV's errors are such).
     """
-    with _opened(url) as (container, video, paced):
-        video.thread_count = 1  # frames would wait for the other threads
-        yield from _pictures(container, video, paced)
+    try:
+        with _opened(url) as (container, video, paced):
+            video.thread_count = 1  # frames would wait for the other threads
+            yield from _pictures(container, video, paced)
+    except ExitError as error:  # so FFmpeg says that the time is over
+        raise FrameError(f"nothing came for {READ_SECONDS:g} s") from error
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import FrameError
+from mpn.live import opening
 from mpn.live.opening import Picture
 from mpn.live.stream import CameraStream, LiveFrame, StreamState
 from tests.helpers.small_model import footage, write_film
@@ -221,3 +222,12 @@ def test_a_served_stream_that_is_cut_and_comes_back() -> None:
         stream.stop()
         server.kill()
         server.wait()
+
+
+def test_a_server_that_says_nothing_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(opening, "READ_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/video"
+        with pytest.raises(FrameError, match=r"nothing came for 0\.5 s"):
+            next(opening.open_pictures(url))
