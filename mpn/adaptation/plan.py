@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,17 +130,18 @@ def plan_of(
             f"{MIN_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
         )
     normal_ranges = held_out_ranges
-    if count > room:  # the first part of each
-        held_out_ranges = [
-            stretch._replace(
-                stop=stretch.start
-                + window
-                + (stretch.stop - stretch.start - window) * room // count
-            )
-            for stretch in held_out_ranges
-        ]
-        held_out_ranges = [
-            stretch for stretch in held_out_ranges if stretch.stop - stretch.start > window
-        ]
+    if count > room:
+        held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))
     shots = shots_of(clips, windows, window) if windows else None
     return Plan(windows, left_out, excluded, shots, held_out_ranges, normal_ranges)
+
+
+def _first_parts(
+    stretches: Sequence[outliers.Stretch], window: int, share: Fraction
+) -> list[outliers.Stretch]:
+    """Cut stretches to the first share of their frames with a score; those without any go."""
+    cut = [
+        one._replace(stop=one.start + window + int((one.stop - one.start - window) * share))
+        for one in stretches
+    ]
+    return [one for one in cut if one.stop - one.start > window]

@@ -65,6 +65,12 @@ def add_model(
         metavar="W",
         help="weight of the newest frame, 1 for no smoothing",
     )
+    _add_computing(parser)
+    return model
+
+
+def _add_computing(parser: argparse.ArgumentParser) -> None:
+    """Add what says how the network is run, not what it is."""
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument(
@@ -89,7 +95,6 @@ def add_model(
         help="ask the network about every N-th frame only, motion about all: quicker; 2 costs "
         "nothing where motion is judged by place (default: 1)",
     )
-    return model
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
