@@ -4,7 +4,7 @@ The step: 4 tasks of 4 support and 4 query windows, one inner step of Meta-SGD w
 gradients, then Adam; preset `base` at 128x128, prototype heads and head adapted (113,731 numbers),
 encoder and decoder frozen. Published: the written-out unit, one task at a time, the whole forward
 in the inner and in the outer loop. Ours: encoder and decoder once per task, outside the graph, then
-`mpn.adaptation.maml.accumulate`; beside it bfloat16. They are first checked to give the same
+`mpn.meta.maml.accumulate`; beside it bfloat16. They are first checked to give the same
 gradients. Every case runs in fresh processes, the rounds take the cases in turn. Then resident
 memory over 1,000 outer steps, of a tiny network, and over fewer, of `small`.
 
@@ -118,7 +118,7 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     """
     import torch
 
-    from mpn.adaptation import maml
+    from mpn.meta import maml
     from mpn.model.losses import loss_terms, total_loss
     from mpn.model.network import build_model
     from mpn.model.parameters import target_names

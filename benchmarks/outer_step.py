@@ -11,8 +11,8 @@ import torch
 from torch.func import functional_call
 
 from benchmarks.written_out import write_out
-from mpn.adaptation import maml
-from mpn.adaptation.maml import Params
+from mpn.meta import maml
+from mpn.meta.maml import Params
 from mpn.model import losses
 from mpn.model.network import build_model
 from mpn.model.parameters import target_names

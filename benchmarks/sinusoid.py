@@ -24,7 +24,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmarks.common import goal, parser, print_goals, print_table, spread, write_result
-from mpn.adaptation import maml
+from mpn.meta import maml
 
 AMPLITUDES, PHASES, RANGE = (0.1, 5.0), (0.0, torch.pi), (-5.0, 5.0)
 HIDDEN, SHOTS, TASKS, STEP_SIZE, LEARNING_RATE = 40, 10, 25, 0.01, 1e-3

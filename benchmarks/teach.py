@@ -34,8 +34,8 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import parser, print_table, write_result
 from benchmarks.taught_scenes import Found, Scene, see_scene, track_sights
-from mpn.datasets.episodes import EpisodeSampler
 from mpn.jobs.examples import examples_in
+from mpn.meta.episodes import EpisodeSampler
 
 SHOTS = (1, 3, 5)
 DRAWS = 6  # of the events that are taught

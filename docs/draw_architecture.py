@@ -33,7 +33,7 @@ the diagonal and beyond the own floor: they lead down."""
 # own `__init__.py`, which hands on names of the floors below.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("io",),
+    ("io", "meta"),
     ("video", "motion"),
     ("datasets", "model"),
     ("scoring",),

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from mpn.adaptation.inner_loop import FilledAdaptation, SceneLoss
-from mpn.adaptation.maml import Params
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip, Sample
+from mpn.meta.maml import Params
 from mpn.scoring.events import events
 from mpn.scoring.parts import PSNR
 from mpn.scoring.protocols import exponential

@@ -35,7 +35,6 @@ from mpn.adaptation.inner_loop import (
     adapted_checkpoint,
 )
 from mpn.adaptation.made_motion import Judged, Made, try_out
-from mpn.adaptation.maml import Params
 from mpn.adaptation.place import (
     Pieces,
     learn_place,
@@ -47,6 +46,7 @@ from mpn.adaptation.plan import MIN_HELD_OUT, Plan, plan_of
 from mpn.datasets.shots import Shots, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import AdaptationError, DataError, MpnError
+from mpn.meta.maml import Params
 from mpn.model.camera_checkpoint import CAMERA_BYTES
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.parameters import target_names

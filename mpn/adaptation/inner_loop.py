@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.func import functional_call
 from tqdm import tqdm
 
-from mpn.adaptation.maml import Params, adapt, fine_tune
 from mpn.datasets.shots import Shots
 from mpn.datasets.windows import Sample, to_float
 from mpn.errors import MpnError
+from mpn.meta.maml import Params, adapt, fine_tune
 from mpn.model.checkpoint import Checkpoint, MetaInfo
 from mpn.model.losses import check_loss_names, loss_terms, total_loss
 from mpn.model.network import Network
@@ -68,7 +68,7 @@ class SceneBatch(NamedTuple):
 class SceneLoss:
     """The loss of a network on windows of one camera, as a function of its target parameters.
 
-    A `loss_fn` of `mpn.adaptation.maml`. The network itself is never changed.
+    A `loss_fn` of `mpn.meta.maml`. The network itself is never changed.
 
     Args:
         network: gives the preset and every parameter that is not adapted.

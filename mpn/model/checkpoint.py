@@ -37,7 +37,7 @@ class MetaInfo:
         step_sizes: of each of these parameters, float32: a scalar, or one number an element.
         steps: gradient steps of an adaptation.
         batch: support windows of a step, None for all of them.
-        clip_norm: what longer gradients are shortened to, see `mpn.adaptation.maml.adapt`; None for
+        clip_norm: what longer gradients are shortened to, see `mpn.meta.maml.adapt`; None for
             no limit.
     """
 

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from mpn.adaptation.inner_loop import SceneBatch, SceneLoss
-from mpn.adaptation.maml import TaskLosses, accumulate, adapt, reptile_gradients
 from mpn.datasets.windows import Clip
 from mpn.errors import TrainingError
+from mpn.meta.maml import TaskLosses, accumulate, adapt, reptile_gradients
 from mpn.model.checkpoint import Checkpoint, MetaInfo, save_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import normal_parts

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mpn.adaptation.inner_loop import SceneBatch, SceneLoss
-from mpn.adaptation.maml import Params
 from mpn.errors import TrainingError
+from mpn.meta.maml import Params
 
 
 def first_step_sizes(

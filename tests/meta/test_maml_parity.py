@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from mpn.adaptation import maml
+from mpn.meta import maml
 from mpn.model import losses
 from mpn.model.network import build_model
 from mpn.model.parameters import target_names
@@ -45,7 +45,7 @@ def loss_of(network, params):
 
 
 def meta_step(weights, names, dtype, *, whole):
-    """Every array of the reference by its name there, computed by `mpn.adaptation.maml`.
+    """Every array of the reference by its name there, computed by `mpn.meta.maml`.
 
     names: theirs by ours. whole: encoder and decoder run in both loops; otherwise once, beforehand.
     """

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from mpn.adaptation import maml
 from mpn.errors import MpnError
+from mpn.meta import maml
 from mpn.model.parameters import target_names
 
 START, SIZE = 3.0, 0.25

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mpn.adaptation import maml
+from mpn.meta import maml
 
 
 class LastStep(nn.Module):

@@ -1,0 +1,1 @@
+"""Meta-learning of any network, on any data: nothing here knows of video."""
