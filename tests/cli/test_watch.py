@@ -94,10 +94,10 @@ def test_a_missing_model_is_said(cli: Cli, street: Path) -> None:
 
 def test_where_a_camera_stands_in_a_line() -> None:
     status = CameraStatus(
-        "yard", "rtsp://h/1", State.DISCONNECTED, "Connection refused; tried again in 4 s"
+        "yard", "rtsp://h/1", State.DISCONNECTED, "Connection refused; tried again"
     )
     line = status_line(status)
-    assert line.startswith("yard ") and "disconnected" in line and "tried again in 4 s" in line
+    assert line.startswith("yard ") and "disconnected" in line and "tried again" in line
     watching = CameraStatus(
         "yard", "x", State.WATCHING, fps=9.8, score=1.25, threshold=3.5, lag=0.1
     )
