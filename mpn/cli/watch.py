@@ -82,7 +82,7 @@ def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     try:
         from mpn.live import config as configs
-        from mpn.live.outputs.config import close_outputs, not_ready, open_outputs
+        from mpn.live.outputs.config import close_outputs, open_outputs
     except ImportError as error:
         raise MpnError(f"{error.name} is not installed, which live cameras need: {INSTALL}") from (
             error
@@ -91,7 +91,6 @@ def main(options: argparse.Namespace) -> None:
         print(configs.EXAMPLE, end="")
         return
     config = _config(options)
-    _refuse([*configs.missing_films(config), *not_ready(config.outputs)], options.source[0])
     if options.check:
         cameras = ", ".join(config.cameras)
         print(f"{options.source[0]}: nothing is wrong; cameras: {cameras}")
@@ -124,14 +123,15 @@ def main(options: argparse.Namespace) -> None:
 def _config(options: argparse.Namespace) -> WatchConfig:
     """Read the config, or make it of addresses; options on the command line go before it."""
     from mpn.live.config import config_of_urls, read_config
-    from mpn.live.outputs.settings import OutputsConfig
+    from mpn.live.outputs.config import OutputsConfig, check_outputs
 
     sources: Sequence[str] = options.source
     if not sources:
         raise UsageError("CONFIG or URL is missing; mpn watch --example prints a config")
     given: dict[str, Any] = {}
     if options.checkpoint is not None:
-        given["model"] = options.checkpoint
+        # Paths of a config are taken from its folder, those of the command line from here.
+        given["model"] = _from_here(options.checkpoint)
     if options.learning_minutes is not None:
         given["learning_minutes"] = options.learning_minutes
     given |= {name: True for name in ("freeze", "motion_only") if getattr(options, name)}
@@ -139,19 +139,22 @@ def _config(options: argparse.Namespace) -> WatchConfig:
     if configs and len(sources) > 1:
         raise UsageError(f"{configs[0]} is a config: give it alone, with all cameras in it")
     if options.out is not None:
-        given["out"] = options.out
-    if not configs:
-        if options.check:
-            raise UsageError("--check is of a config (.yaml), not of addresses")
-        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **given)
-    if options.loop:
+        given["out"] = options.out.absolute() if configs else options.out
+    if options.check and not configs:
+        raise UsageError("--check is of a config (.yaml), not of addresses")
+    if options.loop and configs:
         raise UsageError("--loop is of URLs; in a config it is an entry of each camera")
     try:
-        config = read_config(Path(configs[0]), OutputsConfig.model_validate)
-        return config.model_copy(update=given)
+        if configs:
+            return read_config(Path(configs[0]), check_outputs, **given)
+        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **given)
     except DataError as error:
-        _refuse(str(error).splitlines(), configs[0])
+        _refuse(str(error).splitlines(), sources[0])
         raise
+
+
+def _from_here(model: str) -> str:
+    return str(Path(model).absolute()) if Path(model).is_file() else model
 
 
 def _refuse(lines: Sequence[str], source: str) -> None:
