@@ -14,6 +14,8 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TextIO
 
 from mpn.errors import MpnError
 from mpn.version import __version__
@@ -153,22 +155,36 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
         sys.stdout.flush()
         return DONE
     except KeyboardInterrupt:
-        print("\ninterrupted; what was written so far is kept", file=sys.stderr)
+        _say("\ninterrupted; what was written so far is kept")
         return INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # the reader of stdout has gone, as with `| head`; the interpreter flushes once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as with `| head`
+        _let_go(sys.stdout)
         return DONE
     except UsageError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        _say(f"{name}: {error}")
         return WRONG_USE
     except (MpnError, OSError, MemoryError) as error:
         if options.debug:
             traceback.print_exc()
         else:
-            print(f"{name}: {_line(error)}", file=sys.stderr)
+            _say(f"{name}: {_line(error)}")
         return FAILED
+    finally:
+        try:
+            sys.stderr.flush()
+        except BrokenPipeError:
+            _let_go(sys.stderr)
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr; where nobody reads it, the exit code alone says it."""
+    with suppress(BrokenPipeError):
+        print(text, file=sys.stderr)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Let a stream that nobody reads write nowhere: the interpreter flushes it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _line(error: Exception) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -99,7 +102,8 @@ def main(options: argparse.Namespace) -> None:
     from mpn.live.teaching import Teacher
 
     teacher = Teacher()
-    outputs: list[Output] = [_Progress(sys.stderr), teacher]
+    progress = Progress(sys.stderr)
+    outputs: list[Output] = [progress, teacher]
     if options.json:
         outputs.append(_JsonLines(sys.stdout))
     with folder_lock(config.out):
@@ -114,6 +118,7 @@ def main(options: argparse.Namespace) -> None:
                 threads=options.threads,
             )
             teacher.cameras = watch.cameras
+            progress.unread = watch.stop
             with _stopped_by_signals(watch.stop):
                 watch.run(options.seconds)
         finally:
@@ -213,14 +218,30 @@ class _JsonLines:
         pass
 
 
-class _Progress:
+def _has_no_reader(stream: TextIO) -> bool:
+    """Say whether a stream is a pipe that nobody reads any more; no file and no terminal is."""
+    try:
+        number = stream.fileno()
+        if not stat.S_ISFIFO(os.fstat(number).st_mode):
+            return False
+    except (OSError, ValueError):
+        return False
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
+
+
+class Progress:
     """Shows where the cameras stand: a line each that changes on a terminal, else one now and then.
 
     Args:
         stream: stderr.
+        unread: called where nobody reads it any more, as behind `2>&1 | head`. (A line that is
+            logged is no way to find out: logging passes over what it cannot write.)
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, unread: Callable[[], None] = lambda: None) -> None:
+        self.unread = unread
         self._stream, self._live = stream, stream.isatty()
         self._lines, self._told = 0, time.monotonic()
 
@@ -234,6 +255,9 @@ class _Progress:
 
     def status(self, cameras: Mapping[str, CameraStatus]) -> None:
         """Show where the cameras stand."""
+        if _has_no_reader(self._stream):
+            self.unread()
+            return
         lines = [status_line(status) for status in cameras.values()]
         if self._live:
             self._forget()

@@ -131,6 +131,22 @@ def test_a_reader_that_left_is_no_error(cli: Cli, monkeypatch: pytest.MonkeyPatc
     assert replaced[0][1] == 1
 
 
+@pytest.mark.parametrize(
+    "error, code", [(KeyboardInterrupt(), 130), (DataError("a.mp4: is no video"), 1)]
+)
+def test_nobody_reads_what_went_wrong(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    verb_that(monkeypatch, error)
+    with os.fdopen(writer, "w", buffering=1) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert main(["score", "a.mp4"]) == code
+        stream.flush()  # as the interpreter does at its end; a failure would be the exit code
+        monkeypatch.undo()
+
+
 def test_threads_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", counts.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpn.cli.watch import status_line
+from mpn.cli.watch import Progress, status_line
 from mpn.errors import MpnError
 from mpn.live.config import EXAMPLE
 from mpn.live.status import CameraStatus, Output, State
@@ -87,6 +88,23 @@ def test_a_missing_model_is_said(cli: Cli, street: Path) -> None:
     assert (
         "nothing.safetensors" in cli("watch", street, "--checkpoint", "nothing.safetensors").error()
     )
+
+
+def test_it_stops_where_nobody_reads_what_it_says() -> None:
+    reader, writer = os.pipe()
+    stopped: list[None] = []
+    with os.fdopen(writer, "w") as stream:
+        progress = Progress(stream, lambda: stopped.append(None))
+        progress.status({})
+        assert not stopped
+        os.close(reader)  # as head does behind its last line
+        progress.status({})
+    assert stopped
+
+
+def test_a_file_has_no_reader_that_could_go(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        Progress(stream, lambda: pytest.fail("was stopped")).status({})
 
 
 def test_where_a_camera_stands_in_a_line() -> None:
