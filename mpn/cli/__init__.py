@@ -36,6 +36,8 @@ VERBS = {
     "export": "write a model's network as an ONNX file, for other programs",
     "import": "turn the paper authors' weights into a model of mpn, safely",
 }
+# These write as they go; all others at their end, if at all.
+GOING_ON = ("demo", "score", "watch", "train", "evaluate")
 OVERVIEW = "\n".join(
     [
         "Video anomaly detection with the Meta Prototype Network.",
@@ -155,7 +157,8 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
         sys.stdout.flush()
         return DONE
     except KeyboardInterrupt:
-        _say("\ninterrupted; what was written so far is kept")
+        kept = "; what was written so far is kept" if name.split()[-1] in GOING_ON else ""
+        _say(f"\ninterrupted{kept}")
         return INTERRUPTED
     except BrokenPipeError:  # the reader has gone, as with `| head`
         _let_go(sys.stdout)
