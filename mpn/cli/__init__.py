@@ -14,6 +14,8 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TextIO
 
 from mpn.errors import MpnError
 from mpn.version import __version__
@@ -34,6 +36,8 @@ VERBS = {
     "export": "write a model's network as an ONNX file, for other programs",
     "import": "turn the paper authors' weights into a model of mpn, safely",
 }
+# These write as they go; all others at their end, if at all.
+GOING_ON = ("demo", "score", "watch", "train", "evaluate")
 OVERVIEW = "\n".join(
     [
         "Video anomaly detection with the Meta Prototype Network.",
@@ -153,22 +157,37 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
         sys.stdout.flush()
         return DONE
     except KeyboardInterrupt:
-        print("\ninterrupted; what was written so far is kept", file=sys.stderr)
+        kept = "; what was written so far is kept" if name.split()[-1] in GOING_ON else ""
+        _say(f"\ninterrupted{kept}")
         return INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # the reader of stdout has gone, as with `| head`; the interpreter flushes once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as with `| head`
+        _let_go(sys.stdout)
         return DONE
     except UsageError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        _say(f"{name}: {error}")
         return WRONG_USE
     except (MpnError, OSError, MemoryError) as error:
         if options.debug:
             traceback.print_exc()
         else:
-            print(f"{name}: {_line(error)}", file=sys.stderr)
+            _say(f"{name}: {_line(error)}")
         return FAILED
+    finally:
+        try:
+            sys.stderr.flush()
+        except BrokenPipeError:
+            _let_go(sys.stderr)
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr; where nobody reads it, the exit code alone says it."""
+    with suppress(BrokenPipeError):
+        print(text, file=sys.stderr)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Let a stream that nobody reads write nowhere: the interpreter flushes it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _line(error: Exception) -> str:

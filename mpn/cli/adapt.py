@@ -21,10 +21,11 @@ from mpn.adaptation.inner_loop import (
 from mpn.adaptation.made_motion import PIECE_SECONDS
 from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
-from mpn.cli.model import BASE, PACKAGED_BASE, base_model, load_model
+from mpn.cli.model import load_model
 from mpn.io.atomic import check_writable
 from mpn.io.text import align, json_text, percent, plural
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.released import BASE, PACKAGED_BASE, base_model
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import LABELS
 

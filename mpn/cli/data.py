@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 from collections import Counter
@@ -14,11 +15,13 @@ from mpn.cli import UsageError, above_zero
 from mpn.datasets.demo.dataset import write_demo
 from mpn.datasets.layouts import LAYOUTS, DatasetTree, Video, recognise
 from mpn.errors import DataError
+from mpn.video.timing import frame_rate
 
 log = logging.getLogger(__name__)
 
 DEMO = "demo"
 DEMO_FOLDER = Path("data/demo")
+DEMO_SETTINGS = "demo.json"  # in a demo set's folder: what it was made with
 MAX_WORKERS = 4  # processes that make the demo set
 
 
@@ -61,7 +64,7 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
     What was recognised is said on stderr.
 
     Args:
-        options: `data`, `layout` and `fps`, which becomes the demo set's where it is None.
+        options: `data`, `layout` and `fps`, which becomes a demo set's where it is None.
 
     Raises:
         UsageError: a layout for the demo set.
@@ -74,9 +77,9 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
                 "the folder of DATA"
             )
         tree = recognise(write_demo(DEMO_FOLDER, workers=min(MAX_WORKERS, os.cpu_count() or 1)))
-        options.fps = options.fps or demo_rate(DEMO_FOLDER)
     else:
         tree = recognise(options.data, options.layout)
+    options.fps = options.fps or _made_rate(tree.root)
     log.info(tree.describe())
     for line in tree.describe_left_out():
         log.info(line)
@@ -162,6 +165,15 @@ def _distinct_names(
 
 def demo_rate(folder: Path) -> float:
     """Read how many frames a second the demo set was made with."""
-    import json
+    return float(json.loads((folder / DEMO_SETTINGS).read_text())["fps"])
 
-    return float(json.loads((folder / "demo.json").read_text())["fps"])
+
+def _made_rate(root: Path) -> float | None:
+    """Return the rate of a demo set, or of one of its splits; None for any other footage."""
+    root = root.resolve()
+    folder = next((one for one in (root, root.parent) if (one / DEMO_SETTINGS).is_file()), root)
+    try:
+        rate = frame_rate(demo_rate(folder))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return None if rate is None else float(rate)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mpn.cli import UsageError, fit, new_parser
 from mpn.cli.model import load_model
+from mpn.errors import MpnError
+from mpn.io.atomic import check_writable
 from mpn.model.onnx_graph import INPUT, export_onnx, output_names
 
 EXAMPLES = """  mpn export demo demo.onnx
@@ -31,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "meta",
     )
     verb.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write")
+    verb.add_argument("--force", action="store_true", help="replace it if it is there already")
     return verb
 
 
@@ -38,6 +41,11 @@ def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     if options.out.suffix != ".onnx":
         raise UsageError(f"{options.out}: a name that ends in .onnx was expected")
+    if options.out.exists() and not options.force:
+        raise MpnError(
+            f"{options.out} is there already: give another name, or --force to replace it"
+        )
+    check_writable(options.out)
     checkpoint = load_model(options.checkpoint)
     export_onnx(checkpoint, options.out)
     config = checkpoint.config

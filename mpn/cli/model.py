@@ -13,17 +13,13 @@ from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.compiled import WAYS
 from mpn.model.config import CONFIGS
 from mpn.model.engines import ENGINES
-from mpn.model.released import released_path
+from mpn.model.released import base_model
 from mpn.scoring.detector import Detector
 from mpn.scoring.model_score import score_config_of
 from mpn.scoring.parts import PARTS, PLACE_PARTS
 from mpn.scoring.scores import BATCH_SIZE, GPU_BATCH_SIZE
 
 log = logging.getLogger(__name__)
-
-# The model to begin with, and the one in its place where only the package is there: it has seen
-# generated cameras alone, so less may come of it.
-BASE, PACKAGED_BASE = "meta", "demo"
 
 
 def add_model(
@@ -143,18 +139,6 @@ def load_model(name_or_path: str | Path) -> Checkpoint:
     preset = checkpoint.config.name
     log.info("model %s: preset %s, frames of %dx%d", name_or_path, preset, height, width)
     return checkpoint
-
-
-def base_model() -> str:
-    """Name the released model that a new camera begins with, and say where it is not the best."""
-    if released_path(BASE) is not None:
-        return BASE
-    log.warning(
-        f"the released model {BASE} is not here, so {PACKAGED_BASE} is taken, which knows "
-        f"generated cameras only: {BASE} is in the repository's checkpoints folder; copy it "
-        f"to ./checkpoints, or give --checkpoint MODEL"
-    )
-    return PACKAGED_BASE
 
 
 def open_base(options: argparse.Namespace) -> Detector:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -82,7 +85,7 @@ def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     try:
         from mpn.live import config as configs
-        from mpn.live.outputs.config import close_outputs, not_ready, open_outputs
+        from mpn.live.outputs.config import close_outputs, open_outputs
     except ImportError as error:
         raise MpnError(f"{error.name} is not installed, which live cameras need: {INSTALL}") from (
             error
@@ -91,7 +94,6 @@ def main(options: argparse.Namespace) -> None:
         print(configs.EXAMPLE, end="")
         return
     config = _config(options)
-    _refuse([*configs.missing_films(config), *not_ready(config.outputs)], options.source[0])
     if options.check:
         cameras = ", ".join(config.cameras)
         print(f"{options.source[0]}: nothing is wrong; cameras: {cameras}")
@@ -100,7 +102,8 @@ def main(options: argparse.Namespace) -> None:
     from mpn.live.teaching import Teacher
 
     teacher = Teacher()
-    outputs: list[Output] = [_Progress(sys.stderr), teacher]
+    progress = Progress(sys.stderr)
+    outputs: list[Output] = [progress, teacher]
     if options.json:
         outputs.append(_JsonLines(sys.stdout))
     with folder_lock(config.out):
@@ -115,6 +118,7 @@ def main(options: argparse.Namespace) -> None:
                 threads=options.threads,
             )
             teacher.cameras = watch.cameras
+            progress.unread = watch.stop
             with _stopped_by_signals(watch.stop):
                 watch.run(options.seconds)
         finally:
@@ -124,14 +128,15 @@ def main(options: argparse.Namespace) -> None:
 def _config(options: argparse.Namespace) -> WatchConfig:
     """Read the config, or make it of addresses; options on the command line go before it."""
     from mpn.live.config import config_of_urls, read_config
-    from mpn.live.outputs.settings import OutputsConfig
+    from mpn.live.outputs.config import OutputsConfig, check_outputs
 
     sources: Sequence[str] = options.source
     if not sources:
         raise UsageError("CONFIG or URL is missing; mpn watch --example prints a config")
     given: dict[str, Any] = {}
     if options.checkpoint is not None:
-        given["model"] = options.checkpoint
+        # Paths of a config are taken from its folder, those of the command line from here.
+        given["model"] = _from_here(options.checkpoint)
     if options.learning_minutes is not None:
         given["learning_minutes"] = options.learning_minutes
     given |= {name: True for name in ("freeze", "motion_only") if getattr(options, name)}
@@ -139,19 +144,22 @@ def _config(options: argparse.Namespace) -> WatchConfig:
     if configs and len(sources) > 1:
         raise UsageError(f"{configs[0]} is a config: give it alone, with all cameras in it")
     if options.out is not None:
-        given["out"] = options.out
-    if not configs:
-        if options.check:
-            raise UsageError("--check is of a config (.yaml), not of addresses")
-        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **given)
-    if options.loop:
+        given["out"] = options.out.absolute() if configs else options.out
+    if options.check and not configs:
+        raise UsageError("--check is of a config (.yaml), not of addresses")
+    if options.loop and configs:
         raise UsageError("--loop is of URLs; in a config it is an entry of each camera")
     try:
-        config = read_config(Path(configs[0]), OutputsConfig.model_validate)
-        return config.model_copy(update=given)
+        if configs:
+            return read_config(Path(configs[0]), check_outputs, **given)
+        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **given)
     except DataError as error:
-        _refuse(str(error).splitlines(), configs[0])
+        _refuse(str(error).splitlines(), sources[0])
         raise
+
+
+def _from_here(model: str) -> str:
+    return str(Path(model).absolute()) if Path(model).is_file() else model
 
 
 def _refuse(lines: Sequence[str], source: str) -> None:
@@ -210,14 +218,30 @@ class _JsonLines:
         pass
 
 
-class _Progress:
+def _has_no_reader(stream: TextIO) -> bool:
+    """Say whether a stream is a pipe that nobody reads any more; no file and no terminal is."""
+    try:
+        number = stream.fileno()
+        if not stat.S_ISFIFO(os.fstat(number).st_mode):
+            return False
+    except (OSError, ValueError):
+        return False
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
+
+
+class Progress:
     """Shows where the cameras stand: a line each that changes on a terminal, else one now and then.
 
     Args:
         stream: stderr.
+        unread: called where nobody reads it any more, as behind `2>&1 | head`. (A line that is
+            logged is no way to find out: logging passes over what it cannot write.)
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, unread: Callable[[], None] = lambda: None) -> None:
+        self.unread = unread
         self._stream, self._live = stream, stream.isatty()
         self._lines, self._told = 0, time.monotonic()
 
@@ -231,6 +255,9 @@ class _Progress:
 
     def status(self, cameras: Mapping[str, CameraStatus]) -> None:
         """Show where the cameras stand."""
+        if _has_no_reader(self._stream):
+            self.unread()
+            return
         lines = [status_line(status) for status in cameras.values()]
         if self._live:
             self._forget()

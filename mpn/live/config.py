@@ -23,13 +23,15 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 EXAMPLE = """\
 # mpn watch watch.yaml        mpn watch --check watch.yaml
-model: meta                   # a released model's name, or the path of a model file
+# model: meta                 # a released model's name, or the path of a model file; without it
+                              # meta is taken, or demo where only the package is installed
 out: runs/watch               # events, clips, what was learned
 learning_minutes: 2           # of normal footage, for a camera that is not known yet
 
 cameras:
   entrance:
-    url: rtsp://viewer:${CAMERA_PASSWORD}@192.168.1.20/stream2   # ${...}: from the environment
+    url: rtsp://192.168.1.20/stream2
+    # from the environment: rtsp://viewer:${CAMERA_PASSWORD}@192.168.1.20/stream2
   yard:
     url: http://192.168.1.21/video.mjpg
     fps: 5                    # at most so many frames a second are scored (default: 10)
@@ -38,9 +40,9 @@ cameras:
     url: /dev/video0
     camera_file: lab.camera.safetensors   # learned if it is missing, and kept there
     freeze: true              # don't go on learning
-  rehearsal:
-    url: recordings/lobby.mp4 # a file is played at its own rate
-    loop: true
+  # rehearsal:                # a film is played at its own rate
+  #   url: recordings/lobby.mp4
+  #   loop: true
 
 outputs:
   keep:                       # clips and snapshots of events
@@ -50,8 +52,8 @@ outputs:
 
 CameraName = Annotated[str, Field(pattern=NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# Turns the section `outputs` into what it configures; raises ValidationError.
-OutputsCheck = Callable[[Mapping[str, Any]], Any]
+# Turns the section `outputs` into what it configures, and lists its mistakes.
+OutputsCheck = Callable[[Any], tuple[Any, list[str]]]
 
 
 class _Section(BaseModel):
@@ -123,36 +125,76 @@ class WatchConfig(_Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads plain values, as `yaml.safe_load`; a key that comes twice is an error."""
+    """Loads plain values, as `yaml.safe_load`.
+
+    Attributes:
+        mistakes: keys that come twice, a line each.
+    """
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.mistakes: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen and isinstance(key, yaml.ScalarNode):
-                mark = key.start_mark
-                raise yaml.MarkedYAMLError(problem=f"{key.value} comes twice", problem_mark=mark)
+                line = key.start_mark.line + 1
+                self.mistakes.append(f"line {line}: {key.value} comes twice, take one out")
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
-def read_config(path: Path, check_outputs: OutputsCheck | None = None) -> WatchConfig:
+def read_config(
+    path: Path, check_outputs: OutputsCheck | None = None, **options: Any
+) -> WatchConfig:
     """Read a config, and check all of it that can be checked without opening a camera.
 
     Paths in it are taken from the file's folder.
 
     Args:
         path: of the YAML file.
-        check_outputs: turns the section `outputs` into what it configures.
+        check_outputs: turns the section `outputs` into what it configures, and lists its mistakes.
+        options: fields of `WatchConfig` that go before the file's.
 
     Raises:
-        DataError: it cannot be read, or has mistakes: a line "file: where: what, what to do" each.
+        DataError: it cannot be read, or has mistakes: a line "file: where: what, what to do" each,
+            all that can be known at once.
+    """
+    twice: list[str] = []
+    unset: list[str] = []
+    mistakes: list[str] = []
+    filled = _substituted(_loaded(path, twice) | options, unset)
+    config = _checked(filled, mistakes, path.parent)
+    outputs = filled.get("outputs", {})
+    if check_outputs is not None:
+        outputs, more = check_outputs(outputs)
+        mistakes += more
+    # A variable that is not set is often another mistake at its place, too.
+    known = {_place(line) for line in unset}
+    found = [*twice, *unset, *(line for line in mistakes if _place(line) not in known)]
+    if found or config is None:
+        raise DataError("\n".join(f"{path}: {line}" for line in found))
+    return config.model_copy(update={"outputs": outputs})
+
+
+def _place(mistake: str) -> str:
+    return mistake.partition(": ")[0]
+
+
+def _loaded(path: Path, mistakes: list[str]) -> dict[str, Any]:
+    """Read the values of a config; keys that come twice are mistakes.
+
+    Raises:
+        DataError: it cannot be read, or is no YAML.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes, which no config is")
-        values = yaml.load(data, _Loader)  # noqa: S506 (a SafeLoader that knows of duplicates)
+        loader = _Loader(data)
+        values = loader.get_single_data()
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); mpn watch --example prints one"
@@ -164,18 +206,8 @@ def read_config(path: Path, check_outputs: OutputsCheck | None = None) -> WatchC
         raise DataError(f"{path}: {at}: is no YAML ({reason}); see mpn watch --example") from error
     if not isinstance(values, dict):
         raise DataError(f"{path}: file: holds no settings; mpn watch --example prints some")
-    mistakes: list[str] = []
-    filled = _substituted(values, mistakes)
-    config = _checked(filled, mistakes, path.parent)
-    outputs = filled.get("outputs", {})
-    if check_outputs is not None:
-        try:
-            outputs = check_outputs(outputs)
-        except ValidationError as error:
-            mistakes += _lines(error, ("outputs",))
-    if mistakes or config is None:
-        raise DataError("\n".join(f"{path}: {line}" for line in mistakes))
-    return config.model_copy(update={"outputs": outputs})
+    mistakes += loader.mistakes
+    return values
 
 
 def config_of_urls(urls: Sequence[str], **options: Any) -> WatchConfig:
@@ -197,45 +229,65 @@ def config_of_urls(urls: Sequence[str], **options: Any) -> WatchConfig:
     return config
 
 
-def missing_films(config: WatchConfig) -> list[str]:
-    """List cameras that are films, where there is no such film, a line each.
+def _checked(values: dict[str, Any], mistakes: list[str], base: Path) -> WatchConfig | None:
+    """Check values against the model, each other and the disk; None where they make no config."""
+    config = None
+    try:
+        config = _in_folder(WatchConfig.model_validate(values), base)
+    except ValidationError as error:
+        mistakes += mistakes_of(error)
+    # Values as they are, not the config: what is missing is said beside what is wrong.
+    model, cameras = values.get("model"), values.get("cameras")
+    if isinstance(model, str):
+        mistakes += _missing_model(model, base)
+    if isinstance(cameras, dict):
+        known = {str(name): one for name, one in cameras.items() if isinstance(one, dict)}
+        mistakes += _missing_films(known, base)
+        mistakes += _shared_files(known, base)
+    return config
 
-    Args:
-        config: as it was read.
-    """
+
+def _missing_model(model: str, base: Path) -> list[str]:
+    try:
+        if not find_model(_model_in(model, base)).is_file():
+            return [f"model: there is no {model}, give a model file or a name"]
+    except MpnError as error:
+        return [f"model: {error}"]
+    return []
+
+
+def _missing_films(cameras: Mapping[str, dict[str, Any]], base: Path) -> list[str]:
+    """List cameras that are films, where there is no such film, a line each."""
     lines = []
-    for name, camera in config.cameras.items():
-        path = Path(camera.url)
-        if is_file(camera.url) and not path.is_file():
+    for name, camera in cameras.items():
+        url = camera.get("url")
+        try:
+            film = isinstance(url, str) and is_file(check_address(url))
+        except ValueError:  # is a mistake already
+            continue
+        if film and not (path := base / str(url)).is_file():
             what = "is a folder: mpn score takes one" if path.is_dir() else "is not there"
             lines.append(f"cameras.{name}.url: {path} {what}; give an address, or a video file")
     return lines
 
 
-def _checked(values: dict[str, Any], mistakes: list[str], base: Path) -> WatchConfig | None:
-    """Check values against the model and each other; None where they make no config."""
-    try:
-        config = WatchConfig.model_validate(values)
-    except ValidationError as error:
-        mistakes += _lines(error)
-        return None
-    config = _in_folder(config, base)
-    if config.model is not None:
-        try:
-            if not find_model(config.model).is_file():
-                mistakes.append(f"model: there is no {config.model}, give a model file or a name")
-        except MpnError as error:
-            mistakes.append(f"model: {error}")
+def _shared_files(cameras: Mapping[str, dict[str, Any]], base: Path) -> list[str]:
+    """List cameras whose camera file is that of another one, a line each."""
     files: dict[Path, str] = {}
-    for name, camera in config.cameras.items():
-        if camera.camera_file is None:
+    lines = []
+    for name, camera in cameras.items():
+        if not isinstance(camera.get("camera_file"), str | Path):
             continue
-        first = files.setdefault(camera.camera_file.resolve(), name)
+        first = files.setdefault((base / camera["camera_file"]).resolve(), name)
         if first != name:
-            mistakes.append(
-                f"cameras.{name}.camera_file: is that of {first}, too; give each camera its own"
-            )
-    return config
+            where = f"cameras.{name}.camera_file"
+            lines.append(f"{where}: is that of {first}, too; give each camera its own")
+    return lines
+
+
+def _model_in(model: str, base: Path) -> str:
+    """Return the path of a model file that lies in the config's folder, else what was given."""
+    return str(base / model) if (base / model).is_file() else model
 
 
 def _in_folder(config: WatchConfig, base: Path) -> WatchConfig:
@@ -248,9 +300,7 @@ def _in_folder(config: WatchConfig, base: Path) -> WatchConfig:
         if is_file(camera.url):
             paths["url"] = str(base / camera.url)
         cameras[name] = camera.model_copy(update=paths)
-    model = config.model
-    if model is not None and (base / model).is_file():
-        model = str(base / model)
+    model = None if config.model is None else _model_in(config.model, base)
     return config.model_copy(update={"cameras": cameras, "model": model, "out": base / config.out})
 
 
@@ -271,8 +321,13 @@ def _substituted(value: Any, mistakes: list[str], where: str = "") -> Any:
     return VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), value)
 
 
-def _lines(error: ValidationError, where: tuple[str, ...] = ()) -> list[str]:
-    """Write pydantic's findings as "where: what, what to do"; never with the value: secrets."""
+def mistakes_of(error: ValidationError, where: tuple[str, ...] = ()) -> list[str]:
+    """Write pydantic's findings as "where: what, what to do"; never with the value: secrets.
+
+    Args:
+        error: of a section.
+        where: keys on the way to it.
+    """
     lines = []
     for one in error.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in (*where, *one["loc"])) or "file"

@@ -172,6 +172,7 @@ class Events:
     def _begin(self, event: Event) -> None:
         started = datetime.fromtimestamp(self._walls[0], timezone.utc)
         self.number += 1
+        self.count += 1
         name = self._id = f"{self.camera}-{started:%Y%m%dT%H%M%SZ}-{self.number}"
         self._write_open(event, self._walls[1])
         fields, best, path = self._fields(event, None), self._best, self._path(name, ".jpg")
@@ -187,7 +188,6 @@ class Events:
         self._id = self._best = None
         if not over or name is None:
             return
-        self.count += 1
         fields, look = self._fields(over[0], self._walls[1]), self.look
         keep_examples = self._keep_examples(over[0], name)
 

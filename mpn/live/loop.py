@@ -28,7 +28,7 @@ from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm, CameraStatus, Output, State
 from mpn.live.stream import StreamState
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
-from mpn.model.released import released_path
+from mpn.model.released import base_model
 from mpn.scoring.detector import Detector
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,6 @@ STATUS_SECONDS = 1.0  # between two tellings of where the cameras stand
 MOST_AT_ONCE = 8
 GATHER_SECONDS = 0.1  # that a round waits for more frames, where not all can be scored
 IDLE_SECONDS = 0.05  # that the loop sleeps at the most while no frame comes
-# The model that new cameras begin with, and the one in its place where only the package is there.
-BASE, PACKAGED_BASE = "meta", "demo"
 
 
 class Watch:
@@ -85,7 +83,7 @@ class Watch:
                 engine=engine,
             )
 
-        base = networks.shared(load_checkpoint(config.model or base_name()))
+        base = networks.shared(load_checkpoint(config.model or base_model()))
         shared = Shared(
             config, base, networks, make, self._alarms.put, self._films, self._learners, self._wake
         )
@@ -238,18 +236,6 @@ class Watch:
         self._films.shutdown(wait=True)
         self._told = 0.0
         self._tell()
-
-
-def base_name() -> str:
-    """Name the released model that new cameras begin with, and say where it is not the best."""
-    if released_path(BASE) is not None:
-        return BASE
-    log.warning(
-        "the released model %s is not here, so %s is taken, which knows generated cameras only",
-        BASE,
-        PACKAGED_BASE,
-    )
-    return PACKAGED_BASE
 
 
 def _cores() -> int:

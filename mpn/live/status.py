@@ -46,7 +46,7 @@ class CameraStatus:
         lag: seconds between a frame's arrival and its score, of the latest.
         score: latest, None where there is none.
         threshold: for events, None where there is none yet.
-        events: so far.
+        events: so far, with one that goes on.
         alarms_from: Unix seconds from when on its alarms count, None while that is not known.
         recent: (Unix seconds, score) of the last minutes, oldest first, at most some hundreds.
     """

@@ -192,7 +192,8 @@ class CameraStream:
                 wait = FIRST_WAIT
             # Cameras behind one switch that comes back must not all knock at once.
             pause = wait * random.uniform(0.5, 1.0)
-            self._set(StreamState.DISCONNECTED, f"{reason}; tried again in {pause:.0f} s")
+            # No time in it: whoever is told of states takes another text for news.
+            self._set(StreamState.DISCONNECTED, f"{reason}; tried again, each minute at the least")
             self._wake.set()
             wait = min(2 * wait, LONGEST_WAIT)
             if self._wait(pause):

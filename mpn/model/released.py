@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mpn.errors import CheckpointError
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
 # name: what it is, in a few words of a message
@@ -13,6 +16,9 @@ RELEASED = {
     "ped2": "trained on UCSD Ped2, research use only",
     "meta": "meta-trained on fixed cameras, to be adapted to a new one, research use only",
 }
+# The model to begin with, and the one in its place where only the package is there: it has seen
+# generated cameras alone, so less may come of it.
+BASE, PACKAGED_BASE = "meta", "demo"
 PACKAGED_FOLDER = Path(__file__).resolve().parent.parent / "models"
 # Beside the package, where the repository is there.
 REPOSITORY_FOLDER = PACKAGED_FOLDER.parent.parent / "checkpoints"
@@ -70,6 +76,21 @@ def find_model(name_or_path: str | Path) -> Path:
     return path
 
 
+def base_model() -> str:
+    """Name the released model that a new camera begins with, and say where it is not the best."""
+    if released_path(BASE) is not None:
+        return BASE
+    log.warning(
+        "the released model %s is not here, so %s is taken, which knows generated cameras only: "
+        "%s is in the checkpoints folder of a clone of the repository; copy it to ./checkpoints, "
+        "or give another model",
+        BASE,
+        PACKAGED_BASE,
+        BASE,
+    )
+    return PACKAGED_BASE
+
+
 def released_files() -> list[Path]:
     """List the files of the released models that are on this machine."""
     paths = (released_path(name) for name in RELEASED)
@@ -80,6 +101,7 @@ def _missing(name: str) -> str:
     folders = " nor in ".join(str(folder) for folder in released_folders()[1:])
     return (
         f"the released model {name!r} ({RELEASED[name]}) does not come with the package, and there "
-        f"is no {name}{SUFFIX} in {folders}: copy it to ./checkpoints from the repository's "
-        "checkpoints folder, or give another model (demo is always there)"
+        f"is no {name}{SUFFIX} in {folders}: take demo instead, which is always there, give the "
+        f"path of a model file, or clone the repository and copy checkpoints/{name}{SUFFIX} from "
+        "there to ./checkpoints"
     )

@@ -28,6 +28,19 @@ def test_a_row_a_setting_and_the_one_to_use_at_the_end(cli, still):
     assert max(map(len, outcome.out.splitlines())) < 80
 
 
+def test_no_share_of_the_peak_is_above_all_of_it(cli, still, monkeypatch):
+    monkeypatch.setattr(bench.NetworkBench, "share", lambda self, rate: 0.42)
+    assert " 42%" in cli("bench", still).out
+    # Winograd's convolutions do fewer multiplications than are counted.
+    monkeypatch.setattr(bench.NetworkBench, "share", lambda self, rate: 1.08)
+    outcome = cli("bench", still)
+    assert "108%" not in outcome.out and "about all" in outcome.out
+    assert "fewer multiplications than are counted" in " ".join(outcome.out.split())
+    assert max(map(len, outcome.out.splitlines())) < 80
+    figures = json.loads(cli("bench", still, "--json").out)["network"]
+    assert all(row["share_of_peak"] == 1.08 for row in figures)  # as it was measured
+
+
 def test_json_has_every_figure(cli, still):
     document = json.loads(cli("bench", still, "--json").out)
     settings = [list(setting) for setting in bench.settings_here()]

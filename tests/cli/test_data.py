@@ -197,6 +197,28 @@ def test_the_demo_set_alone_brings_its_frame_rate(small_demo: None, several: boo
     assert given.fps == 5
 
 
+@pytest.mark.parametrize("below", [".", "validation"])
+def test_the_demo_set_by_its_folder_brings_its_frame_rate(
+    small_demo: None, place: Path, below: str
+) -> None:
+    open_data(parsed(several=False))
+    options = parsed(place / "data/demo" / below, several=False)
+    open_data(options)
+    assert options.fps == 10
+    given = parsed(place / "data/demo" / below, "--fps", "5", several=False)
+    open_data(given)
+    assert given.fps == 5
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"fps": "ten"}', '{"fps": -1}', "\xff"])
+def test_any_other_file_of_that_name_says_nothing(tmp_path: Path, text: str) -> None:
+    root = cameras(tmp_path / "cams", "gate")
+    (root / "demo.json").write_bytes(text.encode("latin-1"))
+    options = parsed(root, several=False)
+    open_data(options)
+    assert options.fps is None
+
+
 def test_a_layout_for_the_demo_set_is_wrong_use(small_demo: None, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the demo set has its own"):
         open_data_list(parsed(cameras(tmp_path / "cams", "gate"), "demo", "--layout", "scenes"))

@@ -22,6 +22,15 @@ def test_a_model_is_exported(cli, still, tmp_path):
     onnx.checker.check_model(onnx.load(tmp_path / "still.onnx"))
 
 
+def test_a_file_that_is_there_is_not_replaced_unasked(cli, still, tmp_path):
+    pytest.importorskip("onnx")
+    (tmp_path / "mine.onnx").write_bytes(b"of a week's work")
+    assert "mine.onnx is there already" in cli("export", still, "mine.onnx").error()
+    assert (tmp_path / "mine.onnx").read_bytes() == b"of a week's work"
+    assert cli("export", still, "mine.onnx", "--force").code == 0
+    assert (tmp_path / "mine.onnx").stat().st_size > 1000
+
+
 def test_another_ending_is_wrong_use(cli, still, tmp_path):
     outcome = cli("export", still, "still.pt")
     assert outcome.code == 2 and ".onnx was expected" in outcome.err

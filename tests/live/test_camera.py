@@ -79,6 +79,7 @@ def test_an_event_is_told_when_it_begins_and_when_it_is_over(base: Path, learned
     driven.show(film(0, 80, RACE))
     (begin,) = driven.alarms()
     assert begin.phase == "begin" and begin.camera == "hall" and begin.fields["ended"] is None
+    assert driven.camera.status().events == 1  # also while it goes on
     assert begin.fields["counts"] is True and begin.clip is None
     assert begin.id.startswith("hall-20231114T2213") and "/" not in begin.id
     assert begin.fields["reason"]["sentence"] and begin.fields["region"]

@@ -124,6 +124,21 @@ def scripted(
     return opener, opened
 
 
+def test_what_is_said_of_a_camera_that_is_away_is_the_same_at_each_try() -> None:
+    opener, _ = scripted(*[OSError(111, "Connection refused")] * 6)
+    said: list[tuple[StreamState, str, float]] = []
+
+    def wait(seconds: float) -> bool:
+        said.append(stream.state)
+        return len(said) == 6
+
+    stream = CameraStream("rtsp://h/x", FPS, opener=opener, wait=wait)
+    stream.start()
+    until(lambda: len(said) == 6)
+    ((state, detail, _),) = set(said)  # a new text would be news for whoever is told of states
+    assert state is StreamState.DISCONNECTED and "Connection refused" in detail
+
+
 def test_it_is_tried_again_ever_later_whatever_happens() -> None:
     errors: list[Exception | int] = [
         OSError(111, "Connection refused"),

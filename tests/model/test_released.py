@@ -68,7 +68,8 @@ def test_a_model_that_is_not_here_says_where_it_was_looked_for_and_what_to_do(
     text = str(raised.value)
     assert "'meta'" in text and "\n" not in text
     assert f"no meta.safetensors in {folders / 'repository'} nor in checkpoints" in text
-    assert "copy it to ./checkpoints from the repository" in text
+    assert "take demo" in text and "give the path" in text
+    assert "clone the repository and copy checkpoints/meta.safetensors" in text
 
 
 def test_unknown_names_and_misplaced_paths_are_one_clear_line(folders: Path) -> None:

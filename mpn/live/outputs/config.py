@@ -6,8 +6,12 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
+
+from pydantic import ValidationError
 
 from mpn.errors import DataError
+from mpn.live.config import mistakes_of
 from mpn.live.outputs.journal import Journal
 from mpn.live.outputs.keeping import Keeper
 from mpn.live.outputs.metrics import Counted, Metrics
@@ -35,7 +39,7 @@ __all__ = [
     "PageConfig",
     "QueueConfig",
     "WebhookConfig",
-    "not_ready",
+    "check_outputs",
     "open_outputs",
 ]
 
@@ -93,32 +97,49 @@ def open_outputs(
     return opened
 
 
-def not_ready(config: OutputsConfig) -> list[str]:
-    """List what outputs need and do not find: variables of the environment, files; a line each.
+def check_outputs(values: Any) -> tuple[OutputsConfig | None, list[str]]:
+    """Check the section `outputs` of a config, and that what it names is there.
 
     Args:
-        config: what there is.
+        values: of the section, as they were read.
+
+    Returns:
+        What they configure, None where that cannot be; and the mistakes, a line each.
     """
+    config, mistakes = None, []
+    try:
+        config = OutputsConfig.model_validate(values)
+    except ValidationError as error:
+        mistakes = mistakes_of(error, ("outputs",))
+    return config, [*mistakes, *_missing(values)]
+
+
+def _missing(values: Any) -> list[str]:
+    """List variables of the environment and files that are not there, a line each.
+
+    Of values as they are, not of a config: what is missing is said beside what is wrong.
+    """
+    values = values if isinstance(values, dict) else {}
+    hooks = values.get("webhooks")
+    hooks = hooks if isinstance(hooks, list) else []
+    sections = {f"webhooks.{number}": hook for number, hook in enumerate(hooks)}
+    sections |= {name: values.get(name) for name in ("mqtt", "page")}
     lines = []
-    secrets = [
-        (f"webhooks.{number}", hook.secret, hook.secret_env)
-        for number, hook in enumerate(config.webhooks)
-    ]
-    files = [(f"webhooks.{number}.ca", hook.ca) for number, hook in enumerate(config.webhooks)]
-    if config.mqtt is not None:
-        secrets.append(("mqtt", config.mqtt.password, config.mqtt.password_env))
-        files.append(("mqtt.ca", config.mqtt.ca))
-    if config.page is not None:
-        secrets.append(("page", config.page.token, config.page.token_env))
-    for where, value, variable in secrets:
-        try:
-            secret_of(value, variable, f"outputs.{where}")
-        except DataError as error:
-            lines.append(str(error))
-    for where, path in files:
-        if path is not None and not path.is_file():
-            lines.append(f"outputs.{where}: there is no file {path}; give a PEM file")
+    for where, section in sections.items():
+        entries = section if isinstance(section, dict) else {}
+        for key in ("secret_env", "password_env", "token_env"):
+            try:
+                secret_of(None, _text(entries.get(key)), f"outputs.{where}.{key}")
+            except DataError as error:
+                lines.append(str(error))
+        path = _text(entries.get("ca"))
+        if path is not None and not Path(path).is_file():
+            lines.append(f"outputs.{where}.ca: there is no file {path}; give a PEM file")
     return lines
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _folder(kind: str, destination: str) -> str:

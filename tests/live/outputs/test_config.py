@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from mpn.errors import DataError, MpnError
-from mpn.live.outputs.config import OutputsConfig, close_outputs, not_ready, open_outputs
+from mpn.live.outputs.config import (
+    OutputsConfig,
+    check_outputs,
+    close_outputs,
+    open_outputs,
+)
 from mpn.live.outputs.journal import JOURNAL, Journal
 from mpn.live.outputs.page import Page
 from mpn.live.outputs.webhook import Webhook
@@ -117,8 +122,13 @@ def test_what_outputs_need_and_do_not_find_is_listed(
         ],
         "mqtt": {"host": "a", "tls": True, "ca": str(tmp_path / "gone.pem")},
     }
-    lines = not_ready(OutputsConfig.model_validate(asked))
-    assert len(lines) == 2
+    known, lines = check_outputs(asked)
+    assert isinstance(known, OutputsConfig) and len(lines) == 2
     assert "webhooks.1" in lines[0] and "MPN_NOT_SET" in lines[0]
     assert "mqtt.ca" in lines[1] and "gone.pem" in lines[1]
-    assert not_ready(OutputsConfig()) == []
+    assert check_outputs({}) == (OutputsConfig(), [])
+    # Beside what is wrong in the same section, not only once that is mended.
+    wrong, lines = check_outputs({**asked, "page": {"port": -1}, "fax": 1})
+    places = [line.partition(": ")[0].removeprefix("outputs.") for line in lines]
+    expected = ["page.port", "fax", "webhooks.1.secret_env", "mqtt.ca"]
+    assert wrong is None and sorted(places) == sorted(expected)

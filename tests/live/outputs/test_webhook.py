@@ -136,6 +136,7 @@ def test_what_is_sent_can_be_chosen(receiver: Receiver, tmp_path: Path) -> None:
     webhook.status({"lobby": status()})
     webhook.status({"lobby": status(score=9.0)})
     webhook.status({"lobby": status(state=State.COVERED, detail="no detail left")})
+    webhook.status({"lobby": status(state=State.COVERED, detail="no detail at all")})
     until(lambda: not len(webhook.outbox))
     webhook.close(1)
     kinds = [(said["kind"], said.get("phase") or said.get("state")) for said in bodies(receiver)]
