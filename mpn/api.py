@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.camera_file import check_room, read_camera, write_camera, write_taught
+from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.errors import MpnError
 from mpn.jobs import JobOptions
@@ -41,6 +42,7 @@ class Detector(ScoringDetector):
         guard: bool = True,
         force: bool = False,
         standalone: bool = False,
+        without: Iterable[tuple[int, int] | tuple[int, int, str]] = (),
     ) -> Detector:
         """Adapt to a camera, and calibrate on it; this detector itself is left as it is.
 
@@ -59,6 +61,8 @@ class Detector(ScoringDetector):
             guard: leave out what looks anomalous beside the rest of the footage.
             force: give the adapted model even where its loss on held-out frames has risen.
             standalone: it will be saved as a whole model, of any size.
+            without: (first, last) frames that are not normal; of several recordings (first, last,
+                recording's name).
 
         Returns:
             A detector whose `checkpoint.camera["adapted_on"]` says what was done and what came of
@@ -75,6 +79,7 @@ class Detector(ScoringDetector):
             guard=guard,
             force=force,
             standalone=standalone,
+            without=[Without(*one) for one in without],
         )
         checkpoint, _ = adapt_camera(self, source, options, fps=fps, skip_bad=skip_bad)
         return self.sibling(checkpoint, checkpoint.score_config)

@@ -138,15 +138,24 @@ def crossed_metrics(
     return plain._replace(false_alarms=episodes, above=above / count)
 
 
+def smoothed_score(detector: Detector, parts: Parts) -> np.ndarray:
+    """Compute the score of a stretch as it is scored live, float64 (frames,).
+
+    Args:
+        detector: with weights and units.
+        parts: raw score parts of the stretch.
+    """
+    raw = combine(parts, detector.weights, detector.normal)
+    return exponential(raw, detector.score_config.smoothing)
+
+
 def _alarms(
     detector: Detector, threshold: float, parts: Sequence[Parts], fps: float
 ) -> tuple[int, int, int]:
     """Count episodes (PROTOCOL section 2) and frames above a threshold, and frames in all."""
     episodes = above = count = 0
     for stretch in parts:
-        score = exponential(
-            combine(stretch, detector.weights, detector.normal), detector.score_config.smoothing
-        )
+        score = smoothed_score(detector, stretch)
         episodes += len(events(score, threshold, fps, min_frames=1))
         above += int((score > threshold).sum())
         count += len(score)

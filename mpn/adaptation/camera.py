@@ -15,32 +15,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from mpn.adaptation import outliers
-from mpn.adaptation.before_after import (
-    HeldOutMetrics,
-    crossed_metrics,
-    held_out_losses,
-    held_out_metrics,
-)
+from mpn.adaptation.calibration import Measured, calibrated
 from mpn.adaptation.camera_report import CameraOptions, Report
-from mpn.adaptation.footage import frame_rate, read_footage
+from mpn.adaptation.footage import frame_rate, leave_out, read_footage
 from mpn.adaptation.inner_loop import (
     FilledAdaptation,
     adapt_network,
     adapted_checkpoint,
 )
-from mpn.adaptation.made_motion import Judged, Made, try_out
 from mpn.adaptation.place import (
-    Pieces,
     learn_place,
-    pieces_of,
     windows_as_stretches,
-    with_motion,
 )
 from mpn.adaptation.plan import MIN_HELD_OUT, Plan, plan_of
 from mpn.datasets.shots import Shots, spread
@@ -53,11 +44,10 @@ from mpn.model.parameters import target_names
 from mpn.motion.place import PlaceModel
 from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
-from mpn.scoring.parts import STAYS, parts_of
+from mpn.scoring.parts import parts_of
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.depth import common_levels
 from mpn.video.paths import folder_name
-from mpn.video.timing import USUAL_RATE
 
 DEFAULT_SHOTS = 10  # of the methods that take gradients
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside
@@ -88,7 +78,8 @@ def adapt_camera(
         `mpn.adaptation.camera_file.write_camera`, and the report.
 
     Raises:
-        DataError: footage that cannot be read, or too little of it, with numbers.
+        DataError: footage that cannot be read, has no such frames, or too little of it, with
+            numbers.
         AdaptationError: the loss on held-out frames has risen.
         MpnError: "meta" with a model that was not meta-trained, a camera's model, or more adapted
             numbers than a camera file has room for.
@@ -97,7 +88,12 @@ def adapt_camera(
     # What cannot be is refused before anything is read.
     _refuse_adapted(detector.checkpoint)
     _room(detector, options.adaptation.filled(detector.checkpoint), options)
-    return adapt_clips(detector, source, read_footage(detector, source, fps, skip_bad), options)
+    clips = read_footage(detector, source, fps, skip_bad)
+    try:
+        clips = leave_out(clips, options.without)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+    return adapt_clips(detector, source, clips, options)
 
 
 def adapt_clips(
@@ -146,7 +142,7 @@ def adapt_clips(
     if not parts[0].keys() & set(detector.weights):
         alone = ScoreConfig.from_dict(adapted.score_config).of_place_alone()
         adapted.score_config = alone.to_dict()
-    measured = _calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
+    measured = calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
     used = _used(options, settings)
     report = _report(source, clips, plan, window, (rate, rate_from), measured, used)
     if not options.force:
@@ -178,7 +174,7 @@ def _report(
     plan: Plan,
     window: int,
     rate: tuple[float, str],
-    measured: _Measured,
+    measured: Measured,
     used: dict[str, Any],
 ) -> Report:
     """Say what was done and what came of it; `rate` and where it is from."""
@@ -195,6 +191,7 @@ def _report(
         before=measured.before,
         after=measured.after,
         made=measured.made,
+        moments=measured.moments,
         options=used,
     )
 
@@ -216,7 +213,10 @@ def _described(
 def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
     """Give the options that were used, as plain values."""
     names = ("shots", "guard", "false_alarms_per_hour")
-    return asdict(settings) | {name: getattr(options, name) for name in names}
+    without = [str(one) for one in options.without]
+    return (
+        asdict(settings) | {name: getattr(options, name) for name in names} | {"without": without}
+    )
 
 
 def _shots(options: CameraOptions) -> int | None:
@@ -264,97 +264,6 @@ def _adapted(
             "fewer steps (--steps) or a lower --learning-rate"
         )
     return tensors
-
-
-def _calibrated(
-    detector: Detector,
-    adapted: Checkpoint,
-    tensors: Params,
-    clips: Sequence[Clip],
-    parts: Sequence[Mapping[str, np.ndarray]],
-    plan: Plan,
-    settings: FilledAdaptation,
-    options: CameraOptions,
-) -> _Measured:
-    """Calibrate the adapted model on what is held out, and measure it there, before and after."""
-    window, rate = detector.config.window, options.false_alarms_per_hour
-    fps = adapted.fps or USUAL_RATE
-    before = [
-        {name: values[start + window : stop] for name, values in parts[clip].items()}
-        for clip, start, stop in plan.held_out_ranges
-    ]
-    losses: tuple[float | None, float | None] = (None, None)
-    pieces: Pieces | None = None
-    if not tensors:
-        learned = next(iter(adapted.places.values()))
-        place = None if plan.shots is None else learned
-        static = learned.background.known
-        pieces = pieces_of(clips, plan.held_out_ranges, place, static=static)
-        after = with_motion(parts, clips, plan.held_out_ranges, pieces, window)
-        if STAYS.name not in after[0]:
-            config = ScoreConfig.from_dict(adapted.score_config)
-            adapted.score_config = config.with_place(trained_here=False).to_dict()
-    else:
-        footage = [
-            replace(clips[clip].cut(start, stop), bad=[])
-            for clip, start, stop in plan.held_out_ranges
-        ]
-        losses = held_out_losses(detector, tensors, footage, settings)
-        scorer = detector.sibling(replace(adapted, normal={}), adapted.score_config)
-        scored = score_clips(scorer, footage, "calibrating")
-        after = [{name: values[window:] for name, values in one.items()} for one in scored]
-    # Rounded as a camera file keeps them, so that a threshold is the same before it is written and
-    # after.
-    weights = ScoreConfig.from_dict(adapted.score_config).weights
-    adapted.normal = {
-        name: [stretch[name].astype(np.float16).astype(np.float32) for stretch in after]
-        for name in weights
-        if name in after[0]
-    }
-    judge = detector.sibling(adapted, adapted.score_config)
-    return _Measured(
-        held_out_metrics(detector, before, losses[0], fps, rate),
-        crossed_metrics(judge, after, losses[1], fps, rate),
-        _tried_out(judge, clips, pieces, plan.held_out_ranges, after, (fps, rate)),
-    )
-
-
-class _Measured(NamedTuple):
-    """What became of the held-out footage: before and after, and of anomalies made of it."""
-
-    before: HeldOutMetrics
-    after: HeldOutMetrics
-    made: list[Made]
-
-
-def _tried_out(
-    detector: Detector,
-    clips: Sequence[Clip],
-    pieces: Pieces | None,
-    held_out: Sequence[outliers.Stretch],
-    columns: Sequence[Mapping[str, np.ndarray]],
-    rates: tuple[float, float],
-) -> list[Made]:
-    """Try the adapted model on anomalies made of held-out motion; rates of frames and alarms."""
-    if pieces is None:
-        return []
-    judged, missing = [], np.full(detector.config.window, np.nan)
-    for piece, place in pieces.judged:
-        number, (_, first, _) = next(
-            (n, one)
-            for n, one in enumerate(held_out)
-            if one.clip == piece.clip and one.start <= piece.start and piece.stop <= one.stop
-        )
-        own = {
-            name: np.concatenate([missing, values])[piece.start - first : piece.stop - first]
-            for name, values in columns[number].items()
-        }
-        judged.append(Judged(piece, place, own))
-    calibration = detector.calibration(rates[0])
-    level = calibration.threshold(rates[1]).value if calibration else None
-    motions = [clip.motion for clip in clips if clip.motion is not None]
-    smoothing = detector.score_config.smoothing
-    return try_out(motions, judged, rates[0], detector.weights, detector.normal, smoothing, level)
 
 
 def _room(detector: Detector, settings: FilledAdaptation, options: CameraOptions) -> int:

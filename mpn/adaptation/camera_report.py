@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mpn.adaptation import outliers
 from mpn.adaptation.before_after import HeldOutMetrics
+from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.adaptation.made_motion import Made
+from mpn.adaptation.moments import Moment
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class CameraOptions:
         guard: leave out what looks anomalous beside the rest of the footage.
         force: give the adapted model even where its loss on held-out frames has risen.
         standalone: it will be written as a whole model, of any size.
+        without: footage that is not to count as normal, as if it could not be read.
     """
 
     shots: int | None = None
@@ -31,6 +35,7 @@ class CameraOptions:
     guard: bool = True
     force: bool = False
     standalone: bool = False
+    without: Sequence[Without] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Report:
         after: the adapted model on these. Its false alarms are counted on one half of them with
             the threshold from the other, both ways.
         made: what became of anomalies made of held-out motion, where motion is judged by place.
+        moments: the strangest of the held-out footage, likewise.
         options: shots, method, steps and so on, as they were used.
     """
 
@@ -66,6 +72,7 @@ class Report:
     before: HeldOutMetrics
     after: HeldOutMetrics
     made: list[Made]
+    moments: list[Moment]
     options: dict[str, Any]
 
     @property
@@ -85,4 +92,5 @@ class Report:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values |= {"before": self.before._asdict(), "after": self.after._asdict()}
         values |= {"made": [one.to_dict() for one in self.made]}
+        values |= {"moments": [one.to_dict() for one in self.moments]}
         return values | {"left_out": [entry._asdict() for entry in self.left_out]}

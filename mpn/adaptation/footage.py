@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
+from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
 from mpn.video.footage import describe_left_out, footage_of, sources_of
+from mpn.video.frame_source import BadFrame
 from mpn.video.paths import folder_name
 from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
+
+
+class Without(NamedTuple):
+    """Frames of a clip that are not to count as normal.
+
+    Attributes:
+        first: the first of them.
+        last: the last of them.
+        clip: its name; None where there is one clip only.
+    """
+
+    first: int
+    last: int
+    clip: str | None = None
+
+    def __str__(self) -> str:
+        """Return it as it is written on the command line."""
+        return f"{self.clip}:{self.first}-{self.last}" if self.clip else f"{self.first}-{self.last}"
 
 
 def read_footage(
@@ -50,6 +72,42 @@ def read_footage(
         interpolation=config.interpolation,
         min_side=config.stride,
     )
+
+
+def leave_out(clips: Sequence[Clip], without: Sequence[Without]) -> list[Clip]:
+    """Take frames as unreadable, so that nothing is learned of them.
+
+    Args:
+        clips: of the camera.
+        without: the frames.
+
+    Raises:
+        DataError: there is no such clip, or no such frame in it.
+    """
+    names = [clip.name for clip in clips]
+    result = list(clips)
+    for one in without:
+        if one.clip is None and len(clips) > 1:
+            raise DataError(f"frames {one}: of which recording? Write {names[0]}:{one}")
+        if one.clip is not None and one.clip not in names:
+            raise DataError(f"frames {one}: there is no {one.clip}, but {', '.join(names)}")
+        number = 0 if one.clip is None else names.index(one.clip)
+        frames = len(clips[number].frames)
+        if not 0 <= one.first <= one.last < frames:
+            raise DataError(
+                f"frames {one}: {names[number]} has frames 0 to {frames - 1}, the first comes first"
+            )
+        bad = result[number].bad
+        known = {entry.index for entry in bad}
+        more = [
+            BadFrame(index, names[number], "is left out")
+            for index in range(one.first, one.last + 1)
+            if index not in known
+        ]
+        result[number] = replace(
+            result[number], bad=sorted([*bad, *more], key=lambda entry: entry.index)
+        )
+    return result
 
 
 def frame_rate(clips: Sequence[Clip], base: Checkpoint) -> tuple[float, str]:

@@ -14,7 +14,7 @@ import torch
 
 import mpn
 from mpn.adaptation.made_motion import Made
-from mpn.cli.adapt import _made
+from mpn.cli.adapt_text import _made
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import PLAIN, Cli
@@ -225,6 +225,40 @@ def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(
     assert place.frames == 15  # three windows of four frames and a target
     wrong = cli("adapt", lobby, "--checkpoint", still, "--steps", 3, *PLAIN)
     assert wrong.code == 2 and "place takes no step" in wrong.err
+
+
+def test_the_strangest_moments_are_shown_and_can_be_left_out(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
+    # Twice as fast as everything else, for a second and a half; by hand that is no normal footage.
+    write_footage(tmp_path / "lobby", footage(180, intruder=(100, 115), seed=5))
+    adapt = ("adapt", "lobby", "--checkpoint", still, "--no-guard", *PLAIN)
+    result = cli(*adapt, "--json")
+    assert result.code == 0, result.err
+    first = json.loads(result.out)["moments"][0]
+    assert 98 <= first["frame"] <= 118 and first["start"] <= first["frame"] < first["stop"]
+    shown = cli(*adapt)
+    option = f"--without {first['start']}-{first['stop'] - 1}"
+    assert option in " ".join(shown.out.split())
+    left = cli(*adapt, *option.split(), "--json")
+    assert left.code == 0, left.err
+    told = json.loads(left.out)
+    assert told["options"]["without"] == [option.split()[1]]
+    lost = set(range(first["start"], first["stop"]))
+    assert all(lost.isdisjoint(range(one["start"], one["stop"])) for one in told["moments"])
+    (place,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").places.values()
+    assert place.frames == 179 - len(lost)
+
+
+@pytest.mark.parametrize("frames", ["9", "9-", "20-10", "a-b", "1-2,,3-4"])
+def test_frames_to_leave_out_are_two_numbers(cli: Cli, lobby: Path, frames: str) -> None:
+    result = cli("adapt", lobby, "--without", frames)
+    assert result.code == 2 and "FIRST-LAST was expected" in result.err
+
+
+def test_frames_that_are_not_there_are_said(cli: Cli, still: Path, lobby: Path) -> None:
+    result = cli("adapt", lobby, "--checkpoint", still, "--without", "100-130", *PLAIN)
+    assert result.code == 1 and "has frames 0 to 119" in " ".join(result.err.split())
 
 
 def test_a_model_without_step_sizes_is_adapted_by_adam(cli: Cli, still: Path, lobby: Path) -> None:

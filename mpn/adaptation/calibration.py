@@ -1,0 +1,140 @@
+"""The camera's thresholds from its held-out footage, and what the adapted model makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mpn.adaptation import outliers
+from mpn.adaptation.before_after import (
+    HeldOutMetrics,
+    crossed_metrics,
+    held_out_losses,
+    held_out_metrics,
+    smoothed_score,
+)
+from mpn.adaptation.camera_report import CameraOptions
+from mpn.adaptation.inner_loop import FilledAdaptation
+from mpn.adaptation.made_motion import Judged, Made, try_out
+from mpn.adaptation.moments import Moment, strangest_moments
+from mpn.adaptation.place import Pieces, pieces_of, with_motion
+from mpn.adaptation.plan import Plan
+from mpn.datasets.windows import Clip
+from mpn.meta.maml import Params
+from mpn.model.checkpoint import Checkpoint
+from mpn.scoring.clips import score_clips
+from mpn.scoring.detector import Detector
+from mpn.scoring.parts import STAYS
+from mpn.scoring.scores import ScoreConfig
+from mpn.video.timing import USUAL_RATE
+
+
+class Measured(NamedTuple):
+    """What became of the held-out footage, as `Report` has it."""
+
+    before: HeldOutMetrics
+    after: HeldOutMetrics
+    made: list[Made]
+    moments: list[Moment]
+
+
+def calibrated(
+    detector: Detector,
+    adapted: Checkpoint,
+    tensors: Params,
+    clips: Sequence[Clip],
+    parts: Sequence[Mapping[str, np.ndarray]],
+    plan: Plan,
+    settings: FilledAdaptation,
+    options: CameraOptions,
+) -> Measured:
+    """Calibrate the adapted model on what is held out, and measure it there, before and after.
+
+    Args:
+        detector: with the model before.
+        adapted: the model after; its units and normal scores are filled in.
+        tensors: parameters of its network that were adapted, none with "place".
+        clips: of the camera.
+        parts: their numbers by the model before.
+        plan: what was adapted on, and what is held out.
+        settings: of the adaptation.
+        options: likewise.
+    """
+    window, rate = detector.config.window, options.false_alarms_per_hour
+    fps = adapted.fps or USUAL_RATE
+    before = [
+        {name: values[start + window : stop] for name, values in parts[clip].items()}
+        for clip, start, stop in plan.held_out_ranges
+    ]
+    losses: tuple[float | None, float | None] = (None, None)
+    pieces: Pieces | None = None
+    if not tensors:
+        learned = next(iter(adapted.places.values()))
+        place = None if plan.shots is None else learned
+        static = learned.background.known
+        pieces = pieces_of(clips, plan.held_out_ranges, place, static=static)
+        after = with_motion(parts, clips, plan.held_out_ranges, pieces, window)
+        if STAYS.name not in after[0]:
+            config = ScoreConfig.from_dict(adapted.score_config)
+            adapted.score_config = config.with_place(trained_here=False).to_dict()
+    else:
+        footage = [
+            replace(clips[clip].cut(start, stop), bad=[])
+            for clip, start, stop in plan.held_out_ranges
+        ]
+        losses = held_out_losses(detector, tensors, footage, settings)
+        scorer = detector.sibling(replace(adapted, normal={}), adapted.score_config)
+        scored = score_clips(scorer, footage, "calibrating")
+        after = [{name: values[window:] for name, values in one.items()} for one in scored]
+    # Rounded as a camera file keeps them, so that a threshold is the same before it is written and
+    # after.
+    weights = ScoreConfig.from_dict(adapted.score_config).weights
+    adapted.normal = {
+        name: [stretch[name].astype(np.float16).astype(np.float32) for stretch in after]
+        for name in weights
+        if name in after[0]
+    }
+    judge = detector.sibling(adapted, adapted.score_config)
+    moments: list[Moment] = []
+    if pieces is not None and judge.weights.keys() <= after[0].keys():
+        scores = [smoothed_score(judge, stretch) for stretch in after]
+        moments = strangest_moments(scores, plan.held_out_ranges, fps)
+    return Measured(
+        held_out_metrics(detector, before, losses[0], fps, rate),
+        crossed_metrics(judge, after, losses[1], fps, rate),
+        _tried_out(judge, clips, pieces, plan.held_out_ranges, after, (fps, rate)),
+        moments,
+    )
+
+
+def _tried_out(
+    detector: Detector,
+    clips: Sequence[Clip],
+    pieces: Pieces | None,
+    held_out: Sequence[outliers.Stretch],
+    columns: Sequence[Mapping[str, np.ndarray]],
+    rates: tuple[float, float],
+) -> list[Made]:
+    """Try the adapted model on anomalies made of held-out motion; rates of frames and alarms."""
+    if pieces is None:
+        return []
+    judged, missing = [], np.full(detector.config.window, np.nan)
+    for piece, place in pieces.judged:
+        number, (_, first, _) = next(
+            (n, one)
+            for n, one in enumerate(held_out)
+            if one.clip == piece.clip and one.start <= piece.start and piece.stop <= one.stop
+        )
+        own = {
+            name: np.concatenate([missing, values])[piece.start - first : piece.stop - first]
+            for name, values in columns[number].items()
+        }
+        judged.append(Judged(piece, place, own))
+    calibration = detector.calibration(rates[0])
+    level = calibration.threshold(rates[1]).value if calibration else None
+    motions = [clip.motion for clip in clips if clip.motion is not None]
+    smoothing = detector.score_config.smoothing
+    return try_out(motions, judged, rates[0], detector.weights, detector.normal, smoothing, level)
