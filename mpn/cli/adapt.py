@@ -8,8 +8,7 @@ import logging
 import time
 from pathlib import Path
 
-from mpn.adaptation.before_after import HeldOutMetrics
-from mpn.adaptation.camera import CameraOptions, Report, adapt_camera
+from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.camera_file import rollback, write_camera
 from mpn.adaptation.inner_loop import (
     FINE_TUNING_RATE,
@@ -18,16 +17,14 @@ from mpn.adaptation.inner_loop import (
     TARGETS,
     Adaptation,
 )
-from mpn.adaptation.made_motion import PIECE_SECONDS
-from mpn.adaptation.outliers import LIMIT
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
+from mpn.cli.adapt_text import report_text
 from mpn.cli.model import load_model
 from mpn.io.atomic import check_writable
-from mpn.io.text import align, json_text, percent, plural
+from mpn.io.text import json_text
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.released import BASE, PACKAGED_BASE, base_model
 from mpn.scoring.detector import Detector
-from mpn.scoring.parts import LABELS
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +184,7 @@ def main(options: argparse.Namespace) -> None:
         }
         print(json_text(report.to_dict() | facts | {"seconds": round(seconds, 2)}))
         return
-    print(fit(_text(report, seconds)))
+    print(fit(report_text(report, seconds)))
     print(
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
         "MB)" + (f"; the earlier one is now {earlier}" if earlier else "")
@@ -276,111 +273,4 @@ def _targets(detector: Detector, chosen: str | None) -> tuple[str, ...] | None:
         target
         for target in TARGETS[chosen]
         if target.startswith("*") or any(name.startswith(target) for name in parameters)
-    )
-
-
-def _text(report: Report, seconds: float) -> str:
-    """Say what was done, and before and after, for a person."""
-    used = report.options
-    several = len(report.clips) > 1
-
-    def at(clip: int, frame: int) -> str:
-        return f"{report.clips[clip]}:{frame}" if several else str(frame)
-
-    known = {
-        "footage": "",
-        "model": " (as the model's training footage; --fps says otherwise)",
-        "assumed": " (a usual rate; --fps says otherwise)",
-    }[report.fps_from]
-    windows = plural(len(report.windows), "window") if report.windows else "all of it"
-    how = f"adapted by {used['method']} on {windows}"
-    how += f" in {used['steps']} steps" * bool(used["steps"])
-    lines = [
-        f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
-        f"{how}; {seconds:.1f} s in all",
-    ]
-    if report.windows:
-        ends = ", ".join(at(*window) for window in report.windows)
-        lines.append(f"windows end at frames {ends}")
-    if report.left_out:
-        lines.append(
-            "left out, since they stand out against the rest of the footage by more than "
-            f"{LIMIT:g}:"
-        )
-    for entry in report.left_out:
-        substitute = "nothing" if entry.by is None else f"frame {at(entry.clip, entry.by)}"
-        when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
-        lines.append(f"  {when} by {entry.deviation:.1f}; {substitute} instead")
-    if report.excluded:
-        stretches = ", ".join(
-            f"{at(stretch.clip, stretch.start)} to {stretch.stop - 1}"
-            for stretch in report.excluded
-        )
-        lines.append(
-            f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
-            "that is normal)"
-        )
-    return "\n".join(lines + _table(report) + _made(report))
-
-
-def _table(report: Report) -> list[str]:
-    before, after, seconds = report.before, report.after, report.hours * 3600
-    rows = [("prediction error, PSNR in dB", f"{before.psnr_db:.2f}", f"{after.psnr_db:.2f}")]
-    if before.loss is not None and after.loss is not None:
-        rows.append(("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"))
-    rate = report.options["false_alarms_per_hour"]
-    title = f"threshold, {plural(rate, 'false alarm', 'g')} an hour"
-    titles = (title, "false alarms per hour (seen)", "time above the threshold")
-    rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
-    on = "that it was not adapted on" if report.windows else "each judged by the others"
-    lines = [f"on {report.held_out} frames ({seconds:.1f} s) {on}:"]
-    table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
-    lines += [f"  {line}" for line in table]
-    lines.append(
-        "  (alarms after: in one half of these frames, at the threshold of the other "
-        "half, both ways)"
-    )
-    if before.extrapolated or after.extrapolated:
-        lines.append(
-            "  (*: extrapolated, the footage is too short to show so low a rate; a rough guide)"
-        )
-    return lines
-
-
-SEEN = 0.5  # share of what is made that is found, below which it is said what helps
-
-
-def _made(report: Report) -> list[str]:
-    """Say what would be found of anomalies made of what moves here."""
-    if not report.made:
-        return []
-    first = report.made[0]
-    rows = [("", *(one.kind for one in report.made))]
-    if first.found is not None:
-        shares = (percent((one.found or 0) / one.pieces, unit=True) for one in report.made)
-        rows.append(("found at that threshold", *shares))
-    for name in first.auc:
-        titles = {"score": "told from normal frames, AUC", **LABELS}
-        rows.append((titles[name], *(f"{100 * one.auc[name]:.1f}" for one in report.made)))
-    table = align(rows, (36, 15, 15, 11), gap="")
-    lines = [
-        f"what moves here, altered for up to {PIECE_SECONDS:g} s, {first.pieces} times each:",
-        *(f"  {line}" for line in table),
-    ]
-    if first.found is not None and all((one.found or 0) < SEEN * one.pieces for one in report.made):
-        lines.append(
-            "  (more normal footage lowers the threshold, and so does a higher "
-            "--false-alarms-per-hour)"
-        )
-    return lines
-
-
-def _alarms(side: HeldOutMetrics, hours: float) -> tuple[str, str, str]:
-    if side.threshold is None or side.false_alarms is None or side.above is None:
-        return "-", "-", "-"
-    alarms = f"{side.false_alarms / hours:.1f} ({side.false_alarms})"
-    return (
-        f"{side.threshold:.2f}{'*' * bool(side.extrapolated)}",
-        alarms,
-        percent(side.above, unit=True),
     )

@@ -1,0 +1,137 @@
+"""What `mpn adapt` says for a person."""
+
+from __future__ import annotations
+
+from mpn.adaptation.before_after import HeldOutMetrics
+from mpn.adaptation.camera import Report
+from mpn.adaptation.made_motion import PIECE_SECONDS
+from mpn.adaptation.outliers import LIMIT
+from mpn.io.text import align, percent, plural
+from mpn.scoring.parts import LABELS
+
+ENOUGH = 30.0  # seconds of normal footage: of less it is said
+SEEN = 0.5  # share of what is made that is found, below which it is said what helps
+
+
+def report_text(report: Report, seconds: float) -> str:
+    """Say what was done, and before and after, for a person.
+
+    Args:
+        report: of the adaptation.
+        seconds: that it took in all.
+    """
+    used = report.options
+    several = len(report.clips) > 1
+
+    def at(clip: int, frame: int) -> str:
+        return f"{report.clips[clip]}:{frame}" if several else str(frame)
+
+    known = {
+        "footage": "",
+        "model": " (as the model's training footage; --fps says otherwise)",
+        "assumed": " (a usual rate; --fps says otherwise)",
+    }[report.fps_from]
+    windows = plural(len(report.windows), "window") if report.windows else "all of it"
+    how = f"adapted by {used['method']} on {windows}"
+    how += f" in {used['steps']} steps" * bool(used["steps"])
+    lines = [
+        f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
+        f"{how}; {seconds:.1f} s in all",
+    ]
+    length = sum(report.frames) / report.fps
+    if length < ENOUGH:
+        lines.append(
+            f"{length:.1f} s are too little to know what is usual here: half a minute or more of "
+            "normal footage is wanted, and the threshold is a guess"
+        )
+    if report.windows:
+        ends = ", ".join(at(*window) for window in report.windows)
+        lines.append(f"windows end at frames {ends}")
+    if report.left_out:
+        lines.append(
+            "left out, since they stand out against the rest of the footage by more than "
+            f"{LIMIT:g}:"
+        )
+    for entry in report.left_out:
+        substitute = "nothing" if entry.by is None else f"frame {at(entry.clip, entry.by)}"
+        when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
+        lines.append(f"  {when} by {entry.deviation:.1f}; {substitute} instead")
+    if report.excluded:
+        stretches = ", ".join(
+            f"{at(stretch.clip, stretch.start)} to {stretch.stop - 1}"
+            for stretch in report.excluded
+        )
+        lines.append(
+            f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
+            "that is normal)"
+        )
+    return "\n".join(lines + _table(report) + made_lines(report))
+
+
+def _table(report: Report) -> list[str]:
+    before, after, seconds = report.before, report.after, report.hours * 3600
+    rows = [("prediction error, PSNR in dB", f"{before.psnr_db:.2f}", f"{after.psnr_db:.2f}")]
+    if before.loss is not None and after.loss is not None:
+        rows.append(("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"))
+    rate = report.options["false_alarms_per_hour"]
+    title = f"threshold, {plural(rate, 'false alarm', 'g')} an hour"
+    titles = (title, "false alarms per hour (seen)", "time above the threshold")
+    rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
+    on = "that it was not adapted on" if report.windows else "each judged by the others"
+    lines = [f"on {report.held_out} frames ({seconds:.1f} s) {on}:"]
+    table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
+    lines += [f"  {line}" for line in table]
+    lines.append(
+        "  (alarms after: in one half of these frames, at the threshold of the other "
+        "half, both ways)"
+    )
+    if before.extrapolated or after.extrapolated:
+        lines.append(
+            "  (*: extrapolated, the footage is too short to show so low a rate; a rough guide)"
+        )
+    return lines
+
+
+def made_lines(report: Report) -> list[str]:
+    """Say what would be found of anomalies made of what moves here, or why that is not known.
+
+    Args:
+        report: of the adaptation.
+    """
+    if not report.made:
+        if report.options["method"] != "place":
+            return ["what would be found is not tried out: that is of --method place"]
+        return [
+            f"what would be found is not known: it is tried out on what moves, on {ENOUGH:g} s of "
+            "footage or more"
+        ]
+    first = report.made[0]
+    rows = [("", *(one.kind for one in report.made))]
+    if first.found is not None:
+        shares = (percent((one.found or 0) / one.pieces, unit=True) for one in report.made)
+        rows.append(("found at that threshold", *shares))
+    for name in first.auc:
+        titles = {"score": "told from normal frames, AUC", **LABELS}
+        rows.append((titles[name], *(f"{100 * one.auc[name]:.1f}" for one in report.made)))
+    table = align(rows, (36, 15, 15, 11), gap="")
+    lines = [
+        f"what moves here, altered for up to {PIECE_SECONDS:g} s, {first.pieces} times each:",
+        *(f"  {line}" for line in table),
+    ]
+    if first.found is not None and all((one.found or 0) < SEEN * one.pieces for one in report.made):
+        lines.append(
+            "  (more normal footage lowers the threshold, and so does a higher "
+            "--false-alarms-per-hour)"
+        )
+    return lines
+
+
+def _alarms(side: HeldOutMetrics, hours: float) -> tuple[str, str, str]:
+    if side.threshold is None or side.false_alarms is None or side.above is None:
+        return "-", "-", "-"
+    alarms = f"{side.false_alarms / hours:.1f} ({side.false_alarms})"
+    return (
+        f"{side.threshold:.2f}{'*' * bool(side.extrapolated)}",
+        alarms,
+        percent(side.above, unit=True),
+    )
