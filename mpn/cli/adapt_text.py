@@ -1,4 +1,4 @@
-"""What `mpn adapt` says of what came of it."""
+"""What `mpn adapt` says for a person."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mpn.adaptation.outliers import LIMIT
 from mpn.io.text import align, clock, percent, plural
 from mpn.scoring.parts import LABELS
 
+ENOUGH = 30.0  # seconds of normal footage: of less it is said
 SEEN = 0.5  # share of what is made that is found, below which it is said what helps
 
 
@@ -18,7 +19,7 @@ def report_text(report: Report, seconds: float) -> str:
 
     Args:
         report: of the adaptation.
-        seconds: that it took.
+        seconds: that it took in all.
     """
     used = report.options
     several = len(report.clips) > 1
@@ -38,6 +39,12 @@ def report_text(report: Report, seconds: float) -> str:
         f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
         f"{how}; {seconds:.1f} s in all",
     ]
+    length = sum(report.frames) / report.fps
+    if length < ENOUGH:
+        lines.append(
+            f"{length:.1f} s are too little to know what is usual here: half a minute or more of "
+            "normal footage is wanted, and the threshold is a guess"
+        )
     if report.windows:
         ends = ", ".join(at(*window) for window in report.windows)
         lines.append(f"windows end at frames {ends}")
@@ -59,7 +66,7 @@ def report_text(report: Report, seconds: float) -> str:
             f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
             "that is normal)"
         )
-    return "\n".join(lines + _table(report) + _made(report) + _moments(report))
+    return "\n".join(lines + _table(report) + made_lines(report) + _moments(report))
 
 
 def _table(report: Report) -> list[str]:
@@ -86,10 +93,19 @@ def _table(report: Report) -> list[str]:
     return lines
 
 
-def _made(report: Report) -> list[str]:
-    """Say what would be found of anomalies made of what moves here."""
+def made_lines(report: Report) -> list[str]:
+    """Say what would be found of anomalies made of what moves here, or why that is not known.
+
+    Args:
+        report: of the adaptation.
+    """
     if not report.made:
-        return []
+        if report.options["method"] != "place":
+            return ["what would be found is not tried out: that is of --method place"]
+        return [
+            f"what would be found is not known: it is tried out on what moves, on {ENOUGH:g} s of "
+            "footage or more"
+        ]
     first = report.made[0]
     rows = [("", *(one.kind for one in report.made))]
     if first.found is not None:

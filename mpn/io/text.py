@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from fractions import Fraction
 from typing import Any, TypeGuard
 
@@ -82,6 +83,12 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(tenths // 600, 60)
     rest = f"{tenths % 600 / 10:04.1f}"
     return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
+
+
+def utc(seconds: float) -> str:
+    """Write Unix seconds as UTC in ISO 8601, to the millisecond."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def duration(seconds: float | None) -> str:

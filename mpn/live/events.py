@@ -21,7 +21,7 @@ import numpy as np
 
 from mpn.errors import MpnError
 from mpn.io.atomic import make_folder, write_atomically
-from mpn.io.text import json_text, plain
+from mpn.io.text import json_text, plain, utc
 from mpn.jobs.outputs import regions_above
 from mpn.jobs.state import FoundEvent, SeenTrack, with_seen
 from mpn.jobs.summary import UNREADABLE, describe_event
@@ -233,12 +233,6 @@ class Events:
             "threshold": self.look.threshold,
             "counts": self.counts,
         }
-
-
-def utc(wall: float) -> str:
-    """Write Unix seconds as UTC in ISO 8601, to the millisecond."""
-    moment = datetime.fromtimestamp(wall, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def end_left_open(folder: Path) -> Alarm | None:

@@ -207,32 +207,46 @@ def score_frames(
     parts = parts_of(network, place=quotients is not None) if parts is None else parts
     moving, asked = any(part.needs_place for part in parts), asks_network(parts)
     batch_size = batch_size or usual_batch(device)
-    recent: deque[np.ndarray] = deque(maxlen=window + batch_size * network_every)
-    source = iter(frames)
-    recent.extend(islice(source, window))
-    first = window
     begun: deque[Callable[[], list[FrameScores]]] = deque()
     most = 0 if device.type == "cpu" else 1  # batches that are computed while others are read
-    while fresh := list(islice(source, batch_size * network_every)):
-        history = [*list(recent)[-window:], *fresh]
-        recent.extend(fresh)
-        shown = np.stack(history)
+    for first, shown in _in_batches(frames, window, batch_size * network_every):
         with enough_memory(f"a batch of {batch_size} windows", "give a smaller --batch-size"):
             stack = scaled(shown, device)
             output = engine(windows_in(stack, window, network_every)) if asked else None
             motion = None
             if moving and quotients is not None:
-                motion = np.stack([quotients(first + i) for i in range(len(fresh))])
+                numbers = range(first, first + len(shown) - window)
+                motion = np.stack([quotients(number) for number in numbers])
             batch = ScoringBatch(shown, stack[window:], output, motion)
             if network_every == 1 or not asked:
                 begun.append(begin(batch, parts, patch, first))
             else:
                 begun.append(begin_held(batch, parts, patch, first, network_every))
-        first += len(fresh)
         if len(begun) > most:
             yield from begun.popleft()()
     while begun:
         yield from begun.popleft()()
+
+
+def _in_batches(
+    frames: Iterable[np.ndarray], window: int, size: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Give so many frames at a time, each time with the T before them, and the first one's number.
+
+    Args:
+        frames: (H, W, C) each, in order.
+        window: T.
+        size: frames at a time; the last time fewer.
+
+    Yields:
+        The number, and (T + size, H, W, C).
+    """
+    source = iter(frames)
+    before, first = list(islice(source, window)), window
+    while fresh := list(islice(source, size)):
+        shown = [*before, *fresh]
+        yield first, np.stack(shown)
+        before, first = shown[-window:], first + len(fresh)
 
 
 def usual_batch(device: torch.device) -> int:

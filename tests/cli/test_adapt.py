@@ -14,7 +14,7 @@ import torch
 
 import mpn
 from mpn.adaptation.made_motion import Made
-from mpn.cli.adapt_text import _made
+from mpn.cli.adapt_text import made_lines
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import PLAIN, Cli
@@ -190,7 +190,7 @@ def test_options_reach_the_adaptation(cli: Cli, still: Path, lobby: Path, tmp_pa
 def test_what_would_be_found_is_said() -> None:
     auc = {"score": 0.925, "speed": 0.5}
     seen = [Made("twice as fast", 20, 15, auc), Made("elsewhere", 20, 1, auc)]
-    text = "\n".join(_made(SimpleNamespace(made=seen)))
+    text = "\n".join(made_lines(SimpleNamespace(made=seen)))
     assert [" ".join(line.split()) for line in text.splitlines()] == [
         "what moves here, altered for up to 2 s, 20 times each:",
         "twice as fast elsewhere",
@@ -198,11 +198,14 @@ def test_what_would_be_found_is_said() -> None:
         "told from normal frames, AUC 92.5 92.5",
         "speed for its place 50.0 50.0",
     ]
-    (line,) = _made(SimpleNamespace(made=[seen[1]]))[-1:]
+    (line,) = made_lines(SimpleNamespace(made=[seen[1]]))[-1:]
     assert "more normal footage lowers the threshold" in line
-    assert _made(SimpleNamespace(made=[])) == []
+    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "place"}))
+    assert "is not known" in line and "30 s" in line
+    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}))
+    assert "not tried out" in line and "--method place" in line
     unknown = [Made("elsewhere", 20, None, auc)]  # there is no threshold
-    assert "found at" not in "\n".join(_made(SimpleNamespace(made=unknown)))
+    assert "found at" not in "\n".join(made_lines(SimpleNamespace(made=unknown)))
 
 
 def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(
@@ -210,6 +213,9 @@ def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(
 ) -> None:
     result = cli("adapt", lobby, "--checkpoint", still, *PLAIN)
     assert result.code == 0, result.err
+    words = " ".join(result.out.split())
+    assert "12.0 s are too little" in words and "half a minute or more" in words
+    assert "what would be found is not known" in words
     assert "adapted by place on all of it" in result.out and "each judged by the" in result.out
     assert "loss" not in result.out and "windows end" not in result.out
     own, base = load_checkpoint(tmp_path / "lobby.camera.safetensors"), load_checkpoint(still)

@@ -25,6 +25,7 @@ from mpn.io.text import (
     percent_range,
     plain,
     plural,
+    utc,
 )
 
 UNDEFINED = [None, math.nan, math.inf, -math.inf, np.float32("nan")]
@@ -114,6 +115,12 @@ def test_a_moment_can_be_read_back(tenths: int) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_moment_of_the_world() -> None:
+    # date -u -d @1700000000.25 +%FT%T.%3NZ
+    assert utc(1_700_000_000.25) == "2023-11-14T22:13:20.250Z"
+    assert utc(0) == "1970-01-01T00:00:00.000Z"
 
 
 def test_a_table_by_hand() -> None:

@@ -78,7 +78,6 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
     Yields:
         Topic and JSON values of each entity; to be retained.
     """
-    topics = Topics.of(config.topic, camera)
     own = f"{config.topic.replace('/', '_')}_{topic_name(camera)}"
     common = {
         "availability_topic": availability_topic(config.topic),
@@ -91,6 +90,17 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
         },
         "origin": {"name": "mpn", "sw_version": __version__},
     }
+    for (kind, what), values in _entities(config, camera).items():
+        unique = f"{own}_{what}"
+        topic = f"{config.discovery}/{kind}/{own}/{what}/config"
+        # `object_id` is for versions before 2025.10, the other for those since.
+        ids = {"unique_id": unique, "object_id": unique, "default_entity_id": f"{kind}.{unique}"}
+        yield topic, {**values, **ids, **common}
+
+
+def _entities(config: MqttConfig, camera: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what each entity of a camera shows, by its kind and name."""
+    topics = Topics.of(config.topic, camera)
     entities: dict[tuple[str, str], dict[str, Any]] = {
         ("binary_sensor", "event"): {
             "name": "Event",
@@ -129,9 +139,4 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
     }
     if config.snapshots:
         entities["camera", "snapshot"] = {"name": "Latest event", "topic": topics.snapshot}
-    for (kind, what), values in entities.items():
-        unique = f"{own}_{what}"
-        topic = f"{config.discovery}/{kind}/{own}/{what}/config"
-        # `object_id` is for versions before 2025.10, the other for those since.
-        ids = {"unique_id": unique, "object_id": unique, "default_entity_id": f"{kind}.{unique}"}
-        yield topic, {**values, **ids, **common}
+    return entities

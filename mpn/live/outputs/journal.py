@@ -13,14 +13,13 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime, timezone
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
 from mpn.errors import MpnError
 from mpn.io.atomic import make_folder, write_atomically
-from mpn.io.text import json_text
+from mpn.io.text import json_text, utc
 from mpn.live.status import Alarm, CameraStatus
 
 log = logging.getLogger(__name__)
@@ -30,12 +29,6 @@ STATUS_SECONDS = 1.0  # between two writings of status.json
 RETRY_SECONDS = 1.0  # until the disk is tried again
 MOST_WAITING = 10_000  # lines that wait for a disk with room; then the oldest go
 TAIL_BYTES = 1 << 20  # of the journal's end that are looked through for a torn line
-
-
-def utc(seconds: float) -> str:
-    """Write Unix seconds as ISO 8601 in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def status_dict(status: CameraStatus) -> dict[str, Any]:
