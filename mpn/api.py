@@ -79,7 +79,7 @@ class Detector(ScoringDetector):
             guard=guard,
             force=force,
             standalone=standalone,
-            without=[Without(*one) for one in without],
+            without=[Without(one[0], one[1], one[2] if len(one) == 3 else None) for one in without],
         )
         checkpoint, _ = adapt_camera(self, source, options, fps=fps, skip_bad=skip_bad)
         return self.sibling(checkpoint, checkpoint.score_config)
