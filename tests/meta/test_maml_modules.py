@@ -93,7 +93,8 @@ def test_first_order_differs_from_second_order_where_the_loss_is_curved(case):
     assert (found[0] - found[1]).norm() > 0.05 * found[0].norm()
 
 
-def test_gradients_by_parameters_and_step_sizes_agree_with_finite_differences(case):
+def test_gradients_through_three_steps_agree_with_finite_differences(case):
+    """By parameters (MAML) and by step sizes (Meta-SGD)."""
     module, params, support, query = case
     loss_fn, (task, _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
     sizes = [torch.full_like(p, 0.2).requires_grad_() for p in params.values()]
@@ -103,9 +104,9 @@ def test_gradients_by_parameters_and_step_sizes_agree_with_finite_differences(ca
         adapted = maml.adapt(
             loss_fn,
             dict(zip(params, values)),
-            [task[0], task[1]],
+            [task[0], task[1], task[0]],
             step_sizes=dict(zip(params, steps)),
-            steps=2,
+            steps=3,
         )
         return loss_fn(adapted, task[1])
 
@@ -142,6 +143,24 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
         return sum(after) / 2
 
     assert slope == pytest.approx((at(1e-5) - at(-1e-5)) / 2e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize("case", ["cnn"], indirect=True)
+def test_anil_may_embed_once_and_learns_to_embed_through_the_batches(case):
+    module, params, support, query = case
+    body, head = module[:-1].requires_grad_(), module[-1].requires_grad_()
+    tasks = tasks_of(support, query)
+    embedded = [tuple((body(x), y) for x, y in task) for task in tasks]
+    values = dict(head.named_parameters())
+    maml.accumulate(
+        maml.functional_loss(head, F.mse_loss), values, embedded, step_sizes=0.3, steps=3
+    )
+    last = {name: p for name, p in params.items() if name.startswith(f"{len(body)}.")}
+    whole = maml.functional_loss(module, F.mse_loss, frozen=params)
+    maml.accumulate(whole, last, tasks, step_sizes=0.3, steps=3)
+    for name, p in module.named_parameters():
+        assert torch.allclose(p.grad, params[name].grad, rtol=1e-10, atol=1e-14), name
+        assert p.grad.abs().max() > 0
 
 
 def test_one_step_size_for_all_is_a_dict_of_equal_tensors(case):

@@ -1,0 +1,1 @@
+"""How to use the library, from a checkout; not part of the installed package."""
