@@ -2,8 +2,8 @@
 
 Whoever films a camera for adaptation may film a car on the pavement too. No rule can say whether
 that is normal there; but each piece of the footage is judged by the others, and what stands out
-most can be shown. Of generated clips a third of which shows anomalies, nine of ten such moments
-are anomalies (benchmarks.poisoned, docs/results-adaptation.md).
+most can be shown: of six generated clips a third of which is anomalous, 14 of 18 such moments were
+(benchmarks.poisoned, docs/results-adaptation.md).
 """
 
 from __future__ import annotations
