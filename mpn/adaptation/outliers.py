@@ -77,6 +77,8 @@ def deviations(
     """
     smooth = [_smoothed(np.asarray(score, np.float64)) for score in scores]
     everything = np.concatenate(smooth)
+    if np.isnan(everything).all():  # too little footage: nothing stands out of nothing
+        return smooth
     middle, low = np.nanquantile(everything, [MIDDLE, LOW])
     if ordinary is None:
         return [(score - middle) / max(middle - low, 1e-12) for score in smooth]

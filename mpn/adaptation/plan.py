@@ -14,6 +14,7 @@ from mpn.adaptation.camera_report import CameraOptions
 from mpn.datasets.shots import Shots, shots_of
 from mpn.datasets.windows import Clip
 from mpn.errors import AdaptationError, DataError
+from mpn.io.text import plural
 from mpn.scoring.clips import readable_runs
 from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
@@ -124,16 +125,21 @@ def plan_of(
     count = sum(stretch.stop - stretch.start - window for stretch in held_out_ranges)
     if count < MIN_HELD_OUT:
         frames = sum(len(clip.frames) for clip in clips)
-        raise DataError(
-            f"{source}: of its {frames} frames {len(windows)} "
-            f"shots{' and the guard' * bool(excluded)} leave {count} to calibrate on, and it takes "
-            f"{MIN_HELD_OUT}: give a longer clip, or fewer shots (--shots)"
-        )
+        raise DataError(f"{source}: {_too_little(frames, count, len(windows), bool(excluded))}")
     normal_ranges = held_out_ranges
     if count > room:
         held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))
     shots = shots_of(clips, windows, window) if windows else None
     return Plan(windows, left_out, excluded, shots, held_out_ranges, normal_ranges)
+
+
+def _too_little(frames: int, left: int, shots: int, guarded: bool) -> str:
+    """Say that too little footage is left to calibrate on, and what to do."""
+    takers = [plural(shots, "shot")] * bool(shots) + ["the guard"] * guarded
+    leave = f"{' and '.join(takers)} leave" if takers else "there are"
+    advice = "give a longer clip" + ", or fewer shots (--shots)" * bool(shots)
+    what = f"of its {plural(frames, 'frame', 'd')} {leave} {left} to calibrate on"
+    return f"{what}, and it takes {MIN_HELD_OUT}: {advice}"
 
 
 def _first_parts(

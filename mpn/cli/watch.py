@@ -169,10 +169,10 @@ def _refuse(lines: Sequence[str], source: str) -> None:
     for line in lines:
         log.error("%s", line)
     if lines:
-        raise DataError(
-            f"{source}: {len(lines)} mistakes, nothing was opened; mend them, "
-            "mpn watch --check looks again"
-        )
+        where, again = "", ""
+        if source.endswith(CONFIGS):
+            where, again = f"{source}: ", ", mpn watch --check looks again"
+        raise DataError(f"{where}{len(lines)} mistakes, nothing was opened; mend them{again}")
 
 
 @contextmanager

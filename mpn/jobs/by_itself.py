@@ -157,9 +157,9 @@ def learn_camera(
     count = sum(len(run[SPEED.name]) for run in judged)
     if count < MIN_JUDGED:
         raise DataError(
-            f"{recordings[0].path}: {count} frames are too few to judge a recording by itself, it "
-            f"takes {MIN_JUDGED}: give more recordings of the camera, or a model that knows it "
-            "(--checkpoint)"
+            f"{recordings[0].path}: {count} frames with motion are too few to judge a recording by "
+            f"itself, it takes {MIN_JUDGED}: give a longer one, or more of the camera, or a model "
+            "that knows it (--checkpoint)"
         )
     made_of = [detector.checkpoint.sha256, *stamps, apart]
     checkpoint = _checkpoint(detector, camera, judged, name, rates, made_of)

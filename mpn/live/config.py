@@ -52,8 +52,8 @@ outputs:
 
 CameraName = Annotated[str, Field(pattern=NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# Turns the section `outputs` into what it configures, and lists its mistakes.
-OutputsCheck = Callable[[Any], tuple[Any, list[str]]]
+# Turns the section `outputs` of a config in a folder into what it says, and lists its mistakes.
+OutputsCheck = Callable[[Any, Path], tuple[Any, list[str]]]
 
 
 class _Section(BaseModel):
@@ -168,7 +168,7 @@ def read_config(
     config = _checked(filled, mistakes, path.parent)
     outputs = filled.get("outputs", {})
     if check_outputs is not None:
-        outputs, more = check_outputs(outputs)
+        outputs, more = check_outputs(outputs, path.parent)
         mistakes += more
     # A variable that is not set is often another mistake at its place, too.
     known = {_place(line) for line in unset}

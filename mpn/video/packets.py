@@ -154,10 +154,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
             raise _no_video(path)
         tracks = _tracks(container)
         if not tracks:
-            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-            raise FrameError(
-                f"{path}: holds no video track, only {' and '.join(kinds)}; expected a video"
-            )
+            kinds = sorted({stream.type for stream in container.streams})
+            only = f", only {' and '.join(kinds)}" if kinds else ", and no other"
+            raise FrameError(f"{path}: holds no video track{only}; expected a video")
         best = container.streams.best("video")
         video = next((track for track in tracks if track is best), tracks[0])
         if video.codec_context is None:

@@ -51,6 +51,11 @@ def test_what_is_ordinary_for_the_model_does_not_stand_out():
     assert deviations([values], ordinary)[0][230] == pytest.approx(4 / LEAST_SPREAD)
 
 
+def test_of_nothing_nothing_stands_out(recwarn):
+    (far,) = deviations([np.full(5, np.nan)])
+    assert np.isnan(far).all() and len(far) == 5 and not recwarn.list
+
+
 def test_all_clips_of_a_camera_share_one_measure():
     far = deviations([np.zeros(200), np.full(60, 50.0)], [np.zeros(20)])
     assert far[0] == pytest.approx(0) and far[1] == pytest.approx(50 / LEAST_SPREAD)

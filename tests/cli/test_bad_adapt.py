@@ -78,6 +78,12 @@ def test_nothing_left_to_calibrate_on(cli: Cli, still: Path, lobby: Path, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_single_frame_is_too_little(cli: Cli, still: Path, tmp_path: Path) -> None:
+    write_footage(tmp_path / "one", footage(1))
+    error = cli("adapt", "one", "--checkpoint", still, *PLAIN).error()  # a line, no warning
+    assert "of its 1 frame there are 0 to calibrate on" in error and error.endswith("longer clip")
+
+
 def test_no_footage_at_all(cli: Cli, still: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.mp4").write_text("no video at all\n" * 50)

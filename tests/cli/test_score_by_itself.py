@@ -166,7 +166,7 @@ def test_options_without_effect_are_refused(cli: Cli, hall: Path, options, words
 def test_too_short_a_recording_says_what_to_do(cli: Cli, tmp_path: Path) -> None:
     write_footage(tmp_path / "short", recording(30))
     result = cli("score", "short", *PLAIN)
-    assert "29 frames are too few to judge a recording by itself" in result.error()
+    assert "29 frames with motion are too few to judge a recording by itself" in result.error()
     assert "--checkpoint" in result.error()
 
 

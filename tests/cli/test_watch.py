@@ -84,6 +84,13 @@ def test_a_camera_is_learned_and_watched(cli: Cli, street: Path) -> None:
     assert again.code == 0 and "learns for" not in again.err and "alarms above" in again.err
 
 
+def test_addresses_with_mistakes_open_nothing(cli: Cli, tmp_path: Path) -> None:
+    refused = cli("watch", "gone.mp4", "ftp://x", "--checkpoint", "demo")
+    assert refused.error() == "mpn watch: 2 mistakes, nothing was opened; mend them"
+    assert "camera-1.url: gone.mp4 is not there" in refused.err and "protocol 'ftp'" in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_model_is_said(cli: Cli, street: Path) -> None:
     assert (
         "nothing.safetensors" in cli("watch", street, "--checkpoint", "nothing.safetensors").error()

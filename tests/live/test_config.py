@@ -152,7 +152,7 @@ def test_a_mistake_does_not_show_the_secret(tmp_path: Path) -> None:
 
 
 def test_outputs_are_checked_by_who_knows_them(tmp_path: Path) -> None:
-    def check(values: Any) -> tuple[str, list[str]]:
+    def check(values: Any, folder: Path) -> tuple[str, list[str]]:
         return "known", [f"outputs.{key}: is not known here" for key in values if key != "webhook"]
 
     path = write(tmp_path, "cameras: {a: {url: /dev/video0}}\noutputs: {webhook: x, fax: 1}\n")

@@ -101,6 +101,13 @@ def test_sound_alone_is_named(tmp_path, cover):
         open_source(tmp_path / "a.mp4")
 
 
+def test_a_file_without_a_track(tmp_path):
+    path = str(tmp_path / "a.mp4")
+    cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 64)).release()
+    with pytest.raises(FrameError, match="holds no video track, and no other; expected a video"):
+        open_source(path)
+
+
 def test_of_several_tracks_it_is_said_which_is_read(tmp_path):
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         tracks = [container.add_stream("mpeg4", 10, options={"b": "4M"}) for _ in range(2)]

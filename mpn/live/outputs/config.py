@@ -97,24 +97,25 @@ def open_outputs(
     return opened
 
 
-def check_outputs(values: Any) -> tuple[OutputsConfig | None, list[str]]:
+def check_outputs(values: Any, folder: Path = Path()) -> tuple[OutputsConfig | None, list[str]]:
     """Check the section `outputs` of a config, and that what it names is there.
 
     Args:
         values: of the section, as they were read.
+        folder: of the config, which its paths are taken from.
 
     Returns:
         What they configure, None where that cannot be; and the mistakes, a line each.
     """
     config, mistakes = None, []
     try:
-        config = OutputsConfig.model_validate(values)
+        config = OutputsConfig.model_validate(values, context={"folder": folder})
     except ValidationError as error:
         mistakes = mistakes_of(error, ("outputs",))
-    return config, [*mistakes, *_missing(values)]
+    return config, [*mistakes, *_missing(values, folder)]
 
 
-def _missing(values: Any) -> list[str]:
+def _missing(values: Any, folder: Path) -> list[str]:
     """List variables of the environment and files that are not there, a line each.
 
     Of values as they are, not of a config: what is missing is said beside what is wrong.
@@ -133,8 +134,8 @@ def _missing(values: Any) -> list[str]:
             except DataError as error:
                 lines.append(str(error))
         path = _text(entries.get("ca"))
-        if path is not None and not Path(path).is_file():
-            lines.append(f"outputs.{where}.ca: there is no file {path}; give a PEM file")
+        if path is not None and not (folder / path).is_file():
+            lines.append(f"outputs.{where}.ca: there is no file {folder / path}; give a PEM file")
     return lines
 
 

@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -77,6 +78,12 @@ def _topic(text: str) -> str:
     return text
 
 
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    """Take a path of a config from its folder, as all others are."""
+    return (info.context or {}).get("folder", Path()) / path
+
+
+OwnPath = Annotated[Path, AfterValidator(_from_folder)]
 Topic = Annotated[str, AfterValidator(_topic)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -111,7 +118,7 @@ class WebhookConfig(Settings):
     timeout: Seconds = Field(
         default=10.0, description="seconds for a connection, and for each answer"
     )
-    ca: Path | None = Field(
+    ca: OwnPath | None = Field(
         default=None, description="PEM file of the authority that signed the server's"
     )
     queue: QueueConfig = Field(default_factory=QueueConfig, description="kept while unreachable")
@@ -170,7 +177,7 @@ class MqttConfig(Settings):
         default=None, description="variable of the environment that has it"
     )
     tls: bool = Field(default=False, description="encrypt, and check the broker's certificate")
-    ca: Path | None = Field(
+    ca: OwnPath | None = Field(
         default=None, description="PEM file of the authority that signed the broker's"
     )
     topic: Topic = Field(default="mpn", description="what all topics begin with")

@@ -127,6 +127,12 @@ def test_what_outputs_need_and_do_not_find_is_listed(
     assert "webhooks.1" in lines[0] and "MPN_NOT_SET" in lines[0]
     assert "mqtt.ca" in lines[1] and "gone.pem" in lines[1]
     assert check_outputs({}) == (OutputsConfig(), [])
+    # A file is looked for in the config's folder.
+    (tmp_path / "own.pem").write_text("x")
+    beside = {"mqtt": {"host": "a", "tls": True, "ca": "own.pem"}}
+    known, lines = check_outputs(beside, tmp_path)
+    assert known is not None and known.mqtt is not None and lines == []
+    assert known.mqtt.ca == tmp_path / "own.pem"
     # Beside what is wrong in the same section, not only once that is mended.
     wrong, lines = check_outputs({**asked, "page": {"port": -1}, "fax": 1})
     places = [line.partition(": ")[0].removeprefix("outputs.") for line in lines]
