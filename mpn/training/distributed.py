@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from mpn.datasets.batches import share_of
@@ -322,7 +322,9 @@ def joined(device: str = "cpu") -> Iterator[Processes]:
     if on_gpu and local < torch.cuda.device_count():  # else the device is refused where it is used
         torch.cuda.set_device(local)
     try:
-        store, rank, count = next(iter(rendezvous("env://", timeout=JOINING)))
+        shared, rank, count = next(iter(rendezvous("env://", timeout=JOINING)))
+        # torchrun keeps its store over restarts: there lie addresses of processes that are gone.
+        store = PrefixStore(f"mpn/{restarts()}", shared)
         dist.init_process_group(
             # Messages go between processors in any case.
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",

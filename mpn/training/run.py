@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mpn.errors import CheckpointError
+from mpn.errors import CheckpointError, TrainingError
 from mpn.io.atomic import write_atomically
 from mpn.model.device import checked_device, enough_memory
 from mpn.model.network import Network
@@ -216,17 +216,24 @@ class TrainingRun(ABC):
             ) from error
 
     def _agree(self) -> None:
-        """Begin where the first process does, of several."""
+        """Begin where the first of several processes does.
+
+        Raises:
+            TrainingError: this one has other footage, or other options.
+        """
+        first = self.processes.first
         if not self.processes.joined:
             return
-        content = self.processes.from_first(
-            state_bytes(self._whole_state()) if self.processes.first else b""
-        )
-        if not self.processes.first:
-            path = self.folder / STATE
-            self.processes.together(lambda: self._take(read_state(content, path), path))
-        else:
-            self.processes.together(lambda: None)
+        content = self.processes.from_first(state_bytes(self._whole_state()) if first else b"")
+        path = self.folder / STATE
+
+        def take() -> None:
+            try:
+                self._take(read_state(content, path), path)
+            except CheckpointError as error:
+                raise TrainingError(f"not what the first process trains: {error}") from error
+
+        self.processes.together(take if not first else lambda: None)
 
     def save(self) -> None:
         """Write the state to resume from.
