@@ -130,7 +130,7 @@ def test_by_minutes_all_take_the_steps_that_the_first_one_plans(runs, outcomes):
 
 
 def test_a_run_whose_process_was_killed_goes_on_in_another_number_of_them(runs, outcomes):
-    assert outcomes["killed"]["codes"] == {"1": -9}
+    assert outcomes["killed"]["returned"] is None
     assert len({process["digest"] for process in outcomes["killed_gone_on"]["returned"]}) == 1
     assert_same_log(lines(runs / "one" / "pretrained"), lines(runs / "killed"))
     assert_same_state(runs / "one" / "pretrained", runs / "killed")
@@ -159,13 +159,13 @@ def test_what_torchrun_starts_anew_goes_on_by_itself(runs, outcomes):
 
 
 def test_a_mistake_is_told_once_with_the_usual_exit_code(runs, outcomes):
-    assert outcomes["cli_no_data"]["codes"] == {"0": 1}
+    assert list(outcomes["cli_no_data"]["codes"].values()) == [1]  # of the one that ended first
     assert (runs / "cli_no_data.err").read_text().count("mpn train: nowhere: does not exist") == 1
     assert not (runs / "cli_no_data").exists()
 
 
 def test_what_one_process_alone_finds_is_told_by_it(runs, outcomes):
-    assert outcomes["cli_one_fails"]["codes"] == {"1": 1}
+    assert list(outcomes["cli_one_fails"]["codes"].values()) == [1]
     told = [line for line in (runs / "cli_one_fails.err").read_text().splitlines() if "mpn" in line]
     said = [line for line in told if line.startswith("mpn train")]
     assert said == ["mpn train: process 1 of 2: the GPU has not enough memory"]
