@@ -58,6 +58,8 @@ OVERVIEW = "\n".join(
 # So often a thread of torch looks for work before it sleeps. By default it looks for milliseconds,
 # and beside another job on the same cores the threads mostly wait for one another.
 SPINS = "1000"
+# What several processes started by torchrun do together.
+SHARED = ("train",)
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 COLUMNS = 79  # of a terminal of 80
 # Generators take seeds of up to 64 bits.
@@ -120,6 +122,8 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
         verb: one of `VERBS`.
         arguments: of the verb; default: those of the process.
     """
+    if verb in SHARED and "WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") != "0":
+        hush()
     _show_any_name()
     _sleep_while_waiting()
     try:
@@ -136,6 +140,11 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     return guarded(module.main, options, f"mpn {verb}")
+
+
+def hush() -> None:
+    """Say nothing more: the first of several processes says the same (`mpn.cli.processes`)."""
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
 
 
 def guarded(action: Callable[..., None], options: argparse.Namespace, name: str) -> int:

@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.cli.model import add_compile
-from mpn.datasets.layouts import Video, recognise
+from mpn.cli.processes import hold_folder, one_voice
+from mpn.cli.train_arguments import counts, frame_size, loss_names, names
+from mpn.datasets.decoded import memory_limit
+from mpn.datasets.layouts import recognise
 from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
-from mpn.errors import MpnError, TrainingError
-from mpn.io.locking import folder_lock
+from mpn.errors import TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import CONFIGS, ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
-from mpn.model.losses import check_loss_names
 from mpn.model.network import check_size
+from mpn.training.distributed import Processes, current, joined
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
-from mpn.training.run_folder import STATE, check_folder
+from mpn.training.run_folder import STATE
 from mpn.training.tensorboard import tensorboard_log
 
 log = logging.getLogger(__name__)
@@ -194,39 +197,6 @@ META_OPTIONS = (
 )
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Read words separated by commas, for argparse."""
-    words = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not words:
-        raise argparse.ArgumentTypeError(f"{text!r}: names separated by commas were expected")
-    return words
-
-
-def loss_names(text: str) -> tuple[str, ...]:
-    """Names of loss terms separated by commas, for argparse."""
-    given = names(text)
-    try:
-        check_loss_names(given)
-    except MpnError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return given
-
-
-def counts(text: str) -> tuple[int, ...]:
-    """Read whole numbers above 0, separated by commas, for argparse."""
-    return tuple(positive(word) for word in names(text))
-
-
-def frame_size(text: str) -> tuple[int, int]:
-    """Read (height, width) from text such as 128x192, for argparse."""
-    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: HEIGHTxWIDTH in pixels was expected, such as 128x192"
-        )
-    return int(match[1]), int(match[2])
-
-
 def chosen_preset(options: argparse.Namespace) -> ModelConfig:
     """Change the preset as the options say.
 
@@ -250,7 +220,33 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Run the verb."""
+    """Run the verb; under torchrun, one of the processes that share the work."""
+    with joined(options.device) as processes, one_voice(processes), ExitStack() as held:
+        _train(options, processes.together(lambda: _opened(options, processes, held)))
+
+
+class Work(NamedTuple):
+    """What is trained, from what, and where.
+
+    Attributes:
+        start: what it begins with: a model, or a preset.
+        clips: all footage.
+        movers: that movers are cut out of.
+        validation: scenes that are kept out.
+        precision: float32 or bfloat16.
+        out: the run folder.
+    """
+
+    start: Checkpoint | ModelConfig
+    clips: list[Clip]
+    movers: list[Clip]
+    validation: tuple[str, ...]
+    precision: str
+    out: Path
+
+
+def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) -> Work:
+    """Check the options, hold the run folder, and read the footage."""
     given = [
         f"--{name.replace('_', '-')}" for name in META_OPTIONS if getattr(options, name) is not None
     ]
@@ -271,48 +267,39 @@ def main(options: argparse.Namespace) -> None:
         )
     suffix = "-meta" * options.meta
     out = options.out or Path("runs") / f"{data_name(options)}-{config.name}{suffix}-{options.seed}"
-    first = out / PRETRAINING if options.meta else out
-    # Before the footage is decoded, which takes its time.
-    if not options.resume:
-        check_folder(out, False)
-    check_folder(out if base else first, options.resume)
-    with folder_lock(out):
-        _train(options, videos, base or config, precision, out)
-
-
-def _train(
-    options: argparse.Namespace,
-    videos: list[Video],
-    start: Checkpoint | ModelConfig,
-    precision: str,
-    out: Path,
-) -> None:
-    """Read the footage and train on it; with --meta what `start`, or pre-training, gave."""
-    base = start if isinstance(start, Checkpoint) else None
-    config = start.config if isinstance(start, Checkpoint) else start
-    first = out / PRETRAINING if options.meta else out
+    if processes.first:  # before the footage is decoded, which takes its time
+        hold_folder(options, out, out / PRETRAINING if options.meta else out, held)
     log.info("training on %s; Ctrl-C stops it, --resume goes on", data_name(options))
     clips = load_clips(
         videos,
         config.size,
         config.grey,
         skip_bad=options.skip_bad,
-        motion=not options.meta,
+        motion=not options.meta and processes.first,  # place models are the first one's
         cache=options.cache,
         fps=options.fps,
         interpolation=config.interpolation,
         min_side=config.stride,
+        memory_limit=memory_limit(processes.local_count),
     )
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
-    on_log = tensorboard_log(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
-    if base is None:
+    movers = [] if base else _movers_from(options, config)
+    return Work(base or config, clips, movers, validation, precision, out)
+
+
+def _train(options: argparse.Namespace, work: Work) -> None:
+    """Train on footage; with --meta what the work starts with, or pre-training, gave."""
+    out = work.out
+    on_log = tensorboard_log(out) if options.tensorboard and current().first else None
+    base = work.start
+    if not isinstance(base, Checkpoint):
         model = train(
-            [clip for clip in clips if clip.scene not in validation],
-            config,
-            _training_options(options, precision),
-            first,
-            movers_from=_movers_from(options, config),
+            [clip for clip in work.clips if clip.scene not in work.validation],
+            base,
+            _training_options(options, work.precision),
+            out / PRETRAINING if options.meta else out,
+            movers_from=work.movers,
             resume=options.resume,
             device=options.device,
             compiled=options.compile,
@@ -322,9 +309,11 @@ def _train(
             print(model)
             return
         base = load_checkpoint(model)
-    settings = _meta_options(options, base, validation, precision)
+    settings = _meta_options(options, base, work.validation, work.precision)
     resume = options.resume and (out / STATE).exists()
-    training = MetaTraining(base, clips, settings, out, resume=resume, device=options.device)
+    training = current().together(
+        lambda: MetaTraining(base, work.clips, settings, out, resume=resume, device=options.device)
+    )
     print(training.run(on_log))
 
 

@@ -29,12 +29,21 @@ def too_large(needed: int, limit: int | None) -> bool:
         limit: bytes; default: `MEMORY_SHARE` of the machine's memory.
     """
     if limit is None:
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        limit = int(machine * MEMORY_SHARE)
+        limit = memory_limit()
     if needed > limit:
         text = "%.1f GB of frames: more than %.1f GB of memory, kept on disk"
         log.info(text, needed / 1e9, limit / 1e9)
     return needed > limit
+
+
+def memory_limit(processes: int = 1) -> int:
+    """Return how many bytes of frames a process keeps in memory.
+
+    Args:
+        processes: that keep as many on this machine.
+    """
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(machine * MEMORY_SHARE / processes)
 
 
 def decode(

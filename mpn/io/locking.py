@@ -6,15 +6,20 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from mpn.errors import MpnError
 from mpn.io.atomic import check_writable, make_folder
 
+LOOK_AGAIN = 0.2  # seconds
+
 
 @contextlib.contextmanager
-def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
+def folder_lock(
+    folder: str | Path, *, shared: bool = False, patience: float = 0.0
+) -> Iterator[None]:
     """Hold a folder while a `with` block writes into it.
 
     It is the folder itself that is locked: no file is left behind, and the system lets go of it
@@ -24,6 +29,7 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
     Args:
         folder: made where it is missing, and removed again if it is empty at the end.
         shared: others may hold it in this way at the same time.
+        patience: seconds that another program is given to end.
 
     Raises:
         MpnError: another program holds it, or the folder cannot be made or written into.
@@ -34,16 +40,25 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
+        until = time.monotonic() + patience
+        while not _locked(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+            if time.monotonic() >= until:
                 raise MpnError(
                     f"{folder}: another mpn is writing there; wait for it, or give another --out"
-                ) from error
+                )
+            time.sleep(LOOK_AGAIN)
         yield
     finally:
         with contextlib.suppress(OSError):  # nothing came of it: what was made is empty
             for path in made:
                 path.rmdir()
         os.close(handle)
+
+
+def _locked(handle: int, kind: int) -> bool:
+    """Lock an open folder; say whether no other program holds it."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError as error:  # other errors: the file system has no locks
+        return error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True

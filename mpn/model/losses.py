@@ -132,11 +132,15 @@ class LossTerm:
         name: in configurations, checkpoints, logs and `--without`.
         weight: in a training that says nothing else; 0 where the term is for those who ask.
         compute: the unweighted scalar; None where the term does not apply to these inputs.
+        whole_batch: of a term that is no mean over windows, the fields of `LossInputs` or `Output`
+            that it looks at in all windows of the batch at once: a training in several processes
+            gathers them.
     """
 
     name: str
     weight: float
     compute: Callable[[LossInputs], Tensor | None]
+    whole_batch: tuple[str, ...] = ()
 
 
 def _of_pseudo_head(
@@ -163,7 +167,9 @@ LOSS_TERMS: dict[str, LossTerm] = {
         LossTerm("diversity", 1e-4, lambda inputs: diversity_loss(inputs.output.prototypes)),
         LossTerm("usage", 0.0, lambda inputs: usage_loss(inputs.output.assignment)),
         LossTerm("pseudo", 0.01, _of_pseudo_head(pseudo_loss)),
-        LossTerm("ranking", 0.0, _of_pseudo_head(ranking_loss)),
+        LossTerm(
+            "ranking", 0.0, _of_pseudo_head(ranking_loss), whole_batch=("pseudo_logits", "tampered")
+        ),
     )
 }
 

@@ -23,9 +23,18 @@ def save_state(path: str | Path, state: dict[str, Any]) -> None:
     Raises:
         MpnError: the file cannot be written; an earlier one is untouched.
     """
+    write_atomically(path, state_bytes(state))
+
+
+def state_bytes(state: dict[str, Any]) -> bytes:
+    """Return what `save_state` writes.
+
+    Args:
+        state: by name.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
@@ -40,10 +49,27 @@ def load_state(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"nothing to resume: there is no {path}; start without --resume")
+    return _read(path, path)
+
+
+def read_state(content: bytes, path: str | Path) -> dict[str, Any]:
+    """Read training state as `load_state`, from what `state_bytes` gave.
+
+    Args:
+        content: of the file.
+        path: that an error names.
+
+    Raises:
+        CheckpointError: as `load_state`.
+    """
+    return _read(io.BytesIO(content), path)
+
+
+def _read(source: Path | io.BytesIO, path: str | Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what it then refuses
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file; all mean the same here
         raise CheckpointError(
             f"{path} is not a whole training state of mpn ({type(error).__name__})"

@@ -88,7 +88,8 @@ class MetaTraining(TrainingRun):
         self._clips = footprint([*self.tasks.clips, *validation])
         self.log_sizes: dict[str, nn.Parameter] = {}
         self.inner_clip = math.inf
-        if not resume:
+        self.processes.check_shares(options.tasks, "tasks", "give more --tasks")
+        if self.processes.first and not resume:  # else a state has them
             batches = (self.tasks.task(number)[0][0] for number in range(TASKS_FOR_SIZES))
             sizes, self.inner_clip = first_step_sizes(
                 self.loss, self.params, batches, options.first_change
@@ -143,10 +144,13 @@ class MetaTraining(TrainingRun):
 
     def _between_steps(self) -> None:
         """Validate where it is due, and has not been done before an interruption."""
-        if self.tasks.validation is not None and self.is_due(VALIDATE_EVERY, self.step):
-            logged = log_lines(self.folder / LOG)
-            if not any(line["step"] == self.step and "validation" in line for line in logged):
-                self.write_log({"validation": self._validate()})
+        due = self.tasks.validation is not None and self.is_due(VALIDATE_EVERY, self.step)
+        if due and not self.processes.first_says(self._validated):
+            self.write_log({"validation": self._validate()})
+
+    def _validated(self) -> bool:
+        logged = log_lines(self.folder / LOG)
+        return any(line["step"] == self.step and "validation" in line for line in logged)
 
     def train_step(self, *, watch: bool = False) -> list[TaskLosses]:
         """Take one step of the outer optimiser.
@@ -162,7 +166,9 @@ class MetaTraining(TrainingRun):
         """
         options = self.options
         self.optimizer.zero_grad()
-        numbers = range(self.step * options.tasks, (self.step + 1) * options.tasks)
+        numbers = self.processes.share(
+            range(self.step * options.tasks, (self.step + 1) * options.tasks)
+        )
         tasks = (self.tasks.task(number) for number in numbers)
         # Leaves of their own: the graph of exp() would be freed with the first task's.
         sizes = {
@@ -179,9 +185,12 @@ class MetaTraining(TrainingRun):
                 steps=options.inner_steps,
                 second_order=options.second_order,
                 clip_norm=self.inner_clip,
-                count=options.tasks,
+                count=len(numbers),
                 watch=watch,
             )
+        learned = [*self.network.parameters(), *sizes.values()]
+        self.processes.sum_gradients(learned, len(numbers) / options.tasks)
+        losses = self._of_all(losses)
         if options.algorithm == "meta-sgd":
             for name, size in sizes.items():
                 gradient = torch.zeros_like(size) if size.grad is None else size.grad
@@ -189,6 +198,11 @@ class MetaTraining(TrainingRun):
         self._apply(losses)
         self.step += 1
         return losses
+
+    def _of_all(self, losses: Sequence[TaskLosses]) -> list[TaskLosses]:
+        """Give the losses of all processes' tasks for those of this one's."""
+        rows = torch.tensor(losses, dtype=torch.float64).reshape(-1, len(TaskLosses._fields))
+        return [TaskLosses(*row) for row in self.processes.gathered(rows).tolist()]
 
     def _reptile(
         self,
@@ -240,12 +254,12 @@ class MetaTraining(TrainingRun):
         losses = []
         sizes = {name: size.detach().exp() for name, size in self.log_sizes.items()}
         with torch.no_grad():
-            for number in range(VALIDATION_TASKS):
+            for number in self.processes.share(range(VALIDATION_TASKS)):
                 support, query = self.tasks.validation_task(number)
                 before = float(self.loss(self.params, query))
                 after = float(self.loss(self._adapted(support, sizes), query))
                 losses.append(TaskLosses(before, after, float("nan")))
-        return _means(losses)
+        return _means(self._of_all(losses))
 
     def finish(self) -> Path:
         """Score the calibration footage, write the model, and return its path."""

@@ -32,12 +32,13 @@ from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.collapse import collapse
 from mpn.model.compiled import for_training
 from mpn.model.config import ModelConfig
-from mpn.model.losses import loss_terms, total_loss
+from mpn.model.losses import LossInputs, loss_terms, total_loss
 from mpn.model.network import build_model
 from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
+from mpn.training.distributed import current, own_group
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
 from mpn.video.ahead import read_ahead
@@ -160,7 +161,9 @@ class Training(TrainingRun):
         # A checksum: it is the same footage or not.
         others = json.dumps(footprint(movers_from)).encode()
         self._movers = zlib.crc32(others) if movers_from else None
-        self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed)
+        share = self.processes.rank, self.processes.count
+        self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed, share)
+        self.processes.check_shares(self.batches.batch_size, "windows", "raise --batch-size")
         if options.epochs:
             self.total = options.epochs * len(self.batches)
         self._open(resume)
@@ -195,6 +198,7 @@ class Training(TrainingRun):
             batch_sampler=self.batches,
             num_workers=self._workers,
             collate_fn=stack_samples,
+            worker_init_fn=own_group,
         )
         if not self.on_gpu:
             yield from map(batch_of, loader)
@@ -234,10 +238,13 @@ class Training(TrainingRun):
             output = self._forward(window.contiguous(memory_format=torch.channels_last))
         weights = self.config.training.loss_weights
         terms = loss_terms(output, target, tampered, weights)
+        inputs = LossInputs(output, target, tampered)
+        terms = self.processes.of_share(terms, inputs, self.batches.batch_size)
         loss = total_loss(terms, weights)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         loss.backward()
+        self.processes.sum_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
         losses = self._checked(terms, loss, norm)
         self.optimizer.step()
@@ -249,7 +256,8 @@ class Training(TrainingRun):
 
         The one moment of a step in which the processor waits for a GPU.
         """
-        read = torch.stack([*terms.values(), loss, norm]).tolist()
+        values = self.processes.summed(torch.stack([*terms.values(), loss]))
+        read = torch.stack([*values, norm]).tolist()
         losses = dict(zip(terms, read))
         lower = f"try a lower learning rate than {self.options.learning_rate} or float32"
         if not math.isfinite(read[-2]):
@@ -373,14 +381,16 @@ def train(
         compiled: see `Training`.
         on_log: called with every line of the log.
     """
-    training = Training(
-        clips,
-        config,
-        options,
-        folder,
-        movers_from=movers_from,
-        resume=resume,
-        device=device,
-        compiled=compiled,
+    training = current().together(
+        lambda: Training(
+            clips,
+            config,
+            options,
+            folder,
+            movers_from=movers_from,
+            resume=resume,
+            device=device,
+            compiled=compiled,
+        )
     )
     return training.run(on_log)

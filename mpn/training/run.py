@@ -4,6 +4,9 @@ A run folder holds `config.json` (every option), `log.jsonl` (a line every few s
 (to resume from) and, at the end, `model.safetensors`. A run that is killed and resumed ends with
 the weights of one left alone: everything random is drawn from the seed and the number of the step,
 nothing from the state of a generator.
+
+In several processes (`mpn.training.distributed`) all make the same steps, and the first alone
+plans, logs and writes.
 """
 
 from __future__ import annotations
@@ -21,20 +24,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mpn.errors import CheckpointError
+from mpn.errors import CheckpointError, TrainingError
 from mpn.io.atomic import write_atomically
 from mpn.model.device import checked_device, enough_memory
 from mpn.model.network import Network
-from mpn.model.state import load_state, save_state
+from mpn.model.state import load_state, read_state, save_state, state_bytes
+from mpn.training.distributed import current
 from mpn.training.run_folder import (
     CONFIG,
     LOG,
+    MODEL,
     STATE,
     check_fingerprint,
     check_folder,
     log_lines,
     remove_parts,
 )
+from mpn.training.stopping import StopSignals, stop_signals
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +102,11 @@ class TrainingRun(ABC):
         resume: bool,
     ) -> None:
         self.folder = Path(folder)
-        check_folder(self.folder, resume)
+        self.processes = current()
+        if self.processes.first:
+            check_folder(self.folder, resume)
         torch.set_flush_denormal(True)
-        self.device = torch.device(checked_device(device))
+        self.device = torch.device(checked_device(self.processes.device(device)))
         self.minutes, self.total = minutes, total
         self.step, self.seconds = 0, 0.0
         self.durations: deque[float] = deque(maxlen=RATE_STEPS)
@@ -172,6 +180,8 @@ class TrainingRun(ABC):
         Raises:
             CheckpointError: the state is not of this run, or not whole.
         """
+        if not self.processes.first:  # takes its state over from the first, see `_agree`
+            return
         if resume:
             self._load()
         else:
@@ -179,12 +189,19 @@ class TrainingRun(ABC):
             (self.folder / LOG).unlink(missing_ok=True)
         remove_parts(self.folder)
         config = {"threads": torch.get_num_threads(), "device": str(self.device)} | self._machine()
+        if self.processes.joined:
+            config["processes"] = self.processes.count
         text = json.dumps(self.fingerprint() | config, indent=1)
         write_atomically(self.folder / CONFIG, text)
 
     def _load(self) -> None:
         path = self.folder / STATE
-        state = load_state(path)
+        self._take(load_state(path), path)
+        # Lines written after the state was saved will be written again.
+        lines = [line for line in log_lines(self.folder / LOG) if line["step"] <= self.step]
+        write_atomically(self.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def _take(self, state: dict[str, Any], path: Path) -> None:
         try:
             check_fingerprint(path, json.loads(state["fingerprint"]), self.fingerprint())
             self._restore(state)
@@ -197,9 +214,26 @@ class TrainingRun(ABC):
             raise CheckpointError(
                 f"{path} is not a state of {self.title} of this mpn: {error}"
             ) from error
-        # Lines written after the state was saved will be written again.
-        lines = [line for line in log_lines(self.folder / LOG) if line["step"] <= self.step]
-        write_atomically(self.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def _agree(self) -> None:
+        """Begin where the first of several processes does.
+
+        Raises:
+            TrainingError: this one has other footage, or other options.
+        """
+        first = self.processes.first
+        if not self.processes.joined:
+            return
+        content = self.processes.from_first(state_bytes(self._whole_state()) if first else b"")
+        path = self.folder / STATE
+
+        def take() -> None:
+            try:
+                self._take(read_state(content, path), path)
+            except CheckpointError as error:
+                raise TrainingError(f"not what the first process trains: {error}") from error
+
+        self.processes.together(take if not first else lambda: None)
 
     def save(self) -> None:
         """Write the state to resume from.
@@ -207,10 +241,14 @@ class TrainingRun(ABC):
         Raises:
             MpnError: it cannot be written; the earlier state is then untouched.
         """
+        if self.processes.first:
+            save_state(self.folder / STATE, self._whole_state())
+
+    def _whole_state(self) -> dict[str, Any]:
         counts = {"step": self.step, "total": self.total, "seconds": self.seconds}
         fingerprint = {"fingerprint": json.dumps(self.fingerprint())}
         plan = {"planned_at": list(self._planned_at)}
-        save_state(self.folder / STATE, fingerprint | counts | plan | self._state())
+        return fingerprint | counts | plan | self._state()
 
     def is_due(self, every: int, step: int) -> bool:
         """Say whether what is done every so many steps, and after the last, is due at `step`.
@@ -223,6 +261,8 @@ class TrainingRun(ABC):
 
     def write_log(self, line: dict[str, Any]) -> None:
         """Append a line to the log, with the step and the time, and tell whoever listens."""
+        if not self.processes.first:
+            return
         line = {"step": self.step, "seconds": round(self.seconds, 2)} | line
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -245,23 +285,31 @@ class TrainingRun(ABC):
             KeyboardInterrupt: it passes, with the state saved.
         """
         self._on_log = on_log
+        self._agree()
         if self.step == 0:  # killed at any moment, it can be resumed
             self.save()
         self._between_steps()
         self.durations.clear()
         self._own_steps, self._between = 0, 0.0
-        with tqdm(
-            total=self.total, initial=self.step, desc=self.title, unit="step", disable=None
-        ) as bar:
+        with (
+            stop_signals(self.processes.joined) as stop,
+            tqdm(
+                total=self.total,
+                initial=self.step,
+                desc=self.title,
+                unit="step",
+                disable=None if self.processes.first else True,
+            ) as bar,
+        ):
             try:
-                self._train(bar)
+                self._train(bar, stop)
             finally:
                 # Whatever ended the loop, the last whole step is kept - unless it was a broken one.
                 if all(torch.isfinite(p).all() for p in self.network.parameters()):
                     self.save()
-        return self.finish()
+        return self.processes.first_does(self.finish, self.folder / MODEL)
 
-    def _train(self, bar: tqdm[Any]) -> None:
+    def _train(self, bar: tqdm[Any], stop: StopSignals) -> None:
         started = last_saved = time.monotonic()
         before, steps, in_steps = self.seconds, self._steps(), 0.0
         while self.total is None or self.step < self.total:
@@ -274,7 +322,7 @@ class TrainingRun(ABC):
             self._own_steps += 1
             self._between = max(0.0, now - started - in_steps - (now - began))
             in_steps += now - began
-            self._plan()
+            stopped = self._plan_together(stop.asked)
             bar.total = self.total
             bar.update()
             bar.set_postfix(self._shown(losses), refresh=False)
@@ -284,6 +332,8 @@ class TrainingRun(ABC):
             if now - last_saved > self.save_seconds:
                 self.save()
                 last_saved = now
+            if stopped:
+                raise KeyboardInterrupt
 
     # --- How far it is, and how far it will go
 
@@ -298,6 +348,22 @@ class TrainingRun(ABC):
             return before
         share = max(0, self.step - start) / (self.total - start)
         return before + (1 - before) * min(1.0, share)
+
+    def _plan_together(self, asked: bool) -> bool:
+        """Plan in the first process for all; say whether any of them was asked to stop."""
+        if self.processes.first:
+            self._plan()
+        if not self.processes.joined:
+            return asked
+        told = torch.zeros(4, dtype=torch.float64)
+        told[0] = asked
+        if self.processes.first:
+            total = -1 if self.total is None else self.total
+            told[1:] = torch.tensor([total, *self._planned_at], dtype=torch.float64)
+        stops, total, step, before = self.processes.summed(told).tolist()
+        self.total = None if total < 0 else int(total)
+        self._planned_at = int(step), before
+        return stops > 0
 
     def _plan(self) -> None:
         """Keep the number of steps of a run by minutes such that it ends when they are over."""

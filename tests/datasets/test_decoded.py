@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpn.datasets.decoded import decode, too_large
+from mpn.datasets.decoded import decode, memory_limit, too_large
 from mpn.motion.flow import MotionReader
 from mpn.video.images import fit_frame
 from mpn.video.sources import open_source
@@ -42,3 +42,4 @@ def test_no_motion_where_none_is_wanted(clip: Path):
 def test_what_is_too_large_by_hand():
     assert too_large(101, 100) and not too_large(100, 100)
     assert not too_large(1, None) and too_large(1 << 60, None)
+    assert memory_limit(4) == pytest.approx(memory_limit() / 4, abs=1)

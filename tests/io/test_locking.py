@@ -78,3 +78,21 @@ def test_a_folder_that_may_not_be_written_is_said(shared_tmp, as_nobody):
     refused = pytest.raises(MpnError, match="cannot write .*Permission denied")
     with as_nobody(), refused, folder_lock(shared_tmp / "deeper" / "out"):
         pass
+
+
+def test_a_program_that_is_about_to_end_is_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "kept").touch()
+    other, slept = folder_lock(tmp_path), []
+    other.__enter__()
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            other.__exit__(None, None, None)
+
+    monkeypatch.setattr(locking.time, "sleep", sleep)
+    with folder_lock(tmp_path, patience=600.0):
+        assert len(slept) == 3
+        with pytest.raises(MpnError, match="another mpn is writing there"), folder_lock(tmp_path):
+            pass
+    assert len(slept) == 3  # without patience nobody waits
