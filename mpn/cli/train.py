@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
-from dataclasses import replace
 from pathlib import Path
 
 from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.cli.model import add_compile
+from mpn.cli.train_network import add_network, chosen_preset
 from mpn.datasets.layouts import Video, recognise
 from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import MpnError, TrainingError
 from mpn.io.locking import folder_lock
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
-from mpn.model.config import CONFIGS, ModelConfig
+from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
 from mpn.model.losses import check_loss_names
-from mpn.model.network import check_size
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
@@ -47,14 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES
     )
     add_data(verb, several=True)
-    verb.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
-    verb.add_argument(
-        "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
-    )
-    verb.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
-    verb.add_argument(
-        "--channels", type=positive, help="width of the first block (default: the preset's)"
-    )
+    add_network(verb)
     _add_pseudo(verb)
     length = verb.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
@@ -97,9 +88,6 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_pseudo(verb: argparse.ArgumentParser) -> None:
     """Add what the pseudo-anomaly head learns from."""
-    verb.add_argument(
-        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
-    )
     verb.add_argument(
         "--pseudo-kind",
         choices=KINDS,
@@ -215,38 +203,6 @@ def loss_names(text: str) -> tuple[str, ...]:
 def counts(text: str) -> tuple[int, ...]:
     """Read whole numbers above 0, separated by commas, for argparse."""
     return tuple(positive(word) for word in names(text))
-
-
-def frame_size(text: str) -> tuple[int, int]:
-    """Read (height, width) from text such as 128x192, for argparse."""
-    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: HEIGHTxWIDTH in pixels was expected, such as 128x192"
-        )
-    return int(match[1]), int(match[2])
-
-
-def chosen_preset(options: argparse.Namespace) -> ModelConfig:
-    """Change the preset as the options say.
-
-    Args:
-        options: of the verb.
-
-    Raises:
-        SizeError: a size that the network cannot take.
-    """
-    chosen = CONFIGS[options.preset]
-    if options.size:
-        chosen = replace(chosen, height=options.size[0], width=options.size[1])
-    if options.colour:
-        chosen = replace(chosen, grey=options.colour == "grey")
-    if options.channels:
-        chosen = replace(chosen, channels=options.channels)
-    if options.no_pseudo_head:
-        chosen = replace(chosen, pseudo_head=False)
-    check_size(chosen, *chosen.size)
-    return chosen
 
 
 def main(options: argparse.Namespace) -> None:

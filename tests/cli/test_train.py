@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import mpn
-from mpn.cli.train import chosen_preset, parser
+from mpn.cli.train import parser
+from mpn.cli.train_network import chosen_preset
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.state import load_state
 from tests.cli.conftest import TINY, Cli
@@ -133,6 +134,18 @@ def test_options_of_the_network() -> None:
     found = chosen_preset(parser().parse_args(given))
     assert (found.height, found.width, found.grey, found.pseudo_head) == (64, 48, False, False)
     assert found.channels == mpn.get_config("small").channels
+
+
+def test_another_unit_is_trained_and_scores(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    for out, unit in (("a", ["attention", "--keys", "learned"]), ("n", ["none"])):
+        result = cli("train", tree, *TINY, "--out", out, "--fps", 10, "--unit", *unit)
+        assert result.code == 0, result.err
+        detector = mpn.load(tmp_path / out / "model.safetensors", precision="float32")
+        assert detector.config.unit == unit[0]
+        scores = [result.score for result in detector.score(tree / "training" / "frames" / "01")]
+        assert np.isfinite(scores[4:]).all()
+    wrong = cli("train", tree, *TINY, "--keys", "window")
+    assert wrong.code == 2 and "only with --unit attention" in wrong.err
 
 
 def test_movers_of_the_footage_and_of_others(cli: Cli, tree: Path, tmp_path: Path) -> None:

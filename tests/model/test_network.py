@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from mpn.errors import MpnError, SizeError
 from mpn.model import losses
 from mpn.model.config import get_config
-from mpn.model.network import InverseNorm, PrototypeUnit, build_model
+from mpn.model.network import build_model
+from mpn.model.units import InverseNorm, PrototypeUnit
 from tests.helpers.published import Written, prototype_unit
 
 
