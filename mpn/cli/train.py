@@ -23,6 +23,7 @@ from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
 from mpn.model.losses import check_loss_names
+from mpn.training.distillation import TEACHER_WEIGHTS, Teacher, check_teacher_weights
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also learn from mirror images (with many cameras only)",
     )
+    _add_teacher(verb)
     _add_meta(verb)
     return verb
 
@@ -102,6 +104,23 @@ def _add_pseudo(verb: argparse.ArgumentParser) -> None:
         default=(),
         metavar="DATA",
         help="footage of other cameras to cut movers out of; not trained on",
+    )
+
+
+def _add_teacher(verb: argparse.ArgumentParser) -> None:
+    """Add what a trained network teaches."""
+    verb.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="a trained model to learn from too (distillation); in pre-training",
+    )
+    usual = ",".join(f"{name}={weight:g}" for name, weight in TEACHER_WEIGHTS.items())
+    verb.add_argument(
+        "--teacher-weights",
+        type=teacher_weights,
+        metavar="NAME=W,...",
+        help=f"what it teaches, and how much that weighs (default: {usual})",
     )
 
 
@@ -190,6 +209,24 @@ def names(text: str) -> tuple[str, ...]:
     return words
 
 
+def teacher_weights(text: str) -> dict[str, float]:
+    """Read weights by name, such as frame=1,maps=0.1, for argparse."""
+    found = {}
+    for word in names(text):
+        name, _, weight = word.partition("=")
+        try:
+            found[name] = float(weight)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{word!r}: NAME=WEIGHT was expected, such as frame=1"
+            ) from None
+    try:
+        check_teacher_weights(found)
+    except MpnError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return found
+
+
 def loss_names(text: str) -> tuple[str, ...]:
     """Names of loss terms separated by commas, for argparse."""
     given = names(text)
@@ -214,8 +251,15 @@ def main(options: argparse.Namespace) -> None:
         raise UsageError(f"{', '.join(given)}: only with --meta")
     if options.movers_from and options.pseudo_kind == "ellipses":
         raise UsageError("--movers-from: only with --pseudo-kind movers or both")
+    if options.teacher_weights and not options.teacher:
+        raise UsageError("--teacher-weights: only with --teacher")
+    if options.teacher and options.checkpoint:
+        raise UsageError("--teacher: only where there is a pre-training, not with --checkpoint")
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     config = base.config if base else chosen_preset(options)
+    teacher = None
+    if options.teacher:
+        teacher = Teacher(load_checkpoint(options.teacher), config, options.teacher_weights)
     precision = (
         "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
     )
@@ -233,7 +277,7 @@ def main(options: argparse.Namespace) -> None:
         check_folder(out, False)
     check_folder(out if base else first, options.resume)
     with folder_lock(out):
-        _train(options, videos, base or config, precision, out)
+        _train(options, videos, base or config, precision, out, teacher)
 
 
 def _train(
@@ -242,6 +286,7 @@ def _train(
     start: Checkpoint | ModelConfig,
     precision: str,
     out: Path,
+    teacher: Teacher | None,
 ) -> None:
     """Read the footage and train on it; with --meta what `start`, or pre-training, gave."""
     base = start if isinstance(start, Checkpoint) else None
@@ -269,6 +314,7 @@ def _train(
             _training_options(options, precision),
             first,
             movers_from=_movers_from(options, config),
+            teacher=teacher,
             resume=options.resume,
             device=options.device,
             compiled=options.compile,

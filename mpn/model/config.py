@@ -172,6 +172,9 @@ CONFIGS: dict[str, ModelConfig] = {
         training=TrainingConfig({"diversity": 0.01, "usage": 0.01}),
     ),
 }
+# For many cameras on little: `small` at a quarter of the frame size inside and half as wide, a
+# thirteenth of its operations (benchmarks/results/family.md).
+CONFIGS["tiny"] = replace(CONFIGS["small"], name="tiny", channels=16, unshuffle=4)
 
 
 def get_config(name: str, **options: Any) -> ModelConfig:

@@ -38,6 +38,7 @@ from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
+from mpn.training.distillation import Teacher
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
 from mpn.video.ahead import read_ahead
@@ -107,6 +108,7 @@ class Training(TrainingRun):
         options: see `TrainingOptions`.
         folder: the run folder.
         movers_from: footage of other cameras, not trained on, that movers are cut out of.
+        teacher: a network to learn from too, see `mpn.training.distillation`.
         resume: go on from the folder's state.
         device: "cpu" or "cuda"; a run may go on on the other one.
         compiled: how the network is made quicker, see `mpn.model.compiled`; None: not at all.
@@ -127,6 +129,7 @@ class Training(TrainingRun):
         folder: str | Path,
         *,
         movers_from: Sequence[Clip] = (),
+        teacher: Teacher | None = None,
         resume: bool = False,
         device: str = "cpu",
         compiled: str | None = None,
@@ -137,6 +140,7 @@ class Training(TrainingRun):
         torch.manual_seed(options.seed)
         self.network = self._placed(build_model(config))
         self.compiled, self._forward = compiled, for_training(self.network, compiled)
+        self.teacher = teacher.to(self.device) if teacher else None
         self.optimizer = self._adam(self.network.parameters(), options.learning_rate)
         train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         self.places = learn_places(train)
@@ -169,6 +173,7 @@ class Training(TrainingRun):
         """Give what must agree for a resumed run to be the same run, plain values."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
         options["movers_from"] = self._movers
+        options["teacher"] = self.teacher.fingerprint() if self.teacher else None
         return {
             "preset": self.config.to_dict(),
             "options": options,
@@ -232,9 +237,10 @@ class Training(TrainingRun):
             self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
         ):
             output = self._forward(window.contiguous(memory_format=torch.channels_last))
+            taught = self.teacher.terms(window, target, output) if self.teacher else {}
         weights = self.config.training.loss_weights
-        terms = loss_terms(output, target, tampered, weights)
-        loss = total_loss(terms, weights)
+        terms = loss_terms(output, target, tampered, weights) | taught
+        loss = total_loss(terms, {**weights, **(self.teacher.weights if self.teacher else {})})
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         loss.backward()
@@ -353,6 +359,7 @@ def train(
     folder: str | Path,
     *,
     movers_from: Sequence[Clip] = (),
+    teacher: Teacher | None = None,
     resume: bool = False,
     device: str = "cpu",
     compiled: str | None = None,
@@ -368,6 +375,7 @@ def train(
         options: see `TrainingOptions`.
         folder: the run folder.
         movers_from: footage of other cameras, not trained on, that movers are cut out of.
+        teacher: a network to learn from too.
         resume: go on from the folder's state.
         device: "cpu" or "cuda".
         compiled: see `Training`.
@@ -379,6 +387,7 @@ def train(
         options,
         folder,
         movers_from=movers_from,
+        teacher=teacher,
         resume=resume,
         device=device,
         compiled=compiled,

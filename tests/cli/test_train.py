@@ -148,6 +148,29 @@ def test_another_unit_is_trained_and_scores(cli: Cli, tree: Path, tmp_path: Path
     assert wrong.code == 2 and "only with --unit attention" in wrong.err
 
 
+def test_a_teacher_is_part_of_the_run(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    assert cli("train", tree, *TINY, "--out", "base", "--unit", "none").code == 0
+    base = "base/model.safetensors"
+    words = ("--teacher", base, "--teacher-weights", "frame=2,features=0.5")
+    result = cli("train", tree, *TINY, "--out", "run", *words)
+    assert result.code == 0, result.err
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"teacher_frame", "teacher_features"} < set(line["losses"])
+    said = load_checkpoint(tmp_path / "run" / "model.safetensors").training["options"]["teacher"]
+    assert said["weights"] == {"frame": 2, "features": 0.5}
+    for wrong, message in (
+        (("--teacher-weights", "frame=1"), "only with --teacher"),
+        (("--teacher", base, "--teacher-weights", "frame"), "NAME=WEIGHT was expected"),
+        (("--teacher", base, "--teacher-weights", "maps=0"), "are 0"),
+    ):
+        found = cli("train", tree, *TINY, *wrong)
+        assert found.code == 2 and message in found.err, found.err
+    assert (
+        "sees grey frames"
+        in cli("train", tree, *TINY, "--colour", "bgr", "--teacher", base).error()
+    )
+
+
 def test_movers_of_the_footage_and_of_others(cli: Cli, tree: Path, tmp_path: Path) -> None:
     write_footage(tmp_path / "lane", footage(12, seed=5))
     movers = ["--pseudo-kind", "movers", "--movers-from", "lane"]

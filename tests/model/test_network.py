@@ -295,8 +295,8 @@ def test_weights_follow_the_seed():
 
 
 def test_unknown_presets_and_options_are_refused():
-    with pytest.raises(MpnError, match="no preset 'tiny'.*base, small"):
-        build_model("tiny")
+    with pytest.raises(MpnError, match="no preset 'huge'.*base, small"):
+        build_model("huge")
     with pytest.raises(MpnError, match="unknown option.*colour.*grey"):
         build_model("small", colour=True)
     chosen = get_config("small", channels=4)
