@@ -60,7 +60,7 @@ SHOTS = 10  # windows of an unseen camera that its place model is made of
 COLUMNS = ("error", "pseudo", "score")
 BATCH, ROUNDS = 8, 15  # of the network alone
 GENERATED = {"seed": 2, "scenes": 8, "training": 3, "validation": 1, "testing": 2, "length": 100}
-QUICK_SET = {"scenes": 1, "training": 2, "validation": 2, "testing": 1, "length": 100}
+QUICK_SET = {"scenes": 1, "training": 2, "validation": 4, "testing": 1, "length": 100}
 QUICK_SET |= {"test_length": 150, "size": (64, 96)}
 QUICK_NETWORK = {"height": 32, "width": 64, "channels": 4}
 

@@ -150,9 +150,9 @@ class PrototypeUnit(nn.Module):
 class AttentionUnit(nn.Module):
     """The queries as multi-head attention to M keys would have them (Vaswani et al. 2017).
 
-    The keys are learned and the same for all windows; or made from this very window, by attention
-    of M learned heads to its queries (the induced set attention of Lee et al. 2019). Either way
-    query, keys and values are projected, which the prototype unit does not do. What comes out is
+    The keys are learned heads, the same for all windows; or made from this very window: to each
+    head is added what it finds by attention to the queries (the induced points of Lee et al. 2019).
+    Either way query, keys and values are projected, which the prototype unit does not do. What comes out is
     brought to the length of a query and added to it, as the normalcy encoding is.
 
     Args:
@@ -199,7 +199,8 @@ class AttentionUnit(nn.Module):
         keys = self.heads.weight.to(y.dtype).expand(b, -1, -1)
         if self.window_keys:
             parts = self._split(x)
-            keys = self._joined(_attend(self._split(keys), parts, parts))
+            # Added to the heads: queries are much alike at first, and keys would all be their mean.
+            keys = keys + self._joined(_attend(self._split(keys), parts, parts))
         asked, answered = self._split(self.query_map(x)), self._split(self.key_map(keys))
         given = _attend(asked, answered, self._split(self.value_map(keys)))
         normalcy = F.normalize(self.output_map(self._joined(given)).to(wide), dim=2)

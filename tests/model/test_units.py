@@ -48,11 +48,11 @@ def plain_keys(unit, x, window_keys):
     heads, width = unit.heads.weight, 8 // unit.subspaces
     if not window_keys:
         return heads.expand(len(x), -1, -1), None
-    keys, weights = torch.zeros(len(x), 5, 8, dtype=x.dtype), []
+    keys, weights = heads.repeat(len(x), 1, 1), []
     for part in range(unit.subspaces):
         of = slice(part * width, (part + 1) * width)
         weight = torch.softmax(x[..., of] @ heads[:, of].T / math.sqrt(width), dim=1)
-        keys[..., of] = torch.einsum("bnm,bnd->bmd", weight, x[..., of])
+        keys[..., of] += torch.einsum("bnm,bnd->bmd", weight, x[..., of])
         weights.append(weight)
     return keys, torch.stack(weights).mean(0)
 
