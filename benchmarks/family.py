@@ -45,7 +45,7 @@ from mpn.evaluation.few_shot_summary import UNADAPTED, record_of
 from mpn.io.atomic import write_atomically
 from mpn.io.text import plain
 from mpn.metrics import frame_auc
-from mpn.model.checkpoint import load_checkpoint
+from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import ModelConfig, get_config
 from mpn.model.engines import TorchEngine
 from mpn.scoring import protocols
@@ -53,6 +53,7 @@ from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
 from mpn.scoring.scores import combine
 from mpn.training.distillation import Teacher
+from mpn.training.pretext import pretext
 from mpn.training.pretraining import TrainingOptions, train
 from mpn.training.run_folder import STATE
 
@@ -73,11 +74,14 @@ class Row:
         preset: its name.
         options: fields of the preset that are changed.
         teacher: the row that teaches it, or None.
+        pretext: begin with the pretext tasks, for a quarter of the length of the training that
+            follows, which is as long as those of the other rows.
     """
 
     preset: str = "small"
     options: Mapping[str, Any] = field(default_factory=dict)
     teacher: str | None = None
+    pretext: bool = False
 
 
 ROWS: dict[str, Row] = {
@@ -86,6 +90,7 @@ ROWS: dict[str, Row] = {
     "attention, learned": Row(options={"unit": "attention", "keys": "learned"}),
     "no unit": Row(options={"unit": "none"}),
     "tiny": Row("tiny"),
+    "pretext": Row(pretext=True),
     "tiny, distilled": Row("tiny", teacher="prototype"),
 }
 
@@ -163,14 +168,30 @@ def trained(name: str, args: argparse.Namespace, shown: Footage) -> Path:
     options = TrainingOptions(
         minutes=args.minutes, epochs=args.epochs, seed=args.seed, precision=args.precision
     )
+    start = after_pretext(config, options, folder / "pretext", shown) if row.pretext else None
     return train(
         shown.training(),
         config,
         options,
         folder,
         teacher=teacher,
+        start=start,
         resume=(folder / STATE).exists(),
     )
+
+
+def after_pretext(
+    config: ModelConfig, options: TrainingOptions, folder: Path, shown: Footage
+) -> Checkpoint:
+    """Train on the pretext tasks, go on with that, or find it done; give its model."""
+    if options.minutes:
+        shorter = replace(options, minutes=options.minutes / 4)
+    else:
+        shorter = replace(options, epochs=max(1, (options.epochs or 0) // 4))
+    if not (folder / "model.safetensors").exists():
+        resume = (folder / STATE).exists()
+        pretext(shown.training(), config, shorter, folder, resume=resume)
+    return load_checkpoint(folder / "model.safetensors")
 
 
 def judged(detector: Detector, shown: Footage) -> dict[str, float]:

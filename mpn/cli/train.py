@@ -13,6 +13,14 @@ from mpn.adaptation.inner_loop import TARGETS, default_targets
 from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.cli.model import add_compile
+from mpn.cli.train_lessons import (
+    PRETEXT,
+    add_lessons,
+    after_pretext,
+    check_lessons,
+    names,
+    teacher_of,
+)
 from mpn.cli.train_network import add_network, chosen_preset
 from mpn.datasets.layouts import Video, recognise
 from mpn.datasets.pseudo_anomalies import KINDS
@@ -23,7 +31,7 @@ from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
 from mpn.model.losses import check_loss_names
-from mpn.training.distillation import TEACHER_WEIGHTS, Teacher, check_teacher_weights
+from mpn.training.distillation import Teacher
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
@@ -83,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also learn from mirror images (with many cameras only)",
     )
-    _add_teacher(verb)
+    add_lessons(verb)
     _add_meta(verb)
     return verb
 
@@ -104,23 +112,6 @@ def _add_pseudo(verb: argparse.ArgumentParser) -> None:
         default=(),
         metavar="DATA",
         help="footage of other cameras to cut movers out of; not trained on",
-    )
-
-
-def _add_teacher(verb: argparse.ArgumentParser) -> None:
-    """Add what a trained network teaches."""
-    verb.add_argument(
-        "--teacher",
-        type=Path,
-        metavar="FILE",
-        help="a trained model to learn from too (distillation); in pre-training",
-    )
-    usual = ",".join(f"{name}={weight:g}" for name, weight in TEACHER_WEIGHTS.items())
-    verb.add_argument(
-        "--teacher-weights",
-        type=teacher_weights,
-        metavar="NAME=W,...",
-        help=f"what it teaches, and how much that weighs (default: {usual})",
     )
 
 
@@ -201,32 +192,6 @@ META_OPTIONS = (
 )
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Read words separated by commas, for argparse."""
-    words = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not words:
-        raise argparse.ArgumentTypeError(f"{text!r}: names separated by commas were expected")
-    return words
-
-
-def teacher_weights(text: str) -> dict[str, float]:
-    """Read weights by name, such as frame=1,maps=0.1, for argparse."""
-    found = {}
-    for word in names(text):
-        name, _, weight = word.partition("=")
-        try:
-            found[name] = float(weight)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{word!r}: NAME=WEIGHT was expected, such as frame=1"
-            ) from None
-    try:
-        check_teacher_weights(found)
-    except MpnError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return found
-
-
 def loss_names(text: str) -> tuple[str, ...]:
     """Names of loss terms separated by commas, for argparse."""
     given = names(text)
@@ -251,15 +216,10 @@ def main(options: argparse.Namespace) -> None:
         raise UsageError(f"{', '.join(given)}: only with --meta")
     if options.movers_from and options.pseudo_kind == "ellipses":
         raise UsageError("--movers-from: only with --pseudo-kind movers or both")
-    if options.teacher_weights and not options.teacher:
-        raise UsageError("--teacher-weights: only with --teacher")
-    if options.teacher and options.checkpoint:
-        raise UsageError("--teacher: only where there is a pre-training, not with --checkpoint")
+    check_lessons(options)
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     config = base.config if base else chosen_preset(options)
-    teacher = None
-    if options.teacher:
-        teacher = Teacher(load_checkpoint(options.teacher), config, options.teacher_weights)
+    teacher = teacher_of(options, config)
     precision = (
         "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
     )
@@ -275,7 +235,8 @@ def main(options: argparse.Namespace) -> None:
     # Before the footage is decoded, which takes its time.
     if not options.resume:
         check_folder(out, False)
-    check_folder(out if base else first, options.resume)
+    begun = first / PRETEXT if options.pretext else first
+    check_folder(out if base else begun, options.resume)
     with folder_lock(out):
         _train(options, videos, base or config, precision, out, teacher)
 
@@ -308,14 +269,20 @@ def _train(
     on_log = tensorboard_log(out) if options.tensorboard else None
     validation = _validation_scenes(options, clips) if options.meta else ()
     if base is None:
+        shown = [clip for clip in clips if clip.scene not in validation]
+        lessons = _training_options(options, precision)
+        begin = None
+        if options.pretext:
+            begin = after_pretext(options, shown, config, lessons, first)
         model = train(
-            [clip for clip in clips if clip.scene not in validation],
+            shown,
             config,
-            _training_options(options, precision),
+            lessons,
             first,
             movers_from=_movers_from(options, config),
             teacher=teacher,
-            resume=options.resume,
+            start=begin,
+            resume=options.resume and (first / STATE).exists(),
             device=options.device,
             compiled=options.compile,
             on_log=on_log,

@@ -152,8 +152,8 @@ class AttentionUnit(nn.Module):
 
     The keys are learned heads, the same for all windows; or made from this very window: to each
     head is added what it finds by attention to the queries (the induced points of Lee et al. 2019).
-    Either way query, keys and values are projected, which the prototype unit does not do. What comes out is
-    brought to the length of a query and added to it, as the normalcy encoding is.
+    Either way query, keys and values are projected, which the prototype unit does not do. What
+    comes out is brought to the length of a query and added to it, as the normalcy encoding is.
 
     Args:
         features: D.

@@ -13,8 +13,10 @@ import torch
 import mpn
 from mpn.cli.train import parser
 from mpn.cli.train_network import chosen_preset
+from mpn.datasets.windows import Sample
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.state import load_state
+from mpn.training.pretraining import Training
 from tests.cli.conftest import TINY, Cli
 from tests.helpers.small_model import footage, write_footage
 
@@ -169,6 +171,36 @@ def test_a_teacher_is_part_of_the_run(cli: Cli, tree: Path, tmp_path: Path) -> N
         "sees grey frames"
         in cli("train", tree, *TINY, "--colour", "bgr", "--teacher", base).error()
     )
+
+
+PRETEXT = (*TINY, "--out", "run", "--pretext", "--pretext-epochs", 1)
+
+
+@pytest.mark.parametrize("half", ["pretext", "training"])
+def test_a_chain_interrupted_in_either_half_goes_on_to_the_same_end(
+    cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    assert cli("train", tree, *PRETEXT).code == 0
+    whole = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    first = load_checkpoint(tmp_path / "run" / "pretext" / "model.safetensors")
+    assert whole.training["options"]["start"] == first.sha256
+    shutil.rmtree(tmp_path / "run")
+
+    step = Training.train_step
+
+    def interrupted(run: Training, sample: Sample) -> dict[str, float]:
+        if run.title == half and run.step == 2:
+            raise KeyboardInterrupt
+        return step(run, sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "train_step", interrupted)
+        assert cli("train", tree, *PRETEXT).code == 130
+    assert cli("train", tree, *PRETEXT, "--resume").code == 0
+    again = load_checkpoint(tmp_path / "run" / "model.safetensors").network.state_dict()
+    assert all(torch.equal(again[name], one) for name, one in whole.network.state_dict().items())
+    wrong = cli("train", tree, *TINY, "--pretext-epochs", 1)
+    assert wrong.code == 2 and "only with --pretext" in wrong.err
 
 
 def test_movers_of_the_footage_and_of_others(cli: Cli, tree: Path, tmp_path: Path) -> None:
