@@ -28,6 +28,7 @@ from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
 from mpn.evaluation.few_shot_summary import FIGURES, record_of
 from mpn.io.runs import intervals
+from mpn.model.config import ModelConfig
 
 RATE = 10.0  # frames/s
 FOLDS = ("odd clips", "even clips")
@@ -48,6 +49,35 @@ def normal_stretches(clip: Clip, labels: np.ndarray, window: int) -> list[Clip]:
     ]
 
 
+def two_folds(
+    data: Path, config: ModelConfig, most: int | None = None
+) -> tuple[list[Clip], list[Clip], dict[str, np.ndarray]]:
+    """Read Ped1 as two cameras, with motion.
+
+    Args:
+        data: its clips and labels.csv.
+        config: the preset that gives the frames' size and colours.
+        most: only so many of the clips.
+
+    Returns:
+        Normal stretches to adapt on, clips to judge, and labels bool (T,) by clip.
+    """
+    paths = sorted(data.glob("*.mp4"))[:most]
+    videos = [Video(path.stem, path, "ped1") for path in paths]
+    clips = load_clips(videos, config.size, config.grey, motion=True, fps=RATE)
+    labels = {clip.name: np.zeros(len(clip.frames), bool) for clip in clips}
+    for _, video, start, end in csv_rows(data / "labels.csv"):
+        if video in labels and start is not None:  # else it says that the clip is normal
+            labels[video][start:end] = True
+    training, testing = [], []
+    for fold, name in enumerate(FOLDS):
+        testing += [replace(clip, scene=name) for clip in clips[fold::2]]
+        for clip in clips[1 - fold :: 2]:
+            stretches = normal_stretches(clip, labels[clip.name], config.window)
+            training += [replace(stretch, scene=name) for stretch in stretches]
+    return training, testing, labels
+
+
 def main() -> None:
     """Scores both folds, prints the table, writes few_shot_ped1.json."""
     arguments = few_shot_parser(__doc__, shots="0,1,5,10,100")
@@ -55,27 +85,13 @@ def main() -> None:
     arguments.add_argument("data", type=Path, metavar="PED1", help="its clips and labels.csv")
     args = checked(arguments.parse_args())
     detector = open_model(args.checkpoint, args)
-    size, grey, window = detector.config.size, detector.config.grey, detector.config.window
-    paths = sorted(args.data.glob("*.mp4"))[: 8 if args.quick else None]
-    videos = [Video(path.stem, path, "ped1") for path in paths]
-    clips = load_clips(videos, size, grey, motion=True, fps=RATE)
-    lengths = {clip.name: len(clip.frames) for clip in clips}
-    labels = {name: np.zeros(length, bool) for name, length in lengths.items()}
-    for _, video, start, end in csv_rows(args.data / "labels.csv"):
-        if video in labels and start is not None:  # else it says that the clip is normal
-            labels[video][start:end] = True
-    training, testing = [], []
-    for fold, name in enumerate(FOLDS):
-        testing += [replace(clip, scene=name) for clip in clips[fold::2]]
-        for clip in clips[1 - fold :: 2]:
-            stretches = normal_stretches(clip, labels[clip.name], window)
-            training += [replace(stretch, scene=name) for stretch in stretches]
+    training, testing, labels = two_folds(args.data, detector.config, 8 if args.quick else None)
     rows = collect("few_shot_ped1", detector, training, testing, args)
     found = records(rows, lambda row: record_of(row, labels).figures)
     facts = {
         "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
         "protocol": "two folds of the test clips, not the standard protocol",
-        "frames": sum(lengths.values()),
+        "frames": sum(len(own) for own in labels.values()),
         "anomalous": int(sum(own.sum() for own in labels.values())),
     }
     finish("few_shot_ped1", args, {"Ped1, never trained on, two folds": found}, FIGURES, facts)

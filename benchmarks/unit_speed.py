@@ -3,7 +3,7 @@
 Every case runs in fresh processes; rounds take the cases in turn, so that a slower minute of the
 machine hits all alike. `channels-last` is how `mpn.Detector` runs the network, `plain` how the
 published code does. The published unit treats a batch at once; `frame by frame` is it in a loop
-over the batch, for comparison.
+over the batch, for comparison. Beside them: attention to keys in the unit's place.
 
     python -m benchmarks.unit_speed            (about 15 minutes on two cores, nothing else running)
     python -m benchmarks.unit_speed --quick    (64x64, two rounds: seconds)
@@ -29,6 +29,7 @@ from benchmarks.common import (
 )
 
 OURS, WRITTEN_OUT, FRAME_BY_FRAME = "ours", "written out", "written out, frame by frame"
+ATTENTION = "attention to keys of the window"  # in the unit's place, see `mpn.model.units`
 PLAIN, CHANNELS_LAST = "plain", "channels-last"
 # The published code's own rate on two cores in float32, frames/s; outside it the comparison is
 # void.
@@ -41,7 +42,7 @@ def cases(size: int, threads: int | None) -> list[dict[str, Any]]:
     found = []
     for precision in ("float32", "bfloat16"):
         for batch in (1, 8):
-            forms = [OURS, WRITTEN_OUT] + ([FRAME_BY_FRAME] if batch > 1 else [])
+            forms = [OURS, ATTENTION, WRITTEN_OUT] + ([FRAME_BY_FRAME] if batch > 1 else [])
             for form in forms:
                 for layout in (PLAIN, CHANNELS_LAST):
                     found.append(
@@ -75,8 +76,9 @@ def measure(case: dict[str, Any], seconds: float) -> dict[str, Any]:
     size, batch = case["size"], case["batch"]
     layout = torch.channels_last if case["layout"] == CHANNELS_LAST else torch.contiguous_format
     bfloat16 = case["precision"] == "bfloat16"
-    network = build_model("base", height=size, width=size).eval()
-    if case["form"] != OURS:
+    unit_name = "attention" if case["form"] == ATTENTION else "prototype"
+    network = build_model("base", height=size, width=size, unit=unit_name).eval()
+    if case["form"] in (WRITTEN_OUT, FRAME_BY_FRAME):
         write_out(network, frame_by_frame=case["form"] == FRAME_BY_FRAME)
     network.to(memory_format=layout)
     unit = case["part"] == "unit"

@@ -2,7 +2,7 @@
 
 The query is normalised as a full tensor, and prototypes and normalcy encoding are sums over
 products of shape (batch, positions, prototypes, features) - 335 MB a frame at 256x256 - where
-`mpn.model.network.PrototypeUnit` has matrix products (Lv et al., CVPR 2021; DESIGN section 2). Run
+`mpn.model.units.PrototypeUnit` has matrix products (Lv et al., CVPR 2021; DESIGN section 2). Run
 by itself it checks that both agree:
 
     python -m benchmarks.written_out
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpn.model.network import Network, PrototypeUnit, build_model
+from mpn.model.network import Network, build_model
+from mpn.model.units import PrototypeUnit
 
 # Largest difference allowed, relative to the largest magnitude of each array (as for the parity
 # tests).

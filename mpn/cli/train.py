@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import logging
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +16,24 @@ from mpn.cli import UsageError, above_zero, from_zero, new_parser, positive
 from mpn.cli.data import add_data, data_name, open_data_list, training_videos
 from mpn.cli.model import add_compile
 from mpn.cli.processes import hold_folder, one_voice
-from mpn.cli.train_arguments import counts, frame_size, loss_names, names
+from mpn.cli.train_arguments import counts, loss_names, names
+from mpn.cli.train_lessons import (
+    PRETEXT,
+    add_lessons,
+    after_pretext,
+    check_lessons,
+    teacher_of,
+)
+from mpn.cli.train_network import add_network, chosen_preset
 from mpn.datasets.decoded import memory_limit
 from mpn.datasets.layouts import recognise
 from mpn.datasets.pseudo_anomalies import KINDS
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import TrainingError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
-from mpn.model.config import CONFIGS, ModelConfig
+from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device, use_bfloat16
-from mpn.model.network import check_size
+from mpn.training.distillation import Teacher
 from mpn.training.distributed import Processes, current, joined
 from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
@@ -50,14 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "train", "Train on folders of normal footage (the training videos of data sets).", EXAMPLES
     )
     add_data(verb, several=True)
-    verb.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
-    verb.add_argument(
-        "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
-    )
-    verb.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
-    verb.add_argument(
-        "--channels", type=positive, help="width of the first block (default: the preset's)"
-    )
+    add_network(verb)
     _add_pseudo(verb)
     length = verb.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=above_zero, help="how long (default: 50)")
@@ -94,15 +94,13 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also learn from mirror images (with many cameras only)",
     )
+    add_lessons(verb)
     _add_meta(verb)
     return verb
 
 
 def _add_pseudo(verb: argparse.ArgumentParser) -> None:
     """Add what the pseudo-anomaly head learns from."""
-    verb.add_argument(
-        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
-    )
     verb.add_argument(
         "--pseudo-kind",
         choices=KINDS,
@@ -197,28 +195,6 @@ META_OPTIONS = (
 )
 
 
-def chosen_preset(options: argparse.Namespace) -> ModelConfig:
-    """Change the preset as the options say.
-
-    Args:
-        options: of the verb.
-
-    Raises:
-        SizeError: a size that the network cannot take.
-    """
-    chosen = CONFIGS[options.preset]
-    if options.size:
-        chosen = replace(chosen, height=options.size[0], width=options.size[1])
-    if options.colour:
-        chosen = replace(chosen, grey=options.colour == "grey")
-    if options.channels:
-        chosen = replace(chosen, channels=options.channels)
-    if options.no_pseudo_head:
-        chosen = replace(chosen, pseudo_head=False)
-    check_size(chosen, *chosen.size)
-    return chosen
-
-
 def main(options: argparse.Namespace) -> None:
     """Run the verb; under torchrun, one of the processes that share the work."""
     with joined(options.device) as processes, one_voice(processes), ExitStack() as held:
@@ -232,6 +208,7 @@ class Work(NamedTuple):
         start: what it begins with: a model, or a preset.
         clips: all footage.
         movers: that movers are cut out of.
+        teacher: a model to learn from too.
         validation: scenes that are kept out.
         precision: float32 or bfloat16.
         out: the run folder.
@@ -240,6 +217,7 @@ class Work(NamedTuple):
     start: Checkpoint | ModelConfig
     clips: list[Clip]
     movers: list[Clip]
+    teacher: Teacher | None
     validation: tuple[str, ...]
     precision: str
     out: Path
@@ -254,8 +232,10 @@ def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) 
         raise UsageError(f"{', '.join(given)}: only with --meta")
     if options.movers_from and options.pseudo_kind == "ellipses":
         raise UsageError("--movers-from: only with --pseudo-kind movers or both")
+    check_lessons(options)
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     config = base.config if base else chosen_preset(options)
+    teacher = teacher_of(options, config)
     precision = (
         "bfloat16" if use_bfloat16(options.precision, checked_device(options.device)) else "float32"
     )
@@ -267,8 +247,11 @@ def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) 
         )
     suffix = "-meta" * options.meta
     out = options.out or Path("runs") / f"{data_name(options)}-{config.name}{suffix}-{options.seed}"
+    begun = out / PRETRAINING if options.meta else out
+    if options.pretext:
+        begun /= PRETEXT
     if processes.first:  # before the footage is decoded, which takes its time
-        hold_folder(options, out, out / PRETRAINING if options.meta else out, held)
+        hold_folder(options, out, begun, held)
     log.info("training on %s; Ctrl-C stops it, --resume goes on", data_name(options))
     clips = load_clips(
         videos,
@@ -285,7 +268,7 @@ def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) 
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
     validation = _validation_scenes(options, clips) if options.meta else ()
     movers = [] if base else _movers_from(options, config)
-    return Work(base or config, clips, movers, validation, precision, out)
+    return Work(base or config, clips, movers, teacher, validation, precision, out)
 
 
 def _train(options: argparse.Namespace, work: Work) -> None:
@@ -294,13 +277,21 @@ def _train(options: argparse.Namespace, work: Work) -> None:
     on_log = tensorboard_log(out) if options.tensorboard and current().first else None
     base = work.start
     if not isinstance(base, Checkpoint):
+        first = out / PRETRAINING if options.meta else out
+        shown = [clip for clip in work.clips if clip.scene not in work.validation]
+        lessons = _training_options(options, work.precision)
+        begin = None
+        if options.pretext:
+            begin = after_pretext(options, shown, base, lessons, first)
         model = train(
-            [clip for clip in work.clips if clip.scene not in work.validation],
+            shown,
             base,
-            _training_options(options, work.precision),
-            out / PRETRAINING if options.meta else out,
+            lessons,
+            first,
             movers_from=work.movers,
-            resume=options.resume,
+            teacher=work.teacher,
+            start=begin,
+            resume=options.resume and (first / STATE).exists(),
             device=options.device,
             compiled=options.compile,
             on_log=on_log,

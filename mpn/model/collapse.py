@@ -25,20 +25,24 @@ def collapse(output: Output) -> dict[str, float]:
             undecided).
         usage_entropy: entropy of the assignment averaged over positions, of log M (1: all equally
             used).
+        Without prototypes only query_to_mean.
     """
+    query = output.query.float().flatten(2)
+    mean_query = F.normalize(query.mean(dim=2), dim=1)
+    query_to_mean = float((query * mean_query.unsqueeze(2)).sum(dim=1).mean())
+    if not output.prototypes.shape[1]:
+        return {"query_to_mean": query_to_mean}
     unit = F.normalize(output.prototypes.float(), dim=2)
     count = unit.shape[1]
     gram = unit @ unit.transpose(1, 2)
     off_diagonal = (gram.sum(dim=(1, 2)) - gram.diagonal(dim1=1, dim2=2).sum(dim=1)) / (
         count * (count - 1)
     )
-    query = output.query.float().flatten(2)
-    mean_query = F.normalize(query.mean(dim=2), dim=1)
     assignment = output.assignment.float()
     usage = assignment.mean(dim=1)
     return {
         "prototype_cosine": float(off_diagonal.mean()),
-        "query_to_mean": float((query * mean_query.unsqueeze(2)).sum(dim=1).mean()),
+        "query_to_mean": query_to_mean,
         "assignment_entropy": float(_entropy(assignment).mean()) / math.log(count),
         "usage_entropy": float(_entropy(usage).mean()) / math.log(count),
     }

@@ -9,6 +9,8 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.model.losses import LOSS_TERMS, TrainingConfig
 from mpn.video.images import INTERPOLATIONS
 
+# What stands between decoder and head, and where attention takes its keys from (`mpn.model.units`).
+UNITS, KEYS = ("prototype", "attention", "none"), ("window", "learned")
 # Before there was a list of loss weights, each was a field of its own, NAME_weight.
 FORMER_WEIGHTS = ("compactness", "diversity", "usage", "pseudo")
 
@@ -26,19 +28,23 @@ class ModelConfig:
         channels: width of the first encoder block; blocks 2-4 have 2, 4 and 8 times as many.
         unshuffle: the network runs at 1/unshuffle of the frame size (pixel-unshuffle in front,
             pixel-shuffle at the end); 1 leaves both out.
-        prototypes: M, prototypes made from each window.
+        unit: what stands between decoder and head: "prototype", as in the paper; "attention",
+            multi-head attention to M keys; or "none" of them.
+        keys: of attention: "window", made from this very window, or "learned", the same for all.
+        prototypes: M, prototypes made from each window, or keys of attention.
         residual: the head's output is added to the last frame of the window, instead of being the
             frame.
         projection: a 1x1 convolution of the decoder's features before they are normalised to
             queries.
         learned_scales: heads are L2-normalised, and attention and assignment have a learned scale
-            (DESIGN "Collapse"); without it, as published.
+            (DESIGN "Collapse"); without it, as published. Of the prototype unit only.
         pseudo_head: the head that finds where a window was tampered with.
         interpolation: how frames are resized: "area", or "linear" as the paper's authors do.
         training: what it is trained for, see `mpn.model.losses.TrainingConfig`.
 
     Raises:
-        MpnError: a count below 1 (2 of prototypes), or an unknown interpolation.
+        MpnError: a count below 1 (2 of prototypes), or an unknown interpolation, unit or
+            origin of keys.
     """
 
     name: str
@@ -54,6 +60,8 @@ class ModelConfig:
     learned_scales: bool = False
     pseudo_head: bool = False
     interpolation: str = "area"
+    unit: str = "prototype"
+    keys: str = "window"
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
@@ -66,10 +74,9 @@ class ModelConfig:
                     f"{lowest} up was expected"
                 )
 
-        if self.interpolation not in INTERPOLATIONS:
-            raise MpnError(
-                f"interpolation {self.interpolation!r}: {' or '.join(INTERPOLATIONS)} was expected"
-            )
+        for name, known in (("interpolation", INTERPOLATIONS), ("unit", UNITS), ("keys", KEYS)):
+            if getattr(self, name) not in known:
+                raise MpnError(f"{name} {getattr(self, name)!r}: {' or '.join(known)} was expected")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -165,6 +172,9 @@ CONFIGS: dict[str, ModelConfig] = {
         training=TrainingConfig({"diversity": 0.01, "usage": 0.01}),
     ),
 }
+# For many cameras on little: `small` at a quarter of the frame size inside and half as wide, a
+# thirteenth of its operations (benchmarks/results/family.md).
+CONFIGS["tiny"] = replace(CONFIGS["small"], name="tiny", channels=16, unshuffle=4)
 
 
 def get_config(name: str, **options: Any) -> ModelConfig:

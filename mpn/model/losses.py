@@ -158,14 +158,25 @@ def _of_pseudo_head(
     return compute
 
 
+def _of_prototypes(loss: Callable[[Output], Tensor]) -> Callable[[LossInputs], Tensor | None]:
+    """Make a term of a loss of the prototypes; it applies where the network has any."""
+
+    def compute(inputs: LossInputs) -> Tensor | None:
+        return loss(inputs.output) if inputs.output.prototypes.shape[1] else None
+
+    return compute
+
+
 # The weights are the paper's, where the paper has the term; a preset may have others.
 LOSS_TERMS: dict[str, LossTerm] = {
     term.name: term
     for term in (
         LossTerm("frame", 1.0, lambda inputs: frame_loss(inputs.output.prediction, inputs.target)),
-        LossTerm("compactness", 1.0, lambda inputs: compactness_loss(inputs.output)),
-        LossTerm("diversity", 1e-4, lambda inputs: diversity_loss(inputs.output.prototypes)),
-        LossTerm("usage", 0.0, lambda inputs: usage_loss(inputs.output.assignment)),
+        LossTerm("compactness", 1.0, _of_prototypes(compactness_loss)),
+        LossTerm(
+            "diversity", 1e-4, _of_prototypes(lambda output: diversity_loss(output.prototypes))
+        ),
+        LossTerm("usage", 0.0, _of_prototypes(lambda one: usage_loss(one.assignment))),
         LossTerm("pseudo", 0.01, _of_pseudo_head(pseudo_loss)),
         LossTerm(
             "ranking", 0.0, _of_pseudo_head(ranking_loss), whole_batch=("pseudo_logits", "tampered")

@@ -1,12 +1,10 @@
 """The Meta Prototype Network: encoder, decoder, prototype unit, heads (Lv et al., CVPR 2021).
 
-One forward serves training, scoring and adaptation. Tensors are (batch, channels, height, width);
-inside the prototype unit positions are a list: N = height * width queries of D numbers.
+One forward serves training, scoring and adaptation. Tensors are (batch, channels, height, width).
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -17,10 +15,7 @@ from mpn.errors import SizeError
 from mpn.model.config import ModelConfig
 from mpn.model.config import get_config as find_preset
 from mpn.model.output import Output
-
-# As F.normalize: keeps the inverse norm of a zero vector finite.
-EPSILON = 1e-12
-INITIAL_SCALE = 10.0
+from mpn.model.units import make_unit
 
 
 def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.Sequential:
@@ -97,125 +92,6 @@ class Decoder(nn.Module):
         return torch.cat([first, self.up2(x)], dim=1)
 
 
-class InverseNorm(torch.autograd.Function):
-    """The function 1 / |y| over the last dimension, (..., D) to (..., 1), in float32 at least.
-
-    By hand because autograd's own rules copy all of a bfloat16 `y` to float32 on the way there and
-    back, a fifth of a training step. Made of differentiable operations, so that it can be
-    differentiated twice.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(y: Tensor) -> Tensor:
-        wide = torch.promote_types(y.dtype, torch.float32)
-        return (
-            torch.linalg.vector_norm(y, dim=-1, keepdim=True, dtype=wide)
-            .clamp_min(EPSILON)
-            .reciprocal()
-        )
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        (gradient,), (y, inverse) = grad_outputs, ctx.saved_tensors
-        return y * (-gradient * inverse**3).to(y.dtype)
-
-
-class PrototypeUnit(nn.Module):
-    """Prototypes of the window's own queries, and the queries as the prototypes would have them.
-
-    Everything is a matrix product with M = 10 on one side; the published (B, N, M, D) product is
-    never built, nor need the normalised query be (DESIGN "Never build (B, N, M, C)"). Norms and
-    softmaxes are float32 at least, whatever autocast makes of the products.
-    """
-
-    def __init__(
-        self, features: int, prototypes: int, *, projection: bool, learned_scales: bool
-    ) -> None:
-        super().__init__()
-        self.projection = nn.Conv2d(features, features, 1) if projection else None
-        self.heads = nn.Linear(features, prototypes, bias=False)
-        self.learned_scales = learned_scales
-        if learned_scales:
-            # Logarithms: as plain numbers the scales hardly moved from where they started.
-            start = torch.tensor(math.log(INITIAL_SCALE))
-            self.log_attention_scale = nn.Parameter(start.clone())
-            self.log_assignment_scale = nn.Parameter(start.clone())
-            # Orthogonal heads attend to different features from the first step on.
-            nn.init.orthogonal_(self.heads.weight)
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Compute all that the unit gives of decoder features.
-
-        Args:
-            features: (B, D, h, w).
-
-        Returns:
-            As in `Output`: features, inverse_norm, prototypes, assignment, aggregation, distance.
-        """
-        if self.projection is not None:
-            features = self.projection(features)
-        b, d, h, w = features.shape
-        y = features.permute(0, 2, 3, 1).reshape(b, h * w, d)
-        wide = torch.promote_types(features.dtype, torch.float32)
-        inverse_norm = InverseNorm.apply(y)
-
-        # All with the positions last: a softmax over ten numbers that lie side by side takes twenty
-        # times as long as over ten rows.
-        inverse = inverse_norm.transpose(1, 2)
-        attention = self.attention(y, inverse_norm).transpose(1, 2)
-        prototypes = (attention * inverse).to(y.dtype) @ y
-        unit_prototypes = F.normalize(prototypes.to(wide), dim=2)
-
-        cosine = (unit_prototypes.to(y.dtype) @ y.transpose(1, 2)).to(wide) * inverse
-        scaled = cosine * self.log_assignment_scale.exp() if self.learned_scales else cosine
-        assignment = scaled.softmax(dim=1)
-        distance = (2 - 2 * cosine.amax(dim=1)).clamp_min(0)
-
-        # |s P|^2 = s G s^T with G = P P^T: the norm of the normalcy encoding without building it
-        # first.
-        gram = unit_prototypes @ unit_prototypes.transpose(1, 2)
-        squared = ((gram.to(assignment.dtype) @ assignment).to(wide) * assignment).sum(
-            dim=1, keepdim=True
-        )
-        weights = assignment * squared.clamp_min(EPSILON**2).rsqrt()
-        aggregation = torch.baddbmm(
-            y * inverse_norm.to(y.dtype),
-            weights.to(y.dtype).transpose(1, 2),
-            unit_prototypes.to(y.dtype),
-        )
-        aggregation = aggregation.reshape(b, h, w, d).permute(0, 3, 1, 2)
-        return (
-            features,
-            inverse_norm,
-            prototypes,
-            assignment.transpose(1, 2),
-            aggregation,
-            distance.reshape(b, h, w),
-        )
-
-    def attention(self, y: Tensor, inverse_norm: Tensor) -> Tensor:
-        """Compute which positions each prototype is made from.
-
-        Args:
-            y: features (B, N, D) before normalisation.
-            inverse_norm: 1 / |y|, (B, N, 1).
-
-        Returns:
-            (B, N, M), a softmax over the N positions.
-        """
-        heads = self.heads.weight
-        if self.learned_scales:
-            heads = F.normalize(heads, dim=1) * self.log_attention_scale.exp()
-        logits = (heads.to(y.dtype) @ y.transpose(1, 2)).to(inverse_norm.dtype)
-        return (logits * inverse_norm.transpose(1, 2)).softmax(dim=2).transpose(1, 2)
-
-
 class Network(nn.Module):
     """The whole network of a preset.
 
@@ -229,12 +105,7 @@ class Network(nn.Module):
         c, r = config.channels, config.unshuffle
         self.encoder = Encoder(config.window * config.colours * r * r, c)
         self.decoder = Decoder(c)
-        self.prototype = PrototypeUnit(
-            2 * c,
-            config.prototypes,
-            projection=config.projection,
-            learned_scales=config.learned_scales,
-        )
+        self.prototype = make_unit(config, 2 * c)
         self.head = _three_convolutions(2 * c, c, config.colours * r * r)
         self.pseudo_head = _three_convolutions(2 * c, c, 1) if config.pseudo_head else None
 

@@ -37,11 +37,13 @@ class Output:
         features: the (projected) decoder features before normalisation, (B, D, h, w); h = H /
             unshuffle.
         inverse_norm: 1 / |features| at every position, float (B, N, 1).
-        prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D).
-        assignment: softmax over the prototypes at every position, (B, N, M).
-        aggregation: query + normalcy encoding, (B, D, h, w).
+        prototypes: attention-weighted sums of the queries, before their normalisation, (B, M, D);
+            of attention the keys before they are projected; without a unit M is 0.
+        assignment: softmax over the prototypes at every position, (B, N, M); of attention its
+            weights over the keys, mean of its subspaces.
+        aggregation: query + normalcy encoding, (B, D, h, w); without a unit the query.
         distance: squared distance of every query to its most-assigned prototype, (B, h, w), in [0,
-            4].
+            4]; of attention to its normalcy encoding; without a unit 0.
         pseudo_logits: where the window looks tampered with, (B, h, w) logits, or None without that
             head.
     """

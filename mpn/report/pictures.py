@@ -47,7 +47,7 @@ def pictures_of(activations: Activations) -> list[Picture]:
         *_frames(activations),
         *_encodings(activations),
         *_prototypes(activations),
-        _cosines(activations.cosines),
+        *([_cosines(activations.cosines)] if len(activations.cosines) else []),
     ]
 
 
@@ -161,27 +161,23 @@ def _encodings(activations: Activations) -> list[Picture]:
 
 def _prototypes(activations: Activations) -> list[Picture]:
     pictures = []
-    positions = activations.attention[0].size
-    for number, (attention, assignment) in enumerate(
-        zip(activations.attention, activations.assignment), 1
-    ):
-        times = attention * positions  # 1 everywhere where it looks at all places alike
-        pictures += [
-            _picture(
-                f"Prototype {number}: where it looks",
+    for number, assignment in enumerate(activations.assignment, 1):
+        if activations.attention is not None:
+            # 1 everywhere where it looks at all places alike
+            times = activations.attention[number - 1] * assignment.size
+            caption = (
                 "The places that this prototype is made from; the "
-                f"brightest counts {times.max():.3g} times as much as if all counted the "
-                "same.",
-                _over(activations, times / max(times.max(), EVEN)),
-            ),
-            _picture(
-                f"Prototype {number}: where it is used",
-                "The places that are explained by this prototype: "
-                f"{assignment.mean():.0%} of the picture, {assignment.max():.0%} of the place "
-                "where it counts most.",
-                _over(activations, assignment),
-            ),
-        ]
+                f"brightest counts {times.max():.3g} times as much as if all counted the same."
+            )
+            drawn = _over(activations, times / max(times.max(), EVEN))
+            pictures.append(_picture(f"Prototype {number}: where it looks", caption, drawn))
+        caption = (
+            "The places that are explained by this prototype: "
+            f"{assignment.mean():.0%} of the picture, {assignment.max():.0%} of the place "
+            "where it counts most."
+        )
+        drawn = _over(activations, assignment)
+        pictures.append(_picture(f"Prototype {number}: where it is used", caption, drawn))
     return pictures
 
 

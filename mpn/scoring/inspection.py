@@ -35,7 +35,8 @@ class Activations:
         query: query encoding, (D, h, w), of unit length at every position.
         normalcy: the query as the prototypes would have it, (D, h, w), of unit length.
         aggregation: query + normalcy, (D, h, w), from which the frame is predicted.
-        attention: which positions each prototype is made from, (M, h, w), each map of sum 1.
+        attention: which positions each prototype is made from, (M, h, w), each map of sum 1; None
+            where they are learned keys, or there are none.
         assignment: which prototypes each position is explained by, (M, h, w), of sum 1 over the
             prototypes.
         cosines: between the prototypes, (M, M) in [-1, 1].
@@ -50,7 +51,7 @@ class Activations:
     query: np.ndarray
     normalcy: np.ndarray
     aggregation: np.ndarray
-    attention: np.ndarray
+    attention: np.ndarray | None
     assignment: np.ndarray
     cosines: np.ndarray
     pseudo: np.ndarray | None = None
@@ -92,7 +93,6 @@ def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
     y = output.features.permute(0, 2, 3, 1).reshape(1, h * w, d)
     attention = network.prototype.attention(y, output.inverse_norm)
     prototypes = F.normalize(output.prototypes, dim=2)
-    normalcy = F.normalize(output.assignment @ prototypes, dim=2)
 
     def maps(values: torch.Tensor) -> np.ndarray:
         """Turn (1, N, K) into (K, h, w)."""
@@ -104,9 +104,10 @@ def inspect_frame(detector: Detector, frames: np.ndarray) -> Activations:
         error=_array(((prediction - stack[-1]).abs() / 2).mean(dim=0)),
         encoding=_array(output.encoding[0]),
         query=_array(output.query[0]),
-        normalcy=maps(normalcy),
+        # Whatever the unit is; without one it is 0.
+        normalcy=_array((output.aggregation - output.query)[0]),
         aggregation=_array(output.aggregation[0]),
-        attention=maps(attention),
+        attention=None if attention is None else maps(attention),
         assignment=maps(output.assignment),
         cosines=_array((prototypes[0] @ prototypes[0].T).clamp(-1, 1)),
         pseudo=None if output.pseudo_logits is None else _array(output.pseudo_logits[0].sigmoid()),

@@ -20,13 +20,7 @@ from mpn.adaptation.place import learn_places
 from mpn.datasets.augmentation import mirrored
 from mpn.datasets.batches import EpochBatches, batch_of, stack_samples
 from mpn.datasets.pseudo_anomalies import KINDS, PseudoOptions
-from mpn.datasets.windows import (
-    Clip,
-    Sample,
-    WindowDataset,
-    split_calibration,
-    to_float,
-)
+from mpn.datasets.windows import Clip, Sample, WindowDataset, split_calibration, to_float
 from mpn.errors import MpnError, TrainingError
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.model.collapse import collapse
@@ -38,6 +32,7 @@ from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
+from mpn.training.distillation import Teacher
 from mpn.training.distributed import current, own_group
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
@@ -108,6 +103,8 @@ class Training(TrainingRun):
         options: see `TrainingOptions`.
         folder: the run folder.
         movers_from: footage of other cameras, not trained on, that movers are cut out of.
+        teacher: a network to learn from too, see `mpn.training.distillation`.
+        start: a model of this configuration to begin with, in place of new weights.
         resume: go on from the folder's state.
         device: "cpu" or "cuda"; a run may go on on the other one.
         compiled: how the network is made quicker, see `mpn.model.compiled`; None: not at all.
@@ -119,6 +116,7 @@ class Training(TrainingRun):
     """
 
     title, plan_from, plan_at, log_every = "training", 5, 25, 25
+    tampers = True  # whether windows are tampered with, where the network has a head for that
 
     def __init__(
         self,
@@ -128,6 +126,8 @@ class Training(TrainingRun):
         folder: str | Path,
         *,
         movers_from: Sequence[Clip] = (),
+        teacher: Teacher | None = None,
+        start: Checkpoint | None = None,
         resume: bool = False,
         device: str = "cpu",
         compiled: str | None = None,
@@ -137,18 +137,23 @@ class Training(TrainingRun):
         self._planned_at = (options.warmup, 0.0)
         torch.manual_seed(options.seed)
         self.network = self._placed(build_model(config))
+        self._start = start.sha256 if start else None
+        if start is not None:
+            self.network.load_state_dict(start.network.state_dict())
         self.compiled, self._forward = compiled, for_training(self.network, compiled)
-        self.optimizer = self._adam(self.network.parameters(), options.learning_rate)
+        self.teacher = teacher.to(self.device) if teacher else None
+        self.optimizer = self._adam(self._learned(), options.learning_rate)
         train, self.calibration_clips = split_calibration(clips, options.calibration_share)
         self.places = learn_places(train)
         train = [replace(clip, motion=None) for clip in train]  # done with
         if options.mirror:
             train = [*train, *mirrored(train)]
+        pseudo = PseudoOptions(kind=options.pseudo_kind)
         self.dataset = WindowDataset(
             train,
             config.window,
             seed=options.seed,
-            pseudo=PseudoOptions(kind=options.pseudo_kind) if config.pseudo_head else None,
+            pseudo=pseudo if config.pseudo_head and self.tampers else None,
             movers_from=movers_from,
         )
         usual = usual_workers(self.device, tampered=self.dataset.pseudo is not None)
@@ -159,8 +164,9 @@ class Training(TrainingRun):
             self._kept = windows_on(self.dataset, self.device)
         self._clips = footprint(self.dataset.clips)
         # A checksum: it is the same footage or not.
-        others = json.dumps(footprint(movers_from)).encode()
-        self._movers = zlib.crc32(others) if movers_from else None
+        self._movers = None
+        if movers_from:
+            self._movers = zlib.crc32(json.dumps(footprint(movers_from)).encode())
         share = self.processes.rank, self.processes.count
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed, share)
         self.processes.check_shares(self.batches.batch_size, "windows", "raise --batch-size")
@@ -168,10 +174,16 @@ class Training(TrainingRun):
             self.total = options.epochs * len(self.batches)
         self._open(resume)
 
+    def _learned(self) -> list[torch.nn.Parameter]:
+        """Give what the optimiser changes."""
+        return list(self.network.parameters())
+
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
         options = {name: value for name, value in asdict(self.options).items() if name != "workers"}
         options["movers_from"] = self._movers
+        options["teacher"] = self.teacher.fingerprint() if self.teacher else None
+        options["start"] = self._start
         return {
             "preset": self.config.to_dict(),
             "options": options,
@@ -228,19 +240,9 @@ class Training(TrainingRun):
         Raises:
             TrainingError: a loss or the gradient is not finite.
         """
-        frames, tampered = (tensor.to(self.device) for tensor in sample)
-        window, target = to_float(frames)
         self.network.train()
         self.optimizer.zero_grad()  # before the forward, which then has their memory
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
-        ):
-            output = self._forward(window.contiguous(memory_format=torch.channels_last))
-        weights = self.config.training.loss_weights
-        terms = loss_terms(output, target, tampered, weights)
-        inputs = LossInputs(output, target, tampered)
-        terms = self.processes.of_share(terms, inputs, self.batches.batch_size)
-        loss = total_loss(terms, weights)
+        terms, loss = self._loss(sample)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         loss.backward()
@@ -250,6 +252,24 @@ class Training(TrainingRun):
         self.optimizer.step()
         self.step += 1
         return losses
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
+        )
+
+    def _loss(self, sample: Sample) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute the unweighted loss terms by name, and their weighted sum."""
+        frames, tampered = (tensor.to(self.device) for tensor in sample)
+        window, target = to_float(frames)
+        with self._precision():
+            output = self._forward(window.contiguous(memory_format=torch.channels_last))
+            taught = self.teacher.terms(window, target, output) if self.teacher else {}
+        weights = dict(self.config.training.loss_weights)
+        terms = loss_terms(output, target, tampered, weights) | taught
+        inputs = LossInputs(output, target, tampered)
+        terms = self.processes.of_share(terms, inputs, self.batches.batch_size)
+        return terms, total_loss(terms, weights | (self.teacher.weights if self.teacher else {}))
 
     def _checked(self, terms: Mapping[str, Tensor], loss: Tensor, norm: Tensor) -> dict[str, float]:
         """Read the loss terms and the gradient's norm, and check them.
@@ -360,11 +380,8 @@ def train(
     options: TrainingOptions,
     folder: str | Path,
     *,
-    movers_from: Sequence[Clip] = (),
-    resume: bool = False,
-    device: str = "cpu",
-    compiled: str | None = None,
     on_log: OnLog | None = None,
+    **further: Any,
 ) -> Path:
     """Train a network on normal footage, and return the path of its model.
 
@@ -375,22 +392,8 @@ def train(
         config: of the network.
         options: see `TrainingOptions`.
         folder: the run folder.
-        movers_from: footage of other cameras, not trained on, that movers are cut out of.
-        resume: go on from the folder's state.
-        device: "cpu" or "cuda".
-        compiled: see `Training`.
         on_log: called with every line of the log.
+        **further: the other arguments of `Training`, such as `resume` and `device`.
     """
-    training = current().together(
-        lambda: Training(
-            clips,
-            config,
-            options,
-            folder,
-            movers_from=movers_from,
-            resume=resume,
-            device=device,
-            compiled=compiled,
-        )
-    )
+    training = current().together(lambda: Training(clips, config, options, folder, **further))
     return training.run(on_log)

@@ -13,8 +13,8 @@ from mpn.datasets.windows import Clip
 from mpn.errors import CheckpointError, TrainingError
 
 # Options that came later than the first states, and what stood in their place.
-LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None}
-LATER_PRESET = {"interpolation": "area"}
+LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None, "teacher": None, "start": None}
+LATER_PRESET = {"interpolation": "area", "unit": "prototype", "keys": "window"}
 STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 
 

@@ -11,9 +11,12 @@ import pytest
 import torch
 
 import mpn
-from mpn.cli.train import chosen_preset, parser
+from mpn.cli.train import parser
+from mpn.cli.train_network import chosen_preset
+from mpn.datasets.windows import Sample
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.state import load_state
+from mpn.training.pretraining import Training
 from tests.cli.conftest import TINY, Cli
 from tests.helpers.small_model import footage, write_footage
 
@@ -133,6 +136,71 @@ def test_options_of_the_network() -> None:
     found = chosen_preset(parser().parse_args(given))
     assert (found.height, found.width, found.grey, found.pseudo_head) == (64, 48, False, False)
     assert found.channels == mpn.get_config("small").channels
+
+
+def test_another_unit_is_trained_and_scores(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    for out, unit in (("a", ["attention", "--keys", "learned"]), ("n", ["none"])):
+        result = cli("train", tree, *TINY, "--out", out, "--fps", 10, "--unit", *unit)
+        assert result.code == 0, result.err
+        detector = mpn.load(tmp_path / out / "model.safetensors", precision="float32")
+        assert detector.config.unit == unit[0]
+        scores = [result.score for result in detector.score(tree / "training" / "frames" / "01")]
+        assert np.isfinite(scores[4:]).all()
+    wrong = cli("train", tree, *TINY, "--keys", "window")
+    assert wrong.code == 2 and "only with --unit attention" in wrong.err
+
+
+def test_a_teacher_is_part_of_the_run(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    assert cli("train", tree, *TINY, "--out", "base", "--unit", "none").code == 0
+    base = "base/model.safetensors"
+    words = ("--teacher", base, "--teacher-weights", "frame=2,features=0.5")
+    result = cli("train", tree, *TINY, "--out", "run", *words)
+    assert result.code == 0, result.err
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"teacher_frame", "teacher_features"} < set(line["losses"])
+    said = load_checkpoint(tmp_path / "run" / "model.safetensors").training["options"]["teacher"]
+    assert said["weights"] == {"frame": 2, "features": 0.5}
+    for wrong, message in (
+        (("--teacher-weights", "frame=1"), "only with --teacher"),
+        (("--teacher", base, "--teacher-weights", "frame"), "NAME=WEIGHT was expected"),
+        (("--teacher", base, "--teacher-weights", "maps=0"), "are 0"),
+    ):
+        found = cli("train", tree, *TINY, *wrong)
+        assert found.code == 2 and message in found.err, found.err
+    assert (
+        "sees grey frames"
+        in cli("train", tree, *TINY, "--colour", "bgr", "--teacher", base).error()
+    )
+
+
+PRETEXT = (*TINY, "--out", "run", "--pretext", "--pretext-epochs", 1)
+
+
+@pytest.mark.parametrize("half", ["pretext", "training"])
+def test_a_chain_interrupted_in_either_half_goes_on_to_the_same_end(
+    cli: Cli, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    assert cli("train", tree, *PRETEXT).code == 0
+    whole = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    first = load_checkpoint(tmp_path / "run" / "pretext" / "model.safetensors")
+    assert whole.training["options"]["start"] == first.sha256
+    shutil.rmtree(tmp_path / "run")
+
+    step = Training.train_step
+
+    def interrupted(run: Training, sample: Sample) -> dict[str, float]:
+        if run.title == half and run.step == 2:
+            raise KeyboardInterrupt
+        return step(run, sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "train_step", interrupted)
+        assert cli("train", tree, *PRETEXT).code == 130
+    assert cli("train", tree, *PRETEXT, "--resume").code == 0
+    again = load_checkpoint(tmp_path / "run" / "model.safetensors").network.state_dict()
+    assert all(torch.equal(again[name], one) for name, one in whole.network.state_dict().items())
+    wrong = cli("train", tree, *TINY, "--pretext-epochs", 1)
+    assert wrong.code == 2 and "only with --pretext" in wrong.err
 
 
 def test_movers_of_the_footage_and_of_others(cli: Cli, tree: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from mpn.errors import MpnError, SizeError
 from mpn.model import losses
 from mpn.model.config import get_config
-from mpn.model.network import InverseNorm, PrototypeUnit, build_model
+from mpn.model.network import build_model
+from mpn.model.units import InverseNorm, PrototypeUnit
 from tests.helpers.published import Written, prototype_unit
 
 
@@ -294,8 +295,8 @@ def test_weights_follow_the_seed():
 
 
 def test_unknown_presets_and_options_are_refused():
-    with pytest.raises(MpnError, match="no preset 'tiny'.*base, small"):
-        build_model("tiny")
+    with pytest.raises(MpnError, match="no preset 'huge'.*base, small"):
+        build_model("huge")
     with pytest.raises(MpnError, match="unknown option.*colour.*grey"):
         build_model("small", colour=True)
     chosen = get_config("small", channels=4)

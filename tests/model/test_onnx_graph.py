@@ -22,18 +22,27 @@ def exported(network: Network, folder: Path) -> Path:
     return folder / "network.onnx"
 
 
-def of_kind(kind: str) -> Network:
+def of_kind(kind: str, **options: str) -> Network:
     """A tiny network of a preset, weights seeded."""
     torch.manual_seed(2)
-    return build_model(kind, channels=4, height=32, width=48).eval()
+    return build_model(kind, channels=4, height=32, width=48, **options).eval()
 
 
-@pytest.mark.parametrize("kind", ["small", "base"])
+UNITS = [
+    {"unit": "attention", "keys": "window"},
+    {"unit": "attention", "keys": "learned"},
+    {"unit": "none"},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("small", {}), ("base", {}), *(("small", unit) for unit in UNITS)]
+)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_the_file_gives_what_the_network_gives_for_any_batch(tmp_path, kind, batch):
+def test_the_file_gives_what_the_network_gives_for_any_batch(tmp_path, kind, options, batch):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    network = of_kind(kind).to(memory_format=torch.channels_last)
+    network = of_kind(kind, **options).to(memory_format=torch.channels_last)
     session = runtime.InferenceSession(exported(network, tmp_path))
     config = network.config
     windows = torch.rand(batch, config.window * config.colours, *config.size) * 2 - 1

@@ -176,6 +176,24 @@ def test_without_the_head_there_is_no_suspicion(activations: Activations) -> Non
     assert "Suspicion" not in shown(replace(activations, pseudo=None))
 
 
+def test_learned_keys_look_nowhere_and_without_a_unit_there_are_none(
+    activations: Activations,
+) -> None:
+    titles = set(shown(replace(activations, attention=None)))
+    assert "Prototype 1: where it is used" in titles
+    assert not any("where it looks" in title for title in titles)
+    nothing = activations.assignment[:0]
+    without = replace(
+        activations,
+        attention=None,
+        assignment=nothing,
+        cosines=nothing.reshape(0, 0),
+        normalcy=np.zeros_like(activations.normalcy),
+        aggregation=activations.query,
+    )
+    assert not any("rototype" in title for title in shown(without))
+
+
 def test_prototypes_compared(activations: Activations) -> None:
     picture = cv2.imdecode(
         np.frombuffer(pictures_of(activations)[-1].png, np.uint8), cv2.IMREAD_UNCHANGED

@@ -129,6 +129,17 @@ def test_meta_sgd_trains_initial_parameters_step_sizes_and_the_rest(tmp_path, se
     )
 
 
+def test_attention_is_differentiated_through_inner_gradients(tmp_path):
+    torch.manual_seed(5)
+    network = build_model("small", channels=4, height=32, width=48, unit="attention")
+    options = MetaOptions(("prototype.",), **(QUICK | {"steps": 1}), second_order=True)
+    begin = Checkpoint(network, fps=10.0)
+    training = MetaTraining(begin, scenes(), options, tmp_path)
+    before = network.prototype.key_map.weight.detach().clone()
+    training.run()
+    assert not torch.equal(training.network.prototype.key_map.weight, before)
+
+
 def test_only_what_is_adapted_is_trained_unless_so_asked(tmp_path):
     before = {name: p.clone() for name, p in base().network.named_parameters()}
     training, _ = run(tmp_path / "run", steps=2)

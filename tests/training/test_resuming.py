@@ -250,10 +250,11 @@ def test_a_folder_with_a_run_is_not_written_over(stopped):
         Training(walkers(), PRESET, OPTIONS, stopped)
 
 
-def test_a_state_from_before_frames_were_resized_in_two_ways_can_be_resumed(stopped):
+def test_a_state_from_before_a_preset_had_its_later_options_can_be_resumed(stopped):
     state = load_state(stopped / "state.pt")
     fingerprint = json.loads(state["fingerprint"])
-    del fingerprint["preset"]["interpolation"]
+    for later in ("interpolation", "unit", "keys"):
+        del fingerprint["preset"][later]
     save_state(stopped / "state.pt", state | {"fingerprint": json.dumps(fingerprint)})
     assert Training(walkers(), PRESET, OPTIONS, stopped, resume=True).step == STEPS
     linear = replace(PRESET, interpolation="linear")

@@ -1,0 +1,69 @@
+"""The options of `mpn train` that say which network is trained."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from mpn.cli import UsageError, positive
+from mpn.cli.train_arguments import frame_size
+from mpn.model.config import CONFIGS, KEYS, UNITS, ModelConfig
+from mpn.model.network import check_size
+
+
+def add_network(verb: argparse.ArgumentParser) -> None:
+    """Add the preset, and what can be changed of it.
+
+    Args:
+        verb: its parser.
+    """
+    verb.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
+    verb.add_argument(
+        "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
+    )
+    verb.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
+    verb.add_argument(
+        "--channels", type=positive, help="width of the first block (default: the preset's)"
+    )
+    verb.add_argument(
+        "--unit",
+        choices=UNITS,
+        help="between decoder and head: prototypes (default), attention to keys, or nothing",
+    )
+    verb.add_argument(
+        "--keys",
+        choices=KEYS,
+        help="of --unit attention: made from each window (default), or learned",
+    )
+    verb.add_argument(
+        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
+    )
+
+
+def chosen_preset(options: argparse.Namespace) -> ModelConfig:
+    """Change the preset as the options say.
+
+    Args:
+        options: of the verb.
+
+    Raises:
+        SizeError: a size that the network cannot take.
+        UsageError: keys without attention.
+    """
+    chosen = CONFIGS[options.preset]
+    if options.size:
+        chosen = replace(chosen, height=options.size[0], width=options.size[1])
+    if options.colour:
+        chosen = replace(chosen, grey=options.colour == "grey")
+    if options.channels:
+        chosen = replace(chosen, channels=options.channels)
+    if options.unit:
+        chosen = replace(chosen, unit=options.unit)
+    if options.keys:
+        if chosen.unit != "attention":
+            raise UsageError("--keys: only with --unit attention")
+        chosen = replace(chosen, keys=options.keys)
+    if options.no_pseudo_head:
+        chosen = replace(chosen, pseudo_head=False)
+    check_size(chosen, *chosen.size)
+    return chosen
