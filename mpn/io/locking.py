@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpn.errors import MpnError
+from mpn.errors import BusyError
 from mpn.io.atomic import check_writable, make_folder
 
 
@@ -26,7 +26,8 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
         shared: others may hold it in this way at the same time.
 
     Raises:
-        MpnError: another program holds it, or the folder cannot be made or written into.
+        BusyError: another program holds it.
+        MpnError: the folder cannot be made or written into.
     """
     folder = Path(folder)
     check_writable(folder / "x")
@@ -38,7 +39,7 @@ def folder_lock(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise MpnError(
+                raise BusyError(
                     f"{folder}: another mpn is writing there; wait for it, or give another --out"
                 ) from error
         yield
