@@ -8,7 +8,6 @@ operators, and would bring Arrow and pandas along for a table that no step needs
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -18,7 +17,6 @@ import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mpn.errors import MpnError
@@ -31,10 +29,15 @@ IN_FLIGHT = 1000  # tasks that Ray knows at a time
 STOP_SECONDS = 30.0  # so long tasks that were stopped may take to keep what they have
 STORE_BYTES = 200_000_000  # of a local cluster: a camera's numbers, some megabytes
 INSTALL = "pip install 'mpn[scale]'"
-# Of a local cluster, set before Ray is imported, which is why no module does that at its top. It
-# reports nothing to its makers; its ports are those of the loopback interface alone (Ray does that
-# on macOS and Windows, and by this name on Linux too: it takes no address of it for an answer).
-PRIVATE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Of a local cluster, set before Ray is imported, which is why no module does that at its top. Its
+# ports are those of the loopback interface alone: Ray does that on macOS and Windows, and by this
+# name on Linux too; the address that it can be given, 127.0.0.1, it takes for the machine's own.
+# A source that is too large for the memory is not tried again for ever.
+PRIVATE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_task_oom_retries": str(RETRIES),
+}
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,15 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
     with _local_place(address == LOCAL) as options:
         try:
             import ray
+            from ray._private import worker as internals
         except ImportError as error:
             raise MpnError(
                 f"{error.name} is not installed, which several processes need: {INSTALL}"
             ) from error
-        # Its log is no part of ours: what goes wrong comes back as an answer.
+        # Its log is no part of ours: what goes wrong comes back as an answer. Of workers that died
+        # it would write on stdout all the same; so its debugger keeps it quiet.
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        internals._worker_logs_enabled = False
         try:
             ray.init(address=address, **quiet, **options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -171,27 +177,21 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
 @contextmanager
 def _local_place(local: bool) -> Iterator[dict[str, Any]]:
     """Give the options of a cluster of this machine alone, and tidy up after it."""
-    if not local:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        yield {}
-        return
-    # Who connects shows a token that only this run's processes have.
-    private = PRIVATE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in private}
-    os.environ.update(private)
-    # Sockets have short names, and this folder is this user's alone.
-    folder = Path(tempfile.mkdtemp(prefix="mpn-ray-", dir="/tmp"))
+    before = dict(os.environ)  # Ray adds to it too
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    folder = None
+    options: dict[str, Any] = {}
+    if local:
+        # Who connects shows a token that only this run's processes have.
+        os.environ.update(PRIVATE, RAY_AUTH_TOKEN=secrets.token_hex(32))
+        # Sockets have short names, and this folder is this user's alone.
+        folder = tempfile.mkdtemp(prefix="mpn-ray-", dir="/tmp")
+        options = {"object_store_memory": STORE_BYTES, "_temp_dir": folder}
+        options["include_dashboard"] = False
     try:
-        yield {
-            "include_dashboard": False,
-            "object_store_memory": STORE_BYTES,
-            "_temp_dir": str(folder),
-        }
+        yield options
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for name, value in before.items():
-            if value is None:
-                with contextlib.suppress(KeyError):
-                    del os.environ[name]
-            else:
-                os.environ[name] = value
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.environ.clear()
+        os.environ.update(before)
