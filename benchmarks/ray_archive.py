@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from mpn.scale.work import Answer, Common, Item, Model, look
 
 COUNT, SIZE = 16, (240, 360)  # frames of a recording, their (height, width)
 FILES, QUICK_FILES = 200, 8
+LOOK_SECONDS = 0.25  # between two looks at a run's processes
 SURVEYED = 20  # recordings whose first passes are added up
 
 
@@ -53,58 +53,93 @@ def command(folder: Path, out: Path, model: Path | str, *more: str) -> list[str]
     return [sys.executable, "-m", "mpn", *words, *more]
 
 
-def workers_of(process: int) -> list[int]:
-    """The Ray workers at a task among the processes that a process has started, at any depth."""
-    parents: dict[int, int] = {}
-    titles: dict[int, bytes] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = (folder / "stat").read_text().rpartition(") ")[2].split()[1]
-            titles[int(folder.name)] = (folder / "cmdline").read_bytes()
-        except OSError:  # it has ended
-            continue
-        parents[int(folder.name)] = int(parent)
+class Tree:
+    """The processes that one has started, at any depth: what they are at, and what they use.
 
-    def is_ours(one: int | None) -> bool:
-        return one == process or (one in parents and is_ours(parents[one]))
+    Args:
+        root: id of the one, which counts too.
+    """
 
-    return sorted(
-        one for one, title in titles.items() if title.startswith(b"ray::attempt") and is_ours(one)
-    )
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._used: dict[int, float] = {}  # processor seconds, as last seen
+
+    def look(self) -> dict[int, bytes]:
+        """Command lines of those that are there now."""
+        parents, titles, used = {}, {}, {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            one = int(folder.name)
+            try:
+                columns = (folder / "stat").read_text().rpartition(") ")[2].split()
+                titles[one] = (folder / "cmdline").read_bytes()
+            except OSError:  # it has ended
+                continue
+            parents[one] = int(columns[1])
+            used[one] = (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
+
+        def is_ours(one: int) -> bool:
+            return one == self._root or (one in parents and is_ours(parents[one]))
+
+        ours = [one for one in titles if is_ours(one)]
+        self._used |= {one: used[one] for one in ours}
+        return {one: titles[one] for one in ours}
+
+    @property
+    def processor_seconds(self) -> float:
+        """What all that were seen have used, until each was seen last."""
+        return sum(self._used.values())
 
 
-def run(words: list[str], watch: Callable[[subprocess.Popen[str]], object] | None = None) -> dict:
-    """Run a command; gives its exit code, seconds, processor seconds and what it printed."""
+class Killer:
+    """Kills a Ray worker at its task, once.
+
+    Args:
+        out: folder of the results.
+        count: recordings that are scored by then.
+    """
+
+    def __init__(self, out: Path, count: int) -> None:
+        self._out, self._count = out, count
+        self.killed: dict[str, Any] = {}
+
+    def __call__(self, titles: dict[int, bytes], seconds: float) -> None:
+        """Look at the command lines of a run's processes, so long after it began."""
+        if self.killed:
+            return
+        at_work = [one for one, title in titles.items() if title.startswith(b"ray::attempt")]
+        done = finished(self._out)
+        if at_work and done >= self._count:
+            os.kill(at_work[0], signal.SIGKILL)
+            self.killed = {
+                "scored": done,
+                "after_seconds": seconds,
+                "workers_at_work": len(at_work),
+            }
+
+
+def run(words: list[str], watch: Callable[[dict[int, bytes], float], object] | None = None) -> dict:
+    """Run a command; gives its seconds, and the processor seconds of all its processes."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    load, began = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            words, env=environment, stdout=said, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+            words, env=environment, stdout=said, stderr=subprocess.STDOUT, cwd=ROOT
         )
-        if watch:
-            watch(process)
-        code = process.wait()
-        seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        tree = Tree(process.pid)
+        while process.poll() is None:
+            titles = tree.look()
+            if watch:
+                watch(titles, time.monotonic() - began)
+            time.sleep(LOOK_SECONDS)
+        seconds = time.monotonic() - began
         said.seek(0)
-        text = said.read()
-    if code:
-        raise SystemExit(f"exit code {code}: {text[-2000:]}")
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds, "processor_seconds_of_its_own": used, "said": text}
-
-
-def kill_a_worker(process: subprocess.Popen[str], out: Path, count: int) -> dict[str, Any]:
-    """Kill a worker at its task once `count` recordings are scored; says when that was."""
-    began = time.monotonic()
-    while process.poll() is None:
-        done = finished(out)
-        at_work = workers_of(process.pid) if done >= count else []
-        if at_work:
-            os.kill(at_work[0], signal.SIGKILL)
-            after = time.monotonic() - began
-            return {"scored": done, "after_seconds": after, "workers_at_work": len(at_work)}
-        time.sleep(0.05)
-    return {}
+        if process.returncode:
+            raise SystemExit(f"exit code {process.returncode}: {said.read()[-2000:]}")
+    return {
+        "seconds": round(seconds, 2),
+        "processor_seconds": tree.processor_seconds,
+        "load_average_before": round(load, 2),
+    }
 
 
 def seconds_of_each(out: Path) -> float:
@@ -170,20 +205,15 @@ def main() -> None:
     write_archive(archive, count)
     tiny = write_tiny_model(work / "tiny.safetensors")
     model = tiny if args.quick else ROOT / "mpn" / "models" / "demo.safetensors"
-    runs = {}
-    for name, more in (("one_process_one_thread", ("--threads", "1")), ("one_process", ())):
-        out = alone if more else work / name
-        load = os.getloadavg()[0]
-        runs[name] = run(command(archive, out, model, *more)) | {"each": seconds_of_each(out)}
-        runs[name]["load_average_before"] = round(load, 2)
-        print(f"{name}: {runs[name]['seconds']:.1f} s, {runs[name]['each']:.2f} s a recording")
-    kill: dict[str, Any] = {}
-    load = os.getloadavg()[0]
-    runs["ray"] = run(
-        command(archive, killed, model, "--ray"),
-        lambda process: kill.update(kill_a_worker(process, killed, count // 2)),
-    ) | {"each": seconds_of_each(killed), "load_average_before": round(load, 2)}
-    print(f"--ray: {runs['ray']['seconds']:.1f} s, {runs['ray']['each']:.2f} s a recording; {kill}")
+    runs, killer = {}, Killer(killed, count // 2)
+    for name, out, more in (
+        ("one_process_one_thread", alone, ("--threads", "1")),
+        ("ray", killed, ("--ray",)),
+        ("one_process", work / "one_process", ()),
+    ):
+        runs[name] = run(command(archive, out, model, *more), killer if name == "ray" else None)
+        runs[name]["seconds_of_each"] = round(seconds_of_each(out), 4)
+        print(f"{name}: {runs[name]}", flush=True)
     before = modified(killed)
     runs["ray_again"] = run(command(archive, killed, model, "--ray"))
     differ = unlike(alone, killed)
@@ -196,13 +226,13 @@ def main() -> None:
         "frames_of_each": COUNT,
         "frame_size": SIZE,
         "model": model.name,
-        "runs": {
-            name: {key: value for key, value in one.items() if key != "said"}
-            for name, one in runs.items()
-        },
-        "kill": kill,
+        "runs": runs,
+        "kill": killer.killed,
         "speed_up": {
-            name: {key: runs[name][key] / runs["ray"][key] for key in ("seconds", "each")}
+            name: {
+                key: round(runs[name][key] / runs["ray"][key], 3)
+                for key in ("seconds", "seconds_of_each", "processor_seconds")
+            }
             for name in ("one_process_one_thread", "one_process")
         },
         "differ": differ,
@@ -214,11 +244,12 @@ def main() -> None:
             ),
             "tables equal to those of one process, to the byte": goal(count - len(differ), count),
             "tables with a row a frame": goal(int(rows(killed) == {COUNT}), 1),
-            "a worker killed at its task": goal(int(bool(kill.get("workers_at_work"))), 1),
+            "a worker killed at its task": goal(int(bool(killer.killed)), 1),
             "scored again by the same command": goal(scored_again, 0, at_most=True),
         },
     }
     print_goals(result["goals"])
+    print(f"kill {killer.killed}")
     print(f"speed-up {result['speed_up']}; parts {result['parts_seconds']}")
     write_result("ray_archive", args, result, threads=1)
 

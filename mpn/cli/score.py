@@ -202,7 +202,8 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
 
     What would share one, or find another source's results there, gets a number.
     """
-    taken: list[Path] = []
+    folders: list[Path] = []
+    taken: set[Path] = set()  # an archive has many
     for path in paths:
         root = next((folder for folder in given if folder in path.parents), path.parent)
         relative = path.relative_to(root)
@@ -214,10 +215,10 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
             out / name if n == 1 else out / name.with_name(f"{name.name}-{n}")
             for n in range(1, 100_000)
         )
-        taken.append(
-            next(folder for folder in free if folder not in taken and belongs_to(folder, path))
-        )
-    return taken
+        folder = next(one for one in free if one not in taken and belongs_to(one, path))
+        folders.append(folder)
+        taken.add(folder)
+    return folders
 
 
 @contextmanager

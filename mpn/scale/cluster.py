@@ -25,7 +25,7 @@ from mpn.scale.work import Answer, Common, Item, Step, attempt
 LOCAL = "local"
 ADDRESS = re.compile(r"auto|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 RETRIES = 3  # of a source whose worker died; one that kills its workers is left out after so many
-IN_FLIGHT = 1000  # tasks that Ray knows at a time
+IN_FLIGHT = 1000  # tasks that Ray knows at a time, and no fewer than twice as many as can run
 STOP_SECONDS = 30.0  # so long tasks that were stopped may take to keep what they have
 STORE_BYTES = 200_000_000  # of a local cluster: a camera's numbers, some megabytes
 INSTALL = "pip install 'mpn[scale]'"
@@ -85,13 +85,14 @@ class Cluster:
             num_cpus=self.threads, num_gpus=int(self.gpu), max_retries=RETRIES, max_calls=0
         )(attempt)
         shared = ray.put(common)
+        most = max(IN_FLIGHT, 2 * self.places)
         running: dict[Any, int] = {}
         waiting = iter(enumerate(items))
         try:
             while True:
                 for number, item in waiting:
                     running[task.remote(step, shared, item)] = number
-                    if len(running) >= IN_FLIGHT:
+                    if len(running) >= most:
                         break
                 if not running:
                     return
@@ -112,7 +113,12 @@ def _answer(one: Any, item: Item) -> Answer:
 
     try:
         return ray.get(one)
-    except (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError):
+    except (
+        exceptions.WorkerCrashedError,
+        exceptions.NodeDiedError,
+        exceptions.OutOfMemoryError,
+        exceptions.ObjectLostError,  # the answer, with the machine that had it
+    ):
         return Answer(
             reason=f"{item.path}: its worker died {RETRIES + 1} times (killed, out of memory, or "
             "by this file); the same command tries again"
