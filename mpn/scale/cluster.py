@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ LOCAL = "local"
 ADDRESS = re.compile(r"auto|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 RETRIES = 3  # of a source whose worker died; one that kills its workers is left out after so many
 IN_FLIGHT = 1000  # tasks that Ray knows at a time, and no fewer than twice as many as can run
+CONNECT_SECONDS = 10.0
 STOP_SECONDS = 30.0  # so long tasks that were stopped may take to keep what they have
 STORE_BYTES = 200_000_000  # of a local cluster: a camera's numbers, some megabytes
 INSTALL = "pip install 'mpn[scale]'"
@@ -153,6 +155,7 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
         raise MpnError(
             f"{address!r} is no address of a Ray cluster: HOST:PORT or auto was expected"
         )
+    _check_there(address)
     with _local_place(address == LOCAL) as options:
         try:
             import ray
@@ -167,7 +170,7 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
         internals._worker_logs_enabled = False
         try:
             ray.init(address=address, **quiet, **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             line = " ".join(str(error).split())
             raise MpnError(f"the Ray cluster at {address} cannot be used: {line}") from error
         try:
@@ -178,6 +181,20 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
             yield cluster
         finally:
             ray.shutdown()
+
+
+def _check_there(address: str) -> None:
+    """Check that something listens at HOST:PORT: Ray asks for a minute, and ends the process."""
+    host, _, port = address.rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise MpnError(
+            f"nothing answers at {address} ({error}): ray start --head, on the machine of that "
+            "name, makes a cluster, and says its address"
+        ) from error
 
 
 @contextmanager

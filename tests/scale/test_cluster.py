@@ -7,6 +7,7 @@ Ray in the other modules.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -118,3 +119,11 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(MpnError, match="is no address of a Ray cluster"):
         connected(address).__enter__()
+
+
+def test_an_address_where_nobody_is_is_said_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", "127.0.0.1:99999"):
+        with pytest.raises(MpnError, match=f"nothing answers at {address} .*ray start --head"):
+            connected(address).__enter__()
