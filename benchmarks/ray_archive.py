@@ -33,7 +33,7 @@ from mpn.jobs.first_pass import add_up, pass_over
 from mpn.scale.cluster import LOCAL, connected
 from mpn.scale.work import Answer, Common, Item, Model, look
 
-COUNT, SIZE = 16, (240, 360)  # frames of a recording, their (height, width)
+COUNT, SIZE = 12, (96, 144)  # frames of a recording, their (height, width)
 FILES, QUICK_FILES = 200, 8
 LOOK_SECONDS = 0.25  # between two looks at a run's processes
 SURVEYED = 20  # recordings whose first passes are added up
@@ -207,9 +207,8 @@ def main() -> None:
     model = tiny if args.quick else ROOT / "mpn" / "models" / "demo.safetensors"
     runs, killer = {}, Killer(killed, count // 2)
     for name, out, more in (
-        ("one_process_one_thread", alone, ("--threads", "1")),
+        ("one_process", alone, ("--threads", "1")),
         ("ray", killed, ("--ray",)),
-        ("one_process", work / "one_process", ()),
     ):
         runs[name] = run(command(archive, out, model, *more), killer if name == "ray" else None)
         runs[name]["seconds_of_each"] = round(seconds_of_each(out), 4)
@@ -229,11 +228,8 @@ def main() -> None:
         "runs": runs,
         "kill": killer.killed,
         "speed_up": {
-            name: {
-                key: round(runs[name][key] / runs["ray"][key], 3)
-                for key in ("seconds", "seconds_of_each", "processor_seconds")
-            }
-            for name in ("one_process_one_thread", "one_process")
+            key: round(runs["one_process"][key] / runs["ray"][key], 3)
+            for key in ("seconds", "seconds_of_each", "processor_seconds")
         },
         "differ": differ,
         "parts_seconds": parts(archive, work, tiny),

@@ -34,11 +34,13 @@ INSTALL = "pip install 'mpn[scale]'"
 # Of a local cluster, set before Ray is imported, which is why no module does that at its top. Its
 # ports are those of the loopback interface alone: Ray does that on macOS and Windows, and by this
 # name on Linux too; the address that it can be given, 127.0.0.1, it takes for the machine's own.
-# A source that is too large for the memory is not tried again for ever.
+# A source that is too large for the memory is not tried again for ever, and workers are as nice to
+# other programs as the command is: Ray's 15 is next to nothing beside any of them.
 PRIVATE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_task_oom_retries": str(RETRIES),
+    "RAY_worker_niceness": "0",
 }
 
 
@@ -159,6 +161,7 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
     with _local_place(address == LOCAL) as options:
         try:
             import ray
+            from ray import exceptions
             from ray._private import worker as internals
         except ImportError as error:
             raise MpnError(
@@ -170,7 +173,7 @@ def connected(address: str, *, gpu: bool = False, threads: int = 1) -> Iterator[
         internals._worker_logs_enabled = False
         try:
             ray.init(address=address, **quiet, **options)
-        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
+        except (exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             line = " ".join(str(error).split())
             raise MpnError(f"the Ray cluster at {address} cannot be used: {line}") from error
         try:
