@@ -178,7 +178,7 @@ def test_what_is_ordinary_is_the_quiet_part_of_it(known, base, tmp_path) -> None
 def test_a_second_run_looks_at_nothing_again(hall, known, base, monkeypatch) -> None:
     first, own = known
     monkeypatch.setattr("mpn.jobs.first_pass.survey", None)
-    monkeypatch.setattr("mpn.jobs.by_itself.judged_runs", None)
+    monkeypatch.setattr("mpn.jobs.first_pass.judged_runs", None)
     second, _ = learned(base, [hall])
     assert second.checkpoint.sha256 == first.checkpoint.sha256
     for name, clips in first.checkpoint.normal.items():
