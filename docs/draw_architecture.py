@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("adaptation", "metrics", "jobs", "doctor", "published_weights", "bench"),
     ("evaluation", "training", "api"),
     ("report",),
-    ("live",),
+    ("live", "scale"),
     ("mpn",),
     ("cli",),
     ("__main__",),

@@ -13,8 +13,9 @@ from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.errors import MpnError
 from mpn.jobs import JobOptions
-from mpn.jobs.by_itself import Recording, learn_camera
+from mpn.jobs.by_itself import learn_camera
 from mpn.jobs.examples import examples_of, listed_event
+from mpn.jobs.first_pass import Recording
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.taught import Taught, checked_name
 from mpn.scoring.detector import Detector as ScoringDetector

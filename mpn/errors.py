@@ -11,6 +11,10 @@ class MpnError(Exception):
     """The input or the run failed; `str(error)` is one line for the user."""
 
 
+class BusyError(MpnError):
+    """Another program writes into a folder."""
+
+
 class DataError(MpnError):
     """A folder, a video or a data set is not what was expected."""
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from mpn.cli import (
     UsageError,
     above_zero,
-    fit,
     from_zero_float,
     new_parser,
     number,
@@ -25,14 +22,15 @@ from mpn.cli import (
     whole_numbers,
 )
 from mpn.cli.model import add_model, open_base, open_detector
-from mpn.cli.score_by_itself import add_by_itself, check_usage, job_options, score_by_themselves
-from mpn.cli.score_text import SUMMARY, Entry, event_line, line_of, outcome_text, total_text
-from mpn.errors import DataError, MpnError, SizeError
+from mpn.cli.score_by_itself import score_by_themselves
+from mpn.cli.score_hands import Hands, Here
+from mpn.cli.score_options import add_by_itself, add_ray, check_ray, check_usage
+from mpn.cli.score_ray import workers
+from mpn.cli.score_text import SUMMARY, Entry, line_of, total_text
+from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
 from mpn.io.locking import folder_lock
-from mpn.jobs import OVERLAYS, Outcome, ScoreJob, belongs_to
-from mpn.jobs.by_itself import OwnJudgement
-from mpn.report.from_job import REPORT, report_job
+from mpn.jobs import OVERLAYS, belongs_to
 from mpn.scoring.detector import Detector
 from mpn.video.footage import describe_left_out, footage_of, sources_of
 from mpn.video.paths import result_name
@@ -124,6 +122,7 @@ def _add_source_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--json", action="store_true", help="print a JSON line a source instead of the summary"
     )
+    add_ray(verb)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -132,6 +131,7 @@ def main(options: argparse.Namespace) -> None:
         raise UsageError(f"--end {options.end:g} is not after --start {options.start:g}")
     by_itself = options.checkpoint is None
     check_usage(options, by_itself)
+    check_ray(options)
     detector = open_base(options) if by_itself else open_detector(options)
     sources, missing = _sources(options)
     entries = [
@@ -142,14 +142,12 @@ def main(options: argparse.Namespace) -> None:
         raise DataError("; ".join(entry.reason for entry in missing))
     # Of several sources the summary is written too: such a run has all of --out for itself.
     alone = folder_lock(options.out, shared=len(entries) == 1)
-    with _stopped_by_sigterm(), alone:
+    # Ray, where it is wanted, takes SIGTERM for itself: ours comes after it.
+    with _hands(detector, options) as hands, _stopped_by_sigterm(), alone:
         if by_itself:
-            score_by_themselves(detector, entries, options, _score)
+            score_by_themselves(hands, entries, options)
         else:
-            for entry in tqdm(
-                entries, desc="sources", unit="source", disable=None if len(entries) > 1 else True
-            ):
-                _score(detector, entry, options)
+            hands.score(entries)
         for entry in entries:
             if entry.reason and len(entries + missing) > 1:
                 tqdm.write(f"left out: {entry.reason}", file=sys.stderr)
@@ -167,6 +165,16 @@ def main(options: argparse.Namespace) -> None:
             if len(entries) == 1
             else f"none of the {len(entries)} sources could be read"
         )
+
+
+@contextmanager
+def _hands(detector: Detector, options: argparse.Namespace) -> Iterator[Hands]:
+    """Choose who does the work."""
+    if options.ray is None:
+        yield Here(detector, options)
+        return
+    with workers(detector, options) as hands:
+        yield hands
 
 
 def _sources(options: argparse.Namespace) -> tuple[list[Path], list[Entry]]:
@@ -194,7 +202,8 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
 
     What would share one, or find another source's results there, gets a number.
     """
-    taken: list[Path] = []
+    folders: list[Path] = []
+    taken: set[Path] = set()  # an archive has many
     for path in paths:
         root = next((folder for folder in given if folder in path.parents), path.parent)
         relative = path.relative_to(root)
@@ -206,78 +215,10 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
             out / name if n == 1 else out / name.with_name(f"{name.name}-{n}")
             for n in range(1, 100_000)
         )
-        taken.append(
-            next(folder for folder in free if folder not in taken and belongs_to(folder, path))
-        )
-    return taken
-
-
-def _score(
-    detector: Detector,
-    entry: Entry,
-    options: argparse.Namespace,
-    own: Callable[[], OwnJudgement] | None = None,
-) -> None:
-    """Score one source and print what came of it; the others go on where it cannot be read."""
-    wanted = job_options(options, detector.checkpoint, by_itself=own is not None)
-    shown: list[dict[str, Any]] = []
-
-    def on_event(event: dict[str, Any]) -> None:
-        if not shown and not options.json:
-            tqdm.write(f"{entry.path}:")
-        shown.append(event)
-        if not options.json:
-            frames = "frames of this camera" if own else "normal frames"
-            tqdm.write(fit(event_line(len(shown), event, frames)))
-
-    try:
-        judged = own() if own else None
-        job = ScoreJob(
-            detector, entry.path, entry.folder, wanted, on_event, judged, camera_file=options.save
-        )
-        entry.outcome = run_with_report(job, options.inside)
-    except (DataError, SizeError) as error:
-        if options.strict:
-            raise
-        entry.reason = str(error)
-        return
-    except OSError as error:  # of this source, such as one that may not be read; not a full disk
-        if options.strict or error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        entry.reason = f"{entry.path}: {error.strerror or error}"
-        return
-    for note in entry.outcome.notes:
-        tqdm.write(fit(f"{entry.path}: {note}"), file=sys.stderr)
-    tqdm.write(
-        json.dumps(entry.outcome.summary)
-        if options.json
-        else fit(outcome_text(entry.outcome, entry))
-    )
-
-
-def run_with_report(job: ScoreJob, inside: Sequence[int] = ()) -> Outcome:
-    """Run a job, or go on with it, and make its report if one is wanted and is not there yet.
-
-    Args:
-        job: the source and the folder of its results.
-        inside: frames whose insides the report shows, beside those that it chooses itself; it is
-            then made again.
-
-    Raises:
-        MpnError: another program writes into the folder; and as `ScoreJob.run`.
-    """
-    with folder_lock(job.folder):
-        page = job.folder / REPORT
-        if not job.state.count:  # a page of other results
-            with suppress(OSError):
-                page.unlink()
-        outcome = job.run()
-        if job.options.report and (inside or not page.is_file()):
-            try:
-                report_job(job.folder, job.detector, job.open(), outcome.summary, inside)
-            except MpnError as error:  # the results themselves are there
-                outcome.notes.append(f"{REPORT} could not be made: {error}")
-    return outcome
+        folder = next(one for one in free if one not in taken and belongs_to(one, path))
+        folders.append(folder)
+        taken.add(folder)
+    return folders
 
 
 @contextmanager

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from mpn.cli import fit
 from mpn.io.text import align, clock, plural
 from mpn.jobs import Outcome
 from mpn.jobs.summary import strangeness
@@ -24,6 +29,47 @@ class Entry:
     folder: Path
     outcome: Outcome | None = None
     reason: str = ""
+
+
+class Teller:
+    """Prints what comes of a source as it comes.
+
+    Args:
+        entry: the source.
+        by_itself: whether it is judged by itself.
+        as_json: print one JSON line at the end instead.
+    """
+
+    def __init__(self, entry: Entry, *, by_itself: bool, as_json: bool) -> None:
+        self._entry, self._as_json, self._count = entry, as_json, 0
+        self._frames = "frames of this camera" if by_itself else "normal frames"
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Print an event that is over.
+
+        Args:
+            event: its entry in events.json.
+        """
+        if self._as_json:
+            return
+        if not self._count:
+            tqdm.write(f"{self._entry.path}:")
+        self._count += 1
+        tqdm.write(fit(event_line(self._count, event, self._frames)))
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Print what came of the source.
+
+        Args:
+            outcome: of scoring it.
+        """
+        for note in outcome.notes:
+            tqdm.write(fit(f"{self._entry.path}: {note}"), file=sys.stderr)
+        tqdm.write(
+            json.dumps(outcome.summary)
+            if self._as_json
+            else fit(outcome_text(outcome, self._entry))
+        )
 
 
 def event_line(number: int, event: dict[str, Any], frames: str = "normal frames") -> str:

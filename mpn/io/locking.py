@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpn.errors import MpnError
+from mpn.errors import BusyError
 from mpn.io.atomic import check_writable, make_folder
 
 LOOK_AGAIN = 0.2  # seconds
@@ -32,7 +32,8 @@ def folder_lock(
         patience: seconds that another program is given to end.
 
     Raises:
-        MpnError: another program holds it, or the folder cannot be made or written into.
+        BusyError: another program holds it.
+        MpnError: the folder cannot be made or written into.
     """
     folder = Path(folder)
     check_writable(folder / "x")
@@ -43,7 +44,7 @@ def folder_lock(
         until = time.monotonic() + patience
         while not _locked(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if time.monotonic() >= until:
-                raise MpnError(
+                raise BusyError(
                     f"{folder}: another mpn is writing there; wait for it, or give another --out"
                 )
             time.sleep(LOOK_AGAIN)

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from mpn.jobs.by_itself import Recording
+from mpn.jobs.first_pass import Recording
 from mpn.jobs.survey import plan_survey
 from mpn.motion.flow import MotionReader
 from mpn.video.ahead import compute_ahead

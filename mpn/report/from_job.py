@@ -6,14 +6,17 @@ import csv
 import math
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mpn.errors import DataError
+from mpn.errors import DataError, MpnError
+from mpn.io.locking import folder_lock
 from mpn.io.text import percent
+from mpn.jobs import Outcome, ScoreJob
 from mpn.jobs.state import EVENTS
 from mpn.jobs.summary import strangeness
 from mpn.report.model import EventRow, Highlight, Report, Teaching, Trace
@@ -28,6 +31,31 @@ from mpn.scoring.regions import Box
 from mpn.video.frame_source import FrameSource
 
 REPORT = "report.html"
+
+
+def run_with_report(job: ScoreJob, inside: Sequence[int] = ()) -> Outcome:
+    """Run a job, or go on with it, and make its report if one is wanted and is not there yet.
+
+    Args:
+        job: the source and the folder of its results.
+        inside: frames whose insides the report shows, beside those that it chooses itself; it is
+            then made again.
+
+    Raises:
+        MpnError: another program writes into the folder; and as `ScoreJob.run`.
+    """
+    with folder_lock(job.folder):
+        page = job.folder / REPORT
+        if not job.state.count:  # a page of other results
+            with suppress(OSError):
+                page.unlink()
+        outcome = job.run()
+        if job.options.report and (inside or not page.is_file()):
+            try:
+                report_job(job.folder, job.detector, job.open(), outcome.summary, inside)
+            except MpnError as error:  # the results themselves are there
+                outcome.notes.append(f"{REPORT} could not be made: {error}")
+    return outcome
 
 
 def report_job(

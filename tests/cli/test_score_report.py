@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import mpn
-from mpn.cli.score import run_with_report
 from mpn.errors import DataError
 from mpn.jobs import JobOptions, Outcome, ScoreJob
+from mpn.report.from_job import run_with_report
 from tests.helpers.small_model import footage, write_footage
 from tests.report.test_page import data_of
 
@@ -62,7 +62,7 @@ def test_a_report_that_fails_costs_nothing_else(
     def fails(*_: object) -> None:
         raise DataError("no room for films")
 
-    monkeypatch.setattr("mpn.cli.score.report_job", fails)
+    monkeypatch.setattr("mpn.report.from_job.report_job", fails)
     outcome = scored(detector, clip, tmp_path / "out")
     assert "report.html could not be made: no room for films" in outcome.notes
     assert json.loads((tmp_path / "out" / "events.json").read_text())["complete"] is True

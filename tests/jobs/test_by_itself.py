@@ -17,7 +17,8 @@ from mpn.adaptation.camera_file import write_camera
 from mpn.api import load
 from mpn.errors import DataError
 from mpn.jobs import JobOptions, ScoreJob
-from mpn.jobs.by_itself import OwnCamera, Recording, group_by_camera, learn_camera
+from mpn.jobs.by_itself import OwnCamera, learn_camera
+from mpn.jobs.first_pass import Recording, group_by_camera
 from mpn.jobs.survey_file import SURVEY
 from mpn.model.checkpoint import load_checkpoint
 from mpn.scoring.detector import Detector
@@ -154,7 +155,7 @@ def test_a_second_pass_that_was_stopped_ends_with_the_same(
 def test_the_network_has_no_say_where_it_has_not_been(hall, known, monkeypatch) -> None:
     camera, own = known
     assert own.weights == {"speed": 0.7, "direction": 1.0} and own.columns == ["speed", "direction"]
-    assert camera.seconds == 24.0
+    assert camera.seen.seconds == 24.0
     count = {name: sum(map(len, clips)) for name, clips in camera.checkpoint.normal.items()}
     assert count == {"speed": 239, "direction": 239}  # all frames but the first
     monkeypatch.setattr(own.network, "forward", None)  # it is not even asked
@@ -176,8 +177,8 @@ def test_what_is_ordinary_is_the_quiet_part_of_it(known, base, tmp_path) -> None
 
 def test_a_second_run_looks_at_nothing_again(hall, known, base, monkeypatch) -> None:
     first, own = known
-    monkeypatch.setattr("mpn.jobs.by_itself.survey", None)
-    monkeypatch.setattr("mpn.jobs.by_itself.judged_runs", None)
+    monkeypatch.setattr("mpn.jobs.first_pass.survey", None)
+    monkeypatch.setattr("mpn.jobs.first_pass.judged_runs", None)
     second, _ = learned(base, [hall])
     assert second.checkpoint.sha256 == first.checkpoint.sha256
     for name, clips in first.checkpoint.normal.items():

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from mpn.jobs import JobOptions, expected
-from mpn.jobs.by_itself import Recording
+from mpn.jobs.first_pass import Recording
 from mpn.jobs.survey import COUNTED
 from tests.helpers.small_model import footage, write_footage
 

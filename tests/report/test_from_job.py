@@ -11,7 +11,8 @@ import pytest
 import mpn
 from mpn.errors import DataError
 from mpn.jobs import JobOptions, Outcome, ScoreJob
-from mpn.jobs.by_itself import Recording, learn_camera
+from mpn.jobs.by_itself import learn_camera
+from mpn.jobs.first_pass import Recording
 from mpn.report.from_job import read_table, report_job
 from tests.helpers.recordings import recording
 from tests.helpers.small_model import footage, write_film, write_footage

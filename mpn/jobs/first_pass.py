@@ -1,0 +1,259 @@
+"""The first pass over the recordings of a camera that is known by nothing else, in steps.
+
+1. `glance`: what opening a recording shows; by the pictures cameras are told apart
+   (`group_by_camera`).
+2. `pass_over`: what moves where, block by block, into survey.safetensors beside the results.
+3. `add_up`: place models are counts, and those of all recordings of a camera are their sum.
+4. `judge_runs`: each recording's runs judged by that sum, kept in the survey too.
+
+The first, the second and the fourth are of one recording alone and leave what they found in a file:
+other processes and other machines can take them (`mpn.scale`), and the same comes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mpn.errors import DataError
+from mpn.io.atomic import make_folder
+from mpn.jobs.survey import Survey, begin_survey, judged_runs, plan_survey, survey
+from mpn.jobs.survey_file import SURVEY, read_survey, write_survey
+from mpn.motion.cameras import SAME_CAMERA
+from mpn.motion.flow import grid_size
+from mpn.motion.place import PlaceModel, picture_of
+from mpn.video.frame_source import FrameSource
+from mpn.video.paths import stamp_of
+from mpn.video.timing import USUAL_RATE
+
+# The neighbourhood of a moment, where nothing else is asked for: so much of all recordings of the
+# camera on either side, within these bounds, seconds. In half a minute of footage a second is
+# much of what there is to judge by; a quarter of an hour can spare a minute.
+APART_SHARE, LEAST_APART, MOST_APART = 1 / 32, 1.0, 60.0
+SAVE_SECONDS = 20.0  # between two savings of a first pass
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording to be judged.
+
+    Attributes:
+        path: of the file or folder.
+        folder: for its results.
+        open: opens it as it will be scored.
+    """
+
+    path: Path
+    folder: Path
+    open: Callable[[], FrameSource]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What opening a recording shows.
+
+    Attributes:
+        stamp: what must agree for its survey to be gone on with, plain JSON values.
+        grid: (rows, columns) of its place model.
+        picture: its first frame as `mpn.motion.place.picture_of` gives it.
+    """
+
+    stamp: dict[str, Any]
+    grid: tuple[int, int]
+    picture: np.ndarray
+
+    @property
+    def fps(self) -> float | None:
+        """Return the frames per second that are scored, None where that is not known."""
+        return self.stamp["fps"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the first passes over the recordings of a camera have seen together.
+
+    Attributes:
+        place: the sum of their place models.
+        seconds: of all of them.
+        apart: seconds around a moment that have no say in what is normal there.
+    """
+
+    place: PlaceModel
+    seconds: float
+    apart: float
+
+    def apart_frames(self, fps: float | None) -> int:
+        """Return how many frames `apart` is in a recording.
+
+        Args:
+            fps: of the recording, None where that is not known.
+        """
+        return round(self.apart * (fps or USUAL_RATE))
+
+
+def glance(recording: Recording) -> Glance:
+    """Open a recording and look at its first frame.
+
+    Args:
+        recording: of a camera that is not known.
+
+    Raises:
+        DataError: it cannot be read, or has no frame.
+    """
+    source = recording.open()
+    stamp = {
+        "source": str(recording.path.resolve()),
+        "length": source.length,
+        "modified": stamp_of(recording.path),
+        "size": list(source.size),
+        "fps": float(source.fps) if source.fps else None,
+    }
+    frame = next(iter(source.frames()), None)
+    if frame is None:
+        raise DataError(f"{recording.path}: has no frame")
+    grid = grid_size((frame.shape[0], frame.shape[1]))
+    return Glance(json.loads(json.dumps(stamp)), grid, picture_of(frame, grid))
+
+
+def group_by_camera(
+    recordings: Sequence[Recording], glances: Sequence[Glance] | None = None
+) -> list[list[Recording]]:
+    """Tell cameras apart by the first pictures of their recordings.
+
+    Args:
+        recordings: that can be read.
+        glances: at them, in the same order; default: taken here.
+
+    Returns:
+        The recordings of each camera, in order.
+    """
+    groups: list[tuple[PlaceModel, list[Recording]]] = []
+    for recording, seen in zip(recordings, glances or map(glance, recordings)):
+        alike = [
+            place.likeness(seen.picture) if place.grid == seen.grid else -1.0 for place, _ in groups
+        ]
+        best = int(np.argmax(alike)) if alike else -1
+        if best < 0 or alike[best] < SAME_CAMERA:
+            groups.append((PlaceModel(seen.grid), []))
+            best = -1
+        place, members = groups[best]
+        place.picture_sum += seen.picture
+        place.pictures += 1
+        members.append(recording)
+    return [members for _, members in groups]
+
+
+def pass_over(recording: Recording, stamp: dict[str, Any], recordings: int) -> None:
+    """Make the survey of a recording, or go on with an earlier run's.
+
+    Args:
+        recording: of the camera.
+        stamp: see `Glance`.
+        recordings: of the camera; of many less is taken of each.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    source = recording.open()
+    path = recording.folder / SURVEY
+    plan = plan_survey(source.length, float(source.fps or USUAL_RATE), recordings)
+    found = read_survey(path, stamp)
+    if found is not None and found.complete:
+        return
+    if found is None or found.plan != plan:
+        found = begin_survey(source, plan)
+    make_folder(recording.folder)
+    saved = time.monotonic()
+
+    def on_block(part: Survey) -> None:
+        nonlocal saved
+        if time.monotonic() - saved > SAVE_SECONDS:
+            write_survey(path, part, stamp)
+            saved = time.monotonic()
+
+    title = f"{recording.path.name}, first pass"
+    with tqdm(total=source.length, desc=title, unit="frame", disable=None) as bar:
+        try:
+            survey(source, found, on_block, lambda number: bar.update(number + 1 - bar.n))
+        except BaseException:
+            # What lies behind the last whole block is looked at again.
+            del found.timeline.blocks[found.frames // plan.block :]
+            write_survey(path, found, stamp)
+            raise
+    write_survey(path, found, stamp)
+
+
+def add_up(
+    recordings: Sequence[Recording],
+    stamps: Sequence[dict[str, Any]],
+    apart: float | None = None,
+) -> Seen:
+    """Add up what the first passes over the recordings of a camera have seen, from their surveys.
+
+    Args:
+        recordings: of one camera, at least one.
+        stamps: of them, see `Glance`.
+        apart: seconds around a moment that have no say in what is normal there; default: see
+            `APART_SHARE`.
+
+    Raises:
+        DataError: a survey is not there, or not complete.
+    """
+    camera, seconds = None, 0.0
+    for recording, stamp in zip(recordings, stamps):
+        found = read_complete(recording, stamp)
+        seconds += found.frames / (stamp["fps"] or USUAL_RATE)
+        total = found.timeline.total()
+        if camera is None:
+            camera = PlaceModel(total.grid)
+        camera.merge(total)
+    assert camera is not None
+    usual = float(np.clip(seconds * APART_SHARE, LEAST_APART, MOST_APART))
+    return Seen(camera, seconds, apart or usual)
+
+
+def judge_runs(
+    recording: Recording, stamp: dict[str, Any], seen: Seen
+) -> list[dict[str, np.ndarray]]:
+    """Judge the runs of a recording, or read how they were judged; the runs themselves then go.
+
+    Args:
+        recording: of the camera.
+        stamp: see `Glance`.
+        seen: what all recordings of the camera have shown.
+
+    Returns:
+        See `mpn.jobs.survey.judged_runs`.
+
+    Raises:
+        DataError: its survey is not there.
+    """
+    found = read_complete(recording, stamp)
+    if found.judged is None:
+        found.judged = judged_runs(found, seen.place, seen.apart_frames(stamp["fps"]))
+        found.runs = []
+        write_survey(recording.folder / SURVEY, found, stamp)
+    return found.judged
+
+
+def read_complete(recording: Recording, stamp: dict[str, Any]) -> Survey:
+    """Read the survey of a recording that was passed over.
+
+    Args:
+        recording: of the camera.
+        stamp: see `Glance`.
+
+    Raises:
+        DataError: it is not there, or not complete.
+    """
+    found = read_survey(recording.folder / SURVEY, stamp)
+    if found is None or not found.complete:
+        raise DataError(f"{recording.folder / SURVEY} was taken away; run the command again")
+    return found

@@ -1,0 +1,90 @@
+"""First passes taken apart: whoever makes them, in whatever order, the same comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpn.api import load
+from mpn.errors import DataError
+from mpn.jobs import JobOptions
+from mpn.jobs.by_itself import camera_of, learn_camera
+from mpn.jobs.first_pass import Recording, add_up, glance, judge_runs, pass_over
+from mpn.jobs.survey_file import SURVEY
+from mpn.motion.place import PlaceModel
+from mpn.scoring.detector import Detector
+from tests.helpers.recordings import recording
+from tests.helpers.small_model import write_footage
+
+OPTIONS = JobOptions(fps=10.0)
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def base(model: Path) -> Detector:
+    return load(model, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
+    """Recordings of a camera; nothing is kept of them."""
+    folder, found = tmp_path_factory.mktemp("days"), []
+    for number in range(COUNT):
+        path = write_footage(folder / str(number), recording(24, (10, 16 + number)))
+        found.append(Recording(path, folder / "out" / path.name, partial(OPTIONS.open, path)))
+    return found
+
+
+def kept_in(recordings: list[Recording], folder: Path) -> list[Recording]:
+    return [replace(one, folder=folder / one.path.name) for one in recordings]
+
+
+def test_what_workers_see_adds_up_to_what_one_process_sees(
+    base: Detector, days: list[Recording], tmp_path: Path
+) -> None:
+    alone, apart = kept_in(days, tmp_path / "alone"), kept_in(days, tmp_path / "apart")
+    known = learn_camera(base, alone, "hall")
+    stamps = [glance(one).stamp for one in apart]
+    for number in (2, 0, 1):  # each by whoever is free
+        pass_over(apart[number], stamps[number], COUNT)
+    seen = add_up(apart, stamps)
+    for number in (1, 2, 0):
+        judge_runs(apart[number], stamps[number], seen)
+    other = camera_of(base, apart, stamps, seen, "hall")
+    for name in ("counts", "whole", "picture_sum"):
+        assert np.array_equal(getattr(seen.place, name), getattr(known.seen.place, name)), name
+    assert seen.place.frames == known.seen.place.frames > COUNT * 20
+    assert (seen.seconds, seen.apart) == (known.seen.seconds, known.seen.apart)
+    assert (round(seen.seconds, 9), seen.apart) == (7.2, 1.0)
+    assert other.checkpoint.sha256 == known.checkpoint.sha256
+    ours, theirs = other.checkpoint.normal, known.checkpoint.normal
+    assert ours.keys() == theirs.keys() and "speed" in ours
+    for part in ours:
+        assert all(map(np.array_equal, ours[part], theirs[part])), part
+    for one, twin in zip(alone, apart):
+        assert (one.folder / SURVEY).read_bytes() == (twin.folder / SURVEY).read_bytes()
+
+
+def test_the_sum_is_that_of_the_recordings(days: list[Recording], tmp_path: Path) -> None:
+    kept = kept_in(days, tmp_path)
+    stamps = [glance(one).stamp for one in kept]
+    parts = []
+    for one, stamp in zip(kept, stamps):
+        pass_over(one, stamp, COUNT)
+        parts.append(add_up([one], [stamp]).place)
+    whole = add_up(kept, stamps).place
+    assert np.array_equal(whole.counts, sum(part.counts for part in parts))
+    rest = whole.without(parts[0])
+    assert isinstance(rest, PlaceModel) and rest.frames == parts[1].frames + parts[2].frames
+
+
+def test_what_was_not_passed_over_is_named(days: list[Recording], tmp_path: Path) -> None:
+    kept = kept_in(days, tmp_path)
+    stamps = [glance(one).stamp for one in kept]
+    pass_over(kept[0], stamps[0], COUNT)
+    with pytest.raises(DataError, match=r"1/survey.safetensors was taken away"):
+        add_up(kept, stamps)
