@@ -179,9 +179,9 @@ def test_processes_with_other_footage_are_noticed(outcomes):
 
 
 def test_more_processes_than_windows_are_refused():
-    with pytest.raises(MpnError, match="3 processes share the 2 windows of a step.*start 2 at mo"):
-        Processes(0, 3).check_shares(2, "windows", "raise --batch-size")
-    Processes(0, 2).check_shares(2, "windows", "raise --batch-size")
+    with pytest.raises(MpnError, match="3 processes for 2 windows a step.*start 2 at most"):
+        Processes(0, 3).check_shares(2, "window", "raise --batch-size")
+    Processes(0, 2).check_shares(2, "window", "raise --batch-size")
 
 
 # --- Parts
