@@ -233,6 +233,9 @@ def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) 
     if options.movers_from and options.pseudo_kind == "ellipses":
         raise UsageError("--movers-from: only with --pseudo-kind movers or both")
     check_lessons(options)
+    processes.check_shares(options.batch_size, "window", "raise --batch-size")
+    if options.meta:
+        processes.check_shares(options.tasks or MetaOptions.tasks, "task", "give more --tasks")
     base = load_checkpoint(options.checkpoint) if options.checkpoint else None
     config = base.config if base else chosen_preset(options)
     teacher = teacher_of(options, config)

@@ -30,6 +30,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from mpn.datasets.batches import share_of
 from mpn.errors import MpnError
+from mpn.io.text import plural
 from mpn.model.losses import LOSS_TERMS, LossInputs
 from mpn.training.stopping import interrupt, on_signals
 
@@ -103,7 +104,7 @@ class Processes:
 
         Args:
             count: of what a step is made of.
-            what: those are.
+            what: one of those is.
             remedy: what makes them more.
 
         Raises:
@@ -111,7 +112,7 @@ class Processes:
         """
         if count < self.count:
             raise MpnError(
-                f"{self.count} processes share the {count} {what} of a step, and each needs one: "
+                f"{self.count} processes for {plural(count, what)} a step, and each needs one: "
                 f"start {count} at most, or {remedy}"
             )
 

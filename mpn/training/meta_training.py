@@ -88,7 +88,7 @@ class MetaTraining(TrainingRun):
         self._clips = footprint([*self.tasks.clips, *validation])
         self.log_sizes: dict[str, nn.Parameter] = {}
         self.inner_clip = math.inf
-        self.processes.check_shares(options.tasks, "tasks", "give more --tasks")
+        self.processes.check_shares(options.tasks, "task", "give more --tasks")
         if self.processes.first and not resume:  # else a state has them
             batches = (self.tasks.task(number)[0][0] for number in range(TASKS_FOR_SIZES))
             sizes, self.inner_clip = first_step_sizes(

@@ -169,7 +169,7 @@ class Training(TrainingRun):
             self._movers = zlib.crc32(json.dumps(footprint(movers_from)).encode())
         share = self.processes.rank, self.processes.count
         self.batches = EpochBatches(len(self.dataset), options.batch_size, options.seed, share)
-        self.processes.check_shares(self.batches.batch_size, "windows", "raise --batch-size")
+        self.processes.check_shares(self.batches.batch_size, "window", "raise --batch-size")
         if options.epochs:
             self.total = options.epochs * len(self.batches)
         self._open(resume)

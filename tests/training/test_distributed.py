@@ -148,8 +148,9 @@ def test_a_signal_to_one_process_stops_all_behind_the_same_step(runs, outcomes):
 def test_what_torchrun_starts_anew_goes_on_by_itself(runs, outcomes):
     assert outcomes["cli_killed"] == {"returned": [0, 0], "codes": {}}
     log = (runs / "cli_killed.err").read_text()
-    assert log.count("goes on from the last state") == 2  # said by who ended, and at the new start
-    assert log.count("another process of this training has ended") == 1
+    assert log.count("torchrun has started the training anew: it goes on") == 1
+    # The other one says so unless torchrun's SIGTERM comes before.
+    assert log.count("another process of this training has ended") <= 1
     assert load_state(runs / "cli_killed" / "state.pt")["step"] == 7
     assert [line["step"] for line in lines(runs / "cli_killed")] == list(range(1, 8))
     assert (runs / "cli_killed" / "model.safetensors").exists()
@@ -179,9 +180,9 @@ def test_processes_with_other_footage_are_noticed(outcomes):
 
 
 def test_more_processes_than_windows_are_refused():
-    with pytest.raises(MpnError, match="3 processes share the 2 windows of a step.*start 2 at mo"):
-        Processes(0, 3).check_shares(2, "windows", "raise --batch-size")
-    Processes(0, 2).check_shares(2, "windows", "raise --batch-size")
+    with pytest.raises(MpnError, match="3 processes for 2 windows a step.*start 2 at most"):
+        Processes(0, 3).check_shares(2, "window", "raise --batch-size")
+    Processes(0, 2).check_shares(2, "window", "raise --batch-size")
 
 
 # --- Parts
