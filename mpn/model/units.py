@@ -196,17 +196,14 @@ class AttentionUnit(nn.Module):
         query = y * inverse_norm.to(y.dtype)
         x = query * math.sqrt(d)
 
-        keys = self.heads.weight.to(y.dtype).expand(b, -1, -1)
+        # A copy: PyTorch's counter of operations takes no parameter where there are no gradients.
+        keys = self.heads.weight.to(y.dtype).repeat(b, 1, 1)
         if self.window_keys:
             parts = self._split(x)
             # Added to the heads: queries are much alike at first, and keys would all be their mean.
             keys = keys + self._joined(_attend(self._split(keys), parts, parts))
-        # Not by calling the maps: learned keys are a parameter, which PyTorch's counter of
-        # operations does not take for a module's input where there are no gradients.
-        answered = self._split(F.linear(keys, self.key_map.weight))
-        values = self._split(F.linear(keys, self.value_map.weight, self.value_map.bias))
-        asked = self._split(self.query_map(x))
-        given = _attend(asked, answered, values)
+        asked, answered = self._split(self.query_map(x)), self._split(self.key_map(keys))
+        given = _attend(asked, answered, self._split(self.value_map(keys)))
         normalcy = F.normalize(self.output_map(self._joined(given)).to(wide), dim=2)
 
         cosine = (normalcy * query).sum(dim=2)
