@@ -196,7 +196,8 @@ class AttentionUnit(nn.Module):
         query = y * inverse_norm.to(y.dtype)
         x = query * math.sqrt(d)
 
-        keys = self.heads.weight.to(y.dtype).expand(b, -1, -1)
+        # A copy: PyTorch's counter of operations takes no parameter where there are no gradients.
+        keys = self.heads.weight.to(y.dtype).repeat(b, 1, 1)
         if self.window_keys:
             parts = self._split(x)
             # Added to the heads: queries are much alike at first, and keys would all be their mean.

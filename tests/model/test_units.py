@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -135,6 +136,14 @@ def test_the_network_gives_the_same_things_whatever_the_unit(unit, keys):
         assert torch.equal(given.aggregation, given.query)
     else:
         assert torch.allclose(given.assignment.sum(2), torch.ones(2, 384))
+
+
+@OTHER
+def test_operations_are_counted_as_mpn_bench_does(unit, keys):
+    network = network_of(unit, keys)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(window_of(network))
+    assert counter.get_total_flops() > 1e6
 
 
 @OTHER
