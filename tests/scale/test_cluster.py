@@ -53,7 +53,7 @@ def listeners(word: str) -> set[str]:
 
 @contextmanager
 def started() -> Iterator[Cluster]:
-    """A cluster of this machine; a machine that Ray does not start on at all is no fault of ours."""
+    """A cluster of this machine; where Ray does not start at all the test is skipped."""
     with ExitStack() as held:
         try:
             cluster = held.enter_context(connected(LOCAL))
