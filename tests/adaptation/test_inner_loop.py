@@ -208,6 +208,18 @@ def test_without_a_pseudo_anomaly_head_there_are_targets_and_adaptation_too(shot
     assert all(name.startswith("encoder.block") for name in adapted)
 
 
+@pytest.mark.parametrize("unit", ["attention", "none"])
+def test_networks_with_another_unit_are_adapted(shots, sample, unit):
+    torch.manual_seed(1)
+    network = build_model("small", channels=4, height=32, width=48, unit=unit)
+    options = Adaptation("adam", targets=TARGETS["last"], steps=20, learning_rate=3e-3, batch=4)
+    adapted = adapt_network(Checkpoint(network), shots, options)
+    assert ("prototype.heads.weight" in adapted) == (unit == "attention")
+    new = adapted_checkpoint(Checkpoint(network), adapted)
+    with torch.no_grad():
+        assert plain(new.network, sample) < plain(network, sample)
+
+
 def test_samples_are_the_windows_dataset_s_samples(sample):
     assert isinstance(sample, Sample)
     assert sample.frames.shape == (3, 5, 1, 32, 48) and sample.tampered.shape == (3, 32, 48)
