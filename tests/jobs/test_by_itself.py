@@ -229,7 +229,7 @@ def test_cameras_are_told_apart_by_their_pictures(tmp_path) -> None:
 
 def test_too_little_is_said_with_numbers(base, tmp_path) -> None:
     few = recording_of(tmp_path / "few", recording(40))
-    words = "39 frames with motion are too few .* takes 50: give more recordings"
+    words = "39 frames with motion are too few .* takes 50: give a longer one"
     with pytest.raises(DataError, match=words):
         learn_camera(base, [few], "hall")
 
