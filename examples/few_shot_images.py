@@ -102,13 +102,18 @@ class Learner:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0] + " Some ten minutes a method.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("--method", choices=METHODS, default="maml")
     parser.add_argument("--ways", type=int, default=5, help="classes of a task")
     parser.add_argument("--shots", type=int, default=1, help="examples of each")
     parser.add_argument("--steps", type=int, default=1000, help="outer steps")
     parser.add_argument("--episodes", type=int, default=300, help="test tasks")
     args = parser.parse_args()
+    if not 2 <= args.ways <= TEST_CLASSES:
+        parser.error(f"--ways {args.ways}: 2 to {TEST_CLASSES}, the test characters, were expected")
     torch.set_flush_denormal(True)  # slow on processors, and worth nothing here
     images = draw_characters(TRAINING_CLASSES + TEST_CLASSES)
     training, test = images[:TRAINING_CLASSES], images[TRAINING_CLASSES:]
@@ -121,7 +126,7 @@ def main() -> None:
     found = learner.accuracies(Tasks(test, args.ways, args.shots, seed=1), args.episodes)
     half = 1.96 * found.std(ddof=1) / len(found) ** 0.5
     print(
-        f"{args.method}, {args.ways} ways, {args.shots} shots: accuracy on new characters "
+        f"{args.method}, {args.ways}-way {args.shots}-shot: accuracy on new characters "
         f"{100 * found.mean():.1f} % +- {100 * half:.1f}"
     )
 

@@ -76,4 +76,4 @@ def test_the_script_says_what_it_found(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["few_shot_images", *arguments.split()])
     few_shot_images.main()
     out = capsys.readouterr().out
-    assert "step 0: query loss" in out and "anil, 3 ways, 2 shots: accuracy on new" in out
+    assert "step 0: query loss" in out and "anil, 3-way 2-shot: accuracy on new" in out

@@ -143,8 +143,7 @@ def adapt_clips(
         alone = ScoreConfig.from_dict(adapted.score_config).of_place_alone()
         adapted.score_config = alone.to_dict()
     measured = calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)
-    used = _used(options, settings)
-    report = _report(source, clips, plan, window, (rate, rate_from), measured, used)
+    report = _report(source, clips, plan, window, (rate, rate_from), measured, options, settings)
     if not options.force:
         _refuse_worse(report)
     adapted.camera = _described(base, tensors, report, clips)
@@ -175,13 +174,15 @@ def _report(
     window: int,
     rate: tuple[float, str],
     measured: Measured,
-    used: dict[str, Any],
+    options: CameraOptions,
+    settings: FilledAdaptation,
 ) -> Report:
     """Say what was done and what came of it; `rate` and where it is from."""
     return Report(
         source=str(source),
         clips=[clip.name for clip in clips],
         frames=[len(clip.frames) for clip in clips],
+        without=list(options.without),
         fps=rate[0],
         fps_from=rate[1],
         windows=plan.windows,
@@ -192,7 +193,7 @@ def _report(
         after=measured.after,
         made=measured.made,
         moments=measured.moments,
-        options=used,
+        options=_used(options, settings),
     )
 
 
@@ -213,10 +214,7 @@ def _described(
 def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
     """Give the options that were used, as plain values."""
     names = ("shots", "guard", "false_alarms_per_hour")
-    without = [str(one) for one in options.without]
-    return (
-        asdict(settings) | {name: getattr(options, name) for name in names} | {"without": without}
-    )
+    return asdict(settings) | {name: getattr(options, name) for name in names}
 
 
 def _shots(options: CameraOptions) -> int | None:

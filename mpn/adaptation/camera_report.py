@@ -46,6 +46,7 @@ class Report:
         source: as it was given.
         clips: names.
         frames: of each clip.
+        without: frames that were left out as `CameraOptions` says.
         fps: the frame rate.
         fps_from: the footage's ("footage"), that of the model's training ("model"), or "assumed".
         windows: (clip, target frame) of the windows adapted on.
@@ -63,6 +64,7 @@ class Report:
     source: str
     clips: list[str]
     frames: list[int]
+    without: list[Without]
     fps: float
     fps_from: str
     windows: list[tuple[int, int]]
@@ -83,6 +85,14 @@ class Report:
         return not self.after.loss <= self.before.loss
 
     @property
+    def learnable(self) -> int:
+        """Return how many frames there are beside those that were left out as asked."""
+        out = {
+            (one.clip, frame) for one in self.without for frame in range(one.first, one.last + 1)
+        }
+        return sum(self.frames) - len(out)
+
+    @property
     def hours(self) -> float:
         """Return the length of the held-out footage."""
         return self.held_out / self.fps / 3600
@@ -93,4 +103,5 @@ class Report:
         values |= {"before": self.before._asdict(), "after": self.after._asdict()}
         values |= {"made": [one.to_dict() for one in self.made]}
         values |= {"moments": [one.to_dict() for one in self.moments]}
+        values |= {"without": [str(one) for one in self.without]}
         return values | {"left_out": [entry._asdict() for entry in self.left_out]}

@@ -61,7 +61,9 @@ def read_footage(
     footage = footage_of(source)
     for line in describe_left_out(footage.left_out, Path(source)):
         log.info("%s: %s", source, line)
-    videos = [Video(folder_name(path), path, name) for path in sources_of(source, footage)]
+    paths = sources_of(source, footage)
+    names = _told_apart(paths, Path(source))
+    videos = [Video(own, path, name) for own, path in zip(names, paths)]
     return load_clips(
         videos,
         config.size,
@@ -72,6 +74,15 @@ def read_footage(
         interpolation=config.interpolation,
         min_side=config.stride,
     )
+
+
+def _told_apart(paths: Sequence[Path], source: Path) -> list[str]:
+    """Name recordings; where two have one name, by their paths within the source."""
+    names = [folder_name(path) for path in paths]
+    return [
+        name if names.count(name) == 1 else path.relative_to(source).as_posix()
+        for name, path in zip(names, paths)
+    ]
 
 
 def leave_out(clips: Sequence[Clip], without: Sequence[Without]) -> list[Clip]:

@@ -54,7 +54,8 @@ def strangest_moments(
 
     Args:
         scores: smoothed, float64 (frames,), of each stretch's last frames.
-        stretches: the frames of the footage that they belong to.
+        stretches: the frames of the footage that they belong to; those of which less than a second
+            has scores are passed over, their scores being hardly smoothed.
         fps: frames a second.
         most: so many at the most.
 
@@ -63,16 +64,19 @@ def strangest_moments(
     """
     middle = float(np.median(np.concatenate(scores)))
     apart, beside = round(APART_SECONDS * fps), round(BESIDE_SECONDS * fps)
+    long = [number for number, score in enumerate(scores) if len(score) >= fps]
+    scores, stretches = [scores[n] for n in long], [stretches[n] for n in long]
     left = [score.astype(np.float64, copy=True) for score in scores]
     found: list[Moment] = []
-    while len(found) < most:
+    while left and len(found) < most:
         peaks = [float(score.max()) for score in left]
         number = int(np.argmax(peaks))
         if peaks[number] <= middle:  # nothing is left that stands out
             break
         score, (clip, _, stop) = scores[number], stretches[number]
         at, offset = int(left[number].argmax()), stop - len(score)
-        low = np.flatnonzero(score <= middle + SHARE * (peaks[number] - middle))
+        # What was found before is low, too.
+        low = np.flatnonzero(left[number] <= middle + SHARE * (peaks[number] - middle))
         start = int(low[low < at].max(initial=-1)) + 1 - beside
         end = int(low[low > at].min(initial=len(score))) + beside
         start, end = max(start, 0), min(end, len(score))

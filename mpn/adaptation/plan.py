@@ -125,7 +125,9 @@ def plan_of(
     count = sum(stretch.stop - stretch.start - window for stretch in held_out_ranges)
     if count < MIN_HELD_OUT:
         frames = sum(len(clip.frames) for clip in clips)
-        raise DataError(f"{source}: {_too_little(frames, count, len(windows), bool(excluded))}")
+        less = ", or leave out less (--without)" * bool(options.without)
+        told = _too_little(frames, count, len(windows), bool(excluded))
+        raise DataError(f"{source}: {told}{less}")
     normal_ranges = held_out_ranges
     if count > room:
         held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))

@@ -166,7 +166,11 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
         sys.stdout.flush()
         return DONE
     except KeyboardInterrupt:
-        kept = "; what was written so far is kept" if name.split()[-1] in GOING_ON else ""
+        kept = (
+            "; what was written so far, if anything, is kept"
+            if name.split()[-1] in GOING_ON
+            else ""
+        )
         _say(f"\ninterrupted{kept}")
         return INTERRUPTED
     except BrokenPipeError:  # the reader has gone, as with `| head`

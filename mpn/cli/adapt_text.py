@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.camera_report import Report
 from mpn.adaptation.footage import Without
@@ -33,13 +35,17 @@ def report_text(report: Report, seconds: float) -> str:
         "assumed": " (a usual rate; --fps says otherwise)",
     }[report.fps_from]
     windows = plural(len(report.windows), "window") if report.windows else "all of it"
+    if report.without and not report.windows:
+        windows = "the rest of it"
     how = f"adapted by {used['method']} on {windows}"
     how += f" in {used['steps']} steps" * bool(used["steps"])
     lines = [
         f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
         f"{how}; {seconds:.1f} s in all",
     ]
-    length = sum(report.frames) / report.fps
+    if report.without:
+        lines.insert(1, f"left out as asked: frames {_frames(report.without)}")
+    length = report.learnable / report.fps
     if length < ENOUGH:
         lines.append(
             f"{length:.1f} s are too little to know what is usual here: half a minute or more of "
@@ -103,8 +109,8 @@ def made_lines(report: Report) -> list[str]:
         if report.options["method"] != "place":
             return ["what would be found is not tried out: that is of --method place"]
         return [
-            f"what would be found is not known: it is tried out on what moves, on {ENOUGH:g} s of "
-            "footage or more"
+            "what would be found is not known: that is tried out on what moves, and too little of "
+            "it does for long enough"
         ]
     first = report.made[0]
     rows = [("", *(one.kind for one in report.made))]
@@ -142,13 +148,18 @@ def _moments(report: Report) -> list[str]:
     """Show what is strangest in the footage: its owner knows whether that is normal."""
     if not report.moments:
         return []
-    lines = ["strangest of all this footage; look at it, and leave out what is not normal there:"]
+    lines = ["strangest of this footage; look at it, and leave out what is not normal there:"]
     several = len(report.clips) > 1
     for one in report.moments:
         frames = Without(one.start, one.stop - 1, report.clips[one.clip] if several else None)
         recording = f"{report.clips[one.clip]}, " * several
+        # With what was left out this time, which the next time would be normal again.
         lines.append(
             f"  {recording}{clock(one.frame / report.fps)} (frame {one.frame}), score "
-            f"{one.score:.2f}: --without {frames}"
+            f"{one.score:.2f}: --without {_frames([*report.without, frames])}"
         )
     return lines
+
+
+def _frames(without: Sequence[Without]) -> str:
+    return ",".join(map(str, without))

@@ -43,6 +43,11 @@ def workers(detector: Detector, options: argparse.Namespace) -> Iterator[Workers
         MpnError: see `mpn.scale.cluster.connected`.
     """
     gpu = not options.device.startswith("cpu")
+    if options.ray == LOCAL:
+        tqdm.write(
+            "starting Ray, and then its workers: half a minute, on a busy machine minutes",
+            file=sys.stderr,
+        )
     with connected(options.ray, gpu=gpu, threads=options.threads or 1) as cluster:
         where = "this machine" if options.ray == LOCAL else f"the cluster at {options.ray}"
         tqdm.write(f"{plural(cluster.places, 'worker')} on {where}", file=sys.stderr)

@@ -285,6 +285,8 @@ class TrainingRun(ABC):
             KeyboardInterrupt: it passes, with the state saved.
         """
         self._on_log = on_log
+        if self.total is not None and self.step >= self.total:
+            log.info("%s: finished already, after %d steps", self.title, self.step)
         self._agree()
         if self.step == 0:  # killed at any moment, it can be resumed
             self.save()
@@ -390,4 +392,6 @@ class TrainingRun(ABC):
         self.total = total
         if not self._told_total or abs(total / self._told_total - 1) > NEWS:
             self._told_total = total
-            log.info("%.1f minutes are %d steps of %.2f s", self.minutes, total, pace)
+            log.info(
+                "%s: %.1f minutes are %d steps of %.2f s", self.title, self.minutes, total, pace
+            )

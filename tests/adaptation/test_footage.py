@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from mpn.adaptation.footage import Without, leave_out
+from mpn.adaptation.footage import Without, leave_out, read_footage
 from mpn.adaptation.place import whole_runs
 from mpn.errors import DataError
+from mpn.model.checkpoint import load_checkpoint
+from mpn.scoring.detector import Detector
 from mpn.video.frame_source import BadFrame
 from tests.helpers.moving import cells, moving_clip
+from tests.helpers.small_model import footage, write_film
 
 CLIP = moving_clip([cells(1)] * 20, "walk1")
 OTHER = moving_clip([cells(1)] * 9, "walk2")
@@ -33,6 +37,15 @@ def test_of_several_recordings_the_named_one_and_what_cannot_be_read_stays_so() 
         (3, "is torn"),
         (4, "is left out"),
     ]
+
+
+def test_recordings_of_one_name_are_told_apart(still: Path, tmp_path: Path) -> None:
+    for day in ("monday", "tuesday"):
+        write_film(tmp_path / day / "rec.avi", footage(12, seed=5))
+    write_film(tmp_path / "yard.avi", footage(12, seed=5))
+    detector = Detector(load_checkpoint(still), precision="float32")
+    clips = read_footage(detector, tmp_path, None, False)
+    assert [clip.name for clip in clips] == ["monday/rec.avi", "tuesday/rec.avi", "yard.avi"]
 
 
 @pytest.mark.parametrize(

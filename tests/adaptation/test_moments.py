@@ -45,6 +45,18 @@ def test_moments_lie_apart_and_within_their_stretch() -> None:
     assert [(one.start, one.stop) for one in near] == [(10, 23)]
 
 
+def test_stretches_of_moments_do_not_overlap_and_short_ones_are_passed_over() -> None:
+    # A slope down from the highest peak: half way to the second one's height lies in the first.
+    score = np.r_[np.zeros(50), np.linspace(10, 4, 40), bumps(60, f30=6.0) + 4.0]
+    whole = Stretch(1, 0, 150)
+    found = strangest_moments([score], [whole], FPS)
+    spans = sorted((one.start, one.stop) for one in found)
+    assert len(found) > 1
+    assert all(stop <= start for (_, stop), (start, _) in zip(spans, spans[1:]))
+    short = strangest_moments([np.full(9, 50.0), score], [Stretch(0, 0, 13), whole], FPS)
+    assert {one.clip for one in short} == {1}
+
+
 def test_no_more_than_are_asked_for_and_none_where_nothing_stands_out() -> None:
     score, stretch = bumps(300, f50=4.0, f120=8.0, f200=6.0, f270=5.0), Stretch(0, 0, 300)
     assert [one.frame for one in strangest_moments([score], [stretch], FPS)] == [120, 200, 270]
