@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mpn.cli import UsageError, positive
 from mpn.cli.train_arguments import frame_size
-from mpn.model.config import CONFIGS, KEYS, UNITS, ModelConfig
+from mpn.model.config import CONFIGS, KEYS, UNITS, UP_KERNELS, ModelConfig
 from mpn.model.network import check_size
 
 
@@ -24,6 +24,12 @@ def add_network(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--colour", choices=("grey", "bgr"), help="default: the preset's")
     verb.add_argument(
         "--channels", type=positive, help="width of the first block (default: the preset's)"
+    )
+    verb.add_argument(
+        "--up-kernel",
+        type=int,
+        choices=UP_KERNELS,
+        help="side of the decoder's transposed convolutions (default: the preset's)",
     )
     verb.add_argument(
         "--unit",
@@ -57,6 +63,8 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
         chosen = replace(chosen, grey=options.colour == "grey")
     if options.channels:
         chosen = replace(chosen, channels=options.channels)
+    if options.up_kernel:
+        chosen = replace(chosen, up_kernel=options.up_kernel)
     if options.unit:
         chosen = replace(chosen, unit=options.unit)
     if options.keys:

@@ -9,6 +9,7 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.model.losses import LOSS_TERMS, TrainingConfig
 from mpn.video.images import INTERPOLATIONS
 
+UP_KERNELS = (3, 4)
 # What stands between decoder and head, and where attention takes its keys from (`mpn.model.units`).
 UNITS, KEYS = ("prototype", "attention", "none"), ("window", "learned")
 # Before there was a list of loss weights, each was a field of its own, NAME_weight.
@@ -28,6 +29,9 @@ class ModelConfig:
         channels: width of the first encoder block; blocks 2-4 have 2, 4 and 8 times as many.
         unshuffle: the network runs at 1/unshuffle of the frame size (pixel-unshuffle in front,
             pixel-shuffle at the end); 1 leaves both out.
+        up_kernel: side of the decoder's transposed convolutions: 3, as published, which reach some
+            positions more often than others and so leave a grid in the features; or 4, which reach
+            all alike (Odena et al., Deconvolution and Checkerboard Artifacts, 2016).
         unit: what stands between decoder and head: "prototype", as in the paper; "attention",
             multi-head attention to M keys; or "none" of them.
         keys: of attention: "window", made from this very window, or "learned", the same for all.
@@ -60,6 +64,7 @@ class ModelConfig:
     learned_scales: bool = False
     pseudo_head: bool = False
     interpolation: str = "area"
+    up_kernel: int = 3
     unit: str = "prototype"
     keys: str = "window"
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -74,6 +79,8 @@ class ModelConfig:
                     f"{lowest} up was expected"
                 )
 
+        if self.up_kernel not in UP_KERNELS:
+            raise MpnError(f"up_kernel {self.up_kernel}: 3 or 4 was expected")
         for name, known in (("interpolation", INTERPOLATIONS), ("unit", UNITS), ("keys", KEYS)):
             if getattr(self, name) not in known:
                 raise MpnError(f"{name} {getattr(self, name)!r}: {' or '.join(known)} was expected")

@@ -28,8 +28,9 @@ def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.S
     )
 
 
-def _upsample(inputs: int, outputs: int) -> nn.Sequential:
-    up = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+def _upsample(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    more = kernel % 2  # of the output, for twice the input's size
+    up = nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=1, output_padding=more)
     return nn.Sequential(up, nn.ReLU(inplace=True))
 
 
@@ -65,15 +66,15 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """From the encoding up to the first block's size; skips are concatenated in front."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, up_kernel: int) -> None:
         super().__init__()
         c = channels
         self.block4 = _two_convolutions(8 * c, 8 * c)
-        self.up4 = _upsample(8 * c, 4 * c)
+        self.up4 = _upsample(8 * c, 4 * c, up_kernel)
         self.block3 = _two_convolutions(8 * c, 4 * c)
-        self.up3 = _upsample(4 * c, 2 * c)
+        self.up3 = _upsample(4 * c, 2 * c, up_kernel)
         self.block2 = _two_convolutions(4 * c, 2 * c)
-        self.up2 = _upsample(2 * c, c)
+        self.up2 = _upsample(2 * c, c, up_kernel)
 
     def forward(self, first: Tensor, second: Tensor, third: Tensor, encoding: Tensor) -> Tensor:
         """Compute from the encoder's features those of the queries.
@@ -104,7 +105,7 @@ class Network(nn.Module):
         self.config = config
         c, r = config.channels, config.unshuffle
         self.encoder = Encoder(config.window * config.colours * r * r, c)
-        self.decoder = Decoder(c)
+        self.decoder = Decoder(c, config.up_kernel)
         self.prototype = make_unit(config, 2 * c)
         self.head = _three_convolutions(2 * c, c, config.colours * r * r)
         self.pseudo_head = _three_convolutions(2 * c, c, 1) if config.pseudo_head else None

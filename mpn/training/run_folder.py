@@ -14,7 +14,7 @@ from mpn.errors import CheckpointError, TrainingError
 
 # Options that came later than the first states, and what stood in their place.
 LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None, "teacher": None, "start": None}
-LATER_PRESET = {"interpolation": "area", "unit": "prototype", "keys": "window"}
+LATER_PRESET = {"interpolation": "area", "unit": "prototype", "keys": "window", "up_kernel": 3}
 STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 
 

@@ -118,8 +118,9 @@ def test_weights_of_an_earlier_version_are_read():
     assert chosen.training == TrainingConfig(
         {"frame": 1, "compactness": 0.5, "diversity": 0.25, "usage": 0, "pseudo": 0.125}
     )
+    # Transposed convolutions were of side 3 then.
     assert replace(chosen, training=TrainingConfig()) == get_config(
-        "small", training=TrainingConfig()
+        "small", training=TrainingConfig(), up_kernel=3
     )
     # Those that it left out were the paper's.
     partly = {name: value for name, value in json.loads(FORMER).items() if "div" not in name}
@@ -143,6 +144,12 @@ def test_the_released_models_keep_their_weights(name, pseudo):
         "usage": 0.01,
         "pseudo": pseudo,
     }
+
+
+@pytest.mark.parametrize("kernel", [2, 5])
+def test_sides_that_do_not_double_the_size_are_refused(kernel):
+    with pytest.raises(MpnError, match=f"up_kernel {kernel}: 3 or 4 was expected"):
+        get_config("small", up_kernel=kernel)
 
 
 def test_missing_options_are_named():

@@ -385,3 +385,16 @@ def test_second_order_gradients_flow_through_the_forward(name):
         for sign in (1, -1)
     ]
     assert torch.isclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kernel", "even"), [(3, False), (4, True)])
+def test_a_kernel_of_four_reaches_all_positions_alike(kernel, even):
+    """Of a flat input, with all weights 1, what comes out is flat inside, or it is a grid."""
+    up = build_model("small", channels=4, up_kernel=kernel).decoder.up4[0]
+    with torch.no_grad():
+        up.weight.fill_(1.0)
+        up.bias.zero_()
+        out = up(torch.ones(1, up.in_channels, 8, 8))
+    assert out.shape[2:] == (16, 16)
+    inside = out[0, 0, 2:-2, 2:-2]
+    assert bool((inside == inside[0, 0]).all()) is even
