@@ -201,7 +201,7 @@ def test_what_would_be_found_is_said() -> None:
     (line,) = made_lines(SimpleNamespace(made=[seen[1]]))[-1:]
     assert "more normal footage lowers the threshold" in line
     (line,) = made_lines(SimpleNamespace(made=[], options={"method": "place"}))
-    assert "is not known" in line and "30 s" in line
+    assert "is not known" in line and "too little of it does for long enough" in line
     (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}))
     assert "not tried out" in line and "--method place" in line
     unknown = [Made("elsewhere", 20, None, auc)]  # there is no threshold
