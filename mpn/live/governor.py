@@ -13,7 +13,9 @@ LOOK_SECONDS = 1.0
 LEAST_SHARE = 0.1
 MANY = 0.02  # of the frames that are to be scored: if more overflow, there is too little time
 IDLE = 0.1  # share of the time with nothing to do, with which there is room for more
-RAISED, LOWERED = 1.03, 0.95  # times the share, at a time; and of what there was time for
+# The share rises by so much of the share of the time with nothing to do, at a time: from a start in
+# which hardly a frame had its time in seconds. It falls to so much of what there was time for.
+RAISED, LOWERED = 0.3, 0.95
 SAID, SAID_SECONDS = 0.1, 60.0  # by how much it has to change to be said again, and for how long
 
 
@@ -52,7 +54,7 @@ class Governor:
         if kept and overflowed > MANY * kept:
             share *= max(0.3, LOWERED * (kept - overflowed) / kept)
         elif idle > IDLE:
-            share *= RAISED
+            share *= 1 + RAISED * idle
         self._give(min(1.0, max(LEAST_SHARE, share)))
         self._say(now)
 

@@ -157,3 +157,24 @@ def test_all_cameras_leave_out_the_same_share_and_get_it_back() -> None:
     # It finds what there is time for, stays near it, and comes back.
     assert min(shares[10:59]) >= 0.5 and max(shares[10:59]) <= 0.65
     assert shares[-1] == 1.0
+
+
+def test_after_a_start_with_hardly_any_time_it_is_back_in_half_a_minute() -> None:
+    streams = [CountedStream()]
+    governor = Governor(streams)  # type: ignore[arg-type]
+    kept = overflowed = 0
+    at = 0
+    for second in range(60):
+        offered = 10 * governor.share
+        room = 1.0 if second < 20 else 100.0
+        kept += round(offered)
+        overflowed += round(max(0.0, offered - room))
+        streams[0].counts = Counts(kept=kept, overflowed=overflowed)
+        governor.idle(max(0.0, 1 - offered / room))
+        governor.update(float(second))
+        if second == 19:
+            assert governor.share < 0.25
+        if not at and second > 19 and governor.share == 1.0:
+            at = second
+    # By up to three tenths a second: from a tenth in nine seconds, and in 77 by 3 % a second.
+    assert 20 < at < 35
