@@ -103,7 +103,7 @@ class Learner:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0] + " Some ten minutes a method.",
+        description=__doc__.split("\n")[0] + " A few minutes a method.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--method", choices=METHODS, default="maml")
