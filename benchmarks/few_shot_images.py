@@ -16,6 +16,7 @@ have to agree to rounding, in float32 and in float64; later ones may drift apart
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import tempfile
@@ -209,8 +210,8 @@ def goals(found: dict[str, Any], memory: dict[str, float]) -> dict[str, Any]:
     return needed
 
 
-def main() -> None:
-    """Trains and judges all, prints, writes few_shot_images.json."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--steps", type=int, help="outer steps (default 1000; quick: 12)")
     arguments.add_argument("--tasks", type=int, default=2, help="of an outer step (default 2)")
@@ -219,6 +220,12 @@ def main() -> None:
     args = arguments.parse_args()
     args.steps = args.steps or (12 if args.quick else 1000)
     args.episodes = args.episodes or (10 if args.quick else 300)
+    return args
+
+
+def main() -> None:
+    """Trains and judges all, prints, writes few_shot_images.json."""
+    args = _options()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     began = time.process_time()

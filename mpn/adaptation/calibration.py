@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -89,14 +89,7 @@ def calibrated(
         scorer = detector.sibling(replace(adapted, normal={}), adapted.score_config)
         scored = score_clips(scorer, footage, "calibrating")
         after = [{name: values[window:] for name, values in one.items()} for one in scored]
-    # Rounded as a camera file keeps them, so that a threshold is the same before it is written and
-    # after.
-    weights = ScoreConfig.from_dict(adapted.score_config).weights
-    adapted.normal = {
-        name: [stretch[name].astype(np.float16).astype(np.float32) for stretch in after]
-        for name in weights
-        if name in after[0]
-    }
+    adapted.normal = _normal(after, ScoreConfig.from_dict(adapted.score_config).weights)
     judge = detector.sibling(adapted, adapted.score_config)
     moments: list[Moment] = []
     if pieces is not None and judge.weights.keys() <= after[0].keys():
@@ -108,6 +101,20 @@ def calibrated(
         _tried_out(judge, clips, pieces, plan.held_out_ranges, after, (fps, rate)),
         moments,
     )
+
+
+def _normal(
+    columns: Sequence[Mapping[str, np.ndarray]], names: Iterable[str]
+) -> dict[str, list[np.ndarray]]:
+    """Round the numbers of normal footage as a camera file keeps them.
+
+    So a threshold is the same before it is written and after.
+    """
+    return {
+        name: [stretch[name].astype(np.float16).astype(np.float32) for stretch in columns]
+        for name in names
+        if name in columns[0]
+    }
 
 
 def _tried_out(

@@ -57,6 +57,14 @@ class InverseNorm(torch.autograd.Function):
         return y * (-gradient * inverse**3).to(y.dtype)
 
 
+def _listed(features: Tensor, projection: nn.Module | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Project features (B, D, h, w), list them by position (B, N, D), and give 1 / |y| of each."""
+    if projection is not None:
+        features = projection(features)
+    y = features.permute(0, 2, 3, 1).flatten(1, 2)
+    return features, y, InverseNorm.apply(y)
+
+
 class PrototypeUnit(nn.Module):
     """Prototypes of the window's own queries, and the queries as the prototypes would have them.
 
@@ -89,12 +97,9 @@ class PrototypeUnit(nn.Module):
         Returns:
             As in `Output`: features, inverse_norm, prototypes, assignment, aggregation, distance.
         """
-        if self.projection is not None:
-            features = self.projection(features)
+        features, y, inverse_norm = _listed(features, self.projection)
         b, d, h, w = features.shape
-        y = features.permute(0, 2, 3, 1).reshape(b, h * w, d)
         wide = torch.promote_types(features.dtype, torch.float32)
-        inverse_norm = InverseNorm.apply(y)
 
         # All with the positions last: a softmax over ten numbers that lie side by side takes twenty
         # times as long as over ten rows.
@@ -187,12 +192,9 @@ class AttentionUnit(nn.Module):
         Returns:
             As in `Output`: features, inverse_norm, prototypes, assignment, aggregation, distance.
         """
-        if self.projection is not None:
-            features = self.projection(features)
+        features, y, inverse_norm = _listed(features, self.projection)
         b, d, h, w = features.shape
-        y = features.permute(0, 2, 3, 1).reshape(b, h * w, d)
         wide = torch.promote_types(features.dtype, torch.float32)
-        inverse_norm = InverseNorm.apply(y)
         query = y * inverse_norm.to(y.dtype)
         x = query * math.sqrt(d)
 
@@ -276,12 +278,9 @@ class NoUnit(nn.Module):
 
     def forward(self, features: Tensor) -> UnitOutput:
         """Compute all that the unit gives of decoder features (B, D, h, w); as in `Output`."""
-        if self.projection is not None:
-            features = self.projection(features)
+        features, y, inverse_norm = _listed(features, self.projection)
         b, d, h, w = features.shape
         wide = torch.promote_types(features.dtype, torch.float32)
-        y = features.permute(0, 2, 3, 1).reshape(b, h * w, d)
-        inverse_norm = InverseNorm.apply(y)
         aggregation = (y * inverse_norm.to(y.dtype)).reshape(b, h, w, d).permute(0, 3, 1, 2)
         prototypes = features.new_zeros(b, 0, d)
         assignment = features.new_zeros((b, h * w, 0), dtype=wide)

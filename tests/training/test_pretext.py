@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mpn.errors import CheckpointError
+from mpn.errors import CheckpointError, TrainingError
 from mpn.model.checkpoint import load_checkpoint
 from mpn.training import pretext as tasks
+from mpn.training.distributed import Processes
 from mpn.training.pretext import PretextTraining, contrast_loss, hidden_places, pretext
 from mpn.training.pretraining import Training, train
 from tests.helpers.training_runs import OPTIONS, PRESET, lines, same_tensors, tensors, walkers
@@ -106,3 +107,11 @@ def test_another_training_begins_with_what_it_gave(done, tmp_path):
         Training(walkers(), PRESET, OPTIONS, tmp_path, resume=True)
     again = Training(walkers(), PRESET, OPTIONS, tmp_path, start=start, resume=True)
     assert again.step == 0
+
+
+def test_several_processes_are_refused(tmp_path, monkeypatch):
+    """Windows are told from all others of a batch, of which each would have a share only."""
+    monkeypatch.setattr(tasks, "current", lambda: Processes(0, 2))
+    with pytest.raises(TrainingError, match="start without torchrun"):
+        pretext(walkers(), PRESET, OPTIONS_HERE, tmp_path / "pretext")
+    assert not (tmp_path / "pretext").exists()
