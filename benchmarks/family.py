@@ -1,6 +1,6 @@
 """The family of networks: what each member finds, what it costs, all trained by one recipe.
 
-    python -m benchmarks.family data/demo --fps 10 --epochs 6 --work runs/family
+    python -m benchmarks.family data/demo --fps 10 --epochs 4 --seeds 0 1 2 --work runs/family
     python -m benchmarks.family --quick
 
 Rows are networks (another unit between decoder and head, another width, a teacher), trained on
@@ -11,6 +11,10 @@ clips; frames a second of one processor by the network alone (processor time, al
 parameters; minutes of training. None of that is a test split (PROTOCOL section 5). On Ped1 and the
 generated scenes nothing was trained: `error` and `head` are of the network as it is, `score` with a
 place model of ten windows; units are from the camera's normal footage.
+
+Of several seeds, the first is for all rows; the others are for the first row and for those whose
+scores, in the mean of the sets, come within --close points of the best. Their differences from the
+first row are paired by seed, with Student's 95 % interval.
 
 What is done is kept in --work: a training that was stopped is gone on with, and a finished row is
 neither trained nor judged again.
@@ -32,7 +36,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.common import parser, print_table, write_result
+from benchmarks.common import parser, write_result
+from benchmarks.family_summary import Found, closest, differences, table
 from benchmarks.few_shot_common import mean_psnr, untouched
 from benchmarks.few_shot_ped1 import two_folds
 from mpn.cli import above_zero, positive
@@ -86,12 +91,14 @@ class Row:
 
 ROWS: dict[str, Row] = {
     "prototype": Row(),
+    "side 4": Row(options={"up_kernel": 4}),
     "attention, window": Row(options={"unit": "attention"}),
     "attention, learned": Row(options={"unit": "attention", "keys": "learned"}),
     "no unit": Row(options={"unit": "none"}),
     "tiny": Row("tiny"),
     "pretext": Row(pretext=True),
     "tiny, distilled": Row("tiny", teacher="prototype"),
+    "distilled": Row(teacher="prototype"),
 }
 
 
@@ -156,17 +163,17 @@ def config_of(row: Row, quick: bool) -> ModelConfig:
     return replace(config, **QUICK_NETWORK) if quick else config
 
 
-def trained(name: str, args: argparse.Namespace, shown: Footage) -> Path:
+def trained(name: str, seed: int, args: argparse.Namespace, shown: Footage) -> Path:
     """Train a row, or go on with it, or find that it is done; give its model's path."""
-    folder = args.work / name.replace(", ", "-").replace(" ", "-")
+    folder = args.work / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
     model, row = folder / "model.safetensors", ROWS[name]
     if model.exists():
         return model
     config, teacher = config_of(row, args.quick), None
     if row.teacher:
-        teacher = Teacher(load_checkpoint(trained(row.teacher, args, shown)), config)
+        teacher = Teacher(load_checkpoint(trained(row.teacher, seed, args, shown)), config)
     options = TrainingOptions(
-        minutes=args.minutes, epochs=args.epochs, seed=args.seed, precision=args.precision
+        minutes=args.minutes, epochs=args.epochs, seed=seed, precision=args.precision
     )
     start = after_pretext(config, options, folder / "pretext", shown) if row.pretext else None
     return train(
@@ -259,9 +266,9 @@ def speeds(models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
     return found
 
 
-def row_of(name: str, args: argparse.Namespace, shown: Footage) -> dict[str, Any]:
+def row_of(name: str, seed: int, args: argparse.Namespace, shown: Footage) -> dict[str, Any]:
     """Train and judge a row, or read what was found before."""
-    model = trained(name, args, shown)
+    model = trained(name, seed, args, shown)
     path = model.with_name("family.json")
     wanted = [one for one in ("ped1", "generated") if getattr(args, one)]
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -282,25 +289,6 @@ def row_of(name: str, args: argparse.Namespace, shown: Footage) -> dict[str, Any
     return known
 
 
-def table(found: Mapping[str, Mapping[str, Any]], fast: Mapping[str, Mapping[str, float]]) -> None:
-    """Print what was found: a row a network."""
-    figures = list(dict.fromkeys(key for row in found.values() for key in row["figures"]))
-    header = ["network", *figures, "bf16 frames/s", "fp32", "parameters", "steps", "minutes"]
-    rows = [
-        [
-            name,
-            *(f"{row['figures'].get(key, float('nan')):.1f}" for key in figures),
-            f"{fast[name]['bfloat16']:.0f}",
-            f"{fast[name]['float32']:.0f}",
-            f"{row['parameters']:,}",
-            str(row["training"]["steps"]),
-            f"{row['training']['seconds'] / 60:.1f}",
-        ]
-        for name, row in found.items()
-    ]
-    print_table(header, rows)
-
-
 def options() -> argparse.Namespace:
     """Read the command line."""
     made = parser(__doc__)
@@ -312,7 +300,8 @@ def options() -> argparse.Namespace:
     length.add_argument("--epochs", type=positive, help="instead of minutes (default: 6)")
     made.add_argument("--ped1", type=Path, help="Ped1's clips and labels.csv")
     made.add_argument("--generated", type=Path, help="unseen generated scenes, made if absent")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seeds", type=int, nargs="+", default=[0])
+    made.add_argument("--close", type=float, default=2.0, help="points; see above (default: 2)")
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     made.add_argument("--work", type=Path, help="where trainings and rows are kept")
@@ -336,18 +325,25 @@ def main() -> None:
     cv2.setNumThreads(args.threads)
     torch.set_flush_denormal(True)
     shown = Footage(args, config_of(ROWS["prototype"], args.quick))
-    found: dict[str, dict[str, Any]] = {}
+    found: Found = {}
     for name in args.rows:
-        found[name] = row_of(name, args, shown)
-        print(name, found[name]["figures"], flush=True)
+        found[name] = {args.seeds[0]: row_of(name, args.seeds[0], args, shown)}
+        print(name, found[name][args.seeds[0]]["figures"], flush=True)
+    for name in closest(found, args.close):
+        for seed in args.seeds[1:]:
+            found[name][seed] = row_of(name, seed, args, shown)
+            print(name, "seed", seed, found[name][seed]["figures"], flush=True)
     torch.set_num_threads(1)
-    fast = speeds({name: trained(name, args, shown) for name in args.rows})
+    fast = speeds({name: trained(name, args.seeds[0], args, shown) for name in args.rows})
     table(found, fast)
-    recipe = {name: getattr(args, name) for name in ("minutes", "epochs", "seed", "precision")}
+    recipe = {name: getattr(args, name) for name in ("minutes", "epochs", "seeds", "precision")}
     result = {
         "data": str(args.data),
         "recipe": recipe,
-        "rows": {name: row | {"frames_per_second": fast[name]} for name, row in found.items()},
+        "rows": {
+            name: {"seeds": own, "frames_per_second": fast[name]} for name, own in found.items()
+        },
+        "differences": differences(found),
     }
     write_result("family", args, plain(result), threads=args.threads)
 

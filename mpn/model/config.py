@@ -41,7 +41,8 @@ class ModelConfig:
         projection: a 1x1 convolution of the decoder's features before they are normalised to
             queries.
         learned_scales: heads are L2-normalised, and attention and assignment have a learned scale
-            (DESIGN "Collapse"); without it, as published. Of the prototype unit only.
+            (DESIGN "Collapse"); without it, as published. Of the attention unit: its products are
+            cosines with a learned scale.
         pseudo_head: the head that finds where a window was tampered with.
         interpolation: how frames are resized: "area", or "linear" as the paper's authors do.
         training: what it is trained for, see `mpn.model.losses.TrainingConfig`.

@@ -164,16 +164,28 @@ class AttentionUnit(nn.Module):
         features: D.
         prototypes: M, how many keys.
         projection: a 1x1 convolution before the queries are normalised, as in `PrototypeUnit`.
+        learned_scales: compare directions alone, by a learned scale that begins as that of
+            `PrototypeUnit` (Henry et al., Query-Key Normalization, 2020): products of maps that
+            have learned nothing are small, and weights even.
         window_keys: make the keys from the window.
     """
 
     def __init__(
-        self, features: int, prototypes: int, *, projection: bool, window_keys: bool
+        self,
+        features: int,
+        prototypes: int,
+        *,
+        projection: bool,
+        learned_scales: bool,
+        window_keys: bool,
     ) -> None:
         super().__init__()
         self.projection = nn.Conv2d(features, features, 1) if projection else None
         self.subspaces = math.gcd(SUBSPACES, features)
         self.window_keys = window_keys
+        start = torch.tensor(math.log(INITIAL_SCALE))
+        self.log_scale = nn.Parameter(start.clone()) if learned_scales else None
+        self.log_key_scale = nn.Parameter(start) if learned_scales and window_keys else None
         # Numbers of about 1, as those of the queries, which are brought to length sqrt(D).
         self.heads = nn.Linear(features, prototypes, bias=False)
         nn.init.orthogonal_(self.heads.weight, gain=math.sqrt(features))
@@ -202,9 +214,12 @@ class AttentionUnit(nn.Module):
         keys = self.heads.weight.to(y.dtype).repeat(b, 1, 1)
         if self.window_keys:
             parts = self._split(x)
+            asked, answered = _compared(self._split(keys), parts, self.log_key_scale)
             # Added to the heads: queries are much alike at first, and keys would all be their mean.
-            keys = keys + self._joined(_attend(self._split(keys), parts, parts))
-        asked, answered = self._split(self.query_map(x)), self._split(self.key_map(keys))
+            keys = keys + self._joined(_attend(asked, answered, parts))
+        asked, answered = _compared(
+            self._split(self.query_map(x)), self._split(self.key_map(keys)), self.log_scale
+        )
         given = _attend(asked, answered, self._split(self.value_map(keys)))
         normalcy = F.normalize(self.output_map(self._joined(given)).to(wide), dim=2)
 
@@ -233,7 +248,8 @@ class AttentionUnit(nn.Module):
             return None
         x = y * inverse_norm.to(y.dtype) * math.sqrt(y.shape[2])
         heads = self._split(self.heads.weight.to(y.dtype).expand(len(y), -1, -1))
-        logits = _weights(heads, self._split(x), inverse_norm.dtype)
+        asked, answered = _compared(heads, self._split(x), self.log_key_scale)
+        logits = _weights(asked, answered, inverse_norm.dtype)
         return logits.softmax(dim=3).mean(dim=1).transpose(1, 2)
 
     def _split(self, vectors: Tensor) -> Tensor:
@@ -244,6 +260,17 @@ class AttentionUnit(nn.Module):
     def _joined(self, parts: Tensor) -> Tensor:
         """Undo `_split`."""
         return parts.transpose(1, 2).flatten(2)
+
+
+def _compared(queries: Tensor, keys: Tensor, log_scale: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Prepare queries and keys, (..., D), so that their products over sqrt(D) are scaled cosines.
+
+    Without a scale they are left as they are.
+    """
+    if log_scale is None:
+        return queries, keys
+    scale = (log_scale.exp() * math.sqrt(queries.shape[-1])).to(queries.dtype)
+    return F.normalize(queries, dim=-1) * scale, F.normalize(keys, dim=-1)
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -305,6 +332,7 @@ def make_unit(config: ModelConfig, features: int) -> PrototypeUnit | AttentionUn
             features,
             config.prototypes,
             projection=config.projection,
+            learned_scales=config.learned_scales,
             window_keys=config.keys == "window",
         )
     return PrototypeUnit(

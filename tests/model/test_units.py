@@ -27,9 +27,10 @@ def features(dtype=torch.float64, shape=(2, 8, 4, 5)):
     return torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
 
 
-def attention_unit(window_keys, projection=False):
+def attention_unit(window_keys, projection=False, learned_scales=False):
     torch.manual_seed(2)
-    return AttentionUnit(8, 5, projection=projection, window_keys=window_keys).double()
+    options = {"projection": projection, "learned_scales": learned_scales}
+    return AttentionUnit(8, 5, window_keys=window_keys, **options).double()
 
 
 def multi_head(unit):
@@ -82,6 +83,30 @@ def test_attention_is_that_of_torchs_module(window_keys):
 
 
 @KEYS
+def test_with_learned_scales_weights_are_softmaxes_of_scaled_cosines(window_keys):
+    unit, given = attention_unit(window_keys, learned_scales=True), features()
+    assert torch.isclose(unit.log_scale.exp(), torch.tensor(10.0, dtype=torch.float64))
+    with torch.no_grad():
+        unit.log_scale.fill_(math.log(3))
+        if window_keys:
+            unit.log_key_scale.fill_(math.log(7))
+        _, inverse, keys, assignment, _, _ = unit(given)
+        x = F.normalize(given, dim=1).flatten(2).transpose(1, 2) * math.sqrt(8)
+        shown = unit.attention(given.flatten(2).transpose(1, 2), inverse)
+        asked, answered = unit.query_map(x), unit.key_map(keys)
+        expected, positions = torch.zeros_like(assignment), torch.zeros(2, 20, 5).double()
+        for part in (slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8)):
+            one, other = asked[:, :, None, part], answered[:, None, :, part]
+            expected += torch.softmax(3 * F.cosine_similarity(one, other, dim=3), dim=2) / 4
+            heads = unit.heads.weight[None, None, :, part]
+            cosine = F.cosine_similarity(x[:, :, None, part], heads, dim=3)
+            positions += torch.softmax(7 * cosine, dim=1) / 4
+    assert torch.allclose(assignment, expected, atol=1e-12)
+    if window_keys:
+        assert torch.allclose(shown, positions, atol=1e-12)
+
+
+@KEYS
 def test_keys_of_the_window_are_its_own_and_learned_ones_are_not(window_keys):
     unit, given = attention_unit(window_keys), features()
     first = unit(given)[2]
@@ -90,8 +115,10 @@ def test_keys_of_the_window_are_its_own_and_learned_ones_are_not(window_keys):
 
 
 @KEYS
-def test_attention_can_be_differentiated_twice(window_keys):
-    unit, given = attention_unit(window_keys, projection=True), features(shape=(1, 8, 2, 2))
+@pytest.mark.parametrize("learned_scales", [False, True])
+def test_attention_can_be_differentiated_twice(window_keys, learned_scales):
+    unit = attention_unit(window_keys, projection=True, learned_scales=learned_scales)
+    given = features(shape=(1, 8, 2, 2))
 
     def total(value):
         _, _, keys, assignment, aggregation, distance = unit(value)
@@ -157,8 +184,8 @@ def test_bfloat16_is_near_float32(unit, keys):
     assert narrow.assignment.dtype == narrow.distance.dtype == torch.float32
     for part in ("prediction", "aggregation", "assignment", "distance"):
         ours, exact = getattr(narrow, part).float(), getattr(wide, part)
-        if exact.numel():
-            assert (ours - exact).abs().max() <= 0.05 * exact.abs().max(), part
+        if exact.numel():  # in the mean: the direction of two numbers near 0 may be any
+            assert (ours - exact).abs().mean() <= 0.03 * exact.abs().mean(), part
 
 
 @OTHER

@@ -1,0 +1,79 @@
+"""What `benchmarks.family` says of its rows: means over seeds, which are close, what differs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from scipy.stats import t as student
+
+from benchmarks.common import print_table
+
+# By row and seed: figures, parameters and facts of the training, as `family.row_of` gives them.
+Found = dict[str, dict[int, dict[str, Any]]]
+
+
+def closest(found: Found, within: float) -> list[str]:
+    """Name the first row, and those whose scores come within so many points of the best.
+
+    Args:
+        found: all rows, with one seed each.
+        within: in points of frame AUC, in the mean of the sets.
+    """
+    means = {}
+    for name, own in found.items():
+        figures = next(iter(own.values()))["figures"]
+        means[name] = statistics.fmean(figures[key] for key in figures if key.endswith(" score"))
+    best = max(means.values())
+    return [name for name in found if name == next(iter(found)) or means[name] >= best - within]
+
+
+def differences(found: Found) -> dict[str, dict[str, dict[str, float]]]:
+    """Compute each row's difference from the first, paired by seed, for rows of several seeds.
+
+    Returns:
+        By row and column: mean and half the 95 % interval, by Student's t.
+    """
+    first = next(iter(found.values()))
+    differing: dict[str, dict[str, dict[str, float]]] = {}
+    for name, own in list(found.items())[1:]:
+        seeds = sorted(set(own) & set(first))
+        if len(seeds) < 2:
+            continue
+        width = float(student.ppf(0.975, len(seeds) - 1)) / len(seeds) ** 0.5
+        differing[name] = {}
+        for key in own[seeds[0]]["figures"]:
+            by_seed = [own[one]["figures"][key] - first[one]["figures"][key] for one in seeds]
+            half = width * statistics.stdev(by_seed)
+            differing[name][key] = {"mean": statistics.fmean(by_seed), "half_width_95": half}
+    return differing
+
+
+def table(found: Found, fast: Mapping[str, Mapping[str, float]]) -> None:
+    """Print what was found: a row a network, means of its seeds; then the differences."""
+    figures = list(next(iter(next(iter(found.values())).values()))["figures"])
+    header = ["network", "seeds", *figures, "bf16 frames/s", "fp32", "parameters", "steps"]
+    rows = []
+    for name, own in found.items():
+        one = next(iter(own.values()))
+        means = [statistics.fmean(run["figures"][key] for run in own.values()) for key in figures]
+        rows.append(
+            [
+                name,
+                str(len(own)),
+                *(f"{mean:.1f}" for mean in means),
+                f"{fast[name]['bfloat16']:.0f}",
+                f"{fast[name]['float32']:.0f}",
+                f"{one['parameters']:,}",
+                str(one["training"]["steps"]),
+            ]
+        )
+    print_table(header, rows)
+    differing = differences(found)
+    if differing:
+        shown = [
+            [name, *(f"{own[key]['mean']:+.1f} +- {own[key]['half_width_95']:.1f}" for key in own)]
+            for name, own in differing.items()
+        ]
+        print_table(["less the first, paired by seed", *figures], shown)
