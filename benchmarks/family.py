@@ -17,7 +17,7 @@ scores, in the mean of the sets, come within --close points of the best. Their d
 first row are paired by seed, with Student's 95 % interval.
 
 What is done is kept in --work: a training that was stopped is gone on with, and a finished row is
-neither trained nor judged again.
+neither trained nor judged again. A picture, WORK/family.png, has what is found over its cost.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import parser, write_result
-from benchmarks.family_summary import Found, closest, differences, table
+from benchmarks.family_summary import Found, closest, differences, draw_costs, table
 from benchmarks.few_shot_common import mean_psnr, untouched
 from benchmarks.few_shot_ped1 import two_folds
 from mpn.cli import above_zero, positive
@@ -336,6 +336,7 @@ def main() -> None:
     torch.set_num_threads(1)
     fast = speeds({name: trained(name, args.seeds[0], args, shown) for name in args.rows})
     table(found, fast)
+    draw_costs(found, fast, args.work / "family.png")
     recipe = {name: getattr(args, name) for name in ("minutes", "epochs", "seeds", "precision")}
     result = {
         "data": str(args.data),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import statistics
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from benchmarks.common import print_table
+from mpn.io.atomic import write_atomically
 
 # By row and seed: figures, parameters and facts of the training, as `family.row_of` gives them.
 Found = dict[str, dict[int, dict[str, Any]]]
@@ -77,3 +82,32 @@ def table(found: Found, fast: Mapping[str, Mapping[str, float]]) -> None:
             for name, own in differing.items()
         ]
         print_table(["less the first, paired by seed", *figures], shown)
+
+
+def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Draw what rows find of the demo set over what they cost; a line joins those none beats.
+
+    Args:
+        found: by row and seed.
+        fast: frames a second of one core, by row and precision.
+        path: of the PNG; written whole.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for column, axes in zip(("demo pseudo", "demo score"), figure.subplots(1, 2), strict=True):
+        points = []
+        for name, own in found.items():
+            y = statistics.fmean(run["figures"][column] for run in own.values())
+            points.append((fast[name]["bfloat16"], y, name))
+            axes.plot(points[-1][0], y, "o", color="#1f77b4")
+            axes.annotate(name, points[-1][:2], (4, 4), textcoords="offset points", fontsize=8)
+        best = [one for one in points if not any(o[0] > one[0] and o[1] > one[1] for o in points)]
+        axes.plot(*zip(*(one[:2] for one in sorted(best)), strict=True), color="#1f77b4", alpha=0.4)
+        axes.set_xscale("log")
+        axes.set_xlabel("network alone, bfloat16, frames/s of a core")
+        axes.set_ylabel("frame AUC, %")
+        axes.set_title("its pseudo-anomaly head" if column == "demo pseudo" else "the whole score")
+        axes.margins(0.2, 0.15)
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, dpi=110)
+        write_atomically(path, drawn.getvalue())
