@@ -104,6 +104,8 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
         best = [one for one in points if not any(o[0] > one[0] and o[1] > one[1] for o in points)]
         axes.plot(*zip(*(one[:2] for one in sorted(best)), strict=True), color="#1f77b4", alpha=0.4)
         axes.set_xscale("log")
+        for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            which("{x:.0f}")
         axes.set_xlabel("network alone, bfloat16, frames/s of a core")
         axes.set_ylabel("frame AUC, %")
         axes.set_title("its pseudo-anomaly head" if column == "demo pseudo" else "the whole score")
