@@ -78,6 +78,7 @@ class Row:
     Attributes:
         preset: its name.
         options: fields of the preset that are changed.
+        without: loss terms that are left out, as by `mpn train --without`.
         teacher: the row that teaches it, or None.
         pretext: begin with the pretext tasks, for a quarter of the length of the training that
             follows, which is as long as those of the other rows.
@@ -85,6 +86,7 @@ class Row:
 
     preset: str = "small"
     options: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
     teacher: str | None = None
     pretext: bool = False
 
@@ -93,6 +95,7 @@ ROWS: dict[str, Row] = {
     "prototype": Row(),
     "side 4": Row(options={"up_kernel": 4}),
     "attention, window": Row(options={"unit": "attention"}),
+    "attention, not compact": Row(options={"unit": "attention"}, without=("compactness",)),
     "attention, learned": Row(options={"unit": "attention", "keys": "learned"}),
     "no unit": Row(options={"unit": "none"}),
     "tiny": Row("tiny"),
@@ -160,6 +163,8 @@ class Footage:
 def config_of(row: Row, quick: bool) -> ModelConfig:
     """The preset of a row; a much smaller one for a dry run."""
     config = get_config(row.preset, **row.options)
+    training = config.training.with_weights(dict.fromkeys(row.without, 0.0))
+    config = replace(config, training=training)
     return replace(config, **QUICK_NETWORK) if quick else config
 
 
