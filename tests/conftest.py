@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from mpn.model.network import Network, build_model
 from mpn.motion.flow import MotionReader
+from mpn.report import curves
 from mpn.training import pretraining
 from tests.helpers import shared_files, taught_cameras, training_runs
 from tests.helpers.reference import Reference, load_full, load_reduced
@@ -27,6 +31,27 @@ torch.set_num_threads(1)
 MARKERS = {"browser": "browser", "full_reference": "reference", "gpu": "cuda"}
 # Names another device for the tests that need a GPU: to see on any machine that they run.
 CUDA_TESTS_ON = "MPN_CUDA_TESTS_ON"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while tests are collected, and never again among what is there then: some
+    million objects, which are needed to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process a half of the tests, in order, and who is done a part of what is left: what
+    is made once for a module is hardly ever made twice. `--dist` goes before."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,21 +103,36 @@ def coarse_flow(known_flow: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def quick_scoring() -> Iterator[None]:
+    """Take twice as many windows at a time, and fewer samples for the interval of a threshold: for
+    tests that ask for neither."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpn.scoring.scores.BATCH_SIZE", 8)
+        patch.setattr("mpn.jobs.job.BATCH_SIZE", 8)
+        patch.setattr("mpn.scoring.calibration._REPLICATES", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
 def small_pictures() -> Iterator[None]:
     """Draw pages and films at the size of the made-up footage, not enlarged for people's eyes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mpn.report.pictures.WIDTH", 48)
         patch.setattr("mpn.report.film.SMALLEST_WIDTH", 96)
         patch.setattr("mpn.video.overlay.MIN_WIDTH", 96)
+        # To look for a layout takes half of what a curve takes.
+        patch.setattr(curves, "_DPI", 40)
+        patch.setattr(curves, "Figure", lambda **options: Figure(**options | {"layout": None}))
         yield
 
 
 @pytest.fixture(scope="module")
 def few_tasks_for_sizes() -> Iterator[None]:
-    """Begin meta-training with step sizes of few tasks, for tests that do not ask how good they
-    are."""
+    """Begin meta-training with step sizes of few tasks, and validate on few, for tests that do not
+    ask how good they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mpn.training.meta_training.TASKS_FOR_SIZES", 4)
+        patch.setattr("mpn.training.meta_training.VALIDATION_TASKS", 3)
         yield
 
 
