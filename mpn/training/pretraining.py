@@ -21,9 +21,8 @@ from mpn.datasets.augmentation import mirrored
 from mpn.datasets.batches import EpochBatches, batch_of, stack_samples
 from mpn.datasets.pseudo_anomalies import KINDS, PseudoOptions
 from mpn.datasets.windows import Clip, Sample, WindowDataset, split_calibration, to_float
-from mpn.errors import MpnError, TrainingError
+from mpn.errors import TrainingError
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
-from mpn.model.collapse import collapse
 from mpn.model.compiled import for_training
 from mpn.model.config import ModelConfig
 from mpn.model.losses import LossInputs, loss_terms, total_loss
@@ -32,6 +31,7 @@ from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
+from mpn.training.diagnosis import diagnose
 from mpn.training.distillation import Teacher
 from mpn.training.distributed import current, own_group
 from mpn.training.run import OnLog, TrainingRun
@@ -309,34 +309,12 @@ class Training(TrainingRun):
             "losses": losses,
         }
         if self.is_due(DIAGNOSE_EVERY, self.step):
-            line["collapse"] = self.diagnose()
+            line |= self.diagnose()
         return line
 
-    @torch.inference_mode()
-    def diagnose(self, windows: int = 16) -> dict[str, float]:
-        """Compute the collapse diagnostics on calibration windows, evenly spread, in float32.
-
-        Args:
-            windows: how many.
-
-        Returns:
-            Means by name, as `mpn.model.collapse.collapse` has them; empty where there is no
-            window.
-        """
-        try:
-            dataset = WindowDataset(self.calibration_clips, self.config.window)
-        except MpnError:  # held-out footage shorter than a window
-            return {}
-        chosen = np.linspace(0, len(dataset) - 1, min(windows, len(dataset))).astype(int)
-        self.network.eval()
-        diagnostics = []
-        for number in chosen:
-            window, _ = to_float(dataset[int(number)].frames.unsqueeze(0).to(self.device))
-            diagnostics.append(collapse(self.network(window)))
-        return {
-            name: float(np.mean([values[name] for values in diagnostics]))
-            for name in diagnostics[0]
-        }
+    def diagnose(self) -> dict[str, Any]:
+        """Look at the held-out windows, see `mpn.training.diagnosis.diagnose`."""
+        return diagnose(self.network, self.calibration_clips)
 
     def finish(self) -> Path:
         """Score the calibration footage, write the model, and return its path."""
@@ -352,8 +330,8 @@ class Training(TrainingRun):
             "seconds": round(self.seconds, 1),
             "windows": len(self.dataset),
             "held_out": [clip.name for clip in self.calibration_clips],
-            "collapse": self.diagnose(),
             "threads": torch.get_num_threads(),
+            **self.diagnose(),
         }
         training.pop("preset")
         if levels := common_levels(clip.levels for clip in self.dataset.clips):

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mpn.errors import MpnError
+from mpn.training.diagnosis import GAIN
 from mpn.training.run import OnLog
+
+# Numbers of a line of log.jsonl that stand by themselves.
+SINGLE = ("samples_per_second", "learning_rate", "gradient_norm", "before", "after", GAIN)
 
 
 def tensorboard_log(folder: Path) -> OnLog:
@@ -29,7 +33,7 @@ def tensorboard_log(folder: Path) -> OnLog:
     def on_log(line: dict[str, Any]) -> None:
         for name, value in line.get("losses", {}).items():
             writer.add_scalar(f"losses/{name}", value, line["step"])
-        for name in ("samples_per_second", "learning_rate", "gradient_norm", "before", "after"):
+        for name in SINGLE:
             if name in line:
                 writer.add_scalar(name, line[name], line["step"])
         for name, value in line.get("collapse", {}).items():
