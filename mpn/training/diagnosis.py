@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from mpn.model.collapse import collapse
 from mpn.model.network import Network
 
 GAIN = "gain_over_copy_db"
+HARDLY = 0.3  # dB; with less a network as good as repeats the last frame
 
 
 @torch.inference_mode()
@@ -52,3 +53,19 @@ def diagnose(network: Network, clips: Sequence[Clip], windows: int = 16) -> dict
     if predicted > 0 and copied > 0:
         found[GAIN] = 10 * float(np.log10(copied / predicted))
     return found
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """Say what the diagnostics show of the prediction; "" where they show nothing.
+
+    Args:
+        found: as `diagnose` gives it.
+    """
+    if GAIN not in found:
+        return ""
+    gain = found[GAIN]
+    hardly = ", hardly more than a repetition of that" if gain < HARDLY else ""
+    return (
+        f"held-out footage: the prediction is {gain:.1f} dB nearer to the true frame than the last "
+        f"frame of its window is{hardly}"
+    )

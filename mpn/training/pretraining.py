@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -31,13 +32,15 @@ from mpn.motion.cameras import judge_static
 from mpn.scoring.clips import normal_parts
 from mpn.scoring.scores import ScoreConfig
 from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
-from mpn.training.diagnosis import diagnose
+from mpn.training.diagnosis import diagnose, in_words
 from mpn.training.distillation import Teacher
 from mpn.training.distributed import current, own_group
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
 from mpn.video.ahead import read_ahead
 from mpn.video.depth import common_levels
+
+log = logging.getLogger(__name__)
 
 DIAGNOSE_EVERY = 500
 
@@ -325,13 +328,16 @@ class Training(TrainingRun):
             if scene in self.places:
                 self.places[scene].merge(place)
         rates = [clip.fps for clip in self.calibration_clips if clip.fps]
+        diagnosis = self.diagnose()
+        if words := in_words(diagnosis):
+            log.info(words)
         training = self.fingerprint() | {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "windows": len(self.dataset),
             "held_out": [clip.name for clip in self.calibration_clips],
             "threads": torch.get_num_threads(),
-            **self.diagnose(),
+            **diagnosis,
         }
         training.pop("preset")
         if levels := common_levels(clip.levels for clip in self.dataset.clips):

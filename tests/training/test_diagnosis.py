@@ -11,7 +11,7 @@ from torch import nn
 
 from mpn.datasets.windows import Clip, WindowDataset
 from mpn.training import diagnosis
-from mpn.training.diagnosis import GAIN, diagnose
+from mpn.training.diagnosis import GAIN, diagnose, in_words
 from tests.helpers.training_runs import PRESET, walkers
 
 
@@ -66,3 +66,9 @@ def test_where_nothing_moves_there_is_no_gain():
 
     assert set(diagnose(Copy(still, 0.0), [still])) == {"collapse"}
     assert diagnose(Copy(still, 0.0), walkers(1, frames=4)) == {"collapse": {}}
+
+
+def test_words_name_the_gain_and_a_repetition():
+    assert "2.3 dB nearer" in in_words({GAIN: 2.345}) and "repetition" not in in_words({GAIN: 2.3})
+    assert "hardly more than a repetition" in in_words({GAIN: -0.1})
+    assert in_words({"collapse": {}}) == ""

@@ -81,6 +81,7 @@ def test_the_model_holds_its_summary_and_normal_scores(finished):
     model = load_checkpoint(finished / "model.safetensors")
     assert model.config == PRESET and model.fps == 12.5
     assert model.training["steps"] == STEPS and model.training["windows"] == 30
+    assert model.training[GAIN] == lines(finished)[-1][GAIN]
     assert model.training["held_out"] == ["walk3"] and model.training["options"]["seed"] == 3
     # The held-out clip's fourteen frames less the first four.
     assert {name: [len(clip) for clip in clips] for name, clips in model.normal.items()} == {
