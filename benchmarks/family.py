@@ -78,7 +78,7 @@ class Row:
     Attributes:
         preset: its name.
         options: fields of the preset that are changed.
-        without: loss terms that are left out, as by `mpn train --without`.
+        without: loss terms that weigh nothing, as by `mpn train --loss-weights TERM=0`.
         teacher: the row that teaches it, or None.
         pretext: begin with the pretext tasks, for a quarter of the length of the training that
             follows, which is as long as those of the other rows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 
 from mpn.cli import positive
 from mpn.errors import MpnError
@@ -26,6 +27,32 @@ def loss_names(text: str) -> tuple[str, ...]:
     except MpnError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return given
+
+
+def weights(check: Callable[[dict[str, float]], None]) -> Callable[[str], dict[str, float]]:
+    """Make what reads weights by name, such as frame=1,maps=0.1, for argparse.
+
+    Args:
+        check: raises MpnError for a name or weight that cannot be.
+    """
+
+    def read(text: str) -> dict[str, float]:
+        found = {}
+        for word in names(text):
+            name, _, weight = word.partition("=")
+            try:
+                found[name.strip()] = float(weight)
+            except ValueError:
+                raise argparse.ArgumentTypeError(
+                    f"{word!r}: NAME=WEIGHT was expected, such as frame=1"
+                ) from None
+        try:
+            check(found)
+        except MpnError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return found
+
+    return read
 
 
 def counts(text: str) -> tuple[int, ...]:

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mpn.cli import UsageError, above_zero, positive
-from mpn.cli.train_arguments import names
+from mpn.cli.train_arguments import weights
 from mpn.datasets.windows import Clip
-from mpn.errors import MpnError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import ModelConfig
 from mpn.training.distillation import TEACHER_WEIGHTS, Teacher, check_teacher_weights
@@ -48,7 +47,7 @@ def add_lessons(verb: argparse.ArgumentParser) -> None:
     usual = ",".join(f"{name}={weight:g}" for name, weight in TEACHER_WEIGHTS.items())
     verb.add_argument(
         "--teacher-weights",
-        type=teacher_weights,
+        type=weights(check_teacher_weights),
         metavar="NAME=W,...",
         help=f"what it teaches, and how much that weighs (default: {usual})",
     )
@@ -116,21 +115,3 @@ def after_pretext(
             device=options.device,
         )
     return load_checkpoint(folder / MODEL)
-
-
-def teacher_weights(text: str) -> dict[str, float]:
-    """Read weights by name, such as frame=1,maps=0.1, for argparse."""
-    found = {}
-    for word in names(text):
-        name, _, weight = word.partition("=")
-        try:
-            found[name] = float(weight)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{word!r}: NAME=WEIGHT was expected, such as frame=1"
-            ) from None
-    try:
-        check_teacher_weights(found)
-    except MpnError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return found

@@ -6,8 +6,9 @@ import argparse
 from dataclasses import replace
 
 from mpn.cli import UsageError, positive
-from mpn.cli.train_arguments import frame_size
+from mpn.cli.train_arguments import frame_size, weights
 from mpn.model.config import CONFIGS, KEYS, UNITS, UP_KERNELS, ModelConfig
+from mpn.model.losses import check_loss_weights
 from mpn.model.network import check_size
 
 
@@ -42,6 +43,12 @@ def add_network(verb: argparse.ArgumentParser) -> None:
         help="of --unit attention: made from each window (default), or learned",
     )
     verb.add_argument(
+        "--loss-weights",
+        type=weights(check_loss_weights),
+        metavar="NAME=W,...",
+        help="weights of loss terms, such as frame=10,usage=0 (default: the preset's)",
+    )
+    verb.add_argument(
         "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
     )
 
@@ -73,5 +80,7 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
         chosen = replace(chosen, keys=options.keys)
     if options.no_pseudo_head:
         chosen = replace(chosen, pseudo_head=False)
+    if options.loss_weights:
+        chosen = replace(chosen, training=chosen.training.with_weights(options.loss_weights))
     check_size(chosen, *chosen.size)
     return chosen

@@ -136,6 +136,27 @@ def test_options_of_the_network() -> None:
     found = chosen_preset(parser().parse_args(given))
     assert (found.height, found.width, found.grey, found.pseudo_head) == (64, 48, False, False)
     assert found.channels == mpn.get_config("small").channels
+    assert found.training == mpn.get_config("small").training
+
+
+def test_loss_weights_change_those_that_are_named() -> None:
+    found = chosen_preset(parser().parse_args(["--loss-weights", "frame=10, usage=0"]))
+    usual = mpn.get_config("small").training.loss_weights
+    assert found.training.loss_weights == {**usual, "frame": 10.0, "usage": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("frame", "'frame': NAME=WEIGHT was expected"),
+        ("fame=1", "there is no loss term 'fame'; there are frame, compactness"),
+        ("frame=-1", "loss weight frame is -1.0: a number from 0 up"),
+        ("frame=nan", "loss weight frame is nan: a number from 0 up"),
+    ],
+)
+def test_loss_weights_that_cannot_be(cli: Cli, given: str, said: str) -> None:
+    result = cli("train", "data", "--loss-weights", given)
+    assert result.code == 2 and said in result.err
 
 
 def test_another_unit_is_trained_and_scores(cli: Cli, tree: Path, tmp_path: Path) -> None:
