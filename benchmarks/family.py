@@ -78,7 +78,7 @@ class Row:
     Attributes:
         preset: its name.
         options: fields of the preset that are changed.
-        without: loss terms that weigh nothing, as by `mpn train --loss-weights TERM=0`.
+        weights: of loss terms, as by `mpn train --loss-weights`.
         teacher: the row that teaches it, or None.
         pretext: begin with the pretext tasks, for a quarter of the length of the training that
             follows, which is as long as those of the other rows.
@@ -86,7 +86,7 @@ class Row:
 
     preset: str = "small"
     options: Mapping[str, Any] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
     teacher: str | None = None
     pretext: bool = False
 
@@ -94,8 +94,10 @@ class Row:
 ROWS: dict[str, Row] = {
     "prototype": Row(),
     "side 4": Row(options={"up_kernel": 4}),
+    "frame 10": Row(weights={"frame": 10.0}),
+    "frame 10, side 4": Row(options={"up_kernel": 4}, weights={"frame": 10.0}),
     "attention, window": Row(options={"unit": "attention"}),
-    "attention, not compact": Row(options={"unit": "attention"}, without=("compactness",)),
+    "attention, not compact": Row(options={"unit": "attention"}, weights={"compactness": 0.0}),
     "attention, learned": Row(options={"unit": "attention", "keys": "learned"}),
     "no unit": Row(options={"unit": "none"}),
     "tiny": Row("tiny"),
@@ -163,8 +165,7 @@ class Footage:
 def config_of(row: Row, quick: bool) -> ModelConfig:
     """The preset of a row; a much smaller one for a dry run."""
     config = get_config(row.preset, **row.options)
-    training = config.training.with_weights(dict.fromkeys(row.without, 0.0))
-    config = replace(config, training=training)
+    config = replace(config, training=config.training.with_weights(row.weights))
     return replace(config, **QUICK_NETWORK) if quick else config
 
 
