@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,27 +29,6 @@ torch.set_num_threads(1)
 MARKERS = {"browser": "browser", "full_reference": "reference", "gpu": "cuda"}
 # Names another device for the tests that need a GPU: to see on any machine that they run.
 CUDA_TESTS_ON = "MPN_CUDA_TESTS_ON"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
-    """Look for no garbage while tests are collected, and never again among what is there then: some
-    million objects, which are needed to the end."""
-    gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process a half of the tests, in order, and who is done a part of what is left: what
-    is made once for a module is hardly ever made twice. `--dist` goes before."""
-    from xdist.scheduler import WorkStealingScheduling
-
-    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
