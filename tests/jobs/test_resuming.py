@@ -26,10 +26,10 @@ from mpn.scoring.region_table import read_regions
 from mpn.scoring.scores import ScoreConfig
 from tests.helpers.scoring_jobs import GROWING, OPTIONS, load_again, score_source, stopping, summary
 from tests.helpers.small_model import SIZE, footage, still_network, write_film, write_model
-from tests.helpers.verbs import Outcome, outcome_in
+from tests.helpers.verbs import outcome_in
 
 
-@pytest.mark.parametrize("stops", [[3], [4], [5], [30], [88], [10, 23, 52, 60, 61]])
+@pytest.mark.parametrize("stops", [[1], [3], [4], [5], [30], [55], [88], [10, 23, 52, 60, 61]])
 def test_stopped_and_gone_on_with_it_ends_as_one_left_alone(detector, clip, tmp_path, stops):
     options = replace(OPTIONS, report=True)
     whole = score_source(detector, clip, tmp_path / "whole", options)
@@ -236,7 +236,8 @@ def arguments(film: Path, model: Path, out: Path) -> list[str]:
     return [*words.split(), "--no-report", "--out", str(out)]
 
 
-def test_killed_and_started_again(day, day_alone, model, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_by_a_signal_and_started_again(day, day_alone, model, tmp_path, number):
     given = arguments(day, model, tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "mpn", "score", *given],
@@ -248,39 +249,15 @@ def test_killed_and_started_again(day, day_alone, model, tmp_path):
     table = tmp_path / "day" / "scores.csv"
     while process.poll() is None and (not table.exists() or table.read_bytes().count(b"\n") < 100):
         time.sleep(0.002)
-    process.kill()
+    process.send_signal(number)
     _, err = process.communicate()
-    assert process.returncode == -9, err
+    assert process.returncode == (130 if number == signal.SIGTERM else -9), err
     assert 100 <= table.read_bytes().count(b"\n") < 401
-    ends_as_one_left_alone(given, day_alone, tmp_path)
-
-
-def test_asked_to_stop_and_started_again(day, day_alone, model, tmp_path, monkeypatch):
-    """By SIGTERM, which is of this process here."""
-    score = Detector.score
-
-    def asked(*given, **options):
-        for number, result in enumerate(score(*given, **options)):
-            if number == 200:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield result
-
-    given = arguments(day, model, tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
-        patch.setattr(Detector, "score", asked)
-        assert outcome_in(tmp_path, "score", *given).code == 130
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert 100 <= (tmp_path / "day" / "scores.csv").read_bytes().count(b"\n") < 401
-    resumed = ends_as_one_left_alone(given, day_alone, tmp_path)
-    assert "of them scored before" in " ".join(resumed.out.split())
-
-
-def ends_as_one_left_alone(given: list[str], alone: Path, folder: Path) -> Outcome:
-    resumed = outcome_in(folder, "score", *given)
+    resumed = outcome_in(tmp_path, "score", *given)
     assert resumed.code == 0, resumed.err
+    if number == signal.SIGTERM:
+        assert "of them scored before" in " ".join(resumed.out.split())
     for name in ("scores.csv", "day_regions.csv"):
-        assert (folder / "day" / name).read_bytes() == (alone / name).read_bytes()
+        assert (tmp_path / "day" / name).read_bytes() == (day_alone / name).read_bytes()
     # in 20 of every 100 frames
-    assert len(read_regions(folder / "day" / "day_regions.csv")) >= 4 * 20
-    return resumed
+    assert len(read_regions(tmp_path / "day" / "day_regions.csv")) >= 4 * 20
