@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from benchmarks.common import ROOT, machine, parser, print_table, write_result
+from benchmarks.common import ROOT, machine, parser, print_table, resident_mib, write_result
 from mpn.datasets.demo.clips import KINDS, make_clip
 from mpn.datasets.demo.scene import make_scene
 from mpn.io.runs import intervals
@@ -133,23 +133,14 @@ def score(video: Path, out: Path, kills: Sequence[float]) -> dict[str, Any]:
                     child.send_signal(signal.SIGKILL)
                     child.wait()
                     break
-                memory += [(time.monotonic() - begun, peak) for peak in _memory(child.pid)]
+                if (mebibytes := resident_mib(child.pid)) is not None:
+                    memory.append((time.monotonic() - begun, mebibytes))
                 time.sleep(min(LOOKS, until or LOOKS))
             log.seek(0)
             said = log.read()
         if until is None and child.returncode:
             raise SystemExit(said[-2000:])
     return {"seconds": time.monotonic() - begun, "memory": memory, "said": said}
-
-
-def _memory(pid: int) -> Iterator[float]:
-    """Look at a process' memory, MiB."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return
-    if found := re.search(r"VmRSS:\s+(\d+)", status):
-        yield int(found[1]) / 1024
 
 
 def found_among(events: Path, anomalies: Sequence[Anomaly]) -> dict[str, Any]:

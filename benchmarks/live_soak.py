@@ -38,9 +38,8 @@ import av
 import cv2
 import numpy as np
 
-from benchmarks.common import ROOT, machine, parser, print_table, write_result
+from benchmarks.common import ROOT, machine, parser, print_table, resident_mib, write_result
 from benchmarks.day import GROUP, LOOKED_FOR, MINUTE, RATE, join
-from benchmarks.day import _memory as memory_of
 from mpn.cli import positive
 from mpn.datasets.demo.clips import make_clip
 from mpn.datasets.demo.scene import make_scene
@@ -147,8 +146,10 @@ def look(pid: int, status: Path) -> dict[str, Any] | None:
     try:
         cameras = json.loads(status.read_text())["cameras"]
         spent = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        (mebibytes,) = memory_of(pid)
     except (OSError, ValueError):
+        return None
+    mebibytes = resident_mib(pid)
+    if mebibytes is None:
         return None
     seconds = (int(spent[11]) + int(spent[12])) / os.sysconf("SC_CLK_TCK")
     return {"at": time.time(), "mib": mebibytes, "cpu_seconds": seconds, "cameras": cameras}

@@ -64,8 +64,12 @@ def in_words(found: Mapping[str, Any]) -> str:
     if GAIN not in found:
         return ""
     gain = found[GAIN]
-    hardly = ", hardly more than a repetition of that" if gain < HARDLY else ""
+    if gain < HARDLY:
+        return (
+            "held-out footage: the prediction hardly does more than repeat the last frame of its "
+            f"window ({gain:+.1f} dB)"
+        )
     return (
         f"held-out footage: the prediction is {gain:.1f} dB nearer to the true frame than the last "
-        f"frame of its window is{hardly}"
+        "frame of its window is"
     )
