@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from mpn.cli import UsageError, positive
+from mpn.cli import UsageError, from_zero_float, positive
 from mpn.cli.train_arguments import frame_size, weights
 from mpn.model.config import CONFIGS, KEYS, UNITS, UP_KERNELS, ModelConfig
 from mpn.model.losses import check_loss_weights
@@ -46,7 +46,14 @@ def add_network(verb: argparse.ArgumentParser) -> None:
         "--loss-weights",
         type=weights(check_loss_weights),
         metavar="NAME=W,...",
-        help="weights of loss terms, such as frame=10,usage=0 (default: the preset's)",
+        help="weights of loss terms, such as untampered=10,usage=0 (default: the preset's)",
+    )
+    verb.add_argument(
+        "--prototypes-after",
+        type=from_zero_float,
+        metavar="SHARE",
+        help="share of the training in which the loss terms of the prototypes do not count yet "
+        "(default: the preset's)",
     )
     verb.add_argument(
         "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
@@ -62,6 +69,7 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
     Raises:
         SizeError: a size that the network cannot take.
         UsageError: keys without attention.
+        MpnError: a share of the training that is none.
     """
     chosen = CONFIGS[options.preset]
     if options.size:
@@ -82,5 +90,8 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
         chosen = replace(chosen, pseudo_head=False)
     if options.loss_weights:
         chosen = replace(chosen, training=chosen.training.with_weights(options.loss_weights))
+    if options.prototypes_after is not None:
+        later = replace(chosen.training, prototypes_after=options.prototypes_after)
+        chosen = replace(chosen, training=later)
     check_size(chosen, *chosen.size)
     return chosen

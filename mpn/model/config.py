@@ -139,7 +139,7 @@ class ModelConfig:
 
 
 def _training_config(options: dict[str, Any]) -> TrainingConfig:
-    """Take the loss weights out of a preset's options.
+    """Take what it was trained for out of a preset's options.
 
     A term that the file does not name weighs nothing: the model was not trained with it.
     """
@@ -149,6 +149,7 @@ def _training_config(options: dict[str, Any]) -> TrainingConfig:
         if f"{name}_weight" in options
     }
     named = options.pop("loss_weights", None)
+    after = options.pop("prototypes_after", 0.0)
     if named is None:
         named = {name: LOSS_TERMS[name].weight for name in ("frame", *FORMER_WEIGHTS)} | former
     elif former or not isinstance(named, dict):
@@ -156,7 +157,7 @@ def _training_config(options: dict[str, Any]) -> TrainingConfig:
             f"loss_weights are {named!r}: weights by name were expected, and none beside them"
         )
     try:
-        return TrainingConfig(dict.fromkeys(LOSS_TERMS, 0.0) | named)
+        return TrainingConfig(dict.fromkeys(LOSS_TERMS, 0.0) | named, after)
     except MpnError as error:
         raise CheckpointError(f"preset options: {error}") from None
 
@@ -177,7 +178,9 @@ CONFIGS: dict[str, ModelConfig] = {
         projection=True,
         learned_scales=True,
         pseudo_head=True,
-        training=TrainingConfig({"diversity": 0.01, "usage": 0.01}),
+        training=TrainingConfig(
+            {"frame": 0, "untampered": 1, "diversity": 0.01, "usage": 0.01}, prototypes_after=0.5
+        ),
     ),
 }
 # For many cameras on little: `small` at a quarter of the frame size inside and half as wide, a

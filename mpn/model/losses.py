@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,9 @@ from torch.nn import functional as F
 
 from mpn.errors import MpnError
 from mpn.model.output import Output
+
+# Share of a training in which terms that were left for later rise to their weight.
+RISE = 0.1
 
 
 def frame_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -27,6 +30,24 @@ def frame_loss(prediction: Tensor, target: Tensor) -> Tensor:
         target: the same.
     """
     return F.mse_loss(prediction, target)
+
+
+def untampered_loss(prediction: Tensor, target: Tensor, tampered: Tensor | None) -> Tensor:
+    """Compute `frame_loss` with nothing asked where the window was tampered with. Ours.
+
+    The true frame behind a pasted object, or a speed-up, does not follow from what the network is
+    shown. Asked for it all the same, it spends most of its loss there, and best repeats the last
+    frame everywhere (benchmarks/results/small_choices.md).
+
+    Args:
+        prediction: (B, C, H, W) in [-1, 1].
+        target: the same.
+        tampered: (B, H, W) bool or 0/1; None where nothing was.
+    """
+    if tampered is None:
+        return frame_loss(prediction, target)
+    asked = tampered.unsqueeze(1) == 0
+    return ((prediction - target).square() * asked).mean()
 
 
 def compactness_loss(output: Output) -> Tensor:
@@ -132,6 +153,8 @@ class LossTerm:
         name: in configurations, checkpoints, logs and `--without`.
         weight: in a training that says nothing else; 0 where the term is for those who ask.
         compute: the unweighted scalar; None where the term does not apply to these inputs.
+        of_prototypes: whether it keeps prototypes apart, or queries near them: such terms may be
+            left for later, see `TrainingConfig`.
         whole_batch: of a term that is no mean over windows, the fields of `LossInputs` or `Output`
             that it looks at in all windows of the batch at once: a training in several processes
             gathers them.
@@ -140,6 +163,7 @@ class LossTerm:
     name: str
     weight: float
     compute: Callable[[LossInputs], Tensor | None]
+    of_prototypes: bool = False
     whole_batch: tuple[str, ...] = ()
 
 
@@ -158,13 +182,13 @@ def _of_pseudo_head(
     return compute
 
 
-def _of_prototypes(loss: Callable[[Output], Tensor]) -> Callable[[LossInputs], Tensor | None]:
+def _of_prototypes(name: str, weight: float, loss: Callable[[Output], Tensor]) -> LossTerm:
     """Make a term of a loss of the prototypes; it applies where the network has any."""
 
     def compute(inputs: LossInputs) -> Tensor | None:
         return loss(inputs.output) if inputs.output.prototypes.shape[1] else None
 
-    return compute
+    return LossTerm(name, weight, compute, of_prototypes=True)
 
 
 # The weights are the paper's, where the paper has the term; a preset may have others.
@@ -172,11 +196,14 @@ LOSS_TERMS: dict[str, LossTerm] = {
     term.name: term
     for term in (
         LossTerm("frame", 1.0, lambda inputs: frame_loss(inputs.output.prediction, inputs.target)),
-        LossTerm("compactness", 1.0, _of_prototypes(compactness_loss)),
         LossTerm(
-            "diversity", 1e-4, _of_prototypes(lambda output: diversity_loss(output.prototypes))
+            "untampered",
+            0.0,
+            lambda one: untampered_loss(one.output.prediction, one.target, one.tampered),
         ),
-        LossTerm("usage", 0.0, _of_prototypes(lambda one: usage_loss(one.assignment))),
+        _of_prototypes("compactness", 1.0, compactness_loss),
+        _of_prototypes("diversity", 1e-4, lambda one: diversity_loss(one.prototypes)),
+        _of_prototypes("usage", 0.0, lambda one: usage_loss(one.assignment)),
         LossTerm("pseudo", 0.01, _of_pseudo_head(pseudo_loss)),
         LossTerm(
             "ranking", 0.0, _of_pseudo_head(ranking_loss), whole_batch=("pseudo_logits", "tampered")
@@ -192,12 +219,16 @@ def check_loss_names(names: Iterable[str]) -> None:
         raise MpnError(f"there is no loss term {unknown[0]!r}; there are {', '.join(LOSS_TERMS)}")
 
 
+def is_number(value: object) -> bool:
+    """Say whether it is a number, which True is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def check_loss_weights(weights: Mapping[str, float]) -> None:
     """Raise MpnError for an unknown name, or a weight that is not a finite number from 0 up."""
     check_loss_names(weights)
     for name, weight in weights.items():
-        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        if not number or not 0 <= weight < math.inf:
+        if not is_number(weight) or not 0 <= weight < math.inf:
             raise MpnError(f"loss weight {name} is {weight!r}: a number from 0 up was expected")
 
 
@@ -208,15 +239,26 @@ class TrainingConfig:
     Attributes:
         loss_weights: weight of every term of `LOSS_TERMS` by its name; those that are not given
             get the term's own. A term of weight 0 is not computed.
+        prototypes_after: share of a training, after its warm-up, in which the terms of the
+            prototypes do not count yet, in [0, 1). Where they do from the first step on, queries
+            are drawn together or apart before they hold what the prediction needs
+            (benchmarks/results/small_choices.md). 0: from the first step, as published.
 
     Raises:
-        MpnError: an unknown name, or a weight that is not a finite number from 0 up.
+        MpnError: an unknown name, a weight that is not a finite number from 0 up, or another
+            share.
     """
 
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    prototypes_after: float = 0.0
 
     def __post_init__(self) -> None:
         check_loss_weights(self.loss_weights)
+        if not is_number(self.prototypes_after) or not 0 <= self.prototypes_after < 1:
+            raise MpnError(
+                f"prototypes_after {self.prototypes_after!r}: a share of the training from 0 up, "
+                "below 1, was expected"
+            )
         weights = {name: term.weight for name, term in LOSS_TERMS.items()} | dict(self.loss_weights)
         object.__setattr__(self, "loss_weights", weights)
 
@@ -229,7 +271,25 @@ class TrainingConfig:
         Raises:
             MpnError: as the class does.
         """
-        return TrainingConfig({**self.loss_weights, **changed})
+        return replace(self, loss_weights={**self.loss_weights, **changed})
+
+    def weights_at(self, progress: float) -> dict[str, float]:
+        """Give what each term weighs at a point of a training.
+
+        Terms of the prototypes rise to their weight in the tenth of the training after
+        `prototypes_after`, or in what is left.
+
+        Args:
+            progress: the share of the training that is done, in [0, 1].
+        """
+        risen = 1.0
+        if self.prototypes_after:
+            rise = min(RISE, 1 - self.prototypes_after)
+            risen = min(1.0, max(0.0, (progress - self.prototypes_after) / rise))
+        return {
+            name: weight * (risen if LOSS_TERMS[name].of_prototypes else 1.0)
+            for name, weight in self.loss_weights.items()
+        }
 
 
 def loss_terms(

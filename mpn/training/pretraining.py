@@ -268,10 +268,11 @@ class Training(TrainingRun):
         with self._precision():
             output = self._forward(window.contiguous(memory_format=torch.channels_last))
             taught = self.teacher.terms(window, target, output) if self.teacher else {}
-        weights = dict(self.config.training.loss_weights)
-        terms = loss_terms(output, target, tampered, weights) | taught
+        training = self.config.training
+        terms = loss_terms(output, target, tampered, training.loss_weights) | taught
         inputs = LossInputs(output, target, tampered)
         terms = self.processes.of_share(terms, inputs, self.batches.batch_size)
+        weights = training.weights_at(self.progress)
         return terms, total_loss(terms, weights | (self.teacher.weights if self.teacher else {}))
 
     def _checked(self, terms: Mapping[str, Tensor], loss: Tensor, norm: Tensor) -> dict[str, float]:

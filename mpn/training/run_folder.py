@@ -14,7 +14,13 @@ from mpn.errors import CheckpointError, TrainingError
 
 # Options that came later than the first states, and what stood in their place.
 LATER_OPTIONS = {"pseudo_kind": "ellipses", "movers_from": None, "teacher": None, "start": None}
-LATER_PRESET = {"interpolation": "area", "unit": "prototype", "keys": "window", "up_kernel": 3}
+LATER_PRESET = {
+    "interpolation": "area",
+    "unit": "prototype",
+    "keys": "window",
+    "up_kernel": 3,
+    "prototypes_after": 0.0,
+}
 STATE, LOG, CONFIG, MODEL = "state.pt", "log.jsonl", "config.json", "model.safetensors"
 
 
@@ -87,6 +93,9 @@ def check_fingerprint(path: Path, stored: Mapping[str, Any], current: Mapping[st
             there = {name: LATER_OPTIONS[name] for name in LATER_OPTIONS if name in here} | there
         if part == "preset":
             there = LATER_PRESET | there
+            if "loss_weights" in there:  # a term that came later weighed nothing
+                later = dict.fromkeys(here["loss_weights"], 0.0)
+                there["loss_weights"] = later | there["loss_weights"]
         if part == "clips" and _same_clips(there, here):
             continue
         if there != here:

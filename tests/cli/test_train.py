@@ -149,7 +149,7 @@ def test_loss_weights_change_those_that_are_named() -> None:
     ("given", "said"),
     [
         ("frame", "'frame': NAME=WEIGHT was expected"),
-        ("fame=1", "there is no loss term 'fame'; there are frame, compactness"),
+        ("fame=1", "there is no loss term 'fame'; there are frame, untampered"),
         ("frame=-1", "loss weight frame is -1.0: a number from 0 up"),
         ("frame=nan", "loss weight frame is nan: a number from 0 up"),
     ],
@@ -157,6 +157,13 @@ def test_loss_weights_change_those_that_are_named() -> None:
 def test_loss_weights_that_cannot_be(cli: Cli, given: str, said: str) -> None:
     result = cli("train", "data", "--loss-weights", given)
     assert result.code == 2 and said in result.err
+
+
+def test_the_share_without_terms_of_the_prototypes_can_be_chosen(cli: Cli) -> None:
+    for given, wanted in ([], 0.5), (["--prototypes-after", "0"], 0), (["--preset", "base"], 0):
+        assert chosen_preset(parser().parse_args(given)).training.prototypes_after == wanted
+    error = cli("train", "data", "--prototypes-after", 1).error()
+    assert "prototypes_after 1.0: a share of the training from 0 up, below 1" in error
 
 
 def test_another_unit_is_trained_and_scores(cli: Cli, tree: Path, tmp_path: Path) -> None:

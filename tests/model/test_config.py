@@ -122,6 +122,7 @@ def test_weights_of_an_earlier_version_are_read():
     assert replace(chosen, training=TrainingConfig()) == get_config(
         "small", training=TrainingConfig(), up_kernel=3
     )
+    assert chosen.training.prototypes_after == 0  # and all terms counted from the first step on
     # Those that it left out were the paper's.
     partly = {name: value for name, value in json.loads(FORMER).items() if "div" not in name}
     assert ModelConfig.from_dict(partly).training.loss_weights["diversity"] == 1e-4

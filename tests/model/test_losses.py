@@ -20,6 +20,7 @@ from mpn.model.losses import (
     pseudo_loss,
     ranking_loss,
     total_loss,
+    untampered_loss,
     usage_loss,
 )
 from mpn.model.output import Output
@@ -47,6 +48,22 @@ def test_the_frame_loss_is_the_mean_squared_error():
     prediction = torch.tensor([[[[0.5, -1.0]]], [[[0.0, 1.0]]]])
     target = torch.tensor([[[[0.0, -1.0]]], [[[1.0, -1.0]]]])
     assert frame_loss(prediction, target).item() == pytest.approx((0.25 + 0 + 1 + 4) / 4)
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.float32])
+def test_nothing_is_asked_of_the_prediction_where_the_window_was_tampered_with(kind):
+    prediction = torch.tensor([[[[0.5, -1.0]]], [[[0.0, 1.0]]]], requires_grad=True)
+    target = torch.tensor([[[[0.0, -1.0]]], [[[1.0, -1.0]]]])
+    loss = untampered_loss(prediction, target, torch.tensor([[[0, 0]], [[0, 1]]], dtype=kind))
+    assert loss.item() == pytest.approx((0.25 + 0 + 1) / 4)
+    loss.backward()
+    assert prediction.grad.flatten().tolist() == pytest.approx([2 * 0.5 / 4, 0, 2 * -1 / 4, 0])
+    assert untampered_loss(prediction, target, None) == frame_loss(prediction, target)
+    # All colours of a place are left out together.
+    colours, all_of_it = torch.ones(1, 3, 2, 2), torch.ones(1, 2, 2, dtype=kind)
+    half = torch.tensor([[[1, 1], [0, 0]]], dtype=kind)
+    assert untampered_loss(colours, 0 * colours, half).item() == pytest.approx(0.5)
+    assert untampered_loss(colours, 0 * colours, all_of_it).item() == 0
 
 
 def test_compactness_is_the_squared_distance_over_the_features():
@@ -223,3 +240,27 @@ def test_ranking_of_nothing_is_nothing():
         loss = ranking_loss(logits, tampered)
         loss.backward()
         assert loss.item() == 0 and torch.isfinite(logits.grad).all()
+
+
+# --- Terms that are left for later
+
+
+def test_terms_of_the_prototypes_rise_after_their_share_of_the_training():
+    given = {"frame": 1, "compactness": 2, "diversity": 3, "usage": 4, "pseudo": 5}
+    training = TrainingConfig(given, prototypes_after=0.25)
+    later = {"compactness": 2.0, "diversity": 3.0, "usage": 4.0}
+    for progress, risen in ((0, 0), (0.25, 0), (0.275, 0.25), (0.3, 0.5), (0.35, 1), (1, 1)):
+        wanted = training.loss_weights | {name: risen * later[name] for name in later}
+        assert training.weights_at(progress) == pytest.approx(wanted)
+    assert TrainingConfig(given).weights_at(0) == TrainingConfig(given).loss_weights
+    assert training.with_weights({"usage": 0.0}).prototypes_after == 0.25
+    # However late, in the end they count in full.
+    late = TrainingConfig(given, prototypes_after=0.96)
+    assert late.weights_at(0.98)["usage"] == pytest.approx(2)
+    assert late.weights_at(1) == pytest.approx(late.loss_weights)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, math.nan, math.inf, "0.5", True, None])
+def test_what_is_no_share_of_a_training_is_refused(share):
+    with pytest.raises(MpnError, match="prototypes_after .*: a share of the training from 0 up"):
+        TrainingConfig(prototypes_after=share)

@@ -41,10 +41,25 @@ def every_step_is_logged(monkeypatch):
 def test_training_learns_an_easy_clip(tmp_path):
     chosen = replace(PRESET, residual=False, pseudo_head=False)
     train(walkers(), chosen, replace(OPTIONS, epochs=12, learning_rate=5e-3), tmp_path)
-    losses = [line["losses"]["frame"] for line in lines(tmp_path)]
+    losses = [line["losses"]["untampered"] for line in lines(tmp_path)]
     assert len(losses) == 84
     assert np.mean(losses[-7:]) < 0.6 * np.mean(losses[:3])
     assert "pseudo" not in lines(tmp_path)[0]["losses"]
+
+
+def test_terms_of_the_prototypes_change_nothing_until_it_is_their_turn(tmp_path):
+    """Of 21 steps 5 are the warm-up's, and half of what is left are 8: step 14 is the first."""
+    ends = {}
+    for name, weight in (("little", 1.0), ("much", 30.0)):
+        training = PRESET.training.with_weights({"compactness": weight})
+        chosen = replace(PRESET, training=replace(training, prototypes_after=0.5))
+        train(walkers(), chosen, OPTIONS, tmp_path / name)
+        ends[name] = [line["losses"] for line in lines(tmp_path / name)]
+    assert len(ends["much"]) == STEPS == 21
+    # Logged all the same. The loss of a step is that of the weights before it.
+    assert {"compactness", "diversity", "usage"} <= set(ends["much"][0])
+    assert ends["little"][:15] == ends["much"][:15]
+    assert ends["little"][15]["compactness"] != ends["much"][15]["compactness"]
 
 
 def test_the_run_folder_tells_everything(finished):
@@ -64,7 +79,7 @@ def test_the_run_folder_tells_everything(finished):
         [step / 7 for step in range(1, STEPS + 1)]
     )
     assert all(
-        set(line["losses"]) == {"frame", "compactness", "diversity", "usage", "pseudo"}
+        set(line["losses"]) == {"untampered", "compactness", "diversity", "usage", "pseudo"}
         for line in log
     )
     assert all(math.isfinite(value) for line in log for value in line["losses"].values())

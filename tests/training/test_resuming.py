@@ -15,6 +15,7 @@ import pytest
 from mpn.errors import CheckpointError, TrainingError
 from mpn.model.state import load_state, save_state
 from mpn.training.pretraining import Training, train
+from mpn.training.run_folder import check_fingerprint
 from tests.helpers.training_runs import (
     OPTIONS,
     PRESET,
@@ -190,6 +191,18 @@ def test_a_state_of_another_version_is_refused_in_a_line(stopped):
     ) as caught:
         Training(walkers(), PRESET, OPTIONS, stopped, resume=True)
     one_line(caught)
+
+
+def test_a_state_from_before_a_loss_term_and_an_option_were_there(tmp_path):
+    options = PRESET.training.with_weights({"untampered": 0})
+    chosen = replace(PRESET, training=replace(options, prototypes_after=0.0))
+    now = {"preset": chosen.to_dict()}
+    before = json.loads(json.dumps(now))
+    del before["preset"]["loss_weights"]["untampered"], before["preset"]["prototypes_after"]
+    check_fingerprint(tmp_path / "state.pt", before, now)
+    with pytest.raises(CheckpointError, match="loss_weights .*; give the same, or start anew"):
+        changed = replace(chosen, training=options.with_weights({"untampered": 1}))
+        check_fingerprint(tmp_path / "state.pt", before, {"preset": changed.to_dict()})
 
 
 def test_a_state_from_before_there_were_movers_can_be_resumed(stopped):
