@@ -42,7 +42,9 @@ from tests.helpers.small_model import write_tree
 from tests.helpers.training_runs import OPTIONS, PRESET, walkers
 
 # All terms are means over windows but "ranking".
-CONFIG = replace(PRESET, training=PRESET.training.with_weights({"ranking": 0.3, "pseudo": 0.1}))
+CONFIG = replace(
+    PRESET, training=PRESET.training.with_weights({"frame": 0.5, "ranking": 0.3, "pseudo": 0.1})
+)
 # Six steps of five windows: two and three of them in two processes; one, two and two in three.
 OPTIONS = replace(OPTIONS, epochs=1, batch_size=5)
 META = MetaOptions(

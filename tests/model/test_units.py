@@ -224,7 +224,12 @@ def test_without_prototypes_there_are_no_losses_and_figures_of_them():
     output = network(window_of(network))
     target, tampered = torch.zeros(2, 1, 32, 48), torch.zeros(2, 32, 48, dtype=torch.bool)
     weights = dict.fromkeys(LOSS_TERMS, 1.0)
-    assert set(loss_terms(output, target, tampered, weights)) == {"frame", "pseudo", "ranking"}
+    assert set(loss_terms(output, target, tampered, weights)) == {
+        "frame",
+        "untampered",
+        "pseudo",
+        "ranking",
+    }
     assert set(collapse(output)) == {"query_to_mean"}
     attention = network_of("attention", "learned")
     terms = loss_terms(attention(window_of(attention)), target, tampered, weights)

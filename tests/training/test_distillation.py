@@ -128,7 +128,7 @@ def test_a_step_adds_the_weighted_terms(teacher_file, tmp_path):
         {name: p.clone() for name, p in run.teacher.network.state_dict().items()},
     )
     losses = next(run._steps())
-    assert {"frame", "teacher_frame", "teacher_features", "teacher_maps"} < set(losses)
+    assert {"untampered", "teacher_frame", "teacher_features", "teacher_maps"} < set(losses)
     plain = Training(walkers(), PRESET, ONE_EPOCH, tmp_path / "plain")
     alone = next(plain._steps())
     # The first step's own terms are the same; the step itself is another one.
