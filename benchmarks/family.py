@@ -79,6 +79,7 @@ class Row:
         preset: its name.
         options: fields of the preset that are changed.
         weights: of loss terms, as by `mpn train --loss-weights`.
+        prototypes_after: as `mpn train --prototypes-after`; None for the preset's.
         teacher: the row that teaches it, or None.
         pretext: begin with the pretext tasks, for a quarter of the length of the training that
             follows, which is as long as those of the other rows.
@@ -87,6 +88,7 @@ class Row:
     preset: str = "small"
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    prototypes_after: float | None = None
     teacher: str | None = None
     pretext: bool = False
 
@@ -94,8 +96,9 @@ class Row:
 ROWS: dict[str, Row] = {
     "prototype": Row(),
     "side 4": Row(options={"up_kernel": 4}),
-    "frame 10": Row(weights={"frame": 10.0}),
-    "frame 10, side 4": Row(options={"up_kernel": 4}, weights={"frame": 10.0}),
+    # As `small` was before: asked for what stands behind what was pasted, too.
+    "asked everywhere": Row(weights={"frame": 1.0, "untampered": 0.0}, prototypes_after=0.0),
+    "prototypes at once": Row(prototypes_after=0.0),
     "attention, window": Row(options={"unit": "attention"}),
     "attention, not compact": Row(options={"unit": "attention"}, weights={"compactness": 0.0}),
     "attention, learned": Row(options={"unit": "attention", "keys": "learned"}),
@@ -165,7 +168,10 @@ class Footage:
 def config_of(row: Row, quick: bool) -> ModelConfig:
     """The preset of a row; a much smaller one for a dry run."""
     config = get_config(row.preset, **row.options)
-    config = replace(config, training=config.training.with_weights(row.weights))
+    training = config.training.with_weights(row.weights)
+    if row.prototypes_after is not None:
+        training = replace(training, prototypes_after=row.prototypes_after)
+    config = replace(config, training=training)
     return replace(config, **QUICK_NETWORK) if quick else config
 
 
