@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mpn.cli import UsageError, above_zero, positive
 from mpn.cli.train_arguments import weights
+from mpn.cli.train_network import NETWORK_OPTIONS
 from mpn.datasets.windows import Clip
 from mpn.model.checkpoint import Checkpoint, load_checkpoint
 from mpn.model.config import ModelConfig
@@ -63,9 +64,16 @@ def check_lessons(options: argparse.Namespace) -> None:
         raise UsageError("--pretext-minutes, --pretext-epochs: only with --pretext")
     if options.teacher_weights and not options.teacher:
         raise UsageError("--teacher-weights: only with --teacher")
-    if options.checkpoint and (options.teacher or options.pretext):
-        given = "--teacher" if options.teacher else "--pretext"
-        raise UsageError(f"{given}: only where there is a pre-training, not with --checkpoint")
+    before = (*NETWORK_OPTIONS, "minutes", "epochs", "teacher", "pretext")
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in before
+        if getattr(options, name) is not None and getattr(options, name) is not False
+    ]
+    if options.checkpoint and given:
+        raise UsageError(
+            f"{', '.join(given)}: only where there is a pre-training, not with --checkpoint"
+        )
 
 
 def teacher_of(options: argparse.Namespace, config: ModelConfig) -> Teacher | None:

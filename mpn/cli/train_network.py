@@ -18,7 +18,7 @@ def add_network(verb: argparse.ArgumentParser) -> None:
     Args:
         verb: its parser.
     """
-    verb.add_argument("--preset", choices=CONFIGS, default="small", help="network (default: small)")
+    verb.add_argument("--preset", choices=CONFIGS, help="network (default: small)")
     verb.add_argument(
         "--size", type=frame_size, metavar="HxW", help="such as 128x192 (default: the preset's)"
     )
@@ -56,8 +56,18 @@ def add_network(verb: argparse.ArgumentParser) -> None:
         "(default: the preset's)",
     )
     verb.add_argument(
-        "--no-pseudo-head", action="store_true", help="without the pseudo-anomaly head"
+        "--no-pseudo-head",
+        action="store_true",
+        default=None,
+        help="without the pseudo-anomaly head",
     )
+
+
+# None where one was not given.
+NETWORK_OPTIONS = (
+    *("preset", "size", "colour", "channels", "up_kernel", "unit", "keys", "loss_weights"),
+    *("prototypes_after", "no_pseudo_head"),
+)
 
 
 def chosen_preset(options: argparse.Namespace) -> ModelConfig:
@@ -71,7 +81,7 @@ def chosen_preset(options: argparse.Namespace) -> ModelConfig:
         UsageError: keys without attention.
         MpnError: a share of the training that is none.
     """
-    chosen = CONFIGS[options.preset]
+    chosen = CONFIGS[options.preset or "small"]
     if options.size:
         chosen = replace(chosen, height=options.size[0], width=options.size[1])
     if options.colour:

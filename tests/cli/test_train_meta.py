@@ -72,6 +72,13 @@ def test_it_begins_with_a_model_that_is_there(cli: Cli, cameras: Path, tmp_path:
     assert found.training["meta"]["options"]["second_order"] is True
 
 
+def test_options_of_a_pre_training_that_there_is_not_are_wrong_use(cli: Cli, cameras: Path) -> None:
+    given = ("--channels", 4, "--prototypes-after", 0, "--no-pseudo-head", "--minutes", 1)
+    result = cli("train", cameras, "--meta", "--checkpoint", "demo", *given)
+    named = "--channels, --prototypes-after, --no-pseudo-head, --minutes: only where there is a pre"
+    assert result.code == 2 and named in " ".join(result.err.split())
+
+
 @pytest.mark.slow
 def test_interrupted_in_either_half_it_goes_on_to_the_same_end(
     cli: Cli, cameras: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
