@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import math
 
+from benchmarks.family import ROWS, config_of
 from benchmarks.family_summary import closest, differences
 
 
 def run(demo, ped1):
     return {"figures": {"demo score": demo, "ped1 score": ped1, "psnr": 30.0}}
+
+
+def test_one_row_is_small_as_it_was_when_it_was_asked_everywhere():
+    before = config_of(ROWS["asked everywhere"], quick=False).training
+    assert before.prototypes_after == 0
+    assert {name: weight for name, weight in before.loss_weights.items() if weight} == {
+        "frame": 1.0,
+        "compactness": 1.0,
+        "diversity": 0.01,
+        "usage": 0.01,
+        "pseudo": 0.01,
+    }
+    at_once = config_of(ROWS["prototypes at once"], quick=False).training
+    usual = config_of(ROWS["prototype"], quick=False).training
+    assert at_once.loss_weights == usual.loss_weights
+    assert (at_once.prototypes_after, usual.prototypes_after) == (0, 0.5)
 
 
 def test_rows_are_close_by_the_mean_of_their_scores_and_the_first_always_is():
