@@ -41,6 +41,8 @@ EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 # Where motion counts: the power of parts, and so much of their sum, by which frames below normal
 # differ still.
 OUTSTANDING, BELOW = 4, 0.01
+# There a part of the network grows by its logarithm from about so many deviations above normal on.
+KNEE = 4.0
 # A part of the network counts less from the first to the second of these shares of the picture that
 # it finds more unlike normal than a frame's highest patch usually is, by a deviation.
 EVERYWHERE = (0.1, 0.2)
@@ -361,14 +363,24 @@ def weighted_parts(
 ) -> dict[str, np.ndarray]:
     """Bring parts to units of normal frames, by their weight; see `combine` for the arguments.
 
+    How far above normal a part of the network lies says more of how sure it is of normal frames
+    than of the anomaly: a head that is sure has deviations of a hundredth, and goes to 70 of them
+    where motion, of logarithms already, goes to 10. So beside motion its parts grow by their
+    logarithm beyond `KNEE` (benchmarks/results/small_choices.md, "Too sure").
+
     Returns:
         Part -> float64 of the parts' shape; those without weight are left out.
     """
-    return {
-        name: weight * (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
-        for name, weight in weights.items()
-        if weight
-    }
+    beside_motion = any(weights.get(name) for name in PLACE_PARTS)
+    found = {}
+    for name, weight in weights.items():
+        if weight:
+            mean, deviation = normal[name]
+            units = (np.asarray(parts[name], np.float64) - mean) / deviation
+            if beside_motion and name not in PLACE_PARTS:
+                units = np.sign(units) * KNEE * np.log1p(np.abs(units) / KNEE)
+            found[name] = weight * units
+    return found
 
 
 def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

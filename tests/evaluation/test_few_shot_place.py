@@ -54,19 +54,22 @@ def test_columns_are_of_a_place_of_the_support_windows(detector: mpn.Detector) -
     support = training[0].cut(0, 45)  # a single clip's last quarter is for the units
     place = learn_place([support], windows_as_stretches(spread([support], 3, 4), 4))
     expected, own = motion_columns(testing[0], place), row.columns["b"]
-    units = training[0].cut(45, 60)
+    rest = training[0].cut(45, 60)
     for name in MOTION_PARTS:
         assert np.isnan(own[name][:4]).all()
         np.testing.assert_allclose(own[name][4:], expected[name][4:], atol=1e-6)
     # Each part in units of these frames, by its weight; the network was trained elsewhere.
-    normal = {name: values[4:] for name, values in motion_columns(units, place).items()}
-    scored = list(score_frames(detector.network, units.frames))
+    normal = {name: values[4:] for name, values in motion_columns(rest, place).items()}
+    scored = list(score_frames(detector.network, rest.frames))
     weights = ScoreConfig().with_place(trained_here=False).weights
     score = []
     for name in ("error", *MOTION_PARTS):  # the head's weight is 0
         values = normal.get(name, [one.parts.get(name, 0.0) for one in scored])
         units_of = np.mean(values, dtype=np.float64), np.std(values)
-        score.append(weights[name] * (own[name][4:] - units_of[0]) / units_of[1])
+        units = (own[name][4:] - units_of[0]) / units_of[1]
+        if name == "error":  # beside motion
+            units = np.sign(units) * 4 * np.log1p(np.abs(units) / 4)
+        score.append(weights[name] * units)
     np.testing.assert_allclose(own["score"][4:], outstanding(score), rtol=1e-3, atol=1e-3)
 
 

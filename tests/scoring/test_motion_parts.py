@@ -79,7 +79,9 @@ def test_a_detector_s_score_has_motion_in_it(
     assert [result.frame for result in results] == list(range(30))
     for result in results[4:]:
         assert list(result.parts) == detector.columns
-        weighted = [weight * result.parts[name] for name, weight in WEIGHTS.items()]
+        own = {n: math.copysign(4 * math.log1p(abs(v) / 4), v) for n, v in result.parts.items()}
+        own |= {name: result.parts[name] for name in ("speed", "direction")}
+        weighted = [weight * own[name] for name, weight in WEIGHTS.items()]
         largest = sum(max(value, 0) ** 4 for value in weighted) ** 0.25
         assert result.raw == pytest.approx(largest + 0.01 * sum(weighted))
     moving = [result.parts["speed"] for result in results[16:22]]

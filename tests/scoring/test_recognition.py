@@ -71,7 +71,7 @@ def test_a_point_belongs_to_the_nearest_box_within_reach_by_hand():
 def test_what_is_normal_falls_to_an_average_normal_frame():
     own = recogniser(HERE)
     before = frame(LEFT)
-    assert own.raw(before) > 10
+    assert own.raw(before) > 6  # 18 deviations of the error, by their logarithm
     after = own.without_normal(before, SOURCE, SIGHTS[:1])
     assert own.raw(after) == pytest.approx(0, abs=0.02) and own.grid(after).max() < 0.02
     assert after.parts["psnr_db"] == 30.0 and after.frame == 7

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import weakref
 
 import numpy as np
@@ -216,10 +217,12 @@ def test_parts_are_weighed_in_units_of_normal_frames():
 def test_where_motion_counts_one_part_that_stands_out_is_not_voted_down():
     normal = dict.fromkeys(("error", "speed"), (1.0, 2.0))
     weights = {"error": 0.5, "speed": 1.0}
-    units = np.array([[6.0, -2.0], [6.0, 4.0], [0.0, 8.0], [-1.0, -2.0]])
+    # Beside motion the network's part grows by its logarithm: 4 log(1 + far / 4) = 4.
+    far = 4 * (math.e - 1)
+    units = np.array([[far, -2.0], [far, 4.0], [0.0, 8.0], [-far, -2.0]])
     parts = {name: 1 + 2 * column for name, column in zip(normal, units.T)}
-    # By hand: the fourth root of (6 / 2) ** 4 + 4 ** 4, and so on, and a hundredth of the sum.
-    above, total = np.array([3.0, 337**0.25, 8.0, 0.0]), np.array([1.0, 7.0, 8.0, -2.5])
+    # By hand: the fourth root of (4 / 2) ** 4 + 4 ** 4, and so on, and a hundredth of the sum.
+    above, total = np.array([2.0, 272**0.25, 8.0, 0.0]), np.array([0.0, 6.0, 8.0, -4.0])
     np.testing.assert_allclose(combine(parts, weights, normal), above + 0.01 * total)
     # Motion that weighs nothing leaves the sum of the rest.
     still = combine(parts, {"error": 0.5, "speed": 0.0}, normal)
