@@ -16,6 +16,7 @@ from mpn.scoring.result import Result
 from mpn.scoring.scores import (
     FrameScores,
     combine,
+    deviations,
     region,
     same_grid,
     shares_of,
@@ -96,6 +97,8 @@ class Judge:
         weighted = {
             name: float(value) for name, value in weighted_parts(parts, weights, normal).items()
         }
-        deviations = {name: value / weights[name] for name, value in weighted.items()}
-        known = deviations if self._calibrated else {}
+        known = {}
+        if self._calibrated:
+            above = deviations(parts, weighted, normal)
+            known = {name: float(value) for name, value in above.items()}
         return Evidence(shares_of(weighted), known, box, motion)

@@ -38,11 +38,9 @@ from mpn.scoring.regions import patches_box
 BATCH_SIZE, GPU_BATCH_SIZE = 4, 32
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
-# Where motion counts: the power of parts, and so much of their sum, by which frames below normal
-# differ still.
-OUTSTANDING, BELOW = 4, 0.01
-# There a part of the network grows by its logarithm from about so many deviations above normal on.
-KNEE = 4.0
+# Where motion counts: the power of parts; so much of their sum, by which frames below normal differ
+# still; and from about how many deviations on a part of the network grows by its logarithm.
+OUTSTANDING, BELOW, KNEE = 4, 0.01, 4.0
 # A part of the network counts less from the first to the second of these shares of the picture that
 # it finds more unlike normal than a frame's highest patch usually is, by a deviation.
 EVERYWHERE = (0.1, 0.2)
@@ -356,31 +354,37 @@ def shares_of(weighted: Mapping[str, float]) -> dict[str, float]:
     return {name: value / total if total else 0.0 for name, value in above.items()}
 
 
+def deviations(
+    parts: Mapping[str, np.ndarray] | Mapping[str, float],
+    names: Iterable[str],
+    normal: Mapping[str, tuple[float, float]],
+) -> dict[str, np.ndarray]:
+    """Bring the named parts to units of normal frames, float64; see `combine` for the arguments."""
+    return {
+        name: (np.asarray(parts[name], np.float64) - normal[name][0]) / normal[name][1]
+        for name in names
+    }
+
+
 def weighted_parts(
     parts: Mapping[str, np.ndarray] | Mapping[str, float],
     weights: Mapping[str, float],
     normal: Mapping[str, tuple[float, float]],
 ) -> dict[str, np.ndarray]:
-    """Bring parts to units of normal frames, by their weight; see `combine` for the arguments.
+    """Weigh parts in units of normal frames; see `combine` for the arguments.
 
-    How far above normal a part of the network lies says more of how sure it is of normal frames
-    than of the anomaly: a head that is sure has deviations of a hundredth, and goes to 70 of them
-    where motion, of logarithms already, goes to 10. So beside motion its parts grow by their
-    logarithm beyond `KNEE` (benchmarks/results/small_choices.md, "Too sure").
+    A head that is sure of normal frames goes to 70 of their deviations where motion, of logarithms
+    already, goes to 10, and is no surer of the anomaly. So beside motion the network's parts grow
+    by their logarithm beyond `KNEE` (benchmarks/results/small_choices.md, "Too sure").
 
     Returns:
         Part -> float64 of the parts' shape; those without weight are left out.
     """
-    beside_motion = any(weights.get(name) for name in PLACE_PARTS)
-    found = {}
-    for name, weight in weights.items():
-        if weight:
-            mean, deviation = normal[name]
-            units = (np.asarray(parts[name], np.float64) - mean) / deviation
-            if beside_motion and name not in PLACE_PARTS:
-                units = np.sign(units) * KNEE * np.log1p(np.abs(units) / KNEE)
-            found[name] = weight * units
-    return found
+    found = deviations(parts, [name for name, weight in weights.items() if weight], normal)
+    if found.keys() & set(PLACE_PARTS):
+        for name in found.keys() - set(PLACE_PARTS):
+            found[name] = np.sign(found[name]) * KNEE * np.log1p(np.abs(found[name]) / KNEE)
+    return {name: weights[name] * values for name, values in found.items()}
 
 
 def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.motion.place import PlaceModel
 from mpn.scoring import detector as detector_module
 from mpn.scoring.clips import normal_parts, quotients_of, score_clips
-from mpn.scoring.facts import Fast
+from mpn.scoring.facts import Fast, OtherLook
 from mpn.scoring.parts import (
     MOTION_PARTS,
     column_names,
@@ -96,6 +96,23 @@ def test_the_box_of_motion_is_where_it_is(build: Callable[..., mpn.Detector], fo
         assert result.region is not None and result.map is not None
         top, left, height, width = result.region
         assert top <= 40 <= top + height and left <= 68 <= left + width
+
+
+def test_how_far_above_normal_a_part_is_is_said_as_it_is(place: PlaceModel, folder: Path) -> None:
+    """Not by the logarithm that counts beside motion."""
+    weights = dict.fromkeys(WEIGHTS, 0.0) | {"error": 1e3, "speed": 1e-3}
+    normal = dict.fromkeys(WEIGHTS, [np.array([0.0, 0.16])])  # mean and deviation 0.08
+    checkpoint = Checkpoint(
+        still_network(),
+        normal=normal,
+        score_config=ScoreConfig(weights=weights).to_dict(),
+        places={"s": place},
+    )
+    for result in list(mpn.Detector(checkpoint, precision="float32").score(folder))[15:21]:
+        assert result.reason is not None
+        (fact,) = [one for one in result.reason.facts if isinstance(one, OtherLook)]
+        assert fact.part == "error" and fact.deviations > 1
+        assert fact.deviations == pytest.approx((result.parts["error"] - 0.08) / 0.08, rel=1e-3)
 
 
 def test_the_reason_of_a_frame_is_what_moves(
