@@ -219,7 +219,7 @@ def check_loss_names(names: Iterable[str]) -> None:
         raise MpnError(f"there is no loss term {unknown[0]!r}; there are {', '.join(LOSS_TERMS)}")
 
 
-def is_number(value: object) -> bool:
+def _is_number(value: object) -> bool:
     """Say whether it is a number, which True is not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -228,7 +228,7 @@ def check_loss_weights(weights: Mapping[str, float]) -> None:
     """Raise MpnError for an unknown name, or a weight that is not a finite number from 0 up."""
     check_loss_names(weights)
     for name, weight in weights.items():
-        if not is_number(weight) or not 0 <= weight < math.inf:
+        if not _is_number(weight) or not 0 <= weight < math.inf:
             raise MpnError(f"loss weight {name} is {weight!r}: a number from 0 up was expected")
 
 
@@ -254,7 +254,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_loss_weights(self.loss_weights)
-        if not is_number(self.prototypes_after) or not 0 <= self.prototypes_after < 1:
+        if not _is_number(self.prototypes_after) or not 0 <= self.prototypes_after < 1:
             raise MpnError(
                 f"prototypes_after {self.prototypes_after!r}: a share of the training from 0 up, "
                 "below 1, was expected"
