@@ -18,7 +18,7 @@ from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
 from tests.helpers.small_model import FPS, footage, write_film, write_footage, write_model
 
-pytestmark = pytest.mark.usefixtures("coarse_flow")
+pytestmark = pytest.mark.usefixtures("coarse_flow", "quick_scoring")
 
 LENGTH, SHOTS, WINDOW = 120, 3, 4
 META = Adaptation()  # the two steps of the tiny model, quicker than the hundred of Adam
