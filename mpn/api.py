@@ -51,11 +51,12 @@ class Detector(ScoringDetector):
             source: normal footage of the camera: a video, a folder of frames, or a folder of
                 several of either.
             shots: K, windows to adapt on, spread over the footage, the rest being for thresholds;
-                default: all of it for "place", 10 for the other methods.
-            steps: gradient steps of the other methods; default: 100, or as many as the model was
+                default: all of it, 10 for "meta".
+            steps: gradient steps of the other methods; default: 300, or as many as the model was
                 meta-trained with.
-            method: "place" learns what motion is normal where, and takes no gradient; "adam" and
-                "meta" (learned step sizes of a meta-trained model) change the network too.
+            method: "place" learns what motion is normal where, and takes no gradient; "adam" trains
+                the network on three quarters of it, too; "meta" changes it by a few steps whose
+                sizes were meta-trained.
             fps: frames per second, instead of what the source says.
             skip_bad: go on without frames that cannot be read.
             false_alarms_per_hour: the rate that the report's thresholds are for.

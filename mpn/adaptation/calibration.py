@@ -20,7 +20,7 @@ from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.inner_loop import FilledAdaptation
 from mpn.adaptation.made_motion import Judged, Made, try_out
 from mpn.adaptation.moments import Moment, strangest_moments
-from mpn.adaptation.place import Pieces, pieces_of, with_motion
+from mpn.adaptation.place import Pieces, learn_place, pieces_of, with_motion
 from mpn.adaptation.plan import Plan
 from mpn.datasets.windows import Clip
 from mpn.meta.maml import Params
@@ -70,29 +70,22 @@ def calibrated(
         for clip, start, stop in plan.held_out_ranges
     ]
     losses: tuple[float | None, float | None] = (None, None)
-    pieces: Pieces | None = None
-    if not tensors:
-        learned = next(iter(adapted.places.values()))
-        place = None if plan.shots is None else learned
-        static = learned.background.known
-        pieces = pieces_of(clips, plan.held_out_ranges, place, static=static)
-        after = with_motion(parts, clips, plan.held_out_ranges, pieces, window)
-        if STAYS.name not in after[0]:
-            config = ScoreConfig.from_dict(adapted.score_config)
-            adapted.score_config = config.with_place(trained_here=False).to_dict()
-    else:
+    if tensors:
         footage = [
             replace(clips[clip].cut(start, stop), bad=[])
             for clip, start, stop in plan.held_out_ranges
         ]
         losses = held_out_losses(detector, tensors, footage, settings)
-        scorer = detector.sibling(replace(adapted, normal={}), adapted.score_config)
-        scored = score_clips(scorer, footage, "calibrating")
-        after = [{name: values[window:] for name, values in one.items()} for one in scored]
+        after, pieces = _by_network(detector, adapted, clips, footage, plan)
+    else:
+        after, pieces = _by_place(adapted, clips, parts, plan, window)
+    if STAYS.name not in after[0]:
+        config = ScoreConfig.from_dict(adapted.score_config)
+        adapted.score_config = config.with_place(trained_here=bool(tensors)).to_dict()
     adapted.normal = _normal(after, ScoreConfig.from_dict(adapted.score_config).weights)
     judge = detector.sibling(adapted, adapted.score_config)
     moments: list[Moment] = []
-    if pieces is not None and judge.weights.keys() <= after[0].keys():
+    if not tensors and judge.weights.keys() <= after[0].keys():
         scores = [smoothed_score(judge, stretch) for stretch in after]
         moments = strangest_moments(scores, plan.held_out_ranges, fps)
     return Measured(
@@ -101,6 +94,43 @@ def calibrated(
         _tried_out(judge, clips, pieces, plan.held_out_ranges, after, (fps, rate)),
         moments,
     )
+
+
+def _by_place(
+    adapted: Checkpoint,
+    clips: Sequence[Clip],
+    parts: Sequence[Mapping[str, np.ndarray]],
+    plan: Plan,
+    window: int,
+) -> tuple[list[dict[str, np.ndarray]], Pieces]:
+    """Give the numbers of held-out stretches where the network stays as it is, see `calibrated`."""
+    place = next(iter(adapted.places.values()))
+    static = place.background.known
+    judge = place if plan.windows else None
+    pieces = pieces_of(clips, plan.held_out_ranges, judge, static=static)
+    return with_motion(parts, clips, plan.held_out_ranges, pieces, window), pieces
+
+
+def _by_network(
+    detector: Detector,
+    adapted: Checkpoint,
+    clips: Sequence[Clip],
+    footage: Sequence[Clip],
+    plan: Plan,
+) -> tuple[list[dict[str, np.ndarray]], Pieces | None]:
+    """Give the numbers of held-out stretches by an adapted network, see `calibrated`.
+
+    Where it learned from the whole footage but these, so did the place model that judges them.
+    """
+    scorer, pieces = replace(adapted, normal={}), None
+    if plan.learned:
+        rest = learn_place(clips, plan.learned)
+        scorer = replace(scorer, places=dict.fromkeys(adapted.places, rest))
+        pieces = pieces_of(clips, plan.held_out_ranges, rest, static=rest.background.known)
+    judge = detector.sibling(scorer, adapted.score_config)
+    scored = score_clips(judge, footage, "calibrating")
+    window = detector.config.window
+    return [{name: values[window:] for name, values in one.items()} for one in scored], pieces
 
 
 def _normal(

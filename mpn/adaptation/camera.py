@@ -1,13 +1,14 @@
 """The adaptation of a model to a camera by its normal footage: what `mpn adapt` does.
 
 By default all of the footage is learned from, for the camera's place model
-(`mpn.adaptation.place`), and the network stays as it is. With K shots it is K windows, spread over
-the footage; the guard leaves those out that look anomalous beside the rest. *Held out* is every
-frame that no support window shows, as input or as target. (The frames before a support window lend
-it material for speed-ups, which are learned as what is not normal, and are held out all the same.)
-Held-out frames come in stretches between the support windows, and a frame is scored where its whole
-window lies in its stretch. On these frames alone before and after are compared and the camera's
-thresholds are set.
+(`mpn.adaptation.place`), and the network stays as it is. By "adam" the network learns from three
+quarters of it, too, in pieces; the last quarter is held out. With K shots it is K windows, spread
+over the footage; the guard leaves those out that look anomalous beside the rest, and *held out* is
+every frame that no support window shows, as input or as target. (The frames before a support window
+lend it material for speed-ups, which are learned as what is not normal, and are held out all the
+same.) Held-out frames come in stretches between the support windows, and a frame is scored where
+its whole window lies in its stretch. On these frames alone before and after are compared and the
+camera's thresholds are set.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from mpn.scoring.scores import ScoreConfig
 from mpn.video.depth import common_levels
 from mpn.video.paths import folder_name
 
-DEFAULT_SHOTS = 10  # of the methods that take gradients
+DEFAULT_SHOTS = 10  # of learned step sizes, which were learned for few
 # So many are kept for the camera's thresholds, or as many as a camera file has room for beside
 # `RESERVED_BYTES`, for the place model and the description.
 NORMAL_FRAMES, RESERVED_BYTES = 100_000, 300_000
@@ -219,7 +220,7 @@ def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
 
 def _shots(options: CameraOptions) -> int | None:
     """Return K; None for all footage."""
-    if options.shots is None and options.adaptation.method != "place":
+    if options.shots is None and options.adaptation.method == "meta":
         return DEFAULT_SHOTS
     return options.shots
 

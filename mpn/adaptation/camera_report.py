@@ -19,7 +19,7 @@ class CameraOptions:
     """How a model is adapted to a camera.
 
     Attributes:
-        shots: K, support windows; None for all footage with "place", 10 windows otherwise.
+        shots: K, support windows; None for all footage, but 10 windows with "meta".
         adaptation: method, steps and so on.
         false_alarms_per_hour: the rate that the report's thresholds are for.
         guard: leave out what looks anomalous beside the rest of the footage.
@@ -56,8 +56,8 @@ class Report:
         before: the base on these.
         after: the adapted model on these. Its false alarms are counted on one half of them with
             the threshold from the other, both ways.
-        made: what became of anomalies made of held-out motion, where motion is judged by place.
-        moments: the strangest of the held-out footage, likewise.
+        made: what became of anomalies made of held-out motion, where a place model has not seen it.
+        moments: the strangest of the held-out footage, with "place".
         options: shots, method, steps and so on, as they were used.
     """
 

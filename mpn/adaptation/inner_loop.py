@@ -44,7 +44,7 @@ DEFAULT_TARGETS = "early"
 METHODS = ("place", "adam", "meta")
 # Plain Adam, where there are no learned step sizes, and for comparison with them (PROTOCOL section
 # 4).
-FINE_TUNING_STEPS, FINE_TUNING_RATE, FINE_TUNING_BATCH = 100, 5e-4, 8
+FINE_TUNING_STEPS, FINE_TUNING_RATE, FINE_TUNING_BATCH = 300, 1e-3, 8
 
 
 class SceneBatch(NamedTuple):
@@ -151,7 +151,7 @@ class Adaptation:
         method: "place", no gradient at all: the network stays as it is, and only what motion is
             normal where is learned; "meta", gradient steps with the learned step sizes of a
             meta-trained checkpoint; or "adam".
-        steps: how many; None for what the checkpoint was meta-trained with, or 100 of Adam.
+        steps: how many; None for what the checkpoint was meta-trained with, or 300 of Adam.
         learning_rate: of Adam.
         batch: windows of a step: the support windows in turn, each time with other
             pseudo-anomalies; None for what the checkpoint was meta-trained with, which may be all

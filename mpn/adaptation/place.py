@@ -124,6 +124,29 @@ def windows_as_stretches(windows: Sequence[tuple[int, int]], window: int) -> lis
     return [Stretch(clip, target - window, target + 1) for clip, target in windows]
 
 
+def folds_of(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
+    """Cut footage into `PIECES` of about the same length, and put every `FOLDS`-th together.
+
+    Args:
+        stretches: of the footage.
+
+    Returns:
+        `FOLDS` lists of pieces; a piece lies in one stretch.
+    """
+    total = sum(stretch.stop - stretch.start for stretch in stretches)
+    folds: list[list[Stretch]] = [[] for _ in range(FOLDS)]
+    seen = 0
+    for number, start, stop in stretches:
+        at = start
+        while at < stop:
+            piece = seen * PIECES // total
+            end = min(stop, at + -(-(piece + 1) * total // PIECES) - seen)
+            folds[piece % FOLDS].append(Stretch(number, at, end))
+            seen += end - at
+            at = end
+    return folds
+
+
 class Pieces(NamedTuple):
     """Held-out footage, cut so that each piece has a place model that has not seen it.
 
@@ -226,17 +249,7 @@ def _crossed(
     clips: Sequence[Clip], stretches: Sequence[Stretch]
 ) -> Iterator[tuple[Stretch, PlaceModel]]:
     """Pair every piece of the stretches with a place model of the other folds' pieces."""
-    total = sum(stretch.stop - stretch.start for stretch in stretches)
-    folds: list[list[Stretch]] = [[] for _ in range(FOLDS)]
-    seen = 0
-    for number, start, stop in stretches:
-        at = start
-        while at < stop:
-            piece = seen * PIECES // total
-            end = min(stop, at + -(-(piece + 1) * total // PIECES) - seen)
-            folds[piece % FOLDS].append(Stretch(number, at, end))
-            seen += end - at
-            at = end
+    folds = folds_of(stretches)
     fitted = [learn_place(clips, fold) for fold in folds]
     for number, fold in enumerate(folds):
         rest = PlaceModel(fitted[0].grid)

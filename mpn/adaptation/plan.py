@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,8 @@ import numpy as np
 
 from mpn.adaptation import outliers
 from mpn.adaptation.camera_report import CameraOptions
-from mpn.datasets.shots import Shots, shots_of
+from mpn.adaptation.place import folds_of
+from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import AdaptationError, DataError
 from mpn.io.text import plural
@@ -21,6 +23,8 @@ from mpn.scoring.scores import combine
 
 # Held-out frames with a score; fewer say nothing of what is normal.
 MIN_HELD_OUT = 50
+# Of a camera's whole footage a network learns from so many windows at the most.
+MOST_WINDOWS = 400
 
 
 class Plan(NamedTuple):
@@ -30,16 +34,19 @@ class Plan(NamedTuple):
         windows: as `Report` has them.
         left_out: likewise.
         excluded: likewise.
-        shots: the windows themselves; None where all footage is learned from.
+        shots: the windows themselves; None where no gradient is taken.
+        learned: where a network learns from the whole footage, what it does learn from: all folds
+            but one, which is held out. `windows` are none then, and `shots` are of these stretches.
         held_out_ranges: stretches that show no frame of a window; the first T frames of each have
             no score.
-        normal_ranges: the same before they are cut to what a camera file has room for.
+        normal_ranges: all that is normal and shows no frame of `windows`, for the place model.
     """
 
     windows: list[tuple[int, int]]
     left_out: list[outliers.Replaced]
     excluded: list[outliers.Stretch]
     shots: Shots | None
+    learned: list[outliers.Stretch]
     held_out_ranges: list[outliers.Stretch]
     normal_ranges: list[outliers.Stretch]
 
@@ -122,23 +129,48 @@ def plan_of(
         )
         if stop - start > window
     ]
+    normal_ranges, learned = held_out_ranges, []
+    if not windows and options.adaptation.method == "adam":
+        learned, held_out_ranges = _but_a_fold(normal_ranges, window)
     count = sum(stretch.stop - stretch.start - window for stretch in held_out_ranges)
     if count < MIN_HELD_OUT:
         frames = sum(len(clip.frames) for clip in clips)
         less = ", or leave out less (--without)" * bool(options.without)
-        told = _too_little(frames, count, len(windows), bool(excluded))
+        told = _too_little(frames, count, len(windows), bool(excluded), quarter=bool(learned))
         raise DataError(f"{source}: {told}{less}")
-    normal_ranges = held_out_ranges
     if count > room:
         held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))
     shots = shots_of(clips, windows, window) if windows else None
-    return Plan(windows, left_out, excluded, shots, held_out_ranges, normal_ranges)
+    if learned:
+        shots = _shots_in(clips, learned, window)
+    return Plan(windows, left_out, excluded, shots, learned, held_out_ranges, normal_ranges)
 
 
-def _too_little(frames: int, left: int, shots: int, guarded: bool) -> str:
+def _but_a_fold(
+    normal: Sequence[outliers.Stretch], window: int
+) -> tuple[list[outliers.Stretch], list[outliers.Stretch]]:
+    """Divide normal footage into what a network learns from and a fold that is held out."""
+    *others, held_out = folds_of(normal)
+    learned = sorted(piece for fold in others for piece in fold)
+    return (
+        [piece for piece in learned if piece.stop - piece.start > window],
+        [piece for piece in held_out if piece.stop - piece.start > window],
+    )
+
+
+def _shots_in(clips: Sequence[Clip], learned: Sequence[outliers.Stretch], window: int) -> Shots:
+    """Cut windows that reach beyond no stretch; of many, evenly spread ones."""
+    pieces = [replace(clips[clip].cut(start, stop), bad=[]) for clip, start, stop in learned]
+    most = sum(len(piece.frames) - window for piece in pieces)
+    return shots_of(pieces, spread(pieces, min(most, MOST_WINDOWS), window), window)
+
+
+def _too_little(frames: int, left: int, shots: int, guarded: bool, *, quarter: bool) -> str:
     """Say that too little footage is left to calibrate on, and what to do."""
     takers = [plural(shots, "shot")] * bool(shots) + ["the guard"] * guarded
     leave = f"{' and '.join(takers)} leave" if takers else "there are"
+    if quarter:
+        leave = "the quarter that is kept apart has"
     advice = "give a longer clip" + ", or fewer shots (--shots)" * bool(shots)
     what = f"of its {plural(frames, 'frame', 'd')} {leave} {left} to calibrate on"
     return f"{what}, and it takes {MIN_HELD_OUT}: {advice}"

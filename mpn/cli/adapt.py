@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors
   mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors --without 464-500
-  mpn adapt frames/01 --fps 10 --shots 20
+  mpn adapt lobby_normal.mp4 --out lobby.camera.safetensors --method adam
   mpn adapt lobby_normal.mp4 --checkpoint runs/a/model.safetensors --method meta
   mpn adapt --rollback --out lobby.camera.safetensors"""
 
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         type=positive,
         metavar="K",
         help="windows to adapt on, spread over it, the rest is for thresholds (default: all of it; "
-        "10 of adam and meta)",
+        "10 of meta)",
     )
     _add_method(verb)
     verb.add_argument(
@@ -92,7 +92,8 @@ def _add_method(verb: argparse.ArgumentParser) -> None:
         "--method",
         choices=METHODS,
         help="place: learns what motion is normal where, leaves the network as it is (default); "
-        "adam, meta: change the network too, by Adam or a meta-trained model's step sizes",
+        "adam: trains the network on the camera too, for minutes; meta: changes it by a few steps "
+        "whose sizes were meta-trained",
     )
     verb.add_argument(
         "--learning-rate",

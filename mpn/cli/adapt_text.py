@@ -37,6 +37,8 @@ def report_text(report: Report, seconds: float) -> str:
     windows = plural(len(report.windows), "window") if report.windows else "all of it"
     if report.without and not report.windows:
         windows = "the rest of it"
+    if used["method"] == "adam" and not report.windows:
+        windows = f"three quarters of {windows}"
     how = f"adapted by {used['method']} on {windows}"
     how += f" in {used['steps']} steps" * bool(used["steps"])
     lines = [
@@ -84,7 +86,8 @@ def _table(report: Report) -> list[str]:
     title = f"threshold, {plural(rate, 'false alarm', 'g')} an hour"
     titles = (title, "false alarms per hour (seen)", "time above the threshold")
     rows += zip(titles, _alarms(before, report.hours), _alarms(after, report.hours))
-    on = "that it was not adapted on" if report.windows else "each judged by the others"
+    apart = report.windows or report.options["method"] != "place"
+    on = "that it was not adapted on" if apart else "each judged by the others"
     lines = [f"on {report.held_out} frames ({seconds:.1f} s) {on}:"]
     table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
     lines += [f"  {line}" for line in table]
@@ -106,8 +109,8 @@ def made_lines(report: Report) -> list[str]:
         report: of the adaptation.
     """
     if not report.made:
-        if report.options["method"] != "place":
-            return ["what would be found is not tried out: that is of --method place"]
+        if report.options["method"] != "place" and report.windows:
+            return ["what would be found is not tried out with so few windows: leave --shots out"]
         return [
             "what would be found is not known: that is tried out on what moves, and too little of "
             "it does for long enough"

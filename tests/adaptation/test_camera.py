@@ -11,7 +11,10 @@ import torch
 
 from mpn.adaptation import camera
 from mpn.adaptation.camera import CameraOptions, adapt_camera
+from mpn.adaptation.footage import read_footage
 from mpn.adaptation.inner_loop import Adaptation
+from mpn.adaptation.place import learn_place, motion_columns
+from mpn.adaptation.plan import Plan, plan_of
 from mpn.errors import AdaptationError, DataError, MpnError, SizeError
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
@@ -308,6 +311,96 @@ def test_frames_that_are_too_small(base, tmp_path):
     speck = write_footage(tmp_path / "speck", footage(12)[:, :8, :12])
     with pytest.raises(SizeError, match="8x12.*16x16 at the least"):
         adapted_on(base, speck)
+
+
+# --- All of the footage
+
+
+LONG = 320
+BY_ADAM = Adaptation("adam", steps=2, learning_rate=1e-4, batch=4, targets=("pseudo_head.",))
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Footage of which a quarter is enough to calibrate on."""
+    return write_footage(tmp_path_factory.mktemp("day") / "lobby", footage(LONG, seed=5))
+
+
+@pytest.fixture(scope="module")
+def plans() -> list[Plan]:
+    """The plans that were made by `whole`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, day: Path, plans: list[Plan]):
+    """A model that Adam has adapted on all footage that it may."""
+
+    def kept(*given: object) -> Plan:
+        plans.append(plan_of(*given))
+        return plans[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(camera, "plan_of", kept)
+        return adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True, guard=False)
+
+
+def frames_of(stretches) -> set[int]:
+    return {frame for one in stretches for frame in range(one.start, one.stop)}
+
+
+def test_by_adam_a_network_learns_from_all_footage_but_a_quarter_in_pieces(whole, plans):
+    _, report = whole
+    (plan,) = plans
+    learned, held_out = frames_of(plan.learned), frames_of(plan.held_out_ranges)
+    assert not learned & held_out and learned | held_out == set(range(LONG))
+    assert len(held_out) == pytest.approx(LONG / 4, abs=4) and len(plan.held_out_ranges) == 4
+    # Not one stretch: light and habits change in the course of footage.
+    assert [piece.start // 80 for piece in plan.held_out_ranges] == [0, 1, 2, 3]
+    # Of each piece, which no window reaches beyond, all windows are learned from.
+    assert plan.shots is not None
+    assert len(plan.shots) == sum(one.stop - one.start - WINDOW for one in plan.learned)
+    assert report.windows == [] and report.held_out == len(held_out) - 4 * WINDOW
+
+
+def test_held_out_frames_are_judged_by_a_network_and_a_place_model_of_others(
+    base, day, whole, plans
+):
+    adapted, report = whole
+    clips = read_footage(detector_of(base), day, None, False)
+    rest = learn_place(clips, plans[0].learned)
+    for number, (_, start, stop) in enumerate(plans[0].held_out_ranges):
+        by_others = motion_columns(clips[0], rest, start, stop)
+        for name, values in by_others.items():
+            assert adapted.normal[name][number] == pytest.approx(values[WINDOW:], rel=2e-3)
+    scores = list(Detector(adapted, precision="float32").score(day))
+    targets = [
+        frame for one in plans[0].held_out_ranges for frame in range(one.start + WINDOW, one.stop)
+    ]
+    assert np.concatenate(adapted.normal["pseudo"]) == pytest.approx(
+        [scores[frame].parts["pseudo"] for frame in targets], rel=2e-3, abs=1e-6
+    )
+    # What is written knows all of the footage: its first frame has no motion.
+    (place,) = adapted.places.values()
+    assert place.frames == LONG - 1
+    assert report.after.loss != report.before.loss
+
+
+def test_of_long_footage_windows_are_spread_over_all_of_it(base, day, whole, plans, monkeypatch):
+    monkeypatch.setattr("mpn.adaptation.plan.MOST_WINDOWS", 6)
+    monkeypatch.setattr(camera, "plan_of", lambda *given: plans.append(plan_of(*given)) or plans[1])
+    adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True, guard=False)
+    shots = plans.pop().shots
+    assert shots is not None and len(shots) == 6
+
+
+def test_a_quarter_that_is_too_short_to_calibrate_on_is_said(base, clip):
+    with pytest.raises(
+        DataError,
+        match=r"lobby: of its 120 frames the quarter that is kept apart has \d+ to "
+        r"calibrate on, and it takes 50: give a longer clip",
+    ):
+        adapted_on(base, clip, shots=None, adaptation=BY_ADAM)
 
 
 # --- Models

@@ -202,8 +202,10 @@ def test_what_would_be_found_is_said() -> None:
     assert "more normal footage lowers the threshold" in line
     (line,) = made_lines(SimpleNamespace(made=[], options={"method": "place"}))
     assert "is not known" in line and "too little of it does for long enough" in line
-    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}))
-    assert "not tried out" in line and "--method place" in line
+    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}, windows=[(0, 9)]))
+    assert "not tried out" in line and "leave --shots out" in line
+    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}, windows=[]))
+    assert "too little of it does for long enough" in line
     unknown = [Made("elsewhere", 20, None, auc)]  # there is no threshold
     assert "found at" not in "\n".join(made_lines(SimpleNamespace(made=unknown)))
 
