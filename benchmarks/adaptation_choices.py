@@ -36,7 +36,7 @@ from mpn.adaptation.inner_loop import (
 from mpn.datasets.layouts import recognise
 from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import load_clips
-from mpn.evaluation.few_shot import few_shot
+from mpn.evaluation.few_shot import FINE_TUNING_RATE, FINE_TUNING_STEPS, few_shot
 from mpn.model.checkpoint import Checkpoint, MetaInfo, load_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
@@ -117,6 +117,8 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
     one.pop("text")
     if "targets" in one:
         one["targets"] = TARGETS[one["targets"]]
+    if method == "adam":
+        one = {"steps": FINE_TUNING_STEPS, "learning_rate": FINE_TUNING_RATE} | one
     if "without" in one:
         one["without"] = tuple(one["without"].split("+"))
     figures = []

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import parser, write_result
-from mpn.adaptation.inner_loop import FINE_TUNING_RATE, adapt_network
+from mpn.adaptation.inner_loop import adapt_network
 from mpn.cli import from_zero
 from mpn.cli.train_arguments import names
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
-from mpn.evaluation.few_shot import METHODS, FewShotRow, Key, few_shot
+from mpn.evaluation.few_shot import FINE_TUNING_RATE, METHODS, FewShotRow, Key, few_shot
 from mpn.evaluation.few_shot_summary import (
     Figure,
     Record,

@@ -42,9 +42,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
 AFTER_DECODER = ("prototype.", "head.", "pseudo_head.")
 DEFAULT_TARGETS = "early"
 METHODS = ("place", "adam", "meta")
-# Plain Adam, where there are no learned step sizes, and for comparison with them (PROTOCOL section
-# 4).
-FINE_TUNING_STEPS, FINE_TUNING_RATE, FINE_TUNING_BATCH = 300, 1e-3, 8
+# Adam on a camera's footage: a minute of steps (benchmarks/results/adaptation_choices.md).
+ADAM_STEPS, ADAM_RATE, ADAM_BATCH = 300, 1e-3, 8
 
 
 class SceneBatch(NamedTuple):
@@ -164,7 +163,7 @@ class Adaptation:
 
     method: str = "meta"
     steps: int | None = None
-    learning_rate: float = FINE_TUNING_RATE
+    learning_rate: float = ADAM_RATE
     batch: int | None = None
     seed: int = 0
     targets: tuple[str, ...] | None = None
@@ -192,14 +191,14 @@ class Adaptation:
             return FilledAdaptation("place", 0, 0.0, 0, self.seed, (), ())
         meta = checkpoint.meta
         steps, batch, targets = (
-            FINE_TUNING_STEPS,
-            FINE_TUNING_BATCH,
+            ADAM_STEPS,
+            ADAM_BATCH,
             default_targets(checkpoint.network),
         )
         if meta is not None:
             batch, targets = meta.batch, meta.targets
         if self.method == "adam":
-            batch = batch or FINE_TUNING_BATCH
+            batch = batch or ADAM_BATCH
         if self.method == "meta":
             meta = _learned(checkpoint)
             if self.targets is not None and tuple(self.targets) != meta.targets:

@@ -14,8 +14,8 @@ from mpn.adaptation.camera_file import rollback, write_camera
 from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import (
-    FINE_TUNING_RATE,
-    FINE_TUNING_STEPS,
+    ADAM_RATE,
+    ADAM_STEPS,
     METHODS,
     TARGETS,
     Adaptation,
@@ -85,7 +85,7 @@ def _add_method(verb: argparse.ArgumentParser) -> None:
         "--steps",
         type=positive,
         metavar="N",
-        help=f"gradient steps (default: {FINE_TUNING_STEPS}; of meta as many as the model was "
+        help=f"gradient steps (default: {ADAM_STEPS}; of meta as many as the model was "
         "meta-trained with)",
     )
     verb.add_argument(
@@ -99,7 +99,7 @@ def _add_method(verb: argparse.ArgumentParser) -> None:
         "--learning-rate",
         type=above_zero,
         metavar="RATE",
-        help=f"of adam (default: {FINE_TUNING_RATE:g})",
+        help=f"of adam (default: {ADAM_RATE:g})",
     )
     verb.add_argument(
         "--targets",
@@ -188,7 +188,7 @@ def main(options: argparse.Namespace) -> None:
         adaptation=Adaptation(
             method,
             options.steps,
-            options.learning_rate or FINE_TUNING_RATE,
+            options.learning_rate or ADAM_RATE,
             seed=options.seed or 0,
             targets=_targets(detector, options.targets),
         ),

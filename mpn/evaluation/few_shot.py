@@ -21,7 +21,6 @@ import numpy as np
 from tqdm import tqdm
 
 from mpn.adaptation.inner_loop import (
-    FINE_TUNING_STEPS,
     Adaptation,
     adapt_network,
     adapted_checkpoint,
@@ -43,10 +42,13 @@ DRAWS = 5
 # The units of the score come from about so many frames of the camera's training footage, never from
 # support windows.
 UNIT_FRAMES = 400
+# Plain Adam on a handful of windows, to compare learned step sizes with; the rate was chosen on
+# source scenes. `mpn adapt`, which has more footage, takes more and longer steps.
+FINE_TUNING_STEPS, FINE_TUNING_RATE = 100, 5e-4
 METHODS: dict[str, Adaptation] = {
     "place": Adaptation(method="place"),
     "meta": Adaptation(method="meta"),
-    "fine-tuning": Adaptation(method="adam", steps=FINE_TUNING_STEPS),
+    "fine-tuning": Adaptation("adam", FINE_TUNING_STEPS, FINE_TUNING_RATE),
 }
 
 
