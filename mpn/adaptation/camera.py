@@ -45,7 +45,7 @@ from mpn.model.parameters import target_names
 from mpn.motion.place import PlaceModel
 from mpn.scoring.clips import score_clips
 from mpn.scoring.detector import Detector
-from mpn.scoring.parts import parts_of
+from mpn.scoring.parts import STAYS, parts_of
 from mpn.scoring.scores import ScoreConfig
 from mpn.video.depth import common_levels
 from mpn.video.paths import folder_name
@@ -155,9 +155,13 @@ def _learned(
     source: str | Path, detector: Detector, tensors: Params, place: PlaceModel, rate: float
 ) -> Checkpoint:
     """Give the base what was learned of the camera; thresholds it has none yet."""
-    score_config = detector.score_config.with_place(
-        trained_here=bool(tensors), static=place.background.known
-    )
+    static = place.background.known
+    score_config = detector.score_config.with_place(trained_here=False, static=static)
+    if tensors:
+        # The network knows the camera now; for how long things stay there is known no better.
+        here = detector.score_config.with_place(trained_here=True, static=static)
+        stays = {STAYS.name: score_config.weights[STAYS.name]}
+        score_config = replace(here, weights={**here.weights, **stays})
     return replace(
         adapted_checkpoint(detector.checkpoint, tensors),
         fps=rate,

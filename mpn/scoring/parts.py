@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -238,7 +238,11 @@ PSEUDO = ScorePart(
 )
 SPEED = _place_part(0, "speed", "speed for its place", 0.7)
 DIRECTION = _place_part(1, "direction", "speed for its place and direction", 1.0)
-STAYS = _place_part(2, "stays", "a change that stays", 0.5, needs_static=True)
+# Some minutes of a new camera hardly show for how long things stay there
+# (benchmarks/results/static_choices.md, "What minutes of a camera say").
+STAYS = replace(
+    _place_part(2, "stays", "a change that stays", 0.5, needs_static=True), elsewhere_weight=0.25
+)
 # The number of a frame is of so many cells: what moves is larger than what is put down.
 LARGEST_OF = {SPEED.name: LARGEST, DIRECTION.name: LARGEST, STAYS.name: 2}
 PSNR = Diagnostic(name="psnr_db", title="PSNR", direction="lower", value_of=_psnr)

@@ -168,7 +168,7 @@ def test_weights_by_hand() -> None:
             ScoreConfig().with_place(trained_here=here, static=static) for static in (True, False)
         )
         assert not_.weights["stays"] == 0
-        assert knows.weights == not_.weights | {"stays": STAYS.place_weight}
+        assert knows.weights == not_.weights | {"stays": 0.5 if here else 0.25}
         assert knows.with_place(trained_here=here, static=True) == knows
         assert knows.with_place(trained_here=here, static=False) == not_
         assert knows.without_place() == not_.without_place()
