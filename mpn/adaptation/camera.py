@@ -29,6 +29,7 @@ from mpn.adaptation.inner_loop import (
     FilledAdaptation,
     adapt_network,
     adapted_checkpoint,
+    targets_in,
 )
 from mpn.adaptation.place import (
     learn_place,
@@ -88,7 +89,7 @@ def adapt_camera(
     options = options or CameraOptions()
     # What cannot be is refused before anything is read.
     _refuse_adapted(detector.checkpoint)
-    _room(detector, options.adaptation.filled(detector.checkpoint), options)
+    _room(detector, _settings(detector.checkpoint, options), options)
     clips = read_footage(detector, source, fps, skip_bad)
     try:
         clips = leave_out(clips, options.without)
@@ -127,7 +128,7 @@ def adapt_clips(
     options = options or CameraOptions()
     base, window = detector.checkpoint, detector.config.window
     _refuse_adapted(base)
-    settings = options.adaptation.filled(base)
+    settings = _settings(base, options)
     room = _room(detector, settings, options)
     options = replace(options, shots=_shots(options))
     # Too little footage is found first.
@@ -220,6 +221,14 @@ def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
     """Give the options that were used, as plain values."""
     names = ("shots", "guard", "false_alarms_per_hour")
     return asdict(settings) | {name: getattr(options, name) for name in names}
+
+
+def _settings(base: Checkpoint, options: CameraOptions) -> FilledAdaptation:
+    """Decide how it is adapted; a whole model has room for all parameters, which find more."""
+    wanted = options.adaptation
+    if options.standalone and wanted.method == "adam" and wanted.targets is None:
+        wanted = replace(wanted, targets=targets_in(base.network, "all"))
+    return wanted.filled(base)
 
 
 def _shots(options: CameraOptions) -> int | None:

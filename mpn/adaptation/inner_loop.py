@@ -233,11 +233,21 @@ class FilledAdaptation:
 
 def default_targets(network: Network) -> tuple[str, ...]:
     """Return those of `DEFAULT_TARGETS` that the network has; it may lack the pseudo head."""
-    names = tuple(name for name, _ in network.named_parameters())
+    return targets_in(network, DEFAULT_TARGETS)
+
+
+def targets_in(network: Network, chosen: str) -> tuple[str, ...]:
+    """Return a named set of target parameters, without what a network does not have.
+
+    Args:
+        network: it may lack a unit or the pseudo head.
+        chosen: a name of `TARGETS`.
+    """
+    names = [name for name, _ in network.named_parameters()]
     return tuple(
         target
-        for target in TARGETS[DEFAULT_TARGETS]
-        if any(name.startswith(target) for name in names)
+        for target in TARGETS[chosen]
+        if target.startswith("*") or any(name.startswith(target) for name in names)
     )
 
 

@@ -19,6 +19,7 @@ from mpn.adaptation.inner_loop import (
     METHODS,
     TARGETS,
     Adaptation,
+    targets_in,
 )
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
 from mpn.cli.adapt_text import report_text
@@ -104,7 +105,7 @@ def _add_method(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--targets",
         choices=TARGETS,
-        help="parameters to adapt, of adam (default: as the model says)",
+        help="parameters to adapt, of adam (default: as the model says; with --standalone all)",
     )
     verb.add_argument(
         "--seed", type=from_zero, help="of the made anomalies that it learns from (default: 0)"
@@ -190,7 +191,7 @@ def main(options: argparse.Namespace) -> None:
             options.steps,
             options.learning_rate or ADAM_RATE,
             seed=options.seed or 0,
-            targets=_targets(detector, options.targets),
+            targets=targets_in(detector.network, options.targets) if options.targets else None,
         ),
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
         guard=not options.no_guard,
@@ -289,15 +290,3 @@ def _roll_back(out: Path, options: argparse.Namespace) -> None:
 def _open(options: argparse.Namespace) -> Detector:
     model = options.checkpoint or base_model()
     return Detector(load_model(model), device=options.device, precision=options.precision)
-
-
-def _targets(detector: Detector, chosen: str | None) -> tuple[str, ...] | None:
-    """Return the named set, without what this network does not have."""
-    if chosen is None:
-        return None
-    parameters = [name for name, _ in detector.network.named_parameters()]
-    return tuple(
-        target
-        for target in TARGETS[chosen]
-        if target.startswith("*") or any(name.startswith(target) for name in parameters)
-    )

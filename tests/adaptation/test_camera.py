@@ -19,6 +19,7 @@ from mpn.errors import AdaptationError, DataError, MpnError, SizeError
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
+from mpn.scoring.scores import ScoreConfig
 from tests.helpers.small_model import FPS, footage, write_film, write_footage, write_model
 
 pytestmark = pytest.mark.usefixtures("coarse_flow", "quick_scoring")
@@ -414,6 +415,25 @@ def test_a_model_that_was_not_meta_trained_takes_adam(clip, tmp_path):
     adapted, report = adapted_on(plain, clip, adaptation=by_adam)
     assert report.after.loss < report.before.loss
     assert {name.split(".")[0] for name in adapted.camera["tensors"]} == {"encoder", "pseudo_head"}
+
+
+def test_a_whole_model_has_room_for_all_parameters(clip, tmp_path):
+    plain = write_model(tmp_path / "plain.safetensors")
+    by_adam = Adaptation("adam", steps=1, learning_rate=1e-6, batch=4)
+    adapted, _ = adapted_on(plain, clip, adaptation=by_adam, standalone=True, force=True)
+    everything = {name for name, _ in load_checkpoint(plain).network.named_parameters()}
+    assert set(adapted.camera["tensors"]) == everything
+    chosen = replace(by_adam, targets=("pseudo_head.",))
+    adapted, _ = adapted_on(plain, clip, adaptation=chosen, standalone=True, force=True)
+    assert {name.split(".")[0] for name in adapted.camera["tensors"]} == {"pseudo_head"}
+
+
+def test_what_stays_is_known_no_better_by_a_network_that_was_adapted(whole):
+    adapted, _ = whole
+    weights = ScoreConfig.from_dict(adapted.score_config).weights
+    assert (weights["error"], weights["pseudo"]) == (0.5, 0.5)  # as trained here
+    # Of 24 of its 32 s nobody knows for how long things stay, so that it has no units.
+    assert weights["stays"] == 0 and "stays" not in adapted.normal
 
 
 def test_a_model_without_a_head_for_made_anomalies_and_without_normal_scores(clip, tmp_path):
