@@ -172,6 +172,7 @@ def _too_little(frames: int, left: int, shots: int, guarded: bool, *, quarter: b
     if quarter:
         leave = "the quarter that is kept apart has"
     advice = "give a longer clip" + ", or fewer shots (--shots)" * bool(shots)
+    advice += ", or leave --method adam out, which takes the most" * quarter
     what = f"of its {plural(frames, 'frame', 'd')} {leave} {left} to calibrate on"
     return f"{what}, and it takes {MIN_HELD_OUT}: {advice}"
 

@@ -194,6 +194,13 @@ def outcome_text(outcome: Outcome, entry: Entry) -> str:
     if outcome.highest:
         score, seconds = outcome.highest
         lines.append(f"  highest score {score:.2f} at {clock(seconds)}")
+        usual = (threshold or {}).get("highest_normal")
+        if usual is not None and score > usual and not summary["events"]:
+            # A threshold that little footage is extrapolated to may lie above any anomaly.
+            lines[-1] += (
+                f": stranger than all normal footage, which has {usual:.2f} at the most; a higher "
+                "--false-alarms-per-hour lists it"
+            )
     ended = [bad for bad in summary["bad_frames"] if bad["index"] >= summary["frames"]]
     if replaced := [bad for bad in summary["bad_frames"] if bad not in ended]:
         lines.append(

@@ -108,6 +108,7 @@ class Threshold(NamedTuple):
         hours: of the footage.
         false_alarms_per_hour: the rate.
         tail: how the table was continued, see `Calibration.tail_kind`.
+        highest_normal: the highest score of that footage; NaN where there is none.
     """
 
     value: float
@@ -116,6 +117,7 @@ class Threshold(NamedTuple):
     hours: float
     false_alarms_per_hour: float
     tail: str
+    highest_normal: float = math.nan
 
 
 class Rarity(NamedTuple):
@@ -177,7 +179,7 @@ class Calibration:
             value = self._lowest(lambda count: count <= expected)
         low, high = self._interval(value, expected, extrapolated)
         interval = (min(low, value), max(high, value))
-        return Threshold(value, extrapolated, interval, self.hours, rate, self.tail_kind)
+        return Threshold(value, extrapolated, interval, self.hours, rate, self.tail_kind, highest)
 
     def rarity(self, score: float) -> Rarity:
         """Say how rare a smoothed score is.

@@ -58,6 +58,7 @@ def test_threshold_where_the_footage_shows_the_rate_by_hand() -> None:
     for allowed, value in ((1, 5.0), (2, 4.0), (2.9, 4.0), (3, 3.0)):
         found = made.threshold(allowed * one * 1.000001)
         assert (found.value, found.extrapolated) == (value, False)
+        assert found.highest_normal == 6.0
 
 
 @pytest.mark.parametrize("rate", [3, 20, 100, 400])

@@ -1,0 +1,41 @@
+"""What `mpn score` says of a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mpn.cli.score_text import Entry, outcome_text
+
+
+def told(events: list[dict], threshold: dict | None) -> str:
+    """What is said of a recording whose highest score is 2.85."""
+    summary = {
+        "frames": 175,
+        "fps": 10.0,
+        "threshold": threshold,
+        "events": events,
+        "judged_by": "model",
+        "bad_frames": [],
+    }
+    outcome = SimpleNamespace(summary=summary, done_before=0, highest=(2.85, 10.6))
+    return outcome_text(outcome, Entry(Path("lobby.mp4"), Path("nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("usual", "events", "said"),
+    [(1.75, [], True), (2.9, [], False), (1.75, [{}], False), (None, [], False)],
+)
+def test_what_no_normal_footage_had_is_said_where_the_threshold_is_above_it(usual, events, said):
+    threshold = {"value": 3.36, "extrapolated": True, "hours": 0.02, "highest_normal": usual}
+    text = told(events, threshold)
+    assert "highest score 2.85 at 0:10.6" in text
+    assert ("stranger than all normal footage, which has 1.75 at the most" in text) == said
+
+
+def test_without_a_threshold_nothing_is_said_of_normal_footage():
+    assert told([], None).endswith("highest score 2.85 at 0:10.6")
+    before = {"value": 3.36, "extrapolated": True, "hours": 0.02}  # of an earlier version
+    assert "stranger" not in told([], before)
