@@ -34,7 +34,7 @@ class Plan(NamedTuple):
         windows: as `Report` has them.
         left_out: likewise.
         excluded: likewise.
-        shots: the windows themselves; None where no gradient is taken.
+        shots: the windows that a network is adapted on; None where there are none.
         learned: where a network learns from the whole footage, what it does learn from: all folds
             but one, which is held out. `windows` are none then, and `shots` are of these stretches.
         held_out_ranges: stretches that show no frame of a window; the first T frames of each have
