@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from mpn.model.network import Network, build_model
 from mpn.motion.flow import MotionReader
-from mpn.report import curves
 from mpn.training import pretraining
 from tests.helpers import shared_files, taught_cameras, training_runs
 from tests.helpers.reference import Reference, load_full, load_reduced
@@ -80,36 +78,21 @@ def coarse_flow(known_flow: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def quick_scoring() -> Iterator[None]:
-    """Take twice as many windows at a time, and fewer samples for the interval of a threshold: for
-    tests that ask for neither."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mpn.scoring.scores.BATCH_SIZE", 8)
-        patch.setattr("mpn.jobs.job.BATCH_SIZE", 8)
-        patch.setattr("mpn.scoring.calibration._REPLICATES", 20)
-        yield
-
-
-@pytest.fixture(scope="module")
 def small_pictures() -> Iterator[None]:
     """Draw pages and films at the size of the made-up footage, not enlarged for people's eyes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mpn.report.pictures.WIDTH", 48)
         patch.setattr("mpn.report.film.SMALLEST_WIDTH", 96)
         patch.setattr("mpn.video.overlay.MIN_WIDTH", 96)
-        # To look for a layout takes half of what a curve takes.
-        patch.setattr(curves, "_DPI", 40)
-        patch.setattr(curves, "Figure", lambda **options: Figure(**options | {"layout": None}))
         yield
 
 
 @pytest.fixture(scope="module")
 def few_tasks_for_sizes() -> Iterator[None]:
-    """Begin meta-training with step sizes of few tasks, and validate on few, for tests that do not
-    ask how good they are."""
+    """Begin meta-training with step sizes of few tasks, for tests that do not ask how good they
+    are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mpn.training.meta_training.TASKS_FOR_SIZES", 4)
-        patch.setattr("mpn.training.meta_training.VALIDATION_TASKS", 3)
         yield
 
 

@@ -22,7 +22,7 @@ from mpn.scoring.detector import Detector
 from mpn.scoring.scores import ScoreConfig
 from tests.helpers.small_model import FPS, footage, write_film, write_footage, write_model
 
-pytestmark = pytest.mark.usefixtures("coarse_flow", "quick_scoring")
+pytestmark = pytest.mark.usefixtures("coarse_flow")
 
 LENGTH, SHOTS, WINDOW = 120, 3, 4
 META = Adaptation()  # the two steps of the tiny model, quicker than the hundred of Adam

@@ -13,7 +13,7 @@ from mpn.adaptation.inner_loop import Adaptation
 from mpn.scoring.detector import Detector
 from tests.helpers.small_model import footage, write_footage, write_model
 
-pytestmark = pytest.mark.usefixtures("coarse_flow", "quick_scoring")
+pytestmark = pytest.mark.usefixtures("coarse_flow")
 
 RATE = 5.0  # frames/s
 

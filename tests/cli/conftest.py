@@ -49,5 +49,5 @@ def cli(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick(coarse_flow: None, small_pictures: None, quick_scoring: None) -> None:
+def quick(coarse_flow: None, small_pictures: None) -> None:
     """What a verb does with motion and pictures is asked here, not what they show."""

@@ -7,17 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks import batch_safety
 from tests.cli.conftest import Cli
 
 GOOD = 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> None:
-    """Here is scored as in the process that is killed."""
 
 
 def test_a_batch_that_was_killed_ends_as_one_left_alone(

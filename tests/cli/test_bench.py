@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from mpn import bench
 from mpn.cli import bench as verb
 from mpn.model.engines import installed_engines
-from tests.helpers.verbs import Outcome, outcome_in
 
 
-class Measured(NamedTuple):
-    """What the verb showed, and the figures behind it."""
-
-    outcome: Outcome
-    network: bench.NetworkBench
-    film: bench.FilmBench
-
-
-@pytest.fixture(scope="module")
-def measured(still: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    """As little as can be measured, once: engines take seconds to open their graphs."""
-    kept = {}
-
-    def keep(name: str, **short: int) -> Callable[..., object]:
-        measure = getattr(bench, name)
-        return lambda *given: kept.setdefault(name, measure(*given, **short))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "PRODUCT_SIDE", 64)
-        patch.setattr(verb, "bench_network", keep("bench_network", rounds=2))
-        patch.setattr(verb, "bench_film", keep("bench_film", rounds=2, frames=8))
-        outcome = outcome_in(tmp_path_factory.mktemp("bench"), "bench", still)
-    return Measured(outcome, kept["bench_network"], kept["bench_film"])
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As little as can be measured."""
+    monkeypatch.setattr(bench, "PRODUCT_SIDE", 64)
+    short = {"rounds": 2, "frames": 8}
+    monkeypatch.setattr(verb, "bench_film", lambda *given: bench.bench_film(*given, **short))
 
 
-@pytest.fixture
-def again(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verb shows the same figures again."""
-    monkeypatch.setattr(verb, "open_engines", lambda network, settings: {})
-    monkeypatch.setattr(verb, "bench_network", lambda *given: measured.network)
-    monkeypatch.setattr(verb, "bench_film", lambda *given: measured.film)
-
-
-def test_a_row_a_setting_and_the_one_to_use_at_the_end(measured):
-    outcome = measured.outcome
+def test_a_row_a_setting_and_the_one_to_use_at_the_end(cli, still):
+    outcome = cli("bench", still)
     assert outcome.code == 0
     rows = [line for line in outcome.out.splitlines() if line.startswith(installed_engines())]
     assert [tuple(row.split()[:2]) for row in rows] == bench.settings_here()
@@ -57,7 +28,6 @@ def test_a_row_a_setting_and_the_one_to_use_at_the_end(measured):
     assert max(map(len, outcome.out.splitlines())) < 80
 
 
-@pytest.mark.usefixtures("again")
 def test_no_share_of_the_peak_is_above_all_of_it(cli, still, monkeypatch):
     monkeypatch.setattr(bench.NetworkBench, "share", lambda self, rate: 0.42)
     assert " 42%" in cli("bench", still).out
@@ -71,7 +41,6 @@ def test_no_share_of_the_peak_is_above_all_of_it(cli, still, monkeypatch):
     assert all(row["share_of_peak"] == 1.08 for row in figures)  # as it was measured
 
 
-@pytest.mark.usefixtures("again")
 def test_json_has_every_figure(cli, still):
     document = json.loads(cli("bench", still, "--json").out)
     settings = [list(setting) for setting in bench.settings_here()]

@@ -89,11 +89,16 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
         == weights.training["steps"]
     )
 
-    # Another length of training is another run.
-    before = (out / "train" / "model.safetensors").read_bytes()
+
+@pytest.mark.usefixtures("small")
+def test_another_length_of_training_is_another_run(cli: Cli, tmp_path: Path) -> None:
+    run = ("--out", "runs/demo/train")
+    assert cli("train", "demo", "--minutes", 0.001, *run).code == 0
+    model = tmp_path / "runs" / "demo" / "train" / "model.safetensors"
+    before = model.read_bytes()
     error = cli("demo", "--minutes", 0.002).error()
     assert "minutes 0.001, here 0.002" in error and "another --out" in error
-    assert (out / "train" / "model.safetensors").read_bytes() == before
+    assert model.read_bytes() == before
 
 
 @pytest.mark.usefixtures("small")

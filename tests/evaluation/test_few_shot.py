@@ -28,7 +28,7 @@ from tests.helpers.moving import outstanding
 from tests.helpers.training_runs import walkers
 
 TARGETS = ("encoder.block1.", "pseudo_head.")
-GRADIENT = {"meta": METHODS["meta"], "fine-tuning": replace(METHODS["fine-tuning"], steps=3)}
+GRADIENT = {name: METHODS[name] for name in ("meta", "fine-tuning")}
 ADAM = {"fine-tuning": Adaptation("adam", steps=2, batch=2, targets=TARGETS)}
 COLUMNS = {"score", "error", "pseudo", *(column.name for column in DIAGNOSTICS)}
 

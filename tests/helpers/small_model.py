@@ -81,28 +81,18 @@ def still_network(**options: object) -> Network:
 
 def write_model(path: Path, *, normal: bool = True, **options: object) -> Path:
     """Its model file, with the scores of 120 frames of normal footage if `normal`."""
+    network = still_network(**options)
+    parts = {}
+    if normal:
+        frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in footage(120, seed=11)]
+        small = [
+            cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_AREA)[:, :, None]
+            for frame in frames
+        ]
+        parts = normal_parts(network, [Clip("a", "s", np.stack(small), FPS)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    key = normal, *sorted(options.items())
-    if key not in _MODELS:
-        network = still_network(**options)
-        save_checkpoint(path, Checkpoint(network, fps=FPS, normal=_normal(network, normal)))
-        _MODELS[key] = path.read_bytes()
-    path.write_bytes(_MODELS[key])
-    torch.manual_seed(7)  # what is drawn next is the same, whoever asked first
+    save_checkpoint(path, Checkpoint(network, fps=FPS, normal=parts))
     return path
-
-
-_MODELS: dict[tuple, bytes] = {}  # what was written before: many tests ask for the same
-
-
-def _normal(network: Network, normal: bool) -> dict[str, list[np.ndarray]]:
-    if not normal:
-        return {}
-    frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in footage(120, seed=11)]
-    small = [
-        cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_AREA)[:, :, None] for frame in frames
-    ]
-    return normal_parts(network, [Clip("a", "s", np.stack(small), FPS)])
 
 
 def write_tree(root: Path, *, clips: int = 4, length: int = 14, test_length: int = 24) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 
@@ -18,19 +17,14 @@ from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_model
 from tests.live.driving import Driven
 
-pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures", "quick_scoring")
+pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures")
 NORMAL = 130  # frames, of which the first does not follow any
 RACE = (60, 84)
 
 
 def film(start: int, stop: int, fast: tuple[int, int] = (0, 0)) -> np.ndarray:
     """Frames of one camera; a board races in some, and the sensor has its noise."""
-    return noisy(drawn(fast)[start:stop], start)
-
-
-@functools.lru_cache(maxsize=4)
-def drawn(fast: tuple[int, int]) -> np.ndarray:
-    return recording(500, fast=fast)
+    return noisy(recording(500, fast=fast)[start:stop], start)
 
 
 def noisy(frames: np.ndarray, seed: int = 0) -> np.ndarray:

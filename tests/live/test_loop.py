@@ -18,7 +18,7 @@ from mpn.live.stream import Counts
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_film, write_model
 
-pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures", "quick_scoring")
+pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures")
 FAST_FPS = 25.0  # the films are played so fast
 
 

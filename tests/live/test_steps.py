@@ -18,7 +18,7 @@ from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_footage, write_model
 
 FPS = 10.0
-pytestmark = pytest.mark.usefixtures("coarse_flow", "quick_scoring")
+pytestmark = pytest.mark.usefixtures("coarse_flow")
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,7 @@ from mpn.model.network import build_model
 from mpn.model.parameters import target_names
 
 TARGETS = ("prototype.heads.", "head.")
-PLAIN, SHARP = ("meta_step_64", 11, False), ("meta_step_sharp_64", 12, True)
-# Either file in float64 and one of them in float32, decoded once and with the whole forward: what a
-# step goes through does not depend on the weights.
-CASES = {
-    "plain, float64, decoded once": (PLAIN, torch.float64, False),
-    "sharp, float64, whole forward": (SHARP, torch.float64, True),
-    "sharp, float32, decoded once": (SHARP, torch.float32, False),
-}
+FILES = [("meta_step_64", 11, False), ("meta_step_sharp_64", 12, True)]
 # Losses and gradients, relative to the largest magnitude of each array.
 TOLERANCES = {torch.float64: (1e-9, 1e-9), torch.float32: (1e-4, 1e-3)}
 
@@ -82,12 +75,23 @@ def meta_step(weights, names, dtype, *, whole):
     return values | {f"step_grad/{names[name]}": size.grad.numpy() for name, size in sizes.items()}
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        (file, dtype, whole)
+        for file in FILES
+        for dtype, whole in [(torch.float64, True), (torch.float64, False), (torch.float32, False)]
+    ],
+    ids=[
+        f"{name}, {form}"
+        for name, _, _ in FILES
+        for form in ("float64, whole forward", "float64, decoded once", "float32, decoded once")
+    ],
+)
 def computed(request, reference):
     """Which file, the precision, and what our step makes of its weights and clips."""
     (file, seed, sharp), dtype, whole = request.param
-    with torch.device("meta"):  # names alone
-        ours = [name for name, _ in build_model("base", height=64, width=64).named_parameters()]
+    ours = [name for name, _ in build_model("base", height=64, width=64).named_parameters()]
     names = dict(zip(ours, (row["name"] for row in reference.rows), strict=True))
     weights = list(reference.weights(seed, sharp))
     return file, dtype, meta_step(weights, names, dtype, whole=whole)

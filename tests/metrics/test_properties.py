@@ -30,7 +30,7 @@ METRICS = {
     "average_precision": metrics.average_precision,
 }
 every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-quick = settings(max_examples=30, deadline=None)
+quick = settings(max_examples=60, deadline=None)
 Maps = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 

@@ -15,7 +15,7 @@ from tests.helpers.shared_files import made_once
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick(coarse_flow: None, quick_scoring: None) -> None:
+def quick(coarse_flow: None) -> None:
     """What a page shows of motion is asked here, not what the flow finds."""
 
 

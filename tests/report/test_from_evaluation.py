@@ -17,8 +17,6 @@ from mpn.scoring.parts import PSEUDO
 from tests.helpers.small_model import PROTOTYPES
 from tests.report.test_page import Walk, data_of, floats
 
-pytestmark = pytest.mark.usefixtures("small_pictures")
-
 NAMES = ["01", "02", "03"]
 LABELS = [[[10, 18]], [], [[14, 20]]]
 WINDOW = 4

@@ -18,8 +18,6 @@ from tests.helpers.recordings import recording
 from tests.helpers.small_model import footage, write_film, write_footage
 from tests.report.test_page import data_of, floats
 
-pytestmark = pytest.mark.usefixtures("small_pictures")
-
 OPTIONS = JobOptions(fps=10.0, report=True)
 
 

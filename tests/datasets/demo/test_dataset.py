@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -49,12 +48,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made") / "demo"
     options = {"training": 1, "validation": 1, "testing": 4, "length": 30, "test_length": 120}
     return write_demo(root, scenes=1, size=SIZE, **options)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of `SMALL`; not to be changed."""
-    return write_demo(tmp_path_factory.mktemp("small") / "demo", **SMALL)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -174,9 +167,9 @@ def test_masks_are_where_the_anomaly_changed_the_picture() -> None:
     assert changed > 0.75 * marked
 
 
-def test_same_seed_same_bytes_other_seed_other_frames(small: Path, tmp_path: Path) -> None:
-    first = digests(small)
-    assert digests(write_demo(tmp_path / "again", **SMALL)) == first
+def test_same_seed_same_bytes_other_seed_other_frames(tmp_path: Path) -> None:
+    first = digests(write_demo(tmp_path / "a", **SMALL))
+    assert digests(write_demo(tmp_path / "b", **SMALL)) == first
     assert digests(write_demo(tmp_path / "side-by-side", **SMALL, workers=2)) == first
     other = digests(write_demo(tmp_path / "c", seed=1, **SMALL))
     assert other.keys() == first.keys()
@@ -207,33 +200,25 @@ def test_interrupted_generation_leaves_nothing(tmp_path: Path) -> None:
         write_demo(tmp_path / "demo", **SMALL, progress=stop)
     assert seen == [(number, 21) for number in range(1, 9)]
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "demo").mkdir()  # an empty folder is no obstacle
     assert (write_demo(tmp_path / "demo", **SMALL) / "demo.json").is_file()
 
 
-def test_a_made_set_is_used_again(small: Path) -> None:
-    marker = small / "training" / "frames" / "01_01" / "000.jpg"
+def test_a_made_set_is_used_again(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()  # an empty folder is no obstacle
+    root = write_demo(tmp_path / "demo", **SMALL)
+    marker = root / "training" / "frames" / "01_01" / "000.jpg"
     before = marker.stat()
     calls = []
-    assert write_demo(small, **SMALL, progress=lambda done, total: calls.append(done)) == small
+    assert write_demo(root, **SMALL, progress=lambda done, total: calls.append(done)) == root
     assert (marker.stat().st_ino, marker.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert calls == []
 
 
 UNSEEN = {"training": 1, "length": 8, "test_length": 120, "size": SIZE}
-Unseen = tuple[Path, list[tuple[int, int]]]
 
 
-@pytest.fixture(scope="module")
-def unseen(tmp_path_factory: pytest.TempPathFactory) -> Unseen:
-    """An unseen camera, and how its making was told; not to be changed."""
-    calls: list[tuple[int, int]] = []
-    root = tmp_path_factory.mktemp("unseen") / "camera"
-    return write_unseen_camera(root, **UNSEEN, progress=lambda *n: calls.append(n)), calls
-
-
-def test_an_unseen_camera_is_a_data_set_of_its_own(unseen: Unseen) -> None:
-    tree = recognise(unseen[0])
+def test_an_unseen_camera_is_a_data_set_of_its_own(tmp_path: Path) -> None:
+    tree = recognise(write_unseen_camera(tmp_path / "camera", **UNSEEN))
     assert tree.layout == "frames"
     assert [video.name for video in tree.training] == ["05_01"]
     assert [video.name for video in tree.testing] == ["05_01", "05_02"]
@@ -244,8 +229,8 @@ def test_an_unseen_camera_is_a_data_set_of_its_own(unseen: Unseen) -> None:
     assert json.loads((tree.root / "demo.json").read_text())["fps"] == 10
 
 
-def test_an_unseen_camera_looks_like_none_of_the_demo_set(unseen: Unseen) -> None:
-    root, _ = unseen
+def test_an_unseen_camera_looks_like_none_of_the_demo_set(tmp_path: Path) -> None:
+    root = write_unseen_camera(tmp_path / "camera", **UNSEEN, testing=0)
     view = cv2.imread(str(root / "training" / "frames" / "05_01" / "000.jpg")).astype(float)
     again = cv2.imread(str(root / "training" / "frames" / "05_01" / "007.jpg")).astype(float)
     for camera in range(4):
@@ -254,8 +239,9 @@ def test_an_unseen_camera_looks_like_none_of_the_demo_set(unseen: Unseen) -> Non
         assert difference > 3 * np.abs(again - view).mean()
 
 
-def test_an_unseen_camera_is_made_once_and_never_over_other_things(unseen: Unseen) -> None:
-    root, calls = unseen
+def test_an_unseen_camera_is_made_once_and_never_over_other_things(tmp_path: Path) -> None:
+    calls = []
+    root = write_unseen_camera(tmp_path / "camera", **UNSEEN, progress=lambda *n: calls.append(n))
     assert calls == [(number, 248) for number in range(1, 249)]
     before = digests(root)
     assert write_unseen_camera(root, **UNSEEN, progress=lambda *n: calls.append(n)) == root
@@ -263,11 +249,11 @@ def test_an_unseen_camera_is_made_once_and_never_over_other_things(unseen: Unsee
     with pytest.raises(DataError, match="holds a demo set made with other settings"):
         write_demo(root, **SMALL)
     assert digests(root) == before
-    assert [path.name for path in root.parent.iterdir()] == ["camera"]
+    assert [path.name for path in tmp_path.iterdir()] == ["camera"]
 
 
-def test_other_contents_are_refused(small: Path, tmp_path: Path) -> None:
-    root = Path(shutil.copytree(small, tmp_path / "demo"))
+def test_other_contents_are_refused(tmp_path: Path) -> None:
+    root = write_demo(tmp_path / "demo", **SMALL)
     before = digests(root)
     with pytest.raises(DataError, match="other settings.*remove that folder or name another"):
         write_demo(root, **{**SMALL, "seed": 1})
