@@ -21,7 +21,7 @@ from tests.cli.conftest import PLAIN, Cli
 from tests.helpers.small_model import footage, write_footage, write_model
 from tests.helpers.verbs import Outcome, outcome_in
 
-FEW = ("--shots", 3, "--method", "adam", *PLAIN)
+FEW = ("--shots", 3, "--method", "adam", "--steps", 20, *PLAIN)
 QUICK = (*FEW, "--steps", 5)  # where nobody asks how well it was adapted
 
 
@@ -65,7 +65,7 @@ def test_a_camera_file_is_written_and_scored_with(
     lines = result.out.splitlines()
     words = " ".join(result.out.split())  # where a line breaks depends on the folder's length
     assert words.startswith(f"{lobby}: 120 frames at 10 frames/s")
-    assert "by adam on 3 windows in 100 steps" in words
+    assert "by adam on 3 windows in 20 steps" in words
     assert "windows end at frames 23, 62, 100" in lines
     assert all(len(line) < 80 for line in lines if str(lobby.parent) not in line)
     head = next(k for k, line in enumerate(lines) if line.split()[:2] == ["before", "after"])
@@ -270,7 +270,7 @@ def test_frames_that_are_not_there_are_said(cli: Cli, still: Path, lobby: Path) 
 
 
 def test_a_model_without_step_sizes_is_adapted_by_adam(cli: Cli, still: Path, lobby: Path) -> None:
-    result = cli("adapt", lobby, "--checkpoint", still, "--steps", 1, *FEW)
+    result = cli("adapt", lobby, "--checkpoint", still, *FEW, "--steps", 1)
     assert result.code == 0, result.err
     assert "by adam on 3 windows in 1 steps" in result.out
 
@@ -327,7 +327,7 @@ def test_a_worse_model_is_written_on_request_only(
         tmp_path / "b.safetensors", replace(base, meta=replace(base.meta, step_sizes=sizes))
     )
     before = (tmp_path / "b.safetensors").read_bytes()
-    meta = ("--checkpoint", "b.safetensors", *FEW, "--method", "meta")
+    meta = ("--checkpoint", "b.safetensors", "--shots", 3, "--method", "meta", *PLAIN)
     error = cli("adapt", lobby, *meta).error()
     assert "so nothing is kept" in error and "--force" in error
     assert files(tmp_path) == ["b.safetensors"]
