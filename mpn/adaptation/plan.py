@@ -108,9 +108,8 @@ def plan_of(
         AdaptationError: all windows look anomalous.
         DataError: too little is left to calibrate on.
     """
-    window = detector.config.window
+    window, excluded = detector.config.window, list(excluded)
     left_out: list[outliers.Replaced] = []
-    excluded = list(excluded)
     if options.guard and set(detector.weights) <= parts[0].keys():
         far = deviations_of(detector, parts)
         windows, left_out = outliers.choose(windows, far, window)
@@ -140,9 +139,7 @@ def plan_of(
         raise DataError(f"{source}: {told}{less}")
     if count > room:
         held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))
-    shots = shots_of(clips, windows, window) if windows else None
-    if learned:
-        shots = _shots_in(clips, learned, window)
+    shots = _shots_of(clips, windows, learned, window)
     return Plan(windows, left_out, excluded, shots, learned, held_out_ranges, normal_ranges)
 
 
@@ -158,8 +155,17 @@ def _but_a_fold(
     )
 
 
-def _shots_in(clips: Sequence[Clip], learned: Sequence[outliers.Stretch], window: int) -> Shots:
-    """Cut windows that reach beyond no stretch; of many, evenly spread ones."""
+def _shots_of(
+    clips: Sequence[Clip],
+    windows: Sequence[tuple[int, int]],
+    learned: Sequence[outliers.Stretch],
+    window: int,
+) -> Shots | None:
+    """Cut the windows; or those that reach beyond no stretch, of many evenly spread ones."""
+    if windows:
+        return shots_of(clips, windows, window)
+    if not learned:
+        return None
     pieces = [replace(clips[clip].cut(start, stop), bad=[]) for clip, start, stop in learned]
     most = sum(len(piece.frames) - window for piece in pieces)
     return shots_of(pieces, spread(pieces, min(most, MOST_WINDOWS), window), window)

@@ -170,10 +170,8 @@ class Calibration:
         rate = float(false_alarms_per_hour)
         if not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"{rate} false alarms an hour, expected a number above 0")
-        expected = rate * self.hours
-        highest = self.levels[0].score
-        extrapolated = expected < 1.0
-        if extrapolated:
+        expected, highest = rate * self.hours, self.levels[0].score
+        if extrapolated := expected < 1.0:
             value = max(highest, self.tail.level(expected))
         else:
             value = self._lowest(lambda count: count <= expected)
