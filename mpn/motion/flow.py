@@ -15,6 +15,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from mpn.motion.changed_boxes import changed_boxes
 from mpn.motion.registration import before_moved
 
 # Frames are brought to about so many pixels (360x240) for the flow, small ones too: on 238x158 the
@@ -118,9 +119,9 @@ class MotionReader:
         return lambda: self._motion(before, grey)
 
     def _motion(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
-        flow = self._calc(before, now)
+        flow = self._flow(before, now)
         if (steady := before_moved(before, now, flow)) is not None:
-            flow = self._calc(steady, now)
+            flow = self._flow(steady, now)
         return motion_of(flow, self.grid)
 
     def follow(self, frame: np.ndarray) -> None:
@@ -144,7 +145,18 @@ class MotionReader:
         limit = CUT_RATIO * float(np.median(known)) + CUT_LEVELS
         return known[-1] <= limit < difference
 
-    def _calc(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    def _flow(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """Compute the flow where anything has changed, float32 (H, W, 2); elsewhere it is 0."""
+        calc = self._own_flow().calc
+        flow = np.zeros((*now.shape, 2), np.float32)
+        for box in changed_boxes(before, now):
+            parts = np.ascontiguousarray(before[box]), np.ascontiguousarray(now[box])
+            # OpenCV's stub does not know that the flow to begin with may be None
+            flow[box] = calc(*parts, None)  # pyright: ignore
+        return flow
+
+    def _own_flow(self) -> cv2.DISOpticalFlow:
+        """Give this thread's: it has buffers of its own."""
         flow = getattr(self._flows, "own", None)
         if flow is None:
             # As much as the medium preset finds, in half of its time
@@ -152,8 +164,7 @@ class MotionReader:
             flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
             flow.setFinestScale(1)
             self._flows.own = flow
-        # OpenCV's stub does not know that the flow to begin with may be None
-        return flow.calc(before, now, None)  # pyright: ignore
+        return flow
 
 
 def _working_grey(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
