@@ -11,8 +11,10 @@ import numpy as np
 
 TILE = 8  # pixels along each side; boxes are made of tiles
 # A tile has changed where the mean over `BLUR` x `BLUR` pixels differs by so many grey levels:
-# more than what compression and a quiet sensor make of a picture that stands still.
+# more than what compression and a quiet sensor make of a picture that stands still. Of a picture
+# whose grey levels have a smaller deviation than `CONTRAST` by so many fewer, at the least `DARK`.
 LEVELS, BLUR = 8, 5
+CONTRAST, DARK = 32.0, 2
 AROUND = 3  # tiles around a changed one that are looked at with it
 # Tiles along each side of a box, less what hangs over the picture's edge: where no side has 46
 # pixels OpenCV's DIS changes its finest scale for good.
@@ -59,7 +61,9 @@ def changed_boxes(before: np.ndarray, now: np.ndarray) -> list[tuple[slice, slic
 def _changed(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     """Say which tiles have changed, uint8 (rows, columns) of 0 and 1."""
     difference = cv2.blur(cv2.absdiff(before, now), (BLUR, BLUR))
-    changed = cv2.threshold(difference, LEVELS - 1, 255, cv2.THRESH_BINARY)[1]
+    contrast = float(cv2.meanStdDev(now)[1][0, 0])
+    limit = max(DARK, round(LEVELS * min(1.0, contrast / CONTRAST)))
+    changed = cv2.threshold(difference, limit - 1, 255, cv2.THRESH_BINARY)[1]
     low, right = -changed.shape[0] % TILE, -changed.shape[1] % TILE
     padded = cv2.copyMakeBorder(changed, 0, low, 0, right, cv2.BORDER_CONSTANT, value=[0])
     size = padded.shape[1] // TILE, padded.shape[0] // TILE

@@ -13,13 +13,16 @@ SIDES = [(240, 360), (353, 245), (158, 238), (LEAST_SIDE, 400), (400, LEAST_SIDE
 
 
 def plain(size: tuple[int, int] = SIZE) -> np.ndarray:
-    return np.full(size, 100, np.uint8)
+    """Two halves whose grey levels have a deviation of 40."""
+    picture = np.full(size, 60, np.uint8)
+    picture[:, size[1] // 2 :] = 140
+    return picture
 
 
 def with_square(
     at: tuple[int, int], side: int = BLUR, size: tuple[int, int] = SIZE, levels: int = LEVELS
 ) -> np.ndarray:
-    """A plain picture, brighter in a square whose upper left corner is there."""
+    """The plain picture, brighter in a square whose upper left corner is there."""
     picture = plain(size)
     picture[at[0] : at[0] + side, at[1] : at[1] + side] += np.uint8(levels)
     return picture
@@ -35,6 +38,13 @@ def covered(boxes: list[tuple[slice, slice]], size: tuple[int, int] = SIZE) -> n
 def test_what_stands_still_has_no_box() -> None:
     assert changed_boxes(plain(), plain()) == []
     assert changed_boxes(plain(), plain() + np.uint8(LEVELS - 1)) == []
+
+
+def test_by_a_quarter_of_the_light_the_same_is_found() -> None:
+    before, now = plain(), with_square((100, 100), levels=16)
+    dark = changed_boxes(before // 4, now // 4)
+    assert dark == changed_boxes(before, now) and len(dark) == 1
+    assert changed_boxes(before // 4, before // 4 + np.uint8(1)) == []
 
 
 def test_too_small_a_spot_is_noise() -> None:
