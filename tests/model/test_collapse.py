@@ -13,7 +13,8 @@ def output_with(prototypes, assignment, features):
     """prototypes (B, M, D), assignment (B, N, M), features (B, D, h, w): tensors or lists of
     numbers."""
     prototypes, assignment, features = (
-        torch.as_tensor(np.asarray(part), dtype=torch.float32) for part in (prototypes, assignment, features)
+        torch.as_tensor(np.asarray(part), dtype=torch.float32)
+        for part in (prototypes, assignment, features)
     )
     b, d = features.shape[:2]
     inverse = 1 / features.reshape(b, d, -1).norm(dim=1).unsqueeze(2)
