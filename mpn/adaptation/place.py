@@ -251,8 +251,11 @@ def _crossed(
     """Pair every piece of the stretches with a place model of the other folds' pieces."""
     folds = folds_of(stretches)
     fitted = [learn_place(clips, fold) for fold in folds]
+    # As the model of all of it judges: three quarters of the frames may be few enough for other
+    # quantiles, and then what is held out is not what will be seen.
+    whole = sum(place.frames for place in fitted)
     for number, fold in enumerate(folds):
-        rest = PlaceModel(fitted[0].grid)
+        rest = PlaceModel(fitted[0].grid, as_of=whole)
         for other, place in enumerate(fitted):
             if other != number:
                 rest.merge(place)

@@ -158,7 +158,8 @@ class Ongoing:
 
     def _add_up(self) -> None:
         """Make the place model anew: the anchor's, and what was learned since."""
-        whole = PlaceModel(self._anchor.grid)
+        # As the anchor judges, by which the threshold was made, however much is learned.
+        whole = PlaceModel(self._anchor.grid, as_of=self._anchor.frames)
         whole.merge(self._anchor)
         whole.merge(self._more)
         self.place.__dict__.update(whole.__dict__)

@@ -57,6 +57,8 @@ class PlaceModel:
 
     Args:
         grid: (rows, columns) of cells, as `mpn.motion.flow.grid_size` gives them; even numbers.
+        as_of: judge as a model of so many frames does (`ALLOWED`), whatever was counted; by default
+            by what was. So a part of some footage, or more of it, gives numbers that compare.
 
     Attributes:
         counts: uint32 (rows / 2, columns / 2, KINDS, BINS).
@@ -68,10 +70,10 @@ class PlaceModel:
         judged: the way that its camera's normal footage was judged, `JUDGED` today.
     """
 
-    def __init__(self, grid: tuple[int, int]) -> None:
+    def __init__(self, grid: tuple[int, int], as_of: int | None = None) -> None:
         if min(grid) < POOL or any(side % POOL for side in grid):
             raise SizeError(f"a grid of {grid[0]}x{grid[1]} cells: even numbers were expected")
-        self.grid = grid
+        self.grid, self.as_of = grid, as_of
         squares = grid[0] // POOL, grid[1] // POOL
         self.counts = np.zeros((*squares, KINDS, BINS), np.uint32)
         self.whole = np.zeros(BINS, np.uint64)
@@ -161,10 +163,11 @@ class PlaceModel:
             float32 (rows, columns) for the speed and (rows, columns, DIRECTIONS) for the speed in
             each direction.
         """
-        allowed = next(share for least, share in ALLOWED if self.frames >= least)
+        frames = self.frames if self.as_of is None else self.as_of
+        allowed = next(share for least, share in ALLOWED if frames >= least)
         highest = maximum_filter(_upper(self.counts, allowed), (3, 3, 1))
         floor = max(float(_upper(self.whole, 1 - FLOOR_QUANTILE)), STILL)
-        few = self.frames <= FEW_FRAMES
+        few = frames <= FEW_FRAMES
         blur = FEW_DIRECTION_BLUR if few else DIRECTION_BLUR
         speed = gaussian_filter(highest[..., 0], SPEED_BLUR) + floor
         directed = gaussian_filter(highest[..., 1:], (blur, blur, 0))

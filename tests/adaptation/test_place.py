@@ -246,3 +246,15 @@ def test_columns_of_a_clip_are_those_of_a_stream(tiny: Network, tmp_path: Path) 
     last = place.quotients(clip.motion[11], clip.motion[12])[0]
     assert results[12].parts[SPEED] == pytest.approx(math.log(frame_number(last)), abs=1e-5)
     assert place.grid != GRID  # that of the footage as it was before it was fitted
+
+
+def test_what_is_held_out_is_judged_as_what_comes_later_will_be() -> None:
+    """Of 1,200 frames four are fast, one in a fold: to the model of all of them 1 in 1,000 may be
+    faster than normal; to one of 900 it would be 1 in 200, and the fast ones dirt."""
+    motion = [cells(3 if frame in (40, 110, 190, 260) else 1) for frame in range(1201)]
+    clip = moving_clip(motion)
+    held_out = [Stretch(0, 1, 1201)]
+    later = motion_columns(moving_clip([cells(1)] * 50), learn_place([clip], held_out))[SPEED][2:]
+    (found,) = crossed([clip], held_out)
+    assert np.median(found[SPEED]) == pytest.approx(np.median(later), abs=math.log(RATIO))
+    assert np.median(later) == pytest.approx(math.log(1 / (3 + 1)), abs=math.log(RATIO))

@@ -236,6 +236,21 @@ def test_a_little_dirt_harms_only_little_footage() -> None:
     assert few[1] > 3 * few[0]
 
 
+def test_a_part_judges_as_the_whole_where_it_is_told_to() -> None:
+    """Two frames in 600 are dirt to a model of 600 frames (1 in 200 may be), not to one of 1,200
+    (1 in 1,000)."""
+    motion = [cells(8), cells(8), *[cells(1)] * 598]
+    by_its_own, as_the_whole = place_of(motion), PlaceModel(GRID, as_of=1200)
+    as_the_whole.add(motion)
+    twice = place_of([*motion, *motion])
+    assert by_its_own.normal[0].mean() == near(1 + 1)  # and the floor, which is 1 too
+    assert as_the_whole.normal[0].mean() == near(8 + 1) == near(twice.normal[0].mean())
+    few = PlaceModel(GRID, as_of=300)
+    few.add(motion)
+    narrow, wide = by_its_own.normal[1], few.normal[1]
+    assert wide.mean() > 2 * narrow.mean()  # the fastest of all, none is dirt
+
+
 # --- Shapes that do not fit
 
 
