@@ -61,12 +61,20 @@ def decoded(clip: Clip) -> Iterator[np.ndarray]:
         uint8 (H, W, 3) BGR, frame by frame.
     """
     for frame in clip.frames():
-        done, data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not done:
-            raise DataError(
-                f"{clip.name}: OpenCV could not encode a frame of shape {frame.image.shape}"
-            )
-        yield cv2.imdecode(data, cv2.IMREAD_COLOR)
+        yield through_jpeg(frame.image)
+
+
+def through_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> np.ndarray:
+    """Give a picture as it would be read from a file.
+
+    Args:
+        image: uint8 (H, W, 3), BGR.
+        quality: of the JPEG; by default that of the demo set's files.
+    """
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise DataError(f"OpenCV could not encode a frame of shape {image.shape}")
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
 def raw_parts(detector: Detector, clip: Clip) -> Parts:
