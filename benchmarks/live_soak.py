@@ -4,10 +4,11 @@
     python -m benchmarks.live_soak --work FOLDER --quick           (two cameras, four minutes)
 
 Sixteen cameras of 360x240 at 10 frames a second: generated scenes (two cameras of each, at other
-minutes; drawn at two thirds of the size and enlarged), every fifth minute of normal life the same
-again, and five minutes with an anomaly. A real RTSP server sends them (`benchmarks.rtsp_server`: a
-Python with GStreamer's binding, by --gi), `mpn watch` watches them as a user calls it, and tells a
-webhook here of its events. No camera is known before: the first two minutes are learned.
+minutes; drawn at two thirds of the size and enlarged), twelve minutes of normal life again and
+again, and from the eighteenth minute on every tenth with an anomaly. A real RTSP server sends them
+(`benchmarks.rtsp_server`: a Python with GStreamer's binding, by --gi), `mpn watch` watches them as
+a user calls it, and tells a webhook here of its events. No camera is known before: the first five
+minutes are learned.
 
 An anomaly is found if an event begins while it is seen, or in the NEAR seconds after. Its latency
 is from the sending of the first frame that shows it until the webhook has the event. Events at
@@ -46,8 +47,8 @@ from mpn.datasets.demo.scene import make_scene
 from mpn.io.runs import intervals
 
 SEED, SIZE = 11, (360, 240)  # width and height
-SCENES, NORMAL, ODD = 8, 4, 2  # scenes, and each one's minutes of normal life and with an anomaly
-FIRST_ODD, EVERY = 8, 10  # minutes: no anomaly before, and from one to the next of a camera
+SCENES, NORMAL, ODD = 8, 12, 2  # scenes, and each one's minutes of normal life and with an anomaly
+FIRST_ODD, EVERY = 18, 10  # minutes: no anomaly before, and from one to the next of a camera
 NEAR = 5.0  # seconds
 LOOKS = 5.0  # seconds between two looks at the watcher
 PORT, HOOK_PORT = 8654, 8655
@@ -155,8 +156,17 @@ def look(pid: int, status: Path) -> dict[str, Any] | None:
     return {"at": time.time(), "mib": mebibytes, "cpu_seconds": seconds, "cameras": cameras}
 
 
-def watch(films: Sequence[Path], minutes: float, out: Path, gi: str) -> tuple[Seen, float]:
+def watch(
+    films: Sequence[Path], minutes: float, out: Path, gi: str, learning: float | None = None
+) -> tuple[Seen, float]:
     """Serve the films, watch them for so many minutes, and end it as a service manager does.
+
+    Args:
+        films: of the cameras.
+        minutes: for so long.
+        out: folder of what is written.
+        gi: a Python that has GStreamer's binding.
+        learning: minutes of a camera that are learned, instead of as many as usual.
 
     Returns:
         What was seen, and the seconds that the ending took.
@@ -166,6 +176,7 @@ def watch(films: Sequence[Path], minutes: float, out: Path, gi: str) -> tuple[Se
         "out": str(out),
         "cameras": {f"cam{k}": {"url": f"rtsp://127.0.0.1:{PORT}/{k}"} for k in range(len(films))},
         "outputs": {"webhooks": [{"url": f"http://127.0.0.1:{HOOK_PORT}/"}]},
+        **({} if learning is None else {"learning_minutes": learning}),
     }
     path = out / "watch.yaml"
     path.write_text(json.dumps(config))  # which is YAML too
@@ -299,7 +310,8 @@ def main() -> None:
     out = args.work / "out"
     shutil.rmtree(out, ignore_errors=True)
     before = machine()
-    seen, ending = watch([path for path, _ in shown], args.minutes, out, args.gi)
+    films, learning = [path for path, _ in shown], 1.0 if args.quick else None
+    seen, ending = watch(films, args.minutes, out, args.gi, learning)
     result = {
         "cameras": args.cameras,
         "minutes": args.minutes,

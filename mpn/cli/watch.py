@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--checkpoint", metavar="MODEL", help="the base, instead of the config's")
     verb.add_argument(
-        "--learning-minutes", type=above_zero, metavar="M", help="of a new camera (default: 2)"
+        "--learning-minutes", type=above_zero, metavar="M", help="of a new camera (default: 5)"
     )
     verb.add_argument(
         "--freeze", action="store_true", help="don't go on learning after the first minutes"

@@ -26,7 +26,7 @@ EXAMPLE = """\
 # model: meta                 # a released model's name, or the path of a model file; without it
                               # meta is taken, or demo where only the package is installed
 out: runs/watch               # events, clips, what was learned
-learning_minutes: 2           # of normal footage, for a camera that is not known yet
+learning_minutes: 5           # of normal footage, for a camera that is not known yet
 
 cameras:
   entrance:
@@ -111,7 +111,7 @@ class WatchConfig(_Section):
     cameras: Annotated[dict[CameraName, CameraConfig], Field(min_length=1)]
     model: str | None = None
     out: Path = Path("runs/watch")
-    learning_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 2.0
+    learning_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     false_alarms_per_hour: Positive = 1.0
     freeze: bool = False
     motion_only: bool = False
