@@ -329,6 +329,7 @@ class LiveCamera:
             calibration=calibration,
             number=self.events.number if self.events is not None else 0,
             sights=detector.recogniser.sights,
+            per_hour=self.rate,
         )
         freeze = self.config.freeze
         if not (self.shared.config.freeze if freeze is None else freeze):
@@ -390,7 +391,7 @@ class LiveCamera:
         if self.learning is not None:
             have, wanted = self.learning.seconds
             return State.LEARNING, f"{min(have, wanted):.0f} of {wanted:.0f} s"
-        return State.WATCHING, detail
+        return State.WATCHING, detail or (self.events.complaint if self.events else "")
 
 
 def _prepared(prepare: Callable[[], Prepared], image: np.ndarray) -> tuple[Prepared, bytes]:

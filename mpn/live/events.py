@@ -32,6 +32,7 @@ from mpn.live.examples import (
     examples_path,
     write_examples,
 )
+from mpn.live.often import WORDS, Often
 from mpn.live.status import Alarm
 from mpn.scoring.calibration import Calibration
 from mpn.scoring.events import Event, EventFinder
@@ -61,6 +62,7 @@ class Events:
         number: of the latest event that was told.
         sights: finds the regions of a frame, for examples to teach the camera by; None: none are
             kept.
+        per_hour: false alarms an hour that its threshold is for; None while it still learns.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class Events:
         calibration: Calibration | None = None,
         number: int = 0,
         sights: FindSights | None = None,
+        per_hour: float | None = None,
     ) -> None:
         self.camera, self.folder, self.look = camera, folder, look
         self.counts, self._calibration = counts, calibration
+        self._often = Often(per_hour) if per_hour else None
         self._tell, self._pool = tell, pool
         self._finder = EventFinder(look.threshold, look.fps)
         self._tracker = Tracker(track_gap(look.fps))
@@ -96,6 +100,11 @@ class Events:
     def open(self) -> bool:
         """Say whether an event has begun and is not over."""
         return self._finder.open is not None
+
+    @property
+    def complaint(self) -> str:
+        """Return what is to be said of how many there are lately, else ""."""
+        return WORDS if self._often is not None and self._often.too_many() else ""
 
     def update(self, result: Result, size: tuple[int, int], jpeg: bytes, wall: float) -> None:
         """Take the next frame.
@@ -173,6 +182,8 @@ class Events:
         started = datetime.fromtimestamp(self._walls[0], timezone.utc)
         self.number += 1
         self.count += 1
+        if self._often is not None and self._often.add(self._walls[0]):
+            log.warning("%s: %s", self.camera, WORDS)
         name = self._id = f"{self.camera}-{started:%Y%m%dT%H%M%SZ}-{self.number}"
         self._write_open(event, self._walls[1])
         fields, best, path = self._fields(event, None), self._best, self._path(name, ".jpg")

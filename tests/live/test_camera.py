@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -15,7 +16,7 @@ from mpn.live.events import end_left_open
 from mpn.live.status import State
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_model
-from tests.live.driving import Driven
+from tests.live.driving import BEGIN, Driven
 
 pytestmark = pytest.mark.usefixtures("coarse_flow", "small_pictures")
 NORMAL = 130  # frames, of which the first does not follow any
@@ -102,6 +103,23 @@ def test_an_event_is_told_when_it_begins_and_when_it_is_over(base: Path, learned
         frames = sum(1 for _ in container.decode(video=0))
     # Three seconds before it, itself, and the second until it is known to be over.
     assert frames == pytest.approx(30 + end.fields["end"] - end.fields["start"] + 10, abs=3)
+
+
+def test_that_it_alarms_far_too_often_is_said(
+    base: Path, learned: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mpn.live.often.SURE", 1e-300)  # not one is expected
+    monkeypatch.setattr("mpn.live.often.time", SimpleNamespace(time=lambda: BEGIN + 10))
+    driven = Driven(base, learned)
+    driven.show(film(0, 50, RACE))
+    assert driven.camera.status().detail == "" and not caplog.messages
+    driven.show(film(50, 130, RACE))
+    status = driven.camera.status()
+    assert status.state is State.WATCHING
+    assert status.detail.startswith("alarms far more often than was asked for")
+    assert [line for line in caplog.messages if "far more often" in line] == [
+        f"hall: {status.detail}"
+    ]
 
 
 def test_what_a_killed_run_left_open_is_ended(base: Path, learned: Path) -> None:
