@@ -144,7 +144,8 @@ class LiveCamera:
     def finish(self, work: Work, scores: FrameScores) -> None:
         """Take the scores of a frame."""
         assert work.seen is not None
-        self._note(work, work.steps.result(work.seen, scores), scores.parts)
+        result = None if self.learning else work.steps.result(work.seen, scores)
+        self._note(work, result, scores.parts)
         self._failed = ""
 
     def fail(self, error: Exception) -> None:
@@ -242,7 +243,8 @@ class LiveCamera:
         place = self.ongoing.place if self.ongoing else None
         if place is None and not new:
             place = next(iter(self.detector.places.values()), None)
-        self._steps = Steps(self.detector, size, self.fps, place=place, motion=True)
+        pace = self.shared.pace
+        self._steps = Steps(self.detector, size, self.fps, pace, place=place, motion=True)
         grid = self._steps.grid
         if place is not None and place.grid != grid:
             raise MpnError(
@@ -272,8 +274,7 @@ class LiveCamera:
 
     def _learn(self, wall: float) -> None:
         """Learn the camera once there is enough of it; that takes its time beside the frames."""
-        learning = self.learning
-        assert learning is not None
+        assert (learning := self.learning) is not None
         if self._learned is None:
             if learning.done and not (self.events and self.events.open):
                 self._learned = self.shared.learners.submit(self._made, learning)

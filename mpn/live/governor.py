@@ -1,10 +1,16 @@
-"""How many of the frames there is time for: the same share of every camera's."""
+"""What there is time for: the network's say in the frames, then the frames, of all cameras alike.
+
+Motion finds most on a camera that the network has not seen, and costs less. So where there is too
+little time, the network is asked about fewer frames first, and only where it is asked about none
+are frames left out.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
+from mpn.live.rates import Pace
 from mpn.live.stream import CameraStream
 
 log = logging.getLogger(__name__)
@@ -16,21 +22,32 @@ IDLE = 0.1  # share of the time with nothing to do, with which there is room for
 # The share rises by so much of the share of the time with nothing to do, at a time: from a start in
 # which hardly a frame had its time in seconds. It falls to so much of what there was time for.
 RAISED, LOWERED = 0.3, 0.95
+LEAST_NETWORK = 0.05  # the network's share of the frames: below it is not asked at all
 SAID, SAID_SECONDS = 0.1, 60.0  # by how much it has to change to be said again, and for how long
 
 
 class Governor:
-    """Gives all streams the share of their frames that there is time for.
+    """Gives the network, and all streams, the share of the frames that there is time for.
 
     Args:
         streams: of the cameras.
+        pace: of all of them; where the network is not to be asked at all, that stays so.
+
+    Attributes:
+        share: of the frames that are scored.
     """
 
-    def __init__(self, streams: Sequence[CameraStream]) -> None:
-        self._streams, self.share = streams, 1.0
+    def __init__(self, streams: Sequence[CameraStream], pace: Pace) -> None:
+        self._streams, self._pace, self.share = streams, pace, 1.0
+        self._asks = pace.network > 0
         self._idle, self._looked = 0.0, -1.0
         self._before = self._counted()
-        self._said, self._said_at = 1.0, -SAID_SECONDS
+        self._said, self._said_at = (1.0, 1.0), -SAID_SECONDS
+
+    @property
+    def short(self) -> bool:
+        """Say whether there is too little time for all."""
+        return self.share < 1 or (self._asks and self._pace.network < 1)
 
     def idle(self, seconds: float) -> None:
         """Note time in which there was nothing to do."""
@@ -50,11 +67,19 @@ class Governor:
         kept, overflowed = (new - old for new, old in zip(self._counted(), self._before))
         idle = self._idle / passed
         self._looked, self._before, self._idle = now, self._counted(), 0.0
-        share = self.share
+        share, network = self.share, self._pace.network
         if kept and overflowed > MANY * kept:
-            share *= max(0.3, LOWERED * (kept - overflowed) / kept)
+            lowered = max(0.3, LOWERED * (kept - overflowed) / kept)
+            if network:
+                network *= lowered
+            else:
+                share *= lowered
         elif idle > IDLE:
-            share *= 1 + RAISED * idle
+            if share < 1:
+                share *= 1 + RAISED * idle
+            elif self._asks:
+                network = max(LEAST_NETWORK, network * (1 + RAISED * idle))
+        self._pace.network = min(1.0, network) if network >= LEAST_NETWORK else 0.0
         self._give(min(1.0, max(LEAST_SHARE, share)))
         self._say(now)
 
@@ -71,12 +96,15 @@ class Governor:
             stream.give_share(share)
 
     def _say(self, now: float) -> None:
-        if now - self._said_at < SAID_SECONDS or abs(self.share - self._said) < SAID:
+        found = self.share, self._pace.network if self._asks else 1.0
+        changed = max(abs(one - other) for one, other in zip(found, self._said))
+        if now - self._said_at < SAID_SECONDS or changed < SAID:
             return
-        self._said, self._said_at = self.share, now
-        if self.share > 1 - SAID:
-            log.info("there is time for all frames again")
+        self._said, self._said_at = found, now
+        share, network = (f"{100 * one:.0f}%" for one in found)
+        if self.share <= 1 - SAID:
+            log.warning("too slow: %s of the frames are scored, of every camera", share)
+        elif found[1] <= 1 - SAID:
+            log.warning("motion judges all frames; there is time to ask the network of %s", network)
         else:
-            log.warning(
-                "too slow: %.0f%% of the frames are scored, of every camera", 100 * self.share
-            )
+            log.info("there is time for all frames again")

@@ -46,6 +46,9 @@ REFRESH_SECONDS = 4.0  # between two looks at what was seen so far
 SMOOTHING = 0.3
 AROUND = 2.0  # seconds on either side of what is far stranger that are not learned
 REACH = 2  # cells around the fastest that are its region
+# Frames that the network has to be asked about, or motion alone is judged; what it said holds for
+# the frames after it that there was no time for.
+LEAST_ASKED = 100
 
 
 def base_for_learning(checkpoint: Checkpoint) -> Checkpoint:
@@ -110,7 +113,7 @@ class FirstMinutes:
 
         Args:
             frame: with its motion.
-            parts: the network's numbers, empty where there are none.
+            parts: the network's numbers, empty where it was not asked.
             usable: whether its picture is as it should be.
 
         Returns:
@@ -161,12 +164,12 @@ class FirstMinutes:
         """
         clip = self._clip()
         columns = columns_of(self._rows, () if motion_only else self.detector.columns)
-        parts = {name: values.astype(np.float32) for name, values in columns.items()}
+        parts = {name: held(values) for name, values in columns.items()}
         options = CameraOptions(false_alarms_per_hour=false_alarms_per_hour)
         far = np.convolve(self._far, np.ones(2 * round(AROUND * self.fps) + 1), "same") > 0
         excluded = [Stretch(0, start, stop) for start, stop in intervals(far)]
         source = Path(self.camera)
-        if motion_only:
+        if motion_only or min(np.isfinite(one).sum() for one in columns.values()) < LEAST_ASKED:
             parts = {}
         try:
             adapted, _ = adapt_clips(
@@ -210,3 +213,13 @@ class FirstMinutes:
         row, column = np.unravel_index(int(quotients.argmax()), quotients.shape)
         self._cell = int(row), int(column)
         return self._smoother.update(frame_number(quotients))
+
+
+def held(values: np.ndarray) -> np.ndarray:
+    """Fill what is not known with what was known last, float32; what comes before the first stays.
+
+    Args:
+        values: float (T,), NaN where nothing is known.
+    """
+    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
+    return values[last].astype(np.float32)

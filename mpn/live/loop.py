@@ -1,8 +1,9 @@
 """The loop that watches: frames of all cameras in, one batch of the network, alarms out.
 
 While the network has one round of frames, the motion of the next is computed beside it. Each
-camera has two frames waiting at the most, so nothing lags: where there is no time for all frames,
-all cameras leave out the same share of theirs, evenly, and it is said.
+camera has two frames waiting at the most, so nothing lags: where there is too little time, the
+network is asked about fewer frames, then all cameras leave out the same share of theirs, evenly,
+and it is said.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mpn.live.camera import LiveCamera, Work
 from mpn.live.config import WatchConfig
 from mpn.live.events import end_left_open, forget_open
 from mpn.live.governor import Governor
+from mpn.live.rates import Pace
 from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm, CameraStatus, Output, State
 from mpn.live.stream import StreamState
@@ -84,11 +86,11 @@ class Watch:
             )
 
         base = networks.shared(load_checkpoint(config.model or base_model()))
-        shared = Shared(
-            config, base, networks, make, self._alarms.put, self._films, self._learners, self._wake
-        )
+        pace = Pace(network=0.0 if config.motion_only else 1.0)
+        told, wake = self._alarms.put, self._wake
+        shared = Shared(config, base, networks, make, told, self._films, self._learners, wake, pace)
         self.cameras = [LiveCamera(name, camera, shared) for name, camera in config.cameras.items()]
-        self._governor = Governor([camera.stream for camera in self.cameras])
+        self._governor = Governor([camera.stream for camera in self.cameras], shared.pace)
         self._states: dict[str, State] = {}
         self._told, self._turn = 0.0, 0
 
@@ -132,7 +134,7 @@ class Watch:
 
     def _round(self, waiting: list[Work]) -> list[Work]:
         """Begin with the frames that came, and finish those of the round before."""
-        if self._governor.share < 1:
+        if self._governor.short:
             self._gather()
         self._wake.clear()
         fresh: list[Work] = []

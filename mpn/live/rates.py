@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 EARLY = 0.25  # of an interval by which a frame may come before it is due
 BACK, AHEAD = 0.5, 5.0  # seconds that times fall, or run ahead of the clock, in a jump
@@ -10,6 +11,17 @@ BACK, AHEAD = 0.5, 5.0  # seconds that times fall, or run ahead of the clock, in
 # how often that may happen until its times are believed no more.
 DRIFT_AHEAD, DRIFT_BEHIND, MOST_DRIFTS = 1.0, 3.0, 3
 LEAST_STEP = 1e-3  # seconds between two frames
+
+
+@dataclass
+class Pace:
+    """What there is time for.
+
+    Attributes:
+        network: share of the frames that the network is asked about, in [0, 1].
+    """
+
+    network: float = 1.0
 
 
 class RateGate:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mpn.live.batch import SharedNetworks
 from mpn.live.config import WatchConfig
+from mpn.live.rates import Pace
 from mpn.live.status import Alarm
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
@@ -29,6 +30,7 @@ class Shared:
         films: writes snapshots and clips, one thread.
         learners: learns cameras, one thread.
         wake: set whenever a frame came.
+        pace: what there is time for.
     """
 
     config: WatchConfig
@@ -39,6 +41,7 @@ class Shared:
     films: Executor
     learners: Executor
     wake: threading.Event
+    pace: Pace = field(default_factory=Pace)
 
 
 def score_config_for(checkpoint: Checkpoint, *, motion_only: bool) -> ScoreConfig:

@@ -3,7 +3,8 @@
 A camera's frames do not come as evenly as a file's, and some are left out. Motion is measured from
 one frame to the next, so it is brought to the interval that the camera's model was made for. The
 network predicts a frame by those before it, worse the further apart they are: where an interval is
-not the usual one, motion alone judges.
+not the usual one, it is not asked; nor where there is no time for it. What it said last counts for
+as long as `HOLD_SECONDS`, then the average of normal frames.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpn.live.rates import Pace
 from mpn.motion.flow import CHANNELS, MOVING, MotionReader
 from mpn.motion.place import PlaceModel
 from mpn.scoring.detector import Detector
@@ -30,6 +32,7 @@ from mpn.scoring.windows import Window
 SAME_INTERVAL = 0.05
 REGULAR = 0.25  # share by which intervals may differ for the network to be asked
 LONGEST_GAP = 1.0  # seconds between two frames; after more the later one follows nothing
+HOLD_SECONDS = 0.5  # that what the network said last counts for
 SPEEDS = [channel for channel in range(CHANNELS) if channel != MOVING]
 
 
@@ -59,6 +62,7 @@ class Steps:
         detector: the model.
         size: (height, width) of the frames.
         fps: frames a second that its motion is meant for.
+        pace: of the network; asked about every frame by default.
         place: the camera's, where it need not be chosen by the first frame.
         motion: compute it even where the score has no use for it.
     """
@@ -68,11 +72,14 @@ class Steps:
         detector: Detector,
         size: tuple[int, int],
         fps: float,
+        pace: Pace | None = None,
         *,
         place: PlaceModel | None = None,
         motion: bool = False,
     ) -> None:
         self.detector, self.size, self.fps = detector, size, fps
+        self._pace, self._due = pace or Pace(), 1.0
+        self._held: tuple[float, FrameScores] | None = None  # the network's last, and its time
         self._stream = detector.place_stream(size, fps, place=place)
         self._reader = MotionReader(size) if motion or self._stream is not None else None
         self.grid = MotionReader(size).grid
@@ -128,6 +135,7 @@ class Steps:
         """
         if not frame.follows:
             self._recent.clear()
+            self._held = None
             if self._stream is not None:
                 self._stream.restart()
         self._recent.append(frame)
@@ -137,13 +145,20 @@ class Steps:
         window = self.detector.config.window
         if len(self._recent) <= window:
             return None
-        # The interval before the window's first frame is none of its own.
-        regular = all(one.regular for one in list(self._recent)[1:])
-        parts = self.detector.parts if regular or not self._of_motion else self._of_motion
+        parts = self.detector.parts if self._asks() else self._of_motion
         # What the network is not asked about need not be stacked.
         shown = self._recent if asks_network(parts) else [frame]
         fitted = np.stack([one.fitted for one in shown])
         return Window(fitted, quotients, parts, self.detector.score_config.patch)
+
+    def _asks(self) -> bool:
+        """Say whether the network is asked about the frame that was taken last."""
+        self._due = min(2.0, self._due + self._pace.network)
+        # The interval before the window's first frame is none of its own.
+        if self._due < 1 or not all(one.regular for one in list(self._recent)[1:]):
+            return False
+        self._due -= 1
+        return True
 
     def seen(self, number: int, seconds: float, image: np.ndarray) -> SeenFrame:
         """Describe the frame that was taken last.
@@ -165,17 +180,24 @@ class Steps:
             frame: as `seen` gave it when it was the last.
             scores: of its window.
         """
-        result = self.detector.judge.result(frame, self._filled(scores), self.size)
+        filled = self._filled(scores, frame.time)
+        result = self.detector.judge.result(frame, filled, self.size)
         result.score = self._smoother.update(result.raw)
         return result
 
-    def _filled(self, scores: FrameScores) -> FrameScores:
-        """Take the average of normal frames for the parts that were not asked for."""
+    def _filled(self, scores: FrameScores, seconds: float) -> FrameScores:
+        """Fill in the parts that were not asked for: the last, or the average of normal frames."""
         normal, detector = self.detector.normal, self.detector
         missing = [part.name for part in detector.parts if part.name not in scores.parts]
         if not missing:
+            self._held = seconds, scores
             return scores
-        shape = next(iter(scores.maps.values())).shape
-        averages = {name: float(normal[name][0]) for name in missing if name in normal}
-        maps = {name: np.full(shape, value, np.float32) for name, value in averages.items()}
-        return replace(scores, parts=scores.parts | averages, maps=scores.maps | maps)
+        if self._held is not None and seconds - self._held[0] <= HOLD_SECONDS:
+            held = self._held[1]
+            parts = {name: held.parts[name] for name in missing}
+            maps = {name: held.maps[name] for name in missing}
+        else:
+            shape = next(iter(scores.maps.values())).shape
+            parts = {name: float(normal[name][0]) for name in missing if name in normal}
+            maps = {name: np.full(shape, value, np.float32) for name, value in parts.items()}
+        return replace(scores, parts=scores.parts | parts, maps=scores.maps | maps)

@@ -15,6 +15,7 @@ import numpy as np
 from mpn.live.batch import SharedNetworks, score_together
 from mpn.live.camera import LiveCamera
 from mpn.live.config import CameraConfig, WatchConfig
+from mpn.live.rates import Pace
 from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm
 from mpn.live.stream import Counts, LiveFrame, StreamState
@@ -58,7 +59,13 @@ class Driven:
     """A camera that is shown frames."""
 
     def __init__(
-        self, base: Path, out: Path, *, camera: dict[str, Any] | None = None, **config: Any
+        self,
+        base: Path,
+        out: Path,
+        *,
+        camera: dict[str, Any] | None = None,
+        pace: Pace | None = None,
+        **config: Any,
     ):
         own = CameraConfig(url="given", **(camera or {}))
         defaults = {"learning_minutes": 0.2, "false_alarms_per_hour": 60.0}
@@ -79,6 +86,7 @@ class Driven:
             AtOnce(),
             AtOnce(),
             threading.Event(),
+            pace or Pace(),
         )
         self.camera = LiveCamera("hall", own, shared)
         self.stream = self.camera.stream = GivenStream()  # type: ignore[assignment]

@@ -13,6 +13,8 @@ import pytest
 
 from mpn.adaptation.camera_file import read_camera
 from mpn.live.events import end_left_open
+from mpn.live.learning import held
+from mpn.live.rates import Pace
 from mpn.live.status import State
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_model
@@ -189,3 +191,27 @@ def test_motion_alone(base: Path, tmp_path: Path) -> None:
     again = Driven(base, tmp_path, motion_only=True)
     again.show(film(0, 20))
     assert again.camera.status().state is State.WATCHING
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.0])
+def test_where_there_is_little_time_the_network_is_asked_less_while_it_learns(
+    base: Path, tmp_path: Path, share: float
+) -> None:
+    driven = Driven(base, tmp_path, pace=Pace(network=share))
+    driven.show(film(0, NORMAL))
+    assert driven.camera.status().state is State.WATCHING
+    camera = read_camera(tmp_path / "hall/hall.camera.safetensors")
+    assert {"speed", "direction"} <= camera.normal.keys()
+    # Of less than a hundred frames the network would be judged by too few.
+    assert ("error" in camera.normal) == (share == 0.9)
+    assert camera.score_config["error_score_weight"] == 0 or share == 0.9
+    driven.show(film(NORMAL, 200))
+    assert driven.camera.status().score is not None
+    assert not driven.alarms()
+
+
+def test_what_is_known_holds_until_more_is() -> None:
+    nan = np.nan
+    found = held(np.array([nan, nan, 3, nan, 5, nan, nan, 6]))
+    np.testing.assert_array_equal(found, np.array([nan, nan, 3, 3, 5, 5, 5, 6], np.float32))
+    assert found.dtype == np.float32

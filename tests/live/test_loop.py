@@ -13,6 +13,7 @@ import mpn
 from mpn.live.config import CameraConfig, WatchConfig
 from mpn.live.governor import Governor
 from mpn.live.loop import Watch
+from mpn.live.rates import Pace
 from mpn.live.status import Alarm, CameraStatus, State
 from mpn.live.stream import Counts
 from tests.helpers.recordings import SIZE, recording
@@ -140,7 +141,7 @@ class CountedStream:
 
 def test_all_cameras_leave_out_the_same_share_and_get_it_back() -> None:
     streams = [CountedStream(), CountedStream()]
-    governor = Governor(streams)  # type: ignore[arg-type]
+    governor = Governor(streams, Pace(network=0.0))  # type: ignore[arg-type]
     now, kept, overflowed = 0.0, 0, 0
     shares = []
     for step in range(120):
@@ -161,7 +162,7 @@ def test_all_cameras_leave_out_the_same_share_and_get_it_back() -> None:
 
 def test_after_a_start_with_hardly_any_time_it_is_back_in_half_a_minute() -> None:
     streams = [CountedStream()]
-    governor = Governor(streams)  # type: ignore[arg-type]
+    governor = Governor(streams, Pace(network=0.0))  # type: ignore[arg-type]
     kept = overflowed = 0
     at = 0
     for second in range(60):
@@ -178,3 +179,37 @@ def test_after_a_start_with_hardly_any_time_it_is_back_in_half_a_minute() -> Non
             at = second
     # By up to three tenths a second: from a tenth in nine seconds, and in 77 by 3 % a second.
     assert 20 < at < 35
+
+
+def test_the_network_has_its_say_where_there_is_time_and_frames_go_last() -> None:
+    """Motion takes 1 of a second's 100, the network 9: for 10 frames there is time, or for 100."""
+    streams, pace = [CountedStream()], Pace()
+    governor = Governor(streams, pace)  # type: ignore[arg-type]
+    kept = overflowed = 0
+    seen = []
+    for second in range(360):
+        offered = (20.0 if second < 120 else 200.0 if second < 240 else 20.0) * governor.share
+        room = 100.0 / (1 + 9 * pace.network)
+        kept += round(offered)
+        overflowed += round(max(0.0, offered - room))
+        streams[0].counts = Counts(kept=kept, overflowed=overflowed)
+        governor.idle(max(0.0, 1 - offered / room))
+        governor.update(float(second))
+        seen.append((governor.share, pace.network))
+        assert governor.short == (min(seen[-1]) < 1)
+    # 20 frames: 20 of motion, and 80 for the network, 9 each: 8.9 of 20.
+    assert all(share == 1 for share, _ in seen[:119])
+    assert np.mean([network for _, network in seen[30:119]]) == pytest.approx(0.44, abs=0.12)
+    # 200 frames: motion has time for half of them, the network for none.
+    assert np.mean([share for share, _ in seen[160:239]]) == pytest.approx(0.5, abs=0.1)
+    assert all(network <= 0.1 for _, network in seen[160:239])
+    assert seen[-1][0] == 1 and 0.25 < seen[-1][1] < 0.6
+
+
+def test_a_network_that_is_not_to_be_asked_stays_so() -> None:
+    pace = Pace(network=0.0)
+    governor = Governor([CountedStream()], pace)  # type: ignore[list-item]
+    for second in range(20):
+        governor.idle(1.0)
+        governor.update(float(second))
+    assert (governor.share, pace.network, governor.short) == (1.0, 0.0, False)

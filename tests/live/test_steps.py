@@ -11,7 +11,8 @@ import torch
 import mpn
 from mpn.adaptation.camera_file import read_camera
 from mpn.live.batch import SharedNetworks, score_together
-from mpn.live.steps import Steps
+from mpn.live.rates import Pace
+from mpn.live.steps import HOLD_SECONDS, Steps
 from mpn.scoring.detector import Detector
 from mpn.scoring.result import Result
 from tests.helpers.recordings import SIZE, recording
@@ -149,3 +150,34 @@ def test_cameras_of_other_weights_have_a_batch_of_their_own(
     errors = [one[-1].parts["error"] for one in stepped(detectors, films)]
     assert set(ran) == {1} and len(ran) == 8
     assert errors[1] > errors[0] + 0.1  # half of the range of grey levels off, at the most
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.25, 0.1, 0.0])
+def test_the_network_is_asked_as_often_as_there_is_time(
+    camera_files: list[Path], share: float
+) -> None:
+    detector = Detector(read_camera(camera_files[0]), precision="float32")
+    pace = Pace()
+    steps, full = (Steps(detector, SIZE, FPS, one) for one in (pace, Pace()))
+    pace.network = share
+    asked, errors, all_errors = [], [], []
+    for number, frame in enumerate(recording(64, fast=(30, 45), wall=1)):
+        for one, found in ((steps, errors), (full, all_errors)):
+            window = one.take(one.begin(frame, number / FPS)())
+            if window is None:
+                continue
+            seen = one.seen(number, number / FPS, frame)
+            ((_, scores),) = score_together([(seen, detector, window)])
+            if one is steps and "error" in scores.parts:
+                asked.append(number)
+            result = one.result(seen, scores)
+            assert set(result.parts) >= {"error", "speed", "direction"}
+            assert np.isfinite(result.score)
+            found.append(result.parts["error"])
+    assert len(asked) == pytest.approx(60 * share, abs=1)
+    assert not asked or asked[0] == 4  # the first that can be
+    average = detector.normal["error"][0]
+    for number in range(4, 64):
+        before = max((one for one in asked if one <= number), default=-100)
+        expected = all_errors[before - 4] if number - before <= HOLD_SECONDS * FPS else average
+        assert errors[number - 4] == pytest.approx(expected, abs=1e-5)
