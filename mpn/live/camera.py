@@ -144,7 +144,7 @@ class LiveCamera:
     def finish(self, work: Work, scores: FrameScores) -> None:
         """Take the scores of a frame."""
         assert work.seen is not None
-        result = None if self.learning else work.steps.result(work.seen, scores)
+        result = None if self.learning is not None else work.steps.result(work.seen, scores)
         self._note(work, result, scores.parts)
         self._failed = ""
 
