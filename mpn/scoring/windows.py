@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,9 +50,30 @@ def score_windows(
     output = engine(torch.stack([stacks[n][:-1].flatten(0, 1) for n in asking])) if asking else None
     rows = {n: row for row, n in enumerate(asking)}
     begun = []  # all of them before any is waited for
+    for numbers in _alike(windows):
+        first = windows[numbers[0]]
+        row = rows.get(numbers[0])
+        own = None if output is None or row is None else output_of(output, row)
+        frames = np.concatenate([windows[n].frames for n in numbers])
+        target = torch.cat([stacks[n][-1:] for n in numbers])
+        motion = [one for n in numbers if (one := windows[n].quotients) is not None]
+        batch = ScoringBatch(frames, target, own, np.stack(motion) if motion else None)
+        begun.append((numbers, begin(batch, first.parts, first.patch, 0)))
+    found = {n: one for numbers, scores in begun for n, one in zip(numbers, scores())}
+    return [replace(found[n], frame=0) for n in range(len(windows))]
+
+
+def _alike(windows: Sequence[Window]) -> list[list[int]]:
+    """Put together windows that motion alone judges, in the same way: most of the time is in calls.
+
+    Returns:
+        Numbers of windows; those that ask the network are alone.
+    """
+    groups: dict[Any, list[int]] = {}
     for n, window in enumerate(windows):
-        own = output_of(output, rows[n]) if output is not None and n in rows else None
-        motion = None if window.quotients is None else window.quotients[None]
-        batch = ScoringBatch(window.frames, stacks[n][-1:], own, motion)
-        begun.append(begin(batch, window.parts, window.patch, 0))
-    return [one for scores in begun for one in scores()]
+        key: Any = n
+        if not asks_network(window.parts) and window.quotients is not None:
+            names = tuple(part.name for part in window.parts)
+            key = names, window.patch, window.quotients.shape, window.frames.shape
+        groups.setdefault(key, []).append(n)
+    return list(groups.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,35 @@ def test_the_network_is_asked_as_often_as_there_is_time(
         before = max((one for one in asked if one <= number), default=-100)
         expected = all_errors[before - 4] if number - before <= HOLD_SECONDS * FPS else average
         assert errors[number - 4] == pytest.approx(expected, abs=1e-5)
+
+
+def test_windows_of_several_cameras_are_scored_as_each_alone(camera_files: list[Path]) -> None:
+    """Those that ask the network, those of motion alone, and one of another patch."""
+    shared = SharedNetworks()
+    first, second = (
+        Detector(shared.shared(read_camera(path)), precision="float32") for path in camera_files
+    )
+    coarse = Detector(
+        first.checkpoint, score_config=replace(first.score_config, patch=8), precision="float32"
+    )
+    cameras = [(first, 1.0), (second, 0.0), (first, 0.0), (coarse, 0.0), (second, 1.0)]
+    items = []
+    for number, (detector, share) in enumerate(cameras):
+        steps = Steps(detector, SIZE, FPS, Pace(share))
+        windows = [
+            steps.take(steps.begin(frame, at / FPS)())
+            for at, frame in enumerate(recording(8 + number, fast=(2, 9), wall=1 + number % 2))
+        ]
+        items.append((number, detector, windows[-1]))
+    together = score_together(items)
+    assert [number for number, _ in together] == [0, 1, 2, 3, 4]
+    for item, (_, found) in zip(items, together):
+        ((_, alone),) = score_together([item])
+        assert found.frame == alone.frame == 0 and found.parts.keys() == alone.parts.keys()
+        assert ("error" in found.parts) == (cameras[item[0]][1] == 1)
+        assert found.parts == pytest.approx(alone.parts, abs=1e-6)
+        for name, grid in alone.maps.items():
+            np.testing.assert_allclose(found.maps[name], grid, atol=1e-6)
+        np.testing.assert_array_equal(found.quotients, alone.quotients)
+    speeds = [found.parts["speed"] for _, found in together]
+    assert len(set(np.round(speeds, 4))) > 1  # they are not one and the same
