@@ -32,7 +32,10 @@ from mpn.scoring.windows import Window
 SAME_INTERVAL = 0.05
 REGULAR = 0.25  # share by which intervals may differ for the network to be asked
 LONGEST_GAP = 1.0  # seconds between two frames; after more the later one follows nothing
-HOLD_SECONDS = 0.5  # that what the network said last counts for
+# That what the network said last counts for: asked about every fourth frame of ten a second it costs
+# hardly anything, about every eighth more than none (benchmarks/results/motion_choices.md, "The
+# network at fewer frames").
+HOLD_SECONDS = 0.3
 SPEEDS = [channel for channel in range(CHANNELS) if channel != MOVING]
 
 

@@ -127,11 +127,12 @@ class PlaceModel:
         self.background.merge(other.background)
         self._forget()
 
-    def without(self, other: PlaceModel) -> PlaceModel:
+    def without(self, other: PlaceModel, as_of: int | None = None) -> PlaceModel:
         """Return what is left of the counts when those of a part of the footage are taken out.
 
         Args:
             other: of footage that this model has counted, of the same grid.
+            as_of: of what is left, see `PlaceModel`.
 
         Raises:
             SizeError: it has another grid, or has counted more.
@@ -141,7 +142,7 @@ class PlaceModel:
                 f"counts of {other.frames} frames on {other.grid} cells are no part of those of "
                 f"{self.frames} on {self.grid}"
             )
-        rest = PlaceModel(self.grid)
+        rest = PlaceModel(self.grid, as_of)
         rest.counts = self.counts - other.counts
         rest.whole = self.whole - other.whole
         rest.frames = self.frames - other.frames

@@ -72,14 +72,27 @@ class PlaceTimeline:
             apart: frames around a frame that have no say in what is normal there.
 
         Returns:
-            Frame number -> `camera` without the blocks around the frame.
+            Frame number -> `camera` without the blocks around the frame. All of them judge as the
+            one that is left with the least, so that the ends of a recording, which lose less,
+            compare with its middle.
         """
+        least = camera.frames - self._most_around(apart)
 
         @lru_cache(maxsize=2)
         def without(first: int, end: int) -> PlaceModel:
-            return camera.without(self._sum(first, end))
+            return camera.without(self._sum(first, end), as_of=least)
 
         return lambda frame: without(*self.around(frame, apart))
+
+    def _most_around(self, apart: int) -> int:
+        """Count the frames that are the most within a distance of any frame."""
+        seen = np.cumsum([0, *(place.frames for place in self.blocks)])
+        ends = [
+            self.around(frame, apart)
+            for start in range(0, self.block * len(self.blocks), self.block)
+            for frame in (start, start + self.block - 1)
+        ]
+        return max((int(seen[end] - seen[first]) for first, end in ends), default=0)
 
     def _sum(self, first: int, end: int) -> PlaceModel:
         total = PlaceModel(self.grid)

@@ -86,3 +86,17 @@ def test_what_happens_once_is_strange_and_what_repeats_is_not() -> None:
         for timeline in (once, twice)
     ]
     assert quotient[0] > 2.5 > 1.0 > quotient[1]
+
+
+def test_the_ends_of_a_recording_are_judged_as_its_middle() -> None:
+    """Of 1,300 frames some 850 are left in the middle, and 1,050 at an end: by its own number that
+    one would let 1 frame in 1,000 be faster than normal, the other 1 in 200."""
+    timeline = PlaceTimeline(GRID, 50)
+    for frame in range(1300):
+        timeline.add(frame, cells(8.0 if frame in (300, 420, 880, 1000) else 1.0))
+    place_at = timeline.judge(timeline.total(), 200)
+    ends, middle = (place_at(0), place_at(1299)), place_at(650)
+    assert middle.frames < 1001 <= min(one.frames for one in ends)
+    for one in ends:
+        np.testing.assert_allclose(one.normal[0], middle.normal[0], rtol=1e-3)
+    assert middle.normal[0].max() < 3  # the four are dirt
