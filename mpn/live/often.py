@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 
 from scipy.stats import poisson
 
 HOUR = 3600.0
+APART = 30.0  # seconds: what goes on is alarmed again and again, and is one
 # So sure it is that alarms which come as often as was asked for are no more than the limit.
 SURE = 0.999
 WORDS = (
@@ -29,6 +31,7 @@ class Often:
     def __init__(self, per_hour: float) -> None:
         self.limit = int(poisson.ppf(SURE, per_hour))
         self._begun: deque[float] = deque(maxlen=self.limit + 1)
+        self._latest = -math.inf
 
     def add(self, wall: float) -> bool:
         """Take an alarm.
@@ -40,7 +43,9 @@ class Often:
             True where it is the one with which there are too many.
         """
         before = self.too_many(wall)
-        self._begun.append(wall)
+        if wall - self._latest >= APART:
+            self._begun.append(wall)
+        self._latest = wall
         return self.too_many(wall) and not before
 
     def too_many(self, wall: float | None = None) -> bool:

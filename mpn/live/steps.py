@@ -32,10 +32,10 @@ from mpn.scoring.windows import Window
 SAME_INTERVAL = 0.05
 REGULAR = 0.25  # share by which intervals may differ for the network to be asked
 LONGEST_GAP = 1.0  # seconds between two frames; after more the later one follows nothing
-# That what the network said last counts for: asked about every fourth of ten frames a second it
-# costs hardly anything, about every eighth more than not at all
+# That what the network said last counts for, three of ten frames a second and a little: asked about
+# every fourth it costs hardly anything, about every eighth more than not at all
 # (benchmarks/results/motion_choices.md, "The network at fewer frames").
-HOLD_SECONDS = 0.3
+HOLD_SECONDS = 0.35
 SPEEDS = [channel for channel in range(CHANNELS) if channel != MOVING]
 
 

@@ -36,3 +36,10 @@ def test_alarms_of_the_last_hour_count_and_it_is_said_once() -> None:
 def test_as_many_as_were_asked_for_are_no_complaint() -> None:
     often = Often(6.0)
     assert not any(often.add(600.0 * n) for n in range(100))
+
+
+def test_what_is_alarmed_again_within_seconds_is_one() -> None:
+    often = Often(1.0)
+    for start in (0.0, 600.0, 1200.0, 1800.0, 2400.0):
+        assert not any(often.add(start + 3 * n) for n in range(12))  # for half a minute and more
+    assert often.add(3000.0)
