@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -230,7 +229,7 @@ def main() -> None:
     facts = {
         "checkpoint": {"path": str(args.checkpoint), "sha256": opened.checkpoint.sha256},
         "anomalies": scenes * odd,
-        "minutes": json.loads(json.dumps(found)),
+        "minutes": found,
     }
     write_result("normal_minutes", args, facts, threads=1)
 

@@ -119,7 +119,7 @@ def _train(demo: _Demo, minutes: float, seed: int) -> None:
 
 def _adapt(demo: _Demo, fps: tuple[str, float]) -> None:
     """Adapt to the fifth camera, and evaluate the model on it before and after."""
-    title = "5/5 adapting to the fifth camera, by 45 seconds of its normal footage"
+    title = "5/5 adapting to the fifth camera, by its normal footage"
     if _base_of(demo.camera) != _sha256_of(demo.model):
         footage = UNSEEN_FOLDER / "training" / "frames"
         where = ("--checkpoint", demo.model, "--out", demo.camera)
