@@ -43,6 +43,7 @@ from mpn.scoring.result import Result
 log = logging.getLogger(__name__)
 
 OPEN = "open.json"  # the event that has begun
+HOLD_SECONDS = 3.0  # what comes within them of an event goes on with it
 WRITE_SECONDS = 10.0  # between two of its writings while it lasts
 FOLDER = "events"  # of snapshots and clips, in the camera's
 TellAlarm = Callable[[Alarm], None]
@@ -83,7 +84,7 @@ class Events:
         self.counts, self._calibration = counts, calibration
         self._often = Often(per_hour) if per_hour else None
         self._tell, self._pool = tell, pool
-        self._finder = EventFinder(look.threshold, look.fps)
+        self._finder = EventFinder(look.threshold, look.fps, hold_seconds=HOLD_SECONDS)
         self._tracker = Tracker(track_gap(look.fps))
         self._ring = Ring()
         self._examples = OpenExamples(sights) if sights else None

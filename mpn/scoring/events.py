@@ -101,6 +101,8 @@ class EventFinder:
         threshold: what the scores of an event are above.
         fps: frames per second; where only every `step`-th frame is scored, the rate of those.
         gap_seconds: shorter gaps are closed.
+        hold_seconds: the same, once an event is long enough not to be dropped; None for
+            gap_seconds.
         min_frames: shorter events are dropped; scored frames.
         step: only every so many frames of a video are scored; a frame stands for the `step` from it
             on.
@@ -115,13 +117,14 @@ class EventFinder:
         fps: float | Fraction,
         *,
         gap_seconds: float = GAP_SECONDS,
+        hold_seconds: float | None = None,
         min_frames: int = MIN_EVENT_FRAMES,
         step: int = 1,
     ) -> None:
         self.threshold = float(threshold)
         self.fps = checked_rate(fps)
-        self.gap = gap_frames(self.fps, gap_seconds) * step
-        self.gap_seconds = float(gap_frames(self.fps, gap_seconds) / self.fps)
+        hold_seconds = gap_seconds if hold_seconds is None else hold_seconds
+        self.gap, self.hold = (gap_frames(self.fps, one) for one in (gap_seconds, hold_seconds))
         self.min_frames = min_frames * step
         self.step = step
         self.open: Event | None = None  # what may still become longer
@@ -168,9 +171,10 @@ class EventFinder:
 
     def _is_over(self, event: Event, frame: int, is_above: bool, seconds: float | None) -> bool:
         """Say whether the gap behind an event is too long to be closed, at a frame."""
+        gap = self.hold if event.frames >= self.min_frames else self.gap
         if seconds is None or math.isnan(seconds):
-            return frame - event.end + self.step * (not is_above) >= self.gap
-        return seconds - event.end_seconds >= self.gap_seconds - JUST
+            return frame - event.end + self.step * (not is_above) >= gap * self.step
+        return seconds - event.end_seconds >= float(gap / self.fps) - JUST
 
     def finish(self) -> list[Event]:
         """Return the event still open, if it is long enough, and be ready for what follows."""

@@ -37,6 +37,8 @@ def quick(known_flow: None, small_pictures: None) -> Iterator[None]:
     """What is taught is told by its motion: here the flow is the product's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mpn.live.events.write_clip", lambda *_: None)
+        # The things of this day follow each other within three seconds.
+        patch.setattr("mpn.live.events.HOLD_SECONDS", 1.0)
         yield
 
 

@@ -167,6 +167,19 @@ def test_events_have_the_times_of_their_frames() -> None:
     assert (event.start, event.end, event.start_seconds, event.end_seconds) == (1, 5, 0.1, 1.0)
 
 
+@pytest.mark.parametrize("timed", [False, True])
+def test_an_event_that_was_long_enough_is_held_open_longer(timed: bool) -> None:
+    # By hand, 10 frames/s: three frames above, 2.9 s below, one above: one event. A single frame
+    # above is no event yet, so what comes 1.0 s later does not belong to it, and both are dropped.
+    finder = EventFinder(0.5, 10, hold_seconds=3.0)
+    above = {0, 1, 2, 32, 70, 81}
+    found = []
+    for frame in range(120):
+        found += finder.update(frame, float(frame in above), seconds=frame / 10 if timed else None)
+    assert [(one.start, one.end) for one in found] == [(0, 33)]
+    assert finder.finish() == []
+
+
 def test_an_event_through_a_dictionary() -> None:
     for region in (None, (1, 2, 3, 4)):
         event = Event(3, 7, 0.3, 0.7, 5, 5.5, region)
