@@ -8,7 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
-from mpn.adaptation.camera_file import check_room, read_camera, write_camera, write_taught
+from mpn.adaptation.camera_file import (
+    check_room,
+    read_camera,
+    with_earlier_lessons,
+    write_camera,
+    write_taught,
+)
 from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.errors import MpnError
@@ -123,6 +129,8 @@ class Detector(ScoringDetector):
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Write an adapted detector as a camera file, or as a whole model.
 
+        What a camera file of that name was taught, the new one knows too.
+
         Args:
             path: NAME.camera.safetensors; of a whole model any name ending in .safetensors.
             standalone: a whole model, which needs no base beside it.
@@ -133,7 +141,10 @@ class Detector(ScoringDetector):
         Raises:
             MpnError: as `mpn.adaptation.camera_file.write_camera`.
         """
-        return write_camera(path, self.checkpoint, standalone=standalone)
+        checkpoint = self.checkpoint
+        if not standalone and checkpoint.camera is not None:
+            checkpoint = with_earlier_lessons(path, checkpoint)
+        return write_camera(path, checkpoint, standalone=standalone)
 
 
 def load(

@@ -86,6 +86,25 @@ def write_camera(
     return version
 
 
+def with_earlier_lessons(path: str | Path, checkpoint: Checkpoint) -> Checkpoint:
+    """Give a camera that is made anew what the file in its place was taught.
+
+    Args:
+        path: where it will be written.
+        checkpoint: of the camera.
+
+    Returns:
+        The checkpoint; with what the camera file at `path` was taught, where there is one that can
+        be read. Of an event that both know, the checkpoint's counts.
+    """
+    try:
+        earlier = load_checkpoint(path).taught if Path(path).is_file() else ()
+    except MpnError:
+        return checkpoint
+    events = {(one.source, one.frame): one for one in (*earlier, *checkpoint.taught)}
+    return replace(checkpoint, taught=tuple(events.values()))
+
+
 def write_taught(
     path: str | Path, checkpoint: Checkpoint, taught: Iterable[Taught], *, keep: bool = True
 ) -> Checkpoint:

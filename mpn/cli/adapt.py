@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from mpn.adaptation.camera import adapt_camera
-from mpn.adaptation.camera_file import rollback, write_camera
+from mpn.adaptation.camera_file import rollback, with_earlier_lessons, write_camera
 from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import (
@@ -22,7 +22,7 @@ from mpn.adaptation.inner_loop import (
     targets_in,
 )
 from mpn.cli import UsageError, above_zero, fit, from_zero, new_parser, positive
-from mpn.cli.adapt_text import report_text
+from mpn.cli.adapt_text import lessons_text, report_text
 from mpn.cli.model import load_model
 from mpn.io.atomic import check_writable
 from mpn.io.text import json_text
@@ -202,6 +202,8 @@ def main(options: argparse.Namespace) -> None:
     adapted, report = adapt_camera(
         detector, options.source, chosen, fps=options.fps, skip_bad=options.skip_bad
     )
+    if not options.standalone:
+        adapted = with_earlier_lessons(out, adapted)
     earlier = write_camera(out, adapted, standalone=options.standalone)
     seconds = time.monotonic() - began
     if options.json:
@@ -215,7 +217,7 @@ def main(options: argparse.Namespace) -> None:
     print(fit(report_text(report, seconds)))
     print(
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
-        "MB)" + (f"; the earlier one is now {earlier}" if earlier else "")
+        "MB)" + (f"; the earlier one is now {earlier}{lessons_text(adapted)}" if earlier else "")
     )
     print(f"next: mpn score VIDEO --checkpoint {out}")
 

@@ -10,10 +10,21 @@ from mpn.adaptation.footage import Without
 from mpn.adaptation.made_motion import PIECE_SECONDS
 from mpn.adaptation.outliers import LIMIT
 from mpn.io.text import align, clock, percent, plural
+from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.parts import LABELS
 
 ENOUGH = 30.0  # seconds of normal footage: of less it is said
 SEEN = 0.5  # share of what is made that is found, below which it is said what helps
+
+
+def lessons_text(checkpoint: Checkpoint) -> str:
+    """Say what a camera file that is made anew still knows, "" for nothing.
+
+    Args:
+        checkpoint: that was written.
+    """
+    taught = checkpoint.taught
+    return f"; {plural(len(taught), 'event')} it was taught kept" if taught else ""
 
 
 def report_text(report: Report, seconds: float) -> str:

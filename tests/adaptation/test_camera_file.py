@@ -6,14 +6,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mpn.adaptation import camera_file
-from mpn.adaptation.camera_file import rollback, write_camera
+from mpn.adaptation.camera_file import rollback, with_earlier_lessons, write_camera
 from mpn.errors import CheckpointError, MpnError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.model.network import Network
+from mpn.model.taught import Taught
 
 NAME = "head.4.bias"
 
@@ -70,6 +72,23 @@ def test_earlier_files_are_kept_as_versions(adapted, tmp_path):
         tmp_path / "a.v2.camera.safetensors",
     ]
     assert content(path) == 3.0 and [content(version) for version in kept[1:]] == [1.0, 2.0]
+
+
+def test_what_the_file_in_its_place_was_taught_is_taken_over(adapted, tmp_path):
+    path = tmp_path / "a.camera.safetensors"
+    assert with_earlier_lessons(path, adapted(1.0)).taught == ()  # there is none
+
+    def event(name: str | None, frame: int) -> Taught:
+        return Taught(name, "hall.mp4", frame, np.zeros((1, 4), np.float32))
+
+    write_camera(path, replace(adapted(1.0), taught=(event(None, 3), event("cart", 9))))
+    fresh = replace(adapted(2.0), taught=(event("cyclist", 9),))
+    write_camera(path, with_earlier_lessons(path, fresh))
+    known = load_checkpoint(path).taught
+    assert [(one.name, one.frame) for one in known] == [(None, 3), ("cyclist", 9)]
+    assert content(path) == 2.0
+    path.write_bytes(b"broken")
+    assert with_earlier_lessons(path, fresh) is fresh
 
 
 def test_numbers_go_on_from_the_highest_and_other_files_don_t_count(adapted, tmp_path):

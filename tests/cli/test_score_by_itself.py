@@ -64,6 +64,18 @@ def test_the_results_name_the_camera_file_that_is_kept(hall: Path, judged: Outco
     assert summary["camera"] == str((hall.parent / KEPT).resolve())
 
 
+def test_a_camera_that_is_made_anew_keeps_what_it_was_taught(
+    cli: Cli, hall: Path, tmp_path: Path
+) -> None:
+    camera, out = tmp_path / KEPT, tmp_path / "out"
+    again = ("score", hall, *PLAIN, "--save", camera, "--out", out)
+    cli(*again)
+    taught = cli("teach", camera, f"{out / 'hall/events.json'}#1", "--name", "race")
+    assert taught.code == 0, taught.err
+    assert "1 event it was taught kept" in cli(*again).err
+    assert "race" in cli("teach", camera, "--list").out
+
+
 def test_so_many_moments_are_listed(cli: Cli, tmp_path: Path) -> None:
     frames = recording(200, (40, 52))
     frames[140:152] = recording(152, (140, 152))[140:152]
