@@ -189,6 +189,7 @@ def add_events(
             FPS,
             regions=[result.region for result in results],
             reasons=[result.reason for result in results],
+            raw=[result.raw for result in results],
         ):
             frame, reason, region = event.peak_frame, event.reason, event.region
             assert reason is not None and region is not None

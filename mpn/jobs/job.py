@@ -232,7 +232,8 @@ class ScoreJob:
             return own
         is_above = result.score > finder.threshold
         why = (result.reason, result.like) if is_above else (None, None)
-        over = finder.update(result.frame, result.score, result.region, result.time, *why)
+        seen = result.region, result.time, *why
+        over = finder.update(result.frame, result.score, *seen, raw=result.raw)
         own = self._told(own, over)
         own.open = finder.open
         if finder.open is None or finder.open.start == result.frame:

@@ -70,7 +70,7 @@ def _check_event(entry: Mapping[str, Any]) -> None:
     event = Event.from_dict(dict(entry))
     rarity = entry.get("rarer_than_one_in", 0), entry.get("beyond_normal_footage", False)
     top, left, height, width = event.region or (0, 0, 0, 0)
-    times = (event.start_seconds, event.end_seconds, event.peak_score)
+    times = (event.start_seconds, event.end_seconds, event.peak_score, event.peak_raw or 0.0)
     numbers = (event.peak_frame, *times, *rarity, top, left, height, width)
     if not all(isinstance(value, (int, float)) for value in numbers):
         raise TypeError("an event's numbers are none")

@@ -126,7 +126,7 @@ class Events:
         if reason is not None and not reason.facts:  # smoothing alone holds the score up
             reason = None
         over = self._finder.update(
-            result.frame, result.score, result.region, result.time, reason, like
+            result.frame, result.score, result.region, result.time, reason, like, raw=result.raw
         )
         event = self._finder.open
         begins = event is not None and event.start == result.frame

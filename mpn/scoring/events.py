@@ -33,13 +33,15 @@ class Event:
         end: the frame after the last (exclusive).
         start_seconds: start / fps.
         end_seconds: end / fps, so that the difference of the two is the duration.
-        peak_frame: where it peaked.
-        peak_score: how high.
+        peak_frame: the frame that shows it best: whose own score, before smoothing, is highest.
+            The smoothed one is highest later, when what was seen may be gone from there.
+        peak_score: the highest score, smoothed.
         region: whatever the scorer gave for the peak frame, (top, left, height, width) in pixels,
             or None.
         reason: why, at the peak frame, or None where the scorer gave none.
         like: the name that its frames come nearest to of those that the camera was taught, or
             None. More names are right so than at the peak alone (benchmarks/results/teach.md).
+        peak_raw: the peak frame's own score; None where it is not known.
     """
 
     start: int
@@ -51,6 +53,7 @@ class Event:
     region: tuple[int, ...] | None = None
     reason: Reason | None = None
     like: Likeness | None = None
+    peak_raw: float | None = None
 
     @property
     def frames(self) -> int:
@@ -72,14 +75,14 @@ class Event:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Event:
-        """Read what `to_dict` gave, of this version or of an earlier one (without likeness).
+        """Read what `to_dict` gave, of this version or of an earlier one.
 
         Further entries are left out.
 
         Args:
             values: name -> value.
         """
-        values = {"reason": None, "like": None, **values}
+        values = {"reason": None, "like": None, "peak_raw": None, **values}
         known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
         if known["region"] is not None:
             known["region"] = tuple(known["region"])
@@ -138,6 +141,8 @@ class EventFinder:
         seconds: float | None = None,
         reason: Reason | None = None,
         like: Likeness | None = None,
+        *,
+        raw: float | None = None,
     ) -> list[Event]:
         """Take the next frame and return the events that are now over.
 
@@ -149,6 +154,7 @@ class EventFinder:
                 varying frame rate.
             reason: why it stands out, where known; an event keeps that of its peak.
             like: what it is like, where known; an event keeps the nearest.
+            raw: the score before smoothing; None for the same.
 
         Raises:
             DataError: a frame number that does not rise.
@@ -162,7 +168,9 @@ class EventFinder:
             finished = self.finish()
         if is_above:
             place = None if region is None else tuple(int(x) for x in region)
-            self._extend(frame, float(score), seconds, {"region": place, "reason": reason})
+            own = float(score if raw is None else raw)
+            peak = {"peak_frame": frame, "peak_raw": own, "region": place, "reason": reason}
+            self._extend(frame, float(score), seconds, peak)
             self._note_likeness(like)
         elif self.open and seconds is not None and seconds < self.open.end_seconds - JUST:
             # The last frame above was shown until this one only: the rate is higher here.
@@ -196,18 +204,18 @@ class EventFinder:
             times = [seconds, round(seconds + float(1 / self.fps), 6)]  # not 3.3000000000000003
         end, end_seconds = frame + self.step, float(times[1])
         if self.open is None:
-            self.open = Event(frame, end, float(times[0]), end_seconds, frame, score, **at_peak)
-        elif score > self.open.peak_score:
-            self.open = replace(
-                self.open,
-                end=end,
-                end_seconds=end_seconds,
-                peak_frame=frame,
-                peak_score=score,
-                **at_peak,
-            )
-        else:
-            self.open = replace(self.open, end=end, end_seconds=end_seconds)
+            begin = float(times[0])
+            self.open = Event(frame, end, begin, end_seconds, peak_score=score, **at_peak)
+            return
+        event = self.open
+        highest = event.peak_score if event.peak_raw is None else event.peak_raw
+        self.open = replace(
+            event,
+            end=end,
+            end_seconds=end_seconds,
+            peak_score=max(event.peak_score, score),
+            **(at_peak if at_peak["peak_raw"] > highest else {}),
+        )
 
     def _note_likeness(self, like: Likeness | None) -> None:
         """Keep what a frame of the open event is like, if none before came as near to a name."""
@@ -225,6 +233,7 @@ def events(
     min_frames: int = MIN_EVENT_FRAMES,
     regions: Sequence[Sequence[int] | None] | None = None,
     reasons: Sequence[Reason | None] | None = None,
+    raw: Sequence[float] | None = None,
 ) -> list[Event]:
     """Find all events of one video, in order.
 
@@ -238,12 +247,13 @@ def events(
         min_frames: shorter events are dropped.
         regions: one a frame, or None.
         reasons: likewise.
+        raw: scores before smoothing, or None for the same.
 
     Raises:
-        DataError: an unknown frame rate, or regions or reasons of another length.
+        DataError: an unknown frame rate, or something of another length than the scores.
     """
     values = np.asarray(scores, dtype=np.float64).tolist()
-    for name, given in (("regions", regions), ("reasons", reasons)):
+    for name, given in (("regions", regions), ("reasons", reasons), ("raw scores", raw)):
         if given is not None and len(given) != len(values):
             raise DataError(f"{len(values)} scores but {len(given)} {name}")
     finder = EventFinder(threshold, fps, gap_seconds=gap_seconds, min_frames=min_frames)
@@ -254,6 +264,7 @@ def events(
             score,
             None if regions is None else regions[frame],
             reason=None if reasons is None else reasons[frame],
+            raw=None if raw is None else raw[frame],
         )
     return found + finder.finish()
 

@@ -30,7 +30,7 @@ def test_all_fields_of_an_event_by_hand() -> None:
     scores = np.array([np.nan, 0, 0, 2, 3, 5, 4, 0, 0])
     regions = [None, *[(k, 0, 8, 8) for k in range(8)]]
     (event,) = events(scores, 1.0, 10, regions=regions)
-    assert event == Event(3, 7, 0.3, 0.7, 5, 5.0, (4, 0, 8, 8))
+    assert event == Event(3, 7, 0.3, 0.7, 5, 5.0, (4, 0, 8, 8), peak_raw=5.0)
     assert event.frames == 4
     assert event.seconds == pytest.approx(0.4)
     assert event.to_dict() == {
@@ -43,6 +43,7 @@ def test_all_fields_of_an_event_by_hand() -> None:
         "region": [4, 0, 8, 8],
         "reason": None,
         "like": None,
+        "peak_raw": 5.0,
     }
 
 
@@ -182,7 +183,7 @@ def test_an_event_that_was_long_enough_is_held_open_longer(timed: bool) -> None:
 
 def test_an_event_through_a_dictionary() -> None:
     for region in (None, (1, 2, 3, 4)):
-        event = Event(3, 7, 0.3, 0.7, 5, 5.5, region)
+        event = Event(3, 7, 0.3, 0.7, 5, 5.5, region, peak_raw=6.25)
         assert Event.from_dict(event.to_dict() | {"further": 1}) == event
 
 
@@ -197,6 +198,15 @@ def test_an_event_has_the_reason_of_its_peak() -> None:
     assert without.reason is None and Event.from_dict(earlier) == without
     with pytest.raises(DataError, match="9 scores but 8 reasons"):
         events(scores, 1.0, 10, reasons=reasons[:8])
+
+
+def test_the_peak_frame_is_the_one_that_shows_it_best_before_smoothing() -> None:
+    # By hand: the smoothed score is highest at frame 5, where nothing is seen any more.
+    smoothed, own = [0.0, 0.0, 1.1, 2.0, 2.6, 2.7, 2.0, 0.5], [0.0, 0.0, 3.0, 6.0, 5.0, 1.0, 0, 0]
+    places = [(k, 0, 8, 8) for k in range(8)]
+    (event,) = events(np.array(smoothed), 1.0, 10, regions=places, raw=own)
+    assert (event.start, event.end, event.peak_frame) == (2, 7, 3)
+    assert (event.peak_score, event.peak_raw, event.region) == (2.7, 6.0, (3, 0, 8, 8))
 
 
 def test_an_open_event_can_be_given_to_another_finder() -> None:
