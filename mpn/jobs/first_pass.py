@@ -28,7 +28,7 @@ from mpn.jobs.survey import Survey, begin_survey, judged_runs, plan_survey, surv
 from mpn.jobs.survey_file import SURVEY, read_survey, write_survey
 from mpn.motion.cameras import SAME_CAMERA
 from mpn.motion.flow import grid_size
-from mpn.motion.place import PlaceModel, picture_of
+from mpn.motion.place import PlaceModel, picture_of, place_key
 from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
 from mpn.video.timing import USUAL_RATE
@@ -88,6 +88,11 @@ class Seen:
     place: PlaceModel
     seconds: float
     apart: float
+
+    @property
+    def key(self) -> str:
+        """Return a digest of what a recording's runs are judged by."""
+        return f"{place_key(self.place)}, {self.apart!r} s apart"
 
     def apart_frames(self, fps: float | None) -> int:
         """Return how many frames `apart` is in a recording.
@@ -165,10 +170,18 @@ def pass_over(recording: Recording, stamp: dict[str, Any], recordings: int) -> N
     path = recording.folder / SURVEY
     plan = plan_survey(source.length, float(source.fps or USUAL_RATE), recordings)
     found = read_survey(path, stamp)
-    if found is not None and found.complete:
-        return
     if found is None or found.plan != plan:
         found = begin_survey(source, plan)
+    if found.complete:
+        return
+    _go_on(recording, source, found, stamp)
+
+
+def _go_on(
+    recording: Recording, source: FrameSource, found: Survey, stamp: dict[str, Any]
+) -> None:
+    """Pass over what is left of a recording."""
+    path, plan = recording.folder / SURVEY, found.plan
     make_folder(recording.folder)
     saved = time.monotonic()
 
@@ -224,6 +237,9 @@ def judge_runs(
 ) -> list[dict[str, np.ndarray]]:
     """Judge the runs of a recording, or read how they were judged; the runs themselves then go.
 
+    Where they were judged by other recordings, or another neighbourhood was left out, they are
+    collected anew.
+
     Args:
         recording: of the camera.
         stamp: see `Glance`.
@@ -236,8 +252,13 @@ def judge_runs(
         DataError: its survey is not there.
     """
     found = read_complete(recording, stamp)
+    if found.judged is not None and found.judged_by != seen.key:
+        source = recording.open()
+        found = begin_survey(source, found.plan)
+        _go_on(recording, source, found, stamp)
     if found.judged is None:
         found.judged = judged_runs(found, seen.place, seen.apart_frames(stamp["fps"]))
+        found.judged_by = seen.key
         found.runs = []
         write_survey(recording.folder / SURVEY, found, stamp)
     return found.judged

@@ -231,9 +231,9 @@ class ScoreJob:
         if finder is None:
             return own
         is_above = result.score > finder.threshold
-        why = (result.reason, result.like) if is_above else (None, None)
-        seen = result.region, result.time, *why
-        over = finder.update(result.frame, result.score, *seen, raw=result.raw)
+        reason, like = (result.reason, result.like) if is_above else (None, None)
+        seen = result.frame, result.score, result.region, result.time
+        over = finder.update(*seen, reason, like, raw=result.raw)
         own = self._told(own, over)
         own.open = finder.open
         if finder.open is None or finder.open.start == result.frame:

@@ -126,6 +126,7 @@ class Survey:
         complete: whether it came to the end.
         judged: the numbers of all parts on the runs, an array for every row of frames; None until
             they are judged.
+        judged_by: what they were judged by, see `mpn.jobs.first_pass.Seen.key`.
     """
 
     plan: SurveyPlan
@@ -134,6 +135,7 @@ class Survey:
     frames: int = 0
     complete: bool = False
     judged: list[dict[str, np.ndarray]] | None = None
+    judged_by: str = ""
 
 
 def begin_survey(source: FrameSource, plan: SurveyPlan) -> Survey:

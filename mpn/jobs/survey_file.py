@@ -45,6 +45,7 @@ def write_survey(path: Path, survey: Survey, identity: Mapping[str, Any]) -> Non
         "complete": survey.complete,
         "runs": [run.first for run in survey.runs],
         "judged": None if survey.judged is None else len(survey.judged),
+        "judged_by": survey.judged_by,
     }
     for number, run in enumerate(survey.runs):
         tensors[f"run.{number}.motion"] = torch.from_numpy(run.motion)
@@ -85,7 +86,8 @@ def _survey(path: Path, document: Mapping[str, Any], tensors: dict[str, Tensor])
     ]
     count = document["judged"]
     judged = None if count is None else [_get(tensors, f"judged.{i}.") for i in range(count)]
-    return Survey(plan, timeline, runs, document["frames"], document["complete"], judged)
+    end = document["frames"], document["complete"]
+    return Survey(plan, timeline, runs, *end, judged, str(document.get("judged_by", "")))
 
 
 def _put(tensors: dict[str, Tensor], prefix: str, values: Mapping[str, np.ndarray]) -> None:

@@ -9,7 +9,6 @@ often something comes that is further off than that, it never becomes normal; fo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import deque
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from mpn.adaptation.camera_file import read_camera, write_camera
 from mpn.errors import MpnError
 from mpn.live.steps import Prepared
 from mpn.model.checkpoint import Checkpoint
-from mpn.motion.place import PlaceModel, frame_number
+from mpn.motion.place import PlaceModel, frame_number, place_key
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import MOTION_PARTS
 
@@ -180,11 +179,6 @@ class Ongoing:
         except (MpnError, ValueError) as error:
             log.warning("%s: cannot be gone on with: %s", self._path, error)
         return nothing
-
-
-def place_key(place: PlaceModel) -> str:
-    """Make a digest of what a place model has counted."""
-    return hashlib.sha256(place.counts.tobytes() + place.whole.tobytes()).hexdigest()
 
 
 def _fastest(normal: Mapping[str, list[np.ndarray]], part: str) -> float:

@@ -10,6 +10,7 @@ is the finding of Ramachandra and Jones, Street Scene (WACV 2020).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -281,6 +282,11 @@ def frame_number(quotients: np.ndarray, largest: int = LARGEST) -> float:
         largest: of so many cells.
     """
     return float(np.sort(quotients, axis=None)[-largest:].mean())
+
+
+def place_key(place: PlaceModel) -> str:
+    """Make a digest of what a place model has counted."""
+    return hashlib.sha256(place.counts.tobytes() + place.whole.tobytes()).hexdigest()
 
 
 def picture_of(frame: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

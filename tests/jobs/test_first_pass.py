@@ -88,3 +88,28 @@ def test_what_was_not_passed_over_is_named(days: list[Recording], tmp_path: Path
     pass_over(kept[0], stamps[0], COUNT)
     with pytest.raises(DataError, match=r"1/survey.safetensors was taken away"):
         add_up(kept, stamps)
+
+
+def test_with_more_recordings_than_before_all_are_judged_as_in_a_fresh_folder(
+    days: list[Recording], tmp_path: Path
+) -> None:
+    grown, fresh = kept_in(days, tmp_path / "grown"), kept_in(days, tmp_path / "fresh")
+
+    def judged(recordings: list[Recording], apart: float | None = None) -> list[np.ndarray]:
+        stamps = [glance(one).stamp for one in recordings]
+        for one, stamp in zip(recordings, stamps):
+            pass_over(one, stamp, len(recordings))
+        seen = add_up(recordings, stamps, apart)
+        return [
+            row["speed"]
+            for one, stamp in zip(recordings, stamps)
+            for row in judge_runs(one, stamp, seen)
+        ]
+
+    first = judged(grown[:1])
+    again, wanted = judged(grown), judged(fresh)
+    assert len(again) == len(wanted) and all(map(np.array_equal, again, wanted))
+    assert not np.array_equal(first[0], again[0])
+    closer = judged(grown, apart=0.3)
+    assert all(map(np.array_equal, closer, judged(kept_in(days, tmp_path / "third"), apart=0.3)))
+    assert not all(map(np.array_equal, closer, again))
