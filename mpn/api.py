@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mpn.adaptation.camera import CameraOptions, adapt_camera
 from mpn.adaptation.camera_file import (
+    changing,
     check_room,
     read_camera,
     with_earlier_lessons,
@@ -142,9 +143,10 @@ class Detector(ScoringDetector):
             MpnError: as `mpn.adaptation.camera_file.write_camera`.
         """
         checkpoint = self.checkpoint
-        if not standalone and checkpoint.camera is not None:
-            checkpoint = with_earlier_lessons(path, checkpoint)
-        return write_camera(path, checkpoint, standalone=standalone)
+        with changing(path):
+            if not standalone and checkpoint.camera is not None:
+                checkpoint = with_earlier_lessons(path, checkpoint)
+            return write_camera(path, checkpoint, standalone=standalone)
 
 
 def load(
@@ -213,8 +215,9 @@ def teach(
     known = {(one.source, one.frame) for one in checkpoint.taught}
     check_room(camera, known | {(one.path.name, one.event.peak_frame) for one in listed})
     fresh = tuple(examples_of(detector, one, name) for one in listed)
-    checkpoint = read_camera(camera)  # it may have been taught meanwhile, by a click
-    write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
+    with changing(camera):
+        checkpoint = read_camera(camera)  # it may have been taught meanwhile, by a click
+        write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
 
 
@@ -236,12 +239,14 @@ def teach_from(
         MpnError: one of them is no camera file, the other one was taught no such thing, or too much
             was taught.
     """
-    checkpoint = read_camera(camera)
+    read_camera(camera)
     fresh = tuple(one for one in read_camera(other).taught if (one.name is None) == normal)
     if not fresh:
         what = "what is normal there" if normal else "any name"
         raise MpnError(f"{other} was not taught {what} (mpn teach {other} --list)")
-    write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
+    with changing(camera):
+        checkpoint = read_camera(camera)
+        write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
     return fresh
 
 
@@ -260,18 +265,19 @@ def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
         CheckpointError: `camera` cannot be read.
         MpnError: it is no camera file, or was not taught this.
     """
-    checkpoint = read_camera(camera)
-    taught = checkpoint.taught
-    if isinstance(what, int):
-        gone = [what - 1] if 1 <= what <= len(taught) else []
-    else:
-        gone = [i for i, one in enumerate(taught) if (one.name or "normal") == what]
-    if not gone:
-        names = ", ".join(sorted({one.name or "normal" for one in taught})) or "nothing"
-        raise MpnError(
-            f"{camera} was not taught {what!r}: it knows {names}, in {len(taught)} events "
-            "(mpn teach CAMERA --list)"
-        )
-    kept = tuple(one for i, one in enumerate(taught) if i not in gone)
-    write_taught(camera, checkpoint, kept)
-    return tuple(taught[i] for i in gone)
+    with changing(camera):
+        checkpoint = read_camera(camera)
+        taught = checkpoint.taught
+        if isinstance(what, int):
+            gone = [what - 1] if 1 <= what <= len(taught) else []
+        else:
+            gone = [i for i, one in enumerate(taught) if (one.name or "normal") == what]
+        if not gone:
+            names = ", ".join(sorted({one.name or "normal" for one in taught})) or "nothing"
+            raise MpnError(
+                f"{camera} was not taught {what!r}: it knows {names}, in {len(taught)} events "
+                "(mpn teach CAMERA --list)"
+            )
+        kept = tuple(one for i, one in enumerate(taught) if i not in gone)
+        write_taught(camera, checkpoint, kept)
+        return tuple(taught[i] for i in gone)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
+from mpn.io.locking import file_lock
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX, save_camera
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mpn.model.taught import MOST_TAUGHT, Taught
+
+PATIENCE = 30.0  # seconds that others who change a camera file are given
 
 
 def read_camera(path: str | Path) -> Checkpoint:
@@ -84,6 +88,20 @@ def write_camera(
             version.unlink(missing_ok=True)
         raise
     return version
+
+
+def changing(path: str | Path) -> AbstractContextManager[None]:
+    """Hold a camera file while it is read, changed and written again.
+
+    Two who teach a camera at the same time would else lose what one of them taught.
+
+    Args:
+        path: of the camera file; there need not be one yet.
+
+    Raises:
+        BusyError: others go on changing it.
+    """
+    return file_lock(path, patience=PATIENCE)
 
 
 def with_earlier_lessons(path: str | Path, checkpoint: Checkpoint) -> Checkpoint:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from mpn.adaptation.camera import adapt_camera
-from mpn.adaptation.camera_file import rollback, with_earlier_lessons, write_camera
+from mpn.adaptation.camera_file import changing, rollback, with_earlier_lessons, write_camera
 from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import (
@@ -202,9 +202,10 @@ def main(options: argparse.Namespace) -> None:
     adapted, report = adapt_camera(
         detector, options.source, chosen, fps=options.fps, skip_bad=options.skip_bad
     )
-    if not options.standalone:
-        adapted = with_earlier_lessons(out, adapted)
-    earlier = write_camera(out, adapted, standalone=options.standalone)
+    with changing(out):
+        if not options.standalone:
+            adapted = with_earlier_lessons(out, adapted)
+        earlier = write_camera(out, adapted, standalone=options.standalone)
     seconds = time.monotonic() - began
     if options.json:
         facts = {
@@ -271,7 +272,8 @@ def _roll_back(out: Path, options: argparse.Namespace) -> None:
         raise UsageError(
             f"--rollback puts an earlier file back, it adapts nothing: {names} has no effect"
         )
-    version, replaced = rollback(out)
+    with changing(out):
+        version, replaced = rollback(out)
     if options.json:
         print(
             json.dumps(

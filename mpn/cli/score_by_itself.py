@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from mpn.adaptation.camera_file import with_earlier_lessons, write_camera
+from mpn.adaptation.camera_file import changing, with_earlier_lessons, write_camera
 from mpn.cli import UsageError
 from mpn.cli.adapt_text import lessons_text
 from mpn.cli.score_hands import Glanced, Hands
@@ -65,8 +65,10 @@ def _score_camera(hands: Hands, glanced: Sequence[Glanced], options: argparse.Na
     moments = options.moments or MOMENTS
     hands.score_by_camera(glanced, camera, moments)
     if options.save:
-        own = with_earlier_lessons(options.save, camera.checkpoint)
-        if earlier := write_camera(options.save, own):
+        with changing(options.save):
+            own = with_earlier_lessons(options.save, camera.checkpoint)
+            earlier = write_camera(options.save, own)
+        if earlier:
             log.info("the earlier %s is now %s%s", options.save, earlier, lessons_text(own))
         log.info("written: %s; next: mpn score VIDEO --checkpoint %s", options.save, options.save)
     if not options.json and any(entry.outcome for entry in entries):

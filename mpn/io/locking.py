@@ -1,4 +1,4 @@
-"""A folder that one program at a time may write into."""
+"""A folder that one program at a time may write into, and a file that one at a time may change."""
 
 from __future__ import annotations
 
@@ -54,6 +54,53 @@ def folder_lock(
             for path in made:
                 path.rmdir()
         os.close(handle)
+
+
+@contextlib.contextmanager
+def file_lock(path: str | Path, *, patience: float) -> Iterator[None]:
+    """Hold a file while a `with` block reads it and writes another in its place.
+
+    The file itself is locked, as in `folder_lock`. Whoever waited for one that was replaced
+    meanwhile waits for the new one.
+
+    Args:
+        path: of the file; where there is none, nothing is held.
+        patience: seconds that another program is given to end.
+
+    Raises:
+        BusyError: others go on changing it.
+    """
+    until = time.monotonic() + patience
+    handle = None
+    try:
+        while (handle := _opened(path)) is not None:
+            if _locked(handle, fcntl.LOCK_EX) and _is_at(handle, path):
+                break
+            os.close(handle)
+            handle = None
+            if time.monotonic() >= until:
+                raise BusyError(f"{path}: another mpn is changing it; try again")
+            time.sleep(LOOK_AGAIN)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _opened(path: str | Path) -> int | None:
+    """Open a file for a lock; None where there is none, or it cannot be read."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def _is_at(handle: int, path: str | Path) -> bool:
+    """Say whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except OSError:
+        return False
 
 
 def _locked(handle: int, kind: int) -> bool:

@@ -177,9 +177,7 @@ def pass_over(recording: Recording, stamp: dict[str, Any], recordings: int) -> N
     _go_on(recording, source, found, stamp)
 
 
-def _go_on(
-    recording: Recording, source: FrameSource, found: Survey, stamp: dict[str, Any]
-) -> None:
+def _go_on(recording: Recording, source: FrameSource, found: Survey, stamp: dict[str, Any]) -> None:
     """Pass over what is left of a recording."""
     path, plan = recording.folder / SURVEY, found.plan
     make_folder(recording.folder)

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from mpn.adaptation.camera_file import read_camera, write_taught
+from mpn.adaptation.camera_file import changing, read_camera, write_taught
 from mpn.errors import DataError, MpnError
 from mpn.io.text import plural
 from mpn.live.camera import LiveCamera
@@ -120,7 +120,7 @@ class Teacher:
             )
         examples = replace(examples, name=name, source=alarm)
         path = camera.camera_file
-        with self._lock:
+        with self._lock, changing(path):
             known = read_camera(path)
             # An event that was taught before is taught anew, also if its peak has moved since.
             others = [one for one in known.taught if one.source != alarm]

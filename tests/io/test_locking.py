@@ -1,4 +1,4 @@
-"""A folder that one program at a time writes into."""
+"""A folder that one program at a time writes into, a file that one at a time changes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mpn.errors import MpnError
 from mpn.io import locking
-from mpn.io.locking import folder_lock
+from mpn.io.atomic import write_atomically
+from mpn.io.locking import file_lock, folder_lock
 
 HOLD = """
 import sys, time
@@ -96,3 +98,31 @@ def test_a_program_that_is_about_to_end_is_waited_for(tmp_path, monkeypatch):
         with pytest.raises(MpnError, match="another mpn is writing there"), folder_lock(tmp_path):
             pass
     assert len(slept) == 3  # without patience nobody waits
+
+
+def test_nobody_s_change_of_a_file_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "LOOK_AGAIN", 0.001)
+    path = tmp_path / "count"
+    write_atomically(path, b"0")
+
+    def count(_: int) -> None:
+        for _ in range(10):
+            with file_lock(path, patience=60.0):
+                write_atomically(path, str(int(path.read_bytes()) + 1).encode())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+    assert path.read_bytes() == b"40"
+
+
+def test_a_file_that_another_goes_on_changing_is_refused_and_one_that_is_not_there_is_free(
+    tmp_path,
+):
+    path = tmp_path / "camera"
+    with file_lock(path, patience=0.0):
+        path.write_bytes(b"new")
+    refused = pytest.raises(MpnError, match="camera: another mpn is changing it")
+    with file_lock(path, patience=0.0), refused, file_lock(path, patience=0.0):
+        pass
+    with file_lock(path, patience=0.0):
+        pass
