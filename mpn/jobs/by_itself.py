@@ -44,6 +44,7 @@ MOMENT_SECONDS, ROOM, MOST_SHARE = 5.0, 2.0, 0.1
 # Frames with a score that can be judged; fewer say nothing of what is usual.
 MIN_JUDGED = 50
 SHORT_SECONDS = 60.0  # less than this to judge by is said
+FLAT = 1.0  # grey levels; a mean picture that deviates by less shows nothing
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,9 @@ def _notes(found: Survey, whole: Seen, rate: float) -> tuple[str, ...]:
     seen = [(i, place) for i, place in enumerate(found.timeline.blocks) if place.pictures]
     moved = [i for i, place in seen if max(map(abs, camera.shift(place.picture))) > MOVED]
     unlike = [i for i, place in seen if camera.likeness(place.picture) < SAME_CAMERA]
-    if len(unlike) > len(seen) / 2:
+    if camera.picture.std() < FLAT:
+        notes.append("its picture shows nothing: it has one brightness from edge to edge")
+    elif len(unlike) > len(seen) / 2:
         notes.append(
             "its picture changes all the time, nothing repeats: of a camera that is carried or "
             "turns, or a film of many scenes, nothing can be said of what is usual at a place"

@@ -51,14 +51,20 @@ def choose_place(
         if moved := _moved(places[best], frame):
             log.warning("the camera has moved since %s was learned: adapt again", best)
             log.warning("  its picture stands off by %s", moved)
+        if places[best].pictures and likeness[best] < SAME_CAMERA:
+            log.warning("hardly like camera %s (likeness %.2f):", best, likeness[best])
+            log.warning("  if it is another one, its scores mean nothing: mpn adapt")
         if places[best].judged != JUDGED:
             log.warning("camera %s was learned by another version of mpn: scores hold, but", best)
             log.warning("  thresholds don't; adapt again, or take today's released model")
         return places[best]
-    why = "another shape" if best is None else f"likeness {likeness[best]:.2f}"
-    others = " or others" * (len(places) > 1)
-    name = next(iter(places)) if best is None else best
-    log.warning("unlike camera %s%s (%s): motion is judged without places", name, others, why)
+    why = "its frames have another shape"
+    if best is not None:
+        why = f"likeness {likeness[best]:.2f}" + f" to {best}" * (len(places) > 1)
+    known = (
+        f"camera {next(iter(places))}" if len(places) == 1 else f"any of its {len(places)} cameras"
+    )
+    log.warning("not %s of the model (%s): motion is judged without places", known, why)
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
     return flat_place(places.values(), grid)

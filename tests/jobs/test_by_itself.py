@@ -251,6 +251,12 @@ def test_a_camera_that_is_carried_is_said(base, tmp_path) -> None:
     assert "its picture changes all the time" in notes_of(base, made)
 
 
+def test_a_black_recording_is_not_one_that_changes_all_the_time(base, tmp_path) -> None:
+    black = np.zeros((80, *SIZE, 3), np.uint8)
+    said = notes_of(base, recording_of(tmp_path / "black", black))
+    assert "its picture shows nothing" in said and "changes" not in said
+
+
 def test_a_camera_that_was_turned_is_said(base, tmp_path) -> None:
     wide = texture(5, (SIZE[0], SIZE[1] + 12))
     still = np.stack([wide[:, : SIZE[1]]] * 120 + [wide[:, 12:]] * 50)

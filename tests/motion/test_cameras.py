@@ -79,6 +79,17 @@ def test_another_camera_is_judged_without_places_and_that_is_said(places, caplog
     assert "motion is judged without places" in message and "hall" in message
 
 
+def test_the_only_camera_is_taken_for_one_that_is_hardly_like_it_and_that_is_said(caplog) -> None:
+    # By hand: of two independent pictures, one a third as strong, the likeness is about a third.
+    mixed = (view(1).astype(np.float64) - 128) / 3 + (view(2).astype(np.float64) - 128)
+    frame = np.clip(mixed + 128, 0, 255).astype(np.uint8)
+    places = {"hall": place_of([cells(1)] * 3, [view(1)])}
+    assert 0.25 <= places["hall"].likeness(picture_of(frame, GRID)) < 0.5
+    assert choose_place(places, frame, GRID) is places["hall"]
+    assert "hardly like camera hall (likeness 0." in said(caplog)
+    assert choose_place(places, view(1), GRID) is places["hall"] and not caplog.records
+
+
 def test_a_camera_that_has_moved_a_little_is_judged_and_that_is_said(caplog) -> None:
     coarse = cv2.GaussianBlur(texture(1), (0, 0), 4)  # or it would not be known any more
     before, after = views([(50, 50), (50, 55)], coarse)  # by 5 of 160 pixels
