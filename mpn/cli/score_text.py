@@ -136,7 +136,7 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
         return "nothing stands out"
     several = len(entries) > 1
     count = (
-        f"{len(chosen)} strangest moments, the strangest first"
+        f"{len(chosen)} strangest moments, the strangest first (by how high and how long)"
         if chosen[1:]
         else "strangest moment"
     )

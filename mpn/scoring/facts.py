@@ -15,6 +15,8 @@ from mpn.scoring.parts import PARTS
 
 # Faster is what is so many times what is usual: less is not worth saying.
 FASTER = 1.1
+# What is slower than so much of it is not among the fastest: all in all the frame stands out.
+AMONG = 0.9
 TITLES = {part.name: part.title for part in PARTS}
 
 
@@ -54,12 +56,15 @@ class Fast(_Moves):
     def finding(self) -> str:
         """Say what is usual."""
         usual = _speed(self.usual_high, self.usual_high_per_second, unit="")
+        if self.speed < AMONG * self.usual_high:
+            return f"nothing unusual by itself: here up to {usual}"
         among = "" if self.speed > FASTER * self.usual_high else "among the fastest: "
         return f"{among}here usually up to {usual}"
 
     def short(self) -> str:
         """Say it in a few words."""
-        return f"fast: {_number(self.speed)} px a frame, usual {_number(self.usual_high)}"
+        how = "moves" if self.speed < AMONG * self.usual_high else "fast:"
+        return f"{how} {_number(self.speed)} px a frame, usual {_number(self.usual_high)}"
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,9 @@ function makeListing(onGo) {
 
   const columns = () => [
     ...(report.byItself ? [{ key: "rank", title: "Rank", number: true, value: (e) => [rankOf(e)], text: (e) => String(rankOf(e)) }] : []),
+    // As the terminal and mpn teach number it.
+    ...(listed().some((e) => e.event?.number != null)
+      ? [{ key: "event", title: "Event", number: true, value: (e) => [e.trace, e.event?.number ?? 0], text: (e) => String(e.event?.number ?? "-") }] : []),
     ...(everywhere ? [{ key: "video", title: "Video", text: (e) => element("bdi", {}, report.traces[e.trace].name) }] : []),
     { key: "place", title: "Start", value: (e) => [e.trace, e.start], text: whenOf },
     ...(listed().some((e) => e.event?.why) ? [{ key: "why", title: "Why", wraps: true, text: (e) => e.event?.why || "-" }] : []),
@@ -112,7 +115,7 @@ function makeListing(onGo) {
   }
 
   function sort(key) {
-    sorted = { by: key, down: sorted.by === key ? !sorted.down : !["place", "rank"].includes(key) };
+    sorted = { by: key, down: sorted.by === key ? !sorted.down : !["place", "rank", "event"].includes(key) };
     draw();
     headRow.querySelector("[aria-sort] button")?.focus();
   }
