@@ -170,8 +170,8 @@ FACTS_AND_WORDS = [
         "fast: 3.2 px a frame, usual 3.5",
     ),
     (
-        Fast("right", 3.0, 30.0, 3.4, 34.0),
-        "moves right at 3.0 px a frame (30 px/s); nothing unusual by itself: here up to 3.4 (34 px/s)",
+        Fast("right", 3.0, None, 3.4, None),
+        "moves right at 3.0 px a frame; nothing unusual by itself: here up to 3.4",
         "moves 3.0 px a frame, usual 3.4",
     ),
     (
