@@ -76,9 +76,6 @@ function makeListing(onGo) {
 
   const columns = () => [
     ...(report.byItself ? [{ key: "rank", title: "Rank", number: true, value: (e) => [rankOf(e)], text: (e) => String(rankOf(e)) }] : []),
-    // As the terminal and mpn teach number it.
-    ...(listed().some((e) => e.event?.number != null)
-      ? [{ key: "event", title: "Event", number: true, value: (e) => [e.trace, e.event?.number ?? 0], text: (e) => String(e.event?.number ?? "-") }] : []),
     ...(everywhere ? [{ key: "video", title: "Video", text: (e) => element("bdi", {}, report.traces[e.trace].name) }] : []),
     { key: "place", title: "Start", value: (e) => [e.trace, e.start], text: whenOf },
     ...(listed().some((e) => e.event?.why) ? [{ key: "why", title: "Why", wraps: true, text: (e) => e.event?.why || "-" }] : []),
@@ -88,6 +85,9 @@ function makeListing(onGo) {
     ...(listed().some((e) => e.event?.oneIn != null)
       ? [{ key: "rarity", title: "Rarer than", text: (e) => rarity(e.event) }] : []),
     ...(listed().some((e) => e.event?.box) ? [{ key: "where", title: "Where", text: where }] : []),
+    // As the terminal and mpn teach number it.
+    ...(listed().some((e) => e.event?.number != null)
+      ? [{ key: "event", title: "Event", number: true, value: (e) => [e.trace, e.event?.number ?? 0], text: (e) => String(e.event?.number ?? "-") }] : []),
     ...(teaching ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
   ];
 
