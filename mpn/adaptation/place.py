@@ -22,9 +22,12 @@ from mpn.scoring.clips import quotients_by, readable_runs
 from mpn.scoring.parts import MOTION_PARTS, PLACE_PARTS, motion_numbers
 from mpn.video.timing import USUAL_RATE
 
-# The footage is cut into so many pieces one after the other; every PIECES / FOLDS-th is judged by
-# the rest.
+# The footage is cut into so many pieces one after the other; each FOLDS-th of them is judged by the
+# rest. From MANY_FRAMES frames on there are MANY_FOLDS: the less is held out, the more alike are
+# its scores and those that will be seen (benchmarks/results/motion_choices.md, "How much is held
+# out").
 PIECES, FOLDS = 16, 4
+MANY_FRAMES, MANY_FOLDS = 1000, 16
 
 
 def learn_place(clips: Sequence[Clip], stretches: Sequence[Stretch]) -> PlaceModel:
@@ -124,24 +127,30 @@ def windows_as_stretches(windows: Sequence[tuple[int, int]], window: int) -> lis
     return [Stretch(clip, target - window, target + 1) for clip, target in windows]
 
 
-def folds_of(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
-    """Cut footage into `PIECES` of about the same length, and put every `FOLDS`-th together.
+def frames_in(stretches: Sequence[Stretch]) -> int:
+    """Count the frames of stretches."""
+    return sum(stretch.stop - stretch.start for stretch in stretches)
+
+
+def folds_of(stretches: Sequence[Stretch], count: int = FOLDS) -> list[list[Stretch]]:
+    """Cut footage into `PIECES` of about the same length, and put every `count`-th together.
 
     Args:
         stretches: of the footage.
+        count: how many folds.
 
     Returns:
-        `FOLDS` lists of pieces; a piece lies in one stretch.
+        `count` lists of pieces; a piece lies in one stretch.
     """
-    total = sum(stretch.stop - stretch.start for stretch in stretches)
-    folds: list[list[Stretch]] = [[] for _ in range(FOLDS)]
+    total = frames_in(stretches)
+    folds: list[list[Stretch]] = [[] for _ in range(count)]
     seen = 0
     for number, start, stop in stretches:
         at = start
         while at < stop:
             piece = seen * PIECES // total
             end = min(stop, at + -(-(piece + 1) * total // PIECES) - seen)
-            folds[piece % FOLDS].append(Stretch(number, at, end))
+            folds[piece % count].append(Stretch(number, at, end))
             seen += end - at
             at = end
     return folds
@@ -249,9 +258,10 @@ def _crossed(
     clips: Sequence[Clip], stretches: Sequence[Stretch]
 ) -> Iterator[tuple[Stretch, PlaceModel]]:
     """Pair every piece of the stretches with a place model of the other folds' pieces."""
-    folds = folds_of(stretches)
+    many = frames_in(stretches) >= MANY_FRAMES
+    folds = folds_of(stretches, MANY_FOLDS if many else FOLDS)
     fitted = [learn_place(clips, fold) for fold in folds]
-    # As the model of all of it judges: three quarters of the frames may be few enough for other
+    # As the model of all of it judges: most of the frames may be few enough for other
     # quantiles, and then what is held out is not what will be seen.
     whole = sum(place.frames for place in fitted)
     for number, fold in enumerate(folds):

@@ -204,6 +204,16 @@ def test_pieces_elsewhere_are_judged_by_the_unusual_one_too() -> None:
     assert numbers[260 : 280 - WINDOW] == pytest.approx(1 / 2, rel=RATIO - 1)
 
 
+def test_of_long_footage_less_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    motion = [cells(8 if 100 <= frame < 120 else 1) for frame in range(20 * PIECES)]
+    monkeypatch.setattr("mpn.adaptation.place.MANY_FRAMES", len(motion))
+    (found,) = crossed([moving_clip(motion)], [Stretch(0, 0, 20 * PIECES)])
+    # Piece 5 alone is judged without itself: piece 9, as above all others, with it.
+    numbers = np.exp(found[SPEED])
+    assert numbers[100 : 120 - WINDOW].min() > 1
+    assert numbers[180 : 200 - WINDOW].max() < 0.3
+
+
 def test_clips_and_stretches_of_any_length_are_judged_whole() -> None:
     clips = [steady(33), steady(7, 2), steady(101, 0.5)]
     stretches = [Stretch(0, 3, 33), Stretch(1, 0, 7), Stretch(2, 1, 50), Stretch(2, 61, 101)]
