@@ -82,15 +82,18 @@ def report_text(report: Report, seconds: float) -> str:
             for stretch in report.excluded
         )
         lines.append(
-            f"kept out of the threshold's footage, too: frames {stretches} (--no-guard if "
-            "that is normal)"
+            f"kept out of the threshold's footage, since they stand out: frames {stretches} "
+            "(--no-guard takes them in, where that is normal)"
         )
     return "\n".join(lines + _table(report) + made_lines(report) + _moments(report))
 
 
 def _table(report: Report) -> list[str]:
     before, after, seconds = report.before, report.after, report.hours * 3600
-    rows = [("prediction error, PSNR in dB", f"{before.psnr_db:.2f}", f"{after.psnr_db:.2f}")]
+    rows = []
+    if report.options["method"] != "place":  # else the network is as it was
+        decibels = (f"{side.psnr_db:.2f}" for side in (before, after))
+        rows.append(("prediction error, PSNR in dB", *decibels))
     if before.loss is not None and after.loss is not None:
         rows.append(("loss of the adaptation", f"{before.loss:.5f}", f"{after.loss:.5f}"))
     rate = report.options["false_alarms_per_hour"]
@@ -141,8 +144,8 @@ def made_lines(report: Report) -> list[str]:
     ]
     if first.found is not None and all((one.found or 0) < SEEN * one.pieces for one in report.made):
         lines.append(
-            "  (more normal footage lowers the threshold, and so does a higher "
-            "--false-alarms-per-hour)"
+            "at that threshold most of it would be missed: more minutes of normal footage lower it, "
+            "and so does a higher --false-alarms-per-hour"
         )
     return lines
 

@@ -142,25 +142,30 @@ def load_model(name_or_path: str | Path) -> Checkpoint:
 
 
 def open_base(options: argparse.Namespace) -> Detector:
-    """Open the detector of the model that a new camera begins with, with the score's options.
+    """Open the detector that a recording is judged by itself with, with the score's options.
+
+    Its network has no say there, so which model it is does not matter and is not told.
 
     Args:
         options: of the verb.
     """
-    return open_detector(options, base_model())
+    return open_detector(options, base_model(say=False), say=False)
 
 
-def open_detector(options: argparse.Namespace, default: str = "demo") -> Detector:
+def open_detector(
+    options: argparse.Namespace, default: str = "demo", *, say: bool = True
+) -> Detector:
     """Open the detector of --checkpoint with the score's options; say on stderr which model it is.
 
     Args:
         options: of the verb.
         default: the released model that is taken without --checkpoint.
+        say: which model it is.
 
     Raises:
         CheckpointError: the model is of another preset than was asked for.
     """
-    checkpoint = load_model(options.checkpoint or default)
+    checkpoint = (load_model if say else load_checkpoint)(options.checkpoint or default)
     options.checkpoint = checkpoint.path
     if options.preset and options.preset != checkpoint.config.name:
         raise CheckpointError(

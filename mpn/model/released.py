@@ -76,10 +76,16 @@ def find_model(name_or_path: str | Path) -> Path:
     return path
 
 
-def base_model() -> str:
-    """Name the released model that a new camera begins with, and say where it is not the best."""
+def base_model(say: bool = True) -> str:
+    """Name the released model that a new camera begins with.
+
+    Args:
+        say: where it is not the best.
+    """
     if released_path(BASE) is not None:
         return BASE
+    if not say:
+        return PACKAGED_BASE
     log.warning(
         "the released model %s is not here, so %s is taken, which knows generated cameras only: "
         "%s is in the checkpoints folder of a clone of the repository; copy it to ./checkpoints, "

@@ -141,7 +141,7 @@ def test_poisoned_windows_are_named_with_what_took_their_place(
     assert (
         f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['by']} instead" in result.out
     )
-    assert "kept out of the threshold's footage, too: frames 4" in result.out
+    assert "kept out of the threshold's footage, since they stand out: frames 4" in result.out
     alone = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--no-guard", "--force")
     assert (
         alone.code == 0
@@ -199,7 +199,7 @@ def test_what_would_be_found_is_said() -> None:
         "speed for its place 50.0 50.0",
     ]
     (line,) = made_lines(SimpleNamespace(made=[seen[1]]))[-1:]
-    assert "more normal footage lowers the threshold" in line
+    assert "most of it would be missed: more minutes of normal footage lower it" in line
     (line,) = made_lines(SimpleNamespace(made=[], options={"method": "place"}))
     assert "is not known" in line and "too little of it does for long enough" in line
     (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}, windows=[(0, 9)]))

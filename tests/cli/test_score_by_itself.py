@@ -27,7 +27,7 @@ KEPT = "hall.camera.safetensors"
 def base(still: Path) -> Iterator[None]:
     """The model to begin with is a tiny one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mpn.cli.model.base_model", lambda: str(still))
+        patch.setattr("mpn.cli.model.base_model", lambda say=True: str(still))
         yield
 
 

@@ -89,7 +89,7 @@ def test_the_same_comes_of_it(cli: Cli, still: Path, tmp_path: Path, workers: Wo
 def test_recordings_judged_by_themselves(
     cli: Cli, still: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpn.cli.model.base_model", lambda: str(still))
+    monkeypatch.setattr("mpn.cli.model.base_model", lambda say=True: str(still))
     archive, one, many = tmp_path / "archive", tmp_path / "one", tmp_path / "many"
     for number in range(2):
         frames = recording(32, (14, 22) if number else (0, 0))
