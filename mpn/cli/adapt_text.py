@@ -144,8 +144,8 @@ def made_lines(report: Report) -> list[str]:
     ]
     if first.found is not None and all((one.found or 0) < SEEN * one.pieces for one in report.made):
         lines.append(
-            "at that threshold most of it would be missed: more minutes of normal footage lower it, "
-            "and so does a higher --false-alarms-per-hour"
+            "at that threshold most of it would be missed: more minutes of normal footage lower "
+            "it, and so does a higher --false-alarms-per-hour"
         )
     return lines
 

@@ -61,7 +61,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model(verb, "none, judged by itself")
     verb.add_argument(
-        "--out", type=Path, default=Path("runs/score"), help="results (default: runs/score)"
+        "--out",
+        type=Path,
+        default=Path("runs/score"),
+        help="results, each recording's in a folder of its name there (default: runs/score)",
     )
     alarm = verb.add_mutually_exclusive_group()
     alarm.add_argument(

@@ -104,10 +104,8 @@ def released_files() -> list[Path]:
 
 
 def _missing(name: str) -> str:
-    folders = " nor in ".join(str(folder) for folder in released_folders()[1:])
     return (
-        f"the released model {name!r} ({RELEASED[name]}) does not come with the package, and there "
-        f"is no {name}{SUFFIX} in {folders}: take demo instead, which is always there, give the "
-        f"path of a model file, or clone the repository and copy checkpoints/{name}{SUFFIX} from "
-        "there to ./checkpoints"
+        f"the released model {name!r} ({RELEASED[name]}) does not come with the package, it is in "
+        f"the checkpoints folder of a clone of the repository: copy {name}{SUFFIX} from there to "
+        f"{Path('checkpoints').absolute()}, give its path, or take demo, which is always there"
     )
