@@ -60,16 +60,16 @@ def test_a_file_goes_before_a_name_and_a_folder_does_not(folders: Path) -> None:
     assert released.find_model("demo") == Path("demo")
 
 
-def test_a_model_that_is_not_here_says_where_it_was_looked_for_and_what_to_do(
-    folders: Path,
-) -> None:
+def test_a_model_that_is_not_here_says_where_it_belongs_and_is_found_there(folders: Path) -> None:
     with pytest.raises(CheckpointError) as raised:
         released.find_model("meta")
     text = str(raised.value)
     assert "'meta'" in text and "\n" not in text
-    assert f"no meta.safetensors in {folders / 'repository'} nor in checkpoints" in text
-    assert "take demo" in text and "give the path" in text
-    assert "clone the repository and copy checkpoints/meta.safetensors" in text
+    here = Path("checkpoints").absolute()
+    assert f"copy meta.safetensors from there to {here}, give its path, or take demo" in text
+    assert "in the checkpoints folder of a clone of the repository" in text
+    put(here / "meta.safetensors")
+    assert released.find_model("meta") == Path("checkpoints/meta.safetensors")
 
 
 def test_unknown_names_and_misplaced_paths_are_one_clear_line(folders: Path) -> None:
