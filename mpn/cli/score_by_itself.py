@@ -21,6 +21,8 @@ from mpn.video.paths import folder_name
 
 log = logging.getLogger(__name__)
 
+NAMED = 10  # recordings of a camera that are named
+
 
 def score_by_themselves(
     hands: Hands, entries: Sequence[Entry], options: argparse.Namespace
@@ -40,18 +42,25 @@ def score_by_themselves(
     known = {one.recording.path: one for one in glanced}
     cameras = group_by_camera([one.recording for one in glanced], [one.glance for one in glanced])
     if len(cameras) > 1:
-        log.info("%s, told apart by their pictures", plural(len(cameras), "camera"))
+        log.info("%s, told apart by their pictures:", plural(len(cameras), "camera"))
+        for number, members in enumerate(cameras, 1):
+            names = [recording.path.name for recording in members]
+            more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+            log.info("  %d. %s%s", number, ", ".join(names[:NAMED]), more)
         if options.save:
             raise UsageError(
                 f"--save {options.save}: these are recordings of {len(cameras)} cameras, and a "
                 "camera file is of one: score each camera's by themselves"
             )
     for members in cameras:
-        _score_camera(hands, [known[recording.path] for recording in members], options)
+        own = [known[recording.path] for recording in members]
+        _score_camera(hands, own, options, named=len(glanced) > 1)
 
 
-def _score_camera(hands: Hands, glanced: Sequence[Glanced], options: argparse.Namespace) -> None:
-    """Judge the recordings of one camera by themselves."""
+def _score_camera(
+    hands: Hands, glanced: Sequence[Glanced], options: argparse.Namespace, *, named: bool
+) -> None:
+    """Judge the recordings of one camera by themselves; moments have their names, if `named`."""
     name = folder_name(glanced[0].recording.path)
     entries = [one.entry for one in glanced]
     try:
@@ -72,4 +81,4 @@ def _score_camera(hands: Hands, glanced: Sequence[Glanced], options: argparse.Na
             log.info("the earlier %s is now %s%s", options.save, earlier, lessons_text(own))
         log.info("written: %s; next: mpn score VIDEO --checkpoint %s", options.save, options.save)
     if not options.json and any(entry.outcome for entry in entries):
-        tqdm.write(strangest_text(entries, moments))
+        tqdm.write(strangest_text(entries, moments, named=named))

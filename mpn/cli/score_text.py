@@ -124,17 +124,17 @@ def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[
     return [(entry, event) for _, entry, event in found[:moments]]
 
 
-def strangest_text(entries: Sequence[Entry], moments: int) -> str:
+def strangest_text(entries: Sequence[Entry], moments: int, *, named: bool) -> str:
     """List the strangest moments for a person.
 
     Args:
         entries: the recordings of one camera that were scored.
         moments: how many at the most.
+        named: say of which recording each is.
     """
     chosen = strangest(entries, moments)
     if not chosen:
         return "nothing stands out"
-    several = len(entries) > 1
     count = (
         f"{len(chosen)} strangest moments, the strangest first (by how high and how long)"
         if chosen[1:]
@@ -142,7 +142,7 @@ def strangest_text(entries: Sequence[Entry], moments: int) -> str:
     )
     lines = [f"the {count}:"]
     for number, (entry, event) in enumerate(chosen, 1):
-        where = f"{entry.path}, " if several else ""
+        where = f"{entry.path}, " if named else ""
         lasts = event["end_seconds"] - event["start_seconds"]
         times = f"{clock(event['start_seconds'])} - {clock(event['end_seconds'])} ({lasts:.1f} s)"
         rarity = f"rarer than 1 in {event['rarer_than_one_in']:.0f} frames of this camera"

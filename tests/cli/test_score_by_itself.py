@@ -105,6 +105,9 @@ def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
     result = cli("score", "disk", *PLAIN)
     assert result.code == 0, result.err
     assert "2 cameras, told apart by their pictures" in result.err
+    assert "1. a.avi, c.avi\n" in result.err and "2. b.avi\n" in result.err
+    moments = [line for line in result.out.splitlines() if line.startswith("   1. ")]
+    assert moments and all(".avi, 0:" in line for line in moments)  # also of a camera's only one
     assert result.out.count("strangest moment") + result.out.count("nothing stands out") == 2
     assert "3 of 3 sources scored" in result.out
     models = {
