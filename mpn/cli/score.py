@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
 from mpn.io.locking import folder_lock
 from mpn.jobs import OVERLAYS, belongs_to
+from mpn.report.overview import OVERVIEW, Scored, write_overview
 from mpn.scoring.detector import Detector
 from mpn.video.footage import describe_left_out, footage_of, sources_of
 from mpn.video.paths import result_name
@@ -160,14 +161,26 @@ def main(options: argparse.Namespace) -> None:
             options.out / SUMMARY,
             json.dumps([line_of(entry) for entry in entries], indent=1) + "\n",
         )
+        page = None if options.no_report else _overview(entries, options.out)
         if not options.json:
-            print(total_text(entries, options.out))
+            print(total_text(entries, options.out, page))
     if all(entry.outcome is None for entry in entries):
         raise DataError(
             entries[0].reason
             if len(entries) == 1
             else f"none of the {len(entries)} sources could be read"
         )
+
+
+def _overview(entries: Sequence[Entry], out: Path) -> Path:
+    """Write the page over all recordings."""
+    scored = [
+        Scored(entry.path, entry.folder, entry.outcome.summary, entry.outcome.highest)
+        for entry in entries
+        if entry.outcome
+    ]
+    left_out = {str(entry.path): entry.reason for entry in entries if not entry.outcome}
+    return write_overview(out / OVERVIEW, scored, left_out)
 
 
 @contextmanager

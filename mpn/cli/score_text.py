@@ -236,12 +236,13 @@ def line_of(entry: Entry) -> dict[str, Any]:
     }
 
 
-def total_text(entries: list[Entry], out: Path) -> str:
+def total_text(entries: list[Entry], out: Path, page: Path | None = None) -> str:
     """List all sources in a table, and what was left out and why.
 
     Args:
         entries: all sources.
         out: folder of the results.
+        page: over all of them, None without.
     """
     scored = [entry for entry in entries if entry.outcome]
     width = max(len(str(entry.path)) for entry in entries)
@@ -258,4 +259,6 @@ def total_text(entries: list[Entry], out: Path) -> str:
         if not entry.outcome
     ]
     lines.append(f"{len(scored)} of {len(entries)} sources scored; {out / SUMMARY}")
+    if page is not None:
+        lines.append(f"look at: {page}")
     return "\n".join(lines)

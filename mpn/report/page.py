@@ -30,7 +30,7 @@ from mpn.report.payload import film_data, page_data
 EMBED_BYTES = 40_000_000  # of films in the page itself; more makes browsers slow to open it
 KINDS = ("evaluate", "score")
 NO_CONNECTION = "connect-src 'none'"  # of the policy
-_HERE = Path(__file__).parent
+HERE = Path(__file__).parent
 SCRIPTS = (
     "basics",
     "film",
@@ -145,22 +145,20 @@ def render(
         notes: those of the page; None: the report's.
     """
     environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": _data_uri, "path": quote}
+    environment.filters |= {"data_uri": data_uri, "path": quote}
     environment.filters |= {"duration": duration, "galleries": view.galleries}
-    charts = _asset("uplot/uPlot.iife.min.js")
+    charts = asset("uplot/uPlot.iife.min.js")
     script = (
-        "(() => {\n'use strict';\n"
-        + "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
-        + "\n})();"
+        "(() => {\n'use strict';\n" + "\n".join(asset(f"{name}.js") for name in SCRIPTS) + "\n})();"
     )
-    theme = _asset("theme.js")
-    style = _asset("uplot/uPlot.min.css") + "\n".join(_asset(f"{name}.css") for name in STYLES)
+    theme = asset("theme.js")
+    style = asset("uplot/uPlot.min.css") + "\n".join(asset(f"{name}.css") for name in STYLES)
     return environment.get_template("report.html.j2").render(
         report=report,
         notes=report.notes if notes is None else notes,
@@ -169,8 +167,8 @@ def render(
         videos=view.videos(report),
         sections=view.sections(report),
         matrix=view.matrix_tables(report.matrix),
-        policy=_policy([theme, charts, script], style),
-        licence=_asset("uplot/LICENSE"),
+        policy=policy([theme, charts, script], style),
+        licence=asset("uplot/LICENSE"),
         theme=Markup(theme),
         charts=Markup(charts),
         script=Markup(script),
@@ -185,9 +183,16 @@ def _dumps(value: Any, **_: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def _asset(name: str) -> str:
-    """Read a script or style of ours, or of the chart library, fit to stand in the page."""
-    text = (_HERE / "assets" / name).read_text("utf-8")
+def asset(name: str) -> str:
+    """Read a script or style of ours, or of the chart library, fit to stand in a page.
+
+    Args:
+        name: in the folder of assets.
+
+    Raises:
+        MpnError: it would end the element that it stands in.
+    """
+    text = (HERE / "assets" / name).read_text("utf-8")
     if "</script" in text or "</style" in text:
         raise MpnError(
             f"{name} would end the element that it stands in; it cannot be put into the page"
@@ -195,8 +200,13 @@ def _asset(name: str) -> str:
     return text
 
 
-def _policy(scripts: list[str], style: str) -> str:
-    """Return the page's policy: nothing from elsewhere, no script or style but these."""
+def policy(scripts: list[str], style: str) -> str:
+    """Return a page's policy: nothing from elsewhere, no script or style but these.
+
+    Args:
+        scripts: that stand in the page.
+        style: likewise.
+    """
     hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'sha256-{_digest(style)}'; img-src "
@@ -213,5 +223,11 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{_base64(png)}"
+def data_uri(picture: bytes, kind: str = "png") -> str:
+    """Make an address that holds a picture.
+
+    Args:
+        picture: the file's content.
+        kind: png or jpeg.
+    """
+    return f"data:image/{kind};base64,{_base64(picture)}"

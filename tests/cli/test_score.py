@@ -304,6 +304,18 @@ def test_results_of_a_folder_of_folders_keep_their_places(
     ] and "2 of 2 sources scored" in result.out
 
 
+def test_there_is_a_page_over_several_recordings(cli: Cli, still: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        write_film(tmp_path / f"days/{name}.avi", footage(8))
+    (tmp_path / "days/broken.avi").write_bytes(b"no film")
+    result = cli("score", "days", "--checkpoint", still, "--out", "out", "--precision", "float32")
+    assert result.code == 0 and "look at: out/index.html" in result.out, result.err
+    page = (tmp_path / "out/index.html").read_text("utf-8")
+    assert all(f'href="{name}/report.html"' in page for name in "ab")
+    assert "days/broken.avi" in page and "not scored" in page
+    assert all((tmp_path / f"out/{name}/report.html").is_file() for name in "ab")
+
+
 def test_another_source_of_the_same_name_does_not_take_the_results_place(
     cli: Cli, still: Path, tmp_path: Path
 ) -> None:

@@ -109,7 +109,7 @@ def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
     moments = [line for line in result.out.splitlines() if line.startswith("   1. ")]
     assert moments and all(".avi, 0:" in line for line in moments)  # also of a camera's only one
     assert result.out.count("strangest moment") + result.out.count("nothing stands out") == 2
-    assert "3 of 3 sources scored" in result.out
+    assert "3 of 3 sources scored" in result.out and "index.html" not in result.out
     models = {
         name: json.loads(Path(f"runs/score/{name}/events.json").read_text())["checkpoint_sha256"]
         for name in "abc"

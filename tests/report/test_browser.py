@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,21 @@ def test_it_opens_at_the_strongest_event(view: View) -> None:
         (event.score, k, event.peak) for k, trace in enumerate(traces) for event in trace.events
     )
     assert (view.value("Number(document.getElementById('video').value)"), view.row()) == best[1:]
+
+
+def test_an_address_may_ask_for_an_event(
+    open_page: Callable[..., View], report: Path, tmp_path: Path
+) -> None:
+    numbers = count(1)
+    page = tmp_path / "numbered.html"
+    text = report.read_text("utf-8")
+    page.write_text(re.sub('"number":null', lambda _: f'"number":{next(numbers)}', text), "utf-8")
+    known = [(k, one) for k, trace in enumerate(pages.evaluation().traces) for one in trace.events]
+    for number in (len(known), 1):
+        view = open_page(f"{page.as_uri()}#event-{number}")
+        video, event = known[number - 1]
+        assert view.value("Number(document.getElementById('video').value)") == video
+        assert view.row() == event.peak
 
 
 def test_the_film_plays_and_the_cursor_goes_with_it(view: View) -> None:

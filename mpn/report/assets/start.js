@@ -12,10 +12,21 @@ function themeButton() {
   say();
 }
 
+// Where an address ends in #event-3, the page begins at that event.
+function askedFor() {
+  const number = Number(/^#event-(\d+)$/.exec(location.hash)?.[1]);
+  for (const [trace, own] of report.traces.entries()) {
+    const event = own.events.find((one) => one.number === number);
+    if (event) return { trace, row: event.peak };
+  }
+  return null;
+}
+
 themeButton();
 if (report.traces.length) {
   const timeline = makeTimeline();
-  timeline.load(report.start.trace, report.start.row);
+  const asked = askedFor();
+  timeline.load(asked?.trace ?? report.start.trace, asked?.row ?? report.start.row);
   listenToKeys(timeline);
   showInsides(timeline);
 }
