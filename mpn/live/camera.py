@@ -19,7 +19,7 @@ from mpn.live.clips import Look, jpeg_of
 from mpn.live.config import USUAL_FPS, CameraConfig, default_camera_file
 from mpn.live.events import Events
 from mpn.live.health import WORDS, Health
-from mpn.live.learning import FAR, FirstMinutes, base_for_learning
+from mpn.live.learning import FAR, FirstMinutes, base_for_learning, learned_words
 from mpn.live.ongoing import Ongoing, low_level
 from mpn.live.recalibration import Recalibration
 from mpn.live.shared import Shared
@@ -293,6 +293,7 @@ class LiveCamera:
             self.events.finish()
             self._earlier_events = self.events.count
         self._watch(known, wall)
+        log.info("%s: %s", self.name, learned_words(known, self.camera_file))
 
     def _made(self, learning: FirstMinutes) -> Checkpoint:
         """Learn, and write the camera file; what is read back is what a restart goes on with."""
