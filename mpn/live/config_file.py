@@ -50,6 +50,8 @@ class _Loader(yaml.SafeLoader):
         if node is None:
             return None
         if not alias:
+            if isinstance(node, yaml.MappingNode):
+                self._check_keys(node)
             self._sizes[node] = self._size(node)
         elif node not in self._sizes:
             raise _Refused(problem="an alias (*) stands for what it is in", problem_mark=mark)
@@ -69,17 +71,17 @@ class _Loader(yaml.SafeLoader):
         sizes = [self._sizes[one] for one in inside]
         return 1 + sum(one for one, _ in sizes), 1 + max((deep for _, deep in sizes), default=0)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        """Look at keys as they were written: what `<<` brings in may be there, too."""
         seen: set[str] = set()
         for key, _ in node.value:
-            line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 problem = "a list or a mapping stands where a name should"
                 raise _Refused(problem=problem, problem_mark=key.start_mark)
             if key.value in seen:
+                line = key.start_mark.line + 1
                 self.mistakes.append(f"line {line}: {key.value} comes twice, take one out")
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load_values(path: Path, mistakes: list[str]) -> dict[str, Any]:

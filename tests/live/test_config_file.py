@@ -55,6 +55,15 @@ def test_a_few_aliases_are_as_if_written_out(tmp_path: Path) -> None:
     assert values == {"cameras": {"a": quick, "b": slow, "c": quick}}
 
 
+def test_what_a_merge_brings_in_is_not_there_twice(tmp_path: Path) -> None:
+    text = "usual: &usual {fps: 5}\ncameras: {a: &a {<<: *usual, fps: 2}}\nother: {<<: *a}\n"
+    mistakes: list[str] = []
+    values = load_values(write(tmp_path, text), mistakes)
+    assert values["other"] == values["cameras"]["a"] == {"fps": 2} and mistakes == []
+    load_values(write(tmp_path, "a: {b: 1,\n b: 2}\n"), mistakes)
+    assert mistakes == ["line 2: b comes twice, take one out"]
+
+
 @pytest.mark.parametrize("key", ["[a, b]", "{a: b}"])
 def test_a_key_that_is_no_name(tmp_path: Path, key: str) -> None:
     said = refusal(tmp_path, f"freeze: true\n? {key}\n: 1\n")
