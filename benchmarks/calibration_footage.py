@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mpn.datasets.demo.clips import Clip
-from mpn.datasets.demo.dataset import JPEG_QUALITY, scene_clips
+from mpn.datasets.demo.dataset import scene_clips
+from mpn.datasets.demo.writing import JPEG_QUALITY
 from mpn.errors import DataError
 from mpn.io.atomic import write_atomically
 from mpn.motion.cameras import PlaceStream

@@ -165,13 +165,11 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
         action(options)
         sys.stdout.flush()
         return DONE
-    except KeyboardInterrupt:
-        kept = (
-            "; what was written so far, if anything, is kept"
-            if name.split()[-1] in GOING_ON
-            else ""
-        )
-        _say(f"\ninterrupted{kept}")
+    except KeyboardInterrupt as interrupt:
+        kept = "what was written so far, if anything, is kept"
+        # Who was interrupted may know better what is kept.
+        kept = str(interrupt) or (kept if name.split()[-1] in GOING_ON else "")
+        _say(f"\ninterrupted{'; ' * bool(kept)}{kept}")
         return INTERRUPTED
     except BrokenPipeError:  # the reader has gone, as with `| head`
         _let_go(sys.stdout)

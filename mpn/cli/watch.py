@@ -63,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
         "--learning-minutes", type=above_zero, metavar="M", help="of a new camera (default: 5)"
     )
     verb.add_argument(
+        "--false-alarms-per-hour",
+        type=above_zero,
+        metavar="RATE",
+        help="sets the threshold of cameras that the config gives no own rate (default: 1)",
+    )
+    verb.add_argument(
         "--freeze", action="store_true", help="don't go on learning after the first minutes"
     )
     verb.add_argument(
@@ -96,7 +102,7 @@ def main(options: argparse.Namespace) -> None:
     config = _config(options)
     if options.check:
         cameras = ", ".join(config.cameras)
-        print(f"{options.source[0]}: nothing is wrong; cameras: {cameras}")
+        print(f"{options.source[0]}: nothing is wrong; no camera was contacted; cameras: {cameras}")
         return
     from mpn.live.loop import Watch
     from mpn.live.teaching import Teacher
@@ -119,10 +125,13 @@ def main(options: argparse.Namespace) -> None:
             )
             teacher.cameras = watch.cameras
             progress.unread = watch.stop
-            with _stopped_by_signals(watch.stop):
+            with _stopped_by_signals(watch.stop) as asked:
                 watch.run(options.seconds)
         finally:
             close_outputs(outputs, CLOSE_SECONDS)
+        if asked:
+            new = [one.name for one in watch.cameras if not one.camera_file.is_file()]
+            log.info("%s", stopped_line(new))
 
 
 def _config(options: argparse.Namespace) -> WatchConfig:
@@ -137,8 +146,9 @@ def _config(options: argparse.Namespace) -> WatchConfig:
     if options.checkpoint is not None:
         # Paths of a config are taken from its folder, those of the command line from here.
         given["model"] = _from_here(options.checkpoint)
-    if options.learning_minutes is not None:
-        given["learning_minutes"] = options.learning_minutes
+    for name in ("learning_minutes", "false_alarms_per_hour"):
+        if getattr(options, name) is not None:
+            given[name] = getattr(options, name)
     given |= {name: True for name in ("freeze", "motion_only") if getattr(options, name)}
     configs = [one for one in sources if one.endswith(CONFIGS)]
     if configs and len(sources) > 1:
@@ -175,22 +185,37 @@ def _refuse(lines: Sequence[str], source: str) -> None:
         raise DataError(f"{where}{len(lines)} mistakes, nothing was opened; mend them{again}")
 
 
+def stopped_line(new: Sequence[str]) -> str:
+    """Say that watching was stopped, and what the same command goes on with.
+
+    Args:
+        new: cameras that are not learned yet: of their first minutes nothing is kept.
+    """
+    line = "stopped; the same command goes on, what was learned is kept"
+    if not new:
+        return line
+    again = "begins its first minutes again" if len(new) == 1 else "begin their first minutes again"
+    return f"{line}; {', '.join(new)} {again}"
+
+
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """End cleanly on SIGTERM and Ctrl-C; at the second Ctrl-C at once."""
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """End cleanly on SIGTERM and Ctrl-C; at the second Ctrl-C at once. Gives the signals so far."""
+    signals: list[int] = []
 
     def asked(number: int, _: object) -> None:
-        log.info("stopping: open events are ended and what was learned is kept")
+        log.info("stopping: open events are ended, what was learned is written down")
+        signals.append(number)
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else first)
         stop()
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield signals
         return
     first = signal.getsignal(signal.SIGINT)
     before = [(one, signal.signal(one, asked)) for one in (signal.SIGTERM, signal.SIGINT)]
     try:
-        yield
+        yield signals
     finally:
         for one, handler in before:
             signal.signal(one, handler)

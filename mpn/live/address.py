@@ -28,9 +28,11 @@ def check_address(url: str) -> str:
     Raises:
         ValueError: it is none, or of another protocol.
     """
+    if "\0" in url:
+        raise ValueError("holds a NUL character, which no address can; delete it")
     scheme = SCHEME.match(url)
     if scheme is None:
-        if not url.strip() or "\0" in url:
+        if not url.strip():
             raise ValueError("is empty; give rtsp://..., http://..., /dev/video0 or a file")
         return url
     if scheme[1].lower() not in NETWORK:

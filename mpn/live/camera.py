@@ -16,17 +16,16 @@ import numpy as np
 from mpn.adaptation.camera_file import read_camera, write_camera
 from mpn.errors import MpnError
 from mpn.live.clips import Look, jpeg_of
-from mpn.live.config import USUAL_FPS, CameraConfig
+from mpn.live.config import USUAL_FPS, CameraConfig, default_camera_file
 from mpn.live.events import Events
 from mpn.live.health import WORDS, Health
-from mpn.live.learning import FAR, FirstMinutes, base_for_learning
+from mpn.live.learning import FAR, FirstMinutes, base_for_learning, learned_words
 from mpn.live.ongoing import Ongoing, low_level
 from mpn.live.recalibration import Recalibration
 from mpn.live.shared import Shared
 from mpn.live.status import CameraStatus, State
 from mpn.live.steps import Prepared, Steps
 from mpn.live.stream import CameraStream, LiveFrame, StreamState
-from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.judge import SeenFrame
@@ -82,7 +81,7 @@ class LiveCamera:
     def __init__(self, name: str, config: CameraConfig, shared: Shared) -> None:
         self.name, self.config, self.shared = name, config, shared
         self.folder = shared.config.out / name
-        self.camera_file = config.camera_file or self.folder / f"{name}{CAMERA_SUFFIX}"
+        self.camera_file = config.camera_file or default_camera_file(shared.config.out, name)
         self.rate = config.false_alarms_per_hour or shared.config.false_alarms_per_hour
         known = self._known() if self.camera_file.is_file() else None
         self.fps = config.fps or (known.fps if known and known.fps else USUAL_FPS)
@@ -294,6 +293,7 @@ class LiveCamera:
             self.events.finish()
             self._earlier_events = self.events.count
         self._watch(known, wall)
+        log.info("%s: %s", self.name, learned_words(known, self.camera_file))
 
     def _made(self, learning: FirstMinutes) -> Checkpoint:
         """Learn, and write the camera file; what is read back is what a restart goes on with."""

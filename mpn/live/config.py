@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mpn.errors import DataError, MpnError
+from mpn.io.atomic import check_writable
 from mpn.live.address import check_address, is_file
+from mpn.live.config_file import load_values, substituted
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.released import find_model
 
 USUAL_FPS = 10.0
-MOST_BYTES = 1_000_000  # of a config: more is none
+OUT = Path("runs/watch")
 # Names become those of folders, of MQTT topics and of Prometheus labels.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 EXAMPLE = """\
 # mpn watch watch.yaml        mpn watch --check watch.yaml
 # model: meta                 # a released model's name, or the path of a model file; without it
@@ -51,13 +50,13 @@ outputs:
 """
 
 CameraName = Annotated[str, Field(pattern=NAME)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 # Turns the section `outputs` of a config in a folder into what it says, and lists its mistakes.
 OutputsCheck = Callable[[Any, Path], tuple[Any, list[str]]]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CameraConfig(_Section):
@@ -110,7 +109,7 @@ class WatchConfig(_Section):
 
     cameras: Annotated[dict[CameraName, CameraConfig], Field(min_length=1)]
     model: str | None = None
-    out: Path = Path("runs/watch")
+    out: Path = OUT
     learning_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     false_alarms_per_hour: Positive = 1.0
     freeze: bool = False
@@ -122,27 +121,6 @@ class WatchConfig(_Section):
     def _texts(cls, value: Any) -> Any:
         # YAML makes numbers of names such as 12.
         return {str(key): one for key, one in value.items()} if isinstance(value, dict) else value
-
-
-class _Loader(yaml.SafeLoader):
-    """Loads plain values, as `yaml.safe_load`.
-
-    Attributes:
-        mistakes: keys that come twice, a line each.
-    """
-
-    def __init__(self, stream: bytes) -> None:
-        super().__init__(stream)
-        self.mistakes: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
-                self.mistakes.append(f"line {line}: {key.value} comes twice, take one out")
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def read_config(
@@ -164,7 +142,9 @@ def read_config(
     twice: list[str] = []
     unset: list[str] = []
     mistakes: list[str] = []
-    filled = _substituted(_loaded(path, twice) | options, unset)
+    values = load_values(path, twice)
+    own = {key: value for key, value in values.items() if key not in options}
+    filled = substituted(own, unset) | options
     config = _checked(filled, mistakes, path.parent)
     outputs = filled.get("outputs", {})
     if check_outputs is not None:
@@ -180,34 +160,6 @@ def read_config(
 
 def _place(mistake: str) -> str:
     return mistake.partition(": ")[0]
-
-
-def _loaded(path: Path, mistakes: list[str]) -> dict[str, Any]:
-    """Read the values of a config; keys that come twice are mistakes.
-
-    Raises:
-        DataError: it cannot be read, or is no YAML.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes, which no config is")
-        loader = _Loader(data)
-        values = loader.get_single_data()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); mpn watch --example prints one"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f"line {mark.line + 1}" if mark else "file"
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())[:120]
-        raise DataError(f"{path}: {at}: is no YAML ({reason}); see mpn watch --example") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path}: file: holds no settings; mpn watch --example prints some")
-    mistakes += loader.mistakes
-    return values
 
 
 def config_of_urls(urls: Sequence[str], **options: Any) -> WatchConfig:
@@ -237,22 +189,26 @@ def _checked(values: dict[str, Any], mistakes: list[str], base: Path) -> WatchCo
     except ValidationError as error:
         mistakes += mistakes_of(error)
     # Values as they are, not the config: what is missing is said beside what is wrong.
-    model, cameras = values.get("model"), values.get("cameras")
+    model, cameras, out = values.get("model"), values.get("cameras"), values.get("out", OUT)
     if isinstance(model, str):
         mistakes += _missing_model(model, base)
+    if isinstance(out, str | Path):
+        mistakes += _unwritable(base / out / "x", "out", "folder")
     if isinstance(cameras, dict):
         known = {str(name): one for name, one in cameras.items() if isinstance(one, dict)}
         mistakes += _missing_films(known, base)
-        mistakes += _shared_files(known, base)
+        mistakes += _camera_files(known, base, out)
     return config
 
 
 def _missing_model(model: str, base: Path) -> list[str]:
     try:
-        if not find_model(_model_in(model, base)).is_file():
+        if not os.path.isfile(find_model(_model_in(model, base))):
             return [f"model: there is no {model}, give a model file or a name"]
     except MpnError as error:
         return [f"model: {error}"]
+    except OSError as error:  # the name is too long, a folder above it is not to be looked into
+        return [f"model: cannot be read ({error.strerror}), give a model file or a name"]
     return []
 
 
@@ -265,29 +221,55 @@ def _missing_films(cameras: Mapping[str, dict[str, Any]], base: Path) -> list[st
             film = isinstance(url, str) and is_file(check_address(url))
         except ValueError:  # is a mistake already
             continue
-        if film and not (path := base / str(url)).is_file():
-            what = "is a folder: mpn score takes one" if path.is_dir() else "is not there"
+        if film and not os.path.isfile(path := base / str(url)):
+            what = "is a folder: mpn score takes one" if os.path.isdir(path) else "is not there"
             lines.append(f"cameras.{name}.url: {path} {what}; give an address, or a video file")
     return lines
 
 
-def _shared_files(cameras: Mapping[str, dict[str, Any]], base: Path) -> list[str]:
-    """List cameras whose camera file is that of another one, a line each."""
-    files: dict[Path, str] = {}
-    lines = []
+def _camera_files(cameras: Mapping[str, dict[str, Any]], base: Path, out: Any) -> list[str]:
+    """List camera files that are another camera's, or cannot be written, a line each."""
+    files: dict[str, str] = {}
+    given = {}
     for name, camera in cameras.items():
-        if not isinstance(camera.get("camera_file"), str | Path):
-            continue
-        first = files.setdefault((base / camera["camera_file"]).resolve(), name)
+        if isinstance(file := camera.get("camera_file"), str | Path):
+            given[name] = base / file
+        elif file is None and isinstance(out, str | Path):
+            files[os.path.realpath(default_camera_file(base / out, name))] = name
+    lines = []
+    for name, file in given.items():
+        where = f"cameras.{name}.camera_file"
+        first = files.setdefault(os.path.realpath(file), name)
         if first != name:
-            where = f"cameras.{name}.camera_file"
             lines.append(f"{where}: is that of {first}, too; give each camera its own")
+        elif not os.path.lexists(file):
+            lines += _unwritable(file, where, "file")
     return lines
+
+
+def default_camera_file(out: Path, name: str) -> Path:
+    """Return where a camera's file is kept that the config names none for.
+
+    Args:
+        out: folder of the watch.
+        name: of the camera.
+    """
+    return out / name / f"{name}{CAMERA_SUFFIX}"
+
+
+def _unwritable(file: Path, where: str, kind: str) -> list[str]:
+    """Say that a file that is to be written cannot be, and why."""
+    try:
+        check_writable(file)
+    except MpnError as error:
+        reason = str(error).removeprefix(f"cannot write {file}: ").partition(";")[0]
+        return [f"{where}: cannot be written ({reason}); give another {kind}"]
+    return []
 
 
 def _model_in(model: str, base: Path) -> str:
     """Return the path of a model file that lies in the config's folder, else what was given."""
-    return str(base / model) if (base / model).is_file() else model
+    return str(base / model) if os.path.isfile(base / model) else model
 
 
 def _in_folder(config: WatchConfig, base: Path) -> WatchConfig:
@@ -302,23 +284,6 @@ def _in_folder(config: WatchConfig, base: Path) -> WatchConfig:
         cameras[name] = camera.model_copy(update=paths)
     model = None if config.model is None else _model_in(config.model, base)
     return config.model_copy(update={"cameras": cameras, "model": model, "out": base / config.out})
-
-
-def _substituted(value: Any, mistakes: list[str], where: str = "") -> Any:
-    """Put environment variables into texts: ${NAME}; those that are not set are mistakes."""
-    if isinstance(value, dict):
-        return {
-            key: _substituted(item, mistakes, f"{where}.{key}".lstrip("."))
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_substituted(item, mistakes, f"{where}.{n}") for n, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-    for name in VARIABLE.findall(value):
-        if name not in os.environ:
-            mistakes.append(f"{where}: the environment has no {name}, set it (export {name}=...)")
-    return VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), value)
 
 
 def mistakes_of(error: ValidationError, where: tuple[str, ...] = ()) -> list[str]:

@@ -24,10 +24,12 @@ from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.io.atomic import make_folder
 from mpn.io.runs import intervals
+from mpn.live.config import USUAL_FPS
 from mpn.live.steps import Prepared
 from mpn.model.checkpoint import Checkpoint
 from mpn.motion.flow import CHANNELS
 from mpn.motion.place import PICTURE, PlaceModel, frame_number, picture_of
+from mpn.motion.usual import moving_share
 from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
 from mpn.scoring.protocols import Exponential
@@ -44,6 +46,23 @@ WARM_SECONDS = 20.0  # of footage, before anything is judged by it
 APART_SECONDS = 4.0  # around a moment that have no say in what was seen before it
 REFRESH_SECONDS = 4.0  # between two looks at what was seen so far
 SMOOTHING = 0.3
+# From less than this a threshold is too high or too low (benchmarks/results/normal_minutes.json).
+LEAST_SECONDS = 120.0
+# Of the picture, on average. Footage of few people has 0.02 and more; what was learned from less
+# than 0.01 alarmed at most of what came later, or had a threshold that nothing reached.
+LEAST_MOVED = 0.01
+LITTLE = (
+    "so little gives a threshold that is too high or too low "
+    "(docs/results-adaptation.md, How many minutes a camera needs)"
+)
+STILL = (
+    "hardly anything moved in it ({:.1f} % of the picture): what comes later may be alarmed again "
+    "and again, or never"
+)
+ANEW = (
+    "to learn it anew, from more minutes with what usually comes: take {} away, and give "
+    "--learning-minutes 5 or more (learning_minutes in a config)"
+)
 AROUND = 2.0  # seconds on either side of what is far stranger that are not learned
 REACH = 2  # cells around the fastest that are its region
 # Frames that the network has to be asked about, or motion alone is judged; what it said holds for
@@ -59,6 +78,25 @@ def base_for_learning(checkpoint: Checkpoint) -> Checkpoint:
     """
     config = ScoreConfig.from_dict(checkpoint.score_config).without_place()
     return replace(checkpoint, places={}, score_config=config.to_dict())
+
+
+def learned_words(known: Checkpoint, file: Path) -> str:
+    """Say what a camera has been learned from, and what to do where that was too little.
+
+    Args:
+        known: what came of it, with a place model.
+        file: it is kept in.
+    """
+    (place,) = known.places.values()
+    seconds, moved = place.frames / (known.fps or USUAL_FPS), moving_share(place)
+    words = [f"learned from {seconds:.0f} s"]
+    if seconds < LEAST_SECONDS:
+        words.append(LITTLE)
+    if moved < LEAST_MOVED:
+        words.append(STILL.format(100 * moved))
+    if words[1:]:
+        words.append(ANEW.format(file))
+    return "; ".join(words)
 
 
 class FirstMinutes:

@@ -80,6 +80,15 @@ def usual_at(place: PlaceModel, cell: tuple[int, int]) -> Usual:
     return Usual(float(highest[0]), highest[DIRECTED], float(shares.max()), ways)
 
 
+def moving_share(place: PlaceModel) -> float:
+    """Say how much of the picture moved in normal footage, on average over the frames, 0 to 1.
+
+    Args:
+        place: of the camera.
+    """
+    return float(place.whole[FIRST_MOVING:].sum() / max(int(place.whole.sum()), 1))
+
+
 def _quantile(counts: np.ndarray) -> float:
     """Find the speed that `HIGH` of what moved did not pass, 0 where nothing moved."""
     if not counts.sum():

@@ -7,8 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mpn.cli.demo import video_to_show
 from mpn.datasets.demo.dataset import write_demo, write_unseen_camera
 from mpn.model.checkpoint import load_checkpoint
 from mpn.model.config import CONFIGS
@@ -44,13 +46,14 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     first = cli("demo", "--minutes", 0.001)
     assert first.code == 0, first.err
     out = tmp_path / "runs" / "demo"
-    video = json.loads((out / "score" / "01_01" / "events.json").read_text())
+    (shown,) = (out / "score").iterdir()
+    video = json.loads((shown / "events.json").read_text())
     assert (video["frames"], video["fps"], video["complete"]) == (24, 10, True)
-    assert (out / "score" / "01_01" / "overlay.webm").stat().st_size > 0
+    assert (shown / "overlay.webm").stat().st_size > 0
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["videos"] == 2
     for place in (
         "runs/demo/evaluate/report.html",
-        "runs/demo/score/01_01/report.html",
+        f"runs/demo/score/{shown.name}/report.html",
         "runs/demo/train/model.safetensors",
         "runs/demo/details.txt",
         "data/demo",
@@ -58,6 +61,9 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     ):
         assert place in first.out and (tmp_path / place).exists()
     assert len(first.out.strip().splitlines()) < 20
+    # What the demo's model is not advised for: it knows no camera of the user's.
+    assert "--checkpoint" not in first.out and "mpn score YOUR_VIDEO " in first.out
+    assert "mpn adapt YOUR_NORMAL_FOOTAGE --out CAMERA.camera.safetensors" in first.out
     assert max(map(len, (first.out + first.err).splitlines())) <= 80
     details = (out / "details.txt").read_text()
     assert "$ mpn train demo --minutes 0.001" in details and "score (region score)" in details
@@ -88,6 +94,29 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
         load_checkpoint(out / "train" / "model.safetensors").training["steps"]
         == weights.training["steps"]
     )
+
+
+def test_the_video_that_is_shown_is_normal_for_the_most_part(tmp_path: Path) -> None:
+    (tmp_path / "test_frame_mask").mkdir()
+    for name, anomalous in (("a", 8), ("b", 0), ("c", 3), ("d", 5)):
+        np.save(tmp_path / "test_frame_mask" / f"{name}.npy", np.arange(10) < anomalous)
+    videos = [tmp_path / "frames" / name for name in "abcd"]
+    assert video_to_show(videos).name == "c"
+    assert video_to_show(videos[1:2]).name == "b"  # nothing is anomalous
+    assert video_to_show([tmp_path / "frames" / "without"]).name == "without"
+
+
+def test_an_interrupt_while_footage_is_made_says_that_it_is_not_kept(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpn.datasets.demo.dataset.clip_writer", interrupted)
+    stopped = cli("demo")
+    assert stopped.code == 130 and not (tmp_path / "data/demo").exists()
+    assert stopped.err.splitlines()[-1].startswith("interrupted; data/demo was being made, ")
+    assert "is kept whole or not at all: the same command makes it anew" in stopped.err
 
 
 @pytest.mark.usefixtures("small")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpn.cli.watch import Progress, status_line
+from mpn.cli.watch import Progress, status_line, stopped_line
 from mpn.errors import MpnError
-from mpn.live.config import EXAMPLE
+from mpn.live.config import EXAMPLE, WatchConfig
 from mpn.live.status import CameraStatus, Output, State
 from tests.cli.conftest import Cli
 from tests.helpers.recordings import SIZE, recording
@@ -39,6 +40,7 @@ def test_the_example_is_a_config(cli: Cli, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("mpn.model.released.REPOSITORY_FOLDER", tmp_path / "gone")
     checked = cli("watch", "--check", "watch.yaml")
     assert checked.code == 0 and "cameras: entrance, yard, lab\n" in checked.out
+    assert "no camera was contacted" in checked.out
     assert not (tmp_path / "runs").exists()
 
 
@@ -82,6 +84,55 @@ def test_a_camera_is_learned_and_watched(cli: Cli, street: Path) -> None:
         assert alarm["camera"] == "camera-1" and alarm["phase"] in ("begin", "end")
     again = cli("watch", street, *base, "--seconds", "2", "--motion-only", "--freeze")
     assert again.code == 0 and "learns for" not in again.err and "alarms above" in again.err
+
+
+class Stops:
+    """An output that asks for the end as a service manager does, or as Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.numbers = [number]
+
+    def alarm(self, alarm: object) -> None:
+        pass
+
+    def status(self, cameras: object) -> None:
+        if self.numbers:
+            os.kill(os.getpid(), self.numbers.pop())
+
+    def close(self, seconds: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_it_ends_with_what_is_kept(
+    cli: Cli, street: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    stops = Stops(number)
+    monkeypatch.setattr("mpn.live.outputs.config.open_outputs", lambda *_, **__: [stops])
+    rate = ("--false-alarms-per-hour", "0.5", "--seconds", "60")
+    stopped = cli("watch", street, "--checkpoint", "base.safetensors", *rate)
+    assert stopped.code == 0
+    assert stopped.err.splitlines()[-1] == stopped_line(["camera-1"])
+    assert stopped_line(["camera-1"]).endswith("is kept; camera-1 begins its first minutes again")
+    assert stopped_line([]) == "stopped; the same command goes on, what was learned is kept"
+
+
+def test_a_rate_of_false_alarms_goes_before_that_of_the_config(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[WatchConfig] = []
+    monkeypatch.setattr("mpn.live.loop.Watch", lambda config, *_, **__: read.append(config))
+    (tmp_path / "watch.yaml").write_text(
+        "model: demo\nfalse_alarms_per_hour: 2\noutputs: {page: null}\n"
+        "cameras: {a: {url: /dev/video0}, b: {url: /dev/video1, false_alarms_per_hour: 3}}\n"
+    )
+    rate = ("--false-alarms-per-hour", "0.5")
+    for arguments in (("watch.yaml",), ("watch.yaml", *rate), ("/dev/video0", *rate)):
+        with pytest.raises(AttributeError):  # (there is nothing to watch)
+            cli("watch", *arguments)
+    assert [one.false_alarms_per_hour for one in read] == [2, 0.5, 0.5]
+    assert read[1].cameras["b"].false_alarms_per_hour == 3
+    assert "a number above 0" in cli("watch", "x", "--false-alarms-per-hour", "0").err
 
 
 def test_addresses_with_mistakes_open_nothing(cli: Cli, tmp_path: Path) -> None:

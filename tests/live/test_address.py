@@ -35,7 +35,9 @@ def test_what_can_be_opened(url: str) -> None:
     assert is_device(url) == url.startswith("/dev") and is_file(url) == (url == "a")
 
 
-@pytest.mark.parametrize("url", ["", " ", "a\0b", "file:///etc/passwd", "rtsp://", "http://:8/x"])
+@pytest.mark.parametrize(
+    "url", ["", " ", "a\0b", "rtsp://h/a\0b", "file:///etc/passwd", "rtsp://", "http://:8/x"]
+)
 def test_what_cannot(url: str) -> None:
     with pytest.raises(ValueError):
         check_address(url)

@@ -68,6 +68,18 @@ def test_a_new_camera_is_learned_and_kept(learned: Path) -> None:
     assert list((learned / "hall").glob("*.part")) == []
 
 
+def test_a_camera_that_was_learned_in_no_time_is_said_to_be(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mpn")
+    Driven(base, tmp_path, motion_only=True).show(film(0, NORMAL))
+    said = [line for line in caplog.messages if "learned from" in line]
+    assert len(said) == 1 and said[0].startswith("hall: learned from 12 s; so little gives")
+    assert str(tmp_path / "hall/hall.camera.safetensors") in said[0]
+    Driven(base, tmp_path, motion_only=True).show(film(0, 20))  # a restart has not learned it
+    assert len([line for line in caplog.messages if "learned from" in line]) == 1
+
+
 def test_a_restart_goes_on_with_what_was_learned(base: Path, learned: Path) -> None:
     driven = Driven(base, learned)
     assert driven.camera.alarms_from is not None and driven.camera.learning is None

@@ -13,6 +13,7 @@ from mpn.live.config import (
     EXAMPLE,
     WatchConfig,
     config_of_urls,
+    default_camera_file,
     read_config,
 )
 
@@ -98,7 +99,20 @@ modle: demo
         ("cameras: {a: {url: x.mp4}}\nmodel: nothere.safetensors\n", "model: there is no"),
         ("cameras: {a: {url: x.mp4}}\nmodel: nothere\n", "model: nothere is neither"),
         ("cameras: {a: {url: 'rtsp://h:99999/x'}}\n", "cameras.a.url: has no host, or no port"),
-        ("cameras: {a: {url: 'concat:a|b'}}\nlearning_minutes: .nan\n", "learning_minutes"),
+        (
+            "cameras: {a: {url: x}}\nlearning_minutes: .nan\n",
+            "learning_minutes: input should be a f",
+        ),
+        ("cameras: {a: {url: x, fps: .nan}}\n", "cameras.a.fps: input should be a finite"),
+        ('cameras: {a: {url: "a\\0b"}}\n', "cameras.a.url: holds a character"),
+        ('cameras: {a: {url: x}}\nout: "a\\0b"\n', "out: holds a character"),
+        ('cameras: {a: {camera_file: "\\0.camera.safetensors"}}\n', "camera_file: holds a char"),
+        ("cameras: {a: {url: x}}\nout: watch.yaml/x\n", "out: cannot be written ("),
+        ("cameras: {a: {url: x}}\nout: /proc/nope\n", "out: cannot be written (No such file"),
+        (
+            "cameras: {a: {camera_file: watch.yaml/a.camera.safetensors}}\n",
+            "cameras.a.camera_file: cannot be written (",
+        ),
         ("cameras: {a: {url: '${MPN_NOT_SET}'}}\n", "cameras.a.url: the environment has no MPN"),
     ],
 )
@@ -144,6 +158,40 @@ def test_two_cameras_have_no_file_in_common(tmp_path: Path) -> None:
     assert mistakes(tmp_path, text) == [
         "cameras.2.camera_file: is that of 1, too; give each camera its own"
     ]
+
+
+def test_a_file_may_be_the_one_that_another_camera_has_by_default(tmp_path: Path) -> None:
+    file = "o/a/a.camera.safetensors"
+    for first, second in (("a", "b"), ("b", "a")):  # in any order
+        given = {"a": "", "b": f", camera_file: {file}"}
+        lines = (f"  {name}: {{url: /dev/video0{given[name]}}}\n" for name in (first, second))
+        assert mistakes(tmp_path, f"out: ./o\ncameras:\n{''.join(lines)}") == [
+            "cameras.b.camera_file: is that of a, too; give each camera its own"
+        ]
+    own = f"out: o\ncameras: {{a: {{url: /dev/video0, camera_file: {file}}}}}\n"
+    camera = read_config(write(tmp_path, own)).cameras["a"]
+    assert camera.camera_file == default_camera_file(tmp_path / "o", "a")
+    # The folder that counts is the one that is given.
+    path = write(
+        tmp_path, f"cameras: {{a: {{url: /dev/video0}}, b: {{url: x, camera_file: {file}}}}}"
+    )
+    with pytest.raises(DataError, match="cameras.b.camera_file: is that of a, too"):
+        read_config(path, out=tmp_path / "o")
+
+
+def test_nothing_is_left_where_it_was_looked_whether_it_can_be_written(tmp_path: Path) -> None:
+    read_config(write(tmp_path, "cameras: {a: {url: /dev/video0}}\nout: o\n"))
+    assert [path.name for path in tmp_path.iterdir()] == ["watch.yaml"]
+
+
+def test_what_is_given_on_the_command_line_is_no_text_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "${X}.safetensors").write_bytes(b"model")
+    monkeypatch.setenv("X", "other")
+    path = write(tmp_path, "cameras: {a: {url: /dev/video0}}\nmodel: ${MPN_NOT_SET}\n")
+    model = str(tmp_path / "${X}.safetensors")
+    assert read_config(path, model=model).model == model
 
 
 def test_a_mistake_does_not_show_the_secret(tmp_path: Path) -> None:

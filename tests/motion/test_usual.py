@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpn.motion.place import PlaceModel
-from mpn.motion.usual import COMPASS, direction_of, usual_at
+from mpn.motion.usual import COMPASS, direction_of, moving_share, usual_at
 from tests.helpers.moving import GRID, RATIO, cells, place_of
 
 CELL = (4, 6)
@@ -86,3 +86,12 @@ def test_shares_of_the_movement_count_speed_and_the_neighbouring_directions() ->
     faster = usual_at(place_of([cells(6.0, 0)] + [cells(2.0, 4)]), CELL)
     assert faster.share_towards(0) == pytest.approx(0.75, abs=0.03)
     assert list(faster.directed_high[[0, 4]]) == [near(6.0), near(2.0)]
+
+
+def test_how_much_of_the_picture_moved() -> None:
+    left_half = np.zeros(GRID)
+    left_half[:, :6] = 3.0
+    # (a cell's motion is that of its neighbours, too: of 12 columns 7 move)
+    place = place_of([cells(2.0), cells(left_half), cells(0.0), cells(0.2)])
+    assert moving_share(place) == pytest.approx((1 + 7 / 12) / 4)
+    assert moving_share(PlaceModel(GRID)) == 0

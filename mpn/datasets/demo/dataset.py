@@ -23,35 +23,26 @@ import csv
 import json
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mpn.datasets.demo.clips import KINDS, Clip, Frame, make_clip
+from mpn.datasets.demo.clips import KINDS, Clip, make_clip
 from mpn.datasets.demo.scene import Scene, make_scene
+from mpn.datasets.demo.writing import ClipWriter, clip_writer
 from mpn.errors import DataError
 from mpn.io.runs import intervals
 
 VERSION = 1  # of the footage: raised whenever the same seed gives other frames
-JPEG_QUALITY = 92
 # of the clips' random numbers
 _FIRST_KEY = {"training": 100, "validation": 10_000, "testing": 20_000}
 _UNSEEN_SEED, _UNSEEN_CAMERA = 3, 4  # of the camera that no training on the demo set has seen
 
 Settings = dict[str, Any]  # the content of demo.json
 Progress = Callable[[int, int], None]  # (frames written, frames in all)
-Labels = tuple[np.ndarray, list[list]]  # a clip's labels bool (T,), its rows of tracks.csv
-# Writes clips below a folder, with masks or without, and gives the labels of each, in order.
-ClipWriter = Callable[[list[Clip], Path, bool], Iterator[Labels]]
 
 
 class SceneClips(NamedTuple):
@@ -134,72 +125,6 @@ def scene_clips(
     return SceneClips(scene, *splits)
 
 
-def _track_rows(clip: Clip, number: int, frame: Frame) -> list[list]:
-    """Return the rows of tracks.csv of one frame."""
-    rows = []
-    for track, mask in sorted(frame.tracks.items()):
-        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
-        rows.append([clip.name, number, track, clip.kind(track), x, y, w, h])
-    return rows
-
-
-def _encode(path: Path, image: np.ndarray) -> None:
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
-    done, data = cv2.imencode(path.suffix, image, options)
-    if not done:
-        raise DataError(f"{path}: OpenCV could not encode a made frame of shape {image.shape}")
-    path.write_bytes(data.tobytes())
-
-
-def _write_clip(
-    clip: Clip, folder: Path, labelled: bool, step: Callable[[], None] = lambda: None
-) -> Labels:
-    """Write one clip below `folder`; `step` is called after every frame."""
-    (folder / "frames" / clip.name).mkdir(parents=True)
-    if labelled:
-        (folder / "masks" / clip.name).mkdir(parents=True)
-    labels, rows = np.zeros(clip.length, bool), []
-    for number, frame in enumerate(clip.frames()):
-        _encode(folder / "frames" / clip.name / f"{number:03d}.jpg", frame.image)
-        labels[number] = bool(frame.tracks)
-        rows += _track_rows(clip, number, frame)
-        if labelled:
-            mask = np.zeros(frame.image.shape[:2], np.uint8)
-            for pixels in frame.tracks.values():
-                mask[pixels] = 255
-            _encode(folder / "masks" / clip.name / f"{number:03d}.png", mask)
-        step()
-    return labels, rows
-
-
-@contextmanager
-def _clip_writer(step: Callable[[], None], workers: int) -> Iterator[ClipWriter]:
-    """Give what writes clips, in this process or in several; `step` counts their frames."""
-
-    def write_here(clips: list[Clip], folder: Path, labelled: bool) -> Iterator[Labels]:
-        for clip in clips:
-            yield _write_clip(clip, folder, labelled, step)
-
-    def write_side_by_side(clips: list[Clip], folder: Path, labelled: bool) -> Iterator[Labels]:
-        write = partial(_write_clip, folder=folder, labelled=labelled)
-        for clip, labels in zip(clips, pool.map(write, clips)):
-            for _ in range(clip.length):
-                step()
-            yield labels
-
-    if workers == 1:
-        yield write_here
-        return
-    # Spawned, not forked: the caller may have threads. Ctrl-C is the caller's to handle.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
-        try:
-            yield write_side_by_side
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _write_split(clips: list[Clip], folder: Path, labelled: bool, write: ClipWriter) -> None:
     """Write the clips of one split, if any, with labels, masks and tracks where `labelled`."""
     if not clips:
@@ -279,7 +204,7 @@ def _write_set(
             )
             for camera in cameras
         ]
-        with _clip_writer(step, workers) as write:
+        with clip_writer(step, workers) as write:
             for split in clips:
                 of_split = [clip for scene in scenes for clip in getattr(scene, split)]
                 _write_split(of_split, part / split, split != "training", write)
@@ -290,6 +215,11 @@ def _write_set(
             raise DataError(
                 f"{root}: the demo set cannot be written: {error}; free space or name another"
             ) from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{root} was being made, which is kept whole or not at all: the same command makes it "
+            "anew"
+        ) from None
     finally:
         bar.close()
         shutil.rmtree(part, ignore_errors=True)

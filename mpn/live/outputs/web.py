@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     FileResponse,
     JSONResponse,
@@ -171,8 +171,8 @@ class Site:
     async def _teach(self, request: Request) -> Response:
         try:
             lesson = _lesson(await asyncio.wait_for(request.body(), BODY_SECONDS))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return _said(NOT_OURS, 400)
+        except (ValueError, KeyError, TypeError, RecursionError, ClientDisconnect):
+            return _said(NOT_OURS, 400)  # (who has hung up does not read it)
         except asyncio.TimeoutError:
             return _said(NOT_OURS, 408)
         if self.board.alarm(lesson.alarm) is None:

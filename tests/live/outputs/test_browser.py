@@ -154,7 +154,8 @@ def test_sixteen_cameras_and_events_as_they_come(told: Told, opened: Callable[..
     badges = texts(view, ".camera .badge")
     assert badges[:4] == ["watching", "picture frozen", "learning", "watching"]
     assert drawn(view, 0, "event") > 20 and drawn(view, 3, "event") == 0 < drawn(view, 3, "score")
-    assert view.page.is_visible("#no-events")
+    assert "· threshold 2 ·" in texts(view, ".camera-foot")[0]
+    assert view.page.is_visible("#no-events") and not view.page.is_visible("#how-to-teach")
 
     told.event(1, "begin", reason={"sentence": WAY}, ended=None)
     view.until("document.querySelectorAll('.event').length === 1")
@@ -162,6 +163,9 @@ def test_sixteen_cameras_and_events_as_they_come(told: Told, opened: Callable[..
     assert view.page.locator("li.camera.going").count() == 1
     view.until("document.querySelector('.camera .shot img').naturalWidth === 426")
     assert "Event at lobby" in view.page.inner_text("#told")
+    # Where it is taught is said before an event is opened.
+    assert view.page.is_hidden("#no-events") and "Normal here" in texts(view, "#how-to-teach")[0]
+    assert texts(view, "#events .also")[0].startswith("show all cameras")
 
     told.event(1, reason={"sentence": WAY}, like={"name": "cyclist", "distance": 0.1})
     view.until("!document.querySelector('.event.going, .camera.going')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,21 @@ def test_an_event_is_taught_and_all_pages_hear_of_it(serve: Any) -> None:
     assert events(page, 3)[2] == ("taught", None, {alarm(1).id: "cyclist"})
     ghost = teach(page, {"alarm": alarm(1).id, "name": "ghost"})
     assert (ghost.status, ghost.json()["text"]) == (409, "there are no ghosts")
+
+
+def test_who_hangs_up_within_a_post_is_no_error(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = serve(Teacher())
+    host = f"127.0.0.1:{page.port}"
+    head = f"POST /teach HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", page.port), 10) as line:
+        line.sendall(head.encode())
+        ask(page, "/healthz")  # what was sent before is being read by now
+    ask(page, "/healthz")
+    page.close(5)  # what is on its way comes to its end
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_without_a_teacher_the_command_is_told(serve: Any, out: Path) -> None:

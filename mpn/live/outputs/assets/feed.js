@@ -118,6 +118,7 @@ function shorten() {
 function tidy() {
   const shown = [...feed.children].filter((row) => !row.hidden).length;
   byId("no-events").hidden = shown > 0;
+  byId("how-to-teach").hidden = !shown;
   write(byId("no-events"), rows.size && only ? `None of ${only} here.` : "None so far. They appear here as they come.");
   byId("older").hidden = !rows.size || rows.size >= MOST || oldest() <= 1;
 }

@@ -32,6 +32,7 @@ function detailOf(status) {
 function footOf(status) {
   const parts = [`${brief(status.fps)} frames/s`, `lag ${duration(status.lag)}`];
   if (status.dropped) parts.push(`${status.dropped.toLocaleString("en")} dropped`);
+  if (status.threshold != null) parts.push(`threshold ${brief(status.threshold)}`);
   parts.push(many(status.events, "event"));
   return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" \u00b7 ");
 }
