@@ -108,10 +108,11 @@ class DatasetTree:
 
     def describe(self) -> str:
         """Say in one line what was recognised."""
-        return (
-            f"{self.root}: {self.layout} layout, {len(self.training)} training and "
-            f"{len(self.testing)} test videos, {plural(len(self.scenes), 'scene', 'd')}"
-        )
+        videos = f"{len(self.training)} training and {len(self.testing)} test videos"
+        if not self.has_splits and not self.testing:  # nobody said what they are for
+            videos = plural(len(self.training), "video", "d")
+        scenes = plural(len(self.scenes), "scene", "d")
+        return f"{self.root}: {self.layout} layout, {videos}, {scenes}"
 
     def describe_left_out(self) -> list[str]:
         """Say what is left out, a line for each reason; masks and labels are passed over."""
