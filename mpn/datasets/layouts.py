@@ -31,6 +31,7 @@ from mpn.video.paths import (
     contents,
     folder_name,
     is_folder,
+    is_video,
     natural_key,
     require_path,
     visible,
@@ -310,7 +311,8 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
     Raises:
         DataError: the folder is missing, empty or a wrong one; says what each layout would need.
     """
-    root = require_path(root)
+    hint = "" if is_video(Path(root)) else "data/README.md says where published data sets are from"
+    root = require_path(root, hint)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
     layouts = [LAYOUTS[layout]] if layout else list(LAYOUTS.values())
