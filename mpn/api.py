@@ -19,6 +19,7 @@ from mpn.adaptation.camera_file import (
 from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.errors import MpnError
+from mpn.io.text import plural
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import learn_camera
 from mpn.jobs.examples import examples_of, listed_event
@@ -275,8 +276,8 @@ def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
         if not gone:
             names = ", ".join(sorted({one.name or "normal" for one in taught})) or "nothing"
             raise MpnError(
-                f"{camera} was not taught {what!r}: it knows {names}, in {len(taught)} events "
-                "(mpn teach CAMERA --list)"
+                f"{camera} was not taught {what!r}: it knows {names}, in "
+                f"{plural(len(taught), 'event')} (mpn teach CAMERA --list)"
             )
         kept = tuple(one for i, one in enumerate(taught) if i not in gone)
         write_taught(camera, checkpoint, kept)

@@ -42,7 +42,7 @@ OVERVIEW = "\n".join(
     [
         "Video anomaly detection with the Meta Prototype Network.",
         "",
-        "usage: mpn VERB [options]     mpn VERB --help: its options, with examples",
+        "usage: mpn COMMAND [options]     mpn COMMAND --help: its options, with examples",
         "",
         *(f"  {verb:10} {text}" for verb, text in VERBS.items()),
         "",
@@ -62,8 +62,9 @@ SPINS = "1000"
 SHARED = ("train",)
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 COLUMNS = 79  # of a terminal of 80
-# Generators take seeds of up to 64 bits.
-HIGHEST_SEED = 2**63 - 1
+# Generators take seeds of up to 64 bits; counts are multiplied, and must stay below them. Above the
+# threads of any machine libraries end the process.
+HIGHEST_SEED, HIGHEST_COUNT, MOST_THREADS = 2**63 - 1, 10**9, 1024
 
 
 class UsageError(Exception):
@@ -107,10 +108,10 @@ def _sleep_while_waiting() -> None:
 
 
 def _unknown(word: str) -> str:
-    """Say what was meant instead of a verb, as far as that can be guessed."""
+    """Say what was meant instead of a command, as far as that can be guessed."""
     similar = difflib.get_close_matches(word, VERBS, n=1)
     guess = f"did you mean {similar[0]}?" if similar else f"there are {', '.join(VERBS)}"
-    return f"no verb is called {word!r}; {guess} (mpn --help says what each does)"
+    return f"no command is called {word!r}; {guess} (mpn --help says what each does)"
 
 
 def run(verb: str, arguments: Sequence[str] | None = None) -> int:
@@ -135,7 +136,7 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
     parser: argparse.ArgumentParser = module.parser()
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="processor threads (default: all)"
+        "--threads", type=thread_count, metavar="N", help="processor threads (default: all)"
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
@@ -228,13 +229,23 @@ def fit(text: str) -> str:
 
 def positive(text: str) -> int:
     """Read a whole number above 0, for argparse."""
-    return int(_checked(text, int, "a whole number above 0", lambda value: value > 0))
+    return _whole(text, 1, HIGHEST_COUNT)
 
 
 def from_zero(text: str) -> int:
     """Read a whole number from 0 up, such as a seed, for argparse."""
-    expected = "a whole number from 0 up"
-    return int(_checked(text, int, expected, lambda value: 0 <= value <= HIGHEST_SEED))
+    return _whole(text, 0, HIGHEST_SEED)
+
+
+def thread_count(text: str) -> int:
+    """Read a number of processor threads, for argparse."""
+    return _whole(text, 1, MOST_THREADS)
+
+
+def _whole(text: str, lowest: int, highest: int) -> int:
+    begin = "above 0" if lowest else "from 0 up"
+    expected = f"a whole number {begin}, at most {highest:,},"
+    return int(_checked(text, int, expected, lambda value: lowest <= value <= highest))
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -262,7 +273,7 @@ def _checked(text: str, kind: type, expected: str, fits: Callable[[float], bool]
         value = kind(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or not fits(value):
+    if (kind is float and not math.isfinite(value)) or not fits(value):
         raise argparse.ArgumentTypeError(f"{text!r}: {expected} was expected")
     return value
 

@@ -212,6 +212,7 @@ class Work(NamedTuple):
         validation: scenes that are kept out.
         precision: float32 or bfloat16.
         out: the run folder.
+        then: the command to go on with.
     """
 
     start: Checkpoint | ModelConfig
@@ -221,6 +222,7 @@ class Work(NamedTuple):
     validation: tuple[str, ...]
     precision: str
     out: Path
+    then: str
 
 
 def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) -> Work:
@@ -271,7 +273,9 @@ def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) 
     log.info("%d frames; the run goes to %s", sum(len(clip.frames) for clip in clips), out)
     validation = _validation_scenes(options, clips) if options.meta else ()
     movers = [] if base else _movers_from(options, config)
-    return Work(base or config, clips, movers, teacher, validation, precision, out)
+    tested = [data for data, tree in zip(options.data, trees) if tree.testing]
+    then = f"mpn evaluate {tested[0]}" if tested else "mpn score VIDEO"
+    return Work(base or config, clips, movers, teacher, validation, precision, out, then)
 
 
 def _train(options: argparse.Namespace, work: Work) -> None:
@@ -300,7 +304,7 @@ def _train(options: argparse.Namespace, work: Work) -> None:
             on_log=on_log,
         )
         if not options.meta:
-            print(model)
+            print(f"written: {model}; next: {work.then} --checkpoint {model}")
             return
         base = load_checkpoint(model)
     settings = _meta_options(options, base, work.validation, work.precision)
@@ -308,7 +312,8 @@ def _train(options: argparse.Namespace, work: Work) -> None:
     training = current().together(
         lambda: MetaTraining(base, work.clips, settings, out, resume=resume, device=options.device)
     )
-    print(training.run(on_log))
+    model = training.run(on_log)
+    print(f"written: {model}; next: mpn adapt NORMAL_FOOTAGE --checkpoint {model}")
 
 
 def _training_options(options: argparse.Namespace, precision: str) -> TrainingOptions:

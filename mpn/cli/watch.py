@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mpn.cli import UsageError, above_zero, new_parser
 from mpn.errors import DataError, MpnError
 from mpn.io.locking import folder_lock
-from mpn.io.text import json_text
+from mpn.io.text import json_text, plural
 from mpn.model.engines import ENGINES
 
 if TYPE_CHECKING:
@@ -313,5 +313,5 @@ def status_line(status: CameraStatus) -> str:
     return (
         f"{status.camera:14} {status.state.value:12} {status.fps:4.1f} fps  score {score:>6} of "
         f"{level}  lag {status.lag:.2f} s  {status.frames} scored, {status.dropped} dropped, "
-        f"{status.events} events{words}"
+        f"{plural(status.events, 'event')}{words}"
     )

@@ -219,7 +219,8 @@ def _csv_form(path: Path, tree: DatasetTree) -> LabelForm:
     def read(lengths: dict[str, int]) -> dict[str, np.ndarray]:
         names = _spellings(tree)
         spans: dict[str, list[tuple[int, int]]] = {name: [] for name in lengths}
-        for line, written, start, end in label_readers.csv_rows(path):
+        rows = label_readers.csv_rows(path)
+        for line, written, start, end in rows:
             if written not in names:
                 raise LabelError(
                     f"{path}: line {line} names the video '{written}', which is not "
@@ -228,6 +229,7 @@ def _csv_form(path: Path, tree: DatasetTree) -> LabelForm:
                 )
             if start is not None and end is not None:
                 spans[names[written]].append((start, end))
+        label_readers.check_normal(path, [(row[0], names[row[1]], *row[2:]) for row in rows])
         return {
             name: _fill(path, name, lengths[name], spans[name], "start and end (exclusive) from 0")
             for name in lengths

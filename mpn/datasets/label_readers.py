@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +246,12 @@ def csv_rows(path: Path) -> list[tuple[int, str, int | None, int | None]]:
                     f"{path}: its first line is '{','.join(columns)}'; expected the "
                     "columns video,start,end"
                 )
+            twice = [name for name, count in Counter(columns).items() if count > 1 and name]
+            if twice:
+                raise LabelError(
+                    f"{path}: its first line has the column '{twice[0]}' twice; expected column "
+                    "names once each"
+                )
             reader.fieldnames = columns
             return [_csv_row(path, reader.line_num, row) for row in reader]
     except (OSError, csv.Error) as error:
@@ -258,8 +266,9 @@ def _csv_row(path: Path, line: int, row: dict) -> tuple[int, str, int | None, in
     if video and not start and not end:
         return line, video, None, None
     try:
-        first, stop = int(start), int(end)
-    except ValueError:
+        # Digits alone: Python itself reads 1_0 as 10, and digits of other scripts.
+        first, stop = (int(text) if re.fullmatch("[0-9]+", text) else -1 for text in (start, end))
+    except ValueError:  # thousands of digits
         first = stop = -1
     if not video or not 0 <= first < stop:
         raise LabelError(
@@ -268,3 +277,23 @@ def _csv_row(path: Path, line: int, row: dict) -> tuple[int, str, int | None, in
             "both empty for a normal video"
         )
     return line, video, first, stop
+
+
+def check_normal(path: Path, rows: Iterable[tuple[int, str, int | None, int | None]]) -> None:
+    """Check that no video of a labels.csv is said to be normal and anomalous.
+
+    Args:
+        path: named in errors.
+        rows: as `csv_rows` gives them, each video by one name.
+
+    Raises:
+        LabelError: one is; names both lines.
+    """
+    first: dict[str, tuple[int, bool]] = {}
+    for line, video, start, _ in rows:
+        other, normal = first.setdefault(video, (line, start is None))
+        if normal != (start is None):
+            raise LabelError(
+                f"{path}: lines {other} and {line} say that video '{video}' is normal, and that it "
+                "is not; expected intervals, or one line with both empty for a normal video"
+            )

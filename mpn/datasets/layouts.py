@@ -31,6 +31,7 @@ from mpn.video.paths import (
     contents,
     folder_name,
     is_folder,
+    is_video,
     natural_key,
     require_path,
     visible,
@@ -108,10 +109,11 @@ class DatasetTree:
 
     def describe(self) -> str:
         """Say in one line what was recognised."""
-        return (
-            f"{self.root}: {self.layout} layout, {len(self.training)} training and "
-            f"{len(self.testing)} test videos, {plural(len(self.scenes), 'scene', 'd')}"
-        )
+        videos = f"{len(self.training)} training and {len(self.testing)} test videos"
+        if not self.has_splits and not self.testing:  # nobody said what they are for
+            videos = plural(len(self.training), "video", "d")
+        scenes = plural(len(self.scenes), "scene", "d")
+        return f"{self.root}: {self.layout} layout, {videos}, {scenes}"
 
     def describe_left_out(self) -> list[str]:
         """Say what is left out, a line for each reason; masks and labels are passed over."""
@@ -309,7 +311,8 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
     Raises:
         DataError: the folder is missing, empty or a wrong one; says what each layout would need.
     """
-    root = require_path(root)
+    hint = "" if is_video(Path(root)) else "data/README.md says where published data sets are from"
+    root = require_path(root, hint)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
     layouts = [LAYOUTS[layout]] if layout else list(LAYOUTS.values())

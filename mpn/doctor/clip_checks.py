@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.findings import SKIP, Finding, at, remedy_of, some
+from mpn.doctor.findings import Finding, at, remedy_of, skipping, some
 from mpn.doctor.fingerprints import Clip
 from mpn.errors import FrameError
 from mpn.io.text import plural
@@ -24,7 +24,8 @@ COUNT_SLACK = 2  # frames by which containers are often off
 TROUBLES = {
     "missing-frames": (
         "missing in the numbering",
-        f"copy them again, or make two clips of it ({SKIP} them: the frame before stands in)",
+        f"copy them again, or make two clips of it ({skipping('them')}: the frame before "
+        "stands in)",
     ),
     "sizes-in-clip": (
         "of another size than the first",
@@ -32,7 +33,7 @@ TROUBLES = {
     ),
     "bad-frames": (
         "that cannot be read",
-        f"copy or export them again ({SKIP} them: the frame before stands in)",
+        f"copy or export them again ({skipping('them')}: the frame before stands in)",
     ),
 }
 

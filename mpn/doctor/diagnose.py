@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mpn.datasets.labels import Labels, load_labels
 from mpn.datasets.layouts import DatasetTree, Video, recognise
 from mpn.doctor import clip_checks, file_checks, frame_checks, near_duplicates
-from mpn.doctor.findings import SEVERITIES, SKIP, Finding, some
+from mpn.doctor.findings import SEVERITIES, Finding, skipping, some
 from mpn.doctor.fingerprints import Clip, read_clip
 from mpn.errors import DataError
 from mpn.io.text import plural
@@ -141,10 +141,10 @@ def _read(clips: list[Clip], fps: float | None, progress: bool) -> bool:
     # Test footage is looked for in the training footage, where there are both.
     splits = {clip.split for clip in clips} >= {"training", "testing"}
     thumbs = 0
-    with tqdm(unit="frame", leave=False, disable=None if progress else True) as bar:
+    with tqdm(unit=" frames", leave=False, disable=None if progress else True) as bar:
         try:
             for number, clip in enumerate(clips, 1):
-                bar.set_description(f"{number}/{len(clips)} {clip.name}")
+                bar.set_description_str(f"{number}/{len(clips)} {clip.name}")
                 read_clip(clip, fps=fps, thumbs=splits and thumbs < MAX_THUMBS, step=bar.update)
                 thumbs += len(clip.thumbs)
         except KeyboardInterrupt:
@@ -154,8 +154,8 @@ def _read(clips: list[Clip], fps: float | None, progress: bool) -> bool:
 
 def _unreadable(clip: Clip) -> Iterator[Finding]:
     remedy = (
-        f"copy or export it again, convert it to H.264 .mp4, or take it out of the folder ({SKIP} "
-        "it)"
+        "copy or export it again, convert it to H.264 .mp4, or take it out of the folder "
+        f"({skipping('it')})"
     )
     yield Finding("unreadable", "error", clip.name, str(clip.error), remedy)
 

@@ -251,8 +251,12 @@ def _scene(tree: DatasetTree, scene: str) -> str:
 
 
 def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Find cameras with too little normal footage to set a threshold from."""
+    """Find cameras with too little normal footage to set a threshold from.
+
+    Where training and test videos don't lie apart, nobody has said that it is normal.
+    """
     lengths = {}
+    footage = "normal footage" if tree.has_splits else "footage"
     normal = by_scene([clip for clip in clips if clip.split != "testing"])
     for scene, scene_clips in normal.items():
         if all(clip.complete for clip in scene_clips):
@@ -261,11 +265,11 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     if little:
         shortest = min(little, key=little.__getitem__)
         minutes, enough = f"{little[shortest] / 60:.1f} minutes", f"{ENOUGH_SECONDS / 60:g} minutes"
-        what = f"{minutes} of normal footage"
+        what = f"{minutes} of {footage}"
         if len(lengths) > 1:
             what = (
-                f"{len(little)} of {len(lengths)} cameras have less than {enough} of normal "
-                f"footage, {shortest} the least: {minutes}"
+                f"{len(little)} of {len(lengths)} cameras have less than {enough} of {footage}, "
+                f"{shortest} the least: {minutes}"
             )
         guess = (
             ""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from mpn.doctor.fingerprints import Clip
 
 SEVERITIES = ("error", "warning", "note")
-SKIP = "--skip-bad goes on without"
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,15 @@ def remedy_of(note: str) -> str | None:
         note: of `FrameSource.notes`.
     """
     return next((remedy for begin, remedy in REMEDIES.items() if note.startswith(begin)), None)
+
+
+def skipping(what: str) -> str:
+    """Say which commands go on without what cannot be read, as an aside of a remedy.
+
+    Args:
+        what: "it" or "them".
+    """
+    return f"mpn score goes on without {what}; train, adapt and evaluate do with --skip-bad"
 
 
 def some(names: Sequence[object], shown: int = 3) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpn.datasets.label_readers import csv_rows
+from mpn.datasets.label_readers import check_normal, csv_rows
 from mpn.errors import DataError, LabelError
 from mpn.evaluation.comparison import Run
 from mpn.evaluation.score_files import LABELS, read_scores
@@ -171,7 +171,9 @@ def read_systems(
 def _read_labels(path: Path, reference: Path, notes: list[str]) -> Truth:
     """Read a labels.csv for the videos and frames of the `reference` folder's scores."""
     spans: dict[str, list[tuple[int, int]]] = {}
-    for _, video, start, end in csv_rows(path):
+    rows = csv_rows(path)
+    check_normal(path, rows)
+    for _, video, start, end in rows:
         spans_of_video = spans.setdefault(video, [])
         if start is not None and end is not None:
             spans_of_video.append((start, end))

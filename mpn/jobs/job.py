@@ -33,7 +33,17 @@ from mpn.jobs.by_itself import OwnJudgement
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.options import JobOptions
 from mpn.jobs.outputs import JobFiles, heat_of
-from mpn.jobs.state import EVENTS, HEAT, STATE, FoundEvent, JobState, earlier_state, with_seen
+from mpn.jobs.state import (
+    EVENTS,
+    FILMS,
+    HEAT,
+    STATE,
+    FoundEvent,
+    JobState,
+    earlier_state,
+    finished_sizes,
+    with_seen,
+)
 from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
 from mpn.motion.place import JUDGED
 from mpn.scoring.calibration import Threshold
@@ -137,7 +147,8 @@ class ScoreJob:
             self.on_event(self._described(found))
         before = self.state.count
         if self.state.complete:
-            return Outcome(self._read_summary(), before, self.state.highest, self.notes)
+            summary = json.loads((self.folder / EVENTS).read_text())
+            return Outcome(summary, before, self.state.highest, self.notes)
         self._make_folder()
         self._save(self.state, self.state)  # whose results these are, however soon it is killed
         self._score()
@@ -270,14 +281,7 @@ class ScoreJob:
     def _make_folder(self) -> None:
         make_folder(self.folder)
         if not self.state.count:  # of an earlier run with other options
-            for old in (
-                STATE,
-                EVENTS,
-                HEAT,
-                "overlay*.webm",
-                "event-*.webm",
-                ".*.part.webm",
-            ):
+            for old in (STATE, EVENTS, HEAT, *FILMS, ".*.part.webm"):
                 for path in self.folder.glob(old):
                     path.unlink()
 
@@ -346,9 +350,11 @@ class ScoreJob:
         return found
 
     def _save(self, kept: JobState, latest: JobState) -> None:
-        content = {"identity": self.identity, "state": kept.to_dict()}
         summary = json.dumps(self._summary(latest), indent=1) + "\n"
         write_atomically(self.folder / EVENTS, summary)
+        if kept.complete:
+            kept = replace(kept, sizes=kept.sizes | finished_sizes(self.folder))
+        content = {"identity": self.identity, "state": kept.to_dict()}
         write_atomically(self.folder / STATE, json.dumps(content) + "\n")
 
     # --- What is said of it
@@ -385,9 +391,3 @@ class ScoreJob:
             "camera": str(self.camera_file.resolve()) if self.camera_file else None,
             "recipe": self.detector.score_config.to_dict(),
         }
-
-    def _read_summary(self) -> dict[str, Any]:
-        try:
-            return json.loads((self.folder / EVENTS).read_text())
-        except (OSError, ValueError):
-            return self._summary()

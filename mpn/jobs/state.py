@@ -18,6 +18,7 @@ from mpn.video.frame_source import BadFrame
 log = logging.getLogger(__name__)
 
 SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
+FILMS = ("overlay*.webm", "event-*.webm")
 MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
 
 
@@ -79,7 +80,8 @@ class JobState:
     Attributes:
         count: results.
         above: those above the threshold.
-        sizes: name -> bytes of each file that grows with the results.
+        sizes: name -> bytes of each file that grows with the results; in state.json, of a job that
+            has finished, of all its files.
         smoothed: the last score.
         events: those that are over.
         open: one that may go on.
@@ -173,12 +175,43 @@ def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
         # Weights had other names in earlier versions, and the network was asked about every frame.
         recipe = ScoreConfig.from_dict(earlier["recipe"]).to_dict()
         same = {"network_every": 1, **earlier, "recipe": recipe} == identity
-        whole = all((folder / name).stat().st_size >= size for name, size in state.sizes.items())
+        whole = _whole(folder, state)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MpnError):
         return JobState()
+    if same and state.complete and not whole:
+        log.info("%s: a file of it was changed or taken away: scored again", folder)
     if whole and not same and state.sizes:
         log.info("%s: its results were made otherwise (model, options): begun anew", folder)
     return state if same and whole else JobState()
+
+
+def _whole(folder: Path, state: JobState) -> bool:
+    """Say whether a job's files are there: as long as they were, or longer where it goes on."""
+    if state.complete and not _is_summary(folder / EVENTS):  # earlier versions noted no size
+        return False
+    for name, size in state.sizes.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else -1
+        if found != size if state.complete else found < size:
+            return False
+    return True
+
+
+def _is_summary(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def finished_sizes(folder: Path) -> dict[str, int]:
+    """Measure the files of a job that are written at once, for `JobState.sizes`.
+
+    Args:
+        folder: of its results.
+    """
+    found = [path for pattern in (EVENTS, *FILMS) for path in folder.glob(pattern)]
+    return {path.name: path.stat().st_size for path in found}
 
 
 def belongs_to(folder: Path, path: Path) -> bool:

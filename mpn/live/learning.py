@@ -32,9 +32,9 @@ from mpn.motion.place import PICTURE, PlaceModel, frame_number, picture_of
 from mpn.motion.usual import moving_share
 from mpn.scoring.clips import columns_of
 from mpn.scoring.detector import Detector
+from mpn.scoring.model_score import score_config_of
 from mpn.scoring.protocols import Exponential
 from mpn.scoring.regions import Box
-from mpn.scoring.scores import ScoreConfig
 from mpn.video.frame_source import BadFrame
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def base_for_learning(checkpoint: Checkpoint) -> Checkpoint:
     Args:
         checkpoint: of the base.
     """
-    config = ScoreConfig.from_dict(checkpoint.score_config).without_place()
+    config = score_config_of(checkpoint).without_place()
     return replace(checkpoint, places={}, score_config=config.to_dict())
 
 

@@ -173,7 +173,14 @@ def _model(path: Path, document: dict[str, Any], tensors: dict[str, Tensor]) -> 
             f"{len({name for name, _ in wrong})} tensors are missing, unknown or of another shape, "
             f"the first is {wrong[0][0]}"
         )
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    weights = {name: tensor.float() for name, tensor in tensors.items()}
+    odd = [name for name, values in weights.items() if not torch.isfinite(values).all()]
+    if odd:
+        raise CheckpointError(
+            f"{path}: {len(odd)} of its tensors have values that are not finite, the first is "
+            f"{sorted(odd)[0]}: every score would be none; train it again, or take another copy"
+        )
+    network.load_state_dict(weights, assign=True)
     return Checkpoint(
         network.eval(),
         fps=document.get("fps"),

@@ -14,6 +14,9 @@ UP_KERNELS = (3, 4)
 UNITS, KEYS = ("prototype", "attention", "none"), ("window", "learned")
 # Before there was a list of loss weights, each was a field of its own, NAME_weight.
 FORMER_WEIGHTS = ("compactness", "diversity", "usage", "pseudo")
+# Files name sizes too, and are not to be trusted: more pixels take gigabytes inside the network,
+# and larger counts make layers whose size is beyond 64 bits.
+MOST_COUNT, MOST_PIXELS = 2**16, 2**22
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class ModelConfig:
         training: what it is trained for, see `mpn.model.losses.TrainingConfig`.
 
     Raises:
-        MpnError: a count below 1 (2 of prototypes), or an unknown interpolation, unit or
-            origin of keys.
+        MpnError: a count below 1 (2 of prototypes) or above `MOST_COUNT`, a frame of more than
+            `MOST_PIXELS`, or an unknown interpolation, unit or origin of keys.
     """
 
     name: str
@@ -74,12 +77,16 @@ class ModelConfig:
         counts = ("height", "width", "window", "channels", "unshuffle", "prototypes")
         for name in counts:
             lowest = 2 if name == "prototypes" else 1
-            if getattr(self, name) < lowest:
+            if not lowest <= getattr(self, name) <= MOST_COUNT:
                 raise MpnError(
                     f"preset option {name} is {getattr(self, name)}: a number from "
-                    f"{lowest} up was expected"
+                    f"{lowest} up to {MOST_COUNT} was expected"
                 )
-
+        if self.height * self.width > MOST_PIXELS:
+            raise MpnError(
+                f"frames of {self.height}x{self.width} are too large: at most {MOST_PIXELS:,} "
+                "pixels were expected, such as 2048x2048; larger footage is resized to that"
+            )
         if self.up_kernel not in UP_KERNELS:
             raise MpnError(f"up_kernel {self.up_kernel}: 3 or 4 was expected")
         for name, known in (("interpolation", INTERPOLATIONS), ("unit", UNITS), ("keys", KEYS)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,9 @@ from mpn.version import __version__
 FORMAT_VERSION = 1
 METADATA_KEY = "mpn"
 NORMAL_PREFIX = "normal."
+# What a file may say: more is no rate of frames, and no weight or patch.
+MOST_FPS, MOST_IN_RECIPE = 1e6, 1e9
+MOST_SHOWN = 60  # letters of a wrong value in an error
 
 
 def library_versions() -> dict[str, str]:
@@ -97,12 +99,35 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path} has format {document.get('format')!r}{kind}, this mpn reads {FORMAT_VERSION}: "
             "update mpn"
         )
-    fps = document.get("fps")
-    if fps is not None and not (type(fps) in (int, float) and 0 < fps < math.inf):
-        raise CheckpointError(
-            f"{path}: its frame rate is {fps!r}, frames per second above 0 were expected"
-        )
+    _check_described(path, document)
     return document, tensors
+
+
+def _check_described(path: Path, document: Mapping[str, Any]) -> None:
+    """Raise CheckpointError unless the document's entries are of the kinds that are read later."""
+    fps = document.get("fps")
+    if fps is not None and not (type(fps) in (int, float) and 0 < fps <= MOST_FPS):
+        raise CheckpointError(
+            f"{path}: its frame rate is {_brief(fps)}, frames per second above 0 were expected"
+        )
+    for name in ("training", "recipe", "adapted_on", "versions"):
+        if not isinstance(document.get(name) or {}, dict):
+            raise CheckpointError(
+                f"{path}: its entry {name!r} is {_brief(document[name])}, values by name were "
+                "expected: train, import or adapt again"
+            )
+    for name, value in (document.get("recipe") or {}).items():
+        if type(value) not in (int, float) or not abs(value) <= MOST_IN_RECIPE:
+            raise CheckpointError(
+                f"{path}: {name!r} of its recipe is {_brief(value)}, a number was expected: "
+                "train, import or adapt again"
+            )
+
+
+def _brief(value: object) -> str:
+    """Write a value that is not to be trusted, of any length, in a few words."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def digest(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from mpn.errors import CheckpointError
+from mpn.errors import CheckpointError, MpnError
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.scores import ScoreConfig
 
@@ -20,14 +20,13 @@ def score_config_of(checkpoint: Checkpoint) -> ScoreConfig:
     Raises:
         CheckpointError: the recipe has unknown entries or cannot be used.
     """
+    whose = f"{checkpoint.path}: its recipe" if checkpoint.path else "the checkpoint's recipe"
     try:
         return ScoreConfig.from_dict(checkpoint.score_config)
     except KeyError as error:
-        raise CheckpointError(
-            f"the checkpoint's recipe has unknown entries {list(error.args)}"
-        ) from error
-    except TypeError as error:
-        raise CheckpointError(f"the checkpoint's recipe cannot be used: {error}") from error
+        raise CheckpointError(f"{whose} has unknown entries {list(error.args)}") from error
+    except (TypeError, MpnError) as error:
+        raise CheckpointError(f"{whose} cannot be used: {error}") from error
 
 
 def judged_by_itself(checkpoint: Checkpoint) -> bool:

@@ -67,10 +67,10 @@ class ScoreConfig:
             raise MpnError(f"weights of {unknown}: the parts are {', '.join(PART_NAMES)}")
         weights = {part.name: self.weights.get(part.name, part.default_weight) for part in PARTS}
         object.__setattr__(self, "weights", weights)
-        if self.patch < PATCH_STEP or min(weights.values()) < 0:
+        fits = isinstance(self.patch, int) and self.patch >= PATCH_STEP
+        if not fits or not all(0 <= weight < np.inf for weight in weights.values()):
             raise MpnError(
-                f"{self}: a patch of at least {PATCH_STEP} pixels and weights from 0 up "
-                "were expected"
+                f"{self}: a patch of {PATCH_STEP} pixels or more and weights from 0 up were needed"
             )
         if not any(weights.values()):
             raise MpnError(

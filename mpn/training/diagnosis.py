@@ -67,7 +67,7 @@ def in_words(found: Mapping[str, Any]) -> str:
     if gain < HARDLY:
         return (
             "held-out footage: the prediction hardly does more than repeat the last frame of its "
-            f"window ({gain:+.1f} dB)"
+            f"window ({gain:+.1f} dB): train longer (--minutes, --epochs)"
         )
     return (
         f"held-out footage: the prediction is {gain:.1f} dB nearer to the true frame than the last "

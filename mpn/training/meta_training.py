@@ -25,7 +25,7 @@ from mpn.meta.maml import TaskLosses, accumulate, adapt, reptile_gradients
 from mpn.model.checkpoint import Checkpoint, MetaInfo, save_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.clips import normal_parts
-from mpn.scoring.scores import ScoreConfig
+from mpn.scoring.model_score import score_config_of
 from mpn.training.meta_options import MetaOptions
 from mpn.training.meta_tasks import MetaTasks
 from mpn.training.run import TrainingRun
@@ -283,7 +283,7 @@ class MetaTraining(TrainingRun):
             self.network.eval(),
             fps=float(np.median(rates)) if rates else self.base.fps,
             # The base's place models are of its cameras; what it is for are others.
-            score_config=ScoreConfig.from_dict(self.base.score_config).without_place().to_dict(),
+            score_config=score_config_of(self.base).without_place().to_dict(),
             normal=normal,
             training=training,
             meta=meta,

@@ -137,6 +137,7 @@ class Training(TrainingRun):
     ) -> None:
         super().__init__(folder, minutes=options.minutes, total=None, device=device, resume=resume)
         self.config, self.options = config, options
+        self.loss = math.nan  # of the last step
         self._planned_at = (options.warmup, 0.0)
         torch.manual_seed(options.seed)
         self.network = self._placed(build_model(config))
@@ -289,7 +290,7 @@ class Training(TrainingRun):
                 f"the loss is not finite at step {self.step + 1}: {losses}; the state before it is "
                 f"kept, {lower}"
             )
-        self.norm = read[-1]
+        self.loss, self.norm = read[-2:]
         if not math.isfinite(self.norm):
             raise TrainingError(
                 f"the gradient is not finite at step {self.step + 1}; the state before it is kept, "
@@ -301,8 +302,7 @@ class Training(TrainingRun):
         return self.options.batch_size * len(self.durations) / sum(self.durations)
 
     def _shown(self, losses: dict[str, float]) -> dict[str, str]:
-        shown = {name: f"{value:.4f}" for name, value in losses.items()}
-        return shown | {"samples/s": f"{self._samples_per_second():.1f}"}
+        return {"loss": f"{self.loss:.4f}"}  # one number: the bar shall have room in 80 columns
 
     def _log_line(self, losses: dict[str, float]) -> dict[str, Any]:
         line: dict[str, Any] = {

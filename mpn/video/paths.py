@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import re
@@ -174,20 +175,37 @@ def contents(folder: Path) -> str:
     return ", ".join(words)
 
 
-def require_path(path: str | Path) -> Path:
+def require_path(path: str | Path, hint: str = "") -> Path:
     """Make a Path of a path that exists.
 
     Args:
         path: to be looked for.
+        hint: what else to say where nothing is called alike.
 
     Raises:
-        DataError: it does not exist; its nearest existing parent is named.
+        DataError: it does not exist; what is called alike is named, or its nearest existing parent.
     """
     path = Path(path)
     if path.exists():
         return path
     parent = next((p for p in path.absolute().parents if p.exists()), Path("/"))
+    if alike := _alike(path.absolute(), parent):
+        raise DataError(f"{path}: does not exist; did you mean {' or '.join(alike)}?")
+    hint = f"; {hint}" if hint else ""
     raise DataError(
         f"{path}: does not exist; the nearest folder that does is {parent}, which "
-        f"holds {contents(parent) if parent.is_dir() else 'no files: it is a file itself'}"
+        f"holds {contents(parent) if parent.is_dir() else 'no files: it is a file itself'}{hint}"
     )
+
+
+def _alike(path: Path, parent: Path) -> list[str]:
+    """List what lies in the nearest folder and is called about as the first part that is absent."""
+    wanted = path.parts[len(parent.parts)]
+    try:
+        items = visible(parent) if is_folder(parent) else []
+    except DataError:  # it may not be listed
+        return []
+    # Without suffixes, which make all videos alike; itself it may be, as a link that leads nowhere.
+    stems = {item.stem.lower(): item for item in items if item.name != wanted}
+    close = difflib.get_close_matches(Path(wanted).stem.lower(), stems, n=3)
+    return [str(stems[stem]) for stem in close]

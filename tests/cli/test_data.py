@@ -103,7 +103,7 @@ def test_one_data_set_opens_alike_either_way(
     tree = open_data(parsed(root, several=False))
     (line,) = caplog.messages
     assert open_data_list(parsed(root)) == open_data_list(parsed(root, several=False)) == [tree]
-    assert caplog.messages == 3 * [line] and "scenes layout, 4 training" in line
+    assert caplog.messages == 3 * [line] and "scenes layout, 4 videos, 2 scenes" in line
     # Nothing to tell apart: names are those of the tree.
     assert training_videos([tree]) == list(tree.training)
 

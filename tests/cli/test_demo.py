@@ -133,7 +133,8 @@ def test_another_length_of_training_is_another_run(cli: Cli, tmp_path: Path) -> 
 @pytest.mark.usefixtures("small")
 def test_train_and_evaluate_take_the_demo_set_by_default(cli: Cli, tmp_path: Path) -> None:
     trained = cli("train", "--epochs", 1, "--precision", "float32")
-    assert trained.out == "runs/demo-small-0/model.safetensors\n"
+    model = "runs/demo-small-0/model.safetensors"
+    assert trained.out == f"written: {model}; next: mpn evaluate demo --checkpoint {model}\n"
     assert "data/demo: frames layout, 2 training and 2 test videos" in trained.err
     evaluated = cli(
         "evaluate", "--checkpoint", "runs/demo-small-0/model.safetensors", "--no-baselines"

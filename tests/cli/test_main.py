@@ -26,6 +26,9 @@ def raising(error: BaseException):
     return action
 
 
+HUGE = 10**400  # no float
+
+
 def verb_that(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """`score` parses as ever, then raises."""
     monkeypatch.setattr("mpn.cli.score.main", raising(error))
@@ -57,6 +60,7 @@ def test_a_misspelt_verb_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> Non
     assert "'trian'; did you mean train?" in line
     assert main(["xyz"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mpn: no command is called 'xyz'; there are ")
     assert all(verb in line for verb in VERBS)
 
 
@@ -193,6 +197,7 @@ def test_threads_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         "score a.mp4 --preset bigger",
         "demo --minutes -1",
         "demo data/ped2",
+        f"export m out.onnx --threads {HUGE}",
     ],
 )
 def test_wrong_use_is_2_and_writes_nothing(cli: Cli, tmp_path: Path, arguments: str) -> None:
@@ -218,6 +223,25 @@ def test_the_scripts_are_the_verbs(
     assert capfd.readouterr().out == cli(verb, "--help").out
 
 
+@pytest.mark.parametrize(
+    "arguments, most",
+    [
+        ("score a.mp4 --batch-size", 10**9),
+        ("score a.mp4 --network-every", 10**9),
+        ("score a.mp4 --every", 10**9),
+        ("score a.mp4 --threads", 1024),
+        ("adapt a.mp4 --shots", 10**9),
+        ("train --epochs", 10**9),
+        ("train --seed", 2**63 - 1),
+    ],
+)
+def test_whole_numbers_have_a_highest_which_is_said(cli: Cli, arguments: str, most: int) -> None:
+    verb, *rest = arguments.split()
+    for number in (most + 1, HUGE):
+        result = cli(verb, *rest, number)
+        assert result.code == 2 and f"at most {most:,}, was expected" in result.err.splitlines()[-1]
+
+
 def test_the_module_is_the_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,7 +249,7 @@ def test_the_module_is_the_program(
     with pytest.raises(SystemExit) as stopped:
         runpy.run_module("mpn", run_name="__main__")
     assert stopped.value.code == 0
-    assert "usage: mpn VERB" in capsys.readouterr().out
+    assert "usage: mpn COMMAND" in capsys.readouterr().out
 
 
 def test_long_lines_are_broken_for_a_terminal() -> None:

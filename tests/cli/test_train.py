@@ -24,7 +24,8 @@ from tests.helpers.small_model import footage, write_footage
 def test_a_folder_becomes_a_model(cli: Cli, tree: Path, tmp_path: Path) -> None:
     result = cli("train", tree, *TINY, "--out", "run", "--seed", 3, "--fps", 10)
     assert result.code == 0, result.err
-    assert result.out == "run/model.safetensors\n"
+    model = "run/model.safetensors"
+    assert result.out == f"written: {model}; next: mpn evaluate {tree} --checkpoint {model}\n"
     found = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert found.config == mpn.get_config("small", height=32, width=48, channels=4)
     assert found.fps == 10
@@ -54,7 +55,16 @@ def test_what_was_recognised_is_said(cli: Cli, tree: Path) -> None:
 
 
 def test_without_out_the_run_is_named_after_data_preset_and_seed(cli: Cli, tree: Path) -> None:
-    assert cli("train", tree, *TINY, "--seed", 2).out == "runs/street-small-2/model.safetensors\n"
+    said = cli("train", tree, *TINY, "--seed", 2).out
+    assert said.startswith("written: runs/street-small-2/model.safetensors; next: mpn evaluate ")
+
+
+def test_without_test_videos_the_next_is_to_score(cli: Cli, tmp_path: Path) -> None:
+    for seed in range(2):
+        write_footage(tmp_path / "cam" / f"{seed}", footage(14, seed=seed))
+    said = cli("train", "cam", *TINY, "--out", "run").out
+    model = "run/model.safetensors"
+    assert said == f"written: {model}; next: mpn score VIDEO --checkpoint {model}\n"
 
 
 def test_one_seed_gives_one_model(cli: Cli, tree: Path, tmp_path: Path) -> None:

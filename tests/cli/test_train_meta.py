@@ -35,7 +35,8 @@ def test_folders_become_a_model_that_can_be_adapted(
 ) -> None:
     result = cli("train", cameras, *TINY, *META, "--validation-scenes", "hall", "--out", "run")
     assert result.code == 0, result.err
-    assert result.out == "run/model.safetensors\n"
+    model = "run/model.safetensors"
+    assert result.out == f"written: {model}; next: mpn adapt NORMAL_FOOTAGE --checkpoint {model}\n"
     found = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert found.meta.targets == ("encoder.block1.", "encoder.block2.", "pseudo_head.")
     assert found.meta.steps == 2

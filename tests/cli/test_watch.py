@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,8 @@ def test_where_a_camera_stands_in_a_line() -> None:
         "yard", "x", State.WATCHING, fps=9.8, score=1.25, threshold=3.5, lag=0.1
     )
     assert "score   1.25 of 3.50" in status_line(watching)
+    assert status_line(watching).endswith("0 events")
+    assert status_line(replace(watching, events=1)).endswith(" 1 event")
 
 
 def test_the_page_teaches_the_cameras_that_are_watched(

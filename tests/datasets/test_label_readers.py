@@ -115,6 +115,9 @@ def test_a_script_without_intervals_when_given(frames):
         ("01,a,3", "is '01,a,3'"),
         ("01,2.5,3", "is '01,2.5,3'"),
         ("01,2,", "is '01,2,'"),
+        ("01,1_0,7_6", "is '01,1_0,7_6'"),
+        ("01,+1,3", "is '01,[+]1,3'"),
+        ("01,\u0661,\u0663", "is '01,\u0661,\u0663'"),  # 1 and 3 in Arabic digits
         (",2,3", "is ',2,3'"),
         ("01", None),
     ],
@@ -125,6 +128,30 @@ def test_rows_of_labels_csv(frames, row, words):
         assert load(frames).anomalous == 2
     else:
         refused(r"labels\.csv: line 3 " + words.replace(".", r"\."), frames)
+
+
+@pytest.mark.parametrize("lines", [["2,0,2", "2,,"], ["2,,", "2.avi,4,5", "1,1,2"]])
+def test_a_video_that_is_normal_and_is_not(tmp_path, lines):
+    for key, count in trees.TESTING.items():
+        trees.write_video(tmp_path / "plain" / f"{key}.avi", count)
+    trees.write_csv(tmp_path / "plain" / "labels.csv", lines)
+    refused(
+        r"labels\.csv: lines 2 and 3 say that video '2' is normal, and that it is not",
+        tmp_path / "plain",
+    )
+    trees.write_csv(tmp_path / "plain" / "labels.csv", ["2,0,2", "1,,", "2,4,5", "1,,"])
+    assert load(tmp_path / "plain").anomalous == 3
+
+
+@pytest.mark.parametrize("header", ["video,start,end,video", "video, start,end,start ,note"])
+def test_a_csv_with_a_column_twice(frames, header):
+    trees.write_csv(frames / "labels.csv", ["01,0,1,02,"], header=header)
+    refused(r"labels\.csv: its first line has the column '(video|start)' twice", frames)
+
+
+def test_columns_without_a_name_are_no_matter(frames):
+    trees.write_csv(frames / "labels.csv", ["01,0,1,,"], header="video,start,end,,")
+    assert load(frames).anomalous == 1
 
 
 def test_a_csv_without_its_columns(frames):

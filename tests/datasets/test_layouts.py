@@ -183,6 +183,13 @@ def test_a_missing_folder_names_its_nearest_parent(tmp_path):
         recognise(tmp_path / "data" / "ped2")
 
 
+def test_where_published_data_sets_are_from_is_said_of_folders(tmp_path):
+    with pytest.raises(DataError, match=r"; data/README\.md says where .* data sets are from$"):
+        recognise(tmp_path / "avenue")
+    with pytest.raises(DataError, match="holds nothing$"):
+        recognise(tmp_path / "lobby.mp4")
+
+
 @pytest.mark.parametrize("layout", [None, *LAYOUTS])
 def test_an_empty_folder_says_what_is_needed(tmp_path, layout):
     with pytest.raises(DataError, match="is empty; expected a data set, ") as caught:

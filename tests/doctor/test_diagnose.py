@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -233,6 +234,45 @@ def test_what_cannot_be_opened_does_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.avi").write_bytes(b"")
     with pytest.raises(DataError, match="none of its 2 videos can be read, the first: .*empty"):
         diagnose(tmp_path)
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_footage_is_called_normal_where_somebody_said_so(tmp_path: Path, split: bool) -> None:
+    root = tmp_path / "set" / "training" / "frames" if split else tmp_path / "set"
+    for camera in "ab":
+        write_footage(root / camera, footage(20))
+    diagnosis = diagnose(tmp_path / "set", fps=10)
+    said = {finding.kind: finding.what for finding in diagnosis.findings}["little-footage"]
+    assert said == ("0.1 minutes of normal footage" if split else "0.1 minutes of footage")
+    described = diagnosis.tree.describe()
+    assert ("2 training and 0 test videos" if split else "plain layout, 2 videos, ") in described
+
+
+def test_remedies_name_options_where_there_are_any(tmp_path: Path) -> None:
+    """`mpn score` goes on by itself, and has no --skip-bad."""
+    write_footage(tmp_path / "a", footage(20))
+    (tmp_path / "a" / "012.png").write_bytes(b"")
+    (tmp_path / "b.avi").write_bytes(b"no video")
+    kinds = by_kind(diagnose(tmp_path))
+    for kind, what in (("unreadable", "it"), ("bad-frames", "them")):
+        assert (
+            f"mpn score goes on without {what}; train, adapt and evaluate do with --skip-bad"
+            in kinds[kind][0].remedy
+        )
+
+
+class Terminal(io.StringIO):
+    """What bars are shown on."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_its_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    diagnose(write_footage(tmp_path / "a", footage(20)))
+    assert "1/1 a: 0 frames [" in terminal.getvalue()
 
 
 # --- Labels

@@ -139,6 +139,12 @@ def test_labels_that_differ_are_refused_with_their_counts() -> None:
         read_systems({"x": [Path("a")], "y": [Path("d")]})
 
 
+def test_a_label_file_that_contradicts_itself() -> None:
+    write_run(Path("a"), LABELS + "02,0,1\n")
+    with pytest.raises(LabelError, match="lines 3 and 6 say that video '02' is normal, and that"):
+        read_systems({"x": [Path("a")]})
+
+
 def test_a_label_file_of_its_own() -> None:
     write_run(Path("a"), labels=None, below=False)
     Path("mine.csv").write_text(LABELS)

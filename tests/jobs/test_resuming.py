@@ -97,6 +97,55 @@ def test_what_is_finished_is_not_scored_again(detector, clip, tmp_path):
     assert told == first.summary["events"] and second.highest == first.highest
 
 
+CHANGES = {
+    "taken away": lambda path: path.unlink(),
+    "one byte shorter": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "one byte longer": lambda path: path.write_bytes(path.read_bytes() + b"\n"),
+    "emptied": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_finished_is_scored_again_where_a_file_of_it_has_changed(
+    detector, clip, tmp_path, caplog, change
+):
+    options, out = replace(OPTIONS, report=True, overlay="events"), tmp_path / "out"
+    first = score_source(detector, clip, out, options)
+    before = {name: (out / name).read_bytes() for name in (*GROWING, "events.json")}
+    for name in (*before, "event-002.webm"):
+        assert score_source(detector, clip, out, options).done_before == 90
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            CHANGES[change](out / name)
+            again = score_source(detector, clip, out, options)
+        assert again.done_before == 0 and again.summary == first.summary, name
+        assert f"{out}: a file of it was changed or taken away: scored again" in caplog.text
+        assert {name: (out / name).read_bytes() for name in before} == before
+        assert sorted(path.name for path in out.glob("event-*")) == [
+            "event-001.webm",
+            "event-002.webm",
+        ]
+
+
+def test_what_an_earlier_version_has_finished_is_not_scored_again(detector, clip, tmp_path):
+    """It noted no size of events.json."""
+    out = tmp_path / "out"
+    first = score_source(detector, clip, out, OPTIONS)
+
+    def forget() -> None:
+        content = json.loads((out / "state.json").read_text())
+        content["state"]["sizes"].pop("events.json", None)
+        (out / "state.json").write_text(json.dumps(content))
+
+    forget()
+    assert score_source(detector, clip, out, OPTIONS).done_before == 90
+    for damage in ("", "[]", '{"events": '):
+        forget()
+        (out / "events.json").write_text(damage)
+        again = score_source(detector, clip, out, OPTIONS)
+        assert again.done_before == 0 and again.summary == first.summary
+
+
 def test_it_goes_on_from_a_whole_batch_and_decodes_no_score_twice(detector, clip, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         score_source(stopping(detector, 31), clip, tmp_path / "out", OPTIONS)

@@ -203,6 +203,12 @@ def test_forgetting_what_was_not_taught(camera: Path, what: str | int):
         mpn.forget(camera, what)
 
 
+def test_forgetting_something_else_than_was_taught(before: Day, camera: Path):
+    mpn.teach(camera, before.results, 1, name="barrow")
+    with pytest.raises(MpnError, match=r"it knows barrow, in 1 event \(mpn teach CAMERA --list\)"):
+        mpn.forget(camera, "cart")
+
+
 ONE = r"events.json: its event #1 cannot be read \(.*"
 FILE = r"events.json is no events.json as mpn score writes it \("
 

@@ -176,6 +176,12 @@ def test_a_camera_file_is_its_base_with_other_tensors(base, camera):
         assert clip.dtype == np.float32 and np.allclose(clip, exact, rtol=2**-11, atol=0)
 
 
+@pytest.mark.parametrize("value", [3, "text", [1], True])
+def test_a_camera_file_adapted_on_what_cannot_be(camera, value):
+    rewrite(camera, document=lambda found: found | {"adapted_on": value})
+    refused(camera, "its entry 'adapted_on' is .*values by name were expected")
+
+
 def test_it_holds_the_adapted_tensors_in_float32_and_nothing_of_the_base(base, camera):
     stored = load_file(camera)
     assert set(stored) == {"normal.error", *target_names(base.network, TARGETS)}

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -166,11 +167,63 @@ def test_another_format_version(saved, version):
         ({"channels": 0}, "channels is 0"),
         ({"unshuffle": 0}, "unshuffle is 0"),
         ({"prototypes": -1}, "prototypes is -1"),
+        ({"channels": 10**9}, "channels is 1000000000: a number from 1 up to 65536"),
+        ({"window": 10**40}, "window is 10{40}: a number"),
+        ({"height": 10**9, "width": 10**9}, "height is 1000000000"),
+        ({"height": 4096, "width": 4096}, "frames of 4096x4096 are too large"),
     ],
 )
 def test_wrong_preset_options(saved, change, message):
     rewrite(saved, change=change)
     refused(saved, f"does not describe its network: .*{message}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": 65536},
+        {"prototypes": 65536},
+        {"unit": "attention", "prototypes": 65536},
+        {"channels": 65536, "unshuffle": 256, "window": 65536, "height": 2048, "width": 2048},
+    ],
+)
+def test_a_header_that_names_more_than_the_tensors_hold_takes_no_memory(saved, change):
+    """The network it describes has up to 10 PB of weights."""
+    rewrite(saved, change=change)
+    refused(saved, "does not fit preset 'small'")
+
+
+@pytest.mark.parametrize("value", [3, "text", [1], True])
+@pytest.mark.parametrize("name", ["training", "recipe", "adapted_on", "versions"])
+def test_entries_that_are_no_values_by_name(saved, name, value):
+    rewrite(saved, document={name: value})
+    refused(saved, f"its entry '{name}' is {re.escape(repr(value))}, values by name were expected")
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), True, "16", [16], None, pytest.param(10**400, id="huge")]
+)
+def test_a_recipe_of_what_are_no_numbers(saved, value):
+    rewrite(saved, document={"recipe": {"patch": value}})
+    refused(saved, "'patch' of its recipe is .{1,70}, a number was expected")
+
+
+@pytest.mark.parametrize("value", [0, float("nan"), "25", pytest.param(10**400, id="huge")])
+def test_a_frame_rate_that_cannot_be(saved, value):
+    rewrite(saved, document={"fps": value})
+    refused(saved, "its frame rate is .{1,70}, frames per second above 0 were expected")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(saved, value):
+    whole = load_file(saved)
+    whole["head.0.bias"][1] = value
+    rewrite(saved, tensors=lambda _: whole)
+    refused(saved, "1 of its tensors have values that are not finite, the first is head.0.bias")
+    # Of 64 bits, and more than 32 bits can hold.
+    whole["head.0.bias"] = torch.full(whole["head.0.bias"].shape, 1e300, dtype=torch.float64)
+    rewrite(saved, tensors=lambda _: whole)
+    refused(saved, "not finite, the first is head.0.bias")
 
 
 @pytest.mark.parametrize("described", [None, 3, [], ["height"]])

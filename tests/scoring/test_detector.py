@@ -291,11 +291,22 @@ def test_the_recipe_in_the_file_is_used(tmp_path: Path, model: Path) -> None:
 
 @pytest.mark.parametrize(
     "score_config, words",
-    [({"stride": 2}, "unknown entries .'stride'."), ({"patch": "big"}, "recipe")],
+    [
+        ({"stride": 2}, "unknown entries .'stride'."),
+        ({"patch": "big"}, "recipe cannot be used"),
+        ({"patch": 8.5}, "recipe cannot be used: .*a patch of 2 pixels or more"),
+        ({"patch": math.nan}, "recipe cannot be used: .*a patch of 2 pixels or more"),
+        ({"error_score_weight": math.nan}, "recipe cannot be used: .*weights from 0 up"),
+        ({"smoothing": math.nan}, "recipe cannot be used: smoothing is nan"),
+        ({"pseudo_score_weight": 0}, "recipe cannot be used: all weights of the score are 0"),
+    ],
 )
-def test_a_recipe_that_is_not_sound(score_config: dict, words: str) -> None:
+def test_a_recipe_that_is_not_sound(tmp_path: Path, score_config: dict, words: str) -> None:
+    checkpoint = Checkpoint(still_network(), score_config=score_config)
     with pytest.raises(CheckpointError, match=words):
-        score_config_of(Checkpoint(still_network(), score_config=score_config))
+        score_config_of(checkpoint)
+    with pytest.raises(CheckpointError, match="m.safetensors: its recipe "):
+        score_config_of(replace(checkpoint, path=tmp_path / "m.safetensors"))
 
 
 def test_a_part_that_the_normal_scores_lack(tmp_path: Path, model: Path) -> None:

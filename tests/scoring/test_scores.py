@@ -302,7 +302,7 @@ def test_the_recipes_of_the_released_models_are_read(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patch": 1}, "patch of at least 2 pixels"),
+        ({"patch": 1}, "patch of 2 pixels or more"),
         ({"weights": {"error": -1}}, "weights from 0 up"),
         ({"weights": {"colour": 1}}, "weights of .'colour'.: the parts are error, pseudo"),
         ({"weights": {"error": 0, "pseudo": 0}}, "all weights of the score are 0: one of error"),

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
+import re
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -60,6 +63,25 @@ def test_terms_of_the_prototypes_change_nothing_until_it_is_their_turn(tmp_path)
     assert {"compactness", "diversity", "usage"} <= set(ends["much"][0])
     assert ends["little"][:15] == ends["much"][:15]
     assert ends["little"][15]["compactness"] != ends["much"][15]["compactness"]
+
+
+class Terminal(io.StringIO):
+    """What bars are shown on."""
+
+    def isatty(self):
+        return True
+
+
+def test_its_bar_shows_one_loss_and_leaves_room_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    train(walkers(), PRESET, OPTIONS, tmp_path)
+    shown = [text for text in re.split("[\r\n]", sys.stderr.getvalue()) if " 21/21 " in text][-1]
+    found = re.fullmatch(r"training: 100%\|#{10}\| 21/21 \[.+, loss=(\d\.\d{4})\]", shown)
+    assert found and len(shown) <= 80, shown
+    last = lines(tmp_path)[-1]["losses"]
+    weights = PRESET.training.weights_at(1.0)
+    total = sum(weights[name] * value for name, value in last.items())
+    assert float(found[1]) == pytest.approx(total, abs=1e-3)
 
 
 def test_the_run_folder_tells_everything(finished):

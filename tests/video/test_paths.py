@@ -3,8 +3,10 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pytest
 
-from mpn.video.paths import natural_key
+from mpn.errors import DataError
+from mpn.video.paths import natural_key, require_path
 
 # --- Natural order
 
@@ -26,3 +28,31 @@ def test_natural_key_compares_names_of_any_shape():
     names = ["".join(parts) for parts in product(["", "a", "1", "01", "²"], repeat=3)]
     keys = sorted(map(natural_key, names))
     assert len(keys) == 125 and keys[0] == natural_key("")
+
+
+# --- Paths that are not there
+
+
+def missing(path, hint=""):
+    with pytest.raises(DataError) as caught:
+        require_path(path, hint)
+    return str(caught.value).removeprefix(f"{path}: does not exist; ")
+
+
+def test_what_is_called_alike_is_named(tmp_path):
+    (tmp_path / "cams").mkdir()
+    for name in ("Lobby.mp4", "yard.mp4", "lobby2.mp4", ".lobby.mp4"):
+        (tmp_path / "cams" / name).write_bytes(b"")
+    cams = tmp_path / "cams"
+    alike = f"did you mean {cams}/Lobby.mp4 or {cams}/lobby2.mp4?"
+    assert missing(cams / "loby.mp4", "x") == alike
+    assert missing(cams / "entrance", "x").endswith("which holds 3 files (.mp4); x")
+    # Of the first part that is absent.
+    assert missing(tmp_path / "cam" / "lobby.mp4") == f"did you mean {cams}?"
+    assert missing(cams / "entrance").startswith(f"the nearest folder that does is {cams}, which")
+    assert missing(cams / "yard.mp4" / "0.png").endswith("no files: it is a file itself")
+
+
+def test_a_link_to_nowhere_is_not_itself_meant(tmp_path):
+    (tmp_path / "lobby.mp4").symlink_to(tmp_path / "gone")
+    assert missing(tmp_path / "lobby.mp4").startswith("the nearest folder that does is")
