@@ -217,7 +217,7 @@ def test_a_released_model_that_is_not_here_is_one_line(
 ) -> None:
     monkeypatch.setattr("mpn.model.released.REPOSITORY_FOLDER", tmp_path / "nothing")
     error = cli("evaluate", tree, "--checkpoint", "ped2").error()
-    assert "'ped2'" in error and "take demo instead" in error
+    assert "'ped2'" in error and "take demo" in error
 
 
 def test_the_released_model_is_the_default(
