@@ -60,11 +60,11 @@ def choose_place(
         return places[best]
     why = "its frames have another shape"
     if best is not None:
-        why = f"likeness {likeness[best]:.2f}" + f" to {best}" * (len(places) > 1)
-    known = (
-        f"camera {next(iter(places))}" if len(places) == 1 else f"any of its {len(places)} cameras"
-    )
-    log.warning("not %s of the model (%s): motion is judged without places", known, why)
+        why = f"likeness {likeness[best]:.2f}" + f", to {best}" * (len(places) > 1)
+    known = f"not camera {next(iter(places))} of the model"
+    if len(places) > 1:
+        known = f"none of the model's {len(places)} cameras"
+    log.warning("%s (%s): motion is judged without places", known, why)
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
     return flat_place(places.values(), grid)
