@@ -18,6 +18,7 @@ from mpn.io.atomic import write_atomically
 
 # By row and seed: figures, parameters and facts of the training, as `family.row_of` gives them.
 Found = dict[str, dict[int, dict[str, Any]]]
+Point = tuple[float, float, str]  # frames a second, frame AUC in %, the row's name
 
 
 def closest(found: Found, within: float) -> list[str]:
@@ -85,6 +86,16 @@ def table(found: Found, fast: Mapping[str, Mapping[str, float]]) -> None:
         print_table(["less the first, paired by seed", *figures], shown)
 
 
+def _label_heights(points: list[Point]) -> list[tuple[Point, float]]:
+    """Choose where names stand beside their points, none on another one that is near."""
+    gap = 0.05 * (max(y for _, y, _ in points) - min(y for _, y, _ in points))
+    placed: list[tuple[Point, float]] = []
+    for point in sorted(points, key=lambda one: one[1]):
+        near = [height for (x, _, _), height in placed if 1 / 3 < x / point[0] < 3]
+        placed.append((point, max([point[1], *(height + gap for height in near)])))
+    return placed
+
+
 def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Draw what rows find of the demo set over what they cost; a line joins those none beats.
 
@@ -96,12 +107,14 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     for column, axes in zip(("demo pseudo", "demo score"), figure.subplots(1, 2), strict=True):
-        points = []
+        points: list[Point] = []
         for name, own in found.items():
             y = statistics.fmean(run["figures"][column] for run in own.values())
             points.append((fast[name]["bfloat16"], y, name))
             axes.plot(points[-1][0], y, "o", color="#1f77b4")
-            axes.annotate(name, points[-1][:2], (4, 4), textcoords="offset points", fontsize=8)
+        for (x, y, name), height in _label_heights(points):
+            line = {"arrowstyle": "-", "alpha": 0.3, "linewidth": 0.6}
+            axes.annotate(name, (x, y), (x * 1.2, height), va="center", fontsize=8, arrowprops=line)
         best = [one for one in points if not any(o[0] > one[0] and o[1] > one[1] for o in points)]
         axes.plot(*zip(*(one[:2] for one in sorted(best)), strict=True), color="#1f77b4", alpha=0.4)
         axes.set_xscale("log")
@@ -111,7 +124,7 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
         axes.set_xlabel("network alone, bfloat16, frames/s of a core")
         axes.set_ylabel("frame AUC, %")
         axes.set_title("its pseudo-anomaly head" if column == "demo pseudo" else "the whole score")
-        axes.margins(0.3, 0.15)
+        axes.margins(0.45, 0.15)
     with io.BytesIO() as drawn:
         figure.savefig(drawn, dpi=110)
         write_atomically(path, drawn.getvalue())
