@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mpn.errors import MpnError
@@ -23,7 +22,7 @@ from mpn.io.text import clock, plural
 from mpn.jobs.examples import ListedEvent, listed_event
 from mpn.jobs.summary import strangeness
 from mpn.report.from_job import REPORT
-from mpn.report.page import HERE, asset, data_uri, policy
+from mpn.report.page import asset, data_uri, policy, templates
 from mpn.scoring.memory import Likeness
 from mpn.video.overlay import RED
 
@@ -62,25 +61,22 @@ def write_overview(path: Path, scored: Sequence[Scored], left_out: Mapping[str, 
         MpnError: it cannot be written.
     """
     moments = _moments(scored)
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     theme = asset("theme.js")
     style = asset("base.css") + asset("overview.css")
-    page = environment.get_template("overview.html.j2").render(
-        title=plural(len(scored), "recording"),
-        by_itself=any(one.summary.get("judged_by") == "itself" for one in scored),
-        count=sum(len(one.summary["events"]) for one in scored),
-        moments=[_moment(one, number, path.parent) for one, number in moments],
-        recordings=[_recording(one, path.parent) for one in scored],
-        left_out=left_out,
-        policy=policy([theme], style),
-        theme=Markup(theme),
-        style=Markup(style),
+    page = (
+        templates()
+        .get_template("overview.html.j2")
+        .render(
+            title=plural(len(scored), "recording"),
+            by_itself=any(one.summary.get("judged_by") == "itself" for one in scored),
+            count=sum(len(one.summary["events"]) for one in scored),
+            moments=[_moment(one, number, path.parent) for one, number in moments],
+            recordings=[_recording(one, path.parent) for one in scored],
+            left_out=left_out,
+            policy=policy([theme], style),
+            theme=Markup(theme),
+            style=Markup(style),
+        )
     )
     # Names of files may hold bytes that are no text: they become question marks.
     write_atomically(path, page.encode("utf-8", "replace"))

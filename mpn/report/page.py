@@ -30,7 +30,7 @@ from mpn.report.payload import film_data, page_data
 EMBED_BYTES = 40_000_000  # of films in the page itself; more makes browsers slow to open it
 KINDS = ("evaluate", "score")
 NO_CONNECTION = "connect-src 'none'"  # of the policy
-HERE = Path(__file__).parent
+_HERE = Path(__file__).parent
 SCRIPTS = (
     "basics",
     "film",
@@ -144,13 +144,7 @@ def render(
         films: element and file of each that goes into the page.
         notes: those of the page; None: the report's.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters |= {"data_uri": data_uri, "path": quote}
     environment.filters |= {"duration": duration, "galleries": view.galleries}
     charts = asset("uplot/uPlot.iife.min.js")
@@ -178,6 +172,17 @@ def render(
     )
 
 
+def templates() -> Environment:
+    """Give the templates of our pages; what is put into them is text, never markup."""
+    return Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def _dumps(value: Any, **_: Any) -> str:
     """Write JSON without NaN: what is left of it would be no JSON that a browser reads."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
@@ -192,7 +197,7 @@ def asset(name: str) -> str:
     Raises:
         MpnError: it would end the element that it stands in.
     """
-    text = (HERE / "assets" / name).read_text("utf-8")
+    text = (_HERE / "assets" / name).read_text("utf-8")
     if "</script" in text or "</style" in text:
         raise MpnError(
             f"{name} would end the element that it stands in; it cannot be put into the page"

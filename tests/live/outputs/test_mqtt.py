@@ -223,7 +223,8 @@ def test_the_broker_is_killed_and_comes_back(
     tries = int(again.rpartition("after ")[2].split()[0])
     # However long it takes: the first try, the second, the fourth, the eighth ... are told.
     assert 1 <= sum("not delivered" in line for line in said) <= 1 + math.log2(tries)
-    assert [sum(what in line for line in said) for what in ("lost", "cannot be reached")] == [1, 1]
+    lost, unreachable = (sum(w in line for line in said) for w in ("lost", "cannot be reached"))
+    assert lost == 1 and unreachable <= 1  # none, where the first attempt to come back succeeds
 
 
 @needs_broker
