@@ -19,7 +19,7 @@ from mpn.adaptation.before_after import (
 from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.inner_loop import FilledAdaptation
 from mpn.adaptation.made_motion import Judged, Made, try_out
-from mpn.adaptation.moments import Moment, strangest_moments
+from mpn.adaptation.moments import Moment, looked_at, strangest_moments
 from mpn.adaptation.place import Pieces, learn_place, pieces_of, with_motion
 from mpn.adaptation.plan import Plan
 from mpn.datasets.windows import Clip
@@ -88,6 +88,8 @@ def calibrated(
     if not tensors and judge.weights.keys() <= after[0].keys():
         scores = [smoothed_score(judge, stretch) for stretch in after]
         moments = strangest_moments(scores, plan.held_out_ranges, fps)
+        if pieces is not None:
+            moments = looked_at(moments, judge, clips, pieces)
     return Measured(
         held_out_metrics(detector, before, losses[0], fps, rate),
         crossed_metrics(judge, after, losses[1], fps, rate),

@@ -15,7 +15,7 @@ from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
-from mpn.video.footage import describe_left_out, footage_of, sources_of
+from mpn.video.footage import Footage, describe_left_out, footage_of, sources_of
 from mpn.video.frame_source import BadFrame
 from mpn.video.paths import folder_name
 from mpn.video.timing import USUAL_RATE
@@ -61,9 +61,7 @@ def read_footage(
     footage = footage_of(source)
     for line in describe_left_out(footage.left_out, Path(source)):
         log.info("%s: %s", source, line)
-    paths = sources_of(source, footage)
-    names = _told_apart(paths, Path(source))
-    videos = [Video(own, path, name) for own, path in zip(names, paths)]
+    videos = [Video(own, path, name) for own, path in recordings_of(source, footage).items()]
     return load_clips(
         videos,
         config.size,
@@ -74,6 +72,20 @@ def read_footage(
         interpolation=config.interpolation,
         min_side=config.stride,
     )
+
+
+def recordings_of(source: str | Path, footage: Footage | None = None) -> dict[str, Path]:
+    """List the recordings in a camera's footage, by the names of its clips.
+
+    Args:
+        source: as of `read_footage`.
+        footage: what lies there, where that is known.
+
+    Raises:
+        DataError: there is none.
+    """
+    paths = sources_of(source, footage or footage_of(source))
+    return dict(zip(_told_apart(paths, Path(source)), paths))
 
 
 def _told_apart(paths: Sequence[Path], source: Path) -> list[str]:

@@ -14,6 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import Pieces
+from mpn.datasets.windows import Clip
+from mpn.motion.place import PlaceModel
+from mpn.scoring.clips import quotients_by
+from mpn.scoring.detector import Detector
+from mpn.scoring.judge import SeenFrame
+from mpn.scoring.reasons import Reason, SeenMotion, reason_of
+from mpn.scoring.regions import Box
+from mpn.scoring.result import Result
+from mpn.scoring.scores import score_frames
 
 MOMENTS = 3  # that are shown
 APART_SECONDS = 2.0  # between two of them
@@ -31,6 +41,9 @@ class Moment(NamedTuple):
         start: its first frame.
         stop: the frame after its last.
         score: at its strangest, in units of the camera's normal footage.
+        region: what stands out there, (top, left, height, width) in pixels of the recording; None
+            where it was not looked for.
+        reason: why it does; likewise.
     """
 
     clip: int
@@ -38,10 +51,14 @@ class Moment(NamedTuple):
     start: int
     stop: int
     score: float
+    region: Box | None = None
+    reason: Reason | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return self._asdict()
+        region = None if self.region is None else list(self.region)
+        reason = None if self.reason is None else self.reason.to_dict()
+        return self._asdict() | {"region": region, "reason": reason}
 
 
 def strangest_moments(
@@ -83,3 +100,60 @@ def strangest_moments(
         found.append(Moment(clip, offset + at, offset + start, offset + end, peaks[number]))
         left[number][max(0, start - apart) : end + apart] = -np.inf
     return found
+
+
+def looked_at(
+    moments: Sequence[Moment], detector: Detector, clips: Sequence[Clip], pieces: Pieces
+) -> list[Moment]:
+    """Find where and why moments stand out, and the frame that shows it best.
+
+    The score is smoothed, and highest a little after what it is high for.
+
+    Args:
+        moments: of the held-out footage.
+        detector: of the camera.
+        clips: with their motion.
+        pieces: of the held-out footage, with place models that have not seen them.
+
+    Returns:
+        The same moments; of clips whose `source_size` is unknown as they were.
+    """
+    return [_looked_at(moment, detector, clips[moment.clip], pieces) for moment in moments]
+
+
+def _looked_at(moment: Moment, detector: Detector, clip: Clip, pieces: Pieces) -> Moment:
+    if clip.source_size is None or clip.motion is None:
+        return moment
+    piece, place = next(
+        (piece, place)
+        for piece, place in pieces.judged
+        if piece.clip == moment.clip and piece.start <= moment.frame < piece.stop
+    )
+    window = detector.config.window
+    first = max(moment.start, piece.start, window)
+    quotients = quotients_by(clip, place, static=pieces.static, start=piece.start, stop=piece.stop)
+    before = first - window
+    scored = score_frames(
+        detector.network,
+        clip.frames[before : moment.frame + 1],
+        parts=detector.parts,
+        quotients=lambda number: quotients(before + number),
+        patch=detector.score_config.patch,
+        batch_size=detector.batch_size,
+        engine=detector.engine,
+    )
+    best: Result | None = None
+    for scores in scored:
+        frame = before + scores.frame
+        seen = SeenFrame(frame, frame / (clip.fps or 1), None, _motion(clip, frame, place))
+        result = detector.judge.result(seen, scores, clip.source_size)
+        if best is None or result.raw > best.raw:
+            best = result
+    if best is None or best.evidence is None:
+        return moment
+    return moment._replace(frame=best.frame, region=best.region, reason=reason_of(best.evidence))
+
+
+def _motion(clip: Clip, frame: int, place: PlaceModel) -> SeenMotion:
+    assert clip.motion is not None and clip.source_size is not None
+    return SeenMotion(place.speeds(clip.motion[frame]), place, clip.source_size, clip.fps)

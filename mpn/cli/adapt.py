@@ -28,6 +28,7 @@ from mpn.io.atomic import check_writable
 from mpn.io.text import json_text
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.released import BASE, PACKAGED_BASE, base_model
+from mpn.report.camera_page import page_of, write_camera_page
 from mpn.scoring.detector import Detector
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,9 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--rollback", action="store_true", help="put the earlier version of --out back in its place"
     )
+    verb.add_argument(
+        "--no-report", action="store_true", help="leave out the page of what the camera has learned"
+    )
     verb.add_argument("--device", default="cpu", help="cpu or cuda")
     verb.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     verb.add_argument(
@@ -206,12 +210,16 @@ def main(options: argparse.Namespace) -> None:
         if not options.standalone:
             adapted = with_earlier_lessons(out, adapted)
         earlier = write_camera(out, adapted, standalone=options.standalone)
+    page = None
+    if not options.no_report:
+        page = write_camera_page(page_of(out), adapted, out.name)
     seconds = time.monotonic() - began
     if options.json:
         facts = {
             "file": str(out),
             "bytes": out.stat().st_size,
             "earlier_version": str(earlier) if earlier else None,
+            "page": str(page) if page else None,
         }
         print(json_text(report.to_dict() | facts | {"seconds": round(seconds, 2)}))
         return
@@ -220,6 +228,8 @@ def main(options: argparse.Namespace) -> None:
         f"written: {out} ({out.stat().st_size / 1e6:.2f} "
         "MB)" + (f"; the earlier one is now {earlier}{lessons_text(adapted)}" if earlier else "")
     )
+    if page:
+        print(f"look at: {page}")
     print(f"next: mpn score VIDEO --checkpoint {out}")
 
 
@@ -274,6 +284,8 @@ def _roll_back(out: Path, options: argparse.Namespace) -> None:
         )
     with changing(out):
         version, replaced = rollback(out)
+    if page_of(out).is_file():  # it shows what is not in use any more
+        write_camera_page(page_of(out), load_model(out), out.name)
     if options.json:
         print(
             json.dumps(

@@ -12,6 +12,7 @@ from mpn.adaptation.outliers import LIMIT
 from mpn.io.text import align, clock, percent, plural
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.parts import LABELS
+from mpn.scoring.reasons import sentence
 
 ENOUGH = 30.0  # seconds of normal footage: of less it is said
 SEEN = 0.5  # share of what is made that is found, below which it is said what helps
@@ -175,6 +176,8 @@ def _moments(report: Report) -> list[str]:
             f"  {recording}{clock(one.frame / report.fps)} (frame {one.frame}), score "
             f"{one.score:.2f}: --without {_frames([*report.without, frames])}"
         )
+        if one.reason is not None:
+            lines.append(f"    {sentence(one.reason)}")
     return lines
 
 

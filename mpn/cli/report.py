@@ -1,4 +1,4 @@
-"""The verb `mpn report`: list the events of a recording that was scored; serve its page."""
+"""The verb `mpn report`: list the events of a scored recording, serve its page; show a camera."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from mpn.cli import UsageError, fit, from_zero, new_parser
+from mpn.cli.model import load_model
 from mpn.cli.score_text import event_line
 from mpn.errors import DataError
 from mpn.io.text import plural
 from mpn.jobs.state import EVENTS
 from mpn.jobs.summary import read_summary
+from mpn.report.camera_page import MODEL_SUFFIX, page_of, write_camera_page
 from mpn.report.from_job import REPORT
 from mpn.report.server import ReportServer
 from mpn.report.teaching import CameraTeacher
 
 EXAMPLES = """  mpn report runs/score/lobby
   mpn report runs/score/lobby --serve
-  mpn report runs/score/lobby --serve --camera lobby.camera.safetensors"""
+  mpn report runs/score/lobby --serve --camera lobby.camera.safetensors
+  mpn report lobby.camera.safetensors"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,10 +32,16 @@ def parser() -> argparse.ArgumentParser:
         "report",
         "Lists the events of a recording that mpn score has scored. With --serve its report is "
         "shown by a server that this machine alone can reach, and a click there teaches the "
-        "camera that an event is normal, or what it is called.",
+        "camera that an event is normal, or what it is called. Of a camera file it writes the page "
+        "of what the camera has learned: what is usual where.",
         EXAMPLES,
     )
-    verb.add_argument("results", type=Path, metavar="RESULTS", help="the folder mpn score wrote")
+    verb.add_argument(
+        "results",
+        type=Path,
+        metavar="RESULTS",
+        help="the folder mpn score wrote; or a camera file",
+    )
     verb.add_argument("--serve", action="store_true", help="serve report.html until Ctrl-C")
     verb.add_argument(
         "--camera",
@@ -50,12 +59,24 @@ def main(options: argparse.Namespace) -> None:
     """Run the verb."""
     if not options.serve and (options.camera or options.port):
         raise UsageError("--camera and --port are for --serve")
+    if options.results.suffix == MODEL_SUFFIX:
+        _show_camera(options)
+        return
     folder: Path = options.results.parent if options.results.name == EVENTS else options.results
     summary = read_summary(folder)
     if options.serve:
         _serve(folder, options.camera or _camera_of(folder, summary), options.port)
     else:
         print(fit(_listed(folder, summary)))
+
+
+def _show_camera(options: argparse.Namespace) -> None:
+    """Write the page of a camera file, or of a model that knows cameras by place."""
+    if options.serve:
+        raise UsageError("--serve is for the results of mpn score, not for a camera file")
+    file: Path = options.results
+    page = write_camera_page(page_of(file), load_model(file), file.name)
+    print(f"look at: {page}")
 
 
 def _listed(folder: Path, summary: dict[str, Any]) -> str:

@@ -51,6 +51,7 @@ class Clip:
             fitted to the network, see `mpn.motion.flow.MotionReader`; or None where it was not
             read.
         levels: what was stretched to 8 bits, see `mpn.video.depth`; None for most.
+        source_size: (height, width) of the frames before they were fitted, None where unknown.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Clip:
     bad: list[BadFrame] = field(default_factory=list)
     motion: np.ndarray | None = None
     levels: Levels | None = None
+    source_size: tuple[int, int] | None = None
 
     def cut(self, start: int, stop: int, name: str | None = None) -> Clip:
         """Take frames `start` to `stop` (exclusive) as a clip of their own.
@@ -73,7 +75,7 @@ class Clip:
         bad = [replace(entry, index=entry.index - start) for entry in inside]
         motion = None if self.motion is None else self.motion[start:stop]
         frames = self.frames[start:stop]
-        return Clip(name or self.name, self.scene, frames, self.fps, bad, motion, self.levels)
+        return replace(self, name=name or self.name, frames=frames, bad=bad, motion=motion)
 
 
 class Sample(NamedTuple):
@@ -141,7 +143,8 @@ def load_clips(
             continue
         _say_faults(video.name, source)
         rate, bad = float(source.fps) if source.fps else None, list(source.bad)
-        clips.append(Clip(video.name, video.scene, frames, rate, bad, moved, source.levels))
+        known = frames, rate, bad, moved, source.levels, source.size
+        clips.append(Clip(video.name, video.scene, *known))
     if not clips:
         raise DataError("none of the videos could be read")
     return clips

@@ -1,0 +1,272 @@
+"""The page of a camera: what it has learned is usual there, to be looked at by who knows the place.
+
+It is made of the camera file alone; where the normal footage is still there, its strangest moments
+are shown with a picture. It has no script but the theme's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+
+from mpn.adaptation.footage import Without, recordings_of
+from mpn.errors import DataError, MpnError
+from mpn.io.atomic import write_atomically
+from mpn.io.text import clock, percent, plural
+from mpn.jobs.summary import UNREADABLE
+from mpn.model.camera_checkpoint import CAMERA_SUFFIX
+from mpn.model.checkpoint import Checkpoint
+from mpn.motion.flow import working_size
+from mpn.motion.place import PlaceModel
+from mpn.report.page import asset, data_uri, policy, templates
+from mpn.report.usual_picture import usual_picture
+from mpn.scoring.parts import LABELS
+from mpn.video.overlay import RED
+from mpn.video.sources import open_source
+
+PICTURE_WIDTH = 480  # pixels of a moment's picture
+QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 82]
+MOST_LEFT_OUT = 12  # stretches that the guard left out, with a picture
+MODEL_SUFFIX, SUFFIX = ".safetensors", ".html"
+
+# A frame of the footage: number of its clip, and its own.
+At: TypeAlias = "tuple[int, int]"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A moment of the normal footage, as the page shows it.
+
+    Attributes:
+        when: time in its recording.
+        recording: its name, "" where there is one alone.
+        why: the sentence of its reason, or "".
+        detail: its score, or its frames.
+        option: what to add to the command where it is not normal, or "".
+        picture: as an address that holds it, None where the footage is gone.
+    """
+
+    when: str
+    recording: str
+    why: str
+    detail: str
+    option: str
+    picture: str | None
+
+
+def page_of(camera: Path) -> Path:
+    """Name the page of a camera file, beside it.
+
+    Args:
+        camera: path of the file.
+    """
+    return camera.with_name(camera.name.removesuffix(MODEL_SUFFIX) + SUFFIX)
+
+
+def write_camera_page(path: Path, checkpoint: Checkpoint, file: str) -> Path:
+    """Write the page, whole or not at all, and return its path.
+
+    Args:
+        path: of the page.
+        checkpoint: of a model that knows a camera by place.
+        file: name of the model's or camera's file.
+
+    Raises:
+        DataError: it knows no camera, or what it says of its footage cannot be read.
+        MpnError: the page cannot be written.
+    """
+    if not checkpoint.places:
+        raise DataError(
+            f"{file}: this model has learned no camera, so there is nothing to show: mpn adapt "
+            f"NORMAL_FOOTAGE --out NAME{CAMERA_SUFFIX} makes one that has"
+        )
+    try:
+        page = _rendered(checkpoint, file)
+    except UNREADABLE as error:
+        raise DataError(
+            f"{file}: what it says of its footage is not as mpn adapt writes it "
+            f"({type(error).__name__}: {error}); adapt again"
+        ) from error
+    # Names of files may hold bytes that are no text: they become question marks.
+    write_atomically(path, page.encode("utf-8", "replace"))
+    return path
+
+
+def _rendered(checkpoint: Checkpoint, file: str) -> str:
+    learned: Mapping[str, Any] = (checkpoint.camera or {}).get("adapted_on") or {}
+    theme = asset("theme.js")
+    style = asset("base.css") + asset("overview.css") + asset("camera.css")
+    frames = _frames(learned)
+    backdrop = frames.get((0, 0))
+    return (
+        templates()
+        .get_template("camera.html.j2")
+        .render(
+            title=file.removesuffix(MODEL_SUFFIX).removesuffix(".camera"),
+            file=file,
+            lede=_lede(checkpoint, learned),
+            moments=_moments(learned, frames),
+            guarded=_guarded(learned, frames),
+            more=max(0, len(learned.get("excluded") or []) - MOST_LEFT_OUT),
+            places=[
+                _place(name, place, backdrop, checkpoint.fps)
+                for name, place in checkpoint.places.items()
+            ],
+            made=_made(learned),
+            policy=policy([theme], style),
+            theme=Markup(theme),
+            style=Markup(style),
+        )
+    )
+
+
+def _lede(checkpoint: Checkpoint, learned: Mapping[str, Any]) -> str:
+    """Say in a line what it was learned from, and what its threshold is."""
+    frames = sum(place.frames for place in checkpoint.places.values())
+    text = f"Learned from {plural(frames, 'frame', ',')} of normal footage"
+    if checkpoint.fps:
+        text += f", {clock(frames / checkpoint.fps)} at {checkpoint.fps:g} a second"
+    after = learned.get("after") or {}
+    if after.get("threshold") is not None:
+        rate = plural(float(learned["options"]["false_alarms_per_hour"]), "false alarm", "g")
+        guess = ", extrapolated: a rough guide" if after.get("extrapolated") else ""
+        text += f". Threshold for {rate} an hour: {float(after['threshold']):.2f}{guess}"
+    return text + "."
+
+
+def _frames(learned: Mapping[str, Any]) -> dict[At, np.ndarray]:
+    """Read again what the footage shows, as far as it is still there.
+
+    Returns:
+        (number of the clip, frame) -> uint8 (H, W, C), of all that the page shows, and the first
+        frame of the first clip.
+    """
+    found: dict[At, np.ndarray] = {}
+    try:
+        recordings = recordings_of(str(learned["source"]))
+        names = [str(name) for name in learned["clips"]]
+    except (KeyError, MpnError, OSError):
+        return found
+    wanted = {(0, 0)}
+    wanted |= {(int(one["clip"]), int(one["frame"])) for one in learned.get("moments") or []}
+    wanted |= {(clip, (start + stop) // 2) for clip, start, stop in _left_out(learned)}
+    for clip in sorted({clip for clip, _ in wanted}):
+        numbers = [frame for number, frame in wanted if number == clip]
+        try:
+            read = _read(recordings[names[clip]], learned, numbers)
+        except (KeyError, IndexError, MpnError, OSError):
+            continue
+        found |= {(clip, number): frame for number, frame in read}
+    return found
+
+
+def _left_out(learned: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    """List the stretches that the guard left out, as (clip, start, stop); the first of many."""
+    stretches = [tuple(map(int, one)) for one in learned.get("excluded") or []]
+    return [(clip, start, stop) for clip, start, stop in stretches[:MOST_LEFT_OUT]]
+
+
+def _read(
+    path: Path, learned: Mapping[str, Any], numbers: Sequence[int]
+) -> list[tuple[int, np.ndarray]]:
+    """Read frames of a recording as it was learned from; numbers that it has not are left out."""
+    source = open_source(path, skip_bad=True, fps=learned.get("fps"))
+    wanted = np.isin(np.arange(source.length), numbers)
+    return list(source.pick(wanted))
+
+
+def _moments(learned: Mapping[str, Any], frames: Mapping[At, np.ndarray]) -> list[Shown]:
+    """Give the strangest moments of what was learned from."""
+    shown = []
+    for one in learned.get("moments") or []:
+        clip, frame = int(one["clip"]), int(one["frame"])
+        stretch = _stretch(learned, clip, int(one["start"]), int(one["stop"]))
+        reason = one.get("reason")
+        why = str(reason["sentence"]) if reason else ""
+        without = ",".join([*map(str, learned.get("without") or []), stretch])
+        picture = _picture(frames, (clip, frame), one.get("region"))
+        when = clock(frame / float(learned.get("fps") or 1))
+        score = f"score {float(one['score']):.2f}"
+        shown.append(Shown(when, _name(learned, clip), why, score, f"--without {without}", picture))
+    return shown
+
+
+def _guarded(learned: Mapping[str, Any], frames: Mapping[At, np.ndarray]) -> list[Shown]:
+    """Give what the guard left out."""
+    shown = []
+    for clip, start, stop in _left_out(learned):
+        at = (start + stop) // 2
+        when = clock(at / float(learned.get("fps") or 1))
+        stretch = f"frames {start} to {stop - 1}"
+        picture = _picture(frames, (clip, at), None)
+        shown.append(Shown(when, _name(learned, clip), "", stretch, "", picture))
+    return shown
+
+
+def _name(learned: Mapping[str, Any], clip: int) -> str:
+    """Name a recording where there are several."""
+    names = learned.get("clips") or []
+    return str(names[clip]) if len(names) > 1 else ""
+
+
+def _stretch(learned: Mapping[str, Any], clip: int, start: int, stop: int) -> str:
+    """Write frames as --without takes them."""
+    return str(Without(start, stop - 1, _name(learned, clip) or None))
+
+
+def _picture(frames: Mapping[At, np.ndarray], at: At, region: Sequence[int] | None) -> str | None:
+    """Draw a frame with what stands out in it, as an address that holds the picture."""
+    if at not in frames:
+        return None
+    frame = frames[at]
+    height, width = frame.shape[:2]
+    scale = PICTURE_WIDTH / width
+    size = PICTURE_WIDTH, max(1, round(height * scale))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    small = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
+    if region is not None:
+        top, left, tall, wide = (round(int(side) * scale) for side in region)
+        cv2.rectangle(small, (left, top), (left + wide, top + tall), RED, 2)
+    return _address(small)
+
+
+def _address(picture: np.ndarray) -> str:
+    return data_uri(cv2.imencode(".jpg", picture, QUALITY)[1].tobytes(), "jpeg")
+
+
+def _place(
+    name: str, place: PlaceModel, backdrop: np.ndarray | None, fps: float | None
+) -> dict[str, str]:
+    """Draw what is usual at a camera's places, and say what the colours mean."""
+    picture, top = usual_picture(place, backdrop)
+    if not top:
+        return {"name": name, "picture": _address(picture), "top": ""}
+    size = place.grid if backdrop is None else backdrop.shape[:2]
+    share = top / working_size((size[0], size[1]))[1]  # of the picture's width
+    text = f"{100 * share:.1f} % of the picture's width a frame"
+    if backdrop is not None:
+        text = f"{share * size[1]:.1f} px a frame"
+        if fps:
+            text += f" ({share * size[1] * fps:.0f} px/s)"
+    return {"name": name, "picture": _address(picture), "top": text}
+
+
+def _made(learned: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Give the rows of what would be found of anomalies made of what moves here."""
+    rows = []
+    for one in learned.get("made") or []:
+        found = "-"
+        if one["found"] is not None:
+            found = percent(one["found"] / max(int(one["pieces"]), 1), unit=True)
+        told = {
+            {"score": "score", **LABELS}[name]: f"{100 * float(auc):.1f}"
+            for name, auc in one["auc"].items()
+        }
+        rows.append({"kind": str(one["kind"]), "found": found, "auc": told["score"]})
+    return rows
