@@ -26,7 +26,7 @@ from mpn.cli import positive
 from mpn.model.checkpoint import load_checkpoint
 
 FPS = 10  # of the videos
-USUAL = {"size": (360, 240), "batch": 4, "threads": 2, "videos": 1, "times": 1}
+USUAL = {"size": (360, 240), "batch": 8, "threads": 2, "videos": 1, "times": 1}
 CASES: dict[str, Mapping[str, Any]] = {
     "as usual": {},
     "180x120": {"size": (180, 120)},
@@ -34,7 +34,7 @@ CASES: dict[str, Mapping[str, Any]] = {
     "1920x1080": {"size": (1920, 1080)},
     "batch 1": {"batch": 1},
     "batch 2": {"batch": 2},
-    "batch 8": {"batch": 8},
+    "batch 4": {"batch": 4},
     "batch 16": {"batch": 16},
     "1 thread": {"threads": 1},
     "4 videos": {"videos": 4},

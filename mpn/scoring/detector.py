@@ -299,9 +299,8 @@ class Detector:
                         waiting.append(SeenFrame(*position, picture, seen))
                         yield self.fitted(image)
 
-        # A GPU takes a whole batch at once; what has been read by then is not waited for.
-        depth = AHEAD if self.device.type == "cpu" else max(AHEAD, batch_size)
-        with closing(read_ahead(fitted(), depth)) as pictures:
+        # While the network has a batch the next one is read: it takes all of it at once.
+        with closing(read_ahead(fitted(), max(AHEAD, batch_size))) as pictures:
             scored = score_frames(
                 self.network,
                 pictures,

@@ -34,8 +34,9 @@ from mpn.scoring.parts import (
 from mpn.scoring.patches import PATCH_STEP
 from mpn.scoring.regions import patches_box
 
-# Windows that go through the network at a time: a GPU is idle with few.
-BATCH_SIZE, GPU_BATCH_SIZE = 4, 32
+# Windows that go through the network at a time: a GPU is idle with few. On a processor 8 are a
+# fifth quicker than 4, and 16 hardly quicker than 8 (docs/results.md, "What scoring costs").
+BATCH_SIZE, GPU_BATCH_SIZE = 8, 32
 WEIGHT_SUFFIX = "_score_weight"  # of a part's weight in files
 EARLIER_SUFFIX = "_weight"  # the same in files of earlier versions
 # Where motion counts: the power of parts; so much of their sum, by which frames below normal differ

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from mpn.adaptation.moments import Moment, strangest_moments
+from mpn.adaptation.moments import Moment, looked_at, strangest_moments
 from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import Pieces
+from mpn.model.checkpoint import Checkpoint
+from mpn.scoring.detector import Detector
+from mpn.scoring.reasons import sentence
+from mpn.scoring.scores import ScoreConfig
+from tests.helpers.moving import GRID, cells, moving_clip, place_of
+from tests.helpers.small_model import still_network
 
 FPS = 10.0
 
@@ -62,3 +71,30 @@ def test_no_more_than_are_asked_for_and_none_where_nothing_stands_out() -> None:
     assert [one.frame for one in strangest_moments([score], [stretch], FPS)] == [120, 200, 270]
     assert [one.frame for one in strangest_moments([score], [stretch], FPS, 1)] == [120]
     assert strangest_moments([np.full(50, 3.0)], [Stretch(0, 0, 50)], FPS) == []
+
+
+def test_a_moment_is_shown_where_and_when_it_stands_out_not_when_its_smoothed_score_peaks() -> None:
+    usual, fast = cells(1.0, grid=GRID), np.ones(GRID)
+    fast[2:5, 3:6] = 9.0
+    motion = [cells(fast) if frame in (60, 61, 62) else usual for frame in range(100)]
+    clip = replace(moving_clip(motion), source_size=(160, 240))
+    place = place_of([usual] * 50)
+    config = ScoreConfig().with_place(trained_here=False).of_place_alone()
+    checkpoint = Checkpoint(
+        still_network(), fps=12.5, score_config=config.to_dict(), places={"yard": place}
+    )
+    pieces = Pieces([(Stretch(0, 0, 50), place), (Stretch(0, 50, 100), place)], static=False)
+    late = Moment(0, 64, 55, 70, 5.0)
+    (found,) = looked_at([late], Detector(checkpoint), [clip], pieces)
+    # Motion counts that was in the frame before as well.
+    assert found.frame in (61, 62)
+    assert (found.start, found.stop, found.score) == (55, 70, 5.0)
+    assert found.region is not None and found.reason is not None
+    top, left, height, width = found.region
+    middle = 3.5 / GRID[0] * 160, 4.5 / GRID[1] * 240  # of the cells that are fast
+    assert top <= middle[0] <= top + height and left <= middle[1] <= left + width
+    assert sentence(found.reason).startswith("moves right at ")
+    told = found.to_dict()
+    assert told["region"] == list(found.region) and told["reason"]["kind"] == found.reason.kind
+    unknown = replace(clip, source_size=None)
+    assert looked_at([late], Detector(checkpoint), [unknown], pieces) == [late]

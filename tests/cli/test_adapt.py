@@ -297,6 +297,8 @@ def test_versions_and_rollback(
     assert "; the earlier one is now a.v1.camera.safetensors" in cli(*arguments, "--seed", 1).out
     second = (tmp_path / "a.camera.safetensors").read_bytes()
     assert first != second and (tmp_path / "a.v1.camera.safetensors").read_bytes() == first
+    page = tmp_path / "a.camera.html"
+    page.write_text("of the later one")
     result = cli("adapt", "--rollback", "--out", "a.camera.safetensors")
     assert result.code == 0
     assert (
@@ -305,6 +307,7 @@ def test_versions_and_rollback(
     )
     assert (tmp_path / "a.camera.safetensors").read_bytes() == first
     assert (tmp_path / "a.replaced1.camera.safetensors").read_bytes() == second
+    assert "What is usual here" in page.read_text("utf-8")  # of what is in use
     assert (
         "no earlier version" in cli("adapt", "--rollback", "--out", "a.camera.safetensors").error()
     )

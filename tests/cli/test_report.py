@@ -10,8 +10,9 @@ import pytest
 
 from mpn.jobs.state import EVENTS
 from mpn.report.server import ReportServer
-from tests.cli.conftest import Cli
+from tests.cli.conftest import PLAIN, Cli
 from tests.helpers.served import write_results
+from tests.helpers.small_model import footage, write_footage
 
 
 @pytest.fixture
@@ -143,3 +144,18 @@ def test_a_second_server_on_a_port(cli: Cli, results: Path) -> None:
 )
 def test_wrong_use(cli: Cli, results: Path, arguments: list[str]) -> None:
     assert cli("report", results, *arguments).code == 2
+
+
+def test_of_a_camera_file_its_page_is_written(cli: Cli, still: Path, tmp_path: Path) -> None:
+    write_footage(tmp_path / "hall", footage(120, seed=5))
+    made = cli("adapt", "hall", "--checkpoint", still, *PLAIN)
+    assert made.code == 0, made.err
+    page = tmp_path / "hall.camera.html"
+    first = page.read_bytes()
+    assert "look at: hall.camera.html" in made.out and b"What is usual here" in first
+    page.unlink()
+    result = cli("report", "hall.camera.safetensors")
+    assert result.code == 0 and page.read_bytes() == first
+    assert "--serve is for" in cli("report", "hall.camera.safetensors", "--serve").err
+    assert "has learned no camera" in cli("report", still).error()
+    assert "none.camera.safetensors" in cli("report", "none.camera.safetensors").error()

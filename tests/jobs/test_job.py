@@ -176,7 +176,8 @@ def test_an_overlay_of_everything_in_parts(detector, clip, tmp_path):
         score_source(stopping(detector, 33), clip, tmp_path / "out", options)
     score_source(detector, clip, tmp_path / "out", options)
     lengths = [frames_of(tmp_path / "out" / name) for name in ("overlay.webm", "overlay-2.webm")]
-    assert lengths == [33, 90 - 32]  # frame 32 was drawn, but its batch was not finished
+    # Frames 28 to 32 were drawn, but their batch of 8 behind a window of 4 was not finished.
+    assert lengths == [33, 90 - 28]
     assert not list((tmp_path / "out").glob(".*"))
 
 

@@ -26,7 +26,7 @@ from mpn.scoring.parts import (
     column_names,
 )
 from mpn.scoring.result import Result
-from mpn.scoring.scores import ScoreConfig
+from mpn.scoring.scores import BATCH_SIZE, ScoreConfig
 from mpn.video.frame_source import BadFrame
 from tests.helpers.motion_parts import MOVING, WEIGHTS, WITHOUT
 from tests.helpers.moving import cells, place_of
@@ -180,7 +180,7 @@ def test_going_on_at_a_batch_s_end_gives_the_same(
     detector = build(window=window, network_every=every)
     whole = list(detector.score(folder))
     ends = [first for first in range(30) if detector.ends_a_batch(first)]
-    assert ends == list(range(window, 30, 4 * every))
+    assert ends == list(range(window, 30, BATCH_SIZE * every))
     for first in ends[1:]:
         smoothed = whole[first - 1].score
         same(list(detector.score(folder, first=first, smoothed=smoothed)), whole[first:])
