@@ -67,7 +67,7 @@ def cut(parts: Parts, start: int, stop: int) -> dict[str, np.ndarray]:
 
 
 def scores_of(judge: Detector, clips: Sequence[Clip], parts: Sequence[Parts]) -> list[np.ndarray]:
-    """Score clips by a camera's model, its network's numbers being known; the first T are left out."""
+    """Score clips by a camera's model, its network's numbers being known; the first T have none."""
     (place,) = judge.checkpoint.places.values()
     window, scores = judge.config.window, []
     for clip, own in zip(clips, parts):

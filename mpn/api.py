@@ -48,7 +48,7 @@ class Detector(ScoringDetector):
         fps: float | None = None,
         skip_bad: bool = False,
         false_alarms_per_hour: float = 1.0,
-        guard: bool = True,
+        guard: bool = False,
         force: bool = False,
         standalone: bool = False,
         without: Iterable[tuple[int, int] | tuple[int, int, str]] = (),
@@ -68,7 +68,8 @@ class Detector(ScoringDetector):
             fps: frames per second, instead of what the source says.
             skip_bad: go on without frames that cannot be read.
             false_alarms_per_hour: the rate that the report's thresholds are for.
-            guard: leave out what looks anomalous beside the rest of the footage.
+            guard: leave out what looks anomalous beside the rest of the footage, for footage that
+                may not be normal; of normal footage it takes what is rare.
             force: give the adapted model even where its loss on held-out frames has risen.
             standalone: it will be saved as a whole model, of any size.
             without: (first, last) frames that are not normal; of several recordings (first, last,

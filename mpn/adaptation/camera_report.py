@@ -22,7 +22,9 @@ class CameraOptions:
         shots: K, support windows; None for all footage, but 10 windows with "meta".
         adaptation: method, steps and so on.
         false_alarms_per_hour: the rate that the report's thresholds are for.
-        guard: leave out what looks anomalous beside the rest of the footage.
+        guard: leave out what looks anomalous beside the rest of the footage. On real normal footage
+            that is who walks through an empty room, and thresholds are too low without it
+            (docs/results-adaptation.md, "The guard").
         force: give the adapted model even where its loss on held-out frames has risen.
         standalone: it will be written as a whole model, of any size.
         without: footage that is not to count as normal, as if it could not be read.
@@ -32,7 +34,7 @@ class CameraOptions:
     # What motion is normal where finds more than any gradient (docs/results-adaptation.md).
     adaptation: Adaptation = field(default_factory=lambda: Adaptation("place"))
     false_alarms_per_hour: float = 1.0
-    guard: bool = True
+    guard: bool = False
     force: bool = False
     standalone: bool = False
     without: Sequence[Without] = ()

@@ -117,7 +117,7 @@ def plan_of(
     if not windows and options.shots:
         raise AdaptationError(
             f"{source}: all of its {len(left_out)} support windows look anomalous beside the rest "
-            "of the footage: give other footage, or take it as it is (--no-guard)"
+            "of the footage: give other footage, or take it as it is (without --guard)"
         )
     seen = [outliers.Stretch(clip, target - window, target + 1) for clip, target in windows]
     held_out_ranges = [

@@ -122,9 +122,11 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
         help="the threshold that is shown (default: 1)",
     )
     verb.add_argument(
-        "--no-guard",
-        action="store_true",
-        help="take windows that look anomalous beside the rest, too",
+        "--guard",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="leave out what looks anomalous beside the rest: for footage that may not be normal; "
+        "of normal footage it takes what is rare (default: no)",
     )
     verb.add_argument(
         "--without",
@@ -198,7 +200,7 @@ def main(options: argparse.Namespace) -> None:
             targets=targets_in(detector.network, options.targets) if options.targets else None,
         ),
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
-        guard=not options.no_guard,
+        guard=options.guard,
         force=options.force,
         standalone=options.standalone,
         without=options.without or (),

@@ -84,7 +84,7 @@ def report_text(report: Report, seconds: float) -> str:
         )
         lines.append(
             f"kept out of the threshold's footage, since they stand out: frames {stretches} "
-            "(--no-guard takes them in, where that is normal)"
+            "(without --guard they are taken in, where that is normal)"
         )
     return "\n".join(lines + _table(report) + made_lines(report) + _moments(report))
 

@@ -63,7 +63,9 @@ def detector_of(path: Path) -> Detector:
 
 def adapted_on(base: Path, clip: Path, **options):
     return adapt_camera(
-        detector_of(base), clip, CameraOptions(**{"shots": SHOTS, "adaptation": META} | options)
+        detector_of(base),
+        clip,
+        CameraOptions(**{"shots": SHOTS, "adaptation": META, "guard": True} | options),
     )
 
 

@@ -21,8 +21,7 @@ RATE = 5.0  # frames/s
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
     folder = tmp_path_factory.mktemp("base")
-    # With fewer prototypes the guard leaves out a few of the frames: none of what is asked here.
-    return mpn.load(write_model(folder / "base.safetensors", prototypes=10), precision="float32")
+    return mpn.load(write_model(folder / "base.safetensors"), precision="float32")
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_poisoned_windows_are_named_with_what_took_their_place(
     cli: Cli, learned: Path, tmp_path: Path
 ) -> None:
     write_footage(tmp_path / "lobby", footage(180, intruder=(60, 120), seed=5))
-    result = cli("adapt", "lobby", "--checkpoint", learned, *QUICK)
+    result = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--guard")
     assert result.code == 0, result.err
     (entry,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").camera["adapted_on"][
         "left_out"
@@ -142,7 +142,7 @@ def test_poisoned_windows_are_named_with_what_took_their_place(
         f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['by']} instead" in result.out
     )
     assert "kept out of the threshold's footage, since they stand out: frames 4" in result.out
-    alone = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--no-guard", "--force")
+    alone = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--force")
     assert (
         alone.code == 0
         and "left out" not in alone.out
@@ -240,7 +240,7 @@ def test_the_strangest_moments_are_shown_and_can_be_left_out(
 ) -> None:
     # Twice as fast as everything else, for a second and a half; by hand that is no normal footage.
     write_footage(tmp_path / "lobby", footage(180, intruder=(100, 115), seed=5))
-    adapt = ("adapt", "lobby", "--checkpoint", still, "--no-guard", *PLAIN)
+    adapt = ("adapt", "lobby", "--checkpoint", still, *PLAIN)
     result = cli(*adapt, "--json")
     assert result.code == 0, result.err
     first = json.loads(result.out)["moments"][0]

@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
     normal = write_film(tmp_path / "normal.avi", films[:90], 20.0)
     write_film(tmp_path / "race.avi", films[120:190], 20.0)
     detector = mpn.load(base, precision="float32")
-    detector.adapt(normal, guard=False).save(tmp_path / "hall.camera.safetensors")
+    detector.adapt(normal).save(tmp_path / "hall.camera.safetensors")
     path = tmp_path / "watch.yaml"
     path.write_text(
         "model: base.safetensors\nout: out\nfalse_alarms_per_hour: 60\ncameras:\n"

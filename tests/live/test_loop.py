@@ -55,7 +55,7 @@ def street(tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> Path:
     write_film(folder / "race.avi", films[120:250], FAST_FPS)
     write_film(folder / "calm.avi", films[260:390], FAST_FPS)
     detector = mpn.load(base, precision="float32")
-    detector.adapt(normal, guard=False).save(folder / "street.camera.safetensors")
+    detector.adapt(normal).save(folder / "street.camera.safetensors")
     return folder
 
 
