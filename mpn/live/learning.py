@@ -7,7 +7,6 @@ moves far faster than anything did so far at its place is told at once, and is n
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 from collections import deque
@@ -21,7 +20,6 @@ from mpn.adaptation.camera import adapt_clips
 from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.outliers import Stretch
 from mpn.datasets.windows import Clip
-from mpn.errors import DataError
 from mpn.io.atomic import make_folder
 from mpn.io.runs import intervals
 from mpn.live.config import USUAL_FPS
@@ -36,8 +34,6 @@ from mpn.scoring.model_score import score_config_of
 from mpn.scoring.protocols import Exponential
 from mpn.scoring.regions import Box
 from mpn.video.frame_source import BadFrame
-
-log = logging.getLogger(__name__)
 
 # What moves so many times as fast as anything did so far at its place is far stranger. Of the first
 # minute of generated footage normal walkers come to 2 (benchmarks are of whole camera files).
@@ -209,17 +205,9 @@ class FirstMinutes:
         source = Path(self.camera)
         if motion_only or min(np.isfinite(one).sum() for one in columns.values()) < LEAST_ASKED:
             parts = {}
-        try:
-            adapted, _ = adapt_clips(
-                self.detector, source, [clip], options, parts=[parts], excluded=excluded
-            )
-        except DataError:
-            # The network finds too much of it strange, which it has not seen the like of.
-            options = replace(options, guard=False)
-            adapted, _ = adapt_clips(
-                self.detector, source, [clip], options, parts=[parts], excluded=excluded
-            )
-            log.info("%s: learned without the guard, which left too little", self.camera)
+        adapted, _ = adapt_clips(
+            self.detector, source, [clip], options, parts=[parts], excluded=excluded
+        )
         return adapted
 
     def close(self) -> None:
