@@ -99,7 +99,9 @@ class OtherWay(_Moves):
         """Say what is usual."""
         if self.usual_directions:
             return f"here things move {' and '.join(self.usual_directions)}"
-        return f"here hardly anything moves that way ({percent(self.share, unit=True)})"
+        if not self.share:
+            return "here nothing moves that way"
+        return f"here hardly anything moves that way ({_seldom(self.share)})"
 
     def short(self) -> str:
         """Say it in a few words."""
@@ -121,7 +123,9 @@ class OtherPlace(_Moves):
 
     def finding(self) -> str:
         """Say what is usual."""
-        return f"here hardly anything moves (in {percent(self.share, unit=True)} of the frames)"
+        if not self.share:
+            return "here nothing moves"
+        return f"here hardly anything moves (in {_seldom(self.share)} of the frames)"
 
     def short(self) -> str:
         """Say it in a few words."""
@@ -217,6 +221,11 @@ def _speed(speed: float, per_second: float | None, unit: str = " px a frame") ->
     """Write a speed: "9.1 px a frame (91 px/s)"."""
     second = "" if per_second is None else f" ({_number(per_second)} px/s)"
     return f"{_number(speed)}{unit}{second}"
+
+
+def _seldom(share: float) -> str:
+    """Write a small share that is not 0."""
+    return "less than 0.1 %" if share < 0.0005 else percent(share, unit=True)
 
 
 def _number(value: float) -> str:

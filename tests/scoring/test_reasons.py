@@ -200,6 +200,21 @@ FACTS_AND_WORDS = [
         "moves where hardly anything does",
     ),
     (
+        OtherPlace("down", 2.0, None, 0.0),
+        "moves down at 2.0 px a frame; here nothing moves",
+        "moves where hardly anything does",
+    ),
+    (
+        OtherPlace("up", 2.0, None, 0.0004),
+        "moves up at 2.0 px a frame; here hardly anything moves (in less than 0.1 % of the frames)",
+        "moves where hardly anything does",
+    ),
+    (
+        OtherWay("up", 4.0, None, (), 0.0),
+        "moves up at 4.0 px a frame; here nothing moves that way",
+        "moves up, usual other ways",
+    ),
+    (
         OtherLook("error", 7.04, True),
         "looks unlike what is expected here (absolute error 7.0 deviations above normal)",
         "unlike what is expected here",
