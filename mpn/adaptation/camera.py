@@ -135,7 +135,9 @@ def adapt_clips(
     chosen = _spread(source, clips, options.shots, window) if options.shots else []
     rate, rate_from = frame_rate(clips, base)
     clips = [replace(clip, fps=clip.fps or rate) for clip in clips]
-    parts = score_clips(detector, clips, "scoring") if parts is None else parts
+    if parts is None:
+        asked = options.network or settings.method != "place"
+        parts = score_clips(detector, clips, "scoring") if asked else [{} for _ in clips]
     plan = plan_of(source, clips, parts, chosen, detector, options, room, excluded)
     tensors = _adapted(source, detector, plan.shots, settings)
     learned = windows_as_stretches(plan.windows, window) or plan.normal_ranges
@@ -219,7 +221,7 @@ def _described(
 
 def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
     """Give the options that were used, as plain values."""
-    names = ("shots", "guard", "false_alarms_per_hour")
+    names = ("shots", "guard", "network", "false_alarms_per_hour")
     return asdict(settings) | {name: getattr(options, name) for name in names}
 
 

@@ -25,6 +25,7 @@ class CameraOptions:
         guard: leave out what looks anomalous beside the rest of the footage. On real normal footage
             that is who walks through an empty room, and thresholds are too low without it
             (docs/results-adaptation.md, "The guard").
+        network: let the network have a say in the score; False, of "place", for motion alone.
         force: give the adapted model even where its loss on held-out frames has risen.
         standalone: it will be written as a whole model, of any size.
         without: footage that is not to count as normal, as if it could not be read.
@@ -35,6 +36,7 @@ class CameraOptions:
     adaptation: Adaptation = field(default_factory=lambda: Adaptation("place"))
     false_alarms_per_hour: float = 1.0
     guard: bool = False
+    network: bool = True
     force: bool = False
     standalone: bool = False
     without: Sequence[Without] = ()

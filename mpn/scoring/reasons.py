@@ -138,6 +138,8 @@ def reason_of(evidence: Evidence) -> Reason:
     if stays >= ALSO_LOOK:
         fact = Stays(evidence.deviations.get(STAYS.name))
         facts.insert(0 if stays_most else len(facts), fact)
+    if not facts and motion is not None:  # a frame in which nothing is above normal
+        facts = _motion_facts(motion, evidence.box, shares, True)
     return Reason(tuple(facts), dict(shares))
 
 

@@ -358,3 +358,17 @@ def test_the_released_model_is_the_default(
     assert np.isfinite(
         load_checkpoint(tmp_path / "lobby.camera.safetensors").normal["error"][0]
     ).all()
+
+
+def test_motion_alone_is_learned_without_the_network(
+    cli: Cli, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_footage(tmp_path / "hall", footage(120, seed=5))
+    monkeypatch.setattr("mpn.model.network.Network.forward", lambda *_: pytest.fail("asked"))
+    result = cli("adapt", "hall", "--checkpoint", still, "--no-network", *PLAIN)
+    assert result.code == 0, result.err
+    own = load_checkpoint(tmp_path / "hall.camera.safetensors")
+    assert set(own.normal) == {"speed", "direction"}
+    assert cli("score", "hall", "--checkpoint", "hall.camera.safetensors", *PLAIN).code == 0
+    wrong = cli("adapt", "hall", "--checkpoint", still, "--no-network", "--method", "adam", *PLAIN)
+    assert wrong.code == 2 and "adam trains the network" in wrong.err

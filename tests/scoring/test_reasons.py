@@ -117,6 +117,9 @@ def test_the_network_s_parts_speak_where_they_carry_the_score() -> None:
     assert unseen.facts == (OtherLook("pseudo", 2.0, False),)
     nothing = why(walkers(0), shares=dict.fromkeys(MOVES, 0.0))
     assert nothing.kind == "appearance"
+    # A model that asks no network, and a frame in which nothing is above normal.
+    calm = why(walkers(0), 0.1, shares={"speed": 0.0, "direction": 0.0})
+    assert calm.kind == "speed" and sentence(calm).startswith("moves right at 0.1 px a frame")
 
 
 def test_a_model_that_knows_no_normal_frames_gives_no_deviations(tmp_path: Path) -> None:
