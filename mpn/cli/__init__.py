@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
+from mpn.cli.starting import sign_of_life
 from mpn.errors import MpnError
 from mpn.version import __version__
 
@@ -128,8 +129,8 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
     _show_any_name()
     _sleep_while_waiting()
     try:
-        # Imports torch, which takes seconds on a slow machine.
-        module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
+        with sign_of_life(f"mpn {verb}"):  # it imports torch
+            module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
     except KeyboardInterrupt:
         print("\ninterrupted; nothing was begun", file=sys.stderr)
         return INTERRUPTED
