@@ -44,7 +44,7 @@ from mpn.jobs.state import (
     finished_sizes,
     with_seen,
 )
-from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
+from mpn.jobs.summary import describe_event, describe_span, describe_threshold, warnings_of
 from mpn.motion.place import JUDGED
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, check_size_of
@@ -375,6 +375,7 @@ class ScoreJob:
             "complete": state.complete,
             "judged_by": "itself" if self.own else "model",
             "frames": state.count,
+            "span": describe_span(self.source.shown),
             "fps": float(self.rate),
             "frame_size": list(self.source.size),
             "threshold": describe_threshold(self.threshold),
