@@ -29,7 +29,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mpn.io.atomic import make_folder, write_atomically
-from mpn.jobs.by_itself import OwnJudgement
+from mpn.jobs.by_itself import OwnJudgement, notes_of_footage
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.options import JobOptions
 from mpn.jobs.outputs import JobFiles, heat_of
@@ -125,6 +125,7 @@ class ScoreJob:
             )
         self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
+        self.notes += [] if own else notes_of_footage(detector.checkpoint, path, self.source.shown)
         check_size_of(self.source, detector.config)
         self.rate = Fraction(self.source.fps or self._assumed_rate())
         self.source.fps = self._reopened_at = self.rate

@@ -198,3 +198,49 @@ def test_a_flicker_is_less_strange_than_what_lasts() -> None:
     assert strangeness(race, 2.0) == 4.0 > strangeness(flicker, 2.0) == pytest.approx(1.2)
     stroll = {"peak_score": 3.0, "start_seconds": 0.0, "end_seconds": 60.0}
     assert strangeness(stroll, 2.0) == 2.0  # what is no more than a little strange stays so
+
+
+VERY = "learned from this very recording"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> tuple[Path, Path]:
+    """A recording that may be changed, and the camera file that was learned from it."""
+    own = write_footage(tmp_path / "own", recording(90, (30, 40)))
+    camera = tmp_path / "own.camera.safetensors"
+    kept = outcome_in(tmp_path, "score", own, *PLAIN, "--save", camera)
+    assert kept.code == 0 and VERY not in kept.err
+    return own, camera
+
+
+def notes(folder: Path) -> str:
+    return " ".join(json.loads((folder / "events.json").read_text())["notes"])
+
+
+def test_a_recording_scored_by_what_was_learned_from_it_says_so(
+    cli: Cli, copied: tuple[Path, Path], hall: Path
+) -> None:
+    own, camera = copied
+    score = ("score", *PLAIN, "--checkpoint", camera, "--out", "by")
+    for more in ((), ("--start", "3"), ("--every", "2")):
+        result = cli(*score, own, *more)
+        assert result.code == 0 and VERY in " ".join(result.err.split()), more
+        assert VERY in notes(Path("by/own"))
+    assert VERY not in cli(*score, hall).err and VERY not in notes(Path("by/hall"))
+
+
+def test_it_is_said_only_where_it_is_certain(cli: Cli, copied: tuple[Path, Path]) -> None:
+    own, camera = copied
+    again = ("score", own, *PLAIN, "--checkpoint", camera, "--out", "by")
+    picture = sorted(own.iterdir())[-1]
+    picture.write_bytes(picture.read_bytes())  # who knows what was written there
+    cli(*again)
+    assert VERY not in notes(Path("by/own"))
+
+
+def test_what_was_not_passed_over_was_not_learned(cli: Cli, copied: tuple[Path, Path]) -> None:
+    own, camera = copied
+    cli("score", own, *PLAIN, "--save", camera, "--end", "7")
+    for end, said in (("8", False), ("7", True), ("6", True)):
+        cli("score", own, *PLAIN, "--checkpoint", camera, "--end", end, "--out", "by")
+        assert (VERY in notes(Path("by/own"))) == said
