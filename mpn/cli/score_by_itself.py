@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from mpn.adaptation.camera_file import changing, with_earlier_lessons, write_camera
-from mpn.cli import UsageError
+from mpn.cli import UsageError, fit
 from mpn.cli.adapt_text import lessons_text
 from mpn.cli.score_hands import Glanced, Hands
 from mpn.cli.score_options import MOMENTS
@@ -81,4 +81,4 @@ def _score_camera(
             log.info("the earlier %s is now %s%s", options.save, earlier, lessons_text(own))
         log.info("written: %s; next: mpn score VIDEO --checkpoint %s", options.save, options.save)
     if not options.json and any(entry.outcome for entry in entries):
-        tqdm.write(strangest_text(entries, moments, named=named))
+        tqdm.write(fit(strangest_text(entries, moments, named=named)))

@@ -249,7 +249,7 @@ def total_text(entries: list[Entry], out: Path, page: Path | None = None) -> str
     for entry in scored:
         line = line_of(entry)
         highest = "-" if line["highest_score"] is None else f"{line['highest_score']:.2f}"
-        numbers = [str(line["frames"]), clock(line["seconds"]), str(line["events"]), highest]
+        numbers = [f"{line['frames']:,}", clock(line["seconds"]), str(line["events"]), highest]
         rows.append([str(entry.path), *numbers])
     lines = ["", *align(rows, (width, 8, 10, 7, 8), gap=" ")]
     lines += [

@@ -57,6 +57,7 @@ def test_the_strangest_moment_comes_first(hall: Path, judged: Outcome) -> None:
     assert any("strangest moment" in line for line in lines)
     assert "judged by itself" in judged.out and "false alarm" not in judged.out
     assert "24 s of this camera to judge by" in judged.err
+    assert all(len(line) < 80 for line in lines)
 
 
 def test_the_results_name_the_camera_file_that_is_kept(hall: Path, judged: Outcome) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mpn.cli.score_text import Entry, outcome_text
+from mpn.cli.score_text import Entry, outcome_text, total_text
 from mpn.jobs import Outcome
 
 
@@ -54,3 +54,13 @@ def test_bad_frames_between_those_that_are_left_out_were_replaced():
     text = told([], None, span=span, bad_frames=bad)
     assert "2 frames could not be used and were replaced by the one before, the first: " in text
     assert "frame 300 (300.jpg) is empty" in text and "303" not in text
+
+
+def test_thousands_are_marked_in_the_table_too():
+    summary = {"frames": 1169, "fps": 10.0, "events": [], "bad_frames": [], "notes": []}
+    entries = [
+        Entry(Path(name), Path("out"), Outcome(summary, 0, (2.85, 10.6), [])) for name in "ab"
+    ]
+    head, first, *_ = total_text(entries, Path("out")).strip().splitlines()
+    assert head.split() == ["source", "scored", "length", "events", "highest"]
+    assert first.split() == ["a", "1,169", "1:56.9", "0", "2.85"]
