@@ -124,23 +124,27 @@ def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[
     return [(entry, event) for _, entry, event in found[:moments]]
 
 
-def strangest_text(entries: Sequence[Entry], moments: int, *, named: bool) -> str:
+def strangest_text(
+    entries: Sequence[Entry], moments: int, *, named: bool, camera: int | None = None
+) -> str:
     """List the strangest moments for a person.
 
     Args:
         entries: the recordings of one camera that were scored.
         moments: how many at the most.
         named: say of which recording each is.
+        camera: its number, where there are several.
     """
+    whose = f"camera {camera}: " if camera else ""
     chosen = strangest(entries, moments)
     if not chosen:
-        return "nothing stands out"
+        return f"{whose}nothing stands out"
     count = (
         f"{len(chosen)} strangest moments, the strangest first (by how high and how long)"
         if chosen[1:]
         else "strangest moment"
     )
-    lines = [f"the {count}:"]
+    lines = [f"{whose}the {count}:"]
     for number, (entry, event) in enumerate(chosen, 1):
         where = f"{entry.path}, " if named else ""
         lasts = event["end_seconds"] - event["start_seconds"]

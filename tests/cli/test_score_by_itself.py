@@ -110,6 +110,8 @@ def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
     moments = [line for line in result.out.splitlines() if line.startswith("   1. ")]
     assert moments and all(".avi, 0:" in line for line in moments)  # also of a camera's only one
     assert result.out.count("strangest moment") + result.out.count("nothing stands out") == 2
+    heads = [line[:9] for line in result.out.splitlines() if line.startswith("camera ")]
+    assert heads == ["camera 1:", "camera 2:"]  # as they were numbered before
     assert "3 of 3 sources scored" in result.out and "index.html" not in result.out
     models = {
         name: json.loads(Path(f"runs/score/{name}/events.json").read_text())["checkpoint_sha256"]
