@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
+from mpn.cli.starting import sign_of_life
 from mpn.errors import MpnError
 from mpn.version import __version__
 
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; default: those of the process.
     """
-    _show_any_name()
+    _prepare_streams()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(OVERVIEW)
@@ -91,13 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(arguments[0], arguments[1:])
 
 
-def _show_any_name() -> None:
+def _prepare_streams() -> None:
     """Let the terminal show any name: what it has no letters for is escaped, not an error.
 
     Names of files need not be UTF-8, and terminals are narrower still (PYTHONIOENCODING=latin-1).
+    A stream that the caller has closed (`2>&-`) is None: what is written there goes nowhere.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the process ends)
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -125,11 +129,11 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
     """
     if verb in SHARED and "WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") != "0":
         hush()
-    _show_any_name()
+    _prepare_streams()
     _sleep_while_waiting()
     try:
-        # Imports torch, which takes seconds on a slow machine.
-        module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
+        with sign_of_life(f"mpn {verb}"):  # it imports torch
+            module = importlib.import_module(f"mpn.cli.{verb}{'_' * keyword.iskeyword(verb)}")
     except KeyboardInterrupt:
         print("\ninterrupted; nothing was begun", file=sys.stderr)
         return INTERRUPTED

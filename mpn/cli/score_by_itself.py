@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from mpn.adaptation.camera_file import changing, with_earlier_lessons, write_camera
-from mpn.cli import UsageError
+from mpn.cli import UsageError, fit
 from mpn.cli.adapt_text import lessons_text
 from mpn.cli.score_hands import Glanced, Hands
 from mpn.cli.score_options import MOMENTS
@@ -52,13 +52,19 @@ def score_by_themselves(
                 f"--save {options.save}: these are recordings of {len(cameras)} cameras, and a "
                 "camera file is of one: score each camera's by themselves"
             )
-    for members in cameras:
+    for number, members in enumerate(cameras, 1):
         own = [known[recording.path] for recording in members]
-        _score_camera(hands, own, options, named=len(glanced) > 1)
+        camera = number if len(cameras) > 1 else None
+        _score_camera(hands, own, options, named=len(glanced) > 1, number=camera)
 
 
 def _score_camera(
-    hands: Hands, glanced: Sequence[Glanced], options: argparse.Namespace, *, named: bool
+    hands: Hands,
+    glanced: Sequence[Glanced],
+    options: argparse.Namespace,
+    *,
+    named: bool,
+    number: int | None,
 ) -> None:
     """Judge the recordings of one camera by themselves; moments have their names, if `named`."""
     name = folder_name(glanced[0].recording.path)
@@ -81,4 +87,4 @@ def _score_camera(
             log.info("the earlier %s is now %s%s", options.save, earlier, lessons_text(own))
         log.info("written: %s; next: mpn score VIDEO --checkpoint %s", options.save, options.save)
     if not options.json and any(entry.outcome for entry in entries):
-        tqdm.write(strangest_text(entries, moments, named=named))
+        tqdm.write(fit(strangest_text(entries, moments, named=named, camera=number)))

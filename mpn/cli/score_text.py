@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mpn.cli import fit
 from mpn.io.text import align, clock, plural
 from mpn.jobs import Outcome
-from mpn.jobs.summary import strangeness
+from mpn.jobs.summary import behind_the_end, frames_text, strangeness
 from mpn.report.from_job import REPORT
 from mpn.scoring.memory import Likeness
 
@@ -124,23 +124,27 @@ def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[
     return [(entry, event) for _, entry, event in found[:moments]]
 
 
-def strangest_text(entries: Sequence[Entry], moments: int, *, named: bool) -> str:
+def strangest_text(
+    entries: Sequence[Entry], moments: int, *, named: bool, camera: int | None = None
+) -> str:
     """List the strangest moments for a person.
 
     Args:
         entries: the recordings of one camera that were scored.
         moments: how many at the most.
         named: say of which recording each is.
+        camera: its number, where there are several.
     """
+    whose = f"camera {camera}: " if camera else ""
     chosen = strangest(entries, moments)
     if not chosen:
-        return "nothing stands out"
+        return f"{whose}nothing stands out"
     count = (
         f"{len(chosen)} strangest moments, the strangest first (by how high and how long)"
         if chosen[1:]
         else "strangest moment"
     )
-    lines = [f"the {count}:"]
+    lines = [f"{whose}the {count}:"]
     for number, (entry, event) in enumerate(chosen, 1):
         where = f"{entry.path}, " if named else ""
         lasts = event["end_seconds"] - event["start_seconds"]
@@ -168,10 +172,7 @@ def outcome_text(outcome: Outcome, entry: Entry) -> str:
         entry: the source.
     """
     summary, done = outcome.summary, outcome.done_before
-    text = (
-        f"{entry.path}: {summary['frames']} frames, {clock(summary['frames'] / summary['fps'])} "
-        "long"
-    )
+    text = f"{entry.path}: {frames_text(summary)}, {clock(summary['frames'] / summary['fps'])} long"
     if done:
         text += (
             ", scored before" if done == summary["frames"] else f", {done} of them scored before"
@@ -201,11 +202,13 @@ def outcome_text(outcome: Outcome, entry: Entry) -> str:
                 f": stranger than all normal footage, which has {usual:.2f} at the most; a higher "
                 "--false-alarms-per-hour lists it"
             )
-    ended = [bad for bad in summary["bad_frames"] if bad["index"] >= summary["frames"]]
+    ended = behind_the_end(summary)
     if replaced := [bad for bad in summary["bad_frames"] if bad not in ended]:
+        first, more = replaced[0], len(replaced) > 1
         lines.append(
-            f"  {len(replaced)} frames could not be used and were replaced by the one before, the "
-            f"first: frame {replaced[0]['index']} ({replaced[0]['name']}) {replaced[0]['reason']}"
+            f"  {plural(len(replaced), 'frame')} could not be used and {'were' if more else 'was'} "
+            f"replaced by the one before{', the first' * more}: frame {first['index']} "
+            f"({first['name']}) {first['reason']}"
         )
     lines += [f"  frame {bad['index']} ({bad['name']}) {bad['reason']}" for bad in ended]
     if (entry.folder / REPORT).is_file():
@@ -246,11 +249,11 @@ def total_text(entries: list[Entry], out: Path, page: Path | None = None) -> str
     """
     scored = [entry for entry in entries if entry.outcome]
     width = max(len(str(entry.path)) for entry in entries)
-    rows = [["source", "frames", "length", "events", "highest"]]
+    rows = [["source", "scored", "length", "events", "highest"]]
     for entry in scored:
         line = line_of(entry)
         highest = "-" if line["highest_score"] is None else f"{line['highest_score']:.2f}"
-        numbers = [str(line["frames"]), clock(line["seconds"]), str(line["events"]), highest]
+        numbers = [f"{line['frames']:,}", clock(line["seconds"]), str(line["events"]), highest]
         rows.append([str(entry.path), *numbers])
     lines = ["", *align(rows, (width, 8, 10, 7, 8), gap=" ")]
     lines += [

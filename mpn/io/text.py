@@ -74,6 +74,13 @@ def plural(number: float, word: str, spec: str = ",") -> str:
     return f"{number:{spec}} {word}{'s' * (number != 1)}"
 
 
+def ordinal(number: int) -> str:
+    """Write a number's place in a row: "1st", "2nd", "3rd", "4th", "11th"."""
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    teens = number // 10 % 10 == 1
+    return f"{number:,}{'th' if teens else ends.get(number % 10, 'th')}"
+
+
 # --- Times
 
 

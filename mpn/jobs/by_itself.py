@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import SPEED
+from mpn.video.paths import stamp_of
 from mpn.video.timing import USUAL_RATE
 
 # The level of a moment: so many times as many seconds as the wanted moments take, if each takes
@@ -44,6 +46,7 @@ MOMENT_SECONDS, ROOM, MOST_SHARE = 5.0, 2.0, 0.1
 # Frames with a score that can be judged; fewer say nothing of what is usual.
 MIN_JUDGED = 50
 SHORT_SECONDS = 60.0  # less than this to judge by is said
+MOST_KEPT = 1000  # recordings that a camera file knows again
 FLAT = 1.0  # grey levels; a mean picture that deviates by less shows nothing
 
 
@@ -204,9 +207,41 @@ def _checkpoint(
                 "by_itself": True,
                 "recordings": len(stamps),
                 "frames": seen.place.frames,
+                "footage": {
+                    _footage_key(stamp["source"], stamp["modified"]): stamp["shown"][:2]
+                    for stamp in stamps[:MOST_KEPT]
+                },
             },
         },
     )
+
+
+def notes_of_footage(checkpoint: Checkpoint, path: Path, shown: range) -> list[str]:
+    """Say where a recording is scored by what was learned from itself, as far as that is certain.
+
+    Args:
+        checkpoint: that scores it.
+        path: of the recording.
+        shown: its frames that are scored.
+
+    Returns:
+        A note, or none where it is another recording, or was moved or changed since.
+    """
+    adapted_on = (checkpoint.camera or {}).get("adapted_on") or {}
+    footage = adapted_on.get("footage")
+    known = footage if isinstance(footage, dict) else {}
+    match known.get(_footage_key(str(path.resolve()), stamp_of(path))):
+        case [int(first), int(end)] if first <= shown.start and shown.stop <= end:
+            return [
+                "the camera file was learned from this very recording, so its strangest moments "
+                "are normal to it; without --checkpoint they are listed"
+            ]
+    return []
+
+
+def _footage_key(source: str, modified: int | str) -> str:
+    """Make a short name of a recording as it is now, which does not say where it lies."""
+    return hashlib.sha256(json.dumps([source, modified]).encode()).hexdigest()[:16]
 
 
 def _level(own: Detector, moments: int, seconds: float) -> Threshold:

@@ -115,7 +115,7 @@ def glance(recording: Recording) -> Glance:
     source = recording.open()
     stamp = {
         "source": str(recording.path.resolve()),
-        "length": source.length,
+        "shown": [source.shown.start, source.shown.stop, source.shown.step],
         "modified": stamp_of(recording.path),
         "size": list(source.size),
         "fps": float(source.fps) if source.fps else None,

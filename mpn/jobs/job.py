@@ -29,7 +29,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mpn.io.atomic import make_folder, write_atomically
-from mpn.jobs.by_itself import OwnJudgement
+from mpn.jobs.by_itself import OwnJudgement, notes_of_footage
 from mpn.jobs.event_clips import EventClips, OverlayVideo, keep_parts
 from mpn.jobs.options import JobOptions
 from mpn.jobs.outputs import JobFiles, heat_of
@@ -44,7 +44,7 @@ from mpn.jobs.state import (
     finished_sizes,
     with_seen,
 )
-from mpn.jobs.summary import describe_event, describe_threshold, warnings_of
+from mpn.jobs.summary import describe_event, describe_span, describe_threshold, warnings_of
 from mpn.motion.place import JUDGED
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.detector import Detector, check_size_of
@@ -125,6 +125,7 @@ class ScoreJob:
             )
         self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
+        self.notes += [] if own else notes_of_footage(detector.checkpoint, path, self.source.shown)
         check_size_of(self.source, detector.config)
         self.rate = Fraction(self.source.fps or self._assumed_rate())
         self.source.fps = self._reopened_at = self.rate
@@ -375,6 +376,7 @@ class ScoreJob:
             "complete": state.complete,
             "judged_by": "itself" if self.own else "model",
             "frames": state.count,
+            "span": describe_span(self.source.shown),
             "fps": float(self.rate),
             "frame_size": list(self.source.size),
             "threshold": describe_threshold(self.threshold),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpn.errors import DataError
-from mpn.io.text import plain
+from mpn.io.text import ordinal, plain, plural
 from mpn.jobs.state import EVENTS, FoundEvent, JobState
 from mpn.scoring.calibration import Calibration, Threshold
 from mpn.scoring.events import Event
@@ -97,6 +97,45 @@ def describe_event(found: FoundEvent, calibration: Calibration | None) -> dict[s
 def describe_threshold(threshold: Threshold | None) -> dict[str, Any] | None:
     """Make the threshold's entry in events.json, as JSON gives it back; JSON has no NaN."""
     return None if threshold is None else plain(threshold._asdict())
+
+
+def describe_span(shown: range) -> dict[str, int]:
+    """Make the entry in events.json of which frames of the source are scored.
+
+    Args:
+        shown: their numbers.
+    """
+    return {"first": shown.start, "end": shown.stop, "every": shown.step}
+
+
+def frames_text(summary: Mapping[str, Any]) -> str:
+    """Say how many frames were scored: "390 frames", "390 of 1,169 frames (every 3rd)".
+
+    Args:
+        summary: what events.json holds.
+    """
+    count, span = summary["frames"], _span_of(summary)
+    if span.step == 1:
+        return plural(count, "frame")
+    passed = min(len(range(span.start, span.stop)), count * span.step)
+    return f"{count:,} of {plural(passed, 'frame')} (every {ordinal(span.step)})"
+
+
+def behind_the_end(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the bad frames at which a source ends before it should.
+
+    Args:
+        summary: what events.json holds.
+    """
+    span = _span_of(summary)
+    end = span.start + (summary["frames"] - 1) * span.step
+    return [bad for bad in summary["bad_frames"] if bad["index"] > end]
+
+
+def _span_of(summary: Mapping[str, Any]) -> range:
+    """Read which frames are scored; earlier versions did not say it."""
+    span = summary.get("span") or {"first": 0, "end": summary["frames"], "every": 1}
+    return range(span["first"], span["end"], span["every"])
 
 
 def strangeness(event: Mapping[str, Any], level: float) -> float:

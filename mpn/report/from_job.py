@@ -18,7 +18,7 @@ from mpn.io.locking import folder_lock
 from mpn.io.text import percent
 from mpn.jobs import Outcome, ScoreJob
 from mpn.jobs.state import EVENTS
-from mpn.jobs.summary import strangeness
+from mpn.jobs.summary import frames_text, strangeness
 from mpn.report.model import EventRow, Highlight, Report, Teaching, Trace
 from mpn.report.page import write_report
 from mpn.report.traces import FILM_FRAMES, add_films, box_of, look_into
@@ -216,8 +216,8 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("Source", summary["source"]),
         (
             "Frames",
-            f"{summary['frames']:,} of {summary['frame_size'][1]} x "
-            f"{summary['frame_size'][0]} pixels",
+            f"{frames_text(summary)}, {summary['frame_size'][1]} x {summary['frame_size'][0]} "
+            "pixels",
         ),
         ("Frame rate", f"{summary['fps']:g} frames/s"),
         ("Model", f"SHA-256 {summary['checkpoint_sha256']}"),

@@ -39,13 +39,15 @@ class FrameSource:
         path: of the folder or file.
         size: (height, width) of the first good frame.
         fps: frames/s of what is given, the source's own divided by `every`, or None if unknown.
-        length: number of frames to come, those that are lost counted.
+        shown: which frames of the whole source are given, those that are lost counted.
+        length: how many these are.
         header_length: frames by the header of a file, None if it says nothing, and for folders.
         bad: what was found unusable so far, with indices as in `position`, filled while reading.
         notes: a line for each thing that the source says wrongly of itself.
         levels: what of deep pictures is stretched to 8 bits, None where they have no more.
     """
 
+    shown: range
     length: int
     size: tuple[int, int]  # set by the subclass, from the first good frame
 

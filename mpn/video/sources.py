@@ -53,11 +53,11 @@ class FrameFolder(FrameSource):
             note_levels(self.notes, self.levels, "what there is")
         if not span.whole and fps is None:
             raise DataError(f"{path}: {RATE_NEEDED}")
-        self._shown = span.indices(len(self._entries), fps)
-        self.length = len(self._shown)
+        self.shown = span.indices(len(self._entries), fps)
+        self.length = len(self.shown)
         if not self.length:
             raise self._empty_span(len(self._entries) / fps if fps else math.nan)
-        for index in self._shown:
+        for index in self.shown:
             name, file = self._entries[index]
             if file is None:
                 self._refuse(index, name, "is missing")
@@ -65,7 +65,7 @@ class FrameFolder(FrameSource):
 
     def _first_good(self) -> int:
         """Find the first frame shown that can be read, by its number among those shown."""
-        for number, index in enumerate(self._shown):
+        for number, index in enumerate(self.shown):
             if self._load(index) is not None:
                 return number
         raise FrameError(
@@ -109,17 +109,17 @@ class FrameFolder(FrameSource):
             IndexError: there is no such frame.
             FrameError: as `frames` does.
         """
-        if not 0 <= index < len(self._shown):
+        if not 0 <= index < len(self.shown):
             raise IndexError(f"{self.path}: frame {index} of {self.length}")
         for number in range(index, self._first - 1, -1):
-            frame = self._load(self._shown[number])
+            frame = self._load(self.shown[number])
             if frame is not None:
                 return fit_frame(frame, size, grey)
         return fit_frame(self._load_first(), size, grey)
 
     def _load_first(self) -> np.ndarray:
         """Read the first good frame; FrameError where it has become unreadable since."""
-        frame = self._load(self._shown[self._first])
+        frame = self._load(self.shown[self._first])
         if frame is None:
             raise FrameError(f"{self.path}: its first frame can no longer be read")
         return frame
@@ -128,14 +128,14 @@ class FrameFolder(FrameSource):
         last, last_number = self._load_first(), -1
         numbers = range(self.length) if wanted is None else np.flatnonzero(wanted).tolist()
         for number in numbers:
-            frame = self._load(self._shown[number])
+            frame = self._load(self.shown[number])
             if frame is None and last_number < number - 1:  # others were left out
                 frame = self.read(number)
             last, last_number = last if frame is None else frame, number
             yield number, last
 
     def _position_of(self, number: int) -> tuple[int, float]:
-        return self._shown.start + number * self._shown.step, math.nan
+        return self.shown.start + number * self.shown.step, math.nan
 
 
 def open_source(

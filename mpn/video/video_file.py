@@ -32,14 +32,14 @@ class VideoFile(FrameSource):
         self.header_length = stream.header_length
         if not span.whole and stream.rate is None:
             raise DataError(f"{path}: {RATE_NEEDED}")
-        self._shown = span.indices_of(stream.times)
-        self.length = len(self._shown)
+        self.shown = span.indices_of(stream.times)
+        self.length = len(self.shown)
         if not self.length:
             raise self._empty_span(stream.seconds)
         self._now = -1, math.nan
 
     def _decoded(self, wanted: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        shown = self._shown
+        shown = self.shown
         to_the_end = self._span.end == math.inf or self._span.end > self._stream.times[-1]
         to_the_end &= wanted is None or bool(wanted[-1])
         waiting: list[FrameRead] = []  # bad ones before the first good one, which stands in
@@ -71,7 +71,7 @@ class VideoFile(FrameSource):
 
     def _asked(self, wanted: np.ndarray | None) -> np.ndarray | None:
         """Say which frames of the stream are asked for, None for all."""
-        shown = self._shown
+        shown = self.shown
         if wanted is None and len(shown) == self._stream.length:
             return None
         asked = np.zeros(self._stream.length, bool)
@@ -83,12 +83,12 @@ class VideoFile(FrameSource):
     ) -> np.ndarray | None:
         """Find the good frame before a bad one, None where there is none."""
         frame = unseen.picture() if unseen else last
-        if frame is not None or bad.index == self._shown.start:
+        if frame is not None or bad.index == self.shown.start:
             return frame
         for read in self._stream.read_all():  # it is of what was left out
             if read.index >= bad.index:
                 break
-            if read.index in self._shown and read.fault is None:
+            if read.index in self.shown and read.fault is None:
                 unseen = read
         return unseen.picture() if unseen else None
 

@@ -1,4 +1,4 @@
-"""Adapting to a camera, on footage where it is known by hand what is normal."""
+"""Adapting to a camera by few windows, on footage where it is known by hand what is normal."""
 
 from __future__ import annotations
 
@@ -11,72 +11,24 @@ import torch
 
 from mpn.adaptation import camera
 from mpn.adaptation.camera import CameraOptions, adapt_camera
-from mpn.adaptation.footage import read_footage
 from mpn.adaptation.inner_loop import Adaptation
-from mpn.adaptation.place import learn_place, motion_columns
-from mpn.adaptation.plan import Plan, plan_of
 from mpn.errors import AdaptationError, DataError, MpnError, SizeError
-from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
+from mpn.model.checkpoint import load_checkpoint
 from mpn.model.parameters import target_names
 from mpn.scoring.detector import Detector
-from mpn.scoring.scores import ScoreConfig
+from tests.helpers.adapted_cameras import (
+    LENGTH,
+    META,
+    SHOTS,
+    WINDOW,
+    adapted_on,
+    detector_of,
+    split_calibration,
+    write_base,
+)
 from tests.helpers.small_model import FPS, footage, write_film, write_footage, write_model
 
 pytestmark = pytest.mark.usefixtures("coarse_flow")
-
-LENGTH, SHOTS, WINDOW = 120, 3, 4
-META = Adaptation()  # the two steps of the tiny model, quicker than the hundred of Adam
-# frames of the poisoned clip, and the third of them that an intruder is in
-POISONED, POISON = 180, (60, 120)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The still model with step sizes for its pseudo-anomaly head: a few steps lower the loss."""
-    return write_base(tmp_path_factory.mktemp("base") / "base.safetensors", 0.05)
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_footage(tmp_path_factory.mktemp("clip") / "lobby", footage(LENGTH, seed=5))
-
-
-@pytest.fixture(scope="module")
-def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_footage(
-        tmp_path_factory.mktemp("poisoned") / "lobby", footage(POISONED, intruder=POISON, seed=5)
-    )
-
-
-def write_base(path: Path, step_size: float) -> Path:
-    plain = load_checkpoint(write_model(path))
-    sizes = {
-        name: torch.tensor(step_size) for name in target_names(plain.network, ("pseudo_head.",))
-    }
-    save_checkpoint(path, replace(plain, meta=MetaInfo(("pseudo_head.",), sizes, steps=2, batch=4)))
-    return path
-
-
-def detector_of(path: Path) -> Detector:
-    return Detector(load_checkpoint(path), precision="float32")
-
-
-def adapted_on(base: Path, clip: Path, **options):
-    return adapt_camera(
-        detector_of(base),
-        clip,
-        CameraOptions(**{"shots": SHOTS, "adaptation": META, "guard": True} | options),
-    )
-
-
-def split_calibration(
-    windows: list[tuple[int, int]], length: int = LENGTH, without: set[int] = frozenset()
-) -> list[int]:
-    """The targets which, with their windows, show no frame of a support window or its target."""
-    used = {frame for _, target in windows for frame in range(target - WINDOW, target + 1)} | set(
-        without
-    )
-    return [t for t in range(WINDOW, length) if not used & set(range(t - WINDOW, t + 1))]
 
 
 @pytest.fixture(scope="module")
@@ -153,23 +105,6 @@ def test_a_seed_gives_the_same_model(base, clip, result):
 # --- What comes of it
 
 
-def test_before_is_the_base_s_own_threshold_on_this_camera(base, poisoned):
-    _, report = adapted_on(base, poisoned, guard=False, force=True)
-    detector = detector_of(base)
-    assert (
-        report.before.threshold == detector.calibration(FPS).threshold(1).value
-        and report.before.extrapolated
-    )
-    # The intruder is far above it, nothing else is, and windows cut what is held out.
-    targets = split_calibration(report.windows, POISONED)
-    stretches = [t for t in targets if t - 1 not in targets]
-    assert 1 <= report.before.false_alarms <= len(stretches)
-    # It jumps in every frame from 60 to 120; some 850 deviations take 16 frames to fall below 4, by
-    # 0.7 a frame.
-    surely, perhaps = (sum(POISON[0] <= t <= POISON[1] + more for t in targets) for more in (0, 16))
-    assert surely <= round(report.before.above * len(targets)) <= perhaps
-
-
 def test_after_is_counted_on_footage_that_it_was_not_calibrated_on(base, tmp_path):
     # An intruder in the later half only: the threshold of the earlier half does not know it, and it
     # is an alarm.
@@ -197,50 +132,6 @@ def test_numbers_that_are_none_are_refused_even_if_forced(base, clip, monkeypatc
     monkeypatch.setattr(camera, "adapt_network", lambda *_, **__: broken)
     with pytest.raises(AdaptationError, match="not finite.*--steps"):
         adapted_on(base, clip, force=True)
-
-
-# --- The guard
-
-
-def test_the_guard_names_the_poisoned_windows_and_takes_others(base, poisoned):
-    adapted, report = adapted_on(base, poisoned)
-    # Of the windows at frames 33, 92 and 150 the second shows the intruder.
-    assert [(entry.clip, entry.frame) for entry in report.left_out] == [(0, 92)]
-    entry = report.left_out[0]
-    assert entry.deviation > 10 and report.windows == sorted([(0, 33), (0, entry.by), (0, 150)])
-    for _, target in report.windows:
-        assert not set(range(target - WINDOW, target + 1)) & set(range(*POISON))
-    # What is calibrated on has nothing of it either, and what is excluded is it with its
-    # surroundings.
-    (stretch,) = report.excluded
-    assert (
-        POISON[0] - 15 <= stretch.start < POISON[0] and POISON[1] <= stretch.stop < POISON[1] + 16
-    )
-    outside = split_calibration(report.windows, POISONED, set(range(stretch.start, stretch.stop)))
-    assert report.held_out == len(outside) == sum(map(len, adapted.normal["error"]))
-
-
-def test_with_the_guard_the_same_anomaly_is_found_elsewhere_and_without_it_is_not(
-    base, poisoned, tmp_path
-):
-    elsewhere = write_footage(tmp_path / "elsewhere", footage(60, intruder=(30, 50), seed=8))
-    for guarded in (True, False):
-        adapted, _ = adapted_on(base, poisoned, guard=guarded, force=True)
-        detector = Detector(adapted, precision="float32")
-        threshold = detector.calibration(FPS).threshold(1).value
-        above = [result.frame for result in detector.score(elsewhere) if result.score > threshold]
-        # A threshold is never below what was normal.
-        assert (len(above) >= 15 and set(above) <= set(range(30, 62))) if guarded else not above
-
-
-def test_without_the_guard_windows_stay_where_they_are(base, poisoned):
-    _, report = adapted_on(base, poisoned, guard=False, force=True)
-    assert (
-        report.windows == [(0, 33), (0, 92), (0, 150)]
-        and not report.left_out
-        and not report.excluded
-    )
-    assert report.options["guard"] is False
 
 
 # --- Sources
@@ -316,96 +207,6 @@ def test_frames_that_are_too_small(base, tmp_path):
         adapted_on(base, speck)
 
 
-# --- All of the footage
-
-
-LONG = 320
-BY_ADAM = Adaptation("adam", steps=2, learning_rate=1e-4, batch=4, targets=("pseudo_head.",))
-
-
-@pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Footage of which a quarter is enough to calibrate on."""
-    return write_footage(tmp_path_factory.mktemp("day") / "lobby", footage(LONG, seed=5))
-
-
-@pytest.fixture(scope="module")
-def plans() -> list[Plan]:
-    """The plans that were made by `whole`."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def whole(base: Path, day: Path, plans: list[Plan]):
-    """A model that Adam has adapted on all footage that it may."""
-
-    def kept(*given: object) -> Plan:
-        plans.append(plan_of(*given))
-        return plans[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(camera, "plan_of", kept)
-        return adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True, guard=False)
-
-
-def frames_of(stretches) -> set[int]:
-    return {frame for one in stretches for frame in range(one.start, one.stop)}
-
-
-def test_by_adam_a_network_learns_from_all_footage_but_a_quarter_in_pieces(whole, plans):
-    _, report = whole
-    (plan,) = plans
-    learned, held_out = frames_of(plan.learned), frames_of(plan.held_out_ranges)
-    assert not learned & held_out and learned | held_out == set(range(LONG))
-    assert len(held_out) == pytest.approx(LONG / 4, abs=4) and len(plan.held_out_ranges) == 4
-    # Not one stretch: light and habits change in the course of footage.
-    assert [piece.start // 80 for piece in plan.held_out_ranges] == [0, 1, 2, 3]
-    # Of each piece, which no window reaches beyond, all windows are learned from.
-    assert plan.shots is not None
-    assert len(plan.shots) == sum(one.stop - one.start - WINDOW for one in plan.learned)
-    assert report.windows == [] and report.held_out == len(held_out) - 4 * WINDOW
-
-
-def test_held_out_frames_are_judged_by_a_network_and_a_place_model_of_others(
-    base, day, whole, plans
-):
-    adapted, report = whole
-    clips = read_footage(detector_of(base), day, None, False)
-    rest = learn_place(clips, plans[0].learned)
-    for number, (_, start, stop) in enumerate(plans[0].held_out_ranges):
-        by_others = motion_columns(clips[0], rest, start, stop)
-        for name, values in by_others.items():
-            assert adapted.normal[name][number] == pytest.approx(values[WINDOW:], rel=2e-3)
-    scores = list(Detector(adapted, precision="float32").score(day))
-    targets = [
-        frame for one in plans[0].held_out_ranges for frame in range(one.start + WINDOW, one.stop)
-    ]
-    assert np.concatenate(adapted.normal["pseudo"]) == pytest.approx(
-        [scores[frame].parts["pseudo"] for frame in targets], rel=2e-3, abs=1e-6
-    )
-    # What is written knows all of the footage: its first frame has no motion.
-    (place,) = adapted.places.values()
-    assert place.frames == LONG - 1
-    assert report.after.loss != report.before.loss
-
-
-def test_of_long_footage_windows_are_spread_over_all_of_it(base, day, whole, plans, monkeypatch):
-    monkeypatch.setattr("mpn.adaptation.plan.MOST_WINDOWS", 6)
-    monkeypatch.setattr(camera, "plan_of", lambda *given: plans.append(plan_of(*given)) or plans[1])
-    adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True, guard=False)
-    shots = plans.pop().shots
-    assert shots is not None and len(shots) == 6
-
-
-def test_a_quarter_that_is_too_short_to_calibrate_on_is_said(base, clip):
-    with pytest.raises(
-        DataError,
-        match=r"lobby: of its 120 frames the quarter that is kept apart has \d+ to "
-        r"calibrate on, and it takes 50: give a longer clip",
-    ):
-        adapted_on(base, clip, shots=None, adaptation=BY_ADAM)
-
-
 # --- Models
 
 
@@ -428,14 +229,6 @@ def test_a_whole_model_has_room_for_all_parameters(clip, tmp_path):
     chosen = replace(by_adam, targets=("pseudo_head.",))
     adapted, _ = adapted_on(plain, clip, adaptation=chosen, standalone=True, force=True)
     assert {name.split(".")[0] for name in adapted.camera["tensors"]} == {"pseudo_head"}
-
-
-def test_what_stays_is_known_no_better_by_a_network_that_was_adapted(whole):
-    adapted, _ = whole
-    weights = ScoreConfig.from_dict(adapted.score_config).weights
-    assert (weights["error"], weights["pseudo"]) == (0.5, 0.5)  # as trained here
-    # Of 24 of its 32 s nobody knows for how long things stay, so that it has no units.
-    assert weights["stays"] == 0 and "stays" not in adapted.normal
 
 
 def test_a_model_without_a_head_for_made_anomalies_and_without_normal_scores(clip, tmp_path):

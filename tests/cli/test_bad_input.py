@@ -149,10 +149,10 @@ def test_a_zero_byte_jpg_is_scored_around_and_said(
     cli: Cli, holed: Path, still: Path, tmp_path: Path
 ) -> None:
     result = cli("score", "holed", "--checkpoint", still, *PLAIN)
+    assert result.code == 0
+    said = " ".join(result.out.split())
     assert (
-        result.code == 0
-        and "1 frames could not be used" in result.out
-        and "frame 15 (015.jpg)" in result.out
+        "1 frame could not be used and was replaced by the one before: frame 15 (015.jpg)" in said
     )
     folder = tmp_path / "runs" / "score" / "holed"
     found = json.loads((folder / "events.json").read_text())

@@ -160,6 +160,16 @@ def test_nobody_reads_what_went_wrong(
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_stream_that_is_closed_is_no_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def action(options: object) -> None:
+        print("a result", file=getattr(sys, name), flush=True)
+
+    monkeypatch.setattr("mpn.cli.score.main", action)
+    monkeypatch.setattr(sys, name, None)  # as Python has it behind `2>&-`
+    assert main(["score", "a.mp4"]) == 0
+
+
 def test_threads_are_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", counts.append)

@@ -57,6 +57,7 @@ def test_the_strangest_moment_comes_first(hall: Path, judged: Outcome) -> None:
     assert any("strangest moment" in line for line in lines)
     assert "judged by itself" in judged.out and "false alarm" not in judged.out
     assert "24 s of this camera to judge by" in judged.err
+    assert all(len(line) < 80 for line in lines)
 
 
 def test_the_results_name_the_camera_file_that_is_kept(hall: Path, judged: Outcome) -> None:
@@ -109,6 +110,8 @@ def test_cameras_are_judged_each_by_itself(cli: Cli, tmp_path: Path) -> None:
     moments = [line for line in result.out.splitlines() if line.startswith("   1. ")]
     assert moments and all(".avi, 0:" in line for line in moments)  # also of a camera's only one
     assert result.out.count("strangest moment") + result.out.count("nothing stands out") == 2
+    heads = [line[:9] for line in result.out.splitlines() if line.startswith("camera ")]
+    assert heads == ["camera 1:", "camera 2:"]  # as they were numbered before
     assert "3 of 3 sources scored" in result.out and "index.html" not in result.out
     models = {
         name: json.loads(Path(f"runs/score/{name}/events.json").read_text())["checkpoint_sha256"]
@@ -198,3 +201,49 @@ def test_a_flicker_is_less_strange_than_what_lasts() -> None:
     assert strangeness(race, 2.0) == 4.0 > strangeness(flicker, 2.0) == pytest.approx(1.2)
     stroll = {"peak_score": 3.0, "start_seconds": 0.0, "end_seconds": 60.0}
     assert strangeness(stroll, 2.0) == 2.0  # what is no more than a little strange stays so
+
+
+VERY = "learned from this very recording"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> tuple[Path, Path]:
+    """A recording that may be changed, and the camera file that was learned from it."""
+    own = write_footage(tmp_path / "own", recording(90, (30, 40)))
+    camera = tmp_path / "own.camera.safetensors"
+    kept = outcome_in(tmp_path, "score", own, *PLAIN, "--save", camera)
+    assert kept.code == 0 and VERY not in kept.err
+    return own, camera
+
+
+def notes(folder: Path) -> str:
+    return " ".join(json.loads((folder / "events.json").read_text())["notes"])
+
+
+def test_a_recording_scored_by_what_was_learned_from_it_says_so(
+    cli: Cli, copied: tuple[Path, Path], hall: Path
+) -> None:
+    own, camera = copied
+    score = ("score", *PLAIN, "--checkpoint", camera, "--out", "by")
+    for more in ((), ("--start", "3"), ("--every", "2")):
+        result = cli(*score, own, *more)
+        assert result.code == 0 and VERY in " ".join(result.err.split()), more
+        assert VERY in notes(Path("by/own"))
+    assert VERY not in cli(*score, hall).err and VERY not in notes(Path("by/hall"))
+
+
+def test_it_is_said_only_where_it_is_certain(cli: Cli, copied: tuple[Path, Path]) -> None:
+    own, camera = copied
+    again = ("score", own, *PLAIN, "--checkpoint", camera, "--out", "by")
+    picture = sorted(own.iterdir())[-1]
+    picture.write_bytes(picture.read_bytes())  # who knows what was written there
+    cli(*again)
+    assert VERY not in notes(Path("by/own"))
+
+
+def test_what_was_not_passed_over_was_not_learned(cli: Cli, copied: tuple[Path, Path]) -> None:
+    own, camera = copied
+    cli("score", own, *PLAIN, "--save", camera, "--end", "7")
+    for end, said in (("8", False), ("7", True), ("6", True)):
+        cli("score", own, *PLAIN, "--checkpoint", camera, "--end", end, "--out", "by")
+        assert (VERY in notes(Path("by/own"))) == said

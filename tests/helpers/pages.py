@@ -3,6 +3,7 @@ scores."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -141,8 +142,11 @@ def promises() -> list[Promise]:
     ]
 
 
-def matrix() -> ProtocolMatrix:
-    """A protocol matrix: three scores and two baselines under every protocol."""
+BASELINES = {"frame_number": 0.75, "flow_speed": 0.967}
+
+
+def matrix(baselines: Mapping[str, float] = BASELINES) -> ProtocolMatrix:
+    """A protocol matrix: three scores and some baselines under every protocol."""
     made = ProtocolMatrix([])
     nan = float("nan")
     for normalisation in ("absolute", "min-max"):
@@ -160,7 +164,7 @@ def matrix() -> ProtocolMatrix:
                 metrics = ScoreMetrics(value, 0.9, nan, 0.12, nan)
                 interval = Interval(value, value - 0.05, value + 0.03, 1000, 0)
                 made.cells.append(MatrixCell(score, False, cell, metrics, interval))
-            for name, value in (("frame_number", 0.75), ("flow_speed", 0.967)):
+            for name, value in baselines.items():
                 metrics = ScoreMetrics(value, 0.9, nan, 0.12, nan)
                 interval = Interval(value, nan, nan, 0, 1000)
                 made.baselines.append(MatrixCell(name, True, cell, metrics, interval))

@@ -21,6 +21,7 @@ from mpn.io.text import (
     format_rows,
     is_known,
     json_text,
+    ordinal,
     percent,
     percent_range,
     plain,
@@ -79,6 +80,26 @@ def test_ranges_of_shares() -> None:
 )
 def test_plurals(number: float, spec: str, text: str) -> None:
     assert plural(number, "frame", spec) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (10, "10th"),
+        (11, "11th"),
+        (12, "12th"),
+        (13, "13th"),
+        (21, "21st"),
+        (112, "112th"),
+        (1003, "1,003rd"),
+    ],
+)
+def test_places_in_a_row(number: int, text: str) -> None:
+    assert ordinal(number) == text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mpn.adaptation.camera_file import write_camera
 from mpn.api import load
 from mpn.errors import DataError
 from mpn.jobs import JobOptions, ScoreJob
-from mpn.jobs.by_itself import OwnCamera, learn_camera
+from mpn.jobs.by_itself import OwnCamera, learn_camera, notes_of_footage
 from mpn.jobs.first_pass import Recording, group_by_camera
 from mpn.jobs.survey_file import SURVEY
 from mpn.model.checkpoint import load_checkpoint
@@ -89,6 +89,18 @@ def test_what_races_once_is_the_strangest_moment(hall, known, tmp_path) -> None:
     assert strangest["region"][0] + strangest["region"][2] / 2 > 48  # the lower half
     assert summary["judged_by"] == "itself" and summary["threshold"]["tail"] == "moments"
     assert summary["threshold"]["false_alarms_per_hour"] is None  # none is claimed
+
+
+@pytest.mark.parametrize("kept", [None, "x", 7, [], [0], [0, "240"], [0, 240, 1], {"0": 240}])
+def test_what_a_camera_file_says_of_its_footage_may_be_anything(hall, known, kept) -> None:
+    checkpoint, shown = known[0].checkpoint, hall.open().shown
+    assert len(notes_of_footage(checkpoint, hall.path, shown)) == 1
+    (key,) = checkpoint.camera["adapted_on"]["footage"]
+    for footage in ({key: kept}, kept):
+        other = replace(checkpoint, camera={"adapted_on": {"footage": footage}})
+        assert notes_of_footage(other, hall.path, shown) == []
+    without = replace(checkpoint, camera=None)
+    assert notes_of_footage(without, hall.path, shown) == []
 
 
 def test_every_frame_is_judged_without_its_neighbourhood(hall, known, base, tmp_path) -> None:

@@ -113,3 +113,22 @@ def test_with_more_recordings_than_before_all_are_judged_as_in_a_fresh_folder(
     closer = judged(grown, apart=0.3)
     assert all(map(np.array_equal, closer, judged(kept_in(days, tmp_path / "third"), apart=0.3)))
     assert not all(map(np.array_equal, closer, again))
+
+
+def test_another_stretch_of_the_same_length_is_passed_over_anew(
+    days: list[Recording], tmp_path: Path
+) -> None:
+    path = days[0].path
+
+    def place(folder: Path, **wanted: float) -> PlaceModel:
+        opened = partial(replace(OPTIONS, **wanted).open, path)
+        stretch = Recording(path, folder, opened)
+        stamp = glance(stretch).stamp
+        pass_over(stretch, stamp, 1)
+        return add_up([stretch], [stamp]).place
+
+    first = place(tmp_path / "one", end=1.0)  # before somebody races, and while
+    second = place(tmp_path / "one", start=1.0, end=2.0)
+    fresh = place(tmp_path / "other", start=1.0, end=2.0)
+    assert np.array_equal(second.counts, fresh.counts)
+    assert not np.array_equal(first.counts, second.counts)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mpn.report.page import write_report
+from tests.helpers import pages
 from tests.helpers.browser import COUNT, View, needs_chromium
 
 pytestmark = needs_chromium
@@ -137,3 +139,25 @@ def test_the_position_is_said(view: View) -> None:
     said = view.page.get_attribute("#position", "aria-valuetext")
     assert re.fullmatch(r"0:0\d\.\d, score [45]\.\d+, above the threshold", said)
     view.until(f"document.getElementById('live').textContent === '{said}'")
+
+
+@pytest.mark.parametrize("width", [1100, 1280, 1300, 1600])
+def test_every_protocol_is_seen_whole_on_a_desktop(
+    tmp_path: Path, open_page: Callable[..., View], width: int
+) -> None:
+    report = pages.evaluation(videos=1)
+    names = (
+        "flow_speed",
+        "frame_difference",
+        "frame_number",
+        "nearness_to_middle",
+        "uniform_noise",
+    )
+    report.matrix = pages.matrix(dict.fromkeys(names, 0.6))  # those that mpn evaluate has
+    view = open_page(write_report(tmp_path / "report.html", report), width)
+    assert view.page.locator("#matrix-micro_auc thead tr:last-child th").count() == 2 + 3 + 5
+    box = "document.getElementById('matrix-micro_auc')"
+    assert view.value(f"{box}.scrollWidth <= {box}.clientWidth")
+    heights = "(all) => all.map((one) => one.offsetHeight)"  # an interval stands in one line
+    intervals = view.page.locator("#matrix-micro_auc td.number .small").evaluate_all(heights)
+    assert len(intervals) == 3 * 6 and max(intervals) < 25

@@ -122,6 +122,30 @@ def test_without_a_camera_file_it_says_how_to_get_one(
         assert not view.page.is_visible("#teach-none")
 
 
+BOXES = """(rows) => rows.map((row) => ['.teach-open', 'td.why', '.link'].map((one) => {
+  const { left, right, top, bottom } = row.querySelector(one).getBoundingClientRect();
+  return { left, right, top, bottom };
+}))"""
+
+
+@pytest.mark.parametrize(
+    ("width", "below"), [(360, True), (420, True), (700, True), (1000, True), (1280, False)]
+)
+def test_the_button_is_in_sight_and_lies_over_nothing(
+    tmp_path: Path, open_page: Callable[..., View], width: int, below: bool
+) -> None:
+    view = open_page(write_results(tmp_path / "out") / "report.html", width)
+    rows = view.page.locator("#events-body tr").evaluate_all(BOXES)
+    assert len(rows) == 2
+    for button, why, start in rows:
+        assert 0 <= button["left"] < button["right"] <= width
+        assert button["right"] <= why["left"] or why["right"] <= button["left"]
+        assert (start["bottom"] <= button["top"]) == below
+    view.page.set_viewport_size({"width": 1280 if below else 420, "height": 800})
+    moved = "document.querySelectorAll('#events-body th .teach-open').length"
+    view.until(f"{moved} === {0 if below else 2}")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_the_dialog_can_be_read(

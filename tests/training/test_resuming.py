@@ -27,10 +27,7 @@ from tests.helpers.training_runs import (
     walkers,
 )
 
-
-@pytest.fixture(autouse=True)
-def every_step_is_logged(monkeypatch):
-    monkeypatch.setattr(Training, "log_every", 1)
+pytestmark = pytest.mark.usefixtures("every_step_is_logged")
 
 
 # --- Interruptions

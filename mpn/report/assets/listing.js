@@ -88,9 +88,12 @@ function makeListing(onGo) {
     // As the terminal and mpn teach number it.
     ...(listed().some((e) => e.event?.number != null)
       ? [{ key: "event", title: "Event", number: true, value: (e) => [e.trace, e.event?.number ?? 0], text: (e) => String(e.event?.number ?? "-") }] : []),
-    ...(teaching ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
+    ...(teaching && !narrow.matches ? [{ key: "teach", title: "Teach", text: teachButton }] : []),
   ];
 
+  // On a narrow page the button stands below the start: a column of its own would be out of sight, or over the reasons.
+  const narrow = matchMedia("(max-width: 66rem)");
+  narrow.addEventListener("change", draw);
   const teaching = report.teach ? makeTeaching(draw) : null;
 
   function teachButton(entry) {
@@ -151,7 +154,8 @@ function makeListing(onGo) {
       else {
         const name = entry.verdict === "missed" ? "missed interval" : thing;
         made.append(element("th", { scope: "row" },
-          element("button", { type: "button", class: "link", "aria-label": `Go to the ${name} at ${content}` }, content)));
+          element("button", { type: "button", class: "link", "aria-label": `Go to the ${name} at ${content}` }, content),
+          ...(teaching && narrow.matches ? [teachButton(entry)] : [])));
       }
     }
     return made;
