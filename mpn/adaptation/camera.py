@@ -24,7 +24,7 @@ import torch
 from mpn.adaptation import outliers
 from mpn.adaptation.calibration import Measured, calibrated
 from mpn.adaptation.camera_report import CameraOptions, Report
-from mpn.adaptation.footage import frame_rate, leave_out, read_footage
+from mpn.adaptation.footage import footage_keys, frame_rate, leave_out, read_footage
 from mpn.adaptation.inner_loop import (
     FilledAdaptation,
     adapt_network,
@@ -95,7 +95,10 @@ def adapt_camera(
         clips = leave_out(clips, options.without)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
-    return adapt_clips(detector, source, clips, options)
+    adapted, report = adapt_clips(detector, source, clips, options)
+    assert adapted.camera is not None
+    adapted.camera["adapted_on"]["footage"] = footage_keys(source, clips)
+    return adapted, report
 
 
 def adapt_clips(

@@ -17,7 +17,7 @@ from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
 from mpn.video.footage import Footage, describe_left_out, footage_of, sources_of
 from mpn.video.frame_source import BadFrame
-from mpn.video.paths import folder_name
+from mpn.video.paths import MOST_KEYS, folder_name, footage_key, stamp_of
 from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,25 @@ def recordings_of(source: str | Path, footage: Footage | None = None) -> dict[st
     """
     paths = sources_of(source, footage or footage_of(source))
     return dict(zip(_told_apart(paths, Path(source)), paths))
+
+
+def footage_keys(source: str | Path, clips: Sequence[Clip]) -> dict[str, list[int]]:
+    """Name the recordings that a camera is learned from, so that they are known again.
+
+    Args:
+        source: as of `read_footage`.
+        clips: what was read there.
+
+    Returns:
+        `mpn.video.paths.footage_key` -> its first frame, and the one after the last; of the first
+        `MOST_KEYS` recordings.
+    """
+    lengths = {clip.name: len(clip.frames) for clip in clips[:MOST_KEYS]}
+    return {
+        footage_key(str(path.resolve()), stamp_of(path)): [0, lengths[name]]
+        for name, path in recordings_of(source).items()
+        if name in lengths
+    }
 
 
 def _told_apart(paths: Sequence[Path], source: Path) -> list[str]:

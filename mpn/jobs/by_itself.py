@@ -37,7 +37,7 @@ from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import SPEED
-from mpn.video.paths import stamp_of
+from mpn.video.paths import MOST_KEYS, footage_key, stamp_of
 from mpn.video.timing import USUAL_RATE
 
 # The level of a moment: so many times as many seconds as the wanted moments take, if each takes
@@ -46,7 +46,6 @@ MOMENT_SECONDS, ROOM, MOST_SHARE = 5.0, 2.0, 0.1
 # Frames with a score that can be judged; fewer say nothing of what is usual.
 MIN_JUDGED = 50
 SHORT_SECONDS = 60.0  # less than this to judge by is said
-MOST_KEPT = 1000  # recordings that a camera file knows again
 FLAT = 1.0  # grey levels; a mean picture that deviates by less shows nothing
 
 
@@ -208,8 +207,8 @@ def _checkpoint(
                 "recordings": len(stamps),
                 "frames": seen.place.frames,
                 "footage": {
-                    _footage_key(stamp["source"], stamp["modified"]): stamp["shown"][:2]
-                    for stamp in stamps[:MOST_KEPT]
+                    footage_key(stamp["source"], stamp["modified"]): stamp["shown"][:2]
+                    for stamp in stamps[:MOST_KEYS]
                 },
             },
         },
@@ -230,18 +229,13 @@ def notes_of_footage(checkpoint: Checkpoint, path: Path, shown: range) -> list[s
     adapted_on = (checkpoint.camera or {}).get("adapted_on") or {}
     footage = adapted_on.get("footage")
     known = footage if isinstance(footage, dict) else {}
-    match known.get(_footage_key(str(path.resolve()), stamp_of(path))):
+    match known.get(footage_key(str(path.resolve()), stamp_of(path))):
         case [int(first), int(end)] if first <= shown.start and shown.stop <= end:
             return [
                 "the camera file was learned from this very recording, so its strangest moments "
                 "are normal to it; without --checkpoint they are listed"
             ]
     return []
-
-
-def _footage_key(source: str, modified: int | str) -> str:
-    """Make a short name of a recording as it is now, which does not say where it lies."""
-    return hashlib.sha256(json.dumps([source, modified]).encode()).hexdigest()[:16]
 
 
 def _level(own: Detector, moments: int, seconds: float) -> Threshold:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ _VIDEOS = """
     .264 .265 .avc .h264 .h265 .hevc .ivf .m1v .m2v .mjpeg .mjpg .y4m
 """
 VIDEO_SUFFIXES = set(_VIDEOS.split())
+MOST_KEYS = 1000  # recordings that a camera file knows again, by `footage_key`
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"}
 
 
@@ -133,6 +135,16 @@ def is_video(path: Path) -> bool:
 def holds_images(folder: Path) -> bool:
     """Say whether a folder directly holds pictures."""
     return is_folder(folder) and any(is_image(item) for item in visible(folder))
+
+
+def footage_key(source: str, modified: int | str) -> str:
+    """Make a short name of a recording as it is now, which does not say where it lies.
+
+    Args:
+        source: its path, resolved.
+        modified: see `stamp_of`.
+    """
+    return hashlib.sha256(json.dumps([source, modified]).encode()).hexdigest()[:16]
 
 
 def stamp_of(path: Path) -> int | str:

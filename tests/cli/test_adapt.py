@@ -369,6 +369,8 @@ def test_motion_alone_is_learned_without_the_network(
     assert result.code == 0, result.err
     own = load_checkpoint(tmp_path / "hall.camera.safetensors")
     assert set(own.normal) == {"speed", "direction"}
-    assert cli("score", "hall", "--checkpoint", "hall.camera.safetensors", *PLAIN).code == 0
+    scored = cli("score", "hall", "--checkpoint", "hall.camera.safetensors", *PLAIN)
+    assert scored.code == 0
+    assert "learned from this very recording" in " ".join(scored.err.split())
     wrong = cli("adapt", "hall", "--checkpoint", still, "--no-network", "--method", "adam", *PLAIN)
     assert wrong.code == 2 and "adam trains the network" in wrong.err
