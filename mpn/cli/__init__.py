@@ -63,6 +63,7 @@ SPINS = "1000"
 SHARED = ("train",)
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 COLUMNS = 79  # of a terminal of 80
+LONGEST_LINE = 2000  # letters of an error's line
 # Generators take seeds of up to 64 bits; counts are multiplied, and must stay below them. Above the
 # threads of any machine libraries end the process.
 HIGHEST_SEED, HIGHEST_COUNT, MOST_THREADS = 2**63 - 1, 10**9, 1024
@@ -210,9 +211,15 @@ def _line(error: Exception) -> str:
     """Say what happened in one line: the system's errors come without a word on what to do."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror} (--debug shows where it happened)"
-    text = " ".join(str(error).split("\n")).strip()
+        return _plain(f"{where}{error.strerror} (--debug shows where it happened)")
+    text = _plain(" ".join(str(error).split("\n")).strip())
     return text or f"{type(error).__name__} (--debug shows where it happened)"
+
+
+def _plain(text: str) -> str:
+    """Write what files and folders say so that it fills no terminal, and none obeys it."""
+    text = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def fit(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mpn.cli import UsageError, fit, new_parser
 from mpn.errors import CheckpointError
+from mpn.io.atomic import check_writable
 from mpn.model.checkpoint import Checkpoint, save_checkpoint
 from mpn.published_weights.convert import META, Imported, import_weights
 
@@ -55,6 +56,12 @@ def main(options: argparse.Namespace) -> None:
         raise CheckpointError(
             f"{out} is there already: give another --out, or --force to replace it"
         )
+    for given in (options.file, options.base):
+        if given is not None and out.exists() and given.exists() and out.samefile(given):
+            raise CheckpointError(
+                f"{out} is what is imported, and would be lost: give another --out"
+            )
+    check_writable(out)
     checkpoint, imported = import_weights(options.file, options.base)
     save_checkpoint(out, checkpoint)
     if options.json:

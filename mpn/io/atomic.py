@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,23 @@ def check_writable(path: str | Path) -> None:
         raise MpnError(
             f"cannot write {path}: {error.strerror or error}; give another --out"
         ) from error
+
+
+@contextmanager
+def scratch_folder(folder: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for a while; those of the same prefix that a killed process left are removed.
+
+    Args:
+        folder: where it is made; nobody else may make one with this prefix at the same time.
+        prefix: of its name.
+
+    Yields:
+        The folder.
+    """
+    for left in folder.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder) as made:
+        yield Path(made)
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from mpn.errors import MpnError
 from mpn.io.atomic import write_atomically
 from mpn.jobs.survey import Run, Survey, SurveyPlan
+from mpn.model.file_format import open_tensors
 from mpn.model.place_file import pack_places, unpack_places
 from mpn.motion.timeline import PlaceTimeline
 
@@ -65,7 +66,7 @@ def read_survey(path: Path, identity: Mapping[str, Any]) -> Survey | None:
         None where there is no such file, it is of another recording or cannot be read.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             document = json.loads((file.metadata() or {})[DOCUMENT])
             if document["version"] != VERSION or document["identity"] != dict(identity):
                 return None

@@ -8,11 +8,13 @@ moves far faster than anything did so far at its place is told at once, and is n
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -64,6 +66,16 @@ REACH = 2  # cells around the fastest that are its region
 # Frames that the network has to be asked about, or motion alone is judged; what it said holds for
 # the frames after it that there was no time for.
 LEAST_ASKED = 100
+
+
+def _put(file: IO[bytes], number: int, values: np.ndarray) -> None:
+    """Write a frame's numbers at their place; those of one that a full disk cut are overwritten."""
+    data = values.tobytes()
+    at = number * len(data)
+    # Not by the file's position, which a thread that learns from it moves.
+    while data:
+        written = os.pwrite(file.fileno(), data, at)
+        data, at = data[written:], at + written
 
 
 def base_for_learning(checkpoint: Checkpoint) -> Checkpoint:
@@ -119,8 +131,8 @@ class FirstMinutes:
         make_folder(folder)
         self.camera, self.detector, self.grid, self.fps = camera, detector, grid, fps
         self.wanted = max(1, round(minutes * 60 * fps))
-        self._motion = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (until `close`)
-        self._pictures = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._motion = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 (to `close`)
+        self._pictures = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
         self._rows: list[Mapping[str, float]] = []
         self._bad: list[int] = []
         self._far: list[bool] = []
@@ -155,9 +167,9 @@ class FirstMinutes:
         """
         assert frame.motion is not None
         motion = frame.motion.astype(np.float16, copy=False)
-        self._motion.write(motion.tobytes())
+        _put(self._motion, len(self._rows), motion)
         small = np.rint(picture_of(frame.fitted, self.grid)).clip(0, 255).astype(np.uint8)
-        self._pictures.write(small.tobytes())
+        _put(self._pictures, len(self._rows), small)
         score = self._judged(motion, follows=frame.follows) if usable else math.nan
         self._rows.append(parts)
         self._far.append(score > FAR)
@@ -216,8 +228,6 @@ class FirstMinutes:
         self._pictures.close()
 
     def _clip(self) -> Clip:
-        self._motion.flush()
-        self._pictures.flush()
         count, (rows, columns) = len(self._rows), self.grid
         motion = np.memmap(self._motion, np.float16, "r", shape=(count, rows, columns, CHANNELS))
         shape = (count, rows * PICTURE, columns * PICTURE, 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
-from mpn.model.file_format import digest, pack_normal, to_bytes
+from mpn.model.file_format import brief, digest, pack_normal, to_bytes
 from mpn.model.place_file import pack_places
 from mpn.model.released import released_files
 from mpn.model.taught import Taught
@@ -114,7 +114,7 @@ def find_base(path: Path, described: Any) -> Path:
         present = [candidate for candidate in candidates if candidate.is_file()]
     except (TypeError, KeyError, ValueError):
         raise CheckpointError(
-            f"{path} does not say which model it belongs to ({described!r}): adapt again"
+            f"{path} does not say which model it belongs to ({brief(described)}): adapt again"
         ) from None
     for candidate in [*present, *released_files()]:
         if digest(candidate) == sha256:

@@ -15,7 +15,7 @@ from mpn.errors import CheckpointError, MpnError
 from mpn.io.atomic import write_atomically
 from mpn.model.camera_checkpoint import find_base
 from mpn.model.config import ModelConfig
-from mpn.model.file_format import digest, pack_normal, read_file, to_bytes, unpack_normal
+from mpn.model.file_format import brief, digest, pack_normal, read_file, to_bytes, unpack_normal
 from mpn.model.network import Network, build_model
 from mpn.model.parameters import target_names
 from mpn.model.place_file import pack_places, unpack_places
@@ -255,7 +255,7 @@ def _meta_info(
         meta = MetaInfo(tuple(described["targets"]), sizes, *counts)
     except (TypeError, KeyError):
         raise CheckpointError(
-            f"{path} does not describe its meta-training: {described!r}"
+            f"{path} does not describe its meta-training: {brief(described)}"
         ) from None
     _check_meta(path, network, meta)
     return meta

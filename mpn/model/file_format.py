@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,26 @@ def to_bytes(tensors: dict[str, Tensor], document: Mapping[str, Any]) -> bytes:
     return to_safetensors(tensors, metadata={METADATA_KEY: text})
 
 
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """Open a safetensors file, whatever its name is.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        What `safetensors.safe_open` gives.
+    """
+    with path.open("rb") as file:
+        try:
+            str(path).encode()
+            name: Path | str = path
+        except UnicodeEncodeError:  # of such a name the library opens nothing
+            name = f"/proc/self/fd/{file.fileno()}"
+        with safe_open(name, framework="pt") as tensors:
+            yield tensors
+
+
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a model file or camera file.
 
@@ -71,7 +92,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError) as error:
@@ -108,24 +129,28 @@ def _check_described(path: Path, document: Mapping[str, Any]) -> None:
     fps = document.get("fps")
     if fps is not None and not (type(fps) in (int, float) and 0 < fps <= MOST_FPS):
         raise CheckpointError(
-            f"{path}: its frame rate is {_brief(fps)}, frames per second above 0 were expected"
+            f"{path}: its frame rate is {brief(fps)}, frames per second above 0 were expected"
         )
     for name in ("training", "recipe", "adapted_on", "versions"):
         if not isinstance(document.get(name) or {}, dict):
             raise CheckpointError(
-                f"{path}: its entry {name!r} is {_brief(document[name])}, values by name were "
+                f"{path}: its entry {name!r} is {brief(document[name])}, values by name were "
                 "expected: train, import or adapt again"
             )
     for name, value in (document.get("recipe") or {}).items():
         if type(value) not in (int, float) or not abs(value) <= MOST_IN_RECIPE:
             raise CheckpointError(
-                f"{path}: {name!r} of its recipe is {_brief(value)}, a number was expected: "
+                f"{path}: {name!r} of its recipe is {brief(value)}, a number was expected: "
                 "train, import or adapt again"
             )
 
 
-def _brief(value: object) -> str:
-    """Write a value that is not to be trusted, of any length, in a few words."""
+def brief(value: object) -> str:
+    """Write a value that is not to be trusted, of any length, in a few words.
+
+    Args:
+        value: of a file's document.
+    """
     text = repr(value)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
@@ -176,16 +201,23 @@ def unpack_normal(
     lengths = lengths or []
     parts = {}
     if not isinstance(lengths, list) or not all(
-        isinstance(length, int) and length >= 0 for length in lengths
+        type(length) is int and length >= 0 for length in lengths
     ):
         raise CheckpointError(
-            f"{path}: its normal_lengths are {lengths!r}, a list of counts was expected"
+            f"{path}: its normal_lengths are {brief(lengths)}, a list of counts was expected"
         )
     for name in [name for name in tensors if name.startswith(NORMAL_PREFIX)]:
         values = tensors.pop(name).float()
         if values.ndim != 1 or sum(lengths) != len(values):
             raise CheckpointError(
                 f"{path}: {name} has shape {tuple(values.shape)}, {sum(lengths)} numbers expected"
+            )
+        # A frame without a score is NaN; a part without any, or endless, leaves no threshold.
+        known = values[~values.isnan()]
+        if values.isinf().any() or (len(values) and not len(known)):
+            raise CheckpointError(
+                f"{path}: {name} has values that are not finite: there is no threshold by them; "
+                "train, import or adapt again"
             )
         parts[name.removeprefix(NORMAL_PREFIX)] = [part.numpy() for part in values.split(lengths)]
     return parts

@@ -23,6 +23,7 @@ from mpn.motion.static import Background
 PLACE_PREFIX = "place."
 PLACE_VERSION = 1  # of the counts' meaning: bins, kinds, grid
 MAX_COUNT = 2**31  # of frames; years
+LONGEST_NAME = 1000  # letters of a camera's name, which is that of its footage
 # Of a camera; the second two only where its footage was long enough, and in no earlier file.
 TENSORS, BACKGROUND_TENSORS = ("counts", "whole", "picture"), ("spread", "longest")
 
@@ -89,7 +90,9 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
             place = _place(entry, *(own.pop(f"{start}{name}") for name in TENSORS))
             if "readings" in entry:
                 _unpack_background(entry, own, start, place.background)
-            places[str(entry["camera"])] = place
+            if len(name := str(entry["camera"])) > LONGEST_NAME:
+                raise ValueError(f"a camera's name of {len(name):,} letters")
+            places[name] = place
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error, MpnError) as error:
         if isinstance(error, CheckpointError):
             raise

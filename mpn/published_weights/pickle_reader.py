@@ -20,12 +20,12 @@ import torch
 
 from mpn.errors import CheckpointError
 
-# Far above what a file of weights needs, under 20,000 with the optimizer's state; followed in a
-# second or two.
+# Far above what weights need, under 20,000 with the optimizer's state; followed in a second or two.
 MAX_OPERATIONS = 200_000
 MAX_DIMENSIONS = 8
 LIMIT = 2**63  # counts and places are below; numbers of any length would take forever to multiply
 MAX_SHOWN = 80  # characters of a file's own text that a message repeats
+MAX_NAME = 200  # characters of a class or function's name; longer ones would be kept many times
 STORAGE_MODULES = ("torch", "torch.cuda")
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -136,10 +136,13 @@ class Machine:
                 f"its pickle is cut short or broken ({shown(str(error))})"
             ) from None
 
-    def _step(self, name: str, argument: Any) -> None:
-        self._operations += 1
+    def _count(self, operations: int = 1) -> None:
+        self._operations += operations
         if self._operations > MAX_OPERATIONS:
             raise CheckpointError(f"its pickles have more than {MAX_OPERATIONS:,} operations")
+
+    def _step(self, name: str, argument: Any) -> None:
+        self._count()
         if name not in _OPERATIONS:
             raise CheckpointError(f"refused: it uses {name}, which torch.save never writes")
         _OPERATIONS[name](self, argument)
@@ -214,6 +217,8 @@ class Machine:
             raise CheckpointError(
                 "refused: it calls something that is not a known class or function"
             )
+        # What is copied counts, or a small file could have one list copied without end.
+        self._count(len(arguments) + sum(len(one) for one in arguments[:1] if type(one) is list))
         make = _MADE.get(str(function))
         self._push(StandIn(str(function)) if make is None else make(arguments))
 
@@ -229,6 +234,7 @@ class Machine:
         state, target = self._pop(), self._pop()
         self._push(target)
         if type(target) is StandIn and type(state) is dict:
+            self._count(len(state))
             target.state.update(state)
         # of dicts and tensors, attributes say nothing of weights
         elif type(target) not in (StandIn, dict, StoredTensor):
@@ -280,7 +286,8 @@ def _allowed(module: str, name: str = "") -> Named:
     named = Named("builtins" if module == "__builtin__" else module, name)
     is_storage = name in STORAGES and module in STORAGE_MODULES
     is_stand_in = f"{module}.".startswith(STAND_IN_MODULES) and name.isidentifier()
-    if not (is_storage or is_stand_in or str(named) in _MADE or str(named) in STAND_INS):
+    is_known = is_storage or is_stand_in or str(named) in _MADE or str(named) in STAND_INS
+    if not is_known or len(str(named)) > MAX_NAME:
         raise CheckpointError(
             f"refused: the file asks for {shown(str(named))}; it is not a weights file of the "
             "authors, and nothing of it was run"
@@ -296,7 +303,9 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
     if len(values) % 2:
         raise CheckpointError("its pickle is broken: an entry without a value")
     for key in values[::2]:
-        if type(key) not in (str, int, float, bool):  # a nested tuple could take forever to hash
+        # a nested tuple could take forever to hash, and so could a number of any length
+        plain = type(key) in (str, float, bool) or (type(key) is int and -LIMIT < key < 2 * LIMIT)
+        if not plain:
             raise CheckpointError("its pickle has a key that is neither a number nor a string")
     return dict(zip(values[::2], values[1::2]))
 

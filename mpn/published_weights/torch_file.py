@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import sys
 import zipfile
@@ -31,6 +32,7 @@ PROTOCOL_VERSION = 1001
 # The published network with its optimizer's state has 160 MB, its pickle under 1 MB.
 MAX_BYTES, MAX_PICKLE_BYTES = 2**30, 2**24
 MAX_MEMBERS = 10_000
+MEMBER_MARK = b"PK\x01\x02"  # where a zip archive lists a member
 # What zipfile raises for archives that are broken in one way or another.
 BROKEN = (
     zipfile.BadZipFile,
@@ -104,7 +106,8 @@ def read_torch_file(path: str | Path) -> TorchFile:
     """
     path = Path(path)
     if not path.is_file():
-        kind = "is a folder, not a file that torch.save wrote" if path.is_dir() else "is not there"
+        kind = "is not there" if not os.path.lexists(path) else "is not a file"
+        kind = "is a folder, not a file that torch.save wrote" if path.is_dir() else kind
         raise CheckpointError(f"{path} {kind}: give the .pth file that the authors' code saved")
     if (size := path.stat().st_size) > MAX_BYTES:
         raise CheckpointError(
@@ -175,6 +178,9 @@ def _sequence(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
 
 def _zip(data: bytes) -> tuple[Any, Callable[[Storage], bytes]]:
     """Read the object of a file since torch 1.6, and give what reads its storages, in memory."""
+    # An object is made of each before they can be counted.
+    if data.count(MEMBER_MARK) > MAX_MEMBERS:
+        raise CheckpointError(f"refused: it is a zip archive of more than {MAX_MEMBERS:,} files")
     archive = zipfile.ZipFile(io.BytesIO(data))
     members = _members(archive, len(data))
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]

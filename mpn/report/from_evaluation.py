@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from mpn.evaluation.result import SCORE, EvaluationResult, FrameResult
 from mpn.evaluation.run import Evaluation
 from mpn.evaluation.run_detector import ScoredVideo
 from mpn.evaluation.test_set import LabelledSet, causal
+from mpn.io.atomic import scratch_folder
 from mpn.io.runs import intervals
 from mpn.io.text import percent, percent_range
 from mpn.metrics import average_precision, frame_auc, precision_recall_points, roc_points
@@ -70,8 +70,8 @@ def report_evaluation(
     report.reliability = _reliability(result)
     files = ["metrics.json", "matrix.json", "labels.csv"]
     report.further = [(name, name) for name in files if (out / name).is_file()]
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
-        add_films(traces, test.sources, _heat(scored, detector, threshold), Path(folder))
+    with scratch_folder(out, ".report-") as folder:
+        add_films(traces, test.sources, _heat(scored, detector, threshold), folder)
         if detector is not None:
             report.activations = look_into(detector, traces, test.sources, inside)
         return write_report(out / REPORT, report)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mpn.errors import DataError, MpnError
+from mpn.io.atomic import scratch_folder
 from mpn.io.locking import folder_lock
 from mpn.io.text import percent
 from mpn.jobs import Outcome, ScoreJob
@@ -91,9 +91,9 @@ def report_job(
     report.further.append(("events.json", "events.json"))
     heat = summary.get("heat")
     maps = read_heat(folder / heat["file"], tuple(heat["shape"])) if heat else None
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
+    with scratch_folder(folder, ".report-") as scratch:
         trace.name = source.name
-        add_films([trace], {source.name: source}, {source.name: maps}, Path(temporary), FILM_FRAMES)
+        add_films([trace], {source.name: source}, {source.name: maps}, scratch, FILM_FRAMES)
         asked, missing = _asked(inside, rows, detector.config.window)
         report.notes += missing
         report.activations = look_into(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -72,13 +73,14 @@ def packets_needed(keys: np.ndarray, index_of: np.ndarray, wanted: np.ndarray) -
 
 
 def decoded(
-    path: Path, failed: set[int], needed: Needed | None = None
+    path: Path, failed: set[int], count: int, needed: Needed | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode a stream: each frame with the number of its packet.
 
     Args:
         path: of the file.
         failed: packets that cannot be decoded are added to it.
+        count: packets that it had when it was opened; what a recorder has added since is left out.
         needed: what is to be decoded; default: all.
 
     Raises:
@@ -90,7 +92,7 @@ def decoded(
         sent: dict[int, deque[int]] = {}  # packets that wait for their frame, by their time
         gate = _Gate(needed)
         begun = True
-        for number, packet in enumerate(packets_of(container, video)):
+        for number, packet in enumerate(islice(packets_of(container, video), count)):
             if needed is not None and not needed.packets[number]:
                 if begun:
                     yield from gate.let_through(_held_back(decoder, sent, number))

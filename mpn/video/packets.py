@@ -156,7 +156,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
             only = f", only {' and '.join(kinds)}" if kinds else ", and no other"
-            raise FrameError(f"{path}: holds no video track{only}; expected a video")
+            # What the index of a .mp4 says of a track stands at its end.
+            cut = "; it is cut short or still being written" if kinds == ["data"] else ""
+            raise FrameError(f"{path}: holds no video track{only}{cut}; expected a video")
         best = container.streams.best("video")
         video = next((track for track in tracks if track is best), tracks[0])
         if video.codec_context is None:

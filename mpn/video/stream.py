@@ -132,7 +132,7 @@ class VideoStream:
         failed: set[int] = set()
         # Before the first that needs no other some decoders give grey ones, others none.
         key = packets.keys.index(1) if packets.finds_keys and any(packets.keys) else 0
-        for number, frame in decoded(self.path, failed):
+        for number, frame in decoded(self.path, failed, len(packets.shown)):
             if number < key:
                 continue
             if not seen:
@@ -159,8 +159,9 @@ class VideoStream:
         packet, and in packed MPEG-4, which has placeholders.
         """
         failed: set[int] = set()
-        given = {number for number, _ in decoded(self.path, failed)} | failed
-        for number in range(len(packets.shown)):
+        count = len(packets.shown)
+        given = {number for number, _ in decoded(self.path, failed, count)} | failed
+        for number in range(count):
             packets.shown[number] &= number in given
         packets.stubs = False  # it is known now
 
@@ -333,7 +334,7 @@ class VideoStream:
         """Decode the stream, or what is needed of it: each frame with its index."""
         failed: set[int] = set()
         left = iter(self._numbers.tolist())
-        for number, frame in decoded(self.path, failed, needed):
+        for number, frame in decoded(self.path, failed, len(self._index_of), needed):
             if self._in_order and number >= self._numbers[0]:
                 # As the packets are, but for those that failed.
                 number = next((one for one in left if one not in failed), -1)

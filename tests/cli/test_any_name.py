@@ -26,6 +26,8 @@ NAMES = {
     "newline": b"a\nb",
 }
 
+CAMERA = "clip.camera.safetensors"
+
 
 def put(folder: Path, name: bytes, seed: int) -> Path:
     """Write a clip; OpenCV writes no picture to a folder of such a name, so it is renamed."""
@@ -56,6 +58,20 @@ def test_a_batch_goes_on_whatever_the_names_are(cli: Cli, still: Path, batch: Pa
         (folder / "report.html").read_text(encoding="utf-8")
     again = cli("score", batch, "--checkpoint", still, "--out", "out", "--overlay", *PLAIN)
     assert again.code == 0 and again.out.count("scored before") == 7
+
+
+def test_models_and_results_are_read_where_a_folder_has_such_a_name(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/S\xfcd\n"))
+    place.mkdir()
+    (place / "still.safetensors").write_bytes(still.read_bytes())
+    write_footage(tmp_path / "clip", footage(120))
+    adapted = cli("adapt", "clip", "--checkpoint", place / still.name, "--out", place / CAMERA)
+    assert adapted.code == 0, adapted.err
+    result = cli("score", "clip", "--checkpoint", place / CAMERA, "--out", place / "out", *PLAIN)
+    assert result.code == 0, result.err
+    assert (place / "out" / "clip" / "scores.csv").is_file()
 
 
 def test_a_terminal_that_has_no_such_letters_shows_them_escaped(

@@ -121,6 +121,32 @@ def test_a_meta_training_with_its_base(cli: Cli, saved: dict[str, Path], tmp_pat
     )
 
 
+def test_what_is_imported_is_never_replaced(
+    cli: Cli, saved: dict[str, Path], tmp_path: Path
+) -> None:
+    """Their file may have any name, also ours; --force is for an earlier result."""
+    files = {"ped2.safetensors": saved["model"], "meta.safetensors": saved["meta"]}
+    for name, file in files.items():
+        (tmp_path / name).write_bytes(file.read_bytes())
+    (tmp_path / "link.safetensors").symlink_to("ped2.safetensors")
+    for arguments in (
+        ("ped2.safetensors",),
+        ("ped2.safetensors", "--out", "./ped2.safetensors"),
+        ("ped2.safetensors", "--out", "link.safetensors"),
+        ("meta.safetensors", "--base", "ped2.safetensors", "--out", "ped2.safetensors"),
+    ):
+        line = cli("import", *arguments, "--force").error()
+        assert "is what is imported, and would be lost: give another --out" in line, arguments
+    for name, file in files.items():
+        assert (tmp_path / name).read_bytes() == file.read_bytes()
+
+
+def test_a_place_that_is_none_is_told_before_anything_is_read(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    line = cli("import", "none.pth", "--out", "folder.safetensors", "--force").error()
+    assert line.endswith("cannot write folder.safetensors: is a folder; give another --out")
+
+
 def test_the_name_of_a_model(cli: Cli, saved: dict[str, Path], tmp_path: Path) -> None:
     result = cli("import", saved["model"], "--out", "model.pth")
     assert (

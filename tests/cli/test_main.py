@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from safetensors.torch import save_file
 
 import mpn
 import mpn.cli
@@ -260,6 +262,17 @@ def test_the_module_is_the_program(
         runpy.run_module("mpn", run_name="__main__")
     assert stopped.value.code == 0
     assert "usage: mpn COMMAND" in capsys.readouterr().out
+
+
+def test_what_a_file_says_is_shown_so_that_no_terminal_obeys_it(cli: Cli, tmp_path: Path) -> None:
+    """A camera file names its base, and may come from anybody."""
+    base = {"path": "\x1b[2J\rok\x07\n" + "/a" * 1500, "sha256": "0" * 64}
+    document = {"format": 1, "kind": "camera", "base": base}
+    save_file({}, tmp_path / "a.camera.safetensors", metadata={"mpn": json.dumps(document)})
+    line = cli("export", "a.camera.safetensors", "a.onnx").error()
+    assert line.isprintable() and r"\x1b[2J\rok\x07 /a/a" in line and len(line) < 2100
+    (tmp_path / "\x1b[2J").mkdir()
+    assert r"\x1b[2J" in cli("score", "\x1b[2J").error()
 
 
 def test_long_lines_are_broken_for_a_terminal() -> None:

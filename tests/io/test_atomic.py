@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import DataError, MpnError
-from mpn.io.atomic import check_writable, read_npy, write_atomically
+from mpn.io.atomic import check_writable, read_npy, scratch_folder, write_atomically
 
 
 def test_text_and_bytes_arrive_whole_in_new_folders(tmp_path):
@@ -24,6 +24,19 @@ def test_an_earlier_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
         write_atomically(tmp_path / "file", content)
     assert (tmp_path / "file").read_bytes() == b"second"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_scratch_folder_goes_with_those_that_killed_processes_left(tmp_path):
+    (tmp_path / ".film-of-yesterday").mkdir()
+    (tmp_path / ".film-of-yesterday" / "part.webm").write_bytes(b"half")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine").touch()
+    (tmp_path / ".film-link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path, ".film-") as folder:
+        assert folder.parent == tmp_path and list(folder.iterdir()) == []
+        assert not (tmp_path / ".film-of-yesterday").exists()
+        raise KeyboardInterrupt
+    assert not folder.exists() and (tmp_path / "elsewhere" / "mine").exists()
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,9 @@ def test_a_pass_that_was_stopped_goes_on_to_the_same(folder, plan, tmp_path) -> 
 
 
 def test_a_survey_comes_back_from_its_file_or_not_at_all(found, tmp_path) -> None:
-    path = tmp_path / "survey.safetensors"
+    place = tmp_path / os.fsdecode(b"S\xfcd")  # a folder's name need not be UTF-8
+    place.mkdir()
+    path = place / "survey.safetensors"
     write_survey(path, found, {"source": "hall", "length": 90})
     same = read_survey(path, {"source": "hall", "length": 90})
     assert same is not None and equal(found, same) and same.judged is None

@@ -1,14 +1,19 @@
-"""What is said of a camera that has just been learned."""
+"""A camera's first minutes: a disk that is full meanwhile, and what is said of what was learned."""
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
-from mpn.live.learning import ANEW, LITTLE, learned_words
+from mpn.live.learning import ANEW, LITTLE, FirstMinutes, learned_words
 from mpn.model.checkpoint import Checkpoint
+from mpn.motion.flow import CHANNELS
 from tests.helpers.moving import cells, place_of
 
 FILE = Path("runs/watch/hall/hall.camera.safetensors")
@@ -43,3 +48,35 @@ def test_the_page_that_is_named_is_there() -> None:
     page, title = LITTLE.partition("(")[2].rstrip(")").split(", ")
     root = Path(__file__).parents[2]
     assert f"\n## {title}\n" in (root / page).read_text()
+
+
+def test_a_disk_that_was_full_for_a_while_leaves_nothing_half_learned(tmp_path: Path) -> None:
+    grid = (8, 12)
+    generator = np.random.default_rng(4)
+    motions = generator.uniform(0, 1, (6, *grid, CHANNELS)).astype(np.float16)
+    pictures = generator.integers(0, 256, (6, 64, 96, 1), np.uint8)
+    detector: Any = None  # is not asked
+    minutes = FirstMinutes("hall", detector, grid, 10.0, 1.0, tmp_path)
+
+    def add(number: int) -> None:
+        frame: Any = SimpleNamespace(
+            motion=motions[number], fitted=pictures[number], follows=True, number=number
+        )
+        minutes.add(frame, {}, usable=True)
+
+    add(0)
+    add(1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(2.5 * motions[0].nbytes), hard))
+    try:
+        for _ in range(3):  # half of it is written, each time
+            with pytest.raises(OSError, match="too large"):
+                add(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for number in range(2, 6):
+        add(number)
+    clip = minutes._clip()
+    assert len(clip.frames) == 6
+    np.testing.assert_array_equal(np.asarray(clip.motion), motions)
+    minutes.close()

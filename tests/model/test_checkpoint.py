@@ -226,6 +226,41 @@ def test_weights_that_are_not_finite(saved, value):
     refused(saved, "not finite, the first is head.0.bias")
 
 
+def with_normal(path, values, lengths):
+    save_file(load_file(path) | {"normal.error": values}, path, metadata=_metadata(path))
+    rewrite(path, document={"normal_lengths": lengths})
+
+
+def _metadata(path):
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf")])
+def test_normal_scores_that_are_endless(saved, value):
+    with_normal(saved, torch.tensor([1.0, value, 2.0]), [3])
+    refused(saved, "normal.error has values that are not finite: there is no threshold by them")
+    # Of 64 bits, and more than 32 bits can hold.
+    with_normal(saved, torch.tensor([1.0, 1e300], dtype=torch.float64), [2])
+    refused(saved, "normal.error has values that are not finite")
+
+
+def test_normal_scores_of_which_none_is_known(saved):
+    with_normal(saved, torch.tensor([float("nan"), 1.0, 2.0]), [3])
+    (clip,) = load_checkpoint(saved).normal["error"]  # its first frame has no score
+    assert np.isnan(clip[0]) and clip[1:].tolist() == [1, 2]
+    with_normal(saved, torch.full((3,), float("nan")), [1, 2])
+    refused(saved, "normal.error has values that are not finite")
+
+
+@pytest.mark.parametrize(
+    "lengths", [[True, 2], [1.0, 2], [-1, 4], "3", pytest.param(["x" * 10**5], id="long")]
+)
+def test_lengths_that_are_no_counts(saved, lengths):
+    with_normal(saved, torch.ones(3), lengths)
+    refused(saved, "its normal_lengths are .{1,70}, a list of counts was expected")
+
+
 @pytest.mark.parametrize("described", [None, 3, [], ["height"]])
 def test_a_preset_that_is_none(saved, described):
     rewrite(saved, document={"preset": described})

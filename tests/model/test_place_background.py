@@ -39,6 +39,12 @@ def test_a_place_that_does_not_know_what_stays_is_written_as_before() -> None:
     assert sorted(described[0]) == ["camera", "frames", "grid", "judged", "pictures", "version"]
 
 
+def test_a_camera_of_an_endless_name() -> None:
+    tensors, described = packed({"hall": some_place()})
+    described[0]["camera"] = "x" * 10**6
+    refused(tensors, described, "a camera's name of 1,000,000 letters")
+
+
 @pytest.mark.parametrize("key", ["readings", "seconds"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "many", None, [2], MAX_COUNT])
 def test_backgrounds_of_odd_numbers(key: str, value: object) -> None:

@@ -86,6 +86,38 @@ def test_more_operations_than_weights_need(tmp_path):
     )
 
 
+ENTRIES = b"(" + b"".join(number(index) + b"N" for index in range(4_000)) + b"u"
+PAIRS = b"(" + b"".join(number(index) + b"N\x86" for index in range(4_000)) + b"e"
+LONG_NAME = "a" * 100_000
+COPYING = {
+    "a state given to many": b"}q\x00"
+    + ENTRIES
+    + named("model", "convAE")
+    + b"q\x01"
+    + b"h\x01)\x81h\x00b" * 500,
+    "many dicts of one list": b"]q\x00"
+    + PAIRS
+    + named("collections", "OrderedDict")
+    + b"q\x01"
+    + b"h\x01h\x00\x85R" * 500,
+    "many of one long class": named("model", LONG_NAME) + b"q\x00" + b"h\x00)\x81" * 500,
+    "many of one long function": named("model", LONG_NAME) + b"q\x00" + b"h\x00)R" * 500,
+}
+
+
+@pytest.mark.parametrize("name", COPYING)
+def test_a_small_file_does_not_have_one_thing_copied_without_end(tmp_path, name):
+    path = write_new(tmp_path / "file.pth", pickled(COPYING[name] + b"}"))
+    assert path.stat().st_size < 150_000
+    message = "refused: the file asks for" if LONG_NAME in str(COPYING[name]) else "200,000 operat"
+    assert peak(lambda: refused(path, message)) < 30e6  # 40 MB and more, if it is all made
+
+
+def test_a_number_of_any_length_is_no_key(tmp_path):
+    body = b"}" + number(256**50_000) + b"Ns"
+    refused(write_new(tmp_path / "file.pth", pickled(body)), "a key that is neither")
+
+
 @pytest.mark.parametrize("kind", [OLD, NEW])
 @pytest.mark.parametrize("count", [5, 2**33, 2**50, 2**62, 2**63, 2**200, -1])
 def test_a_storage_of_absurd_size_is_not_allocated(tmp_path, kind, count):

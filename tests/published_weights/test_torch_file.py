@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -216,6 +217,22 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path):
     refused(path, "archive/data.pkl in it is compressed or encrypted")
 
 
+def test_an_archive_that_lists_more_files_than_it_could_need(tmp_path):
+    path = write_new(tmp_path / "file.pth", pickled(state_dict(tensor(storage()))), {"0": FOUR})
+    data = path.read_bytes()
+    begin, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entry = data[begin : data.index(b"PK\x01\x02", begin + 4)]
+    listed = data[begin:end] + entry * 50_000
+    record = bytearray(data[end:])
+    record[12:16] = struct.pack("<I", len(listed))
+    path.write_bytes(data[:begin] + listed + record)
+    with zipfile.ZipFile(path) as archive:  # it is one, and each is an object of some 500 bytes
+        assert len(archive.infolist()) > 50_000
+    # The file is read once as a whole, and that is all.
+    size = path.stat().st_size
+    assert peak(lambda: refused(path, "archive of more than 10,000 files")) < 3 * size
+
+
 def test_archives_of_other_things(tmp_path):
     path = tmp_path / "file.pth"
     with zipfile.ZipFile(path, "w") as archive:
@@ -266,6 +283,8 @@ def test_files_of_other_kinds(tmp_path, content):
 def test_no_file_at_all(tmp_path):
     refused(tmp_path / "none.pth", "is not there: give the .pth file")
     refused(tmp_path, "is a folder")
+    os.mkfifo(tmp_path / "pipe.pth")  # whoever reads it waits without end
+    refused(tmp_path / "pipe.pth", "is not a file: give the .pth file")
 
 
 def test_a_file_too_large_to_be_one_is_not_read(tmp_path):

@@ -67,6 +67,16 @@ def test_scores_events_and_regions(detector: mpn.Detector, clip: Path, tmp_path:
     assert trace["film"]["rows"] == [[0, 1, 60]] and trace["labels"] is None
 
 
+def test_what_a_killed_run_left_half_made_goes_with_the_next_page(
+    detector: mpn.Detector, clip: Path, tmp_path: Path
+) -> None:
+    left = tmp_path / "out" / ".report-x1"
+    left.mkdir(parents=True)
+    (left / ".film-001.part.webm").write_bytes(b"half")
+    reported(detector, clip, tmp_path / "out")
+    assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
 def test_events_are_numbered_as_they_are_taught(
     detector: mpn.Detector, clip: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from benchmarks import odd_files
 from mpn.errors import FrameError
 from mpn.video.sources import open_source
 from tests.helpers import trees
-from tests.helpers.streams import shown, stream, whole
+from tests.helpers.streams import B_FRAMES, shown, stream, whole
 
 # --- Names
 
@@ -106,6 +106,37 @@ def test_a_file_without_a_track(tmp_path):
     cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 64)).release()
     with pytest.raises(FrameError, match="holds no video track, and no other; expected a video"):
         open_source(path)
+
+
+def test_the_index_of_an_mp4_that_is_half_there(tmp_path):
+    path = stream(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"moov") + 200])
+    with pytest.raises(FrameError, match="only data; it is cut short or still being written"):
+        open_source(path)
+
+
+# --- Files that are being written
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+@pytest.mark.parametrize("options", [{}, B_FRAMES])
+def test_a_recording_that_grows_is_taken_as_it_was_when_it_was_opened(tmp_path, suffix, options):
+    form = {".mkv": "matroska", ".ts": "mpegts"}[suffix]
+    path = stream(tmp_path / f"a{suffix}", 120, form=form, options=options)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    source = open_source(path, skip_bad=True)  # the header of an .mkv may say how long it will be
+    length = source.length
+    path.write_bytes(data)  # the recorder goes on
+    assert 30 < length < 90 and source.length == length
+    found = [(index, number) for index, _, number in shown(source)]
+    assert len(found) == length
+    assert found[:-3] == [(index, index) for index in range(length - 3)]  # what was whole then
+    last = np.arange(length) >= length - 8
+    picked = [trees.index_of(frame) for _, frame in source.pick(last)]
+    assert picked[:5] == list(range(length - 8, length - 3)) and len(picked) == 8
+    assert open_source(path).length == 120
 
 
 def test_of_several_tracks_it_is_said_which_is_read(tmp_path):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
+import ssl
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +43,7 @@ ACKNOWLEDGED_SECONDS = 10.0  # for a message's acknowledgement
 LONGEST_RECONNECT = 60  # seconds between two tries
 MOST_IN_PAHO = 1000  # messages under way; more wait here
 RETRY_SECONDS = 1.0
+REFUSED = "refused"  # how a trouble begins that the broker has said itself
 SNAPSHOT_BYTES = 4_000_000  # no larger picture is published
 
 
@@ -294,7 +297,7 @@ class Mqtt:
 
     def _on_connect(self, client: paho.Client, _: Any, __: Any, code: Any, ___: Any) -> None:
         if code.is_failure:
-            return self._say_trouble(f"refused: {code}")
+            return self._say_trouble(f"{REFUSED}: {code}")
         log.log(
             logging.WARNING if self._trouble else logging.INFO,
             "%s: connected",
@@ -308,10 +311,16 @@ class Mqtt:
         return self._courier.wake(again=True)
 
     def _on_connect_fail(self, _: paho.Client, __: Any) -> None:
-        self._say_trouble("cannot be reached")
+        # paho doesn't say why, but calls while it handles the error.
+        error = sys.exc_info()[1]
+        reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            reason = f"its certificate is not trusted: {reason}; `ca` names who signed it"
+        self._say_trouble(f"cannot be reached ({reason})" if reason else "cannot be reached")
 
     def _on_disconnect(self, _: paho.Client, __: Any, ___: Any, code: Any, ____: Any) -> None:
-        if code.is_failure:
+        # A broker that has refused hangs up, at each try: what it said is the trouble.
+        if code.is_failure and not self._trouble.startswith(REFUSED):
             self._say_trouble(f"connection lost: {code}")
 
     def _say_trouble(self, what: str) -> None:

@@ -23,6 +23,8 @@ from pydantic import (
 from mpn.errors import DataError
 
 SHORTEST_TOKEN = 16  # characters
+# Of a host (DNS), and of what an MQTT message has 16 bits for the length of.
+LONGEST_HOST, LONGEST_TEXT = 253, 1000
 # What a header's name and value may be made of (RFC 9110): no line end gets into a request.
 HEADER_NAME, HEADER_VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"[ -~\t]*")
 
@@ -71,8 +73,21 @@ def secret_of(value: SecretStr | None, variable: str | None, what: str) -> str |
     return found
 
 
+def _host(text: str) -> str:
+    """Check the name or the address of a host; a name that is none fails in ways of its own."""
+    try:
+        usable = bool(text.encode("idna")) and len(text) <= LONGEST_HOST
+    except UnicodeError:  # two dots in a row, a word of more than 63 letters
+        usable = False
+    if not usable or re.search(r"[\s\x00-\x1f/@]", text):
+        raise ValueError("a host such as mqtt.local or 192.168.1.5 was expected")
+    return text
+
+
 def _topic(text: str) -> str:
     """Check a beginning of MQTT topics."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"a topic of at most {LONGEST_TEXT:,} letters was expected")
     if not text.strip("/") or re.search(r"[+#\x00]|//|^/|/$|^\$", text):
         raise ValueError("a topic such as mpn or house/mpn was expected, without +, # and $")
     return text
@@ -84,6 +99,7 @@ def _from_folder(path: Path, info: ValidationInfo) -> Path:
 
 
 OwnPath = Annotated[Path, AfterValidator(_from_folder)]
+Host = Annotated[str, AfterValidator(_host)]
 Topic = Annotated[str, AfterValidator(_topic)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -128,7 +144,7 @@ class WebhookConfig(Settings):
     def _check_url(cls, url: str) -> str:
         try:
             parts = urlsplit(url)
-            named = bool(parts.hostname) and parts.port != 0
+            named = bool(_host(parts.hostname or "")) and parts.port != 0
         except ValueError:
             named, parts = False, urlsplit("")
         plain = re.fullmatch(r"[!-~]+", url)
@@ -167,12 +183,16 @@ def _check_once(name: str, value: SecretStr | None, variable: str | None) -> Non
 class MqttConfig(Settings):
     """An MQTT broker, and Home Assistant behind it."""
 
-    host: str = Field(min_length=1, description="of the broker")
+    host: Host = Field(description="of the broker")
     port: int | None = Field(
         default=None, ge=1, le=65535, description="1883, with tls 8883, if not given"
     )
-    user: str | None = Field(default=None, description="name at the broker")
-    password: SecretStr | None = Field(default=None, description="password at the broker")
+    user: str | None = Field(
+        default=None, max_length=LONGEST_TEXT, description="name at the broker"
+    )
+    password: SecretStr | None = Field(
+        default=None, max_length=LONGEST_TEXT, description="password at the broker"
+    )
     password_env: str | None = Field(
         default=None, description="variable of the environment that has it"
     )
@@ -217,7 +237,7 @@ class MetricsConfig(Settings):
 class PageConfig(Settings):
     """The page in a browser."""
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="listens on; 0.0.0.0: on all")
+    host: Host = Field(default="127.0.0.1", description="listens on; 0.0.0.0: on all")
     port: int = Field(
         default=8765,
         ge=0,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -287,6 +289,52 @@ def test_a_password_that_is_refused_is_said_once_and_never_shown(
         own.kill()
     assert "pw-of-the-broker" not in caplog.text and len(mqtt.outbox) == 1
     assert caplog.text.lower().count("not authorized") == 1
+
+
+def test_a_refusal_is_said_once_however_often_it_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broker says no, and then hangs up, which is no news."""
+    tries = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    link, _ = server.accept()
+                    link.recv(1000)
+                    link.sendall(bytes([0x20, 2, 0, 5]))  # CONNACK: not authorized
+                    link.close()
+                    tries.append(link)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        port = server.getsockname()[1]
+        mqtt = Mqtt(MqttConfig(host="127.0.0.1", port=port), tmp_path / "box", QUICK)
+        try:
+            until(lambda: len(tries) > 2, 15)
+        finally:
+            mqtt.close(0.2)
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1 and "refused: Not authorized" in said[0]
+
+
+def test_why_a_broker_cannot_be_reached_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = MqttConfig(host="127.0.0.1", port=free_port())
+    mqtt = Mqtt(config, tmp_path / "box", QUICK)
+    try:
+        until(lambda: "cannot be reached (Connection refused)" in caplog.text)
+    finally:
+        mqtt.close(0.2)
+    error = ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED")
+    error.verify_message = "self-signed certificate"
+    try:  # as paho calls it
+        raise error
+    except OSError:
+        mqtt._on_connect_fail(mqtt._client, None)
+    trust = "its certificate is not trusted: self-signed certificate; `ca` names who signed it"
+    assert f"cannot be reached ({trust})" in caplog.text
 
 
 def test_what_home_assistant_is_told() -> None:

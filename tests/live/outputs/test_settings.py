@@ -60,6 +60,7 @@ def test_a_config_as_yaml_brings_it() -> None:
         {"url": HOOK, "timeout": float("inf")},
         {"url": HOOK, "send": ["middle"]},
         {"url": HOOK, "sekret": "a"},
+        {"url": "http://example..org/x"},
     ],
 )
 def test_webhooks_that_are_none(wrong: dict[str, Any]) -> None:
@@ -72,6 +73,13 @@ def test_webhooks_that_are_none(wrong: dict[str, Any]) -> None:
     "wrong",
     [
         {"host": ""},
+        {"host": "mqtt..local"},  # these three end the thread that talks to the broker
+        {"host": "b", "user": "u" * 70_000},
+        {"host": "b", "topic": "t" * 70_000},
+        {"host": "x" * 64},
+        {"host": "a\nb"},
+        {"host": " "},
+        {"host": "mqtt://b"},
         {"host": "b", "topic": "a/+/b"},
         {"host": "b", "topic": "/a"},
         {"host": "b", "topic": "$SYS"},
@@ -87,6 +95,11 @@ def test_brokers_that_are_none(wrong: dict[str, Any]) -> None:
         MqttConfig.model_validate(wrong)
 
 
+@pytest.mark.parametrize("host", ["b", "b.", "my_broker.lan", "192.168.1.5", "::1", "bröker.de"])
+def test_hosts_of_all_kinds(host: str) -> None:
+    assert MqttConfig(host=host).host == host and PageConfig(host=host).host == host
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -95,6 +108,8 @@ def test_brokers_that_are_none(wrong: dict[str, Any]) -> None:
         {"token": TOKEN, "token_env": "T"},
         {"port": 65536},
         {"hosts": ["a/b"]},
+        {"host": "a..b"},
+        {"host": ""},
         {"hosts": ["a:80"]},
     ],
 )
