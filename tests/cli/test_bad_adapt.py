@@ -114,8 +114,8 @@ def test_everything_anomalous(
     cli: Cli, still: Path, lobby: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mpn.adaptation.outliers.LIMIT", -1e9)
-    error = cli("adapt", lobby, "--checkpoint", still, *ADAM).error()
-    assert "all of its 2 support windows look anomalous" in error and "--no-guard" in error
+    error = cli("adapt", lobby, "--checkpoint", still, *ADAM, "--guard").error()
+    assert "all of its 2 support windows look anomalous" in error and "without --guard" in error
 
 
 # --- Models
@@ -264,8 +264,8 @@ def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path
         (("lobby", "--out", "a.pt", "--standalone"), "the name of a model ends in .safetensors"),
         (("--rollback", "--out", "a.camera.safetensors", "--shots", "3"), "--shots has no effect"),
         (
-            ("--rollback", "--out", "a.camera.safetensors", "--no-guard", "--fps", "3"),
-            "--no-guard has no effect",
+            ("--rollback", "--out", "a.camera.safetensors", "--guard", "--fps", "3"),
+            "--guard has no effect",
         ),
         (("lobby", "--shots", "0"), "a whole number above 0"),
         (("lobby", "--steps", "-1"), "a whole number above 0"),

@@ -125,7 +125,7 @@ def test_a_detector_hands_on_how_it_runs_its_network(still):
     own = mpn.Detector(detector.checkpoint, batch_size=7, compiled="graph")
     other = own.sibling(detector.checkpoint)
     assert (other.batch_size, other.compiled, other.device.type) == (7, "graph", "cpu")
-    assert detector.batch_size == 4 and detector.ends_a_batch(8) and not own.ends_a_batch(8)
+    assert detector.batch_size == 8 and detector.ends_a_batch(12) and not own.ends_a_batch(12)
     assert own.ends_a_batch(11)
     with pytest.raises(MpnError, match="in batches of -1: from 1 up"):
         mpn.Detector(detector.checkpoint, batch_size=-1)
