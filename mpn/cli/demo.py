@@ -21,6 +21,7 @@ from mpn.errors import CheckpointError
 from mpn.io.atomic import read_npy
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX
 from mpn.model.checkpoint import load_checkpoint
+from mpn.report.camera_page import page_of
 from mpn.report.from_evaluation import REPORT
 from mpn.training.run_folder import MODEL, STATE
 
@@ -210,12 +211,12 @@ def _summary(demo: _Demo, video: str, seconds: float) -> str:
             _row("the four by speed alone, nothing learned", _auc(speed), "", ""),
             "",
             "Frame AUC: 100 is perfect, 50 chance; in brackets its 95 % interval. Events and",
-            f"false alarms: at the threshold for {RATE:g} an hour, from normal footage. Adapting",
-            "gives a camera its own threshold; AUC may rise or fall (two videos say little).",
+            f"false alarms: at the threshold for {RATE:g} an hour. Two videos say little.",
             "",
             "Look at, in a browser:",
             f"  {demo.out}/evaluate/{REPORT}       every figure, every video",
             f"  {demo.out}/score/{video}/{REPORT}    one video; overlay.webm is beside it",
+            f"  {page_of(demo.camera)}       what the fifth camera has learned",
             f"{demo.model} knows these four cameras alone. For yours:",
             "  mpn score YOUR_VIDEO                judges it by itself",
             f"  mpn adapt YOUR_NORMAL_FOOTAGE --out CAMERA{CAMERA_SUFFIX}",

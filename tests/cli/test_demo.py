@@ -54,6 +54,7 @@ def test_the_demo_runs_and_runs_again(cli: Cli, tmp_path: Path) -> None:
     for place in (
         "runs/demo/evaluate/report.html",
         f"runs/demo/score/{shown.name}/report.html",
+        "runs/demo/camera-05.camera.html",
         "runs/demo/train/model.safetensors",
         "runs/demo/details.txt",
         "data/demo",
