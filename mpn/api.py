@@ -49,7 +49,7 @@ class Detector(ScoringDetector):
         skip_bad: bool = False,
         false_alarms_per_hour: float = 1.0,
         guard: bool = False,
-        network: bool = True,
+        network: bool | None = None,
         force: bool = False,
         standalone: bool = False,
         without: Iterable[tuple[int, int] | tuple[int, int, str]] = (),
@@ -71,8 +71,8 @@ class Detector(ScoringDetector):
             false_alarms_per_hour: the rate that the report's thresholds are for.
             guard: leave out what looks anomalous beside the rest of the footage, for footage that
                 may not be normal; of normal footage it takes what is rare.
-            network: let the network have a say in the score; False, with "place", for motion alone,
-                which is three times as quick here and in scoring.
+            network: let the network have a say in the score; default: where it is trained, or with
+                `shots`. Motion alone is three times as quick, here and in scoring.
             force: give the adapted model even where its loss on held-out frames has risen.
             standalone: it will be saved as a whole model, of any size.
             without: (first, last) frames that are not normal; of several recordings (first, last,

@@ -139,14 +139,15 @@ def adapt_clips(
     rate, rate_from = frame_rate(clips, base)
     clips = [replace(clip, fps=clip.fps or rate) for clip in clips]
     if parts is None:
-        asked = options.network or settings.method != "place"
+        asked = options.asks_network
         parts = score_clips(detector, clips, "scoring") if asked else [{} for _ in clips]
+    options = replace(options, network=bool(parts[0].keys() & set(detector.weights)))
     plan = plan_of(source, clips, parts, chosen, detector, options, room, excluded)
     tensors = _adapted(source, detector, plan.shots, settings)
     learned = windows_as_stretches(plan.windows, window) or plan.normal_ranges
     place = learn_place(clips, learned)
     adapted = _learned(source, detector, tensors, place, rate)
-    if not parts[0].keys() & set(detector.weights):
+    if not options.network:
         alone = ScoreConfig.from_dict(adapted.score_config).of_place_alone()
         adapted.score_config = alone.to_dict()
     measured = calibrated(detector, adapted, tensors, clips, parts, plan, settings, options)

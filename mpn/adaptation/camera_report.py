@@ -25,7 +25,9 @@ class CameraOptions:
         guard: leave out what looks anomalous beside the rest of the footage. On real normal footage
             that is who walks through an empty room, and thresholds are too low without it
             (docs/results-adaptation.md, "The guard").
-        network: let the network have a say in the score; False, of "place", for motion alone.
+        network: let the network have a say in the score. None: where it is trained, or there are
+            the guard or `shots`. What motion is normal by all footage needs no network that has
+            not seen the camera (docs/results-adaptation.md, "How many minutes").
         force: give the adapted model even where its loss on held-out frames has risen.
         standalone: it will be written as a whole model, of any size.
         without: footage that is not to count as normal, as if it could not be read.
@@ -36,10 +38,17 @@ class CameraOptions:
     adaptation: Adaptation = field(default_factory=lambda: Adaptation("place"))
     false_alarms_per_hour: float = 1.0
     guard: bool = False
-    network: bool = True
+    network: bool | None = None
     force: bool = False
     standalone: bool = False
     without: Sequence[Without] = ()
+
+    @property
+    def asks_network(self) -> bool:
+        """Say whether the network has a say in the score."""
+        if self.adaptation.method != "place":
+            return True
+        return bool(self.shots or self.guard) if self.network is None else self.network
 
 
 @dataclass(frozen=True)

@@ -129,10 +129,11 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
         "of normal footage it takes what is rare (default: no)",
     )
     verb.add_argument(
-        "--no-network",
-        action="store_true",
-        help="of --method place: judge motion alone, here and when scoring, three times as quick; "
-        "on a camera that it was not trained on the network adds little",
+        "--network",
+        action=argparse.BooleanOptionalAction,
+        help="of --method place: let the network have a say in the score, here and when scoring, "
+        "which then take three times as long; on a camera that it was not trained on it adds "
+        "little (default: with --shots alone)",
     )
     verb.add_argument(
         "--without",
@@ -200,7 +201,7 @@ def main(options: argparse.Namespace) -> None:
         ),
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
         guard=options.guard,
-        network=not options.no_network,
+        network=options.network,
         force=options.force,
         standalone=options.standalone,
         without=options.without or (),
@@ -247,7 +248,7 @@ def _method(options: argparse.Namespace) -> str:
             "--learning-rate and --targets are of --method adam: the learned step "
             "sizes have their own, and place takes no step"
         )
-    if method != "place" and options.no_network:
+    if method != "place" and options.network is False:
         raise UsageError(f"--no-network is of --method place: {method} trains the network")
     if method == "place" and options.steps:
         raise UsageError("--steps are of --method adam or meta: place takes no step")

@@ -104,11 +104,15 @@ def _table(report: Report) -> list[str]:
     apart = report.windows or report.options["method"] != "place"
     on = "that it was not adapted on" if apart else "each judged by the others"
     lines = [f"on {report.held_out} frames ({seconds:.1f} s) {on}:"]
-    table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
+    compared = before.threshold is not None or before.loss is not None
+    if compared:
+        table = align([("", "before", "after"), *rows], (38, 16, 16), gap="")
+    else:  # the network was not asked: there is nothing before
+        table = align([(title, then) for title, _, then in rows], (38, 16), gap="")
     lines += [f"  {line}" for line in table]
     lines.append(
-        "  (alarms after: in one half of these frames, at the threshold of the other "
-        "half, both ways)"
+        f"  (alarms{' after' * compared}: in one half of these frames, at the threshold of the "
+        "other half, both ways)"
     )
     if before.extrapolated or after.extrapolated:
         lines.append(

@@ -36,7 +36,7 @@ def options(shots: int | None) -> CameraOptions:
 def test_a_minute_of_footage_is_enough(detector: Detector, lobby: Path, tmp_path: Path) -> None:
     adapted, _ = adapt_camera(detector, lobby, options(None), fps=RATE)
     assert adapted.score_config["stays_score_weight"] > 0
-    assert len(adapted.normal["stays"]) == len(adapted.normal["error"])
+    assert len(adapted.normal["stays"]) == len(adapted.normal["speed"])
     (place,) = adapted.places.values()
     assert place.background.seconds == pytest.approx(60, abs=2)
     path = tmp_path / "lobby.camera.safetensors"

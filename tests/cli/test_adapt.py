@@ -226,6 +226,10 @@ def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(
         assert torch.equal(tensor, own.network.state_dict()[name])
     (place,) = own.places.values()
     assert place.frames == 119  # of 120 the first has no motion
+    assert set(own.normal) == {"speed", "direction"}  # the network has not seen the camera
+    asked = cli("adapt", lobby, "--checkpoint", still, "--network", *PLAIN)
+    assert asked.code == 0, asked.err
+    own = load_checkpoint(tmp_path / "lobby.camera.safetensors")
     assert set(own.normal) == {"error", "pseudo", "speed", "direction"}
     few = cli("adapt", lobby, "--checkpoint", still, "--shots", 3, *PLAIN)
     assert "by place on 3 windows" in few.out
@@ -356,7 +360,7 @@ def test_the_released_model_is_the_default(
     assert whole.code == 0
     assert "not here" not in whole.err and "model meta: preset" in whole.err
     assert np.isfinite(
-        load_checkpoint(tmp_path / "lobby.camera.safetensors").normal["error"][0]
+        load_checkpoint(tmp_path / "lobby.camera.safetensors").normal["speed"][0]
     ).all()
 
 

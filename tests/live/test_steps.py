@@ -33,7 +33,7 @@ def camera_files(tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) ->
     for wall in (1, 2):
         normal = write_footage(folder / f"normal{wall}", recording(130, wall=wall))
         path = folder / f"wall{wall}.camera.safetensors"
-        mpn.load(base, precision="float32").adapt(normal, fps=FPS).save(path)
+        mpn.load(base, precision="float32").adapt(normal, fps=FPS, network=True).save(path)
         files.append(path)
     return files
 
