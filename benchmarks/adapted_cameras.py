@@ -66,7 +66,10 @@ def judged(
     Returns:
         What is judged by -> frame AUC, causal; and the seconds that adapting took.
     """
-    options = CameraOptions(adaptation=Adaptation(how), standalone=how == ADAM, force=True)
+    standalone = how == ADAM
+    options = CameraOptions(
+        adaptation=Adaptation(how), network=True, standalone=standalone, force=True
+    )
     began = time.perf_counter()
     adapted, _ = adapt_clips(detector, training[0].scene, training, options)
     seconds = time.perf_counter() - began

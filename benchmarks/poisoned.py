@@ -186,7 +186,7 @@ def one_case(
             source = save_frames(Path(folder) / ("clean" if name == "clean" else "poisoned"), own)
             # Its loss on held-out frames is no concern here, what it detects is.
             options = CameraOptions(
-                args.shots, settings, args.rate, guard=name != "no guard", force=True
+                args.shots, settings, args.rate, guard=name != "no guard", network=True, force=True
             )
             adapted, report = adapt_camera(detector, source, options, fps=FPS)
             label = np.zeros(length, bool) if name == "clean" else truth

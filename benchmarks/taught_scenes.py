@@ -151,7 +151,7 @@ def see_scene(data: Path, scene: str, base: str) -> Scene:
         normal.mkdir(parents=True)
         for clip in sorted((data / "training" / "frames").glob(f"{scene}_*")):
             (normal / clip.name).symlink_to(clip.resolve())
-        detector = model.adapt(normal, fps=FPS)
+        detector = model.adapt(normal, fps=FPS, network=True)
     calibration = detector.calibration(FPS)
     assert calibration is not None
     tracks = read_tracks(data / "testing" / "tracks.csv")
