@@ -188,6 +188,8 @@ def _moments(learned: Mapping[str, Any], frames: Mapping[At, np.ndarray]) -> lis
         clip, frame = int(one["clip"]), int(one["frame"])
         stretch = _stretch(learned, clip, int(one["start"]), int(one["stop"]))
         reason = one.get("reason")
+        if not reason and (clip, frame) not in frames:
+            continue  # of a live camera: nobody can look at it
         why = str(reason["sentence"]) if reason else ""
         without = ",".join([*map(str, learned.get("without") or []), stretch])
         picture = _picture(frames, (clip, frame), one.get("region"))

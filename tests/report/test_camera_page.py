@@ -130,6 +130,15 @@ def test_a_moment_is_shown_where_the_footage_still_is(tmp_path: Path) -> None:
     assert usual
 
 
+def test_moments_that_nobody_can_look_at_are_left_out(tmp_path: Path) -> None:
+    live = LEARNED["moments"][0] | {"region": None, "reason": None}
+    own = checkpoint(moments=[live, LEARNED["moments"][0]])
+    page = write_camera_page(tmp_path / "a.html", own, "a.safetensors").read_text("utf-8")
+    assert page.count("--without") == 1
+    alone = write_camera_page(tmp_path / "b.html", checkpoint(moments=[live]), "b.safetensors")
+    assert "Was all of it normal" not in alone.read_text("utf-8")
+
+
 def test_of_several_recordings_each_has_its_name(tmp_path: Path) -> None:
     moment = LEARNED["moments"][0] | {"clip": 1}
     own = checkpoint(clips=["one", "<b>two"], moments=[moment], without=[])
