@@ -1,9 +1,10 @@
 """The adaptation of a model to a camera by its normal footage: what `mpn adapt` does.
 
 By default all of the footage is learned from, for the camera's place model
-(`mpn.adaptation.place`), and the network stays as it is. By "adam" the network learns from three
-quarters of it, too, in pieces; the last quarter is held out. With K shots it is K windows, spread
-over the footage; the guard leaves those out that look anomalous beside the rest, and *held out* is
+(`mpn.adaptation.place`), and the network is neither changed nor asked. By "adam" the network learns
+from three quarters of it, too, in pieces; the last quarter is held out. With K shots it is K
+windows, spread over the footage; the guard, if it is asked for, leaves out those that look
+anomalous beside the rest, and *held out* is
 every frame that no support window shows, as input or as target. (The frames before a support window
 lend it material for speed-ups, which are learned as what is not normal, and are held out all the
 same.) Held-out frames come in stretches between the support windows, and a frame is scored where

@@ -250,6 +250,8 @@ def _method(options: argparse.Namespace) -> str:
         )
     if method != "place" and options.network is False:
         raise UsageError(f"--no-network is of --method place: {method} trains the network")
+    if options.guard and options.network is False:
+        raise UsageError("--guard asks the network: leave --no-network out")
     if method == "place" and options.steps:
         raise UsageError("--steps are of --method adam or meta: place takes no step")
     return method

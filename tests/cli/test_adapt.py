@@ -378,3 +378,5 @@ def test_motion_alone_is_learned_without_the_network(
     assert "learned from this very recording" in " ".join(scored.err.split())
     wrong = cli("adapt", "hall", "--checkpoint", still, "--no-network", "--method", "adam", *PLAIN)
     assert wrong.code == 2 and "adam trains the network" in wrong.err
+    blind = cli("adapt", "hall", "--checkpoint", still, "--no-network", "--guard", *PLAIN)
+    assert blind.code == 2 and "--guard asks the network" in blind.err
