@@ -130,8 +130,8 @@ class Detector(ScoringDetector):
             recording = Recording(path, Path(folder), partial(options.open, path))
             camera = learn_camera(self, [recording], folder_name(path), apart)
             own = self.sibling(camera.checkpoint, camera.checkpoint.score_config)
-            place_at = camera.judgements(recording, own, 1).place_at
-            yield from own.score(recording.open(), images=images, place_at=place_at)
+            places = camera.judgements(recording, own, 1).places
+            yield from own.score(recording.open(), images=images, own=places)
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Write an adapted detector as a camera file, or as a whole model.

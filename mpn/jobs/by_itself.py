@@ -31,8 +31,8 @@ from mpn.jobs.first_pass import (
 )
 from mpn.jobs.survey import Survey
 from mpn.model.checkpoint import Checkpoint
-from mpn.motion.cameras import MOVED, SAME_CAMERA
-from mpn.motion.place import PlaceModel
+from mpn.motion.cameras import MOVED, SAME_CAMERA, OwnPlaces
+from mpn.motion.kept import MOST_BYTES, KeptMotion
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
 from mpn.scoring.detector import Detector
@@ -55,12 +55,12 @@ class OwnJudgement:
 
     Attributes:
         threshold: the level of a moment.
-        place_at: gives the place model for each frame.
+        places: the place model for each frame, and the motion that is known.
         notes: what speaks against the result.
     """
 
     threshold: Threshold
-    place_at: Callable[[int], PlaceModel]
+    places: OwnPlaces
     notes: tuple[str, ...] = ()
 
 
@@ -104,10 +104,11 @@ def learn_camera(
         DataError: a recording cannot be read, or all of them are too short.
     """
     stamps = stamps or [glance(recording).stamp for recording in recordings]
-    for recording, stamp in zip(recordings, stamps):
-        pass_over(recording, stamp, len(recordings))
+    kept = [KeptMotion(MOST_BYTES // len(recordings)) for _ in recordings]
+    for recording, stamp, motion in zip(recordings, stamps, kept):
+        pass_over(recording, stamp, len(recordings), motion)
     seen = add_up(recordings, stamps, apart)
-    return camera_of(detector, recordings, stamps, seen, name)
+    return camera_of(detector, recordings, stamps, seen, name, kept)
 
 
 def camera_of(
@@ -116,6 +117,7 @@ def camera_of(
     stamps: Sequence[dict[str, Any]],
     seen: Seen,
     name: str,
+    kept: Sequence[KeptMotion] = (),
 ) -> OwnCamera:
     """Make the model of a camera whose recordings were passed over.
 
@@ -125,6 +127,7 @@ def camera_of(
         stamps: of them, see `Glance`.
         seen: what they have shown together.
         name: of the camera.
+        kept: the motion that was computed of each recording, where that is at hand.
 
     Raises:
         DataError: all of them are too short.
@@ -143,13 +146,20 @@ def camera_of(
     checkpoint = _checkpoint(detector, seen, judged, name, stamps)
 
     def judgement(recording: Recording, own: Detector, moments: int) -> OwnJudgement:
-        return own_judgement(recording, stamps[recordings.index(recording)], seen, own, moments)
+        at = recordings.index(recording)
+        motion = kept[at] if kept else None
+        return own_judgement(recording, stamps[at], seen, own, moments, motion)
 
     return OwnCamera(checkpoint, tuple(recordings), seen, judgement)
 
 
 def own_judgement(
-    recording: Recording, stamp: dict[str, Any], seen: Seen, own: Detector, moments: int
+    recording: Recording,
+    stamp: dict[str, Any],
+    seen: Seen,
+    own: Detector,
+    moments: int,
+    kept: KeptMotion | None = None,
 ) -> OwnJudgement:
     """Say how a recording is judged by all of its camera but the neighbourhood of each moment.
 
@@ -159,6 +169,7 @@ def own_judgement(
         seen: what all recordings of the camera have shown.
         own: the detector of the camera's model.
         moments: how many are wanted of the camera.
+        kept: motion of the recording that was computed already.
 
     Raises:
         DataError: its survey is not there.
@@ -166,7 +177,8 @@ def own_judgement(
     found = read_complete(recording, stamp)
     place_at = found.timeline.judge(seen.place, seen.apart_frames(stamp["fps"]))
     notes = _notes(found, seen, stamp["fps"] or USUAL_RATE)
-    return OwnJudgement(_level(own, moments, seen.seconds), place_at, notes)
+    level = _level(own, moments, seen.seconds)
+    return OwnJudgement(level, OwnPlaces(place_at, kept), notes)
 
 
 def _checkpoint(

@@ -28,6 +28,7 @@ from mpn.jobs.survey import Survey, begin_survey, judged_runs, plan_survey, surv
 from mpn.jobs.survey_file import SURVEY, read_survey, write_survey
 from mpn.motion.cameras import SAME_CAMERA
 from mpn.motion.flow import grid_size
+from mpn.motion.kept import KeptMotion
 from mpn.motion.place import PlaceModel, picture_of, place_key
 from mpn.video.frame_source import FrameSource
 from mpn.video.paths import stamp_of
@@ -155,13 +156,16 @@ def group_by_camera(
     return [members for _, members in groups]
 
 
-def pass_over(recording: Recording, stamp: dict[str, Any], recordings: int) -> None:
+def pass_over(
+    recording: Recording, stamp: dict[str, Any], recordings: int, kept: KeptMotion | None = None
+) -> None:
     """Make the survey of a recording, or go on with an earlier run's.
 
     Args:
         recording: of the camera.
         stamp: see `Glance`.
         recordings: of the camera; of many less is taken of each.
+        kept: takes the motion that is computed.
 
     Raises:
         DataError: it cannot be read.
@@ -174,10 +178,16 @@ def pass_over(recording: Recording, stamp: dict[str, Any], recordings: int) -> N
         found = begin_survey(source, plan)
     if found.complete:
         return
-    _go_on(recording, source, found, stamp)
+    _go_on(recording, source, found, stamp, kept)
 
 
-def _go_on(recording: Recording, source: FrameSource, found: Survey, stamp: dict[str, Any]) -> None:
+def _go_on(
+    recording: Recording,
+    source: FrameSource,
+    found: Survey,
+    stamp: dict[str, Any],
+    kept: KeptMotion | None = None,
+) -> None:
     """Pass over what is left of a recording."""
     path, plan = recording.folder / SURVEY, found.plan
     make_folder(recording.folder)
@@ -192,7 +202,7 @@ def _go_on(recording: Recording, source: FrameSource, found: Survey, stamp: dict
     title = f"{recording.path.name}, first pass"
     with tqdm(total=source.length, desc=title, unit="frame", disable=None) as bar:
         try:
-            survey(source, found, on_block, lambda number: bar.update(number + 1 - bar.n))
+            survey(source, found, on_block, lambda number: bar.update(number + 1 - bar.n), kept)
         except BaseException:
             # What lies behind the last whole block is looked at again.
             del found.timeline.blocks[found.frames // plan.block :]

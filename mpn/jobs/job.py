@@ -186,7 +186,7 @@ class ScoreJob:
                 images=options.overlay != "off",
                 first=state.count,
                 smoothed=state.smoothed,
-                place_at=self.own.place_at if self.own else None,
+                own=self.own.places if self.own else None,
             )
             kept, latest = state, state
             try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mpn.motion.flow import MotionReader
+from mpn.motion.kept import KeptMotion
 from mpn.motion.place import REACH, PlaceModel
 from mpn.motion.timeline import PlaceTimeline
 from mpn.scoring.parts import motion_numbers
@@ -153,6 +154,7 @@ def survey(
     so_far: Survey,
     on_block: Callable[[Survey], None] = lambda survey: None,
     on_frame: Callable[[int], object] = lambda number: None,
+    kept: KeptMotion | None = None,
 ) -> Survey:
     """Pass over a recording, or go on with it; the same comes of it as of one that was not stopped.
 
@@ -161,11 +163,12 @@ def survey(
         so_far: what was seen before; it grows.
         on_block: called after every block; what it is given can be kept and gone on with.
         on_frame: called with the number of every frame that is looked at.
+        kept: takes the motion that is computed.
 
     Raises:
         FrameError: as `FrameSource.frames`.
     """
-    plan, reader = so_far.plan, _Reader(source, so_far)
+    plan, reader = so_far.plan, _Reader(source, so_far, kept)
     wanted = plan.looks_at(source.length)
     # Before what was kept only as much is read as the first run there looks back to.
     wanted[: max(0, so_far.frames - REACH - 1)] = False
@@ -191,10 +194,10 @@ def survey(
 class _Reader:
     """Reads motion where it is wanted, counts it, and collects runs."""
 
-    def __init__(self, source: FrameSource, so_far: Survey) -> None:
+    def __init__(self, source: FrameSource, so_far: Survey, kept: KeptMotion | None) -> None:
         self._survey, self._plan = so_far, so_far.plan
         self._begin = so_far.frames  # what lies before is known
-        self._motion = MotionReader(source.size)
+        self._motion, self._kept = MotionReader(source.size), kept
         self._shown = self._last = -2  # frame that the motion reader saw last, that was read last
         self._before: np.ndarray | None = None
         self._moves: list[np.ndarray] = []
@@ -220,6 +223,8 @@ class _Reader:
         before, self._before = self._before, motion if follows else None
         if number < self._begin:
             return
+        if self._kept is not None:
+            self._kept.keep(number, motion)
         if follows and plan.counts(np.array(number)):
             found.timeline.add(number, motion)
             if plan.in_run(number):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from mpn.errors import SizeError
 from mpn.motion.flow import MotionReader
+from mpn.motion.kept import KeptMotion
 from mpn.motion.place import JUDGED, KINDS, PlaceModel, picture_of
 from mpn.motion.static import StaticReader
 
@@ -107,6 +109,19 @@ def judge_static(places: Mapping[str, PlaceModel]) -> bool:
     return any(place.background.known for place in places.values())
 
 
+class OwnPlaces(NamedTuple):
+    """What a recording that is judged by itself is judged by.
+
+    Attributes:
+        place_at: gives the place model for a frame, by its number among those given, from 0.
+        kept: motion that the first pass has computed, by the same numbers, None where none is at
+            hand.
+    """
+
+    place_at: Callable[[int], PlaceModel]
+    kept: KeptMotion | None = None
+
+
 class PlaceStream:
     """What one stream of frames shows, by what is normal at its place.
 
@@ -116,14 +131,13 @@ class PlaceStream:
         fps: frames a second.
         fitted: fits a frame to the network, as those were that the places' pictures are made of;
             None where what stays is not judged.
-        place_at: gives the place model for a frame by its number, where it is not the same for all
-            of the recording; the camera is known then.
+        own: of a recording that is judged by itself; the camera is known then.
         usual_fps: frames a second of the footage that the places are of, None where unknown: motion
             a frame is brought to that rate.
         place: the camera's, where it need not be chosen by the first frame.
 
     Attributes:
-        place: the camera's, once it is chosen; with `place_at` that of the frame read last.
+        place: the camera's, once it is chosen; with `own` that of the frame read last.
         speeds: of the frame read last and the one before, their mean, see `PlaceModel.speeds`; all
             0 before the first.
     """
@@ -134,28 +148,33 @@ class PlaceStream:
         size: tuple[int, int],
         fps: float = 1.0,
         fitted: Callable[[np.ndarray], np.ndarray] | None = None,
-        place_at: Callable[[int], PlaceModel] | None = None,
+        own: OwnPlaces | None = None,
         usual_fps: float | None = None,
         place: PlaceModel | None = None,
     ) -> None:
         self._places, self._reader = places, MotionReader(size)
         ratio = fps / (usual_fps or fps)
         self._scale = np.float32(ratio if abs(ratio - 1) > SAME_RATE else 1)
-        self._fps, self._fitted, self._place_at = fps, fitted, place_at
+        self._fps, self._fitted, self._own = fps, fitted, own
         self.place, self._begun = place, False
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._static: StaticReader | None = None
         self._before: np.ndarray | None = None  # speeds of the frame before
 
-    def begin(self, frame: np.ndarray) -> Callable[[], np.ndarray]:
+    def begin(self, frame: np.ndarray, number: int = 0) -> Callable[[], np.ndarray]:
         """Take the next frame for its motion alone, see `MotionReader.begin`.
 
         Args:
             frame: uint8 (H, W, C).
+            number: as of `read`.
 
         Returns:
             Gives the motion that `read` asks for.
         """
+        kept = self._own.kept if self._own else None
+        if kept is not None and (known := kept.get(number)):
+            self._reader.follow(frame)
+            return known
         return self._reader.begin(frame)
 
     def read(
@@ -165,7 +184,7 @@ class PlaceStream:
 
         Args:
             frame: uint8 (H, W, C).
-            number: of the frame among those given, from 0; only `place_at` asks.
+            number: of the frame among those given, from 0; only `own` asks.
             motion: what `begin` gave for this frame; default: it is computed here.
 
         Returns:
@@ -197,8 +216,8 @@ class PlaceStream:
     def _seen(self, frame: np.ndarray, number: int) -> tuple[PlaceModel, np.ndarray]:
         """Choose the camera by the first frame; return it and the quotients of what stays."""
         grid, fitted = self._reader.grid, self._fitted
-        if self._place_at is not None:
-            self.place = self._place_at(number)
+        if self._own is not None:
+            self.place = self._own.place_at(number)
             return self.place, np.zeros(grid, np.float32)
         if not self._begun:
             self._begun = True

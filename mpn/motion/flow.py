@@ -193,15 +193,15 @@ def motion_of(flow: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     rows, columns = grid
     pieces = cv2.resize(flow, (columns * PIECES, rows * PIECES), interpolation=cv2.INTER_AREA)
     speed = np.hypot(pieces[..., 0], pieces[..., 1])
-    turn = np.arctan2(pieces[..., 1], pieces[..., 0]) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
-    lower = np.floor(turn).astype(np.intp) % DIRECTIONS
-    upper_share = (turn - np.floor(turn)) * (speed > STILL)
-    lower_share = (speed > STILL) - upper_share
     motion = np.zeros((*speed.shape, CHANNELS), np.float32)
     motion[..., SPEED] = speed
     motion[..., MOVING] = speed > MOVES
-    at = np.indices(speed.shape, sparse=True)
-    motion[(*at, 1 + lower)] = speed * lower_share
-    motion[(*at, 1 + (lower + 1) % DIRECTIONS)] += speed * upper_share
-    cells = motion.reshape(rows, PIECES, columns, PIECES, CHANNELS).mean((1, 3))
-    return cells.astype(np.float16)
+    at = np.nonzero(speed > STILL)  # few pieces of a fixed camera's picture have a direction
+    right, down = pieces[at].T
+    turn = np.arctan2(down, right) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
+    lower = np.floor(turn).astype(np.intp)
+    upper_share = turn - lower
+    motion[(*at, 1 + lower % DIRECTIONS)] = speed[at] * (1 - upper_share)
+    motion[(*at, 1 + (lower + 1) % DIRECTIONS)] += speed[at] * upper_share
+    parts = [motion[row::PIECES, column::PIECES] for row, column in np.ndindex(PIECES, PIECES)]
+    return np.mean(parts, axis=0).astype(np.float16)

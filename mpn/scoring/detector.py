@@ -21,7 +21,7 @@ from mpn.model.config import ModelConfig
 from mpn.model.device import checked_device
 from mpn.model.engines import engine_precision, open_engine
 from mpn.model.taught import Taught
-from mpn.motion.cameras import PlaceStream
+from mpn.motion.cameras import OwnPlaces, PlaceStream
 from mpn.motion.place import REACH, PlaceModel
 from mpn.scoring.calibration import Calibration, calibrate, part_statistics
 from mpn.scoring.frame_batches import FrameScores
@@ -160,7 +160,7 @@ class Detector:
         batch_size: int | None = None,
         first: int = 0,
         smoothed: float | None = None,
-        place_at: Callable[[int], PlaceModel] | None = None,
+        own: OwnPlaces | None = None,
     ) -> Generator[Result, None, None]:
         """Score a video file or a folder of frames in a stream: memory does not grow.
 
@@ -173,9 +173,8 @@ class Detector:
             first: how many results an earlier scoring gave before it stopped. Going on gives the
                 same to the bit where a batch ended there (`ends_a_batch`).
             smoothed: the score of the last of them.
-            place_at: gives the place model that each frame's motion is judged by, by the frame's
-                number among those given; default: that of the camera, of those that the model
-                knows.
+            own: judge the recording by itself, by what this says; default: by the camera's place
+                model, of those that the model knows.
 
         Returns:
             One result a frame, in order.
@@ -191,7 +190,7 @@ class Detector:
         source.use_levels(self.checkpoint.levels, "as in the model's footage")
         check_size_of(source, self.config)
         batch_size = batch_size or self.batch_size
-        return self._results(source, images, batch_size, first, smoothed, place_at)
+        return self._results(source, images, batch_size, first, smoothed, own)
 
     def ends_a_batch(self, count: int, batch_size: int | None = None) -> bool:
         """Say whether after `count` results the network's next batch begins.
@@ -244,7 +243,7 @@ class Detector:
         batch_size: int,
         first: int,
         smoothed: float | None,
-        place_at: Callable[[int], PlaceModel] | None,
+        own: OwnPlaces | None,
     ) -> Generator[Result, None, None]:
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
@@ -253,7 +252,7 @@ class Detector:
         skipped = max(0, first - self.config.window)
         taught = bool(self.checkpoint.taught)  # what is taught is recognised in the pictures
         for number, (frame, scores) in enumerate(
-            self._scored_frames(source, images or taught, batch_size, skipped, place_at), skipped
+            self._scored_frames(source, images or taught, batch_size, skipped, own), skipped
         ):
             if scores is not None:
                 result = self.judge.result(frame, scores, source.size)
@@ -271,18 +270,18 @@ class Detector:
         images: bool,
         batch_size: int,
         skipped: int,
-        place_at: Callable[[int], PlaceModel] | None,
+        own: OwnPlaces | None,
     ) -> Iterator[tuple[SeenFrame, FrameScores | None]]:
         """Pair every frame but the first `skipped` with its scores, None where it has no window."""
         waiting: deque[SeenFrame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        stream = self.place_stream(source.size, source.fps, place_at=place_at)
+        stream = self.place_stream(source.size, source.fps, own=own)
 
         def begun() -> Generator[tuple[_Decoded, Callable[[], np.ndarray | None]], None, None]:
             for count, image in source.pick(self._looked_at(source.length, skipped)):
                 asked = stream is not None and count >= skipped - REACH
-                motion = stream.begin(image) if stream is not None and asked else lambda: None
+                motion = stream.begin(image, count) if stream and asked else lambda: None
                 yield _Decoded(count, image, _position(source, count)), motion
 
         def fitted() -> Generator[np.ndarray, None, None]:
@@ -336,7 +335,7 @@ class Detector:
         size: tuple[int, int],
         fps: float | Fraction | None,
         *,
-        place_at: Callable[[int], PlaceModel] | None = None,
+        own: OwnPlaces | None = None,
         place: PlaceModel | None = None,
     ) -> PlaceStream | None:
         """Make what judges one stream of frames by place; None where no part does.
@@ -344,7 +343,7 @@ class Detector:
         Args:
             size: (height, width) of the frames.
             fps: of them, None where unknown.
-            place_at: see `score`.
+            own: see `score`.
             place: the camera's, where it need not be chosen by the first frame.
         """
         if not any(part.needs_place for part in self.parts):
@@ -352,8 +351,8 @@ class Detector:
         rate = float(fps or self.checkpoint.fps or USUAL_RATE)
         static = any(part.needs_static for part in self.parts)
         fitted = self.fitted if static else None
-        usual = None if place_at else self.checkpoint.fps
-        return PlaceStream(self.places, size, rate, fitted, place_at, usual, place)
+        usual = None if own else self.checkpoint.fps
+        return PlaceStream(self.places, size, rate, fitted, own, usual, place)
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Fit a frame (H, W, C) to the network, uint8."""

@@ -21,6 +21,7 @@ from mpn.jobs.by_itself import OwnCamera, learn_camera, notes_of_footage
 from mpn.jobs.first_pass import Recording, group_by_camera
 from mpn.jobs.survey_file import SURVEY
 from mpn.model.checkpoint import load_checkpoint
+from mpn.motion.flow import MotionReader
 from mpn.scoring.detector import Detector
 from tests.helpers.doctoring import texture
 from tests.helpers.recordings import SIZE, recording
@@ -105,7 +106,7 @@ def test_what_a_camera_file_says_of_its_footage_may_be_anything(hall, known, kep
 
 def test_every_frame_is_judged_without_its_neighbourhood(hall, known, base, tmp_path) -> None:
     camera, own = learned(base, [passed_over(hall, tmp_path / "out")], apart=2.0)
-    place_at = camera.judgements(camera.recordings[0], own, 10).place_at
+    place_at = camera.judgements(camera.recordings[0], own, 10).places.place_at
     total = camera.checkpoint.places["hall"]
     assert total.frames == 239  # all but the first, which has no motion
     # Blocks of a second; 2 s on either side of frame 100 are 80 to 120.
@@ -171,9 +172,25 @@ def test_the_network_has_no_say_where_it_has_not_been(hall, known, monkeypatch) 
     count = {name: sum(map(len, clips)) for name, clips in camera.checkpoint.normal.items()}
     assert count == {"speed": 239, "direction": 239}  # all frames but the first
     monkeypatch.setattr(own.network, "forward", None)  # it is not even asked
-    judged = list(own.score(hall.open(), place_at=camera.judgements(hall, own, 3).place_at))
+    judged = list(own.score(hall.open(), own=camera.judgements(hall, own, 3).places))
     assert sum(math.isfinite(result.score) for result in judged) == 236
     assert set(judged[-1].parts) == {"speed", "direction"}
+
+
+def test_motion_is_not_computed_twice(hall, base, tmp_path, monkeypatch) -> None:
+    """Nor is it another in the second pass: not to the bit."""
+    computed = []
+    motion = MotionReader._motion
+    monkeypatch.setattr(MotionReader, "_motion", lambda *some: computed.append(0) or motion(*some))
+    camera, own = learned(base, [replace(hall, folder=tmp_path / "first")])
+    assert len(computed) == 239
+    recording = camera.recordings[0]
+    places = camera.judgements(recording, own, 3).places
+    known = [one.raw for one in own.score(recording.open(), own=places)]
+    assert len(computed) == 239
+    anew = own.score(recording.open(), own=places._replace(kept=None))
+    assert np.array_equal(known, [one.raw for one in anew], equal_nan=True)
+    assert len(computed) == 2 * 239
 
 
 def test_what_is_ordinary_is_the_quiet_part_of_it(known, base, tmp_path) -> None:
@@ -217,8 +234,8 @@ def test_recordings_say_what_is_usual_in_each_other(hall, known, base, tmp_path)
     ]
 
     def speed_of_the_race(camera: OwnCamera, own: Detector, seen: Recording) -> float:
-        place_at = camera.judgements(seen, own, 1).place_at
-        scored = islice(own.score(hall.open(), place_at=place_at), FAST[1])
+        places = camera.judgements(seen, own, 1).places
+        scored = islice(own.score(hall.open(), own=places), FAST[1])
         return max(one.parts["speed"] for one in scored if one.frame >= FAST[0])
 
     seen = passed_over(hall, tmp_path / "out")
@@ -299,8 +316,8 @@ def test_a_survey_that_is_taken_away_is_said(short, short_known, base, tmp_path)
 
 def test_the_same_from_python(short, short_known, base) -> None:
     camera, own = short_known
-    place_at = camera.judgements(short, own, 1).place_at
-    expected = [one.score for one in own.score(short.open(), place_at=place_at)]
+    places = camera.judgements(short, own, 1).places
+    expected = [one.score for one in own.score(short.open(), own=places)]
     scores = [one.score for one in base.score_by_itself(short.path, fps=10)]
     assert np.array_equal(scores, expected, equal_nan=True)
     assert 90 <= int(np.nanargmax(scores)) < 105 + 3

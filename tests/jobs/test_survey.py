@@ -22,6 +22,7 @@ from mpn.jobs.survey import (
 )
 from mpn.jobs.survey_file import read_survey, write_survey
 from mpn.motion.flow import MotionReader
+from mpn.motion.kept import KeptMotion
 from mpn.motion.place import PlaceModel
 from mpn.scoring.parts import motion_numbers
 from mpn.video.frame_source import FrameSource
@@ -31,6 +32,7 @@ from tests.helpers.small_model import write_footage
 
 PLAN = SurveyPlan(stretch=10, thinning=1, block=20, run=10)
 THIN = SurveyPlan(stretch=10, thinning=2, block=40, run=10)
+FEW = SurveyPlan(stretch=2, thinning=19, block=38, run=2)
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +121,30 @@ def test_thinned_stretches_alone_are_counted(folder) -> None:
 
 def test_what_is_left_out_between_changes_no_motion(folder) -> None:
     """The cut is known for one in a stretch that begins with it, as what was before is followed."""
-    plan = SurveyPlan(stretch=2, thinning=19, block=38, run=2)
     reader = MotionReader(source_of(folder).size)
     moves = np.stack([reader.read(frame) for frame in source_of(folder).frames()])
-    runs = passed(folder, plan).runs
+    runs = passed(folder, FEW).runs
     assert [run.first for run in runs] == [1, 38, 76]
     for run in runs[1:]:
         assert (run.motion == moves[run.first - 1 : run.first + 2]).all()
     assert not moves[38].any() and moves[39].any()  # frame 38 is behind the cut
-    assert plan.looks_at(90).sum() < 90
+    assert FEW.looks_at(90).sum() < 90
+
+
+@pytest.mark.parametrize("plan", [PLAN, THIN, FEW])
+@pytest.mark.parametrize("before", [0, 40])
+def test_the_motion_that_is_kept_is_that_of_the_whole_recording(folder, plan, before) -> None:
+    """Wherever the pass begins, and whatever it leaves out."""
+    reader, kept = MotionReader(source_of(folder).size), KeptMotion()
+    moves = [reader.read(frame) for frame in source_of(folder).frames()]
+    source = source_of(folder)
+    found = begin_survey(source, plan)
+    found.frames = before
+    survey(source, found, kept=kept)
+    known = {number: motion() for number in range(90) if (motion := kept.get(number))}
+    assert set(known) == {number for number in range(before, 90) if plan.measures(number)}
+    for number, motion in known.items():
+        assert (motion == moves[number]).all()
 
 
 @pytest.mark.parametrize("plan", [PLAN, THIN])
