@@ -144,7 +144,9 @@ def run(verb: str, arguments: Sequence[str] | None = None) -> int:
         "--threads", type=thread_count, metavar="N", help="processor threads (default: all)"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     return guarded(module.main, options, f"mpn {verb}")
 
 
@@ -222,10 +224,20 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+class _PlainFormatter(logging.Formatter):
+    """Writes what is logged as `_plain` does, line by line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(_plain(line) for line in super().format(record).split("\n"))
+
+
 def fit(text: str) -> str:
-    """Break the lines that are longer than a terminal's 80 columns; the rest of one is indented."""
+    """Break the lines that are longer than a terminal's 80 columns; the rest of one is indented.
+
+    What a name in them tells the terminal to do is written out.
+    """
     lines = []
-    for line in text.splitlines():
+    for line in map(_plain, text.rstrip("\n").split("\n")):
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         broken = textwrap.wrap(
             line,

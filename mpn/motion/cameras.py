@@ -25,7 +25,7 @@ SAME_RATE = 0.05  # frame rates that differ by a smaller share are taken for the
 
 
 def choose_place(
-    places: Mapping[str, PlaceModel], frame: np.ndarray, grid: tuple[int, int]
+    places: Mapping[str, PlaceModel], frame: np.ndarray, grid: tuple[int, int], name: str = ""
 ) -> PlaceModel:
     """Choose the place model of the camera whose mean picture is most like a frame.
 
@@ -36,25 +36,27 @@ def choose_place(
         places: by the camera's name, at least one.
         frame: uint8 (H, W, C) of the recording.
         grid: of the recording's motion.
+        name: of the recording, for what is logged.
 
     Raises:
         SizeError: there are no place models.
     """
     if not places:
         raise SizeError("a model without a place model cannot judge motion: adapt it to the camera")
+    begin = f"{name}: " if name else ""
     likeness = {
-        name: place.likeness(picture_of(frame, grid))
-        for name, place in places.items()
+        camera: place.likeness(picture_of(frame, grid))
+        for camera, place in places.items()
         if place.grid == grid
     }
-    best = max(likeness, key=lambda name: likeness[name], default=None)
+    best = max(likeness, key=lambda camera: likeness[camera], default=None)
     least = ONLY_CAMERA if len(places) == 1 else SAME_CAMERA
     if best is not None and (likeness[best] >= least or not places[best].pictures):
         if moved := _moved(places[best], frame):
-            log.warning("the camera has moved since %s was learned: adapt again", best)
+            log.warning("%sthe camera has moved since %s was learned: adapt again", begin, best)
             log.warning("  its picture stands off by %s", moved)
         if places[best].pictures and likeness[best] < SAME_CAMERA:
-            log.warning("hardly like camera %s (likeness %.2f):", best, likeness[best])
+            log.warning("%shardly like camera %s (likeness %.2f):", begin, best, likeness[best])
             log.warning("  if it is another one, its scores mean nothing: mpn adapt")
         if places[best].judged != JUDGED:
             log.warning("camera %s was learned by another version of mpn: scores hold, but", best)
@@ -66,7 +68,7 @@ def choose_place(
     known = f"not camera {next(iter(places))} of the model"
     if len(places) > 1:
         known = f"none of the model's {len(places)} cameras"
-    log.warning("%s (%s): motion is judged without places", known, why)
+    log.warning("%s%s (%s): motion is judged without places", begin, known, why)
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
     return flat_place(places.values(), grid)
@@ -135,6 +137,7 @@ class PlaceStream:
         usual_fps: frames a second of the footage that the places are of, None where unknown: motion
             a frame is brought to that rate.
         place: the camera's, where it need not be chosen by the first frame.
+        name: of the stream, for what is logged.
 
     Attributes:
         place: the camera's, once it is chosen; with `own` that of the frame read last.
@@ -151,8 +154,9 @@ class PlaceStream:
         own: OwnPlaces | None = None,
         usual_fps: float | None = None,
         place: PlaceModel | None = None,
+        name: str = "",
     ) -> None:
-        self._places, self._reader = places, MotionReader(size)
+        self._places, self._name, self._reader = places, name, MotionReader(size)
         ratio = fps / (usual_fps or fps)
         self._scale = np.float32(ratio if abs(ratio - 1) > SAME_RATE else 1)
         self._fps, self._fitted, self._own = fps, fitted, own
@@ -221,7 +225,7 @@ class PlaceStream:
             return self.place, np.zeros(grid, np.float32)
         if not self._begun:
             self._begun = True
-            self.place = self.place or choose_place(self._places, frame, grid)
+            self.place = self.place or choose_place(self._places, frame, grid, self._name)
             # Of a camera that was moved all of the picture has changed, and stays.
             known = self.place.background.known and not _moved(self.place, frame)
             if fitted is not None and known:

@@ -185,7 +185,7 @@ def quotients_of(
     Raises:
         DataError: the clip was read without its motion.
     """
-    place = choose_place(places, clip.frames[0], grid_of(_motion_of(clip)))
+    place = choose_place(places, clip.frames[0], grid_of(_motion_of(clip)), clip.name)
     return quotients_by(clip, place, static=static)
 
 

@@ -276,7 +276,7 @@ class Detector:
         waiting: deque[SeenFrame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        stream = self.place_stream(source.size, source.fps, own=own)
+        stream = self.place_stream(source.size, source.fps, own=own, name=source.path.name)
 
         def begun() -> Generator[tuple[_Decoded, Callable[[], np.ndarray | None]], None, None]:
             for count, image in source.pick(self._looked_at(source.length, skipped)):
@@ -337,6 +337,7 @@ class Detector:
         *,
         own: OwnPlaces | None = None,
         place: PlaceModel | None = None,
+        name: str = "",
     ) -> PlaceStream | None:
         """Make what judges one stream of frames by place; None where no part does.
 
@@ -345,6 +346,7 @@ class Detector:
             fps: of them, None where unknown.
             own: see `score`.
             place: the camera's, where it need not be chosen by the first frame.
+            name: of the stream, for what is logged.
         """
         if not any(part.needs_place for part in self.parts):
             return None
@@ -352,7 +354,7 @@ class Detector:
         static = any(part.needs_static for part in self.parts)
         fitted = self.fitted if static else None
         usual = None if own else self.checkpoint.fps
-        return PlaceStream(self.places, size, rate, fitted, own, usual, place)
+        return PlaceStream(self.places, size, rate, fitted, own, usual, place, name)
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Fit a frame (H, W, C) to the network, uint8."""

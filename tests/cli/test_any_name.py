@@ -153,3 +153,18 @@ def test_adapting_says_before_the_work_that_the_result_cannot_be_written(
     Path("a.camera.safetensors").mkdir()
     error = cli("adapt", clip, "--checkpoint", still, "--out", "a.camera.safetensors").error()
     assert "is a folder; give another --out" in error
+
+
+def test_what_is_logged_of_a_name_is_no_command_to_the_terminal(
+    cli: Cli, still: Path, tmp_path: Path
+) -> None:
+    """A camera is called as its footage; other pictures than its own are told with both names."""
+    folder = tmp_path / "gate\x1b[2J\x9bm"
+    write_footage(folder, footage(120))
+    adapted = cli("adapt", folder, "--checkpoint", still, "--out", CAMERA)
+    assert adapted.code == 0, adapted.err
+    write_footage(tmp_path / "no\x1bcturnal", 255 - footage(14))
+    result = cli("score", "no\x1bcturnal", "--checkpoint", CAMERA, "--out", "out", *PLAIN)
+    assert result.code == 0, result.err
+    assert r"no\x1bcturnal: not camera gate\x1b[2J\x9bm of the model" in result.err
+    assert not {"\x1b", "\x9b"} & set(result.out + result.err)

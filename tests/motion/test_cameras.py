@@ -77,6 +77,8 @@ def test_another_camera_is_judged_without_places_and_that_is_said(places, caplog
     assert flat(chosen) and not flat(places["hall"]) and chosen.grid == GRID
     message = said(caplog)
     assert "motion is judged without places" in message and "hall" in message
+    choose_place(places, view(3), GRID, "night.mp4")
+    assert said(caplog) == f"night.mp4: {message}"
 
 
 def test_the_only_camera_is_taken_for_one_that_is_hardly_like_it_and_that_is_said(caplog) -> None:
