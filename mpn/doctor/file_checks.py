@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.findings import Finding, by_scene, some
+from mpn.doctor.findings import Finding, by_scene, scene_of, some
 from mpn.doctor.fingerprints import Clip
 from mpn.video.paths import IMAGE_SUFFIXES, images_in, natural_key, visible
 from mpn.video.timing import USUAL_RATE
@@ -184,7 +184,7 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     for scene, scene_clips in scenes.items():
         if ends := _ends(_with_rates(scene_clips), RATE_SLACK):
             what = "clips of several frame rates: " + _to(ends, _rate)
-            yield Finding("mixed-rates", "warning", _scene(tree, scene), what, remedy)
+            yield Finding("mixed-rates", "warning", scene_of(tree, scene), what, remedy)
     if ends := _ends(_with_rates(_first_clips(scenes)), RATE_SLACK):
         what = "cameras of several frame rates: " + _to(ends, _rate)
         yield Finding(
@@ -216,7 +216,7 @@ def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 "clip to clip"
             )
             what = f"clips of {len(by_size)} sizes: {some(groups)}"
-            yield Finding("mixed-sizes", "warning", _scene(tree, scene), what, remedy)
+            yield Finding("mixed-sizes", "warning", scene_of(tree, scene), what, remedy)
     shapes = [(clip, clip.size[1] / clip.size[0]) for clip in _first_clips(scenes) if clip.size]
     if ends := _ends(shapes, SHAPE_SLACK):
         what = "cameras of several shapes: " + _to(ends, _size)
@@ -244,10 +244,6 @@ def _size(clip: Clip) -> str:
 
 def _rate(clip: Clip) -> str:
     return f"{clip.fps:.4g} frames/s"
-
-
-def _scene(tree: DatasetTree, scene: str) -> str:
-    return f"scene {scene}" if len(tree.scenes) > 1 else str(tree.root)
 
 
 def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mpn.datasets.layouts import DatasetTree
 from mpn.doctor.fingerprints import Clip
 
 SEVERITIES = ("error", "warning", "note")
@@ -94,3 +95,13 @@ def by_scene(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
     for clip in clips:
         scenes[clip.video.scene].append(clip)
     return scenes
+
+
+def scene_of(tree: DatasetTree, scene: str) -> str:
+    """Say where a finding of one camera is: which of several, or the data set.
+
+    Args:
+        tree: the data set.
+        scene: name of the camera.
+    """
+    return f"scene {scene}" if len(tree.scenes) > 1 else str(tree.root)

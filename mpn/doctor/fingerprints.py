@@ -62,6 +62,7 @@ class Clip:
             that cannot be said.
         good: (T,) bool, False where another frame stands in for one that could not be used.
         thumbs: (T, 432) uint8, tiny pictures, or none of them.
+        picture: float64 (18, 24), the mean of all tiny pictures.
         bad: what could not be used.
         notes: what the source says wrongly of itself, a line each.
         looks: how often the camera's movement was looked at.
@@ -83,6 +84,7 @@ class Clip:
     likeness: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     good: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     thumbs: np.ndarray = field(default_factory=lambda: np.zeros((0, THUMB[0] * THUMB[1]), np.uint8))
+    picture: np.ndarray = field(default_factory=lambda: np.zeros(THUMB))
     bad: list[BadFrame] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     looks: int = 0
@@ -151,7 +153,7 @@ def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], obje
         array("f"),
         bytearray(),
     )
-    camera = _Camera(source.size)
+    camera, total = _Camera(source.size), np.zeros(THUMB)
     before: np.ndarray | None = None
     try:
         for index, frame in enumerate(source.frames(grey=True)):
@@ -160,8 +162,10 @@ def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], obje
             prints.append(fingerprint(frame))
             level.append(round(mean))
             flat.append(deviation < FLAT)
+            thumb = cv2.resize(small, THUMB[::-1], interpolation=cv2.INTER_AREA)
+            total += thumb
             if thumbs:
-                tiny += cv2.resize(small, THUMB[::-1], interpolation=cv2.INTER_AREA).tobytes()
+                tiny += thumb.tobytes()
             picture = detail(small)
             likeness.append(float("nan") if before is None else _likeness(before, picture))
             camera.see(index, picture)
@@ -182,6 +186,7 @@ def _read(clip: Clip, source: FrameSource, thumbs: bool, step: Callable[[], obje
             np.array(likeness[:whole], np.float32),
         )
         clip.thumbs = np.frombuffer(bytes(tiny), np.uint8).reshape(-1, THUMB[0] * THUMB[1])[:whole]
+        clip.picture = total / max(whole, 1)
         clip.good = np.ones(whole, bool)
         clip.good[[bad.index for bad in clip.bad if bad.index < whole]] = False
         clip.looks, clip.moves = camera.looks, camera.moves

@@ -14,10 +14,11 @@ from itertools import combinations
 import numpy as np
 
 from mpn.datasets.layouts import DatasetTree
-from mpn.doctor.findings import Finding, at
-from mpn.doctor.fingerprints import LOOK_EVERY, Clip
+from mpn.doctor.findings import Finding, at, by_scene, scene_of, some
+from mpn.doctor.fingerprints import FLAT, LOOK_EVERY, Clip
 from mpn.io.runs import intervals
 from mpn.io.text import plural
+from mpn.motion.cameras import tell_apart
 
 FROZEN_FRAMES, FROZEN_SECONDS = 10, 1.0  # the longer of the two
 # of frames that repeat the one before, from which the frame rate is not the true one
@@ -169,6 +170,22 @@ def _cuts(clip: Clip) -> list[int]:
     return cuts
 
 
+def views(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Find clips that are taken for one camera's and show different views."""
+    for scene, scene_clips in by_scene(clips).items():
+        shown = [clip for clip in scene_clips if clip.picture.std() > FLAT]
+        found = tell_apart([clip.picture for clip in shown])
+        if len(found) > 1:
+            groups = "; ".join(some([shown[number].name for number in one], 2) for one in found[:3])
+            more = f"; and {len(found) - 3} more" * (len(found) > 3)
+            what = f"{len(found)} different views, taken for one camera's: {groups}{more}"
+            remedy = (
+                "a folder for each camera (CAMERA/*.mp4), or one command for each: what is normal "
+                "is learned by place"
+            )
+            yield Finding("several-cameras", "warning", scene_of(tree, scene), what, remedy)
+
+
 def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Find frames that are in two clips, or twice in one, pixel for pixel."""
     # Frames of a single colour are alike everywhere, and a picture that stands still is one.
@@ -221,4 +238,4 @@ def _shared(first: Clip, second: Clip, pairs: list[tuple[int, int]]) -> Finding:
     return Finding("duplicates", "warning", second.name, what, remedy)
 
 
-CHECKS = (black, frozen, camera, duplicates)
+CHECKS = (black, frozen, camera, views, duplicates)

@@ -26,7 +26,7 @@ from mpn.errors import DataError
 from mpn.io.atomic import make_folder
 from mpn.jobs.survey import Survey, begin_survey, judged_runs, plan_survey, survey
 from mpn.jobs.survey_file import SURVEY, read_survey, write_survey
-from mpn.motion.cameras import SAME_CAMERA
+from mpn.motion.cameras import tell_apart
 from mpn.motion.flow import grid_size
 from mpn.motion.kept import KeptMotion
 from mpn.motion.place import PlaceModel, picture_of, place_key
@@ -140,20 +140,8 @@ def group_by_camera(
     Returns:
         The recordings of each camera, in order.
     """
-    groups: list[tuple[PlaceModel, list[Recording]]] = []
-    for recording, seen in zip(recordings, glances or map(glance, recordings)):
-        alike = [
-            place.likeness(seen.picture) if place.grid == seen.grid else -1.0 for place, _ in groups
-        ]
-        best = int(np.argmax(alike)) if alike else -1
-        if best < 0 or alike[best] < SAME_CAMERA:
-            groups.append((PlaceModel(seen.grid), []))
-            best = -1
-        place, members = groups[best]
-        place.picture_sum += seen.picture
-        place.pictures += 1
-        members.append(recording)
-    return [members for _, members in groups]
+    pictures = [seen.picture for seen in glances or map(glance, recordings)]
+    return [[recordings[number] for number in own] for own in tell_apart(pictures)]
 
 
 def pass_over(

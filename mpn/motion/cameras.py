@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from mpn.errors import SizeError
 from mpn.motion.flow import MotionReader
 from mpn.motion.kept import KeptMotion
 from mpn.motion.place import JUDGED, KINDS, PlaceModel, picture_of
+from mpn.motion.registration import correlation
 from mpn.motion.static import StaticReader
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,31 @@ def choose_place(
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
     return flat_place(places.values(), grid)
+
+
+def tell_apart(pictures: Sequence[np.ndarray]) -> list[list[int]]:
+    """Tell cameras apart by their pictures.
+
+    Args:
+        pictures: (h, w) each, grey levels; another shape is another camera.
+
+    Returns:
+        The numbers of each camera's pictures, in order.
+    """
+    sums: list[np.ndarray] = []
+    groups: list[list[int]] = []
+    for number, picture in enumerate(pictures):
+        alike = [
+            correlation(picture, total) if picture.shape == total.shape else -1.0 for total in sums
+        ]
+        best = int(np.argmax(alike)) if alike else -1
+        if best < 0 or alike[best] < SAME_CAMERA:
+            sums.append(np.zeros(picture.shape))
+            groups.append([])
+            best = -1
+        sums[best] += picture
+        groups[best].append(number)
+    return groups
 
 
 def _moved(place: PlaceModel, frame: np.ndarray) -> str:

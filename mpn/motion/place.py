@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from mpn.errors import SizeError
 from mpn.motion.flow import DIRECTED, DIRECTIONS, LEAD, SPEED, STILL
-from mpn.motion.registration import detail, picture_shift
+from mpn.motion.registration import correlation, detail, picture_shift
 from mpn.motion.static import Background, StaticReader
 
 # Speeds are counted in bins of equal ratio, pixels of the working size a frame; what is slower or
@@ -245,9 +245,7 @@ class PlaceModel:
         Args:
             picture: as `picture_of` gives it.
         """
-        one, other = (values - values.mean() for values in (picture, self.picture))
-        scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
-        return float((one * other).sum()) / scale if scale > 0 else 0.0
+        return correlation(picture, self.picture)
 
     def shift(self, picture: np.ndarray) -> tuple[float, float]:
         """Find how far a picture stands off the mean picture.

@@ -54,6 +54,18 @@ def before_moved(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> np.nd
     return moved if for_it.sum() > SHAKE_MAJORITY * (for_it.sum() + against.sum()) else None
 
 
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlate two pictures, in [-1, 1]; 0 where one of them shows nothing.
+
+    Args:
+        one: (h, w), grey levels.
+        other: the same.
+    """
+    one, other = one - one.mean(), other - other.mean()
+    scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / scale if scale > 0 else 0.0
+
+
 def picture_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
     """Measure by how much the whole picture moved between two frames, however far apart in time.
 

@@ -203,7 +203,8 @@ def test_rates_sizes_and_shapes_that_differ(tmp_path: Path) -> None:
     write_film(tmp_path / "yard" / "b.avi", footage(20, seed=1)[:, :, :64], fps=20)
     write_film(tmp_path / "lobby" / "a.avi", footage(20, seed=2)[:, :, :48], fps=30)
     kinds = by_kind(diagnose(tmp_path))
-    assert set(kinds) == {"mixed-sizes", "mixed-rates", "mixed-shapes"}
+    # Cut differently, one camera shows different views.
+    assert set(kinds) == {"mixed-sizes", "mixed-rates", "mixed-shapes", "several-cameras"}
     [size], [shape] = kinds["mixed-sizes"], kinds["mixed-shapes"]
     assert size.where == "scene yard" and "96x64" in size.what and "64x64" in size.what
     assert "48x64 (lobby)" in shape.what and "96x64 (yard_a)" in shape.what

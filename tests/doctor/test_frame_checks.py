@@ -162,3 +162,16 @@ def test_fingerprints_tell_pixels_and_shapes_apart() -> None:
     other[3, 5] += 1
     assert fingerprint(frame) == fingerprint(frame.copy()) != fingerprint(other)
     assert fingerprint(np.zeros((4, 6, 1), np.uint8)) != fingerprint(np.zeros((6, 4, 1), np.uint8))
+
+
+def test_views_of_several_cameras_in_one_folder(tmp_path: Path) -> None:
+    """What moves in a picture makes no other camera of it, nor the time of day."""
+    folder = tmp_path / "recordings"
+    for number, (wall, light) in enumerate([(1, 0), (2, 0), (1, 40)]):
+        film = views([(50, 50)] * 30, texture(wall))
+        film[:, 40:60, 30 * number : 30 * number + 10] = 230
+        write_footage(folder / f"0{number}", cv2.subtract(film, np.full_like(film, light)))
+    finding = only(diagnose(folder, fps=10), "several-cameras")
+    assert "2 different views" in finding.what and finding.what.endswith("00, 02; 01")
+    (folder / "01").rename(tmp_path / "other")
+    assert by_kind(diagnose(folder, fps=10)) == {}
