@@ -3,16 +3,15 @@
     python -m benchmarks.poisoned CHECKPOINT --work FOLDER
 
 For generated scenes that the model has not seen, and a kind of anomaly each: a clip of 600 frames
-with events of this kind in about a third of them is what `mpn adapt` gets, with its guard and
-without it, and the same clip without the anomalous actors for comparison. Which support windows the
-guard names against the truth (a window is poisoned if it shows an anomalous frame), how many
-poisoned ones are adapted on, and whether the adapted model still detects that kind in other clips
-of the scene: frame AUC (region score, causal) and share of the events above the camera's own
-threshold for --rate false alarms an hour. With --method place and --shots 0 all footage is adapted
-on, and windows are counted at every frame; and then its owner looks at the strangest moments of the
-clip that are shown, and leaves out those that are anomalous (a moment is if its peak is), twice.
-About two minutes a case on two cores by gradient steps, a minute with "place"; what is done is kept
-in --work.
+with events of this kind in about a third of them is what `mpn adapt` gets, and the same clip
+without the anomalous actors for comparison. How many of the windows that are adapted on are
+poisoned (a window is if it shows an anomalous frame), and whether the adapted model still detects
+that kind in other clips of the scene: frame AUC (region score, causal) and share of the events
+above the camera's own threshold for --rate false alarms an hour. With --method place and --shots 0
+all footage is adapted on, and windows are counted at every frame; and then its owner looks at the
+strangest moments of the clip that are shown, and leaves out those that are anomalous (a moment is
+if its peak is), twice. About two minutes a case on two cores by gradient steps, a minute with
+"place"; what is done is kept in --work.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ from mpn.adaptation.inner_loop import METHODS, Adaptation
 from mpn.datasets.demo.clips import KINDS, make_clip
 from mpn.datasets.demo.dataset import scene_clips
 from mpn.datasets.demo.scene import Scene
-from mpn.datasets.shots import spread
 from mpn.datasets.windows import Clip
 from mpn.evaluation.few_shot_summary import paired_difference
 from mpn.io.atomic import write_atomically
@@ -52,7 +50,7 @@ from mpn.video.images import fit_frame
 
 FPS = 10.0
 SHARE = 1 / 3  # of the support clip that is to be anomalous
-CASES = ("clean", "guard", "no guard")  # beside unadapted
+CASES = ("clean", "poisoned")  # beside unadapted
 LOOKED, LOOKS = "looked at", 2  # with place: moments left out by who looks at them, so often
 
 
@@ -98,30 +96,14 @@ def save_frames(folder: Path, frames: Sequence[np.ndarray]) -> Path:
     return folder
 
 
-def named(report: Report, truth: np.ndarray, shots: int | None, window: int) -> dict[str, int]:
-    """Count the windows that the spread chose: all, poisoned, named by the guard, both.
+def support(report: Report, truth: np.ndarray, window: int) -> dict[str, int]:
+    """Count the windows that were adapted on, and the poisoned ones among them.
 
-    And the poisoned ones among those that were adapted on. Without `shots` it is all windows.
+    Of all footage it is those at every frame.
     """
-    every = set(range(window, len(truth)))
-    bad = {target for target in every if truth[target - window : target + 1].any()}
-    if shots:
-        blank = Clip("support", "", np.empty((len(truth), 1, 1, 1), np.uint8))
-        chosen = {target for _, target in spread([blank], shots, window)}
-        told = {entry.frame for entry in report.left_out}
-        adapted_on = {target for _, target in report.windows}
-    else:
-        chosen = every
-        kept_out = (range(start, stop) for _, start, stop in report.excluded)
-        told = every & set().union(*kept_out)
-        adapted_on = every - told
-    return {
-        "windows": len(chosen),
-        "poisoned": len(chosen & bad),
-        "named": len(told),
-        "both": len(told & bad),
-        "poisoned_adapted_on": len(adapted_on & bad),
-    }
+    targets = [target for _, target in report.windows] or range(window, len(truth))
+    poisoned = sum(bool(truth[target - window : target + 1].any()) for target in targets)
+    return {"windows": len(targets), "poisoned": poisoned}
 
 
 def detection(
@@ -181,19 +163,16 @@ def one_case(
     steps = 2 if args.quick and args.method != "place" else None  # as many as `mpn adapt` does
     settings = Adaptation(args.method, steps)
     with tempfile.TemporaryDirectory(prefix="mpn-poisoned-") as folder:
-        sources = {"clean": clean, "guard": frames, "no guard": frames}
-        for name, own in sources.items():
-            source = save_frames(Path(folder) / ("clean" if name == "clean" else "poisoned"), own)
-            # Its loss on held-out frames is no concern here, what it detects is.
-            options = CameraOptions(
-                args.shots, settings, args.rate, guard=name != "no guard", network=True, force=True
-            )
+        # Its loss on held-out frames is no concern here, what it detects is.
+        options = CameraOptions(args.shots, settings, args.rate, network=True, force=True)
+        for name, own in zip(CASES, (clean, frames)):
+            source = save_frames(Path(folder) / name, own)
             adapted, report = adapt_camera(detector, source, options, fps=FPS)
             label = np.zeros(length, bool) if name == "clean" else truth
             own_score = detector.sibling(adapted, adapted.score_config)
             found[name] = detection(own_score, clips, labels, args.rate)
-            found[name] |= {"support": named(report, label, args.shots, config.window)}
-            if name == "no guard" and report.moments:
+            found[name] |= {"support": support(report, label, config.window)}
+            if name == "poisoned" and report.moments:
                 found[LOOKED] = looked_at(detector, source, options, report, truth)
                 adapted = found[LOOKED].pop("adapted")
                 own_score = detector.sibling(adapted, adapted.score_config)
@@ -220,21 +199,10 @@ def looked_at(
 
 
 def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up all cases: precision and recall of the guard, means and paired differences."""
-    told, right, bad = (
-        sum(case["guard"]["support"][name] for case in cases)
-        for name in ("named", "both", "poisoned")
-    )
-    wrong = sum(case["clean"]["support"]["named"] for case in cases)
-    every = sum(case["clean"]["support"]["windows"] for case in cases)
+    """Sum up all cases: windows adapted on, means and paired differences."""
     result: dict[str, Any] = {
-        "precision": right / told if told else float("nan"),
-        "recall": right / bad if bad else float("nan"),
-        "named_of_clean_clips": wrong / every,
-        "poisoned_adapted_on": {
-            name: sum(case[name]["support"]["poisoned_adapted_on"] for case in cases)
-            for name in ("guard", "no guard")
-        },
+        name: sum(case["poisoned"]["support"][name] for case in cases)
+        for name in ("windows", "poisoned")
     }
     looked = all(LOOKED in case for case in cases)
     if looked:
@@ -251,12 +219,12 @@ def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
         }
         means = {name: float(values.mean()) for name, values in table.items()}
         pairs = {
-            f"guard - {other}": paired_difference((table["guard"] - table[other])[:, None])
-            for other in ("no guard", "clean", "unadapted")
+            f"poisoned - {other}": paired_difference((table["poisoned"] - table[other])[:, None])
+            for other in ("clean", "unadapted")
         }
         if looked:
-            difference = (table[LOOKED] - table["no guard"])[:, None]
-            pairs[f"{LOOKED} - no guard"] = paired_difference(difference)
+            difference = (table[LOOKED] - table["poisoned"])[:, None]
+            pairs[f"{LOOKED} - poisoned"] = paired_difference(difference)
         result[figure] = {"mean": means, "differences": pairs}
     return result
 
@@ -266,7 +234,7 @@ def show(cases: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
     rows = []
     columns = (*CASES, LOOKED) if all(LOOKED in case for case in cases) else CASES
     for case in cases:
-        support = case["guard"]["support"]
+        windows = case["poisoned"]["support"]
         cells = [
             f"{100 * case[name]['auc']:.1f} / {100 * case[name]['events_found']:.0f}"
             for name in ("unadapted", *columns)
@@ -275,8 +243,7 @@ def show(cases: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
             [
                 f"{case['scene']} {case['kind']}",
                 f"{100 * case['anomalous_share']:.0f}",
-                f"{support['both']} of {support['poisoned']}, "
-                f"{support['named'] - support['both']} wrong",
+                f"{windows['poisoned']} of {windows['windows']}",
                 *cells,
             ]
         )
@@ -284,17 +251,13 @@ def show(cases: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
         [
             "AUC, % / events found, %",
             "poisoned, %",
-            "poisoned windows named",
+            "of the windows",
             "unadapted",
             *columns,
         ],
         rows,
     )
-    print(
-        f"\nprecision {total['precision']:.2f}, recall {total['recall']:.2f}; of clean clips' "
-        f"windows {100 * total['named_of_clean_clips']:.0f} % are named; poisoned windows "
-        f"adapted on: {total['poisoned_adapted_on']}"
-    )
+    print(f"\nof {total['windows']} windows adapted on {total['poisoned']} are poisoned")
     if "moments" in total:
         print(f"of {total['moments']} moments shown {total['anomalous_moments']} are anomalous")
     for figure in ("auc", "events_found"):
@@ -355,7 +318,7 @@ def main() -> None:
     )
     cases = []
     for index in range(args.scenes):
-        path, kind = args.work / f"poisoned-{index}.json", KINDS[index % len(KINDS)]
+        path, kind = args.work / f"case-{index}.json", KINDS[index % len(KINDS)]
         if path.exists() and (kept := json.loads(path.read_text()))["options"] == options:
             cases.append(kept["case"])
             continue

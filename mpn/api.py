@@ -48,7 +48,6 @@ class Detector(ScoringDetector):
         fps: float | None = None,
         skip_bad: bool = False,
         false_alarms_per_hour: float = 1.0,
-        guard: bool = False,
         network: bool | None = None,
         force: bool = False,
         standalone: bool = False,
@@ -69,8 +68,6 @@ class Detector(ScoringDetector):
             fps: frames per second, instead of what the source says.
             skip_bad: go on without frames that cannot be read.
             false_alarms_per_hour: the rate that the report's thresholds are for.
-            guard: leave out what looks anomalous beside the rest of the footage, for footage that
-                may not be normal; of normal footage it takes what is rare.
             network: let the network have a say in the score; default: where it is trained, or with
                 `shots`. Motion alone is three times as quick, here and in scoring.
             force: give the adapted model even where its loss on held-out frames has risen.
@@ -90,7 +87,6 @@ class Detector(ScoringDetector):
             shots=shots,
             adaptation=Adaptation(method, steps),
             false_alarms_per_hour=false_alarms_per_hour,
-            guard=guard,
             network=network,
             force=force,
             standalone=standalone,

@@ -71,14 +71,13 @@ def test_options_of_an_adaptation_arrive(base: Path, clip: Path, tmp_path: Path)
         method="meta",
         fps=5,
         false_alarms_per_hour=2.0,
-        guard=True,
         force=True,
         standalone=True,
     )
     report = adapted.checkpoint.camera["adapted_on"]
     used = report["options"]
     assert (used["shots"], used["steps"], used["false_alarms_per_hour"]) == (SHOTS, 1, 2.0)
-    assert report["fps"] == 5 and used["guard"] is True
+    assert report["fps"] == 5
     adapted.save(tmp_path / "whole.safetensors", standalone=True)
     assert mpn.load(tmp_path / "whole.safetensors").checkpoint.camera is None
 

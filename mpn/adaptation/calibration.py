@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpn.adaptation import outliers
 from mpn.adaptation.before_after import (
     HeldOutMetrics,
     crossed_metrics,
@@ -20,7 +19,7 @@ from mpn.adaptation.camera_report import CameraOptions
 from mpn.adaptation.inner_loop import FilledAdaptation
 from mpn.adaptation.made_motion import Judged, Made, try_out
 from mpn.adaptation.moments import Moment, looked_at, strangest_moments
-from mpn.adaptation.place import Pieces, learn_place, pieces_of, with_motion
+from mpn.adaptation.place import Pieces, Stretch, learn_place, pieces_of, with_motion
 from mpn.adaptation.plan import Plan
 from mpn.datasets.windows import Clip
 from mpn.meta.maml import Params
@@ -153,7 +152,7 @@ def _tried_out(
     detector: Detector,
     clips: Sequence[Clip],
     pieces: Pieces | None,
-    held_out: Sequence[outliers.Stretch],
+    held_out: Sequence[Stretch],
     columns: Sequence[Mapping[str, np.ndarray]],
     rates: tuple[float, float],
 ) -> list[Made]:

@@ -3,13 +3,11 @@
 By default all of the footage is learned from, for the camera's place model
 (`mpn.adaptation.place`), and the network is neither changed nor asked. By "adam" the network learns
 from three quarters of it, too, in pieces; the last quarter is held out. With K shots it is K
-windows, spread over the footage; the guard, if it is asked for, leaves out those that look
-anomalous beside the rest, and *held out* is
-every frame that no support window shows, as input or as target. (The frames before a support window
-lend it material for speed-ups, which are learned as what is not normal, and are held out all the
-same.) Held-out frames come in stretches between the support windows, and a frame is scored where
-its whole window lies in its stretch. On these frames alone before and after are compared and the
-camera's thresholds are set.
+windows, spread over the footage, and *held out* is every frame that no support window shows, as
+input or as target. (The frames before a support window lend it material for speed-ups, which are
+learned as what is not normal, and are held out all the same.) Held-out frames come in stretches
+between the support windows, and a frame is scored where its whole window lies in its stretch. On
+these frames alone before and after are compared and the camera's thresholds are set.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpn.adaptation import outliers
 from mpn.adaptation.calibration import Measured, calibrated
 from mpn.adaptation.camera_report import CameraOptions, Report
 from mpn.adaptation.footage import footage_keys, frame_rate, leave_out, read_footage
@@ -32,10 +29,7 @@ from mpn.adaptation.inner_loop import (
     adapted_checkpoint,
     targets_in,
 )
-from mpn.adaptation.place import (
-    learn_place,
-    windows_as_stretches,
-)
+from mpn.adaptation.place import Stretch, learn_place, windows_as_stretches
 from mpn.adaptation.plan import MIN_HELD_OUT, Plan, plan_of
 from mpn.datasets.shots import Shots, spread
 from mpn.datasets.windows import Clip
@@ -109,7 +103,7 @@ def adapt_clips(
     options: CameraOptions | None = None,
     *,
     parts: Sequence[Mapping[str, np.ndarray]] | None = None,
-    excluded: Sequence[outliers.Stretch] = (),
+    excluded: Sequence[Stretch] = (),
 ) -> tuple[Checkpoint, Report]:
     """Adapt a detector's model to a camera by footage that was read, see `adapt_camera`.
 
@@ -121,7 +115,7 @@ def adapt_clips(
         parts: the numbers of the clips by the detector, where they are known, as
             `mpn.scoring.clips.score_clips` gives them; without those of the network motion alone
             is judged. The clips' frames may then be small pictures of the camera's grid.
-        excluded: stretches that are not normal, beside what the guard finds.
+        excluded: stretches that are not normal, as `mpn.live.learning` finds them.
 
     Returns:
         See `adapt_camera`.
@@ -143,7 +137,7 @@ def adapt_clips(
         asked = options.asks_network
         parts = score_clips(detector, clips, "scoring") if asked else [{} for _ in clips]
     options = replace(options, network=bool(parts[0].keys() & set(detector.weights)))
-    plan = plan_of(source, clips, parts, chosen, detector, options, room, excluded)
+    plan = plan_of(source, clips, chosen, window, options, room, excluded)
     tensors = _adapted(source, detector, plan.shots, settings)
     learned = windows_as_stretches(plan.windows, window) or plan.normal_ranges
     place = learn_place(clips, learned)
@@ -199,7 +193,6 @@ def _report(
         fps=rate[0],
         fps_from=rate[1],
         windows=plan.windows,
-        left_out=plan.left_out,
         excluded=plan.excluded,
         held_out=sum(stop - start - window for _, start, stop in plan.held_out_ranges),
         before=measured.before,
@@ -226,7 +219,7 @@ def _described(
 
 def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
     """Give the options that were used, as plain values."""
-    names = ("shots", "guard", "network", "false_alarms_per_hour")
+    names = ("shots", "network", "false_alarms_per_hour")
     return asdict(settings) | {name: getattr(options, name) for name in names}
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpn.adaptation import outliers
 from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.footage import Without
 from mpn.adaptation.inner_loop import Adaptation
 from mpn.adaptation.made_motion import Made
 from mpn.adaptation.moments import Moment
+from mpn.adaptation.place import Stretch
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,9 @@ class CameraOptions:
         shots: K, support windows; None for all footage, but 10 windows with "meta".
         adaptation: method, steps and so on.
         false_alarms_per_hour: the rate that the report's thresholds are for.
-        guard: leave out what looks anomalous beside the rest of the footage. On real normal footage
-            that is who walks through an empty room, and thresholds are too low without it
-            (docs/results-adaptation.md, "The guard").
         network: let the network have a say in the score. None: where it is trained, or there are
-            the guard or `shots`. What motion is normal by all footage needs no network that has
-            not seen the camera (docs/results-adaptation.md, "How many minutes").
+            `shots`. What motion is normal by all footage needs no network that has not seen the
+            camera (docs/results-adaptation.md, "How many minutes").
         force: give the adapted model even where its loss on held-out frames has risen.
         standalone: it will be written as a whole model, of any size.
         without: footage that is not to count as normal, as if it could not be read.
@@ -37,7 +34,6 @@ class CameraOptions:
     # What motion is normal where finds more than any gradient (docs/results-adaptation.md).
     adaptation: Adaptation = field(default_factory=lambda: Adaptation("place"))
     false_alarms_per_hour: float = 1.0
-    guard: bool = False
     network: bool | None = None
     force: bool = False
     standalone: bool = False
@@ -48,7 +44,7 @@ class CameraOptions:
         """Say whether the network has a say in the score."""
         if self.adaptation.method != "place":
             return True
-        return bool(self.shots or self.guard) if self.network is None else self.network
+        return bool(self.shots) if self.network is None else self.network
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ class Report:
         fps: the frame rate.
         fps_from: the footage's ("footage"), that of the model's training ("model"), or "assumed".
         windows: (clip, target frame) of the windows adapted on.
-        left_out: those that the guard left out.
-        excluded: (clip, first, end) of stretches that the guard kept out of the calibration.
+        excluded: (clip, first, end) of stretches that do not count as normal: of a camera's first
+            minutes (`mpn.live.learning`) what was told at once.
         held_out: number of held-out frames with a score.
         before: the base on these.
         after: the adapted model on these. Its false alarms are counted on one half of them with
@@ -81,8 +77,7 @@ class Report:
     fps: float
     fps_from: str
     windows: list[tuple[int, int]]
-    left_out: list[outliers.Replaced]
-    excluded: list[outliers.Stretch]
+    excluded: list[Stretch]
     held_out: int
     before: HeldOutMetrics
     after: HeldOutMetrics
@@ -116,5 +111,4 @@ class Report:
         values |= {"before": self.before._asdict(), "after": self.after._asdict()}
         values |= {"made": [one.to_dict() for one in self.made]}
         values |= {"moments": [one.to_dict() for one in self.moments]}
-        values |= {"without": [str(one) for one in self.without]}
-        return values | {"left_out": [entry._asdict() for entry in self.left_out]}
+        return values | {"without": [str(one) for one in self.without]}

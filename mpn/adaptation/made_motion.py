@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import Stretch
 from mpn.motion.flow import DIRECTED, DIRECTIONS, SPEED
 from mpn.motion.place import PlaceModel
 from mpn.scoring.parts import MOTION_PARTS, motion_numbers

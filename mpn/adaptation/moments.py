@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import Pieces
+from mpn.adaptation.place import Pieces, Stretch
 from mpn.datasets.windows import Clip
 from mpn.motion.place import PlaceModel
 from mpn.scoring.clips import quotients_by

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpn.adaptation.outliers import Stretch
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.motion.cameras import grid_of
@@ -28,6 +27,14 @@ from mpn.video.timing import USUAL_RATE
 # out").
 PIECES, FOLDS = 16, 4
 MANY_FRAMES, MANY_FOLDS = 1000, 16
+
+
+class Stretch(NamedTuple):
+    """Frames start to stop (exclusive) of clip number `clip`."""
+
+    clip: int
+    start: int
+    stop: int
 
 
 def learn_place(clips: Sequence[Clip], stretches: Sequence[Stretch]) -> PlaceModel:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from mpn.adaptation import outliers
 from mpn.adaptation.camera_report import CameraOptions
-from mpn.adaptation.place import folds_of
+from mpn.adaptation.place import Stretch, folds_of, windows_as_stretches
 from mpn.datasets.shots import Shots, shots_of, spread
 from mpn.datasets.windows import Clip
-from mpn.errors import AdaptationError, DataError
+from mpn.errors import DataError
 from mpn.io.text import plural
 from mpn.scoring.clips import readable_runs
-from mpn.scoring.detector import Detector
-from mpn.scoring.scores import combine
 
 # Held-out frames with a score; fewer say nothing of what is normal.
 MIN_HELD_OUT = 50
@@ -32,7 +27,6 @@ class Plan(NamedTuple):
 
     Attributes:
         windows: as `Report` has them.
-        left_out: likewise.
         excluded: likewise.
         shots: the windows that a network is adapted on; None where there are none.
         learned: where a network learns from the whole footage, what it does learn from: all folds
@@ -43,88 +37,42 @@ class Plan(NamedTuple):
     """
 
     windows: list[tuple[int, int]]
-    left_out: list[outliers.Replaced]
-    excluded: list[outliers.Stretch]
+    excluded: list[Stretch]
     shots: Shots | None
-    learned: list[outliers.Stretch]
-    held_out_ranges: list[outliers.Stretch]
-    normal_ranges: list[outliers.Stretch]
-
-
-def deviations_of(
-    detector: Detector, parts: Sequence[Mapping[str, np.ndarray]]
-) -> list[np.ndarray]:
-    """Measure by how much each frame stands out (`mpn.adaptation.outliers.deviations`).
-
-    Parts are in units of their deviation within clips of the model's normal footage: between the
-    scenes that it was trained on they differ by more than any anomaly does. Without such footage,
-    of their deviation in this one.
-
-    Args:
-        detector: with the model.
-        parts: of each clip, the numbers of the network's parts among them.
-
-    Returns:
-        Of each clip, float64 (frames,).
-    """
-    weights, normal = detector.weights, detector.checkpoint.normal
-    clips = zip(*(normal.get(name, []) for name in weights))
-    known = [dict(zip(weights, clip)) for clip in clips if len(clip[0]) > 1]
-    units = {}
-    for name in weights:
-        variances = [
-            np.nanvar(clip[name]) for clip in known or parts if np.isfinite(clip[name]).any()
-        ]
-        units[name] = (0.0, float(np.sqrt(np.mean(variances))) or 1.0)
-    scores, ordinary = (
-        [combine(clip, weights, units) for clip in footage] for footage in (parts, known)
-    )
-    return outliers.deviations(scores, ordinary or None)
+    learned: list[Stretch]
+    held_out_ranges: list[Stretch]
+    normal_ranges: list[Stretch]
 
 
 def plan_of(
     source: str | Path,
     clips: Sequence[Clip],
-    parts: Sequence[Mapping[str, np.ndarray]],
-    windows: list[tuple[int, int]],
-    detector: Detector,
+    windows: Sequence[tuple[int, int]],
+    window: int,
     options: CameraOptions,
     room: int,
-    excluded: Sequence[outliers.Stretch] = (),
+    excluded: Sequence[Stretch] = (),
 ) -> Plan:
     """Decide what is adapted on, and what is held out.
 
     Args:
         source: of the footage, for errors.
         clips: of the camera.
-        parts: their numbers; without those of the network there is no guard.
         windows: those that were chosen to adapt on; none for all footage.
-        detector: with the model.
+        window: T.
         options: how it is adapted.
         room: normal frames that a camera file has room for.
-        excluded: stretches that are not normal, beside what the guard finds.
+        excluded: stretches that are not normal.
 
     Raises:
-        AdaptationError: all windows look anomalous.
         DataError: too little is left to calibrate on.
     """
-    window, excluded = detector.config.window, list(excluded)
-    left_out: list[outliers.Replaced] = []
-    if options.guard and set(detector.weights) <= parts[0].keys():
-        far = deviations_of(detector, parts)
-        windows, left_out = outliers.choose(windows, far, window)
-        excluded += outliers.standing_out(far)
-    if not windows and options.shots:
-        raise AdaptationError(
-            f"{source}: all of its {len(left_out)} support windows look anomalous beside the rest "
-            "of the footage: give other footage, or take it as it is (without --guard)"
-        )
-    seen = [outliers.Stretch(clip, target - window, target + 1) for clip, target in windows]
+    taken = [*windows_as_stretches(windows, window), *excluded]
     held_out_ranges = [
-        outliers.Stretch(number, start, stop)
+        Stretch(number, start, stop)
         for number, clip in enumerate(clips)
         for start, stop in readable_runs(
-            clip, [(s.start, s.stop) for s in [*seen, *excluded] if s.clip == number]
+            clip, [(one.start, one.stop) for one in taken if one.clip == number]
         )
         if stop - start > window
     ]
@@ -140,12 +88,10 @@ def plan_of(
     if count > room:
         held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))
     shots = _shots_of(clips, windows, learned, window)
-    return Plan(windows, left_out, excluded, shots, learned, held_out_ranges, normal_ranges)
+    return Plan(list(windows), list(excluded), shots, learned, held_out_ranges, normal_ranges)
 
 
-def _but_a_fold(
-    normal: Sequence[outliers.Stretch], window: int
-) -> tuple[list[outliers.Stretch], list[outliers.Stretch]]:
+def _but_a_fold(normal: Sequence[Stretch], window: int) -> tuple[list[Stretch], list[Stretch]]:
     """Divide normal footage into what a network learns from and a fold that is held out."""
     *others, held_out = folds_of(normal)
     learned = sorted(piece for fold in others for piece in fold)
@@ -158,7 +104,7 @@ def _but_a_fold(
 def _shots_of(
     clips: Sequence[Clip],
     windows: Sequence[tuple[int, int]],
-    learned: Sequence[outliers.Stretch],
+    learned: Sequence[Stretch],
     window: int,
 ) -> Shots | None:
     """Cut the windows; or those that reach beyond no stretch, of many evenly spread ones."""
@@ -171,9 +117,9 @@ def _shots_of(
     return shots_of(pieces, spread(pieces, min(most, MOST_WINDOWS), window), window)
 
 
-def _too_little(frames: int, left: int, shots: int, guarded: bool, *, quarter: bool) -> str:
+def _too_little(frames: int, left: int, shots: int, excluded: bool, *, quarter: bool) -> str:
     """Say that too little footage is left to calibrate on, and what to do."""
-    takers = [plural(shots, "shot")] * bool(shots) + ["the guard"] * guarded
+    takers = [plural(shots, "shot")] * bool(shots) + ["moments that do not count"] * excluded
     leave = f"{' and '.join(takers)} leave" if takers else "there are"
     if quarter:
         leave = "the quarter that is kept apart has"
@@ -183,9 +129,7 @@ def _too_little(frames: int, left: int, shots: int, guarded: bool, *, quarter: b
     return f"{what}, and it takes {MIN_HELD_OUT}: {advice}"
 
 
-def _first_parts(
-    stretches: Sequence[outliers.Stretch], window: int, share: Fraction
-) -> list[outliers.Stretch]:
+def _first_parts(stretches: Sequence[Stretch], window: int, share: Fraction) -> list[Stretch]:
     """Cut stretches to the first share of their frames with a score; those without any go."""
     cut = [
         one._replace(stop=one.start + window + int((one.stop - one.start - window) * share))

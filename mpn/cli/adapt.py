@@ -122,13 +122,6 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
         help="the threshold that is shown (default: 1)",
     )
     verb.add_argument(
-        "--guard",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="leave out what looks anomalous beside the rest: for footage that may not be normal; "
-        "of normal footage it takes what is rare (default: no)",
-    )
-    verb.add_argument(
         "--network",
         action=argparse.BooleanOptionalAction,
         help="of --method place: let the network have a say in the score, here and when scoring, "
@@ -200,7 +193,6 @@ def main(options: argparse.Namespace) -> None:
             targets=targets_in(detector.network, options.targets) if options.targets else None,
         ),
         false_alarms_per_hour=options.false_alarms_per_hour or 1.0,
-        guard=options.guard,
         network=options.network,
         force=options.force,
         standalone=options.standalone,
@@ -250,8 +242,6 @@ def _method(options: argparse.Namespace) -> str:
         )
     if method != "place" and options.network is False:
         raise UsageError(f"--no-network is of --method place: {method} trains the network")
-    if options.guard and options.network is False:
-        raise UsageError("--guard asks the network: leave --no-network out")
     if method == "place" and options.steps:
         raise UsageError("--steps are of --method adam or meta: place takes no step")
     return method

@@ -8,7 +8,6 @@ from mpn.adaptation.before_after import HeldOutMetrics
 from mpn.adaptation.camera_report import Report
 from mpn.adaptation.footage import Without
 from mpn.adaptation.made_motion import PIECE_SECONDS
-from mpn.adaptation.outliers import LIMIT
 from mpn.io.text import align, clock, percent, plural
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.parts import LABELS
@@ -36,11 +35,6 @@ def report_text(report: Report, seconds: float) -> str:
         seconds: that it took in all.
     """
     used = report.options
-    several = len(report.clips) > 1
-
-    def at(clip: int, frame: int) -> str:
-        return f"{report.clips[clip]}:{frame}" if several else str(frame)
-
     known = {
         "footage": "",
         "model": " (as the model's training footage; --fps says otherwise)",
@@ -66,26 +60,12 @@ def report_text(report: Report, seconds: float) -> str:
             "normal footage is wanted, and the threshold is a guess"
         )
     if report.windows:
-        ends = ", ".join(at(*window) for window in report.windows)
+        several = len(report.clips) > 1
+        ends = ", ".join(
+            f"{report.clips[clip]}:{frame}" if several else str(frame)
+            for clip, frame in report.windows
+        )
         lines.append(f"windows end at frames {ends}")
-    if report.left_out:
-        lines.append(
-            "left out, since they stand out against the rest of the footage by more than "
-            f"{LIMIT:g}:"
-        )
-    for entry in report.left_out:
-        substitute = "nothing" if entry.by is None else f"frame {at(entry.clip, entry.by)}"
-        when = f"frame {at(entry.clip, entry.frame)} ({entry.frame / report.fps:.1f} s)"
-        lines.append(f"  {when} by {entry.deviation:.1f}; {substitute} instead")
-    if report.excluded:
-        stretches = ", ".join(
-            f"{at(stretch.clip, stretch.start)} to {stretch.stop - 1}"
-            for stretch in report.excluded
-        )
-        lines.append(
-            f"kept out of the threshold's footage, since they stand out: frames {stretches} "
-            "(without --guard they are taken in, where that is normal)"
-        )
     return "\n".join(lines + _table(report) + made_lines(report) + _moments(report))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from mpn.adaptation.camera import adapt_clips
 from mpn.adaptation.camera_report import CameraOptions
-from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import Stretch
 from mpn.datasets.windows import Clip
 from mpn.io.atomic import make_folder
 from mpn.io.runs import intervals

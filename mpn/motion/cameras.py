@@ -69,7 +69,8 @@ def choose_place(
     known = f"not camera {next(iter(places))} of the model"
     if len(places) > 1:
         known = f"none of the model's {len(places)} cameras"
-    log.warning("%s%s (%s): motion is judged without places", begin, known, why)
+    log.warning("%s%s (%s):", begin, known, why)
+    log.warning("  motion is judged without places")
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
     return flat_place(places.values(), grid)

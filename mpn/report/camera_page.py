@@ -32,7 +32,6 @@ from mpn.video.sources import open_source
 
 PICTURE_WIDTH = 480  # pixels of a moment's picture
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 82]
-MOST_LEFT_OUT = 12  # stretches that the guard left out, with a picture
 MODEL_SUFFIX, SUFFIX = ".safetensors", ".html"
 
 # A frame of the footage: number of its clip, and its own.
@@ -47,15 +46,15 @@ class Shown:
         when: time in its recording.
         recording: its name, "" where there is one alone.
         why: the sentence of its reason, or "".
-        detail: its score, or its frames.
-        option: what to add to the command where it is not normal, or "".
+        score: in words.
+        option: what to add to the command where it is not normal.
         picture: as an address that holds it, None where the footage is gone.
     """
 
     when: str
     recording: str
     why: str
-    detail: str
+    score: str
     option: str
     picture: str | None
 
@@ -112,8 +111,6 @@ def _rendered(checkpoint: Checkpoint, file: str) -> str:
             file=file,
             lede=_lede(checkpoint, learned),
             moments=_moments(learned, frames),
-            guarded=_guarded(learned, frames),
-            more=max(0, len(learned.get("excluded") or []) - MOST_LEFT_OUT),
             places=[
                 _place(name, place, backdrop, checkpoint.fps)
                 for name, place in checkpoint.places.items()
@@ -155,7 +152,6 @@ def _frames(learned: Mapping[str, Any]) -> dict[At, np.ndarray]:
         return found
     wanted = {(0, 0)}
     wanted |= {(int(one["clip"]), int(one["frame"])) for one in learned.get("moments") or []}
-    wanted |= {(clip, (start + stop) // 2) for clip, start, stop in _left_out(learned)}
     for clip in sorted({clip for clip, _ in wanted}):
         numbers = [frame for number, frame in wanted if number == clip]
         try:
@@ -164,12 +160,6 @@ def _frames(learned: Mapping[str, Any]) -> dict[At, np.ndarray]:
             continue
         found |= {(clip, number): frame for number, frame in read}
     return found
-
-
-def _left_out(learned: Mapping[str, Any]) -> list[tuple[int, int, int]]:
-    """List the stretches that the guard left out, as (clip, start, stop); the first of many."""
-    stretches = [tuple(map(int, one)) for one in learned.get("excluded") or []]
-    return [(clip, start, stop) for clip, start, stop in stretches[:MOST_LEFT_OUT]]
 
 
 def _read(
@@ -196,18 +186,6 @@ def _moments(learned: Mapping[str, Any], frames: Mapping[At, np.ndarray]) -> lis
         when = clock(frame / float(learned.get("fps") or 1))
         score = f"score {float(one['score']):.2f}"
         shown.append(Shown(when, _name(learned, clip), why, score, f"--without {without}", picture))
-    return shown
-
-
-def _guarded(learned: Mapping[str, Any], frames: Mapping[At, np.ndarray]) -> list[Shown]:
-    """Give what the guard left out."""
-    shown = []
-    for clip, start, stop in _left_out(learned):
-        at = (start + stop) // 2
-        when = clock(at / float(learned.get("fps") or 1))
-        stretch = f"frames {start} to {stop - 1}"
-        picture = _picture(frames, (clip, at), None)
-        shown.append(Shown(when, _name(learned, clip), "", stretch, "", picture))
     return shown
 
 

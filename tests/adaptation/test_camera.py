@@ -43,7 +43,7 @@ def test_windows_are_spread_over_the_clip(result):
     _, report = result
     # 116 windows in three parts, from each the one in the middle.
     assert report.windows == [(0, 4 + 19), (0, 4 + 58), (0, 4 + 96)]
-    assert report.left_out == [] and report.excluded == []
+    assert report.excluded == []
     assert (report.frames, report.clips) == ([LENGTH], ["lobby"])
 
 
@@ -109,9 +109,9 @@ def test_after_is_counted_on_footage_that_it_was_not_calibrated_on(base, tmp_pat
     # An intruder in the later half only: the threshold of the earlier half does not know it, and it
     # is an alarm.
     late = write_footage(tmp_path / "late", footage(LENGTH, intruder=(76, 92), seed=5))
-    _, report = adapted_on(base, late, guard=False, force=True)
+    _, report = adapted_on(base, late, force=True)
     assert report.after.false_alarms >= 1 and report.after.above > 0
-    detector = Detector(adapted_on(base, late, guard=False, force=True)[0], precision="float32")
+    detector = Detector(adapted_on(base, late, force=True)[0], precision="float32")
     assert report.after.threshold == detector.calibration(FPS).threshold(1).value
 
 

@@ -15,7 +15,7 @@ from mpn.adaptation.made_motion import (
     altered,
     try_out,
 )
-from mpn.adaptation.outliers import Stretch
+from mpn.adaptation.place import Stretch
 from mpn.motion.flow import CHANNELS, DIRECTED, SPEED
 from mpn.motion.place import PlaceModel
 from mpn.scoring.parts import motion_numbers

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mpn.adaptation.moments import Moment, looked_at, strangest_moments
-from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import Pieces
+from mpn.adaptation.place import Pieces, Stretch
 from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
 from mpn.scoring.reasons import sentence

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import mpn
-from mpn.adaptation.outliers import Stretch
 from mpn.adaptation.place import (
     PIECES,
+    Stretch,
     learn_place,
     learn_places,
     motion_columns,

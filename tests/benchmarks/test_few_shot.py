@@ -1,5 +1,5 @@
-"""What the few-shot benchmarks are made of: alarms, rows that survive, made anomalies, the guard's
-counts."""
+"""What the few-shot benchmarks are made of: alarms, rows that survive, made anomalies, poisoned
+windows."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from benchmarks.few_shot_generated import EVERY, together
 from benchmarks.few_shot_scenes import figures_of, fold
 from benchmarks.made_anomalies import choice_set, contact_sheet, make
 from benchmarks.made_anomaly_kinds import KINDS, find_blobs
-from benchmarks.poisoned import named
-from mpn.adaptation.outliers import Replaced
+from benchmarks.poisoned import support
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError
 from mpn.evaluation.few_shot import FewShotRow
@@ -284,20 +283,13 @@ def test_fold_is_read():
             fold(wrong)
 
 
-def test_the_guard_is_counted_by_windows():
+def test_windows_that_show_an_anomalous_frame_are_poisoned():
     truth = stretch(44, (20, 30))
-    # Four windows over targets 4 to 43: 9, 19, 29, 39; frame 19's window ends before the event,
-    # 29's shows it.
-    report = SimpleNamespace(
-        left_out=[Replaced(0, 29, 9.0, 35), Replaced(0, 9, 5.0, None)], windows=[(0, 19), (0, 33)]
-    )
-    assert named(report, truth, 4, 4) == {
-        "windows": 4,
-        "poisoned": 1,
-        "named": 2,
-        "both": 1,
-        "poisoned_adapted_on": 1,
-    }
+    # Frame 19's window ends before the event, that of 33 shows its last frame, that of 34 none.
+    few = SimpleNamespace(windows=[(0, 19), (0, 29), (0, 33), (0, 34)])
+    assert support(few, truth, 4) == {"windows": 4, "poisoned": 2}
+    # Of all footage: the targets 4 to 43, and of these 20 to 33.
+    assert support(SimpleNamespace(windows=[]), truth, 4) == {"windows": 40, "poisoned": 14}
 
 
 def test_causal_is_the_exponential_of_the_score():

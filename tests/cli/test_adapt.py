@@ -127,29 +127,6 @@ def test_evaluate_takes_a_camera_file(
     assert facts["checkpoint"]["sha256"] == load_checkpoint(camera).sha256
 
 
-@pytest.mark.slow
-def test_poisoned_windows_are_named_with_what_took_their_place(
-    cli: Cli, learned: Path, tmp_path: Path
-) -> None:
-    write_footage(tmp_path / "lobby", footage(180, intruder=(60, 120), seed=5))
-    result = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--guard")
-    assert result.code == 0, result.err
-    (entry,) = load_checkpoint(tmp_path / "lobby.camera.safetensors").camera["adapted_on"][
-        "left_out"
-    ]
-    assert entry["frame"] == 92
-    assert (
-        f"frame 92 (9.2 s) by {entry['deviation']:.1f}; frame {entry['by']} instead" in result.out
-    )
-    assert "kept out of the threshold's footage, since they stand out: frames 4" in result.out
-    alone = cli("adapt", "lobby", "--checkpoint", learned, *QUICK, "--force")
-    assert (
-        alone.code == 0
-        and "left out" not in alone.out
-        and "windows end at frames 33, 92, 150" in alone.out
-    )
-
-
 def test_options_reach_the_adaptation(cli: Cli, still: Path, lobby: Path, tmp_path: Path) -> None:
     adam = (
         "--method",
@@ -378,5 +355,3 @@ def test_motion_alone_is_learned_without_the_network(
     assert "learned from this very recording" in " ".join(scored.err.split())
     wrong = cli("adapt", "hall", "--checkpoint", still, "--no-network", "--method", "adam", *PLAIN)
     assert wrong.code == 2 and "adam trains the network" in wrong.err
-    blind = cli("adapt", "hall", "--checkpoint", still, "--no-network", "--guard", *PLAIN)
-    assert blind.code == 2 and "--guard asks the network" in blind.err

@@ -110,14 +110,6 @@ def test_frames_smaller_than_the_network_needs(cli: Cli, still: Path, tmp_path: 
     assert "8x12" in cli("adapt", "speck", "--checkpoint", still, *ADAM).error()
 
 
-def test_everything_anomalous(
-    cli: Cli, still: Path, lobby: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mpn.adaptation.outliers.LIMIT", -1e9)
-    error = cli("adapt", lobby, "--checkpoint", still, *ADAM, "--guard").error()
-    assert "all of its 2 support windows look anomalous" in error and "without --guard" in error
-
-
 # --- Models
 
 
@@ -264,8 +256,8 @@ def test_a_version_that_is_broken_is_not_put_back(cli: Cli, made: Path, tmp_path
         (("lobby", "--out", "a.pt", "--standalone"), "the name of a model ends in .safetensors"),
         (("--rollback", "--out", "a.camera.safetensors", "--shots", "3"), "--shots has no effect"),
         (
-            ("--rollback", "--out", "a.camera.safetensors", "--guard", "--fps", "3"),
-            "--guard has no effect",
+            ("--rollback", "--out", "a.camera.safetensors", "--fps", "3", "--force"),
+            "--fps, --force has no effect",
         ),
         (("lobby", "--shots", "0"), "a whole number above 0"),
         (("lobby", "--steps", "-1"), "a whole number above 0"),

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from mpn.adaptation.inner_loop import Adaptation, adapt_network, adapted_checkpoint
-from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import learn_place, motion_columns
+from mpn.adaptation.place import Stretch, learn_place, motion_columns
 from mpn.datasets.shots import shots_of, spread
 from mpn.datasets.windows import Clip
 from mpn.errors import DataError, MpnError

@@ -40,7 +40,7 @@ def adapted_on(base: Path, clip: Path, **options):
     return adapt_camera(
         detector_of(base),
         clip,
-        CameraOptions(**{"shots": SHOTS, "adaptation": META, "guard": True} | options),
+        CameraOptions(**{"shots": SHOTS, "adaptation": META} | options),
     )
 
 

@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import learn_place
+from mpn.adaptation.place import Stretch, learn_place
 from mpn.api import load
 from mpn.datasets.layouts import Video
 from mpn.datasets.windows import load_clips

@@ -139,6 +139,20 @@ def test_moments_that_nobody_can_look_at_are_left_out(tmp_path: Path) -> None:
     assert "Was all of it normal" not in alone.read_text("utf-8")
 
 
+def test_a_file_of_an_earlier_version_has_its_page(tmp_path: Path) -> None:
+    # These it said of what a rule had left out.
+    gone: dict[str, Any] = {
+        "left_out": [{"clip": 0, "frame": 92, "deviation": 15.5, "by": 41}],
+        "excluded": [[0, 55, 84]],
+        "options": LEARNED["options"] | {"guard": True},
+    }
+    page, other = (
+        write_camera_page(tmp_path / name, own, "a.safetensors").read_text("utf-8")
+        for name, own in (("a.html", checkpoint(**gone)), ("b.html", checkpoint()))
+    )
+    assert page == other
+
+
 def test_of_several_recordings_each_has_its_name(tmp_path: Path) -> None:
     moment = LEARNED["moments"][0] | {"clip": 1}
     own = checkpoint(clips=["one", "<b>two"], moments=[moment], without=[])

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import mpn
-from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import learn_place, motion_columns
+from mpn.adaptation.place import Stretch, learn_place, motion_columns
 from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError

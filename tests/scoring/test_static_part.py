@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import mpn
-from mpn.adaptation.outliers import Stretch
-from mpn.adaptation.place import learn_place, motion_columns, pieces_of, with_motion
+from mpn.adaptation.place import Stretch, learn_place, motion_columns, pieces_of, with_motion
 from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
 from mpn.model.checkpoint import Checkpoint
