@@ -61,3 +61,20 @@ def test_what_is_not_there_is_said(without: Without, words: str) -> None:
     with pytest.raises(DataError, match=r".") as caught:
         leave_out([CLIP, OTHER], [without])
     assert words in str(caught.value)
+
+
+def test_recordings_of_several_cameras_are_told(
+    still: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not those of one, whatever passes there and however dark it is."""
+    detector = Detector(load_checkpoint(still))
+    frames = footage(12, intruder=(0, 6))
+    for name, shown in (("day", frames), ("dusk", frames // 2 + 10)):
+        write_film(tmp_path / "one" / f"{name}.avi", shown)
+        write_film(tmp_path / "two" / f"{name}.avi", shown)
+    write_film(tmp_path / "two" / "elsewhere.avi", frames[:, ::-1])
+    read_footage(detector, tmp_path / "one", None, skip_bad=False)
+    assert not caplog.records
+    read_footage(detector, tmp_path / "two", None, skip_bad=False)
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert "2 different views" in said and "day.avi, elsewhere.avi;" in said
