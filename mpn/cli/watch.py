@@ -72,9 +72,11 @@ def parser() -> argparse.ArgumentParser:
         "--freeze", action="store_true", help="don't go on learning after the first minutes"
     )
     verb.add_argument(
-        "--motion-only",
-        action="store_true",
-        help="leave the network out, which takes more than half of the time",
+        "--network",
+        action=argparse.BooleanOptionalAction,
+        help="let the network have a say in the score of cameras that are learned here, too, which "
+        "then take three times as long; --no-network: of none (default: as each camera's file "
+        "says; motion alone judges a camera that is learned here)",
     )
     verb.add_argument("--loop", action="store_true", help="of URLs: files begin again at their end")
     verb.add_argument(
@@ -146,10 +148,11 @@ def _config(options: argparse.Namespace) -> WatchConfig:
     if options.checkpoint is not None:
         # Paths of a config are taken from its folder, those of the command line from here.
         given["model"] = _from_here(options.checkpoint)
-    for name in ("learning_minutes", "false_alarms_per_hour"):
+    for name in ("learning_minutes", "false_alarms_per_hour", "network"):
         if getattr(options, name) is not None:
             given[name] = getattr(options, name)
-    given |= {name: True for name in ("freeze", "motion_only") if getattr(options, name)}
+    if options.freeze:
+        given["freeze"] = True
     configs = [one for one in sources if one.endswith(CONFIGS)]
     if configs and len(sources) > 1:
         raise UsageError(f"{configs[0]} is a config: give it alone, with all cameras in it")

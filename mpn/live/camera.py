@@ -19,6 +19,7 @@ from mpn.live.clips import Look, jpeg_of
 from mpn.live.config import USUAL_FPS, CameraConfig, default_camera_file
 from mpn.live.events import Events
 from mpn.live.health import WORDS, Health
+from mpn.live.known import known_calibration, say_what_differs
 from mpn.live.learning import FAR, FirstMinutes, base_for_learning, learned_words
 from mpn.live.ongoing import Ongoing, low_level
 from mpn.live.recalibration import Recalibration
@@ -40,7 +41,6 @@ SETTLE_SECONDS = 2.0  # behind a gap or a state of the picture, in which nothing
 RETRY_SECONDS = 30.0  # until a camera that has failed is tried again
 LATELY = 5.0  # seconds that the rate of frames is told of
 RECENT = 300  # scores that are told: the highest of each second
-RATE_OFF = 0.1  # share by which the limit may differ from the camera file's rate, unsaid
 
 
 @dataclass
@@ -112,6 +112,12 @@ class LiveCamera:
 
     # --- Frames
 
+    @property
+    def asks_network(self) -> bool:
+        """Say whether the network is asked about its frames, where there is time."""
+        ended = self.stream.state[0] is StreamState.ENDED
+        return self._steps is not None and self._steps.asks and not ended
+
     def begin(self, pool: Executor) -> Work | None:
         """Take the next frame of the stream, and let a pool prepare it; None where none came."""
         frame = self.stream.take()
@@ -145,7 +151,6 @@ class LiveCamera:
         assert work.seen is not None
         result = None if self.learning is not None else work.steps.result(work.seen, scores)
         self._note(work, result, scores.parts)
-        self._failed = ""
 
     def fail(self, error: Exception) -> None:
         """Give the camera up for a while: what went wrong is said, all others go on."""
@@ -197,6 +202,7 @@ class LiveCamera:
                 self.ongoing.update(prepared, score, calm=calm and not self.events.open)
             self._recalibrate(score if calm else math.nan)
         self._tell_score(score, frame)
+        self._failed = ""
 
     def _recalibrate(self, score: float) -> None:
         """Follow the threshold, between two events."""
@@ -242,8 +248,12 @@ class LiveCamera:
         place = self.ongoing.place if self.ongoing else None
         if place is None and not new:
             place = next(iter(self.detector.places.values()), None)
+        # A camera that is learned is judged by what the base says only where that is asked for.
         pace = self.shared.pace
-        self._steps = Steps(self.detector, size, self.fps, pace, place=place, motion=True)
+        asked = self.threshold is not None or bool(self.shared.config.network)
+        self._steps = Steps(
+            self.detector, size, self.fps, pace, place=place, motion=True, network=asked
+        )
         grid = self._steps.grid
         if place is not None and place.grid != grid:
             raise MpnError(
@@ -297,27 +307,15 @@ class LiveCamera:
 
     def _made(self, learning: FirstMinutes) -> Checkpoint:
         """Learn, and write the camera file; what is read back is what a restart goes on with."""
-        motion_only = self.shared.config.motion_only
-        write_camera(self.camera_file, learning.learn(self.rate, motion_only=motion_only))
+        write_camera(self.camera_file, learning.learn(self.rate))
         return self._known()
 
     def _watch(self, known: Checkpoint, wall: float) -> None:
         """Judge by a camera's model from now on."""
         self.detector = detector = self.shared.make(known)
-        calibration = detector.calibration(self.fps)
-        if calibration is None or not known.places:
-            raise MpnError(
-                f"{self.camera_file}: knows no normal scores or no motion of its camera: adapt "
-                "again (mpn adapt), or take it away, and it is learned"
-            )
-        made = known.fps or self.fps
-        if abs(self.fps / made - 1) > RATE_OFF:
-            log.warning(
-                "%s: was learned at %g frames/s, and %g are scored: leave fps out, or learn anew",
-                self.name,
-                made,
-                self.fps,
-            )
+        calibration = known_calibration(detector, self.camera_file, self.fps)
+        network, made = self.shared.config.network, known.fps or self.fps
+        say_what_differs(self.name, detector, self.camera_file, self.fps, network)
         self.threshold = calibration.threshold(self.rate)
         config, level = detector.score_config, self.threshold.value
         look = Look(config.patch, detector.config.size, level, self.fps)

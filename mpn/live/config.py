@@ -20,12 +20,18 @@ USUAL_FPS = 10.0
 OUT = Path("runs/watch")
 # Names become those of folders, of MQTT topics and of Prometheus labels.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+# Entries that there were, and what to write instead.
+EARLIER = {
+    "motion_only": "is no more: a camera that is learned here is judged by motion alone; where the "
+    "network is to be left out of all cameras, write `network: false`"
+}
 EXAMPLE = """\
 # mpn watch watch.yaml        mpn watch --check watch.yaml
 # model: meta                 # a released model's name, or the path of a model file; without it
                               # meta is taken, or demo where only the package is installed
 out: runs/watch               # events, clips, what was learned
 learning_minutes: 5           # of normal footage, for a camera that is not known yet
+# network: true               # ask the network about cameras that are learned here, too
 
 cameras:
   entrance:
@@ -103,7 +109,9 @@ class WatchConfig(_Section):
         learning_minutes: of normal footage, for a camera that is not known yet.
         false_alarms_per_hour: of each camera; sets the threshold.
         freeze: don't go on learning.
-        motion_only: leave the network out, which takes more than half of the time.
+        network: let the network have a say in the score of cameras that are learned here, too;
+            False: of none. None: as each camera's file says, and motion alone judges a camera that
+            is learned here.
         outputs: what carries alarms out, and how long clips and snapshots are kept.
     """
 
@@ -113,7 +121,7 @@ class WatchConfig(_Section):
     learning_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     false_alarms_per_hour: Positive = 1.0
     freeze: bool = False
-    motion_only: bool = False
+    network: bool | None = None
     outputs: Any = Field(default_factory=dict)
 
     @field_validator("cameras", mode="before")
@@ -304,5 +312,7 @@ def mistakes_of(error: ValidationError, where: tuple[str, ...] = ()) -> list[str
             "model_type": "has entries of its own, a line each, such as `url: ...`; see mpn watch "
             "--example",
         }.get(one["type"], f"{what[:1].lower()}{what[1:]}; see mpn watch --example")
+        if one["type"] == "extra_forbidden":
+            advice = EARLIER.get(place, advice)
         lines.append(f"{place}: {advice}")
     return lines

@@ -2,13 +2,13 @@
 
 Motion finds most on a camera that the network has not seen, and costs less. So where there is too
 little time, the network is asked about fewer frames first, and only where it is asked about none
-are frames left out.
+are frames left out: not for a moment alone, such as one in which a camera is learned.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mpn.live.rates import Pace
 from mpn.live.stream import CameraStream
@@ -31,15 +31,18 @@ class Governor:
 
     Args:
         streams: of the cameras.
-        pace: of all of them; where the network is not to be asked at all, that stays so.
+        pace: of all of them.
+        asks: says whether any camera asks the network; where none does, frames alone are shared.
 
     Attributes:
         share: of the frames that are scored.
     """
 
-    def __init__(self, streams: Sequence[CameraStream], pace: Pace) -> None:
+    def __init__(
+        self, streams: Sequence[CameraStream], pace: Pace, asks: Callable[[], bool]
+    ) -> None:
         self._streams, self._pace, self.share = streams, pace, 1.0
-        self._asks = pace.network > 0
+        self._asks, self._asked, self._late = asks, False, False
         self._idle, self._looked = 0.0, -1.0
         self._before = self._counted()
         self._said, self._said_at = (1.0, 1.0), -SAID_SECONDS
@@ -47,7 +50,7 @@ class Governor:
     @property
     def short(self) -> bool:
         """Say whether there is too little time for all."""
-        return self.share < 1 or (self._asks and self._pace.network < 1)
+        return self.share < 1 or (self._asked and self._pace.network < 1)
 
     def idle(self, seconds: float) -> None:
         """Note time in which there was nothing to do."""
@@ -67,17 +70,19 @@ class Governor:
         kept, overflowed = (new - old for new, old in zip(self._counted(), self._before))
         idle = self._idle / passed
         self._looked, self._before, self._idle = now, self._counted(), 0.0
+        self._asked = self._asks()
         share, network = self.share, self._pace.network
-        if kept and overflowed > MANY * kept:
+        late, self._late = self._late, bool(kept) and overflowed > MANY * kept
+        if self._late:
             lowered = max(0.3, LOWERED * (kept - overflowed) / kept)
-            if network:
+            if self._asked and network:
                 network *= lowered
-            else:
+            elif late:
                 share *= lowered
         elif idle > IDLE:
             if share < 1:
                 share *= 1 + RAISED * idle
-            elif self._asks:
+            elif self._asked:
                 network = max(LEAST_NETWORK, network * (1 + RAISED * idle))
         self._pace.network = min(1.0, network) if network >= LEAST_NETWORK else 0.0
         self._give(min(1.0, max(LEAST_SHARE, share)))
@@ -96,7 +101,7 @@ class Governor:
             stream.give_share(share)
 
     def _say(self, now: float) -> None:
-        found = self.share, self._pace.network if self._asks else 1.0
+        found = self.share, self._pace.network if self._asked else 1.0
         changed = max(abs(one - other) for one, other in zip(found, self._said))
         if now - self._said_at < SAID_SECONDS or changed < SAID:
             return

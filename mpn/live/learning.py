@@ -1,8 +1,9 @@
 """The first minutes of a camera that is not known yet: collected, judged roughly, learned from.
 
 What is kept of them is the motion and a small picture of each frame, in files that are gone with
-the process, and the network's numbers; so memory does not grow. While they are collected, what
-moves far faster than anything did so far at its place is told at once, and is not learned.
+the process, and the network's numbers where it is asked; so memory does not grow. While they are
+collected, what moves far faster than anything did so far at its place is told at once, and is not
+learned.
 """
 
 from __future__ import annotations
@@ -195,12 +196,11 @@ class FirstMinutes:
         (top, height), (left, width) = spans
         return top, left, height, width
 
-    def learn(self, false_alarms_per_hour: float, *, motion_only: bool) -> Checkpoint:
+    def learn(self, false_alarms_per_hour: float) -> Checkpoint:
         """Learn the camera from what was collected; takes seconds.
 
         Args:
             false_alarms_per_hour: that the report is for.
-            motion_only: leave the network out.
 
         Returns:
             The adapted model, as `mpn adapt` makes it.
@@ -209,14 +209,13 @@ class FirstMinutes:
             MpnError: too little of it can be used.
         """
         clip = self._clip()
-        columns = columns_of(self._rows, () if motion_only else self.detector.columns)
-        parts = {name: held(values) for name, values in columns.items()}
         options = CameraOptions(false_alarms_per_hour=false_alarms_per_hour)
         far = np.convolve(self._far, np.ones(2 * round(AROUND * self.fps) + 1), "same") > 0
         excluded = [Stretch(0, start, stop) for start, stop in intervals(far)]
         source = Path(self.camera)
-        if motion_only or min(np.isfinite(one).sum() for one in columns.values()) < LEAST_ASKED:
-            parts = {}
+        columns = columns_of(self._rows, self.detector.columns)
+        asked = min(np.isfinite(one).sum() for one in columns.values()) >= LEAST_ASKED
+        parts = {name: held(values) for name, values in columns.items()} if asked else {}
         adapted, _ = adapt_clips(
             self.detector, source, [clip], options, parts=[parts], excluded=excluded
         )

@@ -1,9 +1,9 @@
-"""The loop that watches: frames of all cameras in, one batch of the network, alarms out.
+"""The loop that watches: frames of all cameras in, scores in one batch, alarms out.
 
-While the network has one round of frames, the motion of the next is computed beside it. Each
-camera has two frames waiting at the most, so nothing lags: where there is too little time, the
-network is asked about fewer frames, then all cameras leave out the same share of theirs, evenly,
-and it is said.
+While one round of frames is scored, the motion of the next is computed beside it. Each camera has
+two frames waiting at the most, so nothing lags: where there is too little time, the network is
+asked about fewer frames, if any camera asks it, then all cameras leave out the same share of
+theirs, evenly, and it is said.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from mpn.live.camera import LiveCamera, Work
 from mpn.live.config import WatchConfig
 from mpn.live.events import end_left_open, forget_open
 from mpn.live.governor import Governor
-from mpn.live.rates import Pace
 from mpn.live.shared import Shared, score_config_for
 from mpn.live.status import Alarm, CameraStatus, Output, State
 from mpn.live.stream import StreamState
@@ -79,18 +78,18 @@ class Watch:
         def make(checkpoint: Checkpoint) -> Detector:
             return Detector(
                 checkpoint,
-                score_config=score_config_for(checkpoint, motion_only=config.motion_only),
+                score_config=score_config_for(checkpoint, config.network),
                 device=device,
                 precision=precision,
                 engine=engine,
             )
 
         base = networks.shared(load_checkpoint(config.model or base_model()))
-        pace = Pace(network=0.0 if config.motion_only else 1.0)
         told, wake = self._alarms.put, self._wake
-        shared = Shared(config, base, networks, make, told, self._films, self._learners, wake, pace)
+        shared = Shared(config, base, networks, make, told, self._films, self._learners, wake)
         self.cameras = [LiveCamera(name, camera, shared) for name, camera in config.cameras.items()]
-        self._governor = Governor([camera.stream for camera in self.cameras], shared.pace)
+        streams = [camera.stream for camera in self.cameras]
+        self._governor = Governor(streams, shared.pace, self._asks_network)
         self._states: dict[str, State] = {}
         self._told, self._turn = 0.0, 0
 
@@ -104,6 +103,9 @@ class Watch:
         """Say whether nothing is left to watch: all cameras are films that are over."""
         streams = [camera.stream for camera in self.cameras]
         return all(one.state[0] is StreamState.ENDED and not one.waiting for one in streams)
+
+    def _asks_network(self) -> bool:
+        return any(camera.asks_network for camera in self.cameras)
 
     def run(self, seconds: float | None = None) -> None:
         """Watch until `stop` is called, or all cameras are over.

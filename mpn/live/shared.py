@@ -44,12 +44,12 @@ class Shared:
     pace: Pace = field(default_factory=Pace)
 
 
-def score_config_for(checkpoint: Checkpoint, *, motion_only: bool) -> ScoreConfig:
+def score_config_for(checkpoint: Checkpoint, network: bool | None) -> ScoreConfig:
     """Choose how a checkpoint's parts make the score.
 
     Args:
         checkpoint: of a camera, or of the base.
-        motion_only: leave the network out, where motion is known.
+        network: see `WatchConfig.network`.
     """
     config = score_config_of(checkpoint)
-    return config.of_place_alone() if motion_only and checkpoint.places else config
+    return config.of_place_alone() if network is False and checkpoint.places else config

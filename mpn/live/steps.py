@@ -68,6 +68,10 @@ class Steps:
         pace: of the network; asked about every frame by default.
         place: the camera's, where it need not be chosen by the first frame.
         motion: compute it even where the score has no use for it.
+        network: whether it may be asked.
+
+    Attributes:
+        asks: whether the network has a say, where there is time.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Steps:
         *,
         place: PlaceModel | None = None,
         motion: bool = False,
+        network: bool = True,
     ) -> None:
         self.detector, self.size, self.fps = detector, size, fps
         self._pace, self._due = pace or Pace(), 1.0
@@ -88,6 +93,7 @@ class Steps:
         self.grid = MotionReader(size).grid
         self._recent: deque[Prepared] = deque(maxlen=detector.config.window + 1)
         self._of_motion = tuple(part for part in detector.parts if part.needs_place)
+        self.asks = network and asks_network(detector.parts)
         self._smoother = Exponential(detector.score_config.smoothing)
         self._seconds: float | None = None
 
@@ -134,7 +140,7 @@ class Steps:
 
         Returns:
             What is scored by `mpn.scoring.windows.score_windows`; None for the first T after a
-            gap.
+            gap, and where nothing is.
         """
         if not frame.follows:
             self._recent.clear()
@@ -148,14 +154,19 @@ class Steps:
         window = self.detector.config.window
         if len(self._recent) <= window:
             return None
-        parts = self.detector.parts if self._asks() else self._of_motion
+        asks = self._asks()
+        parts = self.detector.parts if asks else self._of_motion
+        if not parts:
+            return None
         # What the network is not asked about need not be stacked.
-        shown = self._recent if asks_network(parts) else [frame]
+        shown = self._recent if asks else [frame]
         fitted = np.stack([one.fitted for one in shown])
         return Window(fitted, quotients, parts, self.detector.score_config.patch)
 
     def _asks(self) -> bool:
         """Say whether the network is asked about the frame that was taken last."""
+        if not self.asks:
+            return False
         self._due = min(2.0, self._due + self._pace.network)
         # The interval before the window's first frame is none of its own.
         if self._due < 1 or not all(one.regular for one in list(self._recent)[1:]):

@@ -45,8 +45,11 @@ def score_windows(
     Returns:
         Of each window, as `score_frames` gives it; frames have the number 0.
     """
-    stacks = [scaled(window.frames, device) for window in windows]
     asking = [n for n, window in enumerate(windows) if asks_network(window.parts)]
+    # What the network is not asked about stays on the processor, where its motion is.
+    here = torch.device("cpu")
+    devices = [device if n in asking else here for n in range(len(windows))]
+    stacks = [scaled(window.frames, own) for window, own in zip(windows, devices)]
     output = engine(torch.stack([stacks[n][:-1].flatten(0, 1) for n in asking])) if asking else None
     rows = {n: row for row, n in enumerate(asking)}
     begun = []  # all of them before any is waited for

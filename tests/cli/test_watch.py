@@ -83,7 +83,7 @@ def test_a_camera_is_learned_and_watched(cli: Cli, street: Path) -> None:
     for line in watched.out.splitlines():
         alarm = json.loads(line)
         assert alarm["camera"] == "camera-1" and alarm["phase"] in ("begin", "end")
-    again = cli("watch", street, *base, "--seconds", "2", "--motion-only", "--freeze")
+    again = cli("watch", street, *base, "--seconds", "2", "--no-network", "--freeze")
     assert again.code == 0 and "learns for" not in again.err and "alarms above" in again.err
 
 
@@ -134,6 +134,21 @@ def test_a_rate_of_false_alarms_goes_before_that_of_the_config(
     assert [one.false_alarms_per_hour for one in read] == [2, 0.5, 0.5]
     assert read[1].cameras["b"].false_alarms_per_hour == 3
     assert "a number above 0" in cli("watch", "x", "--false-alarms-per-hour", "0").err
+
+
+def test_whether_the_network_is_asked_goes_before_what_the_config_says(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bool | None] = []
+    monkeypatch.setattr("mpn.live.loop.Watch", lambda config, *_, **__: read.append(config.network))
+    begin = "model: demo\noutputs: {page: null}\ncameras: {a: {url: /dev/video0}}\n"
+    (tmp_path / "plain.yaml").write_text(begin)
+    (tmp_path / "asks.yaml").write_text(f"{begin}network: true\n")
+    for source in ("/dev/video0", "plain.yaml", "asks.yaml"):
+        for option in ((), ("--network",), ("--no-network",)):
+            with pytest.raises(AttributeError):  # (there is nothing to watch)
+                cli("watch", source, *option)
+    assert read == [None, True, False, None, True, False, True, True, False]
 
 
 def test_addresses_with_mistakes_open_nothing(cli: Cli, tmp_path: Path) -> None:

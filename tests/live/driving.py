@@ -74,7 +74,7 @@ class Driven:
         networks = SharedNetworks()
 
         def make(checkpoint: Any) -> Detector:
-            score = score_config_for(checkpoint, motion_only=watch.motion_only)
+            score = score_config_for(checkpoint, watch.network)
             return Detector(checkpoint, score_config=score, precision="float32")
 
         shared = Shared(

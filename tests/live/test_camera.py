@@ -16,6 +16,7 @@ from mpn.live.events import end_left_open
 from mpn.live.learning import held
 from mpn.live.rates import Pace
 from mpn.live.status import State
+from mpn.live.stream import StreamState
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_model
 from tests.live.driving import BEGIN, Driven
@@ -64,7 +65,7 @@ def test_a_new_camera_is_learned_and_kept(learned: Path) -> None:
     camera = read_camera(learned / "hall/hall.camera.safetensors")
     (place,) = camera.places.values()
     assert 100 <= place.frames <= NORMAL and camera.fps == 10.0
-    assert {"error", "speed", "direction"} <= camera.normal.keys()
+    assert {"speed", "direction"} <= camera.normal.keys() and "error" not in camera.normal
     assert list((learned / "hall").glob("*.part")) == []
 
 
@@ -72,12 +73,82 @@ def test_a_camera_that_was_learned_in_no_time_is_said_to_be(
     base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "mpn")
-    Driven(base, tmp_path, motion_only=True).show(film(0, NORMAL))
+    Driven(base, tmp_path).show(film(0, NORMAL))
     said = [line for line in caplog.messages if "learned from" in line]
     assert len(said) == 1 and said[0].startswith("hall: learned from 12 s; so little gives")
     assert str(tmp_path / "hall/hall.camera.safetensors") in said[0]
-    Driven(base, tmp_path, motion_only=True).show(film(0, 20))  # a restart has not learned it
+    Driven(base, tmp_path).show(film(0, 20))  # a restart has not learned it
     assert len([line for line in caplog.messages if "learned from" in line]) == 1
+
+
+@pytest.fixture(scope="module")
+def asking(base: Path, tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> Path:
+    """The folder of a watch that has learned its camera with the network."""
+    out = tmp_path_factory.mktemp("asking")
+    driven = Driven(base, out, network=True)
+    driven.show(film(0, 10))
+    assert driven.camera.asks_network  # also while it learns
+    driven.show(film(10, NORMAL))
+    assert driven.camera.status().state is State.WATCHING
+    driven.camera.close()
+    return out
+
+
+def counted(driven: Driven) -> list[int]:
+    """The sizes of the batches that the network has from now on."""
+    detector, ran = driven.camera.detector, []
+    run = detector.engine
+    detector.engine = lambda windows: (ran.append(len(windows)), run(windows))[1]
+    return ran
+
+
+def test_with_the_network_it_is_learned_too(
+    base: Path, asking: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mpn")
+    camera = read_camera(asking / "hall/hall.camera.safetensors")
+    assert {"error", "speed", "direction"} <= camera.normal.keys()
+    assert camera.score_config["error_score_weight"] > 0
+    for network, asked in ((None, True), (True, True), (False, False)):
+        driven = Driven(base, asking, network=network)
+        ran = counted(driven)
+        assert not driven.camera.asks_network  # no frame has come
+        driven.show(film(0, 20))
+        assert driven.camera.asks_network == asked
+        assert ran == [1] * 16 * asked  # the first four have no window
+        assert ("error" in driven.camera.detector.weights) == asked
+        assert driven.camera.status().state is State.WATCHING
+        driven.stream.state = (StreamState.ENDED, "", BEGIN)
+        assert not driven.camera.asks_network
+    assert "motion alone judges it" not in caplog.text
+
+
+@pytest.mark.parametrize("network", [None, False])
+def test_a_camera_that_is_learned_asks_no_network(
+    base: Path, tmp_path: Path, network: bool | None
+) -> None:
+    driven = Driven(base, tmp_path, network=network)
+    ran = counted(driven)
+    driven.show(film(0, 10))
+    assert driven.camera.learning is not None and not driven.camera.asks_network
+    learning = driven.camera.detector
+    driven.show(film(10, NORMAL + 20))
+    assert driven.camera.detector is not learning and driven.camera.threshold is not None
+    assert ran == [] and not driven.camera.asks_network
+
+
+def test_a_file_without_the_network_goes_on_without_it_which_is_said(
+    base: Path, learned: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mpn")
+    Driven(base, learned)
+    assert "motion alone judges it" not in caplog.text
+    driven = Driven(base, learned, network=True)
+    driven.show(film(0, 20))
+    assert not driven.camera.asks_network and driven.camera.status().score is not None
+    (said,) = [line for line in caplog.messages if "motion alone judges it" in line]
+    assert said.startswith("hall: ") and str(learned / "hall/hall.camera.safetensors") in said
+    assert "take that file away" in said
 
 
 def test_a_restart_goes_on_with_what_was_learned(base: Path, learned: Path) -> None:
@@ -194,13 +265,13 @@ def test_frames_of_another_shape_are_refused_and_said(base: Path, learned: Path)
 
 
 def test_motion_alone(base: Path, tmp_path: Path) -> None:
-    driven = Driven(base, tmp_path, motion_only=True)
+    driven = Driven(base, tmp_path)
     driven.show(film(0, NORMAL))
     assert driven.camera.status().state is State.WATCHING
     assert driven.camera.detector.weights.keys() <= {"speed", "direction", "stays"}
     driven.show(film(0, 130, RACE))
     assert [one.phase for one in driven.alarms()] == ["begin", "end"]
-    again = Driven(base, tmp_path, motion_only=True)
+    again = Driven(base, tmp_path)
     again.show(film(0, 20))
     assert again.camera.status().state is State.WATCHING
 
@@ -209,7 +280,7 @@ def test_motion_alone(base: Path, tmp_path: Path) -> None:
 def test_where_there_is_little_time_the_network_is_asked_less_while_it_learns(
     base: Path, tmp_path: Path, share: float
 ) -> None:
-    driven = Driven(base, tmp_path, pace=Pace(network=share))
+    driven = Driven(base, tmp_path, pace=Pace(network=share), network=True)
     driven.show(film(0, NORMAL))
     assert driven.camera.status().state is State.WATCHING
     camera = read_camera(tmp_path / "hall/hall.camera.safetensors")

@@ -51,7 +51,9 @@ def test_the_example_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     more = re.sub("(?m)^  # ", "  ", more)
     (address,) = re.findall(r"# from the environment: (.*)", EXAMPLE)
     cameras = f"cameras:\n{more}  gate: {{url: '{address}'}}\n"
-    config = read_config(write(tmp_path, cameras))
+    (network,) = re.findall(r"(?m)^# (network: .*)", EXAMPLE)
+    config = read_config(write(tmp_path, f"{network}\n{cameras}"))
+    assert config.network is True
     assert config.cameras["rehearsal"].url == str(tmp_path / "recordings/lobby.mp4")
     assert config.cameras["gate"].url == "rtsp://viewer:s3cret@192.168.1.20/stream2"
 
@@ -113,6 +115,13 @@ modle: demo
             "cameras: {a: {camera_file: watch.yaml/a.camera.safetensors}}\n",
             "cameras.a.camera_file: cannot be written (",
         ),
+        ("cameras: {a: {url: x}}\nnetwork: perhaps\n", "network: input should be a valid bool"),
+        (
+            "cameras: {a: {url: x}}\nmotion_only: true\n",
+            "motion_only: is no more: a camera that is learned here is judged by motion alone; "
+            "where the network is to be left out of all cameras, write `network: false`",
+        ),
+        ("cameras: {a: {url: x, motion_only: true}}\n", "cameras.a.motion_only: is not known"),
         ("cameras: {a: {url: '${MPN_NOT_SET}'}}\n", "cameras.a.url: the environment has no MPN"),
     ],
 )

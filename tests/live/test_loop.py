@@ -44,7 +44,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> Path:
-    """A base, the file of a camera, and two films of it: one normal, one with a race."""
+    """A base, two files of a camera, and two films of it: one normal, one with a race."""
     folder = tmp_path_factory.mktemp("street")
     size = {"height": SIZE[0], "width": SIZE[1]}
     base = write_model(folder / "base.safetensors", normal=False, pseudo_head=False, **size)
@@ -56,15 +56,18 @@ def street(tmp_path_factory: pytest.TempPathFactory, coarse_flow: None) -> Path:
     write_film(folder / "calm.avi", films[260:390], FAST_FPS)
     detector = mpn.load(base, precision="float32")
     detector.adapt(normal).save(folder / "street.camera.safetensors")
+    detector.adapt(normal, network=True).save(folder / "asking.camera.safetensors")
     return folder
 
 
-def watch_of(street: Path, out: Path, told: Told, **urls: str) -> Watch:
+def watch_of(street: Path, out: Path, told: Told, asking: str = "", **urls: str) -> Watch:
+    """Watch films; the file of the camera `asking` asks the network."""
     cameras = {}
     for name, url in urls.items():
         own = out / f"{name}.camera.safetensors"
         own.parent.mkdir(parents=True, exist_ok=True)
-        own.write_bytes((street / "street.camera.safetensors").read_bytes())
+        file = "asking" if name == asking else "street"
+        own.write_bytes((street / f"{file}.camera.safetensors").read_bytes())
         cameras[name] = CameraConfig(url=url, camera_file=own)
     (out / "base.safetensors").write_bytes((street / "base.safetensors").read_bytes())
     config = WatchConfig(
@@ -95,6 +98,37 @@ def test_two_cameras_until_their_films_are_over(street: Path, tmp_path: Path) ->
         assert one.threshold is not None and one.alarms_from is not None
         times = [time for time, _ in one.recent]
         assert times == sorted(times) and len(set(map(int, times))) == len(times)
+
+
+def test_one_camera_asks_the_network_and_one_does_not(street: Path, tmp_path: Path) -> None:
+    asked: set[tuple[bool, ...]] = set()
+
+    class Asking(Told):
+        def status(self, cameras: Mapping[str, CameraStatus]) -> None:
+            super().status(cameras)
+            asked.add(tuple(camera.asks_network for camera in watch.cameras))
+
+    told = Asking()
+    films = {"race": str(street / "race.avi"), "calm": str(street / "calm.avi")}
+    watch = watch_of(street, tmp_path, told, asking="calm", **films)
+    race, calm = watch.cameras
+    assert race.detector.network is calm.detector.network
+    assert "error" in calm.detector.weights and "error" not in race.detector.weights
+    ran: list[int] = []
+    for detector in (race.detector, calm.detector):
+        detector.engine = lambda windows, run=detector.engine: (
+            ran.append(len(windows)),
+            run(windows),
+        )[1]
+    watch.run(60)
+    assert set(ran) == {1}  # never those of both
+    # Before its first frame no camera asks, and none does behind its last.
+    assert asked >= {(False, True)} and not any(one for one, _ in asked)
+    assert not calm.asks_network
+    assert [(one.camera, one.phase) for one in told.alarms] == [("race", "begin"), ("race", "end")]
+    last = told.states[-1]
+    assert {one.state for one in last.values()} == {State.ENDED}
+    assert all(one.received == 130 and one.frames for one in last.values())
 
 
 def test_one_camera_that_fails_takes_no_other_along(street: Path, tmp_path: Path) -> None:
@@ -141,7 +175,7 @@ class CountedStream:
 
 def test_all_cameras_leave_out_the_same_share_and_get_it_back() -> None:
     streams = [CountedStream(), CountedStream()]
-    governor = Governor(streams, Pace(network=0.0))  # type: ignore[arg-type]
+    governor = Governor(streams, Pace(), lambda: False)  # type: ignore[arg-type]
     now, kept, overflowed = 0.0, 0, 0
     shares = []
     for step in range(120):
@@ -162,7 +196,7 @@ def test_all_cameras_leave_out_the_same_share_and_get_it_back() -> None:
 
 def test_after_a_start_with_hardly_any_time_it_is_back_in_half_a_minute() -> None:
     streams = [CountedStream()]
-    governor = Governor(streams, Pace(network=0.0))  # type: ignore[arg-type]
+    governor = Governor(streams, Pace(), lambda: False)  # type: ignore[arg-type]
     kept = overflowed = 0
     at = 0
     for second in range(60):
@@ -184,7 +218,7 @@ def test_after_a_start_with_hardly_any_time_it_is_back_in_half_a_minute() -> Non
 def test_the_network_has_its_say_where_there_is_time_and_frames_go_last() -> None:
     """Motion takes 1 of a second's 100, the network 9: for 10 frames there is time, or for 100."""
     streams, pace = [CountedStream()], Pace()
-    governor = Governor(streams, pace)  # type: ignore[arg-type]
+    governor = Governor(streams, pace, lambda: True)  # type: ignore[arg-type]
     kept = overflowed = 0
     seen = []
     for second in range(360):
@@ -208,8 +242,67 @@ def test_the_network_has_its_say_where_there_is_time_and_frames_go_last() -> Non
 
 def test_a_network_that_is_not_to_be_asked_stays_so() -> None:
     pace = Pace(network=0.0)
-    governor = Governor([CountedStream()], pace)  # type: ignore[list-item]
+    governor = Governor([CountedStream()], pace, lambda: False)  # type: ignore[list-item]
     for second in range(20):
         governor.idle(1.0)
         governor.update(float(second))
     assert (governor.share, pace.network, governor.short) == (1.0, 0.0, False)
+
+
+class Load:
+    """A governor whose streams are offered frames, of which some overflow.
+
+    Args:
+        pace: of the network.
+        asks: whether a camera asks it.
+    """
+
+    def __init__(self, pace: Pace, asks: bool) -> None:
+        self.pace, self.asks, self.second = pace, asks, 0
+        self._stream = CountedStream()
+        self.governor = Governor([self._stream], pace, lambda: self.asks)  # type: ignore[list-item]
+
+    def pass_seconds(self, seconds: int, overflowed: int = 0) -> tuple[float, float]:
+        """Let seconds pass, of a hundred frames each; the shares of frames and of the network."""
+        for _ in range(seconds):
+            kept, lost = self._stream.counts.kept + 100, self._stream.counts.overflowed + overflowed
+            self._stream.counts = Counts(kept=kept, overflowed=lost)
+            self.governor.idle(0.0 if overflowed else 1.0)
+            self.governor.update(float(self.second))
+            self.second += 1
+        return self.governor.share, self.pace.network
+
+
+def test_where_no_camera_asks_the_network_frames_are_left_out_at_once_and_it_is_not_spoken_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "mpn")
+    load = Load(Pace(), asks=False)
+    load.pass_seconds(1)
+    share, network = load.pass_seconds(3, overflowed=50)
+    assert share == pytest.approx(0.95 * 0.5 * 0.95 * 0.5) and network == 1
+    assert load.governor.short
+    assert load.pass_seconds(90) == (1, 1) and not load.governor.short
+    assert len(caplog.messages) == 2 and "network" not in caplog.text
+
+
+def test_a_moment_without_time_leaves_no_frames_out() -> None:
+    load = Load(Pace(), asks=False)
+    load.pass_seconds(1)
+    for _ in range(3):
+        assert load.pass_seconds(1, overflowed=50) == (1, 1)
+        assert load.pass_seconds(1) == (1, 1)
+    assert load.pass_seconds(2, overflowed=50)[0] < 0.5
+
+
+def test_what_a_camera_that_asks_the_network_brings_and_takes_along() -> None:
+    load = Load(Pace(), asks=False)
+    load.pass_seconds(1)
+    load.asks = True  # a camera with a file that says so begins
+    share, network = load.pass_seconds(2, overflowed=50)
+    assert share == 1 and 0.2 < network < 0.25 and load.governor.short
+    load.asks = False  # it is over
+    assert load.pass_seconds(1) == (1, network) and not load.governor.short
+    load.asks = True
+    share, network = load.pass_seconds(1)
+    assert share == 1 and network > 0.25

@@ -12,10 +12,16 @@ import torch
 import mpn
 from mpn.adaptation.camera_file import read_camera
 from mpn.live.batch import SharedNetworks, score_together
+from mpn.live.learning import base_for_learning
 from mpn.live.rates import Pace
+from mpn.live.shared import score_config_for
 from mpn.live.steps import HOLD_SECONDS, Steps
+from mpn.model.checkpoint import Checkpoint
 from mpn.scoring.detector import Detector
+from mpn.scoring.frame_batches import scaled
 from mpn.scoring.result import Result
+from mpn.scoring.windows import score_windows
+from tests.helpers.fake_gpu import FAKE_GPU, fake_gpu
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_footage, write_model
 
@@ -182,6 +188,56 @@ def test_the_network_is_asked_as_often_as_there_is_time(
         before = max((one for one in asked if one <= number), default=-100)
         expected = all_errors[before - 4] if number - before <= HOLD_SECONDS * FPS else average
         assert errors[number - 4] == pytest.approx(expected, abs=1e-5)
+
+
+def test_where_nothing_is_asked_nothing_is_scored(camera_files: list[Path]) -> None:
+    """As while a camera is learned: a base's score has no motion in it, only the network."""
+    known = read_camera(camera_files[0])
+    base = Detector(base_for_learning(known), precision="float32")
+    alone = known_alone(known)
+    film = recording(12, wall=1)
+    for detector, network, asks, scored in (
+        (base, True, True, 8),
+        (base, False, False, 0),
+        (alone, True, False, 8),
+    ):
+        steps = Steps(detector, SIZE, FPS, motion=True, network=network)
+        assert steps.asks == asks
+        frames = [steps.begin(frame, number / FPS)() for number, frame in enumerate(film)]
+        windows = [one for one in map(steps.take, frames) if one is not None]
+        assert len(windows) == scored
+        assert all(len(one.frames) == (5 if asks else 1) for one in windows)
+        assert all(one.motion is not None for one in frames)
+
+
+def known_alone(known: Checkpoint) -> Detector:
+    """A camera's detector in which motion alone has a say."""
+    return Detector(known, score_config=score_config_for(known, False), precision="float32")
+
+
+def test_what_motion_alone_judges_never_goes_to_the_networks_device(
+    camera_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went: list[str] = []
+    monkeypatch.setattr(
+        "mpn.scoring.windows.scaled",
+        lambda frames, device: (went.append(device.type), scaled(frames, device))[1],
+    )
+    for network, wanted in ((True, FAKE_GPU), (False, "cpu")):
+        known = read_camera(camera_files[0])
+        detector = Detector(known, precision="float32") if network else known_alone(known)
+        steps = Steps(detector, SIZE, FPS)
+        windows = [
+            steps.take(steps.begin(frame, number / FPS)())
+            for number, frame in enumerate(recording(5, wall=1))
+        ]
+        window = windows[-1]
+        assert window is not None
+        went.clear()
+        with fake_gpu():
+            detector.network.to(FAKE_GPU)
+            score_windows([window], detector.engine, torch.device(FAKE_GPU))
+        assert went == [wanted]
 
 
 def test_windows_of_several_cameras_are_scored_as_each_alone(camera_files: list[Path]) -> None:
