@@ -14,9 +14,7 @@ from mpn.datasets.layouts import Video
 from mpn.datasets.windows import Clip, load_clips
 from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
-from mpn.motion.cameras import tell_apart
-from mpn.motion.flow import grid_size
-from mpn.motion.place import picture_of
+from mpn.motion.cameras import tell_apart, view_frames, view_of
 from mpn.scoring.detector import Detector
 from mpn.video.footage import Footage, describe_left_out, footage_of, sources_of
 from mpn.video.frame_source import BadFrame
@@ -25,7 +23,6 @@ from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
 
-VIEW_FRAMES = 12  # of a clip, that say which camera it is of
 MOST_VIEWS = 4  # that are named
 
 
@@ -84,20 +81,13 @@ def read_footage(
 
 def _say_views(source: str | Path, clips: Sequence[Clip]) -> None:
     """Warn where the recordings show more than one view: they are no camera's."""
-    views = tell_apart([_mean_picture(clip) for clip in clips])
+    views = tell_apart([view_of(clip.frames[view_frames(len(clip.frames))]) for clip in clips])
     if len(views) > 1:
         names = ", ".join(clips[view[0]].name for view in views[:MOST_VIEWS])
         more = f" and {len(views) - MOST_VIEWS} more" * (len(views) > MOST_VIEWS)
         log.warning("%s: recordings of %d different views, the first of", source, len(views))
         log.warning("  each: %s%s; what is normal is learned by place,", names, more)
         log.warning("  so adapt to each camera by itself")
-
-
-def _mean_picture(clip: Clip) -> np.ndarray:
-    """Average some frames of a clip, all over it, float32 (rows, columns)."""
-    chosen = np.linspace(0, len(clip.frames) - 1, VIEW_FRAMES).astype(int)
-    grid = grid_size((clip.frames.shape[1], clip.frames.shape[2]))
-    return np.mean([picture_of(clip.frames[frame], grid) for frame in chosen], axis=0)
 
 
 def recordings_of(source: str | Path, footage: Footage | None = None) -> dict[str, Path]:

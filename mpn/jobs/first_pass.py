@@ -26,7 +26,7 @@ from mpn.errors import DataError
 from mpn.io.atomic import make_folder
 from mpn.jobs.survey import Survey, begin_survey, judged_runs, plan_survey, survey
 from mpn.jobs.survey_file import SURVEY, read_survey, write_survey
-from mpn.motion.cameras import tell_apart
+from mpn.motion.cameras import tell_apart, view_frames, view_of
 from mpn.motion.flow import grid_size
 from mpn.motion.kept import KeptMotion
 from mpn.motion.place import PlaceModel, picture_of, place_key
@@ -133,6 +133,8 @@ def group_by_camera(
 ) -> list[list[Recording]]:
     """Tell cameras apart by the first pictures of their recordings.
 
+    Where that gives several, more is looked at of each recording.
+
     Args:
         recordings: that can be read.
         glances: at them, in the same order; default: taken here.
@@ -141,7 +143,21 @@ def group_by_camera(
         The recordings of each camera, in order.
     """
     pictures = [seen.picture for seen in glances or map(glance, recordings)]
-    return [[recordings[number] for number in own] for own in tell_apart(pictures)]
+    groups = tell_apart(pictures)
+    if len(groups) > 1:
+        both = zip(recordings, pictures)
+        bar = tqdm(both, "cameras", len(recordings), unit="recording", disable=None, leave=False)
+        groups = tell_apart([_view(recording, first) for recording, first in bar])
+    return [[recordings[number] for number in own] for own in groups]
+
+
+def _view(recording: Recording, first: np.ndarray) -> np.ndarray:
+    """Average pictures of all of a recording; the first one where they cannot be read."""
+    try:
+        source = recording.open()
+        return view_of(frame for _, frame in source.pick(view_frames(source.length)))
+    except DataError:
+        return first
 
 
 def pass_over(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpn.errors import SizeError
-from mpn.motion.flow import MotionReader
+from mpn.motion.flow import MotionReader, grid_size
 from mpn.motion.kept import KeptMotion
 from mpn.motion.place import JUDGED, KINDS, PlaceModel, picture_of
 from mpn.motion.registration import correlation
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # do by 0.7 and more, dense traffic by 0.4; of two scenes at most 0.48, 95 % at most 0.27.
 SAME_CAMERA = 0.5
 ONLY_CAMERA = 0.25  # the same for a model that knows one camera: that is most likely the one
+VIEW_FRAMES = 12
 MOVED = 0.02  # share of the picture's side by which a camera may stand off before it is said
 SAME_RATE = 0.05  # frame rates that differ by a smaller share are taken for the same
 
@@ -74,6 +75,33 @@ def choose_place(
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
     return flat_place(places.values(), grid)
+
+
+def view_frames(length: int) -> np.ndarray:
+    """Choose frames that say which camera a recording is of, bool (length,): some, all over it.
+
+    In one frame of dense traffic there is more traffic than view: of 42 fixed cameras 6 are taken
+    for two by the first frames of both halves of their footage, none by the means of 8 frames.
+
+    Args:
+        length: of the recording, frames.
+    """
+    chosen = np.zeros(length, bool)
+    chosen[np.linspace(0, length - 1, VIEW_FRAMES).astype(int)] = True
+    return chosen
+
+
+def view_of(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Average frames to the picture that a camera is known by, see `tell_apart`.
+
+    Args:
+        frames: uint8 (H, W, C) each, of one size, at least one; those of `view_frames`.
+
+    Returns:
+        float32 (h, w), grey levels.
+    """
+    pictures = [picture_of(frame, grid_size((frame.shape[0], frame.shape[1]))) for frame in frames]
+    return np.mean(pictures, axis=0)
 
 
 def tell_apart(pictures: Sequence[np.ndarray]) -> list[list[int]]:

@@ -256,6 +256,16 @@ def test_cameras_are_told_apart_by_their_pictures(tmp_path) -> None:
     ]
 
 
+def test_a_picture_full_of_traffic_is_of_the_same_camera(tmp_path) -> None:
+    """All of the first frame is hidden by something that drives past."""
+    lorry, street = recording(12, wall=2), recording(12, wall=1)
+    hidden = np.concatenate([lorry[:1], street])
+    every = [recording_of(tmp_path / name, one) for name, one in [("a", street), ("b", hidden)]]
+    every.append(recording_of(tmp_path / "c", lorry))
+    groups = group_by_camera(every)
+    assert [[one.path.name for one in group] for group in groups] == [["a", "b"], ["c"]]
+
+
 def test_too_little_is_said_with_numbers(base, tmp_path) -> None:
     few = recording_of(tmp_path / "few", recording(40))
     words = "39 frames with motion are too few .* takes 50: give a longer one"
