@@ -28,7 +28,7 @@ from mpn.scoring.frame_batches import FrameScores
 from mpn.scoring.judge import Judge, SeenFrame
 from mpn.scoring.memory import Memory
 from mpn.scoring.model_score import judged_by_itself, normal_by_clip, score_config_of
-from mpn.scoring.parts import column_names, given_parts, used_parts
+from mpn.scoring.parts import asks_network, column_names, given_parts, used_parts
 from mpn.scoring.protocols import Exponential, exponential
 from mpn.scoring.reasons import SeenMotion
 from mpn.scoring.recognition import Recogniser
@@ -285,6 +285,7 @@ class Detector:
                 yield _Decoded(count, image, _position(source, count)), motion
 
         def fitted() -> Generator[np.ndarray, None, None]:
+            asks, shown = asks_network(self.parts), None
             with closing(compute_ahead(begun())) as frames:
                 for (count, image, position), motion in frames:
                     if stream is not None and motion is not None:
@@ -296,7 +297,9 @@ class Detector:
                         if stream is not None and stream.place is not None:
                             seen = SeenMotion(stream.speeds, stream.place, source.size, source.fps)
                         waiting.append(SeenFrame(*position, picture, seen))
-                        yield self.fitted(image)
+                        if shown is None or asks:
+                            shown = self.fitted(image)
+                        yield shown  # motion alone asks for its size
 
         # While the network has a batch the next one is read: it takes all of it at once.
         with closing(read_ahead(fitted(), max(AHEAD, batch_size))) as pictures:

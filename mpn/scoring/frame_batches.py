@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -33,9 +34,36 @@ class FrameScores:
     quotients: np.ndarray | None = None
 
 
+def in_batches(
+    frames: Iterable[np.ndarray], window: int, size: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Give so many frames at a time, each time with the T before them, and the first one's number.
+
+    Args:
+        frames: (H, W, C) each, in order.
+        window: T.
+        size: frames at a time; the last time fewer.
+
+    Yields:
+        The number, and (T + size, H, W, C).
+    """
+    source = iter(frames)
+    before, first = list(islice(source, window)), window
+    while fresh := list(islice(source, size)):
+        shown = [*before, *fresh]
+        yield first, np.stack(shown)
+        before, first = shown[-window:], first + len(fresh)
+
+
 def scaled(frames: np.ndarray, device: torch.device) -> Tensor:
     """Bring frames uint8 (B, H, W, C) to what a network takes, float32 (B, C, H, W) in [-1, 1]."""
     return on_device(frames, device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def unseen(frames: np.ndarray) -> Tensor:
+    """Stand in for `scaled` frames that no part looks at: of their size, without values."""
+    count, height, width, channels = frames.shape
+    return torch.empty((count, channels, height, width), device="meta")
 
 
 def windows_in(stack: Tensor, window: int, every: int = 1) -> Tensor:

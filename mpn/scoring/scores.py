@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,15 @@ from mpn.errors import MpnError
 from mpn.model.device import enough_memory
 from mpn.model.engines import Engine, TorchEngine
 from mpn.model.network import Network
-from mpn.scoring.frame_batches import FrameScores, begin, begin_held, scaled, windows_in
+from mpn.scoring.frame_batches import (
+    FrameScores,
+    begin,
+    begin_held,
+    in_batches,
+    scaled,
+    unseen,
+    windows_in,
+)
 from mpn.scoring.parts import (
     PART_NAMES,
     PARTS,
@@ -184,7 +191,8 @@ def score_frames(
     Args:
         network: scores in the mode for evaluation, where it lies; it is not run where no part asks
             for its output.
-        frames: uint8 (H, W, C) of the network's size and colour, in order.
+        frames: uint8 (H, W, C) of the network's size and colour, in order; what they show is not
+            looked at where no part asks for the network's output.
         parts: those that are wanted; default: all that can be given.
         quotients: gives the motion of frame number n (from T on, in order) by what is normal at its
             place, see `ScoringBatch`; for parts that need it.
@@ -210,9 +218,9 @@ def score_frames(
     batch_size = batch_size or usual_batch(device)
     begun: deque[Callable[[], list[FrameScores]]] = deque()
     most = 0 if device.type == "cpu" else 1  # batches that are computed while others are read
-    for first, shown in _in_batches(frames, window, batch_size * network_every):
+    for first, shown in in_batches(frames, window, batch_size * network_every):
         with enough_memory(f"a batch of {batch_size} windows", "give a smaller --batch-size"):
-            stack = scaled(shown, device)
+            stack = scaled(shown, device) if asked else unseen(shown)
             output = engine(windows_in(stack, window, network_every)) if asked else None
             motion = None
             if moving and quotients is not None:
@@ -227,27 +235,6 @@ def score_frames(
             yield from begun.popleft()()
     while begun:
         yield from begun.popleft()()
-
-
-def _in_batches(
-    frames: Iterable[np.ndarray], window: int, size: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Give so many frames at a time, each time with the T before them, and the first one's number.
-
-    Args:
-        frames: (H, W, C) each, in order.
-        window: T.
-        size: frames at a time; the last time fewer.
-
-    Yields:
-        The number, and (T + size, H, W, C).
-    """
-    source = iter(frames)
-    before, first = list(islice(source, window)), window
-    while fresh := list(islice(source, size)):
-        shown = [*before, *fresh]
-        yield first, np.stack(shown)
-        before, first = shown[-window:], first + len(fresh)
 
 
 def usual_batch(device: torch.device) -> int:

@@ -172,9 +172,12 @@ def test_the_network_has_no_say_where_it_has_not_been(hall, known, monkeypatch) 
     count = {name: sum(map(len, clips)) for name, clips in camera.checkpoint.normal.items()}
     assert count == {"speed": 239, "direction": 239}  # all frames but the first
     monkeypatch.setattr(own.network, "forward", None)  # it is not even asked
+    fitted, shown = Detector.fitted, []
+    monkeypatch.setattr(Detector, "fitted", lambda *some: shown.append(0) or fitted(*some))
     judged = list(own.score(hall.open(), own=camera.judgements(hall, own, 3).places))
     assert sum(math.isfinite(result.score) for result in judged) == 236
     assert set(judged[-1].parts) == {"speed", "direction"}
+    assert len(shown) == 1  # nor are its frames made for it
 
 
 def test_motion_is_not_computed_twice(hall, base, tmp_path, monkeypatch) -> None:
