@@ -157,6 +157,7 @@ class ScoreJob:
             self.state,
             self.detector.config.window,
             threshold_given=self.own is not None or self.options.threshold is not None,
+            camera_file=self.detector.checkpoint.camera is not None,
         )
         self._save(self.state, self.state)
         return Outcome(

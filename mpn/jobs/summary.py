@@ -155,21 +155,30 @@ def strangeness(event: Mapping[str, Any], level: float) -> float:
     return (event["peak_score"] - level) * lasts
 
 
-def warnings_of(state: JobState, window: int, *, threshold_given: bool) -> list[str]:
+def warnings_of(
+    state: JobState, window: int, *, threshold_given: bool, camera_file: bool
+) -> list[str]:
     """Say what speaks against the scores as a whole.
 
     Args:
         state: at the end of the source.
         window: T, frames before the first score.
         threshold_given: whether the threshold was given, and not made of normal footage.
+        camera_file: whether the model was adapted to a camera.
     """
     if state.count <= window:
         return [f"{state.count} frames are too few, a score takes {window} before it"]
     share = state.above / state.count
     if share <= STRANGE_SHARE or threshold_given or state.count < MIN_FRAMES:
         return []
+    what = f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
+    what += "the time, or "
+    if camera_file:
+        return [
+            f"{what}the footage that the camera file was made of does not show what is usual; mpn "
+            "adapt with more of it makes a better one"
+        ]
     return [
-        f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
-        "the time, or this is not a camera that the model knows; mpn adapt "
-        "NORMAL_FOOTAGE --out CAMERA.camera.safetensors makes one that does"
+        f"{what}this is not a camera that the model knows; mpn adapt NORMAL_FOOTAGE --out "
+        "CAMERA.camera.safetensors makes one that does"
     ]

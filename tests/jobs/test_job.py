@@ -152,6 +152,10 @@ def test_a_camera_that_the_model_does_not_know_is_suspected(detector, tmp_path):
         "96% of the frames are above the threshold" in note and "mpn adapt" in note
         for note in outcome.notes
     )
+    # Whoever has adapted a model to the camera is not told to adapt one.
+    checkpoint = replace(detector.checkpoint, camera={"adapted_on": {}})
+    adapted = score_source(detector.sibling(checkpoint), strange, tmp_path / "adapted", asked)
+    assert any("with more of it" in note for note in adapted.notes)
     usual = score_source(
         detector, write_footage(tmp_path / "usual", footage(100)), tmp_path / "other", asked
     )
