@@ -69,13 +69,16 @@ REACH = 2  # cells around the fastest that are its region
 LEAST_ASKED = 100
 
 
-def _put(file: IO[bytes], number: int, values: np.ndarray) -> None:
+def _put(folder: Path, file: IO[bytes], number: int, values: np.ndarray) -> None:
     """Write a frame's numbers at their place; those of one that a full disk cut are overwritten."""
     data = values.tobytes()
     at = number * len(data)
     # Not by the file's position, which a thread that learns from it moves.
     while data:
-        written = os.pwrite(file.fileno(), data, at)
+        try:
+            written = os.pwrite(file.fileno(), data, at)
+        except OSError as error:  # which file it was, which has no name, is not said
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         data, at = data[written:], at + written
 
 
@@ -131,7 +134,7 @@ class FirstMinutes:
     ) -> None:
         make_folder(folder)
         self.camera, self.detector, self.grid, self.fps = camera, detector, grid, fps
-        self.wanted = max(1, round(minutes * 60 * fps))
+        self.wanted, self._folder = max(1, round(minutes * 60 * fps)), folder
         self._motion = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 (to `close`)
         self._pictures = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
         self._rows: list[Mapping[str, float]] = []
@@ -168,9 +171,9 @@ class FirstMinutes:
         """
         assert frame.motion is not None
         motion = frame.motion.astype(np.float16, copy=False)
-        _put(self._motion, len(self._rows), motion)
+        _put(self._folder, self._motion, len(self._rows), motion)
         small = np.rint(picture_of(frame.fitted, self.grid)).clip(0, 255).astype(np.uint8)
-        _put(self._pictures, len(self._rows), small)
+        _put(self._folder, self._pictures, len(self._rows), small)
         score = self._judged(motion, follows=frame.follows) if usable else math.nan
         self._rows.append(parts)
         self._far.append(score > FAR)

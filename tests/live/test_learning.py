@@ -70,8 +70,9 @@ def test_a_disk_that_was_full_for_a_while_leaves_nothing_half_learned(tmp_path: 
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(2.5 * motions[0].nbytes), hard))
     try:
         for _ in range(3):  # half of it is written, each time
-            with pytest.raises(OSError, match="too large"):
+            with pytest.raises(OSError, match="too large") as full:
                 add(2)
+            assert str(tmp_path) in str(full.value)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     for number in range(2, 6):
