@@ -1,9 +1,7 @@
 """The page's video: the picture above, its heat map on black below, in one file. No torch.
 
-Every frame is coded by itself: the body of a lossy WebP picture is a VP8 key frame, so WebP
-pictures in a .webm are a VP8 video. A jump along the curve then shows its frame at once, and for
-footage of still cameras the file is a third of what OpenCV's own VP8 encoder writes, whose bit rate
-cannot be set.
+Every tenth frame is coded by itself, so that a jump along the curve shows its frame at once; what
+stands still in between costs next to nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +11,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
-from io import BytesIO
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from mpn.errors import DataError
@@ -32,12 +28,11 @@ from mpn.video.sources import open_source
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
 MIN_SIDE = 16  # of a sliver of a picture
-QUALITY = 45  # of WebP, of 100: noise goes, people and edges stay
-# Of 6, how hard WebP looks for what is smaller: OpenCV, which cannot be told, takes twice the time
-# for a file that is smaller by an eighth.
-EFFORT = 2
-MAX_THREADS, MAX_WAITING = 4, 8  # that code frames, and frames that wait for them
-BUDGET = 3000  # frames of a film, about 20 MB
+# Of 0 (best) to 63: noise goes, people and edges stay. Below 0 the effort does not depend on the
+# time that the machine has, nor what comes of it.
+VP8 = {"deadline": "realtime", "cpu-used": "-8", "crf": "30", "qmin": "20", "qmax": "40"}
+MAX_THREADS, MAX_WAITING = 4, 8  # that make pictures of frames, and frames that wait for them
+BUDGET = 3000  # frames of a film, about 5 MB
 SECONDS_AROUND = 2.0  # shown before and after an event
 # Heat is 128 of 255 at the threshold: there its colours have their full strength, and below the
 # first they are black.
@@ -76,7 +71,10 @@ class PageFilmWriter(FilmWriter):
         fps: frames/s that it is played at.
     """
 
-    SUFFIXES = (SUFFIX,)
+    CODECS: ClassVar[dict[str, tuple[str, str, dict[str, str]]]] = {
+        SUFFIX: ("libvpx", "yuv420p", VP8 | {"threads": "1"})
+    }
+    KEY_FRAMES: ClassVar[int] = 10
 
     def __init__(
         self, path: str | Path, *, fps: Fraction | float | None, size: tuple[int, int]
@@ -95,9 +93,9 @@ class PageFilmWriter(FilmWriter):
         self.fps = float(fps or USUAL_RATE)
         self._colours = heat_colours()
         height, width = self.size
-        super().__init__(path, fps=self.fps, source_size=size, size=(2 * height, width), coded=True)
+        super().__init__(path, fps=self.fps, source_size=size, size=(2 * height, width))
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
-        self._waiting: deque[Future[np.ndarray]] = deque()  # frames that are being coded
+        self._waiting: deque[Future[np.ndarray]] = deque()  # pictures that are being made
 
     def write(self, frame: np.ndarray, heat: np.ndarray | None = None) -> None:
         """Add a frame.
@@ -107,13 +105,13 @@ class PageFilmWriter(FilmWriter):
             heat: uint8 (h, w) of any size, 128 = as much as the threshold; None = no heat.
         """
         self._require_size(frame)
-        self._waiting.append(self._pool.submit(self._coded, frame, heat))
+        self._waiting.append(self._pool.submit(self._picture, frame, heat))
         self.count += 1
         if len(self._waiting) > MAX_WAITING:
             self._put(self._waiting.popleft().result())
 
-    def _coded(self, frame: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
-        """Code the frame above its heat as a key frame."""
+    def _picture(self, frame: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
+        """Put a frame above its heat."""
         height, width = self.size
         canvas = np.zeros((2 * height, width, 3), np.uint8)
         shrinks = frame.shape[0] > height
@@ -124,7 +122,7 @@ class PageFilmWriter(FilmWriter):
         if heat is not None:
             levels = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
             canvas[height:] = self._colours[np.asarray(levels, np.uint8), 0]
-        return _key_frame(canvas)
+        return canvas
 
     def close(self) -> None:
         """Finish the file and give it its name, see `FilmWriter.close`."""
@@ -135,18 +133,6 @@ class PageFilmWriter(FilmWriter):
     def _release(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         super()._release()
-
-
-def _key_frame(picture: np.ndarray) -> np.ndarray:
-    """Code a picture (H, W, 3) as a VP8 key frame, uint8 (1, bytes)."""
-    file = BytesIO()
-    colours = Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))
-    colours.save(file, "WEBP", quality=QUALITY, method=EFFORT)
-    data = np.frombuffer(file.getvalue(), np.uint8)
-    # RIFF, size, WEBP; then the only chunk of a picture without transparency: "VP8 ", its size, its
-    # body.
-    length = int.from_bytes(data[16:20].tobytes(), "little")
-    return data[20 : 20 + length].reshape(1, -1)
 
 
 def write_film(

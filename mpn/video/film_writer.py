@@ -36,7 +36,6 @@ CODECS = {
     ".avi": ("mjpeg", "yuvj420p", QUALITY),
 }
 BITS_PER_PIXEL = 0.5  # of VP8 at most
-KEY_FRAMES = 25  # pictures from one that needs no other to the next, so that a player can jump
 TICKS = 1000  # a second; all that .webm can tell
 
 
@@ -53,7 +52,10 @@ class FilmWriter:
         count: pictures so far.
     """
 
-    SUFFIXES: ClassVar[tuple[str, ...]] = tuple(CODECS)
+    # By suffix: FFmpeg's name of the coder, its pixels, its options.
+    CODECS: ClassVar[dict[str, tuple[str, str, dict[str, str]]]] = CODECS
+    # Pictures from one that needs no other to the next, so that a player can jump.
+    KEY_FRAMES: ClassVar[int] = 25
     # Whether an interrupted run (Ctrl-C) keeps the pictures that it has.
     KEEPS_INTERRUPTED: ClassVar[bool] = False
 
@@ -64,27 +66,25 @@ class FilmWriter:
         fps: Fraction | float | None,
         source_size: tuple[int, int],
         size: tuple[int, int],
-        coded: bool = False,
     ) -> None:
         """Open the file.
 
         Args:
-            path: where to, with one of `SUFFIXES`.
+            path: where to, with a suffix of `CODECS`.
             fps: frames/s; None plays at `USUAL_RATE`.
             source_size: (height, width) of the frames to come.
             size: (height, width) of the pictures to come, even numbers.
-            coded: what comes is coded already, each picture as a key frame.
 
         Raises:
             DataError: the file cannot be written or has another suffix.
         """
-        self.path, self.count, self._comes_coded = Path(path), 0, coded
+        self.path, self.count = Path(path), 0
         self.source_size = source_size[0], source_size[1]
         suffix = self.path.suffix.lower()
-        if suffix not in self.SUFFIXES:
+        if suffix not in self.CODECS:
             raise DataError(
                 f"{self.path}: a film cannot have the suffix '{self.path.suffix}'; expected "
-                f"{' or '.join(self.SUFFIXES)}"
+                f"{' or '.join(self.CODECS)}"
             )
         self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
         self._rate = Fraction(fps or USUAL_RATE).limit_denominator(1001)
@@ -101,7 +101,7 @@ class FilmWriter:
                 f"that may be written to, {self.path.parent} "
                 f"{'exists' if self.path.parent.is_dir() else 'does not exist'}"
             ) from error
-        codec, pixels, options = CODECS[suffix]
+        codec, pixels, options = self.CODECS[suffix]
         self._container = container = av.open(self._file, "w", format=suffix[1:])
         self._video = cast(
             "av.VideoStream", container.add_stream(codec, self._rate, options=options)
@@ -109,7 +109,7 @@ class FilmWriter:
         self._video.height, self._video.width = size
         self._video.pix_fmt = pixels
         self._video.codec_context.time_base = self._tick
-        self._video.codec_context.gop_size = KEY_FRAMES
+        self._video.codec_context.gop_size = self.KEY_FRAMES
         self._video.bit_rate = int(BITS_PER_PIXEL * size[0] * size[1] * self._rate)
 
     def _require_size(self, frame: np.ndarray, *others: tuple[int, int]) -> None:
@@ -123,10 +123,10 @@ class FilmWriter:
             )
 
     def _append(self, picture: np.ndarray, seconds: float = math.nan) -> None:
-        """Add a picture: uint8 (H, W, 3) BGR, or (1, bytes) where they come coded.
+        """Add a picture.
 
         Args:
-            picture: to be added.
+            picture: uint8 (H, W, 3) BGR.
             seconds: when it is shown; NaN: at the rate of the film.
         """
         self._put(picture, seconds)
@@ -138,16 +138,9 @@ class FilmWriter:
             raise ValueError(f"{self.path}: is closed already")
         at = self._time_of(seconds)
         try:
-            if self._comes_coded:
-                packet = av.Packet(picture.tobytes())
-                packet.stream, packet.is_keyframe = self._video, True
-                packet.time_base, packet.pts, packet.dts = self._tick, at, at
-                packets = [packet]
-            else:
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgr24")
-                frame.time_base, frame.pts = self._tick, at
-                packets = self._video.encode(frame)
-            self._mux(packets)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgr24")
+            frame.time_base, frame.pts = self._tick, at
+            self._mux(self._video.encode(frame))
         except (FFmpegError, OSError) as error:
             raise DataError(
                 f"{self.path}: frame {self.count} cannot be written ({error.strerror}); expected "
@@ -182,7 +175,7 @@ class FilmWriter:
         if self._container is None:
             return
         try:
-            if self.count and not self._comes_coded:
+            if self.count:
                 self._mux(self._video.encode(None))
             self._release()
         except (FFmpegError, OSError):

@@ -72,8 +72,8 @@ def test_every_frame_above_its_heat(tmp_path: Path) -> None:
 
 def test_any_frame_can_be_jumped_to(tmp_path: Path) -> None:
     film = write_film(tmp_path / "a.webm", (frame(i, SIZE) for i in range(40)), None, 10, SIZE)
-    # the start code that only key frames have
-    assert film.path.read_bytes().count(b"\x9d\x01\x2a") >= 40
+    # The start code that only key frames have: ten frames are decoded for a jump at the most.
+    assert 4 <= film.path.read_bytes().count(b"\x9d\x01\x2a") < 40
     capture = cv2.VideoCapture(str(film.path))
     for wanted in (31, 4, 39, 17):
         capture.set(cv2.CAP_PROP_POS_FRAMES, wanted)
@@ -88,7 +88,7 @@ def test_heat_below_a_third_of_the_threshold_is_not_seen_and_at_the_threshold_is
     film = write_film(tmp_path / "a.webm", [frame(0, SIZE)] * 5, maps, 10, SIZE)
     light = [halves(picture)[1].mean() for picture in read(film.path)]
     assert light[0] < 3 and light[1] < 3
-    assert light == sorted(light) and light[2] < 40 < 80 < light[3]
+    assert light[1:] == sorted(light[1:]) and light[2] < 40 < 80 < light[3]
 
 
 def test_one_without_heat_among_others_and_grey_odd_frames(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import errno
 import math
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import DataError
-from mpn.video.film_writer import FilmWriter, unfinished_films
+from mpn.video.film_writer import CODECS, FilmWriter, unfinished_films
 from mpn.video.sources import open_source
 
 SIZE = (48, 64)
@@ -25,7 +26,7 @@ def level(number):
 class Levels(FilmWriter):
     """The simplest film: the number of each picture as a grey."""
 
-    SUFFIXES = (".avi",)
+    CODECS: ClassVar = {".avi": CODECS[".avi"]}
 
     def __init__(self, path, fps=10):
         super().__init__(path, fps=fps, source_size=SIZE, size=SIZE)
@@ -153,7 +154,7 @@ def test_names_are_only_names(tmp_path, monkeypatch, name):
 class Timed(Levels):
     """Pictures with their times."""
 
-    SUFFIXES = (".webm", ".mp4", ".avi")
+    CODECS: ClassVar = CODECS
 
     def add(self, frame, seconds):
         self._append(frame, seconds)
