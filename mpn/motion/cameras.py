@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpn.errors import SizeError
+from mpn.errors import DataError, SizeError
 from mpn.motion.flow import MotionReader, grid_size
 from mpn.motion.kept import KeptMotion
 from mpn.motion.place import JUDGED, KINDS, PlaceModel, picture_of
@@ -99,8 +99,13 @@ def view_of(frames: Iterable[np.ndarray]) -> np.ndarray:
 
     Returns:
         float32 (h, w), grey levels.
+
+    Raises:
+        DataError: there is no frame.
     """
     pictures = [picture_of(frame, grid_size((frame.shape[0], frame.shape[1]))) for frame in frames]
+    if not pictures:
+        raise DataError("a camera is known by its pictures, and there is none")
     return np.mean(pictures, axis=0)
 
 

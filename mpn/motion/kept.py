@@ -15,7 +15,7 @@ import numpy as np
 # Of all recordings of a camera together: all that a first pass measures of usual footage is half of
 # it, of a crowd that fills the picture some of it.
 MOST_BYTES = 128 * 2**20
-EFFORT = 1  # of zlib, of 9: more of it takes the time of the flow for a tenth less
+EFFORT = 1  # of zlib, of 9: with 6 it takes twice the time for a tenth less
 
 
 class KeptMotion:
