@@ -21,16 +21,15 @@ from tqdm import tqdm
 
 from mpn.errors import DataError
 from mpn.report.model import EventRow, Film, Runs
-from mpn.video.film_writer import USUAL_RATE, FilmWriter
+from mpn.video.film_writer import USUAL_RATE, VP8, FilmWriter
 from mpn.video.frame_source import FrameSource
 from mpn.video.sources import open_source
 
 SUFFIX = ".webm"
 SMALLEST_WIDTH, LARGEST_SIDE = 320, 480  # pixels of one picture
 MIN_SIDE = 16  # of a sliver of a picture
-# Of 0 (best) to 63: noise goes, people and edges stay. Below 0 the effort does not depend on the
-# time that the machine has, nor what comes of it.
-VP8 = {"deadline": "realtime", "cpu-used": "-8", "crf": "30", "qmin": "20", "qmax": "40"}
+# Of 0 (best) to 63: noise goes, people and edges stay.
+QUALITY = {"crf": "30", "qmin": "20", "qmax": "40"}
 MAX_THREADS, MAX_WAITING = 4, 8  # that make pictures of frames, and frames that wait for them
 BUDGET = 3000  # frames of a film, about 5 MB
 SECONDS_AROUND = 2.0  # shown before and after an event
@@ -72,7 +71,7 @@ class PageFilmWriter(FilmWriter):
     """
 
     CODECS: ClassVar[dict[str, tuple[str, str, dict[str, str]]]] = {
-        SUFFIX: ("libvpx", "yuv420p", VP8 | {"threads": "1"})
+        SUFFIX: ("libvpx", "yuv420p", VP8 | QUALITY)
     }
     KEY_FRAMES: ClassVar[int] = 10
 

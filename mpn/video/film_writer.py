@@ -25,13 +25,11 @@ if TYPE_CHECKING:  # in the standard library since Python 3.11
 # for VP8, and 1 (best) to 31 for MPEG-4 and Motion JPEG, times 118, FFmpeg's unit.
 QUALITY = {"flags": "+qscale", "global_quality": str(3 * 118)}
 # Threads of libvpx wait busily for one another: on two busy cores one thread took a quarter of the
-# time of several, for 360x240.
+# time of several, for 360x240. Below 0 "cpu-used" does not depend on the time that the machine has,
+# nor what comes of it.
+VP8 = {"deadline": "realtime", "cpu-used": "-8", "auto-alt-ref": "0", "threads": "1"}
 CODECS = {
-    ".webm": (
-        "libvpx",
-        "yuv420p",
-        {"deadline": "good", "cpu-used": "5", "crf": "10", "auto-alt-ref": "0", "threads": "1"},
-    ),
+    ".webm": ("libvpx", "yuv420p", VP8 | {"crf": "20", "qmin": "8", "qmax": "40"}),
     ".mp4": ("mpeg4", "yuv420p", QUALITY),
     ".avi": ("mjpeg", "yuvj420p", QUALITY),
 }
