@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mpn.cli import (
     UsageError,
     above_zero,
+    fit,
     from_zero_float,
     new_parser,
     number,
@@ -154,7 +155,7 @@ def main(options: argparse.Namespace) -> None:
             hands.score(entries)
         for entry in entries:
             if entry.reason and len(entries + missing) > 1:
-                tqdm.write(f"left out: {entry.reason}", file=sys.stderr)
+                tqdm.write(fit(f"left out: {entry.reason}"), file=sys.stderr)
     entries += missing
     if len(entries) > 1:
         write_atomically(
@@ -209,7 +210,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[Entry]]:
                 raise
             missing.append(Entry(source, options.out, reason=str(error)))
             if len(options.source) > 1:
-                print(f"left out: {error}", file=sys.stderr)
+                print(fit(f"left out: {error}"), file=sys.stderr)
     return sources, missing
 
 
