@@ -80,7 +80,7 @@ def test_the_same_comes_of_it(cli: Cli, still: Path, tmp_path: Path, workers: Wo
     assert together.out.endswith(table.replace(str(one), str(many)))
     printed = [line.replace(str(one), str(many)) for line in alone.out.splitlines()]
     assert sorted(together.out.splitlines()) == sorted(printed)
-    assert "left out: " in together.err and "2-text.avi" in together.err
+    assert "left out:" in together.err and "2-text.avi" in together.err
     again = cli(*words, many, "--ray", "auto", "--threads", "2")
     assert again.out.count("scored before") == 3 and same(one, many)
     assert (workers.address, workers.threads) == ("auto", 2)
