@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.bin"
 FILMS = ("overlay*.webm", "event-*.webm")
+# What of a job's identity says that the recording is the same.
+RECORDING = ("bytes_or_frames", "modified")
 MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
 
 
@@ -174,14 +176,18 @@ def earlier_state(folder: Path, identity: Mapping[str, Any]) -> JobState:
         earlier = content["identity"]
         # Weights had other names in earlier versions, and the network was asked about every frame.
         recipe = ScoreConfig.from_dict(earlier["recipe"]).to_dict()
-        same = {"network_every": 1, **earlier, "recipe": recipe} == identity
+        earlier = {"network_every": 1, **earlier, "recipe": recipe}
         whole = _whole(folder, state)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MpnError):
         return JobState()
+    same = earlier == identity
     if same and state.complete and not whole:
         log.info("%s: a file of it was changed or taken away: scored again", folder)
     if whole and not same and state.sizes:
-        log.info("%s: its results were made otherwise (model, options): begun anew", folder)
+        why = "its results were made otherwise (model, options)"
+        if any(earlier.get(name) != identity.get(name) for name in RECORDING):
+            why = "the recording has changed since"
+        log.info("%s: %s: begun anew", folder, why)
     return state if same and whole else JobState()
 
 

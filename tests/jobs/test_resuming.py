@@ -24,7 +24,14 @@ from mpn.scoring.detector import Detector
 from mpn.scoring.region_table import read_regions
 from mpn.scoring.scores import ScoreConfig
 from tests.helpers.scoring_jobs import GROWING, OPTIONS, load_again, score_source, stopping, summary
-from tests.helpers.small_model import SIZE, footage, still_network, write_film, write_model
+from tests.helpers.small_model import (
+    SIZE,
+    footage,
+    still_network,
+    write_film,
+    write_footage,
+    write_model,
+)
 from tests.helpers.verbs import outcome_in
 
 
@@ -309,3 +316,15 @@ def test_stopped_by_a_signal_and_started_again(day, day_alone, model, tmp_path, 
         assert (tmp_path / "day" / name).read_bytes() == (day_alone / name).read_bytes()
     # in 20 of every 100 frames
     assert len(read_regions(tmp_path / "day" / "day_regions.csv")) >= 4 * 20
+
+
+def test_what_differs_from_the_earlier_run_is_said(detector, tmp_path, caplog) -> None:
+    caplog.set_level("INFO", logger="mpn.jobs")
+    clip = write_footage(tmp_path / "clip", footage(20))
+    score_source(detector, clip, tmp_path / "out", OPTIONS)
+    write_footage(clip, footage(24))  # goes on being recorded
+    score_source(detector, clip, tmp_path / "out", OPTIONS)
+    assert "the recording has changed since: begun anew" in caplog.text
+    caplog.clear()
+    score_source(detector, clip, tmp_path / "out", replace(OPTIONS, fps=20.0))
+    assert "made otherwise (model, options): begun anew" in caplog.text
