@@ -155,8 +155,8 @@ def leave_out(clips: Sequence[Clip], without: Sequence[Without]) -> list[Clip]:
         frames = len(clips[number].frames)
         if not 0 <= span.first <= span.last < frames:
             raise DataError(
-                f"frames {span}: {names[number]} has frames 0 to {frames - 1}, the first comes "
-                "first"
+                f"frames {span}: {names[number]} has frames 0 to {frames - 1}, "
+                "the first comes first"
             )
         bad = result[number].bad
         unreadable = {entry.index for entry in bad}
