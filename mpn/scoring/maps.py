@@ -34,9 +34,9 @@ def map_on_frame(
 
 
 def _positions(cells: int, pixels: int, side: int, patch: int) -> np.ndarray:
-    """Place the centres of `wanted` equal parts of a frame's side on a grid of `cells`.
+    """Place the centres of `pixels` equal parts of a frame's side on a grid of `cells`.
 
-    float32 (wanted,).
+    float32 (pixels,).
     """
     centres = (np.arange(pixels) + 0.5) * side / pixels
     step = (side - patch) / (cells - 1) if cells > 1 else 1.0
