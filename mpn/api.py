@@ -90,7 +90,9 @@ class Detector(ScoringDetector):
             network=network,
             force=force,
             standalone=standalone,
-            without=[Without(one[0], one[1], one[2] if len(one) == 3 else None) for one in without],
+            without=[
+                Without(span[0], span[1], span[2] if len(span) == 3 else None) for span in without
+            ],
         )
         checkpoint, _ = adapt_camera(self, source, options, fps=fps, skip_bad=skip_bad)
         return self.sibling(checkpoint, checkpoint.score_config)
@@ -125,9 +127,9 @@ class Detector(ScoringDetector):
         with TemporaryDirectory() as folder:  # for what the first pass has seen
             recording = Recording(path, Path(folder), partial(options.open, path))
             camera = learn_camera(self, [recording], folder_name(path), apart)
-            own = self.sibling(camera.checkpoint, camera.checkpoint.score_config)
-            places = camera.judgements(recording, own, 1).places
-            yield from own.score(recording.open(), images=images, own=places)
+            detector = self.sibling(camera.checkpoint, camera.checkpoint.score_config)
+            places = camera.judgements(recording, detector, 1).places
+            yield from detector.score(recording.open(), images=images, own=places)
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Write an adapted detector as a camera file, or as a whole model.
@@ -212,11 +214,11 @@ def teach(
         raise MpnError(f"{error}; give another name") from error
     checkpoint = read_camera(camera)
     detector = ScoringDetector(checkpoint)
-    wanted = [numbers] if isinstance(numbers, int) else list(dict.fromkeys(numbers))
-    listed = [listed_event(Path(events), number) for number in wanted]
-    known = {(one.source, one.frame) for one in checkpoint.taught}
-    check_room(camera, known | {(one.path.name, one.event.peak_frame) for one in listed})
-    fresh = tuple(examples_of(detector, one, name) for one in listed)
+    chosen = [numbers] if isinstance(numbers, int) else list(dict.fromkeys(numbers))
+    listed = [listed_event(Path(events), number) for number in chosen]
+    taught = {(lesson.source, lesson.frame) for lesson in checkpoint.taught}
+    check_room(camera, taught | {(entry.path.name, entry.event.peak_frame) for entry in listed})
+    fresh = tuple(examples_of(detector, entry, name) for entry in listed)
     with changing(camera):
         checkpoint = read_camera(camera)  # it may have been taught meanwhile, by a click
         write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
@@ -242,10 +244,10 @@ def teach_from(
             was taught.
     """
     read_camera(camera)
-    fresh = tuple(one for one in read_camera(other).taught if (one.name is None) == normal)
+    fresh = tuple(lesson for lesson in read_camera(other).taught if (lesson.name is None) == normal)
     if not fresh:
-        what = "what is normal there" if normal else "any name"
-        raise MpnError(f"{other} was not taught {what} (mpn teach {other} --list)")
+        missing = "what is normal there" if normal else "any name"
+        raise MpnError(f"{other} was not taught {missing} (mpn teach {other} --list)")
     with changing(camera):
         checkpoint = read_camera(camera)
         write_taught(camera, checkpoint, (*checkpoint.taught, *fresh))
@@ -273,13 +275,13 @@ def forget(camera: str | Path, what: str | int) -> tuple[Taught, ...]:
         if isinstance(what, int):
             gone = [what - 1] if 1 <= what <= len(taught) else []
         else:
-            gone = [i for i, one in enumerate(taught) if (one.name or "normal") == what]
+            gone = [i for i, lesson in enumerate(taught) if (lesson.name or "normal") == what]
         if not gone:
-            names = ", ".join(sorted({one.name or "normal" for one in taught})) or "nothing"
+            names = ", ".join(sorted({lesson.name or "normal" for lesson in taught})) or "nothing"
             raise MpnError(
                 f"{camera} was not taught {what!r}: it knows {names}, in "
                 f"{plural(len(taught), 'event')} (mpn teach CAMERA --list)"
             )
-        kept = tuple(one for i, one in enumerate(taught) if i not in gone)
-        write_taught(camera, checkpoint, kept)
+        remaining = tuple(lesson for i, lesson in enumerate(taught) if i not in gone)
+        write_taught(camera, checkpoint, remaining)
         return tuple(taught[i] for i in gone)

@@ -113,7 +113,7 @@ class FilmBench:
         """Choose the setting to use: the usual one, unless another is well quicker each time."""
         usual = next(rate for rate in self.rates if rate.setting == usual_setting())
         quickest = max(self.rates, key=lambda rate: statistics.median(rate.rates))
-        always = all(one > other for one, other in zip(quickest.rates, usual.rates))
+        always = all(measured > other for measured, other in zip(quickest.rates, usual.rates))
         return quickest if always and self.gain(quickest) >= WORTH else usual
 
     def gain(self, rate: FilmRate) -> float:
@@ -123,7 +123,9 @@ class FilmBench:
             rate: one of `rates`.
         """
         usual = next(rate for rate in self.rates if rate.setting == usual_setting())
-        return statistics.median(one / other for one, other in zip(rate.rates, usual.rates))
+        return statistics.median(
+            measured / other for measured, other in zip(rate.rates, usual.rates)
+        )
 
 
 def usual_setting(engine: str = "torch") -> Setting:
@@ -137,10 +139,10 @@ def usual_setting(engine: str = "torch") -> Setting:
 
 def settings_here() -> list[Setting]:
     """List what can run a network here: installed engines, in the precisions that are quick."""
-    found = []
+    settings = []
     for engine in installed_engines():
-        found += [Setting(engine, "float32"), usual_setting(engine)]
-    return list(dict.fromkeys(found))
+        settings += [Setting(engine, "float32"), usual_setting(engine)]
+    return list(dict.fromkeys(settings))
 
 
 def open_engines(network: Network, settings: Iterable[Setting]) -> dict[Setting, Engine]:
@@ -194,11 +196,11 @@ def bench_network(
     times = _in_turn(timed, rounds, seconds, "network")
     products = times[: len(precisions)]
     peak = {
-        precision: [2 * PRODUCT_SIDE**3 / one for one in taken]
+        precision: [2 * PRODUCT_SIDE**3 / elapsed for elapsed in taken]
         for precision, taken in zip(precisions, products)
     }
     rates = [
-        NetworkRate(setting, batch, [batch / one for one in taken])
+        NetworkRate(setting, batch, [batch / elapsed for elapsed in taken])
         for (setting, batch), taken in zip(cells, times[len(precisions) :])
     ]
     return NetworkBench(counter.get_total_flops(), peak, rates)
@@ -232,8 +234,10 @@ def bench_film(
         write_film(film, frames)
         timed = [lambda: _motion(film), *(_scoring(detector, film) for detector in detectors)]
         times = _in_turn(timed, rounds, seconds, "scoring")
-    motion, *scoring = ([frames / one for one in taken] for taken in times)
-    return FilmBench(motion, [FilmRate(one, rates) for one, rates in zip(settings, scoring)])
+    motion, *scoring = ([frames / elapsed for elapsed in taken] for taken in times)
+    return FilmBench(
+        motion, [FilmRate(setting, rates) for setting, rates in zip(settings, scoring)]
+    )
 
 
 def _in_turn(

@@ -131,7 +131,8 @@ def _by_network(
     judge = detector.sibling(scorer, adapted.score_config)
     scored = score_clips(judge, footage, "calibrating")
     window = detector.config.window
-    return [{name: values[window:] for name, values in one.items()} for one in scored], pieces
+    columns = [{name: values[window:] for name, values in numbers.items()} for numbers in scored]
+    return columns, pieces
 
 
 def _normal(
@@ -162,15 +163,17 @@ def _tried_out(
     judged, missing = [], np.full(detector.config.window, np.nan)
     for piece, place in pieces.judged:
         number, (_, first, _) = next(
-            (n, one)
-            for n, one in enumerate(held_out)
-            if one.clip == piece.clip and one.start <= piece.start and piece.stop <= one.stop
+            (n, stretch)
+            for n, stretch in enumerate(held_out)
+            if stretch.clip == piece.clip
+            and stretch.start <= piece.start
+            and piece.stop <= stretch.stop
         )
-        own = {
+        numbers = {
             name: np.concatenate([missing, values])[piece.start - first : piece.stop - first]
             for name, values in columns[number].items()
         }
-        judged.append(Judged(piece, place, own))
+        judged.append(Judged(piece, place, numbers))
     calibration = detector.calibration(rates[0])
     level = calibration.threshold(rates[1]).value if calibration else None
     motions = [clip.motion for clip in clips if clip.motion is not None]

@@ -134,8 +134,8 @@ def adapt_clips(
     rate, rate_from = frame_rate(clips, base)
     clips = [replace(clip, fps=clip.fps or rate) for clip in clips]
     if parts is None:
-        asked = options.asks_network
-        parts = score_clips(detector, clips, "scoring") if asked else [{} for _ in clips]
+        by_network = options.asks_network
+        parts = score_clips(detector, clips, "scoring") if by_network else [{} for _ in clips]
     options = replace(options, network=bool(parts[0].keys() & set(detector.weights)))
     plan = plan_of(source, clips, chosen, window, options, room, excluded)
     tensors = _adapted(source, detector, plan.shots, settings)
@@ -225,10 +225,10 @@ def _used(options: CameraOptions, settings: FilledAdaptation) -> dict[str, Any]:
 
 def _settings(base: Checkpoint, options: CameraOptions) -> FilledAdaptation:
     """Decide how it is adapted; a whole model has room for all parameters, which find more."""
-    wanted = options.adaptation
-    if options.standalone and wanted.method == "adam" and wanted.targets is None:
-        wanted = replace(wanted, targets=targets_in(base.network, "all"))
-    return wanted.filled(base)
+    adaptation = options.adaptation
+    if options.standalone and adaptation.method == "adam" and adaptation.targets is None:
+        adaptation = replace(adaptation, targets=targets_in(base.network, "all"))
+    return adaptation.filled(base)
 
 
 def _shots(options: CameraOptions) -> int | None:

@@ -119,7 +119,7 @@ def with_earlier_lessons(path: str | Path, checkpoint: Checkpoint) -> Checkpoint
         earlier = load_checkpoint(path).taught if Path(path).is_file() else ()
     except MpnError:
         return checkpoint
-    events = {(one.source, one.frame): one for one in (*earlier, *checkpoint.taught)}
+    events = {(lesson.source, lesson.frame): lesson for lesson in (*earlier, *checkpoint.taught)}
     return replace(checkpoint, taught=tuple(events.values()))
 
 
@@ -140,7 +140,7 @@ def write_taught(
     Raises:
         MpnError: too much was taught, or as `write_camera`.
     """
-    events = {(one.source, one.frame): one for one in taught}
+    events = {(lesson.source, lesson.frame): lesson for lesson in taught}
     check_room(path, events)
     written = replace(checkpoint, taught=tuple(events.values()))
     write_camera(path, written, keep=keep)

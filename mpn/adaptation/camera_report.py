@@ -96,7 +96,9 @@ class Report:
     def learnable(self) -> int:
         """Return how many frames there are beside those that were left out as asked."""
         out = {
-            (one.clip, frame) for one in self.without for frame in range(one.first, one.last + 1)
+            (left_out.clip, frame)
+            for left_out in self.without
+            for frame in range(left_out.first, left_out.last + 1)
         }
         return sum(self.frames) - len(out)
 
@@ -109,6 +111,6 @@ class Report:
         """Return plain values, for JSON."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values |= {"before": self.before._asdict(), "after": self.after._asdict()}
-        values |= {"made": [one.to_dict() for one in self.made]}
-        values |= {"moments": [one.to_dict() for one in self.moments]}
-        return values | {"without": [str(one) for one in self.without]}
+        values |= {"made": [anomaly.to_dict() for anomaly in self.made]}
+        values |= {"moments": [moment.to_dict() for moment in self.moments]}
+        return values | {"without": [str(left_out) for left_out in self.without]}

@@ -64,7 +64,9 @@ def read_footage(
     footage = footage_of(source)
     for line in describe_left_out(footage.left_out, Path(source)):
         log.info("%s: %s", source, line)
-    videos = [Video(own, path, name) for own, path in recordings_of(source, footage).items()]
+    videos = [
+        Video(clip_name, path, name) for clip_name, path in recordings_of(source, footage).items()
+    ]
     clips = load_clips(
         videos,
         config.size,
@@ -84,9 +86,9 @@ def _say_views(source: str | Path, clips: Sequence[Clip]) -> None:
     views = tell_apart([view_of(clip.frames[view_frames(len(clip.frames))]) for clip in clips])
     if len(views) > 1:
         names = ", ".join(clips[view[0]].name for view in views[:MOST_VIEWS])
-        more = f" and {len(views) - MOST_VIEWS} more" * (len(views) > MOST_VIEWS)
+        rest = f" and {len(views) - MOST_VIEWS} more" * (len(views) > MOST_VIEWS)
         log.warning("%s: recordings of %d different views, the first of", source, len(views))
-        log.warning("  each: %s%s; what is normal is learned by place,", names, more)
+        log.warning("  each: %s%s; what is normal is learned by place,", names, rest)
         log.warning("  so adapt to each camera by itself")
 
 
@@ -144,26 +146,27 @@ def leave_out(clips: Sequence[Clip], without: Sequence[Without]) -> list[Clip]:
     """
     names = [clip.name for clip in clips]
     result = list(clips)
-    for one in without:
-        if one.clip is None and len(clips) > 1:
-            raise DataError(f"frames {one}: of which recording? Write {names[0]}:{one}")
-        if one.clip is not None and one.clip not in names:
-            raise DataError(f"frames {one}: there is no {one.clip}, but {', '.join(names)}")
-        number = 0 if one.clip is None else names.index(one.clip)
+    for span in without:
+        if span.clip is None and len(clips) > 1:
+            raise DataError(f"frames {span}: of which recording? Write {names[0]}:{span}")
+        if span.clip is not None and span.clip not in names:
+            raise DataError(f"frames {span}: there is no {span.clip}, but {', '.join(names)}")
+        number = 0 if span.clip is None else names.index(span.clip)
         frames = len(clips[number].frames)
-        if not 0 <= one.first <= one.last < frames:
+        if not 0 <= span.first <= span.last < frames:
             raise DataError(
-                f"frames {one}: {names[number]} has frames 0 to {frames - 1}, the first comes first"
+                f"frames {span}: {names[number]} has frames 0 to {frames - 1}, "
+                "the first comes first"
             )
         bad = result[number].bad
-        known = {entry.index for entry in bad}
-        more = [
+        unreadable = {entry.index for entry in bad}
+        added = [
             BadFrame(index, names[number], "is left out")
-            for index in range(one.first, one.last + 1)
-            if index not in known
+            for index in range(span.first, span.last + 1)
+            if index not in unreadable
         ]
         result[number] = replace(
-            result[number], bad=sorted([*bad, *more], key=lambda entry: entry.index)
+            result[number], bad=sorted([*bad, *added], key=lambda entry: entry.index)
         )
     return result
 

@@ -102,14 +102,15 @@ def _pieces(judged: Sequence[Judged], fps: float) -> list[tuple[Judged, Stretch]
     """Cut held-out stretches into pieces for an anomaly each; of many, evenly spread ones."""
     length = max(2, round(PIECE_SECONDS * fps))
     pieces = []
-    for one in judged:
-        clip, start, stop = one.stretch
+    for held_out in judged:
+        clip, start, stop = held_out.stretch
         # A stretch that is shorter, as those of little footage are, is a piece as it is.
-        own = min(length, stop - start)
-        if own < SHORTEST * length:
+        piece_length = min(length, stop - start)
+        if piece_length < SHORTEST * length:
             continue
         pieces += [
-            (one, Stretch(clip, first, first + own)) for first in range(start, stop - own + 1, own)
+            (held_out, Stretch(clip, first, first + piece_length))
+            for first in range(start, stop - piece_length + 1, piece_length)
         ]
     most = max(2, MOST_FRAMES // length)
     if len(pieces) <= most:
@@ -141,12 +142,12 @@ def try_out(
         One a kind; none where nothing moves.
     """
     used = [name for name in weights if weights[name]]
-    found = []
+    results = []
     for kind in KINDS:
         shifts = np.random.default_rng(0)
         tries = [
-            _tried(motions, one, piece, kind, _shift(shifts, one.place.grid), used)
-            for one, piece in _pieces(judged, fps)
+            _tried(motions, held_out, piece, kind, _shift(shifts, held_out.place.grid), used)
+            for held_out, piece in _pieces(judged, fps)
         ]
         pairs = [pair for pair in tries if pair is not None]
         if not pairs:
@@ -166,8 +167,8 @@ def try_out(
             for name in MOTION_PARTS
             if name in used
         }
-        found.append(Made(kind, len(pairs), above, auc))
-    return found
+        results.append(Made(kind, len(pairs), above, auc))
+    return results
 
 
 def _shift(generator: np.random.Generator, grid: tuple[int, int]) -> tuple[int, int]:
@@ -190,8 +191,8 @@ def _tried(
         Part -> numbers of the frames in which something was altered, plain and altered.
     """
     clip, start, stop = piece
-    own = slice(start - judged.stretch.start, stop - judged.stretch.start)
-    plain = {name: judged.columns[name][own] for name in used}
+    frames = slice(start - judged.stretch.start, stop - judged.stretch.start)
+    plain = {name: judged.columns[name][frames] for name in used}
     rows, changed = [], []
     before: np.ndarray | None = None
     for motion in motions[clip][start:stop]:
@@ -201,14 +202,14 @@ def _tried(
         rows.append(motion_numbers(quotients))
         changed.append(is_altered and before is not None)  # motion has to last for two frames
         before = speeds
-    known = np.array(changed) & ~np.isnan(np.sum(list(plain.values()), axis=0))
-    if known.mean() < LEAST_PIECE:
+    counted = np.array(changed) & ~np.isnan(np.sum(list(plain.values()), axis=0))
+    if counted.mean() < LEAST_PIECE:
         return None
     numbers = {name: np.array([row[name] for row in rows]) for name in MOTION_PARTS}
     made_columns = {**plain, **{name: numbers[name] for name in MOTION_PARTS if name in used}}
     return (
-        {name: values[known].astype(np.float64) for name, values in plain.items()},
-        {name: values[known].astype(np.float64) for name, values in made_columns.items()},
+        {name: values[counted].astype(np.float64) for name, values in plain.items()},
+        {name: values[counted].astype(np.float64) for name, values in made_columns.items()},
     )
 
 

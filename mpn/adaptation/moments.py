@@ -83,8 +83,8 @@ def strangest_moments(
     long = [number for number, score in enumerate(scores) if len(score) >= fps]
     scores, stretches = [scores[n] for n in long], [stretches[n] for n in long]
     left = [score.astype(np.float64, copy=True) for score in scores]
-    found: list[Moment] = []
-    while left and len(found) < most:
+    moments: list[Moment] = []
+    while left and len(moments) < most:
         peaks = [float(score.max()) for score in left]
         number = int(np.argmax(peaks))
         if peaks[number] <= middle:  # nothing is left that stands out
@@ -96,9 +96,9 @@ def strangest_moments(
         start = int(low[low < at].max(initial=-1)) + 1 - beside
         end = int(low[low > at].min(initial=len(score))) + beside
         start, end = max(start, 0), min(end, len(score))
-        found.append(Moment(clip, offset + at, offset + start, offset + end, peaks[number]))
+        moments.append(Moment(clip, offset + at, offset + start, offset + end, peaks[number]))
         left[number][max(0, start - apart) : end + apart] = -np.inf
-    return found
+    return moments
 
 
 def looked_at(
@@ -144,8 +144,8 @@ def _looked_at(moment: Moment, detector: Detector, clip: Clip, pieces: Pieces) -
     best: Result | None = None
     for scores in scored:
         frame = before + scores.frame
-        seen = SeenFrame(frame, frame / (clip.fps or 1), None, _motion(clip, frame, place))
-        result = detector.judge.result(seen, scores, clip.source_size)
+        seen_frame = SeenFrame(frame, frame / (clip.fps or 1), None, _motion(clip, frame, place))
+        result = detector.judge.result(seen_frame, scores, clip.source_size)
         if best is None or result.raw > best.raw:
             best = result
     if best is None or best.evidence is None:

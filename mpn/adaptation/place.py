@@ -101,10 +101,10 @@ def learn_places(clips: Sequence[Clip]) -> dict[str, PlaceModel]:
     """
     places = {}
     for scene in dict.fromkeys(clip.scene for clip in clips):
-        own = [clip for clip in clips if clip.scene == scene]
-        grids = {None if clip.motion is None else grid_of(clip.motion) for clip in own}
+        scene_clips = [clip for clip in clips if clip.scene == scene]
+        grids = {None if clip.motion is None else grid_of(clip.motion) for clip in scene_clips}
         if len(grids) == 1 and None not in grids:
-            places[scene] = learn_place(own, whole_runs(own))
+            places[scene] = learn_place(scene_clips, whole_runs(scene_clips))
     return places
 
 
@@ -151,14 +151,14 @@ def folds_of(stretches: Sequence[Stretch], count: int = FOLDS) -> list[list[Stre
     """
     total = frames_in(stretches)
     folds: list[list[Stretch]] = [[] for _ in range(count)]
-    seen = 0
+    taken = 0
     for number, start, stop in stretches:
         at = start
         while at < stop:
-            piece = seen * PIECES // total
-            end = min(stop, at + -(-(piece + 1) * total // PIECES) - seen)
+            piece = taken * PIECES // total
+            end = min(stop, at + -(-(piece + 1) * total // PIECES) - taken)
             folds[piece % count].append(Stretch(number, at, end))
-            seen += end - at
+            taken += end - at
             at = end
     return folds
 
@@ -218,8 +218,8 @@ def with_motion(
     static = pieces.static
     numbers: list[dict[str, np.ndarray]] = [{} for _ in clips]
     for (number, start, stop), fitted in pieces.judged:
-        found = motion_columns(clips[number], fitted, start, stop, static=static)
-        for name, values in found.items():
+        columns = motion_columns(clips[number], fitted, start, stop, static=static)
+        for name, values in columns.items():
             empty = np.full(len(clips[number].frames), np.nan, np.float32)
             numbers[number].setdefault(name, empty)[start:stop] = values
     return [

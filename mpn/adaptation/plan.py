@@ -72,7 +72,7 @@ def plan_of(
         Stretch(number, start, stop)
         for number, clip in enumerate(clips)
         for start, stop in readable_runs(
-            clip, [(one.start, one.stop) for one in taken if one.clip == number]
+            clip, [(stretch.start, stretch.stop) for stretch in taken if stretch.clip == number]
         )
         if stop - start > window
     ]
@@ -83,8 +83,8 @@ def plan_of(
     if count < MIN_HELD_OUT:
         frames = sum(len(clip.frames) for clip in clips)
         less = ", or leave out less (--without)" * bool(options.without)
-        told = _too_little(frames, count, len(windows), bool(excluded), quarter=bool(learned))
-        raise DataError(f"{source}: {told}{less}")
+        message = _too_little(frames, count, len(windows), bool(excluded), quarter=bool(learned))
+        raise DataError(f"{source}: {message}{less}")
     if count > room:
         held_out_ranges = _first_parts(held_out_ranges, window, Fraction(room, count))
     shots = _shots_of(clips, windows, learned, window)
@@ -125,14 +125,16 @@ def _too_little(frames: int, left: int, shots: int, excluded: bool, *, quarter: 
         leave = "the quarter that is kept apart has"
     advice = "give a longer clip" + ", or fewer shots (--shots)" * bool(shots)
     advice += ", or leave --method adam out, which takes the most" * quarter
-    what = f"of its {plural(frames, 'frame', 'd')} {leave} {left} to calibrate on"
-    return f"{what}, and it takes {MIN_HELD_OUT}: {advice}"
+    shortage = f"of its {plural(frames, 'frame', 'd')} {leave} {left} to calibrate on"
+    return f"{shortage}, and it takes {MIN_HELD_OUT}: {advice}"
 
 
 def _first_parts(stretches: Sequence[Stretch], window: int, share: Fraction) -> list[Stretch]:
     """Cut stretches to the first share of their frames with a score; those without any go."""
     cut = [
-        one._replace(stop=one.start + window + int((one.stop - one.start - window) * share))
-        for one in stretches
+        stretch._replace(
+            stop=stretch.start + window + int((stretch.stop - stretch.start - window) * share)
+        )
+        for stretch in stretches
     ]
-    return [one for one in cut if one.stop - one.start > window]
+    return [stretch for stretch in cut if stretch.stop - stretch.start > window]

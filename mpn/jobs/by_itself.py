@@ -104,11 +104,11 @@ def learn_camera(
         DataError: a recording cannot be read, or all of them are too short.
     """
     stamps = stamps or [glance(recording).stamp for recording in recordings]
-    kept = [KeptMotion(MOST_BYTES // len(recordings)) for _ in recordings]
-    for recording, stamp, motion in zip(recordings, stamps, kept):
+    motions = [KeptMotion(MOST_BYTES // len(recordings)) for _ in recordings]
+    for recording, stamp, motion in zip(recordings, stamps, motions):
         pass_over(recording, stamp, len(recordings), motion)
     seen = add_up(recordings, stamps, apart)
-    return camera_of(detector, recordings, stamps, seen, name, kept)
+    return camera_of(detector, recordings, stamps, seen, name, motions)
 
 
 def camera_of(
@@ -145,10 +145,10 @@ def camera_of(
         )
     checkpoint = _checkpoint(detector, seen, judged, name, stamps)
 
-    def judgement(recording: Recording, own: Detector, moments: int) -> OwnJudgement:
+    def judgement(recording: Recording, camera_detector: Detector, moments: int) -> OwnJudgement:
         at = recordings.index(recording)
         motion = kept[at] if kept else None
-        return own_judgement(recording, stamps[at], seen, own, moments, motion)
+        return own_judgement(recording, stamps[at], seen, camera_detector, moments, motion)
 
     return OwnCamera(checkpoint, tuple(recordings), seen, judgement)
 
@@ -174,9 +174,9 @@ def own_judgement(
     Raises:
         DataError: its survey is not there.
     """
-    found = read_complete(recording, stamp)
-    place_at = found.timeline.judge(seen.place, seen.apart_frames(stamp["fps"]))
-    notes = _notes(found, seen, stamp["fps"] or USUAL_RATE)
+    survey = read_complete(recording, stamp)
+    place_at = survey.timeline.judge(seen.place, seen.apart_frames(stamp["fps"]))
+    notes = _notes(survey, seen, stamp["fps"] or USUAL_RATE)
     level = _level(own, moments, seen.seconds)
     return OwnJudgement(level, OwnPlaces(place_at, kept), notes)
 
@@ -195,17 +195,17 @@ def _checkpoint(
     score_config = detector.score_config.with_place(trained_here=False).of_place_alone()
     total = sum(len(run[SPEED.name]) for run in judged)
     every = -(-total // NORMAL_FRAMES)  # of very many recordings, every n-th run
-    kept = judged[::every]
-    known = sorted(stamp["fps"] for stamp in stamps if stamp["fps"])
+    runs = judged[::every]
+    rates = sorted(stamp["fps"] for stamp in stamps if stamp["fps"])
     made_of = [base.sha256, *stamps, seen.apart]
     return replace(
         base,
-        fps=float(np.median(known)) if known else None,
+        fps=float(np.median(rates)) if rates else None,
         score_config=score_config.to_dict(),
         normal={
-            part: [run[part].astype(np.float16).astype(np.float32) for run in kept]
+            part: [run[part].astype(np.float16).astype(np.float32) for run in runs]
             for part in score_config.weights
-            if part in kept[0]
+            if part in runs[0]
         },
         places={name: seen.place},
         sha256=hashlib.sha256(json.dumps(made_of).encode()).hexdigest(),
@@ -240,8 +240,8 @@ def notes_of_footage(checkpoint: Checkpoint, path: Path, shown: range) -> list[s
     """
     adapted_on = (checkpoint.camera or {}).get("adapted_on") or {}
     footage = adapted_on.get("footage")
-    known = footage if isinstance(footage, dict) else {}
-    match known.get(footage_key(str(path.resolve()), stamp_of(path))):
+    ranges = footage if isinstance(footage, dict) else {}
+    match ranges.get(footage_key(str(path.resolve()), stamp_of(path))):
         case [int(first), int(end)] if first <= shown.start and shown.stop <= end:
             return [
                 "the camera file was learned from this very recording, so its strangest moments "
@@ -250,15 +250,15 @@ def notes_of_footage(checkpoint: Checkpoint, path: Path, shown: range) -> list[s
     return []
 
 
-def _level(own: Detector, moments: int, seconds: float) -> Threshold:
+def _level(camera_detector: Detector, moments: int, seconds: float) -> Threshold:
     """Choose the level that about so many moments of the camera's recordings are above."""
-    scores = np.concatenate(list(own.normal_scores().values()))
+    scores = np.concatenate(list(camera_detector.normal_scores().values()))
     share = min(MOST_SHARE, ROOM * moments * MOMENT_SECONDS / seconds)
     value = float(np.quantile(scores, 1 - share))
     return Threshold(value, False, (value, value), seconds / 3600, float("nan"), "moments")
 
 
-def _notes(found: Survey, whole: Seen, rate: float) -> tuple[str, ...]:
+def _notes(survey: Survey, whole: Seen, rate: float) -> tuple[str, ...]:
     """Say what speaks against judging a recording by itself."""
     notes, camera = [], whole.place
     if whole.seconds < SHORT_SECONDS:
@@ -266,20 +266,20 @@ def _notes(found: Survey, whole: Seen, rate: float) -> tuple[str, ...]:
             f"there are {whole.seconds:.0f} s of this camera to judge by: little can be said of "
             "what is usual there"
         )
-    seen = [(i, place) for i, place in enumerate(found.timeline.blocks) if place.pictures]
-    moved = [i for i, place in seen if max(map(abs, camera.shift(place.picture))) > MOVED]
-    unlike = [i for i, place in seen if camera.likeness(place.picture) < SAME_CAMERA]
+    blocks = [(i, place) for i, place in enumerate(survey.timeline.blocks) if place.pictures]
+    moved = [i for i, place in blocks if max(map(abs, camera.shift(place.picture))) > MOVED]
+    unlike = [i for i, place in blocks if camera.likeness(place.picture) < SAME_CAMERA]
     if camera.picture.std() < FLAT:
         notes.append("its picture shows nothing: it has one brightness from edge to edge")
-    elif len(unlike) > len(seen) / 2:
+    elif len(unlike) > len(blocks) / 2:
         notes.append(
             "its picture changes all the time, nothing repeats: of a camera that is carried or "
             "turns, or a film of many scenes, nothing can be said of what is usual at a place"
         )
     elif moved:
-        times = ", ".join(clock(i * found.timeline.block / rate) for i in moved[:3])
+        times = ", ".join(clock(i * survey.timeline.block / rate) for i in moved[:3])
         notes.append(
-            f"the camera stands elsewhere in {len(moved)} of {len(seen)} stretches, the first at "
+            f"the camera stands elsewhere in {len(moved)} of {len(blocks)} stretches, the first at "
             f"{times}: what is usual at a place is mixed up there"
         )
     return tuple(notes)

@@ -103,8 +103,8 @@ class _Drawer:
 
 def _words(event: Event) -> str:
     """Say in a few words why an event stands out, and what it is like."""
-    found = [short(event.reason)] if event.reason else []
-    text = ", ".join(found + ([event.like.words] if event.like else []))
+    reasons = [short(event.reason)] if event.reason else []
+    text = ", ".join(reasons + ([event.like.words] if event.like else []))
     return text.encode("ascii", "replace").decode()
 
 
@@ -203,7 +203,9 @@ def _image(result: Result) -> np.ndarray:
 def _free(folder: Path, name: str) -> Path:
     """Return NAME.webm, or the first of NAME-2.webm, NAME-3.webm, ... that does not exist."""
     names = [name, *(f"{name}-{again}" for again in range(2, 10_000))]
-    return next(path for path in (folder / f"{one}{SUFFIX}" for one in names) if not path.exists())
+    return next(
+        path for path in (folder / f"{stem}{SUFFIX}" for stem in names) if not path.exists()
+    )
 
 
 def keep_parts(folder: Path) -> None:

@@ -231,18 +231,18 @@ def examples_in(frames: Sequence[Sequence[Sight]], peak: int) -> np.ndarray:
         float32 (examples, numbers), at most `MOST_EXAMPLES`, spread over the frames in which it is
         at least half as high as at the peak.
     """
-    (seen,) = frames[peak]
+    (peak_sight,) = frames[peak]
     sides = []
     for others in (frames[:peak][::-1], frames[peak + 1 :]):
-        last, own = seen, []
+        last, side = peak_sight, []
         for sights in others:
             costs = _costs(last.box, sights)
             if not np.isfinite(costs).any():
                 break
             last = sights[int(costs.argmin())]
-            if last.score >= SHARE_OF_PEAK * seen.score:
-                own.append(last)
-        sides.append(own)
-    followed = [*sides[0][::-1], seen, *sides[1]]
+            if last.score >= SHARE_OF_PEAK * peak_sight.score:
+                side.append(last)
+        sides.append(side)
+    followed = [*sides[0][::-1], peak_sight, *sides[1]]
     spread = np.unique(np.linspace(0, len(followed) - 1, MOST_EXAMPLES).round().astype(int))
     return np.stack([followed[number].embedding for number in spread])

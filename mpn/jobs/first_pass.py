@@ -142,13 +142,13 @@ def group_by_camera(
     Returns:
         The recordings of each camera, in order.
     """
-    pictures = [seen.picture for seen in glances or map(glance, recordings)]
+    pictures = [look.picture for look in glances or map(glance, recordings)]
     groups = tell_apart(pictures)
     if len(groups) > 1:
         both = zip(recordings, pictures)
         bar = tqdm(both, "cameras", len(recordings), unit="recording", disable=None, leave=False)
         groups = tell_apart([_view(recording, first) for recording, first in bar])
-    return [[recordings[number] for number in own] for own in groups]
+    return [[recordings[number] for number in numbers] for numbers in groups]
 
 
 def _view(recording: Recording, first: np.ndarray) -> np.ndarray:
@@ -177,23 +177,23 @@ def pass_over(
     source = recording.open()
     path = recording.folder / SURVEY
     plan = plan_survey(source.length, float(source.fps or USUAL_RATE), recordings)
-    found = read_survey(path, stamp)
-    if found is None or found.plan != plan:
-        found = begin_survey(source, plan)
-    if found.complete:
+    so_far = read_survey(path, stamp)
+    if so_far is None or so_far.plan != plan:
+        so_far = begin_survey(source, plan)
+    if so_far.complete:
         return
-    _go_on(recording, source, found, stamp, kept)
+    _go_on(recording, source, so_far, stamp, kept)
 
 
 def _go_on(
     recording: Recording,
     source: FrameSource,
-    found: Survey,
+    so_far: Survey,
     stamp: dict[str, Any],
-    kept: KeptMotion | None = None,
+    kept_motion: KeptMotion | None = None,
 ) -> None:
     """Pass over what is left of a recording."""
-    path, plan = recording.folder / SURVEY, found.plan
+    path, plan = recording.folder / SURVEY, so_far.plan
     make_folder(recording.folder)
     saved = time.monotonic()
 
@@ -206,13 +206,15 @@ def _go_on(
     title = f"{recording.path.name}, first pass"
     with tqdm(total=source.length, desc=title, unit="frame", disable=None) as bar:
         try:
-            survey(source, found, on_block, lambda number: bar.update(number + 1 - bar.n), kept)
+            survey(
+                source, so_far, on_block, lambda number: bar.update(number + 1 - bar.n), kept_motion
+            )
         except BaseException:
             # What lies behind the last whole block is looked at again.
-            del found.timeline.blocks[found.frames // plan.block :]
-            write_survey(path, found, stamp)
+            del so_far.timeline.blocks[so_far.frames // plan.block :]
+            write_survey(path, so_far, stamp)
             raise
-    write_survey(path, found, stamp)
+    write_survey(path, so_far, stamp)
 
 
 def add_up(
@@ -233,9 +235,9 @@ def add_up(
     """
     camera, seconds = None, 0.0
     for recording, stamp in zip(recordings, stamps):
-        found = read_complete(recording, stamp)
-        seconds += found.frames / (stamp["fps"] or USUAL_RATE)
-        total = found.timeline.total()
+        whole_survey = read_complete(recording, stamp)
+        seconds += whole_survey.frames / (stamp["fps"] or USUAL_RATE)
+        total = whole_survey.timeline.total()
         if camera is None:
             camera = PlaceModel(total.grid)
         camera.merge(total)
@@ -263,17 +265,17 @@ def judge_runs(
     Raises:
         DataError: its survey is not there.
     """
-    found = read_complete(recording, stamp)
-    if found.judged is not None and found.judged_by != seen.key:
+    whole_survey = read_complete(recording, stamp)
+    if whole_survey.judged is not None and whole_survey.judged_by != seen.key:
         source = recording.open()
-        found = begin_survey(source, found.plan)
-        _go_on(recording, source, found, stamp)
-    if found.judged is None:
-        found.judged = judged_runs(found, seen.place, seen.apart_frames(stamp["fps"]))
-        found.judged_by = seen.key
-        found.runs = []
-        write_survey(recording.folder / SURVEY, found, stamp)
-    return found.judged
+        whole_survey = begin_survey(source, whole_survey.plan)
+        _go_on(recording, source, whole_survey, stamp)
+    if whole_survey.judged is None:
+        whole_survey.judged = judged_runs(whole_survey, seen.place, seen.apart_frames(stamp["fps"]))
+        whole_survey.judged_by = seen.key
+        whole_survey.runs = []
+        write_survey(recording.folder / SURVEY, whole_survey, stamp)
+    return whole_survey.judged
 
 
 def read_complete(recording: Recording, stamp: dict[str, Any]) -> Survey:
@@ -286,7 +288,7 @@ def read_complete(recording: Recording, stamp: dict[str, Any]) -> Survey:
     Raises:
         DataError: it is not there, or not complete.
     """
-    found = read_survey(recording.folder / SURVEY, stamp)
-    if found is None or not found.complete:
+    whole_survey = read_survey(recording.folder / SURVEY, stamp)
+    if whole_survey is None or not whole_survey.complete:
         raise DataError(f"{recording.folder / SURVEY} was taken away; run the command again")
-    return found
+    return whole_survey

@@ -144,8 +144,8 @@ class ScoreJob:
 
     def run(self) -> Outcome:
         """Score what is not scored yet. KeyboardInterrupt passes, with everything so far kept."""
-        for found in self.state.events:
-            self.on_event(self._described(found))
+        for event in self.state.events:
+            self.on_event(self._described(event))
         before = self.state.count
         if self.state.complete:
             summary = json.loads((self.folder / EVENTS).read_text())
@@ -189,7 +189,7 @@ class ScoreJob:
                 smoothed=state.smoothed,
                 own=self.own.places if self.own else None,
             )
-            kept, latest = state, state
+            resumable, latest = state, state
             try:
                 for result in results:
                     tracked = files.write(result)
@@ -206,16 +206,16 @@ class ScoreJob:
                         )
                     bar.update()
                     if self.detector.ends_a_batch(latest.count):
-                        kept = latest
+                        resumable = latest
                         if time.monotonic() - last_saved > SAVE_SECONDS:
-                            self._save(kept, latest)
+                            self._save(resumable, latest)
                             last_saved = time.monotonic()
-                ended = self._told(latest, finder.finish() if finder else [])
+                ended = self._with_events(latest, finder.finish() if finder else [])
                 if film:
                     film.finish(len(ended.events))
-                latest = kept = replace(ended, open=None, seen=(), complete=True)
+                latest = resumable = replace(ended, open=None, seen=(), complete=True)
             finally:
-                self._save(kept, latest)
+                self._save(resumable, latest)
                 self.state = latest
 
     def _bar(self, done: int) -> tqdm[Any]:
@@ -235,32 +235,32 @@ class ScoreJob:
         regions: Sequence[Tracked],
     ) -> JobState:
         """Return the state after one more result and its regions; tell of events that are over."""
-        own = replace(state, count=state.count + 1)
+        updated = replace(state, count=state.count + 1)
         if math.isnan(result.score):
-            return own
-        own.smoothed = result.score
-        if own.highest is None or result.score > own.highest[0]:
-            own.highest = (result.score, result.time)
+            return updated
+        updated.smoothed = result.score
+        if updated.highest is None or result.score > updated.highest[0]:
+            updated.highest = (result.score, result.time)
         if finder is None:
-            return own
+            return updated
         is_above = result.score > finder.threshold
         reason, like = (result.reason, result.like) if is_above else (None, None)
-        seen = result.frame, result.score, result.region, result.time
-        over = finder.update(*seen, reason, like, raw=result.raw)
-        own = self._told(own, over)
-        own.open = finder.open
+        values = result.frame, result.score, result.region, result.time
+        over = finder.update(*values, reason, like, raw=result.raw)
+        updated = self._with_events(updated, over)
+        updated.open = finder.open
         if finder.open is None or finder.open.start == result.frame:
-            own.seen = ()
+            updated.seen = ()
         if is_above:
-            own.above += 1
-            own.seen = with_seen(own.seen, result.frame, regions)
-        return own
+            updated.above += 1
+            updated.seen = with_seen(updated.seen, result.frame, regions)
+        return updated
 
-    def _told(self, state: JobState, over: list[Event]) -> JobState:
-        found = [FoundEvent(event, state.seen) for event in over]
-        for one in found:
-            self.on_event(self._described(one))
-        return replace(state, events=(*state.events, *found)) if found else state
+    def _with_events(self, state: JobState, over: list[Event]) -> JobState:
+        events = [FoundEvent(event, state.seen) for event in over]
+        for event in events:
+            self.on_event(self._described(event))
+        return replace(state, events=(*state.events, *events)) if events else state
 
     def _finder(self) -> EventFinder | None:
         if self.threshold is None:
@@ -322,7 +322,7 @@ class ScoreJob:
     def _identity(self) -> dict[str, Any]:
         """Collect what must agree for results to be gone on with."""
         in_folder = self.path.is_dir()
-        asked = {
+        identity = {
             "source": str(self.path.resolve()),
             "bytes_or_frames": self.source.length if in_folder else self.path.stat().st_size,
             "modified": stamp_of(self.path),
@@ -337,41 +337,41 @@ class ScoreJob:
             "options": asdict(self.options),
             **self._unusual(),
         }
-        return json.loads(json.dumps(asked))
+        return json.loads(json.dumps(identity))
 
     def _unusual(self) -> dict[str, Any]:
         """Name what rounds numbers otherwise than the processor does as it comes."""
         detector = self.detector
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if detector.device.type != "cpu":
-            found["device"] = detector.device.type
+            settings["device"] = detector.device.type
         if detector.batch_size != BATCH_SIZE:
-            found["batch_size"] = detector.batch_size
+            settings["batch_size"] = detector.batch_size
         if detector.compiled:
-            found["compiled"] = detector.compiled
-        return found
+            settings["compiled"] = detector.compiled
+        return settings
 
-    def _save(self, kept: JobState, latest: JobState) -> None:
+    def _save(self, resumable: JobState, latest: JobState) -> None:
         summary = json.dumps(self._summary(latest), indent=1) + "\n"
         write_atomically(self.folder / EVENTS, summary)
-        if kept.complete:
-            kept = replace(kept, sizes=kept.sizes | finished_sizes(self.folder))
-        content = {"identity": self.identity, "state": kept.to_dict()}
+        if resumable.complete:
+            resumable = replace(resumable, sizes=resumable.sizes | finished_sizes(self.folder))
+        content = {"identity": self.identity, "state": resumable.to_dict()}
         write_atomically(self.folder / STATE, json.dumps(content) + "\n")
 
     # --- What is said of it
 
-    def _described(self, found: FoundEvent) -> dict[str, Any]:
-        return describe_event(found, self.detector.calibration(self.rate))
+    def _described(self, event: FoundEvent) -> dict[str, Any]:
+        return describe_event(event, self.detector.calibration(self.rate))
 
     def _summary(self, state: JobState | None = None) -> dict[str, Any]:
         """Make what events.json holds; an event that is not over counts as far as it goes."""
         state = state or self.state
-        found = list(state.events)
+        events = list(state.events)
         if state.open is not None and self.threshold is not None:
             finder = EventFinder(self.threshold.value, self.rate, step=self.options.every)
             finder.open = state.open
-            found += [FoundEvent(event, state.seen) for event in finder.finish()]
+            events += [FoundEvent(event, state.seen) for event in finder.finish()]
         return {
             "source": str(self.path),
             "complete": state.complete,
@@ -381,7 +381,7 @@ class ScoreJob:
             "fps": float(self.rate),
             "frame_size": list(self.source.size),
             "threshold": describe_threshold(self.threshold),
-            "events": [self._described(one) for one in found],
+            "events": [self._described(event) for event in events],
             "regions": regions_name(self.path),
             **(
                 {"heat": heat_of(self.source, self.detector, self._level)}

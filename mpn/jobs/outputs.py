@@ -79,21 +79,21 @@ class JobFiles:
         Returns:
             Its regions above the threshold with their tracks.
         """
-        tracked = self.tracker.update(result.frame, self._found(result))
+        tracked = self.tracker.update(result.frame, self._regions_in(result))
         self.sizes[SCORES] = self.scores.write(result)
         self.sizes[self.regions_name] = self.regions.write(result.frame, result.time, tracked)
         if self.heat is not None:
             self.sizes[HEAT] = self.heat.write(self._on_frame(result, self.heat.shape))
         return tracked
 
-    def _found(self, result: Result) -> list[tuple[float, Box]]:
+    def _regions_in(self, result: Result) -> list[tuple[float, Box]]:
         """Find the regions above the threshold; without one the three highest."""
         if result.map is None:
             return []
         patch, size = self.detector.score_config.patch, self.detector.config.size
         if self.threshold is None:
-            found = find_regions(result.map, FLOOR, patch, size, self.source.size)
-            return found[:REGIONS_WITHOUT_THRESHOLD]
+            regions = find_regions(result.map, FLOOR, patch, size, self.source.size)
+            return regions[:REGIONS_WITHOUT_THRESHOLD]
         return regions_above(result, self.threshold, patch, size, self.source.size)
 
     def _on_frame(self, result: Result, shape: tuple[int, int]) -> np.ndarray | None:

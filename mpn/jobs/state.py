@@ -60,7 +60,7 @@ class FoundEvent(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Give plain numbers and lists, ready for JSON."""
         return self.event.to_dict() | {
-            "tracks": [one._asdict() | {"box": list(one.box)} for one in self.tracks]
+            "tracks": [track._asdict() | {"box": list(track.box)} for track in self.tracks]
         }
 
     @classmethod
@@ -71,7 +71,7 @@ class FoundEvent(NamedTuple):
             values: name -> value.
         """
         return cls(
-            Event.from_dict(values), tuple(SeenTrack.from_dict(one) for one in values["tracks"])
+            Event.from_dict(values), tuple(SeenTrack.from_dict(track) for track in values["tracks"])
         )
 
 
@@ -110,10 +110,10 @@ class JobState:
         """Give plain numbers, lists and names, ready for JSON."""
         return {
             **vars(self),
-            "events": [found.to_dict() for found in self.events],
+            "events": [event.to_dict() for event in self.events],
             "open": self.open.to_dict() if self.open else None,
-            "seen": [one._asdict() for one in self.seen],
-            "bad": [asdict(one) for one in self.bad],
+            "seen": [track._asdict() for track in self.seen],
+            "bad": [asdict(bad) for bad in self.bad],
         }
 
     @classmethod
@@ -128,13 +128,13 @@ class JobState:
             TypeError: it is none of what `to_dict` gives.
         """
         values = {"bad": [], **values}  # earlier versions read all of a source again
-        own = {name: values[name] for name in vars(cls())}
-        own["events"] = tuple(FoundEvent.from_dict(one) for one in own["events"])
-        own["open"] = Event.from_dict(own["open"]) if own["open"] else None
-        own["seen"] = tuple(SeenTrack.from_dict(one) for one in own["seen"])
-        own["bad"] = tuple(BadFrame(**one) for one in own["bad"])
-        own["highest"] = tuple(own["highest"]) if own["highest"] else None
-        return cls(**own)
+        entries = {name: values[name] for name in vars(cls())}
+        entries["events"] = tuple(FoundEvent.from_dict(event) for event in entries["events"])
+        entries["open"] = Event.from_dict(entries["open"]) if entries["open"] else None
+        entries["seen"] = tuple(SeenTrack.from_dict(track) for track in entries["seen"])
+        entries["bad"] = tuple(BadFrame(**bad) for bad in entries["bad"])
+        entries["highest"] = tuple(entries["highest"]) if entries["highest"] else None
+        return cls(**entries)
 
 
 def with_seen(
@@ -150,13 +150,15 @@ def with_seen(
     Returns:
         The highest `MOST_TRACKS` of them, by number.
     """
-    tracks = {one.track: one for one in seen}
-    for one in regions:
-        known = tracks.get(one.track, SeenTrack(one.track, frame, frame, one.score, one.box))
-        if one.score > known.peak_score:
-            known = known._replace(peak_score=one.score, box=one.box)
-        tracks[one.track] = known._replace(last=frame)
-    highest = sorted(tracks.values(), key=lambda one: -one.peak_score)[:MOST_TRACKS]
+    tracks = {track.track: track for track in seen}
+    for region in regions:
+        track = tracks.get(
+            region.track, SeenTrack(region.track, frame, frame, region.score, region.box)
+        )
+        if region.score > track.peak_score:
+            track = track._replace(peak_score=region.score, box=region.box)
+        tracks[region.track] = track._replace(last=frame)
+    highest = sorted(tracks.values(), key=lambda track: -track.peak_score)[:MOST_TRACKS]
     return tuple(sorted(highest))
 
 
@@ -197,8 +199,8 @@ def _whole(folder: Path, state: JobState) -> bool:
         return False
     for name, size in state.sizes.items():
         path = folder / name
-        found = path.stat().st_size if path.is_file() else -1
-        if found != size if state.complete else found < size:
+        size_now = path.stat().st_size if path.is_file() else -1
+        if size_now != size if state.complete else size_now < size:
             return False
     return True
 
@@ -216,8 +218,8 @@ def finished_sizes(folder: Path) -> dict[str, int]:
     Args:
         folder: of its results.
     """
-    found = [path for pattern in (EVENTS, *FILMS) for path in folder.glob(pattern)]
-    return {path.name: path.stat().st_size for path in found}
+    paths = [path for pattern in (EVENTS, *FILMS) for path in folder.glob(pattern)]
+    return {path.name: path.stat().st_size for path in paths}
 
 
 def belongs_to(folder: Path, path: Path) -> bool:

@@ -45,7 +45,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
         DataError: it is not there, or cannot be read.
     """
     path = folder / EVENTS
-    wanted = "the folder that mpn score wrote for a recording was expected (runs/score/lobby)"
+    expected = "the folder that mpn score wrote for a recording was expected (runs/score/lobby)"
     try:
         summary = {"judged_by": "model", **json.loads(path.read_text(encoding="utf-8"))}
         summary["source"] = str(summary["source"])
@@ -55,12 +55,12 @@ def read_summary(folder: Path) -> dict[str, Any]:
             _check_event(event)
     except (FileNotFoundError, NotADirectoryError) as error:
         below = sorted(str(other.parent) for other in folder.glob(f"*/{EVENTS}"))
-        more = f"; there is {', '.join(below[:3])}{', ...' * (len(below) > 3)}" if below else ""
-        raise DataError(f"{folder}: has no {EVENTS}; {wanted}{more}") from error
+        hint = f"; there is {', '.join(below[:3])}{', ...' * (len(below) > 3)}" if below else ""
+        raise DataError(f"{folder}: has no {EVENTS}; {expected}{hint}") from error
     except UNREADABLE as error:
         raise DataError(
             f"{path} is no {EVENTS} as mpn score writes it ({type(error).__name__}: {error}); "
-            f"{wanted}"
+            f"{expected}"
         ) from error
     return summary
 
@@ -171,14 +171,14 @@ def warnings_of(
     share = state.above / state.count
     if share <= STRANGE_SHARE or threshold_given or state.count < MIN_FRAMES:
         return []
-    what = f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
-    what += "the time, or "
+    start = f"{share:.0%} of the frames are above the threshold: either something is wrong most of "
+    start += "the time, or "
     if camera_file:
         return [
-            f"{what}the footage that the camera file was made of does not show what is usual; mpn "
+            f"{start}the footage that the camera file was made of does not show what is usual; mpn "
             "adapt with more of it makes a better one"
         ]
     return [
-        f"{what}this is not a camera that the model knows; mpn adapt NORMAL_FOOTAGE --out "
+        f"{start}this is not a camera that the model knows; mpn adapt NORMAL_FOOTAGE --out "
         "CAMERA.camera.safetensors makes one that does"
     ]

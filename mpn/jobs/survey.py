@@ -169,9 +169,9 @@ def survey(
         FrameError: as `FrameSource.frames`.
     """
     plan, reader = so_far.plan, _Reader(source, so_far, kept)
-    wanted = plan.looks_at(source.length)
+    chosen = plan.looks_at(source.length)
     # Before what was kept only as much is read as the first run there looks back to.
-    wanted[: max(0, so_far.frames - REACH - 1)] = False
+    chosen[: max(0, so_far.frames - REACH - 1)] = False
 
     def end_blocks(number: int) -> None:
         while so_far.frames + plan.block <= number:
@@ -179,7 +179,7 @@ def survey(
             reader.end_run()
             on_block(so_far)
 
-    tasks = ((frame, reader.begin(*frame)) for frame in source.pick(wanted))
+    tasks = ((frame, reader.begin(*frame)) for frame in source.pick(chosen))
     with closing(compute_ahead(tasks)) as frames:
         for (number, image), motion in frames:
             end_blocks(number)
@@ -194,10 +194,10 @@ def survey(
 class _Reader:
     """Reads motion where it is wanted, counts it, and collects runs."""
 
-    def __init__(self, source: FrameSource, so_far: Survey, kept: KeptMotion | None) -> None:
+    def __init__(self, source: FrameSource, so_far: Survey, kept_motion: KeptMotion | None) -> None:
         self._survey, self._plan = so_far, so_far.plan
         self._begin = so_far.frames  # what lies before is known
-        self._motion, self._kept = MotionReader(source.size), kept
+        self._motion, self._kept_motion = MotionReader(source.size), kept_motion
         self._shown = self._last = -2  # frame that the motion reader saw last, that was read last
         self._before: np.ndarray | None = None
         self._moves: list[np.ndarray] = []
@@ -215,7 +215,7 @@ class _Reader:
 
     def read(self, number: int, image: np.ndarray, motion: np.ndarray | None) -> None:
         """Take the next frame that is looked at, with what `begin` made of it."""
-        plan, found = self._plan, self._survey
+        plan, so_far = self._plan, self._survey
         follows, self._last = number == self._last + 1, number
         if motion is None:
             self._before = None
@@ -223,14 +223,14 @@ class _Reader:
         before, self._before = self._before, motion if follows else None
         if number < self._begin:
             return
-        if self._kept is not None:
-            self._kept.keep(number, motion)
+        if self._kept_motion is not None:
+            self._kept_motion.keep(number, motion)
         if follows and plan.counts(np.array(number)):
-            found.timeline.add(number, motion)
+            so_far.timeline.add(number, motion)
             if plan.in_run(number):
                 self._collect(number, before, motion)
         if plan.in_run(number) and number % plan.block % PICTURE_EVERY == 0:
-            found.timeline.see(number, image)
+            so_far.timeline.see(number, image)
 
     def _collect(self, number: int, before: np.ndarray | None, motion: np.ndarray) -> None:
         if self._first < 0:

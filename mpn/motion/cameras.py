@@ -67,10 +67,10 @@ def choose_place(
     why = "its frames have another shape"
     if best is not None:
         why = f"likeness {likeness[best]:.2f}" + f", to {best}" * (len(places) > 1)
-    known = f"not camera {next(iter(places))} of the model"
+    message = f"not camera {next(iter(places))} of the model"
     if len(places) > 1:
-        known = f"none of the model's {len(places)} cameras"
-    log.warning("%s%s (%s):", begin, known, why)
+        message = f"none of the model's {len(places)} cameras"
+    log.warning("%s%s (%s):", begin, message, why)
     log.warning("  motion is judged without places")
     if best is not None and (moved := _moved(places[best], frame)):
         log.warning("  it may have been moved, by %s", moved)
@@ -219,7 +219,7 @@ class PlaceStream:
         self._places, self._name, self._reader = places, name, MotionReader(size)
         ratio = fps / (usual_fps or fps)
         self._scale = np.float32(ratio if abs(ratio - 1) > SAME_RATE else 1)
-        self._fps, self._fitted, self._own = fps, fitted, own
+        self._fps, self._fitted, self._own_places = fps, fitted, own
         self.place, self._begun = place, False
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._static: StaticReader | None = None
@@ -235,10 +235,10 @@ class PlaceStream:
         Returns:
             Gives the motion that `read` asks for.
         """
-        kept = self._own.kept if self._own else None
-        if kept is not None and (known := kept.get(number)):
+        kept_motion = self._own_places.kept if self._own_places else None
+        if kept_motion is not None and (motion := kept_motion.get(number)):
             self._reader.follow(frame)
-            return known
+            return motion
         return self._reader.begin(frame)
 
     def read(
@@ -255,7 +255,7 @@ class PlaceStream:
             float32 (2, rows, columns), see `PlaceModel.quotients`; (3, rows, columns) where what
             stays is judged, see `mpn.motion.static.StaticReader`, 0 where the camera does not know.
         """
-        place, static = self._seen(frame, number)
+        place, static = self._place_and_static(frame, number)
         now = self._reader.read(frame) if motion is None else motion
         before, self._before = self._before, place.speeds(now) * self._scale
         before = self._before if before is None else before
@@ -275,20 +275,20 @@ class PlaceStream:
             frame: uint8 (H, W, C).
             number: as of `read`.
         """
-        self._seen(frame, number)
+        self._place_and_static(frame, number)
 
-    def _seen(self, frame: np.ndarray, number: int) -> tuple[PlaceModel, np.ndarray]:
+    def _place_and_static(self, frame: np.ndarray, number: int) -> tuple[PlaceModel, np.ndarray]:
         """Choose the camera by the first frame; return it and the quotients of what stays."""
         grid, fitted = self._reader.grid, self._fitted
-        if self._own is not None:
-            self.place = self._own.place_at(number)
+        if self._own_places is not None:
+            self.place = self._own_places.place_at(number)
             return self.place, np.zeros(grid, np.float32)
         if not self._begun:
             self._begun = True
             self.place = self.place or choose_place(self._places, frame, grid, self._name)
             # Of a camera that was moved all of the picture has changed, and stays.
-            known = self.place.background.known and not _moved(self.place, frame)
-            if fitted is not None and known:
+            knows_static = self.place.background.known and not _moved(self.place, frame)
+            if fitted is not None and knows_static:
                 self._static = self.place.static_reader(self._fps)
         assert self.place is not None
         if self._static is None or fitted is None:

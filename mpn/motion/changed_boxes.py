@@ -41,12 +41,12 @@ def changed_boxes(before: np.ndarray, now: np.ndarray) -> list[tuple[slice, slic
     """
     height, width = before.shape
     rows, columns = -(-height // TILE), -(-width // TILE)
-    seen = cv2.dilate(_changed(before, now), np.ones((2 * AROUND + 1,) * 2, np.uint8))
+    tiles = cv2.dilate(_changed(before, now), np.ones((2 * AROUND + 1,) * 2, np.uint8))
     whole = slice(0, height), slice(0, width)
-    if seen.mean() > MOST:
+    if tiles.mean() > MOST:
         return [whole]
-    _, _, found, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
-    left, top, wide, high = found[1:, :4].T  # the first one is what has not changed
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(tiles, connectivity=8)
+    left, top, wide, high = statistics[1:, :4].T  # the first one is what has not changed
     limits = np.array([rows, columns])
     corners = np.stack([top, left, top + high, left + wide], axis=1)
     boxes = _grown(_joined(corners), limits)

@@ -138,12 +138,12 @@ class MotionReader:
     def _is_cut(self, before: np.ndarray, now: np.ndarray) -> bool:
         """Say whether the film is cut between two frames; where two are in a row, it is motion."""
         difference = float(cv2.absdiff(before, now).mean())
-        known = list(self._differences)
+        earlier = list(self._differences)
         self._differences.append(difference)
-        if not known:
+        if not earlier:
             return False
-        limit = CUT_RATIO * float(np.median(known)) + CUT_LEVELS
-        return known[-1] <= limit < difference
+        limit = CUT_RATIO * float(np.median(earlier)) + CUT_LEVELS
+        return earlier[-1] <= limit < difference
 
     def _flow(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         """Compute the flow where anything has changed, float32 (H, W, 2); elsewhere it is 0."""
@@ -157,13 +157,13 @@ class MotionReader:
 
     def _own_flow(self) -> cv2.DISOpticalFlow:
         """Give this thread's: it has buffers of its own."""
-        flow = getattr(self._flows, "own", None)
+        flow = getattr(self._flows, "flow", None)
         if flow is None:
             # As much as the medium preset finds, in half of its time
             # (benchmarks/results/motion_choices.md).
             flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
             flow.setFinestScale(1)
-            self._flows.own = flow
+            self._flows.flow = flow
         return flow
 
 

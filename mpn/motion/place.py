@@ -99,8 +99,8 @@ class PlaceModel:
         self._forget()
         for cells in motion:
             speeds = self.speeds(cells)
-            seen = np.bincount(_bins(speeds[..., 0]).ravel(), minlength=BINS)
-            self.whole += seen.astype(np.uint64)
+            histogram = np.bincount(_bins(speeds[..., 0]).ravel(), minlength=BINS)
+            self.whole += histogram.astype(np.uint64)
             pooled = speeds.reshape(rows, POOL, columns, POOL, KINDS).max((1, 3))
             self.counts[(*at, _bins(pooled))] += 1  # every index comes once
             self.frames += 1
@@ -202,7 +202,9 @@ class PlaceModel:
             now: of the frame itself.
         """
         earlier = self.quotients_of(before)
-        return np.minimum(self.quotients_of(now), [cv2.dilate(one, NEAR) for one in earlier])
+        return np.minimum(
+            self.quotients_of(now), [cv2.dilate(channel, NEAR) for channel in earlier]
+        )
 
     def speeds(self, motion: np.ndarray) -> np.ndarray:
         """Compute the speeds that a frame is judged by.

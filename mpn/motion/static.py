@@ -103,7 +103,9 @@ class Background:
             picture: (h, w), the camera's normal picture.
             stretches: of the footage.
         """
-        long = [one for one in stretches if one.length * one.interval >= LEAST_STRETCH]
+        long = [
+            stretch for stretch in stretches if stretch.length * stretch.interval >= LEAST_STRETCH
+        ]
         normal = _Reference(picture)
         for pictures, length, interval in long:
             for small in pictures():
@@ -150,7 +152,7 @@ class StaticChanges:
         self._normal, self._interval = _Reference(picture), interval
         self._usual = gaussian_filter(spread, USUAL_BLUR) + np.float32(NOISE**2)
         self._share = min(1.0, interval / OWN_SECONDS)
-        self._own: np.ndarray | None = None
+        self._recent: np.ndarray | None = None
         self._seconds = self._value = np.zeros(picture.shape, np.float32)
 
     def update(self, small: np.ndarray) -> np.ndarray:
@@ -163,24 +165,24 @@ class StaticChanges:
             float32 (h, w), for how many seconds a change has stayed at each point; 0 where nothing
             differs.
         """
-        own = small if self._own is None else self._own
+        recent = small if self._recent is None else self._recent
         usual = np.sqrt(self._usual + (TREMBLE * self._normal.common_edges(small)) ** 2)
-        to_normal, to_own = (
+        to_normal, to_recent = (
             cv2.blur(reference.difference(small) / usual, (AROUND, AROUND))
-            for reference in (self._normal, _Reference(own))
+            for reference in (self._normal, _Reference(recent))
         )
-        least = np.where(np.abs(to_normal) < np.abs(to_own), to_normal, to_own)
-        now = np.where(to_normal * to_own > 0, least, 0)
+        least = np.where(np.abs(to_normal) < np.abs(to_recent), to_normal, to_recent)
+        now = np.where(to_normal * to_recent > 0, least, 0)
         differs = np.abs(now) > DIFFERENT
         off = now - self._value
         same = differs & (np.abs(off) < OFF_SHARE * np.abs(self._value) + OFF_UNITS)
         longer = np.minimum(self._seconds + self._interval, LONGEST)
         self._seconds = np.where(same, longer, differs * self._interval).astype(np.float32)
         self._value = np.where(same, self._value + NEWEST * off, differs * now)
-        if self._all_changed() or _moved(own, small):
-            own = small
+        if self._all_changed() or _moved(recent, small):
+            recent = small
             self._seconds, self._value = np.zeros_like(small), np.zeros_like(small)
-        self._own = own + (small - own) * self._share
+        self._recent = recent + (small - recent) * self._share
         return self._seconds
 
     def _all_changed(self) -> bool:

@@ -86,13 +86,15 @@ class PlaceTimeline:
 
     def _most_around(self, apart: int) -> int:
         """Count the frames that are the most within a distance of any frame."""
-        seen = np.cumsum([0, *(place.frames for place in self.blocks)])
+        frames_before = np.cumsum([0, *(place.frames for place in self.blocks)])
         ends = [
             self.around(frame, apart)
             for start in range(0, self.block * len(self.blocks), self.block)
             for frame in (start, start + self.block - 1)
         ]
-        return max((int(seen[end] - seen[first]) for first, end in ends), default=0)
+        return max(
+            (int(frames_before[end] - frames_before[first]) for first, end in ends), default=0
+        )
 
     def _sum(self, first: int, end: int) -> PlaceModel:
         total = PlaceModel(self.grid)

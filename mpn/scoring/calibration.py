@@ -198,8 +198,8 @@ class Calibration:
         as_high = (
             self.frames if below is None else 0 if score > self.levels[0].score else below.frames
         )
-        own = self.episode_frames
-        return Rarity((self.frames + own) / (as_high + own), score > self.levels[0].score)
+        episode = self.episode_frames
+        return Rarity((self.frames + episode) / (as_high + episode), score > self.levels[0].score)
 
     def _lowest(self, allowed: Callable[[int], bool]) -> float:
         """Find the lowest score of the table down to which the number of episodes is allowed.
@@ -353,10 +353,10 @@ def _tail_start(
 ) -> tuple[float, np.ndarray]:
     """Find a high quantile of all scores `together`, and the peaks of the episodes above it."""
     starts = [float(np.quantile(together, q)) for q in _TAIL_QUANTILES]
-    found = [np.concatenate([episode_peaks(x, start, fps) for x in videos]) for start in starts]
+    tails = [np.concatenate([episode_peaks(x, start, fps) for x in videos]) for start in starts]
     # As high as the peaks allow: lower down, everyday frames would stand for the tail.
-    best = int(np.argmax([min(len(peaks), _PEAKS_FOR_TAIL) for peaks in found]))
-    return starts[best], found[best]
+    best = int(np.argmax([min(len(peaks), _PEAKS_FOR_TAIL) for peaks in tails]))
+    return starts[best], tails[best]
 
 
 def _fit_tail(

@@ -106,14 +106,14 @@ class Detector:
         )
         self.weights = self.score_config.weights_of(self.parts)
         if not any(self.weights.values()):
-            given = given_parts(self.network, self.places)
-            names = ", ".join(part.name for part in given)
+            possible = given_parts(self.network, self.places)
+            names = ", ".join(part.name for part in possible)
             raise MpnError(f"nothing to score: all parts of this model ({names}) have weight 0")
         self.columns = column_names(self.parts)
         # Without normal footage the parts stay in their own units, and there is no threshold; so
         # they do with another patch than that footage was scored with.
-        known = checkpoint.normal and self.score_config.patch == score_config_of(checkpoint).patch
-        self._normal_clips = normal_by_clip(checkpoint.normal, self.weights) if known else {}
+        valid = checkpoint.normal and self.score_config.patch == score_config_of(checkpoint).patch
+        self._normal_clips = normal_by_clip(checkpoint.normal, self.weights) if valid else {}
         mixed = judged_by_itself(checkpoint)
         statistics = part_statistics(self._normal_clips, mixed=mixed)
         self.normal = statistics or dict.fromkeys(self.weights, (0.0, 1.0))
@@ -243,7 +243,7 @@ class Detector:
         batch_size: int,
         first: int,
         smoothed: float | None,
-        own: OwnPlaces | None,
+        own_places: OwnPlaces | None,
     ) -> Generator[Result, None, None]:
         smoother = Exponential(self.score_config.smoothing)
         smoother.state = smoothed
@@ -252,7 +252,7 @@ class Detector:
         skipped = max(0, first - self.config.window)
         taught = bool(self.checkpoint.taught)  # what is taught is recognised in the pictures
         for number, (frame, scores) in enumerate(
-            self._scored_frames(source, images or taught, batch_size, skipped, own), skipped
+            self._scored_frames(source, images or taught, batch_size, skipped, own_places), skipped
         ):
             if scores is not None:
                 result = self.judge.result(frame, scores, source.size)
@@ -270,18 +270,18 @@ class Detector:
         images: bool,
         batch_size: int,
         skipped: int,
-        own: OwnPlaces | None,
+        own_places: OwnPlaces | None,
     ) -> Iterator[tuple[SeenFrame, FrameScores | None]]:
         """Pair every frame but the first `skipped` with its scores, None where it has no window."""
         waiting: deque[SeenFrame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        stream = self.place_stream(source.size, source.fps, own=own, name=source.path.name)
+        stream = self.place_stream(source.size, source.fps, own=own_places, name=source.path.name)
 
         def begun() -> Generator[tuple[_Decoded, Callable[[], np.ndarray | None]], None, None]:
             for count, image in source.pick(self._looked_at(source.length, skipped)):
-                asked = stream is not None and count >= skipped - REACH
-                motion = stream.begin(image, count) if stream and asked else lambda: None
+                needs_motion = stream is not None and count >= skipped - REACH
+                motion = stream.begin(image, count) if stream and needs_motion else lambda: None
                 yield _Decoded(count, image, _position(source, count)), motion
 
         def fitted() -> Generator[np.ndarray, None, None]:
@@ -313,13 +313,13 @@ class Detector:
                 engine=self.engine,
                 network_every=self.network_every,
             )
-            given = 0
+            number = 0
             for scores in scored:
-                while given < scores.frame:  # the first T
+                while number < scores.frame:  # the first T
                     yield waiting.popleft(), None
-                    given += 1
+                    number += 1
                 yield waiting.popleft(), scores
-                given += 1
+                number += 1
         while waiting:  # a source shorter than a window
             yield waiting.popleft(), None
 
@@ -328,10 +328,10 @@ class Detector:
 
         The first tells the camera; what stays is seen from the beginning on.
         """
-        wanted = np.ones(length, bool)
+        chosen = np.ones(length, bool)
         if not any(part.needs_static for part in self.parts):
-            wanted[1 : max(1, skipped - REACH)] = False
-        return wanted
+            chosen[1 : max(1, skipped - REACH)] = False
+        return chosen
 
     def place_stream(
         self,

@@ -83,14 +83,14 @@ class Event:
             values: name -> value.
         """
         values = {"reason": None, "like": None, "peak_raw": None, **values}
-        known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
-        if known["region"] is not None:
-            known["region"] = tuple(known["region"])
-        if known["reason"] is not None:
-            known["reason"] = Reason.from_dict(known["reason"])
-        if known["like"] is not None:
-            known["like"] = Likeness(known["like"]["name"], known["like"]["distance"])
-        return cls(**known)
+        entries: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        if entries["region"] is not None:
+            entries["region"] = tuple(entries["region"])
+        if entries["reason"] is not None:
+            entries["reason"] = Reason.from_dict(entries["reason"])
+        if entries["like"] is not None:
+            entries["like"] = Likeness(entries["like"]["name"], entries["like"]["distance"])
+        return cls(**entries)
 
 
 class EventFinder:
@@ -127,7 +127,9 @@ class EventFinder:
         self.threshold = float(threshold)
         self.fps = checked_rate(fps)
         hold_seconds = gap_seconds if hold_seconds is None else hold_seconds
-        self.gap, self.hold = (gap_frames(self.fps, one) for one in (gap_seconds, hold_seconds))
+        self.gap, self.hold = (
+            gap_frames(self.fps, seconds) for seconds in (gap_seconds, hold_seconds)
+        )
         self.min_frames = min_frames * step
         self.step = step
         self.open: Event | None = None  # what may still become longer
@@ -168,8 +170,8 @@ class EventFinder:
             finished = self.finish()
         if is_above:
             place = None if region is None else tuple(int(x) for x in region)
-            own = float(score if raw is None else raw)
-            peak = {"peak_frame": frame, "peak_raw": own, "region": place, "reason": reason}
+            unsmoothed = float(score if raw is None else raw)
+            peak = {"peak_frame": frame, "peak_raw": unsmoothed, "region": place, "reason": reason}
             self._extend(frame, float(score), seconds, peak)
             self._note_likeness(like)
         elif self.open and seconds is not None and seconds < self.open.end_seconds - JUST:
@@ -253,20 +255,20 @@ def events(
         DataError: an unknown frame rate, or something of another length than the scores.
     """
     values = np.asarray(scores, dtype=np.float64).tolist()
-    for name, given in (("regions", regions), ("reasons", reasons), ("raw scores", raw)):
-        if given is not None and len(given) != len(values):
-            raise DataError(f"{len(values)} scores but {len(given)} {name}")
+    for name, entries in (("regions", regions), ("reasons", reasons), ("raw scores", raw)):
+        if entries is not None and len(entries) != len(values):
+            raise DataError(f"{len(values)} scores but {len(entries)} {name}")
     finder = EventFinder(threshold, fps, gap_seconds=gap_seconds, min_frames=min_frames)
-    found = []
+    finished = []
     for frame, score in enumerate(values):
-        found += finder.update(
+        finished += finder.update(
             frame,
             score,
             None if regions is None else regions[frame],
             reason=None if reasons is None else reasons[frame],
             raw=None if raw is None else raw[frame],
         )
-    return found + finder.finish()
+    return finished + finder.finish()
 
 
 def checked_rate(fps: float | Fraction | None) -> Fraction:

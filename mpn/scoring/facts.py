@@ -210,11 +210,11 @@ def fact_from_dict(values: Mapping[str, Any]) -> Fact:
         KeyError: an unknown kind, or something is missing.
     """
     kind = FACTS[values["kind"]]
-    known: dict[str, Any] = {field.name: values[field.name] for field in fields(kind)}
-    for name, value in known.items():
+    entries: dict[str, Any] = {field.name: values[field.name] for field in fields(kind)}
+    for name, value in entries.items():
         if isinstance(value, list):
-            known[name] = tuple(value)
-    return kind(**known)
+            entries[name] = tuple(value)
+    return kind(**entries)
 
 
 def _speed(speed: float, per_second: float | None, unit: str = " px a frame") -> str:

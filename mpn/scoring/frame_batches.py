@@ -94,20 +94,24 @@ def begin_held(
         first: see `begin`.
         every: the network was asked about every so many-th frame, the first one included.
     """
-    asked = replace(batch, target=batch.target[::every], quotients=None)
-    network = begin(asked, [part for part in parts if not part.needs_place], patch, 0)
+    sampled = replace(batch, target=batch.target[::every], quotients=None)
+    network = begin(sampled, [part for part in parts if not part.needs_place], patch, 0)
     others = replace(batch, output=None)
     moving = begin(others, [part for part in parts if part.needs_place], patch, first)
     columns = column_names(parts)
 
     def scores() -> list[FrameScores]:
-        held, given = network(), []
-        for number, own in enumerate(moving()):
-            before = held[number // every]
-            known = before.parts | own.parts
-            in_order = {name: known[name] for name in columns}
-            given.append(replace(own, parts=in_order, maps=before.maps | own.maps))
-        return given
+        held, results = network(), []
+        for number, motion_scores in enumerate(moving()):
+            network_scores = held[number // every]
+            numbers = network_scores.parts | motion_scores.parts
+            in_order = {name: numbers[name] for name in columns}
+            results.append(
+                replace(
+                    motion_scores, parts=in_order, maps=network_scores.maps | motion_scores.maps
+                )
+            )
+        return results
 
     return scores
 
@@ -136,12 +140,14 @@ def begin(
         {f"map {name}": grid for name, grid in maps.items()}
         | {f"number {name}": number for name, number in numbers.items()}
     )
-    own = {part.name: part.number_of(batch) for part in parts if part.number_of}
+    place_numbers = {part.name: part.number_of(batch) for part in parts if part.number_of}
     count, quotients = len(batch.target), batch.quotients
 
     def scores() -> list[FrameScores]:
         arrays = fetched()
-        values = {name: arrays[f"number {name}"].astype(np.float64) for name in numbers} | own
+        values = {
+            name: arrays[f"number {name}"].astype(np.float64) for name in numbers
+        } | place_numbers
         return [
             FrameScores(
                 first + i,

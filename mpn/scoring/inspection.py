@@ -167,13 +167,13 @@ def frames_around_each(
             "expected the source as it was when it was scored, opened with the same "
             "options"
         )
-    wanted = np.zeros(source.length, bool)
+    chosen = np.zeros(source.length, bool)
     for row in rows:
-        wanted[row - window : row + 1] = True
-    found: dict[int, np.ndarray] = {}
+        chosen[row - window : row + 1] = True
+    stacks: dict[int, np.ndarray] = {}
     recent: deque[np.ndarray] = deque(maxlen=window + 1)
-    for count, frame in source.pick(wanted):
+    for count, frame in source.pick(chosen):
         recent.append(frame)
         if count in rows:
-            found[count] = np.stack(recent)
-    return found
+            stacks[count] = np.stack(recent)
+    return stacks

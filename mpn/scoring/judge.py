@@ -60,20 +60,20 @@ class Judge:
             scores: of it.
             size: (height, width) of the source's frames.
         """
-        own, recall = self._recogniser, None
-        taught = bool(own.memory.normals is not None or own.memory.names)
+        recogniser, recall = self._recogniser, None
+        taught = bool(recogniser.memory.normals is not None or recogniser.memory.names)
         if taught and frame.image is not None and frame.motion is not None:
-            scores = own.quieted(scores, frame.image, frame.motion)
-            recall = partial(own.likeness, frame.image, frame.motion)
+            scores = recogniser.quieted(scores, frame.image, frame.motion)
+            recall = partial(recogniser.likeness, frame.image, frame.motion)
         maps = same_grid(scores.maps)
-        weights = trusted_weights(maps, own.weights, own.normal)
-        grid = combine(maps, weights, own.normal).astype(np.float32)
-        box = region(grid, own.patch, own.size, size)
+        weights = trusted_weights(maps, recogniser.weights, recogniser.normal)
+        grid = combine(maps, weights, recogniser.normal).astype(np.float32)
+        box = region(grid, recogniser.patch, recogniser.size, size)
         return Result(
             frame.number,
             frame.time,
             math.nan,
-            float(combine(scores.parts, weights, own.normal)),
+            float(combine(scores.parts, weights, recogniser.normal)),
             scores.parts,
             grid,
             box,
@@ -97,8 +97,8 @@ class Judge:
         weighted = {
             name: float(value) for name, value in weighted_parts(parts, weights, normal).items()
         }
-        known = {}
+        deviation_of = {}
         if self._calibrated:
             above = deviations(parts, weighted, normal)
-            known = {name: float(value) for name, value in above.items()}
-        return Evidence(shares_of(weighted), known, box, motion)
+            deviation_of = {name: float(value) for name, value in above.items()}
+        return Evidence(shares_of(weighted), deviation_of, box, motion)

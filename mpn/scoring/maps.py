@@ -25,19 +25,19 @@ def map_on_frame(
         float32 of `shape`.
     """
     along = [
-        _positions(cells, wanted, all_, min(patch, *size))
-        for cells, wanted, all_ in zip(grid.shape, shape, size)
+        _positions(cells, pixels, side, min(patch, *size))
+        for cells, pixels, side in zip(grid.shape, shape, size)
     ]
     rows, columns = np.meshgrid(*along, indexing="ij")
     values = np.ascontiguousarray(grid, np.float32)
     return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _positions(cells: int, wanted: int, side: int, patch: int) -> np.ndarray:
-    """Place the centres of `wanted` equal parts of a frame's side on a grid of `cells`.
+def _positions(cells: int, pixels: int, side: int, patch: int) -> np.ndarray:
+    """Place the centres of `pixels` equal parts of a frame's side on a grid of `cells`.
 
-    float32 (wanted,).
+    float32 (pixels,).
     """
-    centres = (np.arange(wanted) + 0.5) * side / wanted
+    centres = (np.arange(pixels) + 0.5) * side / pixels
     step = (side - patch) / (cells - 1) if cells > 1 else 1.0
     return np.clip((centres - patch / 2) / step, 0, cells - 1).astype(np.float32)

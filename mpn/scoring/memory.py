@@ -49,9 +49,9 @@ class Memory:
     def __init__(self, taught: Iterable[Taught]) -> None:
         by_name: dict[str, list[np.ndarray]] = {}
         normals = []
-        for one in taught:
-            own = normals if one.name is None else by_name.setdefault(one.name, [])
-            own.append(one.embeddings)
+        for lesson in taught:
+            embeddings = normals if lesson.name is None else by_name.setdefault(lesson.name, [])
+            embeddings.append(lesson.embeddings)
         self.normals = np.concatenate(normals) if normals else None
         self.names = {name: np.concatenate(by_name[name]) for name in sorted(by_name)}
 
@@ -66,7 +66,7 @@ class Memory:
         distance = _to_nearest(self.normals, embedding)
         if distance > NORMAL_RADIUS:
             return False
-        return all(distance <= _to_nearest(own, embedding) for own in self.names.values())
+        return all(distance <= _to_nearest(examples, embedding) for examples in self.names.values())
 
     def nearest(self, embedding: np.ndarray) -> Likeness | None:
         """Find the name that a region is most like.
@@ -77,7 +77,9 @@ class Memory:
         Returns:
             None where no name is near enough.
         """
-        distances = [(_to_nearest(own, embedding), name) for name, own in self.names.items()]
+        distances = [
+            (_to_nearest(examples, embedding), name) for name, examples in self.names.items()
+        ]
         distance, name = min(distances, default=(np.inf, ""))
         return Likeness(name, distance) if distance <= NAME_RADIUS else None
 

@@ -172,8 +172,8 @@ def motion_numbers(quotients: np.ndarray) -> dict[str, float]:
         Part -> number, of as many parts as there are channels.
     """
     return {
-        name: _number(channel, one, LARGEST_OF[name])
-        for channel, (name, one) in enumerate(zip(LARGEST_OF, quotients))
+        name: _number(channel, values, LARGEST_OF[name])
+        for channel, (name, values) in enumerate(zip(LARGEST_OF, quotients))
     }
 
 
@@ -196,7 +196,7 @@ def _place_part(
         return torch.from_numpy(cells)
 
     def number_of(batch: ScoringBatch) -> np.ndarray:
-        return np.array([_number(channel, one, LARGEST_OF[name]) for one in quotients(batch)])
+        return np.array([_number(channel, cells, LARGEST_OF[name]) for cells in quotients(batch)])
 
     return ScorePart(
         name=name,
@@ -305,13 +305,13 @@ def used_parts(
         weights: part -> its weight in the score.
         normal: names of the parts that its normal footage was scored with; empty for any.
     """
-    given = given_parts(network, places)
-    asked = asks_network([part for part in given if weights[part.name]])
+    possible = given_parts(network, places)
+    network_runs = asks_network([part for part in possible if weights[part.name]])
     return tuple(
         part
-        for part in given
+        for part in possible
         if weights[part.name]
-        or (asked and not part.needs_place and (not normal or part.name in normal))
+        or (network_runs and not part.needs_place and (not normal or part.name in normal))
     )
 
 

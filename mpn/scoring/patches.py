@@ -45,8 +45,8 @@ def _to_centres(cells: int, length: int, side: int, step: int) -> Tensor:
     laid = F.interpolate(
         torch.eye(cells).unsqueeze(1), size=length, mode="linear", align_corners=False
     )
-    kept = laid[..., first : length - (side - middle - first)]
-    return F.avg_pool1d(kept, middle, stride=step).squeeze(1).T.contiguous()
+    middles = laid[..., first : length - (side - middle - first)]
+    return F.avg_pool1d(middles, middle, stride=step).squeeze(1).T.contiguous()
 
 
 def patch_means(values: Tensor, patch: int, step: int) -> Tensor:

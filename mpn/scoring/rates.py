@@ -26,8 +26,10 @@ def at_rate(detector: Detector, fps: float | Fraction | None) -> tuple[Detector,
     """
     usual, config = detector.checkpoint.fps, detector.score_config
     by_place = any(part.needs_place and detector.weights[part.name] for part in detector.parts)
-    asked = any(not part.needs_place and detector.weights[part.name] for part in detector.parts)
-    if not (by_place and asked and fps and usual):
+    by_network = any(
+        not part.needs_place and detector.weights[part.name] for part in detector.parts
+    )
+    if not (by_place and by_network and fps and usual):
         return detector, ""
     if 1 / OTHER_RATE < float(fps) / usual < OTHER_RATE:
         return detector, ""

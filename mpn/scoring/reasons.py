@@ -77,7 +77,7 @@ class Reason:
         Args:
             values: name -> value.
         """
-        return cls(tuple(fact_from_dict(one) for one in values["facts"]), dict(values["shares"]))
+        return cls(tuple(fact_from_dict(fact) for fact in values["facts"]), dict(values["shares"]))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,9 @@ def _motion_facts(
     towards = usual.share_towards(way)
     directed, directed_high = float(speeds[DIRECTED][way]), float(usual.directed_high[way])
     if towards < AGAINST:
-        against = OtherWay(*moves, tuple(COMPASS[one] for one in usual.directions), towards)
+        against = OtherWay(
+            *moves, tuple(COMPASS[direction] for direction in usual.directions), towards
+        )
         first = not facts or shares.get(DIRECTION.name, 0) > shares.get(SPEED_PART.name, 0)
         facts.insert(0 if first else 1, against)
     elif not facts and directed > least * directed_high:

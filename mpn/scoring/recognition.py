@@ -71,8 +71,8 @@ class Recogniser:
             most: so many regions.
         """
         source = (image.shape[0], image.shape[1])
-        found = find_regions(grid, FLOOR, self.patch, self.size, source, most)
-        return [Sight(score, box, embedding_of(image, box, motion)) for score, box in found]
+        regions = find_regions(grid, FLOOR, self.patch, self.size, source, most)
+        return [Sight(score, box, embedding_of(image, box, motion)) for score, box in regions]
 
     def raw(self, scores: FrameScores) -> float:
         """Compute a frame's score, not smoothed.
@@ -149,8 +149,10 @@ class Recogniser:
             maps[name] = np.where(quiet, np.minimum(values, average), values)
             parts[name] = float(maps[name].max())
         if scores.quotients is not None:
-            own = [self.normal[name][0] if name in self.normal else np.inf for name in PLACE_PARTS]
-            highest = np.exp(own[: len(scores.quotients)], dtype=np.float32)[:, None, None]
+            averages = [
+                self.normal[name][0] if name in self.normal else np.inf for name in PLACE_PARTS
+            ]
+            highest = np.exp(averages[: len(scores.quotients)], dtype=np.float32)[:, None, None]
             cells = scores.quotients.shape[1:]
             quiet = belongs(centres(cells, source), boxes, normal, REACH * side)
             quotients = np.where(quiet, np.minimum(scores.quotients, highest), scores.quotients)
@@ -174,8 +176,8 @@ def centres(
     """
     along = []
     for cells, length in zip(shape, source):
-        own = length / cells if side is None else min(side, length)
-        along.append(np.linspace(own / 2, length - own / 2, cells))
+        square = length / cells if side is None else min(side, length)
+        along.append(np.linspace(square / 2, length - square / 2, cells))
     return along[0], along[1]
 
 
@@ -200,12 +202,12 @@ def belongs(
         bool (h, w).
     """
     shape = len(points[0]), len(points[1])
-    nearest = {own: np.full(shape, np.inf) for own in (True, False)}
-    for (top, left, height, width), own in zip(boxes, chosen):
+    nearest = {is_chosen: np.full(shape, np.inf) for is_chosen in (True, False)}
+    for (top, left, height, width), is_chosen in zip(boxes, chosen):
         down, across = (
             np.maximum(np.maximum(start - at, at - start - length), 0)
             for at, start, length in zip(points, (top, left), (height, width))
         )
         away = np.hypot(down[:, None], across[None])
-        nearest[bool(own)] = np.minimum(nearest[bool(own)], away)
+        nearest[bool(is_chosen)] = np.minimum(nearest[bool(is_chosen)], away)
     return (nearest[True] < nearest[False]) & (nearest[True] <= reach)

@@ -58,8 +58,8 @@ class RegionTable(AppendOnlyFile):
         start = f"{frame},{time:.3f}"
         # Scores in full: rounding would make ties.
         rows = (
-            ",".join([start, str(one.track), repr(float(one.score)), *map(str, one.box)])
-            for one in regions
+            ",".join([start, str(region.track), repr(float(region.score)), *map(str, region.box)])
+            for region in regions
         )
         return self.append("".join(f"{row}\n" for row in rows).encode())
 
@@ -102,9 +102,9 @@ def _row(fields: dict[str, str], where: str) -> RegionRow:
         box = (top, left, height, width)
         row = RegionRow(int(fields["frame"]), int(fields["track"]), float(fields["score"]), box)
     except (TypeError, ValueError) as error:
-        found = ",".join(str(field) for field in fields.values())
+        text = ",".join(str(field) for field in fields.values())
         raise DataError(
-            f"{where}: {found[:80]!r} is no region; expected numbers: {','.join(COLUMNS)}"
+            f"{where}: {text[:80]!r} is no region; expected numbers: {','.join(COLUMNS)}"
         ) from error
     if row.frame < 0 or min(height, width) < 1:
         raise DataError(

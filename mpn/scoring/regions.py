@@ -66,21 +66,21 @@ def find_regions(
     )
     peaks = np.argwhere((values > floor) & (values >= cv2.dilate(values, nearby)))
     taken = np.zeros(values.shape, bool)
-    found: list[tuple[float, Box]] = []
+    regions: list[tuple[float, Box]] = []
     for row, column in peaks[np.argsort(-values[tuple(peaks.T)], kind="stable")]:
-        if len(found) == most:
+        if len(regions) == most:
             break
         if taken[row, column]:
             continue
         peak = float(values[row, column])
         high = (values >= floor + SHARE_OF_PEAK * (peak - floor)) & ~taken
         parts = cv2.connectedComponents(high.astype(np.uint8), connectivity=8)[1]
-        own = parts == parts[row, column]
-        rows, columns = np.nonzero(own)
+        region = parts == parts[row, column]
+        rows, columns = np.nonzero(region)
         first, last = (rows.min(), columns.min()), (rows.max(), columns.max())
-        found.append((peak, patches_box(values.shape, first, last, patch, size, source, INSET)))
-        taken |= cv2.dilate(own.astype(np.uint8), nearby).astype(bool)
-    return found
+        regions.append((peak, patches_box(values.shape, first, last, patch, size, source, INSET)))
+        taken |= cv2.dilate(region.astype(np.uint8), nearby).astype(bool)
+    return regions
 
 
 def patches_box(
@@ -181,11 +181,11 @@ class Tracker:
         Returns:
             The same in the same order, each with its track.
         """
-        self.tracks = [one for one in self.tracks if frame - one.frame - 1 <= self.gap]
+        self.tracks = [track for track in self.tracks if frame - track.frame - 1 <= self.gap]
         tracks: list[_Track | None] = [None] * len(found)
         if found and self.tracks:
             cost = fit_costs(
-                np.array([one.box for one in self.tracks]), np.array([box for _, box in found])
+                np.array([track.box for track in self.tracks]), np.array([box for _, box in found])
             )
             # Finite, so that there is a solution whatever fits; a pair that doesn't is worse than
             # any number of others.
@@ -194,18 +194,20 @@ class Tracker:
                 if np.isfinite(cost[old, new]):
                     tracks[new] = self.tracks[old]
         result = []
-        for own, (score, box) in zip(tracks, found):
-            if own is None:
-                own = _Track(self.next, frame, box)
-                self.tracks.append(own)
+        for track, (score, box) in zip(tracks, found):
+            if track is None:
+                track = _Track(self.next, frame, box)
+                self.tracks.append(track)
                 self.next += 1
-            own.frame, own.box = frame, box
-            result.append(Tracked(own.track, score, box))
+            track.frame, track.box = frame, box
+            result.append(Tracked(track.track, score, box))
         return result
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain numbers and lists, ready for JSON: all that `from_dict` needs to go on."""
-        rows = [[one.track, one.frame, [int(side) for side in one.box]] for one in self.tracks]
+        rows = [
+            [track.track, track.frame, [int(side) for side in track.box]] for track in self.tracks
+        ]
         return {"gap": self.gap, "next": self.next, "tracks": rows}
 
     @classmethod

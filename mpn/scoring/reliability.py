@@ -105,16 +105,16 @@ def reliability(
 
     promises = []
     for rate in rates:
-        found = calibration.threshold(rate)
-        low, high = found.interval
-        count = episodes(found.value)
+        threshold = calibration.threshold(rate)
+        low, high = threshold.interval
+        count = episodes(threshold.value)
         promises.append(
             Promise(
                 float(rate),
-                found.value,
-                found.extrapolated,
-                found.interval,
-                found.hours,
+                threshold.value,
+                threshold.extrapolated,
+                threshold.interval,
+                threshold.hours,
                 *observed_rate(count, hours),
                 count,
                 hours,

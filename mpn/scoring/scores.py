@@ -133,14 +133,14 @@ class ScoreConfig:
         judged = any(self.weights[part.name] for part in PARTS if part.needs_place)
         weights = {}
         for part in PARTS:
-            own, wanted = self.weights[part.name], part.place_weight
+            weight, place_weight = self.weights[part.name], part.place_weight
             if not trained_here:
-                wanted = part.elsewhere_weight
+                place_weight = part.elsewhere_weight
             if judged:
-                weights[part.name] = own if trained_here else min(own, wanted)
+                weights[part.name] = weight if trained_here else min(weight, place_weight)
             else:
                 usual = part.default_weight
-                weights[part.name] = wanted * (own / usual if usual else 1.0)
+                weights[part.name] = place_weight * (weight / usual if usual else 1.0)
             if part.needs_static and not static:
                 weights[part.name] = 0.0
         return replace(self, weights=weights)
@@ -214,20 +214,20 @@ def score_frames(
     device = next(network.parameters()).device
     engine = engine or TorchEngine(network)
     parts = parts_of(network, place=quotients is not None) if parts is None else parts
-    moving, asked = any(part.needs_place for part in parts), asks_network(parts)
+    moving, needs_network = any(part.needs_place for part in parts), asks_network(parts)
     batch_size = batch_size or usual_batch(device)
     begun: deque[Callable[[], list[FrameScores]]] = deque()
     most = 0 if device.type == "cpu" else 1  # batches that are computed while others are read
     for first, shown in in_batches(frames, window, batch_size * network_every):
         with enough_memory(f"a batch of {batch_size} windows", "give a smaller --batch-size"):
-            stack = scaled(shown, device) if asked else unseen(shown)
-            output = engine(windows_in(stack, window, network_every)) if asked else None
+            stack = scaled(shown, device) if needs_network else unseen(shown)
+            output = engine(windows_in(stack, window, network_every)) if needs_network else None
             motion = None
             if moving and quotients is not None:
                 numbers = range(first, first + len(shown) - window)
                 motion = np.stack([quotients(number) for number in numbers])
             batch = ScoringBatch(shown, stack[window:], output, motion)
-            if network_every == 1 or not asked:
+            if network_every == 1 or not needs_network:
                 begun.append(begin(batch, parts, patch, first))
             else:
                 begun.append(begin_held(batch, parts, patch, first, network_every))
@@ -315,16 +315,16 @@ def trusted_weights(
     Returns:
         Part -> weight, at most as given.
     """
-    given = dict(weights)
-    if not any(given.get(name) for name in PLACE_PARTS):
-        return given
+    trusted = dict(weights)
+    if not any(trusted.get(name) for name in PLACE_PARTS):
+        return trusted
     for name, weight in weights.items():
         if weight and name not in PLACE_PARTS:
             mean, deviation = normal[name]
             share = float((maps[name] > mean + deviation).mean())
             lowest, highest = EVERYWHERE
-            given[name] = weight * min(max((highest - share) / (highest - lowest), 0.0), 1.0)
-    return given
+            trusted[name] = weight * min(max((highest - share) / (highest - lowest), 0.0), 1.0)
+    return trusted
 
 
 def shares_of(weighted: Mapping[str, float]) -> dict[str, float]:
@@ -368,11 +368,11 @@ def weighted_parts(
     Returns:
         Part -> float64 of the parts' shape; those without weight are left out.
     """
-    found = deviations(parts, [name for name, weight in weights.items() if weight], normal)
-    if found.keys() & set(PLACE_PARTS):
-        for name in found.keys() - set(PLACE_PARTS):
-            found[name] = np.sign(found[name]) * KNEE * np.log1p(np.abs(found[name]) / KNEE)
-    return {name: weights[name] * values for name, values in found.items()}
+    above = deviations(parts, [name for name, weight in weights.items() if weight], normal)
+    if above.keys() & set(PLACE_PARTS):
+        for name in above.keys() - set(PLACE_PARTS):
+            above[name] = np.sign(above[name]) * KNEE * np.log1p(np.abs(above[name]) / KNEE)
+    return {name: weights[name] * values for name, values in above.items()}
 
 
 def same_grid(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -49,21 +49,23 @@ def score_windows(
     # What the network is not asked about stays on the processor, where its motion is.
     here = torch.device("cpu")
     devices = [device if n in asking else here for n in range(len(windows))]
-    stacks = [scaled(window.frames, own) for window, own in zip(windows, devices)]
+    stacks = [scaled(window.frames, stack_device) for window, stack_device in zip(windows, devices)]
     output = engine(torch.stack([stacks[n][:-1].flatten(0, 1) for n in asking])) if asking else None
     rows = {n: row for row, n in enumerate(asking)}
     begun = []  # all of them before any is waited for
     for numbers in _alike(windows):
         first = windows[numbers[0]]
         row = rows.get(numbers[0])
-        own = None if output is None or row is None else output_of(output, row)
+        window_output = None if output is None or row is None else output_of(output, row)
         frames = np.concatenate([windows[n].frames for n in numbers])
         target = torch.cat([stacks[n][-1:] for n in numbers])
-        motion = [one for n in numbers if (one := windows[n].quotients) is not None]
-        batch = ScoringBatch(frames, target, own, np.stack(motion) if motion else None)
+        motion = [quotients for n in numbers if (quotients := windows[n].quotients) is not None]
+        batch = ScoringBatch(frames, target, window_output, np.stack(motion) if motion else None)
         begun.append((numbers, begin(batch, first.parts, first.patch, 0)))
-    found = {n: one for numbers, scores in begun for n, one in zip(numbers, scores())}
-    return [replace(found[n], frame=0) for n in range(len(windows))]
+    by_number = {
+        n: frame_scores for numbers, scores in begun for n, frame_scores in zip(numbers, scores())
+    }
+    return [replace(by_number[n], frame=0) for n in range(len(windows))]
 
 
 def _alike(windows: Sequence[Window]) -> list[list[int]]:
