@@ -174,10 +174,10 @@ def guarded(action: Callable[..., None], options: argparse.Namespace, name: str)
         sys.stdout.flush()
         return DONE
     except KeyboardInterrupt as interrupt:
-        kept = "what was written so far, if anything, is kept"
+        hint = "what was written so far, if anything, is kept"
         # Who was interrupted may know better what is kept.
-        kept = str(interrupt) or (kept if name.split()[-1] in GOING_ON else "")
-        _say(f"\ninterrupted{'; ' * bool(kept)}{kept}")
+        hint = str(interrupt) or (hint if name.split()[-1] in GOING_ON else "")
+        _say(f"\ninterrupted{'; ' * bool(hint)}{hint}")
         return INTERRUPTED
     except BrokenPipeError:  # the reader has gone, as with `| head`
         _let_go(sys.stdout)

@@ -162,15 +162,15 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
 
 def stretches(text: str) -> list[Without]:
     """Read stretches of frames from text such as 120-180,walk2:3-9, for argparse."""
-    found = []
+    excluded = []
     for word in text.split(","):
         match = re.fullmatch(r"(?:(.+):)?(\d{1,9})-(\d{1,9})", word.strip())
         if not match or int(match[2]) > int(match[3]):
             raise argparse.ArgumentTypeError(
                 f"{word!r}: FIRST-LAST was expected, such as 120-180, or NAME:120-180"
             )
-        found.append(Without(int(match[2]), int(match[3]), match[1]))
-    return found
+        excluded.append(Without(int(match[2]), int(match[3]), match[1]))
+    return excluded
 
 
 def main(options: argparse.Namespace) -> None:
@@ -286,13 +286,13 @@ def _roll_back(out: Path, options: argparse.Namespace) -> None:
         "device",
         "precision",
     )
-    given = [
+    refused = [
         name
         for name, value in vars(options).items()
         if name not in useful and value not in (None, False)
     ]
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    if refused:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
         raise UsageError(
             f"--rollback puts an earlier file back, it adapts nothing: {names} has no effect"
         )

@@ -35,7 +35,7 @@ def report_text(report: Report, seconds: float) -> str:
         seconds: that it took in all.
     """
     used = report.options
-    known = {
+    rate_note = {
         "footage": "",
         "model": " (as the model's training footage; --fps says otherwise)",
         "assumed": " (a usual rate; --fps says otherwise)",
@@ -48,7 +48,7 @@ def report_text(report: Report, seconds: float) -> str:
     how = f"adapted by {used['method']} on {windows}"
     how += f" in {used['steps']} steps" * bool(used["steps"])
     lines = [
-        f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{known}",
+        f"{report.source}: {sum(report.frames)} frames at {report.fps:g} frames/s{rate_note}",
         f"{how}; {seconds:.1f} s in all",
     ]
     if report.without:
@@ -115,19 +115,23 @@ def made_lines(report: Report) -> list[str]:
             "it does for long enough"
         ]
     first = report.made[0]
-    rows = [("", *(one.kind for one in report.made))]
+    rows = [("", *(anomaly.kind for anomaly in report.made))]
     if first.found is not None:
-        shares = (percent((one.found or 0) / one.pieces, unit=True) for one in report.made)
+        shares = (
+            percent((anomaly.found or 0) / anomaly.pieces, unit=True) for anomaly in report.made
+        )
         rows.append(("found at that threshold", *shares))
     for name in first.auc:
         titles = {"score": "told from normal frames, AUC", **LABELS}
-        rows.append((titles[name], *(f"{100 * one.auc[name]:.1f}" for one in report.made)))
+        rows.append((titles[name], *(f"{100 * anomaly.auc[name]:.1f}" for anomaly in report.made)))
     table = align(rows, (36, 15, 15, 11), gap="")
     lines = [
         f"what moves here, altered for up to {PIECE_SECONDS:g} s, {first.pieces} times each:",
         *(f"  {line}" for line in table),
     ]
-    if first.found is not None and all((one.found or 0) < SEEN * one.pieces for one in report.made):
+    if first.found is not None and all(
+        (anomaly.found or 0) < SEEN * anomaly.pieces for anomaly in report.made
+    ):
         lines.append(
             "at that threshold most of it would be missed: more minutes of normal footage lower "
             "it, and so does a higher --false-alarms-per-hour"
@@ -152,16 +156,18 @@ def _moments(report: Report) -> list[str]:
         return []
     lines = ["strangest of this footage; look at it, and leave out what is not normal there:"]
     several = len(report.clips) > 1
-    for one in report.moments:
-        frames = Without(one.start, one.stop - 1, report.clips[one.clip] if several else None)
-        recording = f"{report.clips[one.clip]}, " * several
+    for moment in report.moments:
+        frames = Without(
+            moment.start, moment.stop - 1, report.clips[moment.clip] if several else None
+        )
+        recording = f"{report.clips[moment.clip]}, " * several
         # With what was left out this time, which the next time would be normal again.
         lines.append(
-            f"  {recording}{clock(one.frame / report.fps)} (frame {one.frame}), score "
-            f"{one.score:.2f}: --without {_frames([*report.without, frames])}"
+            f"  {recording}{clock(moment.frame / report.fps)} (frame {moment.frame}), score "
+            f"{moment.score:.2f}: --without {_frames([*report.without, frames])}"
         )
-        if one.reason is not None:
-            lines.append(f"    {sentence(one.reason)}")
+        if moment.reason is not None:
+            lines.append(f"    {sentence(moment.reason)}")
     return lines
 
 

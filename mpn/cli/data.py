@@ -99,12 +99,12 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
         UsageError: the same folder twice.
         DataError: see `recognise`.
     """
-    given = _given(options)
+    sources = _given(options)
     trees, roots = [], set()
-    for data in given:
+    for data in sources:
         single = argparse.Namespace(data=data, layout=options.layout, fps=options.fps)
         trees.append(open_data(single))
-        if len(given) == 1:
+        if len(sources) == 1:
             options.fps = single.fps
         root = trees[-1].root.resolve()
         if root in roots:
@@ -125,12 +125,12 @@ def training_videos(trees: Sequence[DatasetTree]) -> list[Video]:
     Raises:
         DataError: two trees have the same name all the same.
     """
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     labels = []
     for tree in trees:
         name = tree.root.resolve().name
-        seen[name] += 1
-        labels.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        counts[name] += 1
+        labels.append(name if counts[name] == 1 else f"{name}-{counts[name]}")
     scenes = _distinct_names(
         labels, [[video.scene for video in tree.training] for tree in trees], "scene"
     )
@@ -171,7 +171,9 @@ def demo_rate(folder: Path) -> float:
 def _made_rate(root: Path) -> float | None:
     """Return the rate of a demo set, or of one of its splits; None for any other footage."""
     root = root.resolve()
-    folder = next((one for one in (root, root.parent) if (one / DEMO_SETTINGS).is_file()), root)
+    folder = next(
+        (folder for folder in (root, root.parent) if (folder / DEMO_SETTINGS).is_file()), root
+    )
     try:
         rate = frame_rate(demo_rate(folder))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

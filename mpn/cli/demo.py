@@ -99,7 +99,7 @@ def main(options: argparse.Namespace) -> None:
         write_unseen_camera(UNSEEN_FOLDER)
     _train(demo, options.minutes, options.seed)
     _evaluate(demo, f"3/5 evaluating on {len(tree.testing)} labelled videos", DEMO, demo.model)
-    video = video_to_show([one.path for one in tree.testing])
+    video = video_to_show([video.path for video in tree.testing])
     fps = ("--fps", demo_rate(DEMO_FOLDER))
     title = f"4/5 scoring a video, {video.name}, with an overlay"
     model = ("--checkpoint", demo.model)
@@ -227,13 +227,13 @@ def _summary(demo: _Demo, video: str, seconds: float) -> str:
 
 def _metrics_row(title: str, metrics: dict[str, Any]) -> str:
     alarms = [row for row in metrics.get("alarms") or [] if row["promised_per_hour"] == RATE]
-    found, false = "-", "-"
+    detected, false = "-", "-"
     for row in alarms:
-        found = f"{row['events_found']} of {row['events']}"
+        detected = f"{row['events_found']} of {row['events']}"
         seconds = 3600 * row["normal_hours"]
         length = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
         false = f"{row['false_alarms']} in {length}"
-    return _row(title, _auc(metrics["scores"][metrics["main"]]), found, false)
+    return _row(title, _auc(metrics["scores"][metrics["main"]]), detected, false)
 
 
 def _auc(protocols: dict[str, Any]) -> str:
@@ -248,5 +248,5 @@ def _auc(protocols: dict[str, Any]) -> str:
     return f"{text} ({100 * interval['low']:.0f}-{100 * interval['high']:.0f})"
 
 
-def _row(title: str, auc: str, found: str, false: str) -> str:
-    return f"{title:40}{auc:>13}{found:>13}{false:>14}".rstrip()
+def _row(title: str, auc: str, detected: str, false: str) -> str:
+    return f"{title:40}{auc:>13}{detected:>13}{false:>14}".rstrip()

@@ -151,8 +151,8 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
         rest = alike[len(shown) :]
         if rest:
             places = list(dict.fromkeys(finding.where for finding in rest))
-            more = f"{', '.join(places[:6])}{', ...' * (len(places) > 6)}"
-            lines.append(f"{severity}: {len(rest)} more of that ({kind}; --json has all): {more}")
+            where = f"{', '.join(places[:6])}{', ...' * (len(places) > 6)}"
+            lines.append(f"{severity}: {len(rest)} more of that ({kind}; --json has all): {where}")
     counts = [
         plural(number, severity, "d")
         for severity in SEVERITIES

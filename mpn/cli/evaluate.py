@@ -200,13 +200,13 @@ def main(options: argparse.Namespace) -> None:
 
 def _check_usage(options: argparse.Namespace) -> None:
     """Raise UsageError for options that contradict each other."""
-    given = [
+    refused = [
         name
         for name in ("draws", "few_shot_protocol", "no_fine_tuning")
         if getattr(options, name) is not None
     ]
-    if given:
-        raise UsageError(f"--{given[0].replace('_', '-')}: only with --shots")
+    if refused:
+        raise UsageError(f"--{refused[0].replace('_', '-')}: only with --shots")
     if (options.maps or options.regions) and not options.scores:
         raise UsageError("--maps and --regions belong to --scores: a model makes its own")
     if options.inside and (options.scores or options.no_report):
@@ -220,8 +220,8 @@ def _check_inside(inside: dict[str, list[int]], test: LabelledSet, detector: Det
     """Raise DataError for a frame that has no activations, before an hour's work."""
     for video, frames in inside.items():
         if video not in test.lengths:
-            known = ", ".join(list(test.lengths)[:6])
-            raise DataError(f"--inside {video}: is no test video; expected one of {known}, ...")
+            expected = ", ".join(list(test.lengths)[:6])
+            raise DataError(f"--inside {video}: is no test video; expected one of {expected}, ...")
         first, length = detector.config.window, test.lengths[video]
         bad = [frame for frame in frames if not first <= frame < length]
         if bad:

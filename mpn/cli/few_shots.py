@@ -62,12 +62,12 @@ def few_shots(options: argparse.Namespace) -> None:
     ]
     summary = summarise_records(records, seed=options.seed)
     out = options.out or Path("runs") / f"few-shot-{data_name(options)}"
-    found = {"records": [record._asdict() for record in records], "summary": summary}
-    found["methods"] = {
+    results = {"records": [record._asdict() for record in records], "summary": summary}
+    results["methods"] = {
         name: asdict(method.filled(detector.checkpoint)) for name, method in methods.items()
     }
     facts = facts_of(tree, labels, detector, options.checkpoint) | {"seed": options.seed}
-    write_metrics(out / "few_shot.json", found, facts)
+    write_metrics(out / "few_shot.json", results, facts)
     if options.json:
         print((out / "few_shot.json").read_text(), end="")
         return

@@ -56,8 +56,8 @@ def main(options: argparse.Namespace) -> None:
         raise CheckpointError(
             f"{out} is there already: give another --out, or --force to replace it"
         )
-    for given in (options.file, options.base):
-        if given is not None and out.exists() and given.exists() and out.samefile(given):
+    for path in (options.file, options.base):
+        if path is not None and out.exists() and path.exists() and out.samefile(path):
             raise CheckpointError(
                 f"{out} is what is imported, and would be lost: give another --out"
             )

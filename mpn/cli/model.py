@@ -119,10 +119,10 @@ def model_options(options: argparse.Namespace) -> list[str]:
     """
     weights = [f"{part.name}_weight" for part in PARTS]
     names = ("checkpoint", "preset", *weights, "smoothing")
-    given = [name for name in names if getattr(options, name) is not None]
-    given += ["no_motion"] * options.no_motion
-    given += ["network_every"] * (options.network_every > 1)
-    return [f"--{name.replace('_', '-')}" for name in given]
+    used = [name for name in names if getattr(options, name) is not None]
+    used += ["no_motion"] * options.no_motion
+    used += ["network_every"] * (options.network_every > 1)
+    return [f"--{name.replace('_', '-')}" for name in used]
 
 
 def load_model(name_or_path: str | Path) -> Checkpoint:
@@ -173,8 +173,8 @@ def open_detector(
             "leave --preset out, or give another --checkpoint"
         )
     score_config = score_config_of(checkpoint)
-    given = {part.name: getattr(options, f"{part.name}_weight") for part in PARTS}
-    weights = {name: weight for name, weight in given.items() if weight is not None}
+    part_weights = {part.name: getattr(options, f"{part.name}_weight") for part in PARTS}
+    weights = {name: weight for name, weight in part_weights.items() if weight is not None}
     if options.no_motion:
         weights |= dict.fromkeys(PLACE_PARTS, 0.0)
     score_config = replace(score_config, weights={**score_config.weights, **weights})

@@ -203,8 +203,8 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[Entry]]:
             footage = footage_of(source)
             for line in describe_left_out(footage.left_out, source):
                 print(f"{source}: {line}", file=sys.stderr)
-            known = set(sources)
-            sources += [path for path in sources_of(source, footage) if path not in known]
+            earlier = set(sources)
+            sources += [path for path in sources_of(source, footage) if path not in earlier]
         except DataError as error:
             if options.strict:
                 raise
@@ -214,7 +214,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[Path], list[Entry]]:
     return sources, missing
 
 
-def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
+def _folders(out: Path, arguments: list[Path], paths: list[Path]) -> list[Path]:
     """Choose a folder for each source's results, named after it and its place below what was given.
 
     What would share one, or find another source's results there, gets a number.
@@ -222,7 +222,7 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
     folders: list[Path] = []
     taken: set[Path] = set()  # an archive has many
     for path in paths:
-        root = next((folder for folder in given if folder in path.parents), path.parent)
+        root = next((folder for folder in arguments if folder in path.parents), path.parent)
         relative = path.relative_to(root)
         name = relative if path.is_dir() else relative.with_suffix("")
         if str(name) in ("", "."):  # "score ." in a folder of frames
@@ -232,7 +232,11 @@ def _folders(out: Path, given: list[Path], paths: list[Path]) -> list[Path]:
             out / name if n == 1 else out / name.with_name(f"{name.name}-{n}")
             for n in range(1, 100_000)
         )
-        folder = next(one for one in free if one not in taken and belongs_to(one, path))
+        folder = next(
+            candidate
+            for candidate in free
+            if candidate not in taken and belongs_to(candidate, path)
+        )
         folders.append(folder)
         taken.add(folder)
     return folders

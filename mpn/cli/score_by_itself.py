@@ -39,23 +39,25 @@ def score_by_themselves(
         UsageError: `--save` and several cameras.
     """
     glanced = hands.look(entries)
-    known = {one.recording.path: one for one in glanced}
-    cameras = group_by_camera([one.recording for one in glanced], [one.glance for one in glanced])
+    by_path = {source.recording.path: source for source in glanced}
+    cameras = group_by_camera(
+        [source.recording for source in glanced], [source.glance for source in glanced]
+    )
     if len(cameras) > 1:
         log.info("%s, told apart by their pictures:", plural(len(cameras), "camera"))
         for number, members in enumerate(cameras, 1):
             names = [recording.path.name for recording in members]
-            more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
-            log.info("  %d. %s%s", number, ", ".join(names[:NAMED]), more)
+            rest = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+            log.info("  %d. %s%s", number, ", ".join(names[:NAMED]), rest)
         if options.save:
             raise UsageError(
                 f"--save {options.save}: these are recordings of {len(cameras)} cameras, and a "
                 "camera file is of one: score each camera's by themselves"
             )
     for number, members in enumerate(cameras, 1):
-        own = [known[recording.path] for recording in members]
+        sources = [by_path[recording.path] for recording in members]
         camera = number if len(cameras) > 1 else None
-        _score_camera(hands, own, options, named=len(glanced) > 1, number=camera)
+        _score_camera(hands, sources, options, named=len(glanced) > 1, number=camera)
 
 
 def _score_camera(
@@ -68,7 +70,7 @@ def _score_camera(
 ) -> None:
     """Judge the recordings of one camera by themselves; moments have their names, if `named`."""
     name = folder_name(glanced[0].recording.path)
-    entries = [one.entry for one in glanced]
+    entries = [source.entry for source in glanced]
     try:
         camera = hands.learn(glanced, name, options.apart * 60 if options.apart else None)
     except (DataError, SizeError) as error:
@@ -81,10 +83,10 @@ def _score_camera(
     hands.score_by_camera(glanced, camera, moments)
     if options.save:
         with changing(options.save):
-            own = with_earlier_lessons(options.save, camera.checkpoint)
-            earlier = write_camera(options.save, own)
+            checkpoint = with_earlier_lessons(options.save, camera.checkpoint)
+            earlier = write_camera(options.save, checkpoint)
         if earlier:
-            log.info("the earlier %s is now %s%s", options.save, earlier, lessons_text(own))
+            log.info("the earlier %s is now %s%s", options.save, earlier, lessons_text(checkpoint))
         log.info("written: %s; next: mpn score VIDEO --checkpoint %s", options.save, options.save)
     if not options.json and any(entry.outcome for entry in entries):
         tqdm.write(fit(strangest_text(entries, moments, named=named, camera=number)))

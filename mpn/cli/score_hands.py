@@ -115,50 +115,54 @@ class Here:
 
     def score(self, entries: Sequence[Entry]) -> None:
         """See `Hands`."""
-        one = len(entries) == 1
-        for entry in tqdm(entries, desc="sources", unit="source", disable=True if one else None):
+        alone = len(entries) == 1
+        for entry in tqdm(entries, desc="sources", unit="source", disable=True if alone else None):
             self._score(self._detector, entry)
 
     def look(self, entries: Sequence[Entry]) -> list[Glanced]:
         """See `Hands`."""
-        wanted = job_options(self._options, self._detector.checkpoint, by_itself=True)
-        found = []
+        settings = job_options(self._options, self._detector.checkpoint, by_itself=True)
+        glanced = []
         for entry in entries:
             try:
-                settled = wanted.settled(entry.path)
+                settled = settings.settled(entry.path)
                 opener = partial(settled.open, entry.path)
                 recording = Recording(entry.path, entry.folder, opener)
-                found.append(Glanced(entry, recording, settled, glance(recording)))
+                glanced.append(Glanced(entry, recording, settled, glance(recording)))
             except (MpnError, OSError) as error:
                 self._leave_out(entry, error)
-        return found
+        return glanced
 
     def learn(self, glanced: Sequence[Glanced], name: str, apart: float | None) -> OwnCamera:
         """See `Hands`."""
-        recordings = [one.recording for one in glanced]
+        recordings = [source.recording for source in glanced]
         _say_how_long(recordings)
-        stamps = [one.glance.stamp for one in glanced]
+        stamps = [source.glance.stamp for source in glanced]
         return learn_camera(self._detector, recordings, name, apart, stamps)
 
     def score_by_camera(self, glanced: Sequence[Glanced], camera: OwnCamera, moments: int) -> None:
         """See `Hands`."""
-        own = self._detector.sibling(camera.checkpoint, camera.checkpoint.score_config)
-        for one in glanced:
-            self._score(own, one.entry, partial(camera.judgements, one.recording, own, moments))
+        camera_detector = self._detector.sibling(camera.checkpoint, camera.checkpoint.score_config)
+        for source in glanced:
+            self._score(
+                camera_detector,
+                source.entry,
+                partial(camera.judgements, source.recording, camera_detector, moments),
+            )
 
     def _score(
-        self, detector: Detector, entry: Entry, own: Callable[[], OwnJudgement] | None = None
+        self, detector: Detector, entry: Entry, judge: Callable[[], OwnJudgement] | None = None
     ) -> None:
         options = self._options
-        wanted = job_options(options, detector.checkpoint, by_itself=own is not None)
-        teller = Teller(entry, by_itself=own is not None, as_json=options.json)
+        settings = job_options(options, detector.checkpoint, by_itself=judge is not None)
+        teller = Teller(entry, by_itself=judge is not None, as_json=options.json)
         try:
-            judged = own() if own else None
+            judged = judge() if judge else None
             job = ScoreJob(
                 detector,
                 entry.path,
                 entry.folder,
-                wanted,
+                settings,
                 teller.event,
                 judged,
                 camera_file=options.save,

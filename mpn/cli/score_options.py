@@ -102,12 +102,14 @@ def check_usage(options: argparse.Namespace, by_itself: bool) -> None:
     """
     useless = OF_A_MODEL if by_itself else OF_ITSELF
     unset = (None, False)
-    given = [name for name in useless if not any(getattr(options, name) is one for one in unset)]
-    if not given:
+    refused = [
+        name for name in useless if not any(getattr(options, name) is value for value in unset)
+    ]
+    if not refused:
         if options.save:
             _check_save(options.save)
         return
-    names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    names = ", ".join(f"--{name.replace('_', '-')}" for name in refused)
     if by_itself:
         raise UsageError(
             f"{names}: without --checkpoint recordings are judged by themselves, and there is no "

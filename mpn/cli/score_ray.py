@@ -68,26 +68,26 @@ class Workers:
 
     def score(self, entries: Sequence[Entry]) -> None:
         """See `Hands`."""
-        wanted = job_options(self._options, self._detector.checkpoint, by_itself=False)
-        self._score(entries, [_item(entry) for entry in entries], self._common(wanted))
+        settings = job_options(self._options, self._detector.checkpoint, by_itself=False)
+        self._score(entries, [_item(entry) for entry in entries], self._common(settings))
 
     def look(self, entries: Sequence[Entry]) -> list[Glanced]:
         """See `Hands`."""
-        wanted = job_options(self._options, self._detector.checkpoint, by_itself=True)
-        items, found = [_item(entry) for entry in entries], {}
-        for number, answer in self._each("opened", work.look, self._common(wanted), items):
+        settings = job_options(self._options, self._detector.checkpoint, by_itself=True)
+        items, glances = [_item(entry) for entry in entries], {}
+        for number, answer in self._each("opened", work.look, self._common(settings), items):
             if not self._left_out(entries[number], answer):
-                found[number] = answer.value
+                glances[number] = answer.value
         return [
             Glanced(entries[number], _recording(items[number], settled), settled, glance)
-            for number, (settled, glance) in sorted(found.items())
+            for number, (settled, glance) in sorted(glances.items())
         ]
 
     def learn(self, glanced: Sequence[Glanced], name: str, apart: float | None) -> OwnCamera:
         """See `Hands`."""
-        recordings = [one.recording for one in glanced]
-        stamps = [one.glance.stamp for one in glanced]
-        items = [_glanced_item(one) for one in glanced]
+        recordings = [source.recording for source in glanced]
+        stamps = [source.glance.stamp for source in glanced]
+        items = [_glanced_item(source) for source in glanced]
         common = self._common(JobOptions(), len(glanced))
         self._all("first pass", work.survey, common, items)
         seen = add_up(recordings, stamps, apart)
@@ -96,11 +96,11 @@ class Workers:
 
     def score_by_camera(self, glanced: Sequence[Glanced], camera: OwnCamera, moments: int) -> None:
         """See `Hands`."""
-        wanted = job_options(self._options, camera.checkpoint, by_itself=True)
+        settings = job_options(self._options, camera.checkpoint, by_itself=True)
         learned = Learned(_of_camera(camera.checkpoint), camera.seen, moments)
-        common = replace(self._common(wanted), learned=learned)
-        entries = [one.entry for one in glanced]
-        self._score(entries, [_glanced_item(one) for one in glanced], common)
+        common = replace(self._common(settings), learned=learned)
+        entries = [source.entry for source in glanced]
+        self._score(entries, [_glanced_item(source) for source in glanced], common)
 
     def _score(self, entries: Sequence[Entry], items: Sequence[Item], common: Common) -> None:
         for number, answer in self._each("sources", work.score, common, items):
@@ -140,11 +140,11 @@ class Workers:
             raise DataError(answer.reason)
         return bool(answer.reason)
 
-    def _common(self, wanted: JobOptions, count: int = 1) -> Common:
+    def _common(self, settings: JobOptions, count: int = 1) -> Common:
         options = self._options
         return Common(
             threads=options.threads or 1,
-            options=wanted,
+            options=settings,
             model=_model(self._detector, options),
             camera_file=options.save.absolute() if options.save else None,
             inside=tuple(options.inside),
@@ -177,8 +177,8 @@ def _item(entry: Entry) -> Item:
     return Item(entry.path.absolute(), entry.folder.absolute())
 
 
-def _glanced_item(one: Glanced) -> Item:
-    return replace(_item(one.entry), options=one.options, stamp=one.glance.stamp)
+def _glanced_item(source: Glanced) -> Item:
+    return replace(_item(source.entry), options=source.options, stamp=source.glance.stamp)
 
 
 def _recording(item: Item, settled: JobOptions) -> Recording:

@@ -101,10 +101,10 @@ def why_text(event: Mapping[str, Any]) -> str:
     Args:
         event: its entry in events.json.
     """
-    found = [reason["sentence"]] if (reason := event.get("reason")) else []
+    phrases = [reason["sentence"]] if (reason := event.get("reason")) else []
     if like := event.get("like"):
-        found.append(Likeness(like["name"], like["distance"]).words)
-    return "; ".join(found)
+        phrases.append(Likeness(like["name"], like["distance"]).words)
+    return "; ".join(phrases)
 
 
 def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[str, Any]]]:
@@ -114,14 +114,14 @@ def strangest(entries: Sequence[Entry], moments: int) -> list[tuple[Entry, dict[
         entries: the recordings that were scored.
         moments: how many at the most.
     """
-    found = [
+    ranked = [
         (strangeness(event, entry.outcome.summary["threshold"]["value"]), entry, event)
         for entry in entries
         if entry.outcome
         for event in entry.outcome.summary["events"]
     ]
-    found.sort(key=lambda one: -one[0])
-    return [(entry, event) for _, entry, event in found[:moments]]
+    ranked.sort(key=lambda moment: -moment[0])
+    return [(entry, event) for _, entry, event in ranked[:moments]]
 
 
 def strangest_text(
@@ -187,11 +187,11 @@ def outcome_text(outcome: Outcome, entry: Entry) -> str:
                 f" (extrapolated from {minutes:.1f} minutes of normal footage: take it as a rough "
                 "guide)"
             )
-        found = plural(len(summary["events"]), "event")
+        events = plural(len(summary["events"]), "event")
         if summary["judged_by"] == "itself":
-            lines.append(f"  judged by itself: {found} above {threshold['value']:.2f}")
+            lines.append(f"  judged by itself: {events} above {threshold['value']:.2f}")
         else:
-            lines.append(f"  threshold {threshold['value']:.2f}{note}; {found}")
+            lines.append(f"  threshold {threshold['value']:.2f}{note}; {events}")
     if outcome.highest:
         score, seconds = outcome.highest
         lines.append(f"  highest score {score:.2f} at {clock(seconds)}")
@@ -204,10 +204,10 @@ def outcome_text(outcome: Outcome, entry: Entry) -> str:
             )
     ended = behind_the_end(summary)
     if replaced := [bad for bad in summary["bad_frames"] if bad not in ended]:
-        first, more = replaced[0], len(replaced) > 1
+        first, many = replaced[0], len(replaced) > 1
         lines.append(
-            f"  {plural(len(replaced), 'frame')} could not be used and {'were' if more else 'was'} "
-            f"replaced by the one before{', the first' * more}: frame {first['index']} "
+            f"  {plural(len(replaced), 'frame')} could not be used and {'were' if many else 'was'} "
+            f"replaced by the one before{', the first' * many}: frame {first['index']} "
             f"({first['name']}) {first['reason']}"
         )
     lines += [f"  frame {bad['index']} ({bad['name']}) {bad['reason']}" for bad in ended]

@@ -37,11 +37,11 @@ def parser() -> argparse.ArgumentParser:
         help="events.json and the numbers of events in it, from 1, as the terminal and the report "
         "number them: runs/score/lobby/events.json#3 or ...#3,5",
     )
-    what = verb.add_mutually_exclusive_group()
-    what.add_argument("--normal", action="store_true", help="the events are normal here")
-    what.add_argument("--name", help="what the events show")
-    what.add_argument("--list", action="store_true", help="say what the camera was taught")
-    what.add_argument(
+    group = verb.add_mutually_exclusive_group()
+    group.add_argument("--normal", action="store_true", help="the events are normal here")
+    group.add_argument("--name", help="what the events show")
+    group.add_argument("--list", action="store_true", help="say what the camera was taught")
+    group.add_argument(
         "--forget",
         metavar="WHAT",
         help="a name, normal, or a number of --list; it then scores as if never taught",
@@ -64,16 +64,16 @@ def main(options: argparse.Namespace) -> None:
         return
     if options.forget is not None:
         number = options.forget.removeprefix("#")
-        what = int(number) if number.isdecimal() else options.forget
-        gone = forget(options.camera, what)
+        selection = int(number) if number.isdecimal() else options.forget
+        gone = forget(options.camera, selection)
         print(f"forgotten: {', '.join(map(_described, gone))}")
     elif options.other is not None:
         fresh = teach_from(options.camera, options.other, normal=options.normal)
         print(f"taken over: {plural(len(fresh), 'event')} of {options.other}")
     else:
         for path, numbers in map(_event, options.event):
-            for one in teach(options.camera, path, numbers, name=options.name):
-                print(f"taught: {_described(one)}, {plural(len(one.embeddings), 'example')}")
+            for event in teach(options.camera, path, numbers, name=options.name):
+                print(f"taught: {_described(event)}, {plural(len(event.embeddings), 'example')}")
     print(f"written: {options.camera}; next: mpn score VIDEO --checkpoint {options.camera}")
 
 
@@ -105,8 +105,8 @@ def _event(text: str) -> tuple[Path, list[int]]:
     return Path(path), [int(word) for word in words]
 
 
-def _described(one: Taught) -> str:
-    return f"{one.name or NORMAL} ({one.source}, frame {one.frame})"
+def _described(event: Taught) -> str:
+    return f"{event.name or NORMAL} ({event.source}, frame {event.frame})"
 
 
 def _listed(path: Path, taught: Sequence[Taught]) -> str:
@@ -114,8 +114,13 @@ def _listed(path: Path, taught: Sequence[Taught]) -> str:
     if not taught:
         return f"{path} was taught nothing"
     rows = [
-        [str(number), one.name or NORMAL, str(len(one.embeddings)), f"{one.source}, {one.frame}"]
-        for number, one in enumerate(taught, 1)
+        [
+            str(number),
+            event.name or NORMAL,
+            str(len(event.embeddings)),
+            f"{event.source}, {event.frame}",
+        ]
+        for number, event in enumerate(taught, 1)
     ]
     head = ["", "what", "examples", "recording, frame"]
     return "\n".join(align([head, *rows]))

@@ -227,11 +227,11 @@ class Work(NamedTuple):
 
 def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) -> Work:
     """Check the options, hold the run folder, and read the footage."""
-    given = [
+    meta_options = [
         f"--{name.replace('_', '-')}" for name in META_OPTIONS if getattr(options, name) is not None
     ]
-    if given and not options.meta:
-        raise UsageError(f"{', '.join(given)}: only with --meta")
+    if meta_options and not options.meta:
+        raise UsageError(f"{', '.join(meta_options)}: only with --meta")
     if options.movers_from and options.pseudo_kind == "ellipses":
         raise UsageError("--movers-from: only with --pseudo-kind movers or both")
     check_lessons(options)
@@ -347,7 +347,7 @@ def _meta_options(
     targets = options.targets or default_targets(base.network)
     if len(targets) == 1 and targets[0] in TARGETS:
         targets = TARGETS[targets[0]]
-    given = {
+    values = {
         "steps": options.meta_steps,
         "minutes": options.meta_minutes or (None if options.meta_steps else 20.0),
         "algorithm": options.algorithm,
@@ -361,7 +361,7 @@ def _meta_options(
     }
     return MetaOptions(
         targets,
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in values.items() if value is not None},
         validation=validation,
         precision=precision,
         seed=options.seed,

@@ -21,12 +21,12 @@ def names(text: str) -> tuple[str, ...]:
 
 def loss_names(text: str) -> tuple[str, ...]:
     """Names of loss terms separated by commas, for argparse."""
-    given = names(text)
+    terms = names(text)
     try:
-        check_loss_names(given)
+        check_loss_names(terms)
     except MpnError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return given
+    return terms
 
 
 def weights(check: Callable[[dict[str, float]], None]) -> Callable[[str], dict[str, float]]:
@@ -37,20 +37,20 @@ def weights(check: Callable[[dict[str, float]], None]) -> Callable[[str], dict[s
     """
 
     def read(text: str) -> dict[str, float]:
-        found = {}
+        values = {}
         for word in names(text):
             name, _, weight = word.partition("=")
             try:
-                found[name.strip()] = float(weight)
+                values[name.strip()] = float(weight)
             except ValueError:
                 raise argparse.ArgumentTypeError(
                     f"{word!r}: NAME=WEIGHT was expected, such as frame=1"
                 ) from None
         try:
-            check(found)
+            check(values)
         except MpnError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
-        return found
+        return values
 
     return read
 

@@ -65,14 +65,14 @@ def check_lessons(options: argparse.Namespace) -> None:
     if options.teacher_weights and not options.teacher:
         raise UsageError("--teacher-weights: only with --teacher")
     before = (*NETWORK_OPTIONS, "minutes", "epochs", "teacher", "pretext")
-    given = [
+    refused = [
         f"--{name.replace('_', '-')}"
         for name in before
         if getattr(options, name) is not None and getattr(options, name) is not False
     ]
-    if options.checkpoint and given:
+    if options.checkpoint and refused:
         raise UsageError(
-            f"{', '.join(given)}: only where there is a pre-training, not with --checkpoint"
+            f"{', '.join(refused)}: only where there is a pre-training, not with --checkpoint"
         )
 
 

@@ -127,12 +127,12 @@ def main(options: argparse.Namespace) -> None:
             )
             teacher.cameras = watch.cameras
             progress.unread = watch.stop
-            with _stopped_by_signals(watch.stop) as asked:
+            with _stopped_by_signals(watch.stop) as signals:
                 watch.run(options.seconds)
         finally:
             close_outputs(outputs, CLOSE_SECONDS)
-        if asked:
-            new = [one.name for one in watch.cameras if not one.camera_file.is_file()]
+        if signals:
+            new = [camera.name for camera in watch.cameras if not camera.camera_file.is_file()]
             log.info("%s", stopped_line(new))
 
 
@@ -144,28 +144,28 @@ def _config(options: argparse.Namespace) -> WatchConfig:
     sources: Sequence[str] = options.source
     if not sources:
         raise UsageError("CONFIG or URL is missing; mpn watch --example prints a config")
-    given: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     if options.checkpoint is not None:
         # Paths of a config are taken from its folder, those of the command line from here.
-        given["model"] = _from_here(options.checkpoint)
+        overrides["model"] = _from_here(options.checkpoint)
     for name in ("learning_minutes", "false_alarms_per_hour", "network"):
         if getattr(options, name) is not None:
-            given[name] = getattr(options, name)
+            overrides[name] = getattr(options, name)
     if options.freeze:
-        given["freeze"] = True
-    configs = [one for one in sources if one.endswith(CONFIGS)]
+        overrides["freeze"] = True
+    configs = [source for source in sources if source.endswith(CONFIGS)]
     if configs and len(sources) > 1:
         raise UsageError(f"{configs[0]} is a config: give it alone, with all cameras in it")
     if options.out is not None:
-        given["out"] = options.out.absolute() if configs else options.out
+        overrides["out"] = options.out.absolute() if configs else options.out
     if options.check and not configs:
         raise UsageError("--check is of a config (.yaml), not of addresses")
     if options.loop and configs:
         raise UsageError("--loop is of URLs; in a config it is an entry of each camera")
     try:
         if configs:
-            return read_config(Path(configs[0]), check_outputs, **given)
-        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **given)
+            return read_config(Path(configs[0]), check_outputs, **overrides)
+        return config_of_urls(sources, loop=options.loop, outputs=OutputsConfig(), **overrides)
     except DataError as error:
         _refuse(str(error).splitlines(), sources[0])
         raise
@@ -206,7 +206,7 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
     """End cleanly on SIGTERM and Ctrl-C; at the second Ctrl-C at once. Gives the signals so far."""
     signals: list[int] = []
 
-    def asked(number: int, _: object) -> None:
+    def on_signal(number: int, _: object) -> None:
         log.info("stopping: open events are ended, what was learned is written down")
         signals.append(number)
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else first)
@@ -216,12 +216,14 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
         yield signals
         return
     first = signal.getsignal(signal.SIGINT)
-    before = [(one, signal.signal(one, asked)) for one in (signal.SIGTERM, signal.SIGINT)]
+    before = [
+        (number, signal.signal(number, on_signal)) for number in (signal.SIGTERM, signal.SIGINT)
+    ]
     try:
         yield signals
     finally:
-        for one, handler in before:
-            signal.signal(one, handler)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 class _JsonLines:
@@ -271,7 +273,7 @@ class Progress:
     def __init__(self, stream: TextIO, unread: Callable[[], None] = lambda: None) -> None:
         self.unread = unread
         self._stream, self._live = stream, stream.isatty()
-        self._lines, self._told = 0, time.monotonic()
+        self._lines, self._told_at = 0, time.monotonic()
 
     def alarm(self, alarm: Alarm) -> None:
         """Say an alarm in a line."""
@@ -293,8 +295,8 @@ class Progress:
             self._stream.flush()
             self._lines = len(lines)
             return
-        if time.monotonic() - self._told >= LINE_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._told_at >= LINE_SECONDS:
+            self._told_at = time.monotonic()
             for line in lines:
                 log.info("%s", line)
 

@@ -48,11 +48,11 @@ def unusable(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         for kind, (words, remedy) in TROUBLES.items():
             if group := groups.get(kind):
                 first = group[0]
-                what = (
+                message = (
                     f"{plural(len(group), 'frame')} {words}, the first: {at(clip, first.index)}, "
                     f"{first.name}, {first.reason}"
                 )
-                yield Finding(kind, "error", clip.name, what, remedy)
+                yield Finding(kind, "error", clip.name, message, remedy)
 
 
 def _trouble(clip: Clip, name: str) -> str:
@@ -75,9 +75,9 @@ def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
     ]
     if too_short:
-        what = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
+        message = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
         remedy = "take them out, or put the recording together again"
-        yield Finding("short", "warning", some(too_short), what, remedy)
+        yield Finding("short", "warning", some(too_short), message, remedy)
 
 
 def small(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -85,9 +85,9 @@ def small(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     least = min(config.stride for config in CONFIGS.values())
     for clip in clips:
         if clip.size and min(clip.size) < least:
-            what = f"frames of {clip.size[1]}x{clip.size[0]}: no network takes less than {least}"
+            message = f"frames of {clip.size[1]}x{clip.size[0]}: no network takes less than {least}"
             remedy = "export it in a larger size, or take it out of the folder, if it is a preview"
-            yield Finding("too-small", "error", clip.name, what, remedy)
+            yield Finding("too-small", "error", clip.name, message, remedy)
 
 
 def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -117,8 +117,10 @@ def streams(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             "by that"
         )
         if clip.header is not None and 0 < abs(clip.header - clip.frames) <= COUNT_SLACK:
-            what = f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
-            yield Finding("container-count", "note", clip.name, what, remedy)
+            message = (
+                f"its header says {plural(clip.header, 'frame')}, {clip.frames:,} can be decoded"
+            )
+            yield Finding("container-count", "note", clip.name, message, remedy)
 
 
 # What notes of folders of pictures say, by words in them: kind, and what to do.
@@ -140,8 +142,8 @@ def _kind_of_note(note: str, is_file: bool) -> tuple[str, str]:
     """Return the kind of finding that a source's note is, and what to do about it."""
     if is_file:
         return "stream", "write it anew (ffmpeg -i IN -vf fps=RATE OUT.mp4), or say the rate: --fps"
-    found = (entry for words, entry in FOLDER_NOTES.items() if words in note)
-    return next(found, ("stream", "look at the names of its pictures"))
+    matches = (entry for words, entry in FOLDER_NOTES.items() if words in note)
+    return next(matches, ("stream", "look at the names of its pictures"))
 
 
 CHECKS = (unusable, short, small, streams)

@@ -173,8 +173,8 @@ def _labels(
     )
     unread = [clip.name for clip in tested if clip.error or not clip.complete]
     if unread:
-        what = f"labels were not looked at: the length of {some(unread)} is unknown"
-        return None, [Finding("labels", "note", str(tree.root), what, "mend the videos first")]
+        message = f"labels were not looked at: the length of {some(unread)} is unknown"
+        return None, [Finding("labels", "note", str(tree.root), message, "mend the videos first")]
     try:
         labels = load_labels(tree, {clip.video.name: clip.frames for clip in tested}, path)
     except DataError as error:
@@ -205,7 +205,7 @@ def _classes(labels: Labels) -> Iterator[Finding]:
         return
     one_class = [name for name, label in per_video.items() if label.all() or not label.any()]
     if one_class:
-        what = (
+        message = (
             f"{plural(len(one_class), 'test video')} of {len(per_video)} with one class only: "
             f"{some(one_class)}"
         )
@@ -213,4 +213,4 @@ def _classes(labels: Labels) -> Iterator[Finding]:
             "nothing; figures per video and their mean leave them out, the frame AUC over all has "
             "them"
         )
-        yield Finding("one-class-videos", "note", where, what, remedy)
+        yield Finding("one-class-videos", "note", where, message, remedy)

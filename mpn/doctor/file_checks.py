@@ -27,7 +27,7 @@ def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     where = str(tree.root)
     if not tree.has_splits:
         if tree.testing:
-            what = (
+            message = (
                 f"labels.csv makes test videos of all {len(tree.testing)}, and all of them are "
                 "training videos too"
             )
@@ -35,7 +35,7 @@ def splits(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 "train on another folder, of normal footage alone: else the figures are of what "
                 "was trained on"
             )
-            yield Finding("same-videos", "warning", where, what, remedy)
+            yield Finding("same-videos", "warning", where, message, remedy)
         return
     if not tree.training:
         remedy = (
@@ -74,8 +74,8 @@ def order(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         ):
             swapped_in[clip.name] = swapped
     if swapped_in:
-        what = f"the order of the frames: {next(iter(swapped_in.values()))}"
-        yield Finding("order", "note", some(list(swapped_in)), what, remedy)
+        message = f"the order of the frames: {next(iter(swapped_in.values()))}"
+        yield Finding("order", "note", some(list(swapped_in)), message, remedy)
 
 
 def _swapped(names: list[str]) -> str | None:
@@ -162,19 +162,19 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         ("folder of frames", "note", folders),
     ):
         if without:
-            what = (
+            message = (
                 f"no frame rate ({kind}): times and alarms an hour would be those of "
                 f"{USUAL_RATE:g} frames/s"
             )
             where = (
                 f"all {len(without)} videos" if len(without) == len(clips) > 1 else some(without)
             )
-            yield Finding("no-rate", severity, where, what, "say it, as in --fps 10")
+            yield Finding("no-rate", severity, where, message, "say it, as in --fps 10")
     for clip in clips:
         if clip.fps and not ODD_RATES[0] <= clip.fps <= ODD_RATES[1]:
-            what = f"{clip.fps:g} frames/s, which hardly any camera records"
+            message = f"{clip.fps:g} frames/s, which hardly any camera records"
             yield Finding(
-                "odd-rate", "warning", clip.name, what, "say the true rate, as in --fps 25"
+                "odd-rate", "warning", clip.name, message, "say the true rate, as in --fps 25"
             )
     remedy = (
         "bring them to one (ffmpeg -i IN -vf fps=10 OUT.mp4): a window is 4 frames, whatever time "
@@ -183,12 +183,12 @@ def rates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     scenes = by_scene([clip for clip in clips if clip.fps])
     for scene, scene_clips in scenes.items():
         if ends := _ends(_with_rates(scene_clips), RATE_SLACK):
-            what = "clips of several frame rates: " + _to(ends, _rate)
-            yield Finding("mixed-rates", "warning", scene_of(tree, scene), what, remedy)
+            message = "clips of several frame rates: " + _to(ends, _rate)
+            yield Finding("mixed-rates", "warning", scene_of(tree, scene), message, remedy)
     if ends := _ends(_with_rates(_first_clips(scenes)), RATE_SLACK):
-        what = "cameras of several frame rates: " + _to(ends, _rate)
+        message = "cameras of several frame rates: " + _to(ends, _rate)
         yield Finding(
-            "mixed-rates", "note", str(tree.root), what, f"to train one model of all, {remedy}"
+            "mixed-rates", "note", str(tree.root), message, f"to train one model of all, {remedy}"
         )
 
 
@@ -215,15 +215,15 @@ def sizes(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 "export all clips of a camera in one size and cut: else places don't agree from "
                 "clip to clip"
             )
-            what = f"clips of {len(by_size)} sizes: {some(groups)}"
-            yield Finding("mixed-sizes", "warning", scene_of(tree, scene), what, remedy)
+            message = f"clips of {len(by_size)} sizes: {some(groups)}"
+            yield Finding("mixed-sizes", "warning", scene_of(tree, scene), message, remedy)
     shapes = [(clip, clip.size[1] / clip.size[0]) for clip in _first_clips(scenes) if clip.size]
     if ends := _ends(shapes, SHAPE_SLACK):
-        what = "cameras of several shapes: " + _to(ends, _size)
+        message = "cameras of several shapes: " + _to(ends, _size)
         remedy = (
             "to train one model of all, crop them to one shape: else people are squeezed in some"
         )
-        yield Finding("mixed-shapes", "note", str(tree.root), what, remedy)
+        yield Finding("mixed-shapes", "note", str(tree.root), message, remedy)
 
 
 def _ends(values: Sequence[tuple[Clip, float]], slack: float) -> tuple[Clip, Clip] | None:
@@ -261,9 +261,9 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     if little:
         shortest = min(little, key=little.__getitem__)
         minutes, enough = f"{little[shortest] / 60:.1f} minutes", f"{ENOUGH_SECONDS / 60:g} minutes"
-        what = f"{minutes} of {footage}"
+        message = f"{minutes} of {footage}"
         if len(lengths) > 1:
-            what = (
+            message = (
                 f"{len(little)} of {len(lengths)} cameras have less than {enough} of {footage}, "
                 f"{shortest} the least: {minutes}"
             )
@@ -276,7 +276,7 @@ def amount(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             "record more before you trust a threshold: one false alarm an hour takes hours to be "
             "seen"
         )
-        yield Finding("little-footage", "note", str(tree.root), what + guess, remedy)
+        yield Finding("little-footage", "note", str(tree.root), message + guess, remedy)
 
 
 CHECKS = (splits, left_out, masks_as_videos, order, rates, sizes, amount)

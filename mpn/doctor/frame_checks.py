@@ -43,16 +43,16 @@ def black(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
                 if level.min() > BRIGHT
                 else "of a single colour"
             )
-            what = (
+            message = (
                 f"{plural(int(flat.sum()), 'frame')} of {clip.frames:,} "
                 f"{'is' if flat.sum() == 1 else 'are'} "
             )
-            what += f"{colour}, the first: {at(clip, first)}"
+            message += f"{colour}, the first: {at(clip, first)}"
             remedy = (
                 "cut them out (ffmpeg -ss FROM -to TO): to a model a black frame is an event, or, "
                 "trained on, normal"
             )
-            yield Finding("black", "warning", clip.name, what, remedy)
+            yield Finding("black", "warning", clip.name, message, remedy)
 
 
 def _repeats(clip: Clip) -> np.ndarray:
@@ -76,35 +76,35 @@ def frozen(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         ]
         if runs:
             start, end = max(runs, key=lambda run: run[1] - run[0])
-            what = (
+            message = (
                 f"the picture stands still from {at(clip, start)} to {at(clip, end - 1)}, every "
                 "pixel"
             )
             if len(runs) > 1:
-                what += (
+                message += (
                     f"; {len(runs)} such stretches, {sum(b - a for a, b in runs):,} frames together"
                 )
             remedy = (
                 "look whether the recorder hung there; if so cut it out: nothing can be found in it"
             )
-            yield Finding("frozen", "warning", clip.name, what, remedy)
+            yield Finding("frozen", "warning", clip.name, message, remedy)
         short = repeats.copy()
         for start, end in runs:
             short[start:end] = False
         rest = clip.frames - sum(end - start for start, end in runs)
         if rest >= REPEATED_LEAST and short.sum() >= REPEATED_SHARE * rest:
-            what = (
+            message = (
                 f"{int(short.sum()):,} of {clip.frames:,} frames repeat the one before: the true "
                 "frame rate is lower"
             )
             true = (rest - int(short.sum())) / rest
             if clip.fps:
-                what += f", about {true * clip.fps:.3g} frames/s"
+                message += f", about {true * clip.fps:.3g} frames/s"
             remedy = (
                 "write it anew with the true rate (ffmpeg -i IN -vf fps=RATE OUT.mp4): repeated "
                 "frames are too easy"
             )
-            yield Finding("repeated-frames", "warning", clip.name, what, remedy)
+            yield Finding("repeated-frames", "warning", clip.name, message, remedy)
 
 
 def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -118,17 +118,17 @@ def camera(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
             if not any(0 <= move.frame - cut < LOOK_EVERY for move in clip.moves)
         ]
         if cuts:
-            what = (
+            message = (
                 "the whole picture changes at once, at "
                 f"{', '.join(at(clip, cut) for cut in cuts[:3])}"
             )
             if len(cuts) > 3:
-                what += f" and {len(cuts) - 3} times more"
+                message += f" and {len(cuts) - 3} times more"
             remedy = (
                 "where another camera or another time begins, begin another clip: a window across "
                 "it shows no motion"
             )
-            yield Finding("cut", "warning", clip.name, what, remedy)
+            yield Finding("cut", "warning", clip.name, message, remedy)
 
 
 def _moves(clip: Clip) -> Finding:
@@ -137,10 +137,10 @@ def _moves(clip: Clip) -> Finding:
     furthest = f"{math.hypot(far.right, far.down):.0f} pixels"
     if len(moves) <= FEW_MOVES:
         places = ", ".join(at(clip, move.frame) for move in moves)
-        what = f"the camera moved: the picture shifts, by up to {furthest}, at about {places}"
+        message = f"the camera moved: the picture shifts, by up to {furthest}, at about {places}"
         remedy = "make clips of their own of what lies before and after; train on what it sees now"
-        return Finding("camera-moves", "warning", clip.name, what, remedy)
-    what = (
+        return Finding("camera-moves", "warning", clip.name, message, remedy)
+    message = (
         f"the camera moves: seen at {len(moves)} of {clip.looks} looks, {LOOK_EVERY} frames apart, "
         f"by up to {furthest}, from {at(clip, moves[0].frame)} to {at(clip, moves[-1].frame)}"
     )
@@ -148,7 +148,7 @@ def _moves(clip: Clip) -> Finding:
         "mount it firmly or stabilise the footage: mpn is for fixed cameras, to it all that moves "
         "is motion"
     )
-    return Finding("camera-moves", "warning", clip.name, what, remedy)
+    return Finding("camera-moves", "warning", clip.name, message, remedy)
 
 
 def _cuts(clip: Clip) -> list[int]:
@@ -174,16 +174,18 @@ def views(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Find clips that are taken for one camera's and show different views."""
     for scene, scene_clips in by_scene(clips).items():
         shown = [clip for clip in scene_clips if clip.picture.std() > FLAT]
-        found = tell_apart([clip.picture for clip in shown])
-        if len(found) > 1:
-            groups = "; ".join(some([shown[number].name for number in one], 2) for one in found[:3])
-            more = f"; and {len(found) - 3} more" * (len(found) > 3)
-            what = f"{len(found)} different views, taken for one camera's: {groups}{more}"
+        by_view = tell_apart([clip.picture for clip in shown])
+        if len(by_view) > 1:
+            groups = "; ".join(
+                some([shown[number].name for number in numbers], 2) for numbers in by_view[:3]
+            )
+            rest = f"; and {len(by_view) - 3} more" * (len(by_view) > 3)
+            message = f"{len(by_view)} different views, taken for one camera's: {groups}{rest}"
             remedy = (
                 "a folder for each camera (CAMERA/*.mp4), or one command for each: what is normal "
                 "is learned by place"
             )
-            yield Finding("several-cameras", "warning", scene_of(tree, scene), what, remedy)
+            yield Finding("several-cameras", "warning", scene_of(tree, scene), message, remedy)
 
 
 def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -212,18 +214,18 @@ def duplicates(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield _shared(clips[first], clips[second], sorted(pairs, key=lambda pair: pair[::-1]))
     for number, count in sorted(again.items()):
         if count >= max(LOOP_LEAST, LOOP_SHARE * clips[number].frames):
-            what = (
+            message = (
                 f"{count:,} of {clips[number].frames:,} frames are equal to earlier ones: a loop, "
                 "or a made video"
             )
             remedy = "keep one round of it: else it counts for more than it shows"
-            yield Finding("loop", "warning", clips[number].name, what, remedy)
+            yield Finding("loop", "warning", clips[number].name, message, remedy)
 
 
 def _shared(first: Clip, second: Clip, pairs: list[tuple[int, int]]) -> Finding:
     """Make the finding of equal frames, pairs of (frame of the first clip, frame of the second)."""
     in_first, in_second = pairs[0]
-    what = (
+    message = (
         f"{plural(len(pairs), 'frame')} of {second.frames:,} {'is' if len(pairs) == 1 else 'are'} "
         f"in {first.name} too, pixel for pixel; the first: frame {in_second}, there frame "
         f"{in_first}"
@@ -233,9 +235,9 @@ def _shared(first: Clip, second: Clip, pairs: list[tuple[int, int]]) -> Finding:
             "take them out of the training footage: figures on frames that were trained on are too "
             "good"
         )
-        return Finding("duplicates-train-test", "error", second.name, what, remedy)
+        return Finding("duplicates-train-test", "error", second.name, message, remedy)
     remedy = "keep one of them: the other adds nothing, and counts twice in figures and calibration"
-    return Finding("duplicates", "warning", second.name, what, remedy)
+    return Finding("duplicates", "warning", second.name, message, remedy)
 
 
 CHECKS = (black, frozen, camera, views, duplicates)

@@ -62,7 +62,7 @@ def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
                 if distance
                 else "at that frame"
             )
-            what = (
+            message = (
                 f"shows moments that {clip.name} shows too, in other pixels (another coding or "
                 f"size): at {hits} of {len(looked_at)} looks, there mostly {offset}"
             )
@@ -70,7 +70,7 @@ def _twins(test: Clip, trained: Sequence[Clip]) -> Iterator[Finding]:
                 "look at both; if so take one out: figures on footage that was trained on are too "
                 "good"
             )
-            yield Finding("near-duplicates-train-test", "warning", test.name, what, remedy)
+            yield Finding("near-duplicates-train-test", "warning", test.name, message, remedy)
 
 
 def _nearest(queries: np.ndarray, bank: np.ndarray) -> list[int]:

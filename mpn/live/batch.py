@@ -43,11 +43,11 @@ class SharedNetworks:
 
 def _digest(network: Network) -> str:
     """Make a digest of a network's configuration and weights."""
-    found = hashlib.sha256(repr(network.config.to_dict()).encode())
+    digest = hashlib.sha256(repr(network.config.to_dict()).encode())
     for name, tensor in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def score_together(

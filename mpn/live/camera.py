@@ -83,10 +83,12 @@ class LiveCamera:
         self.folder = shared.config.out / name
         self.camera_file = config.camera_file or default_camera_file(shared.config.out, name)
         self.rate = config.false_alarms_per_hour or shared.config.false_alarms_per_hour
-        known = self._known() if self.camera_file.is_file() else None
-        self.fps = config.fps or (known.fps if known and known.fps else USUAL_FPS)
+        checkpoint = self._known() if self.camera_file.is_file() else None
+        self.fps = config.fps or (checkpoint.fps if checkpoint and checkpoint.fps else USUAL_FPS)
         self.stream = CameraStream(config.url, self.fps, loop=config.loop, wake=shared.wake)
-        self.detector = shared.make(base_for_learning(shared.base) if known is None else known)
+        self.detector = shared.make(
+            base_for_learning(shared.base) if checkpoint is None else checkpoint
+        )
         self.threshold: Threshold | None = None
         self.learning: FirstMinutes | None = None
         self.ongoing: Ongoing | None = None
@@ -107,8 +109,8 @@ class LiveCamera:
         self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
         self.alarms_from: float | None = None
         self._earlier_events = 0  # while it learned
-        if known is not None:
-            self._watch(known, time.time())
+        if checkpoint is not None:
+            self._watch(checkpoint, time.time())
 
     # --- Frames
 
@@ -250,9 +252,9 @@ class LiveCamera:
             place = next(iter(self.detector.places.values()), None)
         # A camera that is learned is judged by what the base says only where that is asked for.
         pace = self.shared.pace
-        asked = self.threshold is not None or bool(self.shared.config.network)
+        network = self.threshold is not None or bool(self.shared.config.network)
         self._steps = Steps(
-            self.detector, size, self.fps, pace, place=place, motion=True, network=asked
+            self.detector, size, self.fps, pace, place=place, motion=True, network=network
         )
         grid = self._steps.grid
         if place is not None and place.grid != grid:
@@ -292,7 +294,7 @@ class LiveCamera:
             return
         done, self._learned = self._learned, None
         try:
-            known = done.result()
+            checkpoint = done.result()
         except (MpnError, ValueError, ArithmeticError) as error:
             log.warning("%s: learns on: %s", self.name, error)
             learning.wanted = learning.good + learning.wanted // 2
@@ -302,19 +304,19 @@ class LiveCamera:
         if self.events is not None:
             self.events.finish()
             self._earlier_events = self.events.count
-        self._watch(known, wall)
-        log.info("%s: %s", self.name, learned_words(known, self.camera_file))
+        self._watch(checkpoint, wall)
+        log.info("%s: %s", self.name, learned_words(checkpoint, self.camera_file))
 
     def _made(self, learning: FirstMinutes) -> Checkpoint:
         """Learn, and write the camera file; what is read back is what a restart goes on with."""
         write_camera(self.camera_file, learning.learn(self.rate))
         return self._known()
 
-    def _watch(self, known: Checkpoint, wall: float) -> None:
+    def _watch(self, checkpoint: Checkpoint, wall: float) -> None:
         """Judge by a camera's model from now on."""
-        self.detector = detector = self.shared.make(known)
+        self.detector = detector = self.shared.make(checkpoint)
         calibration = known_calibration(detector, self.camera_file, self.fps)
-        network, made = self.shared.config.network, known.fps or self.fps
+        network, made = self.shared.config.network, checkpoint.fps or self.fps
         say_what_differs(self.name, detector, self.camera_file, self.fps, network)
         self.threshold = calibration.threshold(self.rate)
         config, level = detector.score_config, self.threshold.value
@@ -333,7 +335,7 @@ class LiveCamera:
         freeze = self.config.freeze
         if not (self.shared.config.freeze if freeze is None else freeze):
             low = low_level(detector, level)
-            self.ongoing = Ongoing(known, self.folder, made, low)
+            self.ongoing = Ongoing(checkpoint, self.folder, made, low)
             self._recalibration = Recalibration(
                 detector.normal_scores(),
                 self.threshold,
@@ -353,7 +355,7 @@ class LiveCamera:
         if state is not self._state:
             self._state, self._since = state, time.time()
         counts, now = self.stream.counts, time.monotonic()
-        lately = [one for one in self._finished if one >= now - LATELY]
+        lately = [moment for moment in self._finished if moment >= now - LATELY]
         running = state not in (State.DISCONNECTED, State.ENDED, State.FAILED)
         level = self.events.look.threshold if self.events is not None else None
         return CameraStatus(
@@ -388,8 +390,8 @@ class LiveCamera:
         if self._steps is None and self.learning is None and self.threshold is None:
             return State.STARTING, detail
         if self.learning is not None:
-            have, wanted = self.learning.seconds
-            return State.LEARNING, f"{min(have, wanted):.0f} of {wanted:.0f} s"
+            have, needed = self.learning.seconds
+            return State.LEARNING, f"{min(have, needed):.0f} of {needed:.0f} s"
         return State.WATCHING, detail or (self.events.complaint if self.events else "")
 
 

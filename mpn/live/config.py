@@ -128,7 +128,9 @@ class WatchConfig(_Section):
     @classmethod
     def _texts(cls, value: Any) -> Any:
         # YAML makes numbers of names such as 12.
-        return {str(key): one for key, one in value.items()} if isinstance(value, dict) else value
+        return (
+            {str(key): entry for key, entry in value.items()} if isinstance(value, dict) else value
+        )
 
 
 def read_config(
@@ -151,18 +153,18 @@ def read_config(
     unset: list[str] = []
     mistakes: list[str] = []
     values = load_values(path, twice)
-    own = {key: value for key, value in values.items() if key not in options}
-    filled = substituted(own, unset) | options
+    file_values = {key: value for key, value in values.items() if key not in options}
+    filled = substituted(file_values, unset) | options
     config = _checked(filled, mistakes, path.parent)
     outputs = filled.get("outputs", {})
     if check_outputs is not None:
-        outputs, more = check_outputs(outputs, path.parent)
-        mistakes += more
+        outputs, output_mistakes = check_outputs(outputs, path.parent)
+        mistakes += output_mistakes
     # A variable that is not set is often another mistake at its place, too.
-    known = {_place(line) for line in unset}
-    found = [*twice, *unset, *(line for line in mistakes if _place(line) not in known)]
-    if found or config is None:
-        raise DataError("\n".join(f"{path}: {line}" for line in found))
+    unset_places = {_place(line) for line in unset}
+    lines = [*twice, *unset, *(line for line in mistakes if _place(line) not in unset_places)]
+    if lines or config is None:
+        raise DataError("\n".join(f"{path}: {line}" for line in lines))
     return config.model_copy(update={"outputs": outputs})
 
 
@@ -203,9 +205,11 @@ def _checked(values: dict[str, Any], mistakes: list[str], base: Path) -> WatchCo
     if isinstance(out, str | Path):
         mistakes += _unwritable(base / out / "x", "out", "folder")
     if isinstance(cameras, dict):
-        known = {str(name): one for name, one in cameras.items() if isinstance(one, dict)}
-        mistakes += _missing_films(known, base)
-        mistakes += _camera_files(known, base, out)
+        sections = {
+            str(name): section for name, section in cameras.items() if isinstance(section, dict)
+        }
+        mistakes += _missing_films(sections, base)
+        mistakes += _camera_files(sections, base, out)
     return config
 
 
@@ -230,22 +234,22 @@ def _missing_films(cameras: Mapping[str, dict[str, Any]], base: Path) -> list[st
         except ValueError:  # is a mistake already
             continue
         if film and not os.path.isfile(path := base / str(url)):
-            what = "is a folder: mpn score takes one" if os.path.isdir(path) else "is not there"
-            lines.append(f"cameras.{name}.url: {path} {what}; give an address, or a video file")
+            problem = "is a folder: mpn score takes one" if os.path.isdir(path) else "is not there"
+            lines.append(f"cameras.{name}.url: {path} {problem}; give an address, or a video file")
     return lines
 
 
 def _camera_files(cameras: Mapping[str, dict[str, Any]], base: Path, out: Any) -> list[str]:
     """List camera files that are another camera's, or cannot be written, a line each."""
     files: dict[str, str] = {}
-    given = {}
+    named_files = {}
     for name, camera in cameras.items():
         if isinstance(file := camera.get("camera_file"), str | Path):
-            given[name] = base / file
+            named_files[name] = base / file
         elif file is None and isinstance(out, str | Path):
             files[os.path.realpath(default_camera_file(base / out, name))] = name
     lines = []
-    for name, file in given.items():
+    for name, file in named_files.items():
         where = f"cameras.{name}.camera_file"
         first = files.setdefault(os.path.realpath(file), name)
         if first != name:
@@ -302,17 +306,17 @@ def mistakes_of(error: ValidationError, where: tuple[str, ...] = ()) -> list[str
         where: keys on the way to it.
     """
     lines = []
-    for one in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in (*where, *one["loc"])) or "file"
-        what = one["msg"].removeprefix("Value error, ")
+    for mistake in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in (*where, *mistake["loc"])) or "file"
+        message = mistake["msg"].removeprefix("Value error, ")
         advice = {
             "string_pattern_mismatch": "names have letters, digits, - and _, up to 64; rename it",
             "extra_forbidden": "is not known here; take it out, or see mpn watch --example",
             "missing": "is missing; add it, see mpn watch --example",
             "model_type": "has entries of its own, a line each, such as `url: ...`; see mpn watch "
             "--example",
-        }.get(one["type"], f"{what[:1].lower()}{what[1:]}; see mpn watch --example")
-        if one["type"] == "extra_forbidden":
+        }.get(mistake["type"], f"{message[:1].lower()}{message[1:]}; see mpn watch --example")
+        if mistake["type"] == "extra_forbidden":
             advice = EARLIER.get(place, advice)
         lines.append(f"{place}: {advice}")
     return lines

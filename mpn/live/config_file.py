@@ -67,21 +67,21 @@ class _Loader(yaml.SafeLoader):
     def _size(self, node: yaml.Node) -> tuple[int, int]:
         inside = node.value if isinstance(node, yaml.CollectionNode) else []
         if isinstance(node, yaml.MappingNode):
-            inside = [one for pair in node.value for one in pair]
-        sizes = [self._sizes[one] for one in inside]
-        return 1 + sum(one for one, _ in sizes), 1 + max((deep for _, deep in sizes), default=0)
+            inside = [child for pair in node.value for child in pair]
+        sizes = [self._sizes[child] for child in inside]
+        return 1 + sum(count for count, _ in sizes), 1 + max((deep for _, deep in sizes), default=0)
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         """Look at keys as they were written: what `<<` brings in may be there, too."""
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 problem = "a list or a mapping stands where a name should"
                 raise _Refused(problem=problem, problem_mark=key.start_mark)
-            if key.value in seen:
+            if key.value in keys:
                 line = key.start_mark.line + 1
                 self.mistakes.append(f"line {line}: {key.value} comes twice, take one out")
-            seen.add(key.value)
+            keys.add(key.value)
 
 
 def load_values(path: Path, mistakes: list[str]) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def load_values(path: Path, mistakes: list[str]) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         at = f"line {mark.line + 1}" if mark else "file"
         reason = getattr(error, "problem", None) or " ".join(str(error).split())[:120]
-        what = reason if isinstance(error, _Refused) else f"is no YAML ({reason})"
-        raise DataError(f"{path}: {at}: {what}; see mpn watch --example") from error
+        problem = reason if isinstance(error, _Refused) else f"is no YAML ({reason})"
+        raise DataError(f"{path}: {at}: {problem}; see mpn watch --example") from error
     if not isinstance(values, dict):
         raise DataError(f"{path}: file: holds no settings; mpn watch --example prints some")
     mistakes += loader.mistakes

@@ -118,10 +118,10 @@ class Events:
         """
         look, was_open = self.look, self.open
         above = result.score > look.threshold
-        found = []
+        regions = []
         if above:
-            found = regions_above(result, look.threshold, look.patch, look.network_size, size)
-        tracked = self._tracker.update(result.frame, found)
+            regions = regions_above(result, look.threshold, look.patch, look.network_size, size)
+        tracked = self._tracker.update(result.frame, regions)
         reason, like = (result.reason, result.like) if above else (None, None)
         if reason is not None and not reason.facts:  # smoothing alone holds the score up
             reason = None
@@ -146,7 +146,7 @@ class Events:
             result.time,
             result.score,
             result.map.astype(np.float16) if above and result.map is not None else None,
-            tuple(one.box for one in tracked),
+            tuple(region.box for region in tracked),
             _words(event) if event is not None else "",
         )
         self._ring.add(frame)
@@ -189,11 +189,11 @@ class Events:
         self._write_open(event, self._walls[1])
         fields, best, path = self._fields(event, None), self._best, self._path(name, ".jpg")
 
-        def told() -> None:
+        def tell_begin() -> None:
             snapshot = write_snapshot(path, best) if best else None
             self._tell(Alarm(name, self.camera, "begin", fields, snapshot))
 
-        self._pool.submit(told)
+        self._pool.submit(tell_begin)
 
     def _end(self, over: list[Event]) -> None:
         frames, name, best = self._ring.end(), self._id, self._best
@@ -203,13 +203,13 @@ class Events:
         fields, look = self._fields(over[0], self._walls[1]), self.look
         keep_examples = self._keep_examples(over[0], name)
 
-        def told() -> None:
+        def tell_end() -> None:
             keep_examples()
             snapshot = write_snapshot(self._path(name, ".jpg"), best) if best else None
             clip = write_clip(self._path(name, ".webm"), frames, look)
             self._tell(Alarm(name, self.camera, "end", fields, snapshot, clip))
 
-        self._pool.submit(told)
+        self._pool.submit(tell_end)
 
     def _keep_examples(self, event: Event, name: str) -> Callable[[], None]:
         """Choose the examples of an event; what is returned writes them, where there are any."""

@@ -76,14 +76,14 @@ class OpenExamples:
             return
         if math.isnan(result.score):
             return
-        seen = _Seen(result.frame, self._find(result.map, result.image, motion))
+        entry = _Seen(result.frame, self._find(result.map, result.image, motion))
         if event.peak_frame == result.frame:
-            own = sight_of(event, seen.sights, result.image, motion)
+            sight = sight_of(event, entry.sights, result.image, motion)
             self._before, self._after = list(self._recent), []
-            self._peak = _Seen(result.frame, [own])
+            self._peak = _Seen(result.frame, [sight])
         elif self._peak is not None and len(self._after) < REACH_FRAMES:
-            self._after.append(seen)
-        self._recent.append(seen)
+            self._after.append(entry)
+        self._recent.append(entry)
 
     def of(self, event: Event, name: str) -> Taught | None:
         """Choose examples of the event.
@@ -98,8 +98,8 @@ class OpenExamples:
         """
         if self._peak is None or self._peak.frame != event.peak_frame:
             return None
-        after = [one.sights for one in self._after if one.frame < event.end]
-        before = [one.sights for one in self._before]
+        after = [entry.sights for entry in self._after if entry.frame < event.end]
+        before = [entry.sights for entry in self._before]
         embeddings = examples_in([*before, self._peak.sights, *after], len(before))
         return Taught(None, name, event.peak_frame, embeddings)
 
@@ -121,7 +121,9 @@ def write_examples(path: Path, examples: Taught) -> None:
         path: see `examples_path`.
         examples: of the event.
     """
-    rows = [[float(f"{value:.4g}") for value in one] for one in examples.embeddings.tolist()]
+    rows = [
+        [float(f"{value:.4g}") for value in embedding] for embedding in examples.embeddings.tolist()
+    ]
     document = {
         "version": TAUGHT_VERSION,
         "event": {"name": None, "source": examples.source, "frame": examples.frame},

@@ -42,15 +42,15 @@ class Governor:
         self, streams: Sequence[CameraStream], pace: Pace, asks: Callable[[], bool]
     ) -> None:
         self._streams, self._pace, self.share = streams, pace, 1.0
-        self._asks, self._asked, self._late = asks, False, False
+        self._asks, self._network_asked, self._late = asks, False, False
         self._idle, self._looked = 0.0, -1.0
         self._before = self._counted()
-        self._said, self._said_at = (1.0, 1.0), -SAID_SECONDS
+        self._said_shares, self._said_at = (1.0, 1.0), -SAID_SECONDS
 
     @property
     def short(self) -> bool:
         """Say whether there is too little time for all."""
-        return self.share < 1 or (self._asked and self._pace.network < 1)
+        return self.share < 1 or (self._network_asked and self._pace.network < 1)
 
     def idle(self, seconds: float) -> None:
         """Note time in which there was nothing to do."""
@@ -67,22 +67,22 @@ class Governor:
         passed = now - self._looked
         if passed < LOOK_SECONDS:
             return
-        kept, overflowed = (new - old for new, old in zip(self._counted(), self._before))
+        queued, overflowed = (new - old for new, old in zip(self._counted(), self._before))
         idle = self._idle / passed
         self._looked, self._before, self._idle = now, self._counted(), 0.0
-        self._asked = self._asks()
+        self._network_asked = self._asks()
         share, network = self.share, self._pace.network
-        late, self._late = self._late, bool(kept) and overflowed > MANY * kept
+        late, self._late = self._late, bool(queued) and overflowed > MANY * queued
         if self._late:
-            lowered = max(0.3, LOWERED * (kept - overflowed) / kept)
-            if self._asked and network:
+            lowered = max(0.3, LOWERED * (queued - overflowed) / queued)
+            if self._network_asked and network:
                 network *= lowered
             elif late:
                 share *= lowered
         elif idle > IDLE:
             if share < 1:
                 share *= 1 + RAISED * idle
-            elif self._asked:
+            elif self._network_asked:
                 network = max(LEAST_NETWORK, network * (1 + RAISED * idle))
         self._pace.network = min(1.0, network) if network >= LEAST_NETWORK else 0.0
         self._give(min(1.0, max(LEAST_SHARE, share)))
@@ -91,7 +91,7 @@ class Governor:
     def _counted(self) -> tuple[int, int]:
         """Count the frames that were kept, and of these those that overflowed."""
         counts = [stream.counts for stream in self._streams]
-        return sum(one.kept for one in counts), sum(one.overflowed for one in counts)
+        return sum(count.kept for count in counts), sum(count.overflowed for count in counts)
 
     def _give(self, share: float) -> None:
         if share == self.share:
@@ -101,15 +101,15 @@ class Governor:
             stream.give_share(share)
 
     def _say(self, now: float) -> None:
-        found = self.share, self._pace.network if self._asked else 1.0
-        changed = max(abs(one - other) for one, other in zip(found, self._said))
+        shares = self.share, self._pace.network if self._network_asked else 1.0
+        changed = max(abs(new - old) for new, old in zip(shares, self._said_shares))
         if now - self._said_at < SAID_SECONDS or changed < SAID:
             return
-        self._said, self._said_at = found, now
-        share, network = (f"{100 * one:.0f}%" for one in found)
+        self._said_shares, self._said_at = shares, now
+        share, network = (f"{100 * value:.0f}%" for value in shares)
         if self.share <= 1 - SAID:
             log.warning("too slow: %s of the frames are scored, of every camera", share)
-        elif found[1] <= 1 - SAID:
+        elif shares[1] <= 1 - SAID:
             log.warning("motion judges all frames; there is time to ask the network of %s", network)
         else:
             log.info("there is time for all frames again")

@@ -217,8 +217,8 @@ class FirstMinutes:
         excluded = [Stretch(0, start, stop) for start, stop in intervals(far)]
         source = Path(self.camera)
         columns = columns_of(self._rows, self.detector.columns)
-        asked = min(np.isfinite(one).sum() for one in columns.values()) >= LEAST_ASKED
-        parts = {name: held(values) for name, values in columns.items()} if asked else {}
+        network_asked = min(np.isfinite(column).sum() for column in columns.values()) >= LEAST_ASKED
+        parts = {name: held(values) for name, values in columns.items()} if network_asked else {}
         adapted, _ = adapt_clips(
             self.detector, source, [clip], options, parts=[parts], excluded=excluded
         )

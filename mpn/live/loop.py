@@ -85,13 +85,13 @@ class Watch:
             )
 
         base = networks.shared(load_checkpoint(config.model or base_model()))
-        told, wake = self._alarms.put, self._wake
-        shared = Shared(config, base, networks, make, told, self._films, self._learners, wake)
+        tell, wake = self._alarms.put, self._wake
+        shared = Shared(config, base, networks, make, tell, self._films, self._learners, wake)
         self.cameras = [LiveCamera(name, camera, shared) for name, camera in config.cameras.items()]
         streams = [camera.stream for camera in self.cameras]
         self._governor = Governor(streams, shared.pace, self._asks_network)
         self._states: dict[str, State] = {}
-        self._told, self._turn = 0.0, 0
+        self._told_at, self._turn = 0.0, 0
 
     def stop(self) -> None:
         """Let `run` come to its end; from any thread, or a signal's handler."""
@@ -102,7 +102,9 @@ class Watch:
     def over(self) -> bool:
         """Say whether nothing is left to watch: all cameras are films that are over."""
         streams = [camera.stream for camera in self.cameras]
-        return all(one.state[0] is StreamState.ENDED and not one.waiting for one in streams)
+        return all(
+            stream.state[0] is StreamState.ENDED and not stream.waiting for stream in streams
+        )
 
     def _asks_network(self) -> bool:
         return any(camera.asks_network for camera in self.cameras)
@@ -202,23 +204,23 @@ class Watch:
             if alarm.phase == "end":
                 forget_open(self.config.out / alarm.camera, alarm.id)
         now = time.monotonic()
-        if now - self._told < STATUS_SECONDS:
+        if now - self._told_at < STATUS_SECONDS:
             return
-        self._told = now
+        self._told_at = now
         self._governor.update(now)
         self._tell_status()
 
     def _tell_status(self) -> None:
-        found: Mapping[str, CameraStatus] = {
+        statuses: Mapping[str, CameraStatus] = {
             camera.name: camera.status() for camera in self.cameras
         }
-        for name, status in found.items():
+        for name, status in statuses.items():
             if self._states.get(name) is not status.state:
                 self._states[name] = status.state
                 words = f" ({status.detail})" if status.detail else ""
                 log.info("%s: %s%s", name, status.state.value, words)
         for output in self.outputs:
-            output.status(found)
+            output.status(statuses)
 
     def _end_left_open(self) -> None:
         for camera in self.cameras:
@@ -238,7 +240,7 @@ class Watch:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._learners.shutdown(wait=True, cancel_futures=True)
         self._films.shutdown(wait=True)
-        self._told = 0.0
+        self._told_at = 0.0
         self._tell()
 
 

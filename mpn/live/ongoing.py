@@ -77,7 +77,7 @@ class Ongoing:
         self._name, self._anchor = next(iter(checkpoint.places.items()))
         self._limits = [MOST_FASTER * _fastest(checkpoint.normal, name) for name in MOTION_PARTS]
         self.key = place_key(self._anchor)
-        self._more = self._earlier()
+        self._learned = self._earlier()
         self.place = PlaceModel(self._anchor.grid)
         self._add_up()
         self.minutes = 0
@@ -100,8 +100,8 @@ class Ongoing:
         before, self._before = self._before, speeds if frame.follows else None
         if before is not None and frame.follows:
             quotients = self._anchor.lasting(before, speeds)
-            numbers = [frame_number(one) for one in quotients]
-            self._calm &= all(one <= limit for one, limit in zip(numbers, self._limits))
+            numbers = [frame_number(quotient) for quotient in quotients]
+            self._calm &= all(number <= limit for number, limit in zip(numbers, self._limits))
             self._minute.add([frame.motion])
         if self._frames % PICTURE_EVERY == 0:
             self._minute.add([], [frame.fitted])
@@ -115,13 +115,17 @@ class Ongoing:
         """Write down what was learned since the last time."""
         if not self._unsaved:
             return
-        adapted_on = {"anchor": self.key, "frames": self._more.frames}
+        adapted_on = {"anchor": self.key, "frames": self._learned.frames}
         camera = {**(self._checkpoint.camera or {}), "tensors": [], "adapted_on": adapted_on}
-        learned = replace(
-            self._checkpoint, places={self._name: self._more}, normal={}, taught=(), camera=camera
+        checkpoint = replace(
+            self._checkpoint,
+            places={self._name: self._learned},
+            normal={},
+            taught=(),
+            camera=camera,
         )
         try:
-            write_camera(self._path, learned, keep=False)
+            write_camera(self._path, checkpoint, keep=False)
             self._unsaved = 0
         except MpnError as error:
             log.warning("%s: what was learned is not kept: %s", self._name, error)
@@ -144,10 +148,10 @@ class Ongoing:
     def _learn(self, minute: PlaceModel) -> None:
         if not minute.frames:
             return
-        self._more.merge(minute)
+        self._learned.merge(minute)
         self.minutes += 1
-        if self._more.frames > MOST_FRAMES:
-            self._more = _halved(self._more)
+        if self._learned.frames > MOST_FRAMES:
+            self._learned = _halved(self._learned)
             self._add_up()
         else:
             self.place.merge(minute)
@@ -160,7 +164,7 @@ class Ongoing:
         # As the anchor judges, by which the threshold was made, however much is learned.
         whole = PlaceModel(self._anchor.grid, as_of=self._anchor.frames)
         whole.merge(self._anchor)
-        whole.merge(self._more)
+        whole.merge(self._learned)
         self.place.__dict__.update(whole.__dict__)
         self.place.add([])  # what was computed of the earlier counts is forgotten
 

@@ -120,8 +120,8 @@ class _Shape:
     """
 
     def __init__(self, pixel: Fraction | None) -> None:
-        known = pixel and 1 / WIDEST_PIXEL <= pixel <= WIDEST_PIXEL
-        self._pixel = pixel if known and abs(float(pixel or 1) - 1) > SQUARE else None
+        plausible = pixel and 1 / WIDEST_PIXEL <= pixel <= WIDEST_PIXEL
+        self._pixel = pixel if plausible and abs(float(pixel or 1) - 1) > SQUARE else None
         self._reformatter = VideoReformatter()
 
     def picture(self, frame: av.VideoFrame) -> np.ndarray | None:

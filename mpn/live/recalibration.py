@@ -86,11 +86,11 @@ class Recalibration:
             return None
         done, self._computed = self._computed, None
         try:
-            found = done.result()
+            threshold = done.result()
         except (ValueError, ArithmeticError, MpnError) as error:
             log.warning("%s: no new threshold: %s", self._path, error)
             return None
-        return found if found.value < self._first.value else self._first
+        return threshold if threshold.value < self._first.value else self._first
 
     def save(self) -> None:
         """Write the scores down, for the next start."""

@@ -160,7 +160,7 @@ class Steps:
             return None
         # What the network is not asked about need not be stacked.
         shown = self._recent if asks else [frame]
-        fitted = np.stack([one.fitted for one in shown])
+        fitted = np.stack([prepared.fitted for prepared in shown])
         return Window(fitted, quotients, parts, self.detector.score_config.patch)
 
     def _asks(self) -> bool:
@@ -169,7 +169,7 @@ class Steps:
             return False
         self._due = min(2.0, self._due + self._pace.network)
         # The interval before the window's first frame is none of its own.
-        if self._due < 1 or not all(one.regular for one in list(self._recent)[1:]):
+        if self._due < 1 or not all(frame.regular for frame in list(self._recent)[1:]):
             return False
         self._due -= 1
         return True

@@ -112,7 +112,7 @@ class CameraStream:
         self._lock = threading.Lock()
         self._frames: deque[LiveFrame] = deque()
         self._limit, self._share = RateGate(fps), RateGate(fps)
-        self._fps, self._given = fps, 1.0
+        self._fps, self._given_share = fps, 1.0
         self._counts = Counts()
         self._state, self._detail, self._since = StreamState.STARTING, "", time.time()
         self._restart = True
@@ -164,8 +164,8 @@ class CameraStream:
             share: in (0, 1].
         """
         with self._lock:
-            if share != self._given:
-                self._given = share
+            if share != self._given_share:
+                self._given_share = share
                 self._share.set_rate(self._fps * share)
 
     # --- In the thread
@@ -236,7 +236,7 @@ class CameraStream:
             self._counts = replace(self._counts, received=self._counts.received + 1)
             if not self._limit.admits(seconds):
                 return
-            if self._given < 1 and not self._share.admits(seconds):
+            if self._given_share < 1 and not self._share.admits(seconds):
                 self._counts = replace(self._counts, dropped=self._counts.dropped + 1)
                 return
         image = picture.image()
@@ -260,9 +260,9 @@ class CameraStream:
         if oldest.restart and self._frames:
             self._frames[0] = replace(self._frames[0], restart=True)
 
-    def _count(self, **more: int) -> None:
+    def _count(self, **increments: int) -> None:
         with self._lock:
-            values = {name: getattr(self._counts, name) + by for name, by in more.items()}
+            values = {name: getattr(self._counts, name) + by for name, by in increments.items()}
             self._counts = replace(self._counts, **values)
 
     def _set(self, state: StreamState, detail: str) -> None:

@@ -40,7 +40,7 @@ class Teacher:
     def __init__(self) -> None:
         self.cameras: Sequence[LiveCamera] = ()
         self._lock = threading.Lock()
-        self._kept: set[Path] = set()  # files whose state before this watch is a version
+        self._versioned: set[Path] = set()  # files whose state before this watch is a version
         self._stamps: dict[str, Stamp] = {}  # of the files whose teaching the cameras know
         self._pool = ThreadPoolExecutor(1, "teaching")
         self._look: Future[None] | None = None
@@ -58,7 +58,9 @@ class Teacher:
         """
         if self._look is not None and not self._look.done():
             return
-        changed = [one for one in self.cameras if _is_known(one) and self._has_changed(one)]
+        changed = [
+            camera for camera in self.cameras if _is_known(camera) and self._has_changed(camera)
+        ]
         self._look = self._pool.submit(self._read, changed) if changed else None
 
     def close(self, seconds: float) -> None:
@@ -110,8 +112,8 @@ class Teacher:
         camera = self._camera_of(alarm)
         if not _is_known(camera):
             raise MpnError(f"{camera.name} is still learning: teach an event of the time after it")
-        kept = _found(examples_path(camera.folder / FOLDER, alarm))
-        examples = None if kept is None else read_examples(kept)
+        examples_file = _found(examples_path(camera.folder / FOLDER, alarm))
+        examples = None if examples_file is None else read_examples(examples_file)
         if examples is None:
             raise DataError(
                 f"{alarm}: no examples of it are kept, so it cannot be taught (it is of the first "
@@ -121,23 +123,23 @@ class Teacher:
         examples = replace(examples, name=name, source=alarm)
         path = camera.camera_file
         with self._lock, changing(path):
-            known = read_camera(path)
+            checkpoint = read_camera(path)
             # An event that was taught before is taught anew, also if its peak has moved since.
-            others = [one for one in known.taught if one.source != alarm]
-            keep = path.resolve() not in self._kept
-            written = write_taught(path, known, [*others, examples], keep=keep)
-            self._kept.add(path.resolve())
+            others = [taught for taught in checkpoint.taught if taught.source != alarm]
+            keep = path.resolve() not in self._versioned
+            written = write_taught(path, checkpoint, [*others, examples], keep=keep)
+            self._versioned.add(path.resolve())
             if (stamp := _stamp_of(path)) is not None:
                 self._stamps[camera.name] = stamp
             camera.detector.remember(written.taught)
         count = plural(len(examples.embeddings), "example")
-        what = "is normal" if name is None else f"is told as {name}"
-        said = (
-            f"Taught: what is like this event {what} at {camera.name} from now on ({count}). "
+        verdict = "is normal" if name is None else f"is told as {name}"
+        sentence = (
+            f"Taught: what is like this event {verdict} at {camera.name} from now on ({count}). "
             f"Taken back by: mpn teach {path} --list, --forget"
         )
-        log.info("%s: %s", alarm, said)
-        return said
+        log.info("%s: %s", alarm, sentence)
+        return sentence
 
     def _camera_of(self, alarm: str) -> LiveCamera:
         """Find the camera of an event by its id."""
@@ -151,13 +153,13 @@ class Teacher:
         )
 
 
-def _found(wanted: Path) -> Path | None:
+def _found(path: Path) -> Path | None:
     """Find a file among those of its folder, reached by no link; None where it is not there."""
     try:
-        with os.scandir(wanted.parent) as files:
-            named = (one for one in files if one.name == wanted.name)
+        with os.scandir(path.parent) as files:
+            named = (entry for entry in files if entry.name == path.name)
             return next(
-                (Path(one.path) for one in named if one.is_file(follow_symlinks=False)), None
+                (Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False)), None
             )
     except OSError:
         return None
@@ -171,7 +173,7 @@ def _is_known(camera: LiveCamera) -> bool:
 def _stamp_of(path: Path) -> Stamp | None:
     """Tell a state of a file from others; None where it cannot be looked at."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -101,9 +101,9 @@ class Cluster:
                 if not running:
                     return
                 ready, _ = ray.wait(list(running), num_returns=1)
-                for one in ready:
-                    number = running.pop(one)
-                    answer = _answer(one, items[number])
+                for reference in ready:
+                    number = running.pop(reference)
+                    answer = _answer(reference, items[number])
                     if answer.failure:
                         raise MpnError(answer.failure)
                     yield number, answer
@@ -111,12 +111,12 @@ class Cluster:
             _stop(list(running))
 
 
-def _answer(one: Any, item: Item) -> Answer:
+def _answer(reference: Any, item: Item) -> Answer:
     import ray
     from ray import exceptions
 
     try:
-        return ray.get(one)
+        return ray.get(reference)
     except (
         exceptions.WorkerCrashedError,
         exceptions.NodeDiedError,
@@ -133,8 +133,8 @@ def _stop(running: Sequence[Any]) -> None:
     """Interrupt tasks, and wait until they have kept what they have."""
     import ray
 
-    for one in running:
-        ray.cancel(one)
+    for reference in running:
+        ray.cancel(reference)
     if running:
         ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
 

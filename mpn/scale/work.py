@@ -248,9 +248,11 @@ def score(common: Common, item: Item, answer: Answer) -> Any:
     Returns:
         The `Outcome`.
     """
-    detector, own = _detector(common), None
+    detector, judgement = _detector(common), None
     if learned := common.learned:
-        own = own_judgement(item.recording(), item.stamp, learned.seen, detector, learned.moments)
+        judgement = own_judgement(
+            item.recording(), item.stamp, learned.seen, detector, learned.moments
+        )
     answer.events.clear()
     job = ScoreJob(
         detector,
@@ -258,7 +260,7 @@ def score(common: Common, item: Item, answer: Answer) -> Any:
         item.folder,
         common.options,
         answer.events.append,
-        own,
+        judgement,
         camera_file=common.camera_file,
     )
     return run_with_report(job, common.inside)
@@ -280,8 +282,8 @@ def _detector(common: Common) -> Detector:
         base = _known.setdefault((described, None), model.open())
         if learned:
             # What comes from Ray's store may not be written to.
-            own = replace(base.checkpoint, **copy.deepcopy(learned.checkpoint))
-            _known[described, camera] = base.sibling(own, own.score_config)
+            checkpoint = replace(base.checkpoint, **copy.deepcopy(learned.checkpoint))
+            _known[described, camera] = base.sibling(checkpoint, checkpoint.score_config)
     return _known[described, camera]
 
 

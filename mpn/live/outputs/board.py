@@ -72,10 +72,10 @@ class Board:
 
     def add(self, alarm: Alarm) -> None:
         """Add an alarm."""
-        said = plain(alarm.to_dict())
+        values = plain(alarm.to_dict())
         with self._lock:
             self._number += 1
-            self._entries.append(Entry(self._number, _for_page(said)))
+            self._entries.append(Entry(self._number, _for_page(values)))
             for kind, path in (("snapshot", alarm.snapshot), ("clip", alarm.clip)):
                 if path is not None:
                     self._files[kind, alarm.id] = path
@@ -111,12 +111,12 @@ class Board:
             most: the latest of these.
         """
         with self._lock:
-            found = [
-                one
-                for one in self._entries
-                if one.number > after and (before is None or one.number < before)
+            entries = [
+                entry
+                for entry in self._entries
+                if entry.number > after and (before is None or entry.number < before)
             ]
-        return found[-most:]
+        return entries[-most:]
 
     @property
     def last_number(self) -> int:
@@ -132,7 +132,7 @@ class Board:
         """Find what was said last of an alarm, None where there is none of that id."""
         with self._lock:
             return next(
-                (one.said for one in reversed(self._entries) if one.said["id"] == name), None
+                (entry.said for entry in reversed(self._entries) if entry.said["id"] == name), None
             )
 
     def file(self, kind: str, alarm: str) -> Path | None:
@@ -145,12 +145,12 @@ class Board:
             kind: "snapshot" or "clip".
             alarm: its id.
         """
-        said = self.alarm(alarm)
-        if said is None:
+        values = self.alarm(alarm)
+        if values is None:
             return None
         with self._lock:
             path = self._files.get((kind, alarm))
-        name = said.get(kind)
+        name = values.get(kind)
         if path is None and isinstance(name, str):
             path = self._search(name)
         allowed = SNAPSHOTS if kind == "snapshot" else CLIPS
@@ -168,8 +168,8 @@ class Board:
         if not FILE_NAME.fullmatch(name):
             return None
         try:
-            with os.scandir(self.out) as found:
-                folders = [one.path for one in found if one.is_dir(follow_symlinks=False)]
+            with os.scandir(self.out) as listing:
+                folders = [item.path for item in listing if item.is_dir(follow_symlinks=False)]
         except OSError:
             return None
         for folder in folders:
@@ -211,9 +211,9 @@ class Board:
     def _forget(self) -> None:
         """Forget what belongs to alarms that are no longer shown; the lock is held."""
         if len(self._files) > 4 * MOST_ENTRIES or len(self._taught) > 2 * MOST_ENTRIES:
-            known = {one.said["id"] for one in self._entries}
-            self._files = {key: path for key, path in self._files.items() if key[1] in known}
-            self._taught = {alarm: what for alarm, what in self._taught.items() if alarm in known}
+            shown = {entry.said["id"] for entry in self._entries}
+            self._files = {key: path for key, path in self._files.items() if key[1] in shown}
+            self._taught = {alarm: name for alarm, name in self._taught.items() if alarm in shown}
 
     def _read_journal(self) -> int:
         """Read the latest alarms of earlier runs, and return how many there are in all."""
@@ -227,27 +227,27 @@ class Board:
             return 0
         except OSError as error:
             log.warning("%s: cannot be read (%s)", self.out / JOURNAL, error.strerror)
-        for own, line in tail:
-            said = json.loads(line) if whole_line(line) else {}
-            if all(isinstance(said.get(key), str) for key in ("id", "camera", "phase")):
-                self._entries.append(Entry(own, _for_page(said)))
+        for line_number, line in tail:
+            values = json.loads(line) if whole_line(line) else {}
+            if all(isinstance(values.get(key), str) for key in ("id", "camera", "phase")):
+                self._entries.append(Entry(line_number, _for_page(values)))
         self._end_old()
         return number
 
     def _end_old(self) -> None:
         """Show events of earlier runs as over, also those whose end was never told."""
-        over = {one.said["id"] for one in self._entries if one.said["phase"] != "begin"}
+        over = {entry.said["id"] for entry in self._entries if entry.said["phase"] != "begin"}
         self._entries = deque(
             (
-                one
-                if one.said["id"] in over
-                else Entry(one.number, {**one.said, "phase": "end", "interrupted": True})
-                for one in self._entries
+                entry
+                if entry.said["id"] in over
+                else Entry(entry.number, {**entry.said, "phase": "end", "interrupted": True})
+                for entry in self._entries
             ),
             maxlen=MOST_ENTRIES,
         )
 
 
-def _for_page(said: Mapping[str, Any]) -> dict[str, Any]:
+def _for_page(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of an alarm: tracks can be long."""
-    return {name: value for name, value in said.items() if name not in ("tracks", "at")}
+    return {name: value for name, value in values.items() if name not in ("tracks", "at")}

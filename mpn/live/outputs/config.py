@@ -155,7 +155,7 @@ def close_outputs(outputs: list[Output], seconds: float) -> None:
         outputs: as `open_outputs` gave them.
         seconds: for all together.
     """
-    threads = [Thread(target=one.close, args=(seconds,), daemon=True) for one in outputs]
+    threads = [Thread(target=output.close, args=(seconds,), daemon=True) for output in outputs]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -150,8 +150,8 @@ class Courier:
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
-        asked = error.seconds if isinstance(error, LaterError) else None
-        seconds = self.backoff.seconds(self._failures, asked)
+        asked_seconds = error.seconds if isinstance(error, LaterError) else None
+        seconds = self.backoff.seconds(self._failures, asked_seconds)
         if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th ...
             waiting = plural(len(self.outbox), "message")
             why = error if isinstance(error, LaterError) else type(error).__name__

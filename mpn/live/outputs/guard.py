@@ -76,8 +76,8 @@ class Access:
         """Say whether who asks is let in."""
         if self.token is None:
             return True
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and _same(given.strip(), self.token):
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and _same(token.strip(), self.token):
             return True
         return _same(request.cookies.get(self.cookie, ""), self.cookie_value())
 
@@ -138,11 +138,11 @@ class Guard:
 
     def _let_in(self, request: Request) -> Response | None:
         """Turn a token in the page's address into a cookie; None where there is none."""
-        given = request.query_params.get("token", "")
+        query_token = request.query_params.get("token", "")
         token = self.access.token
         if request.method != "GET" or request.url.path != "/":
             return None
-        if token is None or not _same(given, token):
+        if token is None or not _same(query_token, token):
             return None
         left = [pair for pair in request.query_params.multi_items() if pair[0] != "token"]
         answer = RedirectResponse("." + (f"?{urlencode(left)}" if left else ""), 303)

@@ -78,11 +78,11 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
     Yields:
         Topic and JSON values of each entity; to be retained.
     """
-    own = f"{config.topic.replace('/', '_')}_{topic_name(camera)}"
+    device = f"{config.topic.replace('/', '_')}_{topic_name(camera)}"
     common = {
         "availability_topic": availability_topic(config.topic),
         "device": {
-            "identifiers": [own],
+            "identifiers": [device],
             "name": camera,
             "manufacturer": "mpn",
             "model": "camera watched by mpn",
@@ -90,9 +90,9 @@ def announcements(config: MqttConfig, camera: str) -> Iterator[tuple[str, dict[s
         },
         "origin": {"name": "mpn", "sw_version": __version__},
     }
-    for (kind, what), values in _entities(config, camera).items():
-        unique = f"{own}_{what}"
-        topic = f"{config.discovery}/{kind}/{own}/{what}/config"
+    for (kind, entity), values in _entities(config, camera).items():
+        unique = f"{device}_{entity}"
+        topic = f"{config.discovery}/{kind}/{device}/{entity}/config"
         # `object_id` is for versions before 2025.10, the other for those since.
         ids = {"unique_id": unique, "object_id": unique, "default_entity_id": f"{kind}.{unique}"}
         yield topic, {**values, **ids, **common}

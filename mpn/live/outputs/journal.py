@@ -33,7 +33,7 @@ TAIL_BYTES = 1 << 20  # of the journal's end that are looked through for a torn 
 
 def status_dict(status: CameraStatus) -> dict[str, Any]:
     """Return a camera's status as JSON values, without its recent scores."""
-    values = {one.name: getattr(status, one.name) for one in fields(status)}
+    values = {field.name: getattr(status, field.name) for field in fields(status)}
     del values["recent"]
     return values | {"state": status.state.value}
 
@@ -143,9 +143,9 @@ class Journal:
 
     def status(self, cameras: Mapping[str, CameraStatus]) -> None:
         """Take where the cameras stand, for the next writing of status.json."""
-        said = {name: status_dict(status) for name, status in cameras.items()}
+        statuses = {name: status_dict(status) for name, status in cameras.items()}
         with self._changed:
-            self._cameras = said
+            self._cameras = statuses
             self._changed.notify()
 
     def close(self, seconds: float) -> None:

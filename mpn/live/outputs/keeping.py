@@ -119,25 +119,25 @@ class Keeper:
         """Look once, and remove what is too old, too much, or stands where room is needed."""
         with suppress(FileNotFoundError), _opened(self.out) as out:
             files = sorted(self._files(out))
-            total = sum(one.size for one in files)
+            total = sum(file.size for file in files)
             too_old = self.clock() - self.config.days * 86_400
             most = self.config.gigabytes * GIGABYTE
             free, whole = self.room(self.out)
             wanting = min(self.config.free_gigabytes * GIGABYTE, MOST_FREE * whole) - free
             self._say_room(wanting > 0)
             gone = made = 0
-            for one in files:
-                if not (one.changed < too_old or total > most or made < wanting):
+            for file in files:
+                if not (file.changed < too_old or total > most or made < wanting):
                     break
-                if self._is_going_on(one.name):
+                if self._is_going_on(file.name):
                     continue
-                if self._remove(out, one):
-                    gone, made, total = gone + 1, made + one.size, total - one.size
+                if self._remove(out, file):
+                    gone, made, total = gone + 1, made + file.size, total - file.size
             self.kept_bytes, self.removed = total, self.removed + gone
             if gone:
                 size = f"{made / 1e6:.1f} MB"
-                what = plural(gone, "file")
-                log.info("%s: %s of clips and snapshots removed (%s)", self.out, what, size)
+                count = plural(gone, "file")
+                log.info("%s: %s of clips and snapshots removed (%s)", self.out, count, size)
 
     def _say_room(self, full: bool) -> None:
         if full and not self._full:
@@ -166,19 +166,19 @@ class Keeper:
             if not MEDIA.fullmatch(name):
                 continue
             with suppress(FileNotFoundError):
-                found = os.stat(name, dir_fd=events, follow_symlinks=False)
-                if stat.S_ISREG(found.st_mode):
-                    yield _Kept(found.st_mtime, found.st_blocks * 512, camera, name)
+                status = os.stat(name, dir_fd=events, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    yield _Kept(status.st_mtime, status.st_blocks * 512, camera, name)
 
-    def _remove(self, out: int, one: _Kept) -> bool:
+    def _remove(self, out: int, file: _Kept) -> bool:
         """Remove a file, in the folder that it was found in or in none."""
         try:
-            with _opened(one.camera, out) as folder, _opened(EVENTS, folder) as events:
-                os.unlink(one.name, dir_fd=events)
+            with _opened(file.camera, out) as folder, _opened(EVENTS, folder) as events:
+                os.unlink(file.name, dir_fd=events)
         except FileNotFoundError:
             return False
         except OSError as error:
-            where = self.out / one.camera / EVENTS / one.name
+            where = self.out / file.camera / EVENTS / file.name
             log.warning("%s: cannot be removed (%s)", where, error.strerror)
             return False
         return True

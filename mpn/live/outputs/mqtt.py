@@ -147,7 +147,8 @@ class Mqtt:
         self._client = self._make_client(folder)
         self.outbox = Outbox(folder, config.queue, self.name)
         self._going_on: dict[str, set[str]] = {}  # camera -> alarms that count and are not over
-        self._said: dict[str, tuple[float, Any]] = {}  # camera -> when and what state was set last
+        # camera -> when and what state was set last
+        self._last_states: dict[str, tuple[float, Any]] = {}
         self._lock = Lock()
         self._trouble = ""
         self._closed = False
@@ -163,8 +164,8 @@ class Mqtt:
 
     def _make_client(self, folder: Path) -> paho.Client:
         config = self.config
-        own = f"{socket.gethostname()} {folder.resolve()}"
-        made = f"mpn-{hashlib.sha256(own.encode()).hexdigest()[:12]}"
+        identity = f"{socket.gethostname()} {folder.resolve()}"
+        made = f"mpn-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=config.client_id or made)
         if config.user is not None:
             password = secret_of(config.password, config.password_env, self.name)
@@ -191,8 +192,8 @@ class Mqtt:
     def alarm(self, alarm: Alarm) -> None:
         """Put an alarm into the outbox, and set its camera's event."""
         topics = Topics.of(self.config.topic, alarm.camera)
-        said = alarm.to_dict()
-        self.outbox.put({"topic": topics.events, "event": said})
+        values = alarm.to_dict()
+        self.outbox.put({"topic": topics.events, "event": values})
         self._courier.wake()
         with self._lock:
             going_on = self._going_on.setdefault(alarm.camera, set())
@@ -202,7 +203,7 @@ class Mqtt:
                 going_on.add(alarm.id)
             on = bool(going_on)
         # (tracks can be long, and Home Assistant keeps attributes in its database)
-        latest = {name: value for name, value in said.items() if name != "tracks"}
+        latest = {name: value for name, value in values.items() if name != "tracks"}
         self._retained.set(topics.latest, json_text(latest).encode())
         if self.config.snapshots and alarm.snapshot is not None:
             self._retained.set(topics.snapshot, alarm.snapshot)
@@ -213,12 +214,12 @@ class Mqtt:
         now = time.monotonic()
         for name, status in cameras.items():
             kind = (status.state, status.detail, status.alarms_from, status.threshold)
-            known = self._said.get(name)
-            if known is None:
+            last = self._last_states.get(name)
+            if last is None:
                 self._announce(name)
-            elif known[1] == kind and now - known[0] < self.config.every:
+            elif last[1] == kind and now - last[0] < self.config.every:
                 continue
-            self._said[name] = (now, kind)
+            self._last_states[name] = (now, kind)
             topic = Topics.of(self.config.topic, name).status
             self._retained.set(topic, json_text(_rounded(status)).encode())
 
@@ -323,11 +324,11 @@ class Mqtt:
         if code.is_failure and not self._trouble.startswith(REFUSED):
             self._say_trouble(f"connection lost: {code}")
 
-    def _say_trouble(self, what: str) -> None:
+    def _say_trouble(self, trouble: str) -> None:
         """Say what is wrong once, not at each try."""
-        if what != self._trouble:
-            log.warning("%s: %s; tried again, events wait on disk", self.name, what)
-        self._trouble = what
+        if trouble != self._trouble:
+            log.warning("%s: %s; tried again, events wait on disk", self.name, trouble)
+        self._trouble = trouble
 
     def _on_publish(self, _: paho.Client, __: Any, number: int, code: Any, ____: Any) -> None:
         self._acknowledged[number] = None
@@ -343,9 +344,9 @@ class Mqtt:
 
 def _rounded(status: CameraStatus) -> dict[str, Any]:
     """Return a status with numbers that people read."""
-    said = status_dict(status)
+    values = status_dict(status)
     digits = {"score": 4, "threshold": 4, "fps": 2, "lag": 3}
     for name, places in digits.items():
-        if said[name] is not None:
-            said[name] = round(said[name], places)
-    return said
+        if values[name] is not None:
+            values[name] = round(values[name], places)
+    return values

@@ -50,14 +50,14 @@ class Page:
         metrics: Metrics | None = None,
         teach: Teach | None = None,
     ) -> None:
-        given = secret_of(config.token, config.token_env, "page")
-        if given is not None:
+        secret = secret_of(config.token, config.token_env, "page")
+        if secret is not None:
             try:
-                check_token(given)
+                check_token(secret)
             except ValueError as error:
                 raise DataError(f"page: {error}") from error
-        made = None if given or not config.needs_token else secrets.token_urlsafe(24)
-        self.token = given or made
+        made = None if secret or not config.needs_token else secrets.token_urlsafe(24)
+        self.token = secret or made
         self.board = Board(out)
         self._socket = self._open(config)
         self.port = int(self._socket.getsockname()[1])

@@ -65,12 +65,12 @@ def secret_of(value: SecretStr | None, variable: str | None, what: str) -> str |
         return value.get_secret_value()
     if variable is None:
         return None
-    found = os.environ.get(variable)
-    if not found:
+    secret = os.environ.get(variable)
+    if not secret:
         raise DataError(
             f"{what}: the environment has no variable {variable}; set it, or leave the key out"
         )
-    return found
+    return secret
 
 
 def _host(text: str) -> str:
@@ -278,8 +278,8 @@ class PageConfig(Settings):
     @property
     def needs_token(self) -> bool:
         """Say whether others than this machine may come, or a token was asked for."""
-        asked = self.token is not None or self.token_env is not None
-        return asked or bool(self.hosts) or not is_loopback(self.host)
+        has_token = self.token is not None or self.token_env is not None
+        return has_token or bool(self.hosts) or not is_loopback(self.host)
 
 
 def check_token(token: str) -> None:

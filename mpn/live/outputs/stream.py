@@ -90,12 +90,12 @@ async def stream(board: Board, after: int | None) -> AsyncIterator[bytes]:
     news = board.listen()
     try:
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-        cameras, taught_number, told = Cameras(board), -1, None
+        cameras, taught_number, told_at = Cameras(board), -1, None
         # What a browser knows of another folder, or of a journal that was taken away, is not ours.
-        known = after if after is not None and after <= board.last_number else None
-        yield message("hello", {"anew": known is None})
-        most = FIRST_ALARMS if known is None else MOST_MISSED
-        last = known or 0
+        last_known = after if after is not None and after <= board.last_number else None
+        yield message("hello", {"anew": last_known is None})
+        most = FIRST_ALARMS if last_known is None else MOST_MISSED
+        last = last_known or 0
         while not board.closing:
             news.clear()
             for entry in board.entries(last, most=most):
@@ -106,8 +106,8 @@ async def stream(board: Board, after: int | None) -> AsyncIterator[bytes]:
             if number != taught_number:
                 taught_number = number
                 yield message("taught", taught)
-            if board.told != told:
-                told = board.told
+            if board.told != told_at:
+                told_at = board.told
                 yield message("cameras", {"at": round(time.time(), 2), "cameras": cameras.news()})
             try:
                 await asyncio.wait_for(news.wait(), HEARTBEAT_SECONDS)

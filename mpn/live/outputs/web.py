@@ -70,8 +70,8 @@ class _Lesson(NamedTuple):
 @lru_cache(maxsize=1)
 def assets() -> dict[str, bytes]:
     """Read all that the page loads, by name."""
-    own = (_HERE / "assets").iterdir()
-    paths = [*own, *(_OF_REPORT / name for name in SHARED_ASSETS)]
+    page_assets = (_HERE / "assets").iterdir()
+    paths = [*page_assets, *(_OF_REPORT / name for name in SHARED_ASSETS)]
     return {path.name: path.read_bytes() for path in paths if path.suffix in ASSET_TYPES}
 
 
@@ -83,11 +83,11 @@ def how_to_teach(name: str | None) -> str:
     Args:
         name: what the event shows, None for something normal.
     """
-    what = "--normal" if name is None else f"--name={shlex.quote(name)}"
+    option = "--normal" if name is None else f"--name={shlex.quote(name)}"
     return (
         "This watcher cannot teach by a click. With a recording of that time and the camera's "
         "file, in a terminal: mpn score RECORDING --checkpoint CAMERA_FILE; then mpn teach "
-        f"CAMERA_FILE runs/score/RECORDING/events.json#NUMBER {what}"
+        f"CAMERA_FILE runs/score/RECORDING/events.json#NUMBER {option}"
     )
 
 
@@ -152,8 +152,8 @@ class Site:
 
     async def _alarms(self, request: Request) -> Response:
         before = _number(request.query_params.get("before"))
-        found = [said_of(entry) for entry in self.board.entries(before=before)]
-        return _json({"alarms": found})
+        alarms = [said_of(entry) for entry in self.board.entries(before=before)]
+        return _json({"alarms": alarms})
 
     async def _snapshot(self, request: Request) -> Response:
         return await self._media("snapshot", request)
@@ -165,8 +165,8 @@ class Site:
         path = await run_in_threadpool(self.board.file, kind, request.path_params["alarm"])
         if path is None:
             return _missing()
-        kept = {"Cache-Control": "private, max-age=3600"}
-        return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=kept)
+        headers = {"Cache-Control": "private, max-age=3600"}
+        return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=headers)
 
     async def _teach(self, request: Request) -> Response:
         try:
@@ -192,13 +192,17 @@ class Site:
 
         With ?cameras=no: whether the loop lives, for what would start it again otherwise.
         """
-        told, cameras = self.board.told, self.board.cameras
-        if told is None:
+        told_at, cameras = self.board.told, self.board.cameras
+        if told_at is None:
             return PlainTextResponse("starting\n", 503)
-        silent = time.monotonic() - told
+        silent = time.monotonic() - told_at
         if silent > SILENT_SECONDS:
             return PlainTextResponse(f"no word from the cameras for {silent:.0f} s\n", 503)
-        ill = {name: one.state.value for name, one in cameras.items() if one.state not in HEALTHY}
+        ill = {
+            name: status.state.value
+            for name, status in cameras.items()
+            if status.state not in HEALTHY
+        }
         if not ill or request.query_params.get("cameras") == "no":
             return PlainTextResponse("ok\n")
         text = f"{len(ill)} of {len(cameras)} cameras are not watched\n"
@@ -218,10 +222,10 @@ def _number(text: str | None) -> int | None:
 
 def _lesson(body: bytes) -> _Lesson:
     """Read a request to teach; ValueError, KeyError or TypeError for anything else."""
-    asked = json.loads(body)
-    alarm, name = asked["alarm"], asked["name"]
+    document = json.loads(body)
+    alarm, name = document["alarm"], document["name"]
     if not isinstance(alarm, str) or not isinstance(name, str | None):
-        raise TypeError(asked)
+        raise TypeError(document)
     if name is not None:
         name = name.strip()
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():

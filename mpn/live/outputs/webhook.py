@@ -134,8 +134,8 @@ class Webhook:
             # A camera that comes up as it should is no news.
             if before is status.state or (before is None and status.state is State.STARTING):
                 continue
-            said = {"camera": name, "state": status.state.value, "detail": status.detail}
-            self.outbox.put({"kind": "state", **said, "since": status.since})
+            values = {"camera": name, "state": status.state.value, "detail": status.detail}
+            self.outbox.put({"kind": "state", **values, "since": status.since})
             self._courier.wake()
 
     def close(self, seconds: float) -> None:
@@ -164,13 +164,15 @@ class Webhook:
                 answer.read(ANSWER_BYTES)  # it is acknowledged already
         except HTTPError as error:
             with error:
-                said, asked = f"answered {error.code}", error.headers.get("Retry-After", "")
+                reason, retry_after = f"answered {error.code}", error.headers.get("Retry-After", "")
             if 400 <= error.code < 500 and error.code not in AGAIN:
-                raise RefusedError(said) from None
+                raise RefusedError(reason) from None
             if 300 <= error.code < 400:
-                said += ", a redirect, which is not followed: give its target as url"
-            seconds = float(asked) if asked.isascii() and asked.isdecimal() else None
-            raise LaterError(said, seconds) from None
+                reason += ", a redirect, which is not followed: give its target as url"
+            seconds = (
+                float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
+            )
+            raise LaterError(reason, seconds) from None
         except TimeoutError:
             raise LaterError(f"no answer within {self.config.timeout:g} s") from None
         except URLError as error:
