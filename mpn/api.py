@@ -129,7 +129,7 @@ class Detector(ScoringDetector):
             camera = learn_camera(self, [recording], folder_name(path), apart)
             detector = self.sibling(camera.checkpoint, camera.checkpoint.score_config)
             places = camera.judgements(recording, detector, 1).places
-            yield from detector.score(recording.open(), images=images, own=places)
+            yield from detector.score(recording.open(), images=images, own_places=places)
 
     def save(self, path: str | Path, *, standalone: bool = False) -> Path | None:
         """Write an adapted detector as a camera file, or as a whole model.

@@ -23,7 +23,7 @@ from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
 
-MOST_VIEWS = 4  # that are named
+MAX_VIEWS = 4  # that are named
 
 
 class Without(NamedTuple):
@@ -85,8 +85,8 @@ def _say_views(source: str | Path, clips: Sequence[Clip]) -> None:
     """Warn where the recordings show more than one view: they are no camera's."""
     views = tell_apart([view_of(clip.frames[view_frames(len(clip.frames))]) for clip in clips])
     if len(views) > 1:
-        names = ", ".join(clips[view[0]].name for view in views[:MOST_VIEWS])
-        rest = f" and {len(views) - MOST_VIEWS} more" * (len(views) > MOST_VIEWS)
+        names = ", ".join(clips[view[0]].name for view in views[:MAX_VIEWS])
+        rest = f" and {len(views) - MAX_VIEWS} more" * (len(views) > MAX_VIEWS)
         log.warning("%s: recordings of %d different views, the first of", source, len(views))
         log.warning("  each: %s%s; what is normal is learned by place,", names, rest)
         log.warning("  so adapt to each camera by itself")

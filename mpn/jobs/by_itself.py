@@ -32,7 +32,7 @@ from mpn.jobs.first_pass import (
 from mpn.jobs.survey import Survey
 from mpn.model.checkpoint import Checkpoint
 from mpn.motion.cameras import MOVED, SAME_CAMERA, OwnPlaces
-from mpn.motion.kept import MOST_BYTES, KeptMotion
+from mpn.motion.kept import MAX_BYTES, KeptMotion
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
 from mpn.scoring.detector import Detector
@@ -104,7 +104,7 @@ def learn_camera(
         DataError: a recording cannot be read, or all of them are too short.
     """
     stamps = stamps or [glance(recording).stamp for recording in recordings]
-    motions = [KeptMotion(MOST_BYTES // len(recordings)) for _ in recordings]
+    motions = [KeptMotion(MAX_BYTES // len(recordings)) for _ in recordings]
     for recording, stamp, motion in zip(recordings, stamps, motions):
         pass_over(recording, stamp, len(recordings), motion)
     seen = add_up(recordings, stamps, apart)

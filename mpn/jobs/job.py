@@ -87,7 +87,7 @@ class ScoreJob:
         folder: for the results; made where it is missing.
         options: see `JobOptions`.
         on_event: called with every event as soon as it is over, and with those of an earlier run.
-        own: how the recording is judged by itself, where it is; `detector` is of its camera then.
+        judgement: how the recording is judged by itself, where it is; `detector` is of its camera then.
         camera_file: where the camera is kept; default: the file that it was read from.
 
     Raises:
@@ -103,7 +103,7 @@ class ScoreJob:
         folder: Path,
         options: JobOptions,
         on_event: Callable[[dict[str, Any]], None] = lambda event: None,
-        own: OwnJudgement | None = None,
+        judgement: OwnJudgement | None = None,
         camera_file: Path | None = None,
     ) -> None:
         self.detector, self.path, self.folder, self.options, self.on_event = (
@@ -113,19 +113,21 @@ class ScoreJob:
             options.settled(path),
             on_event,
         )
-        self.own, self.camera_file = own, camera_file
+        self.judgement, self.camera_file = judgement, camera_file
         if detector.checkpoint.camera and camera_file is None:
             self.camera_file = detector.checkpoint.path
-        self.notes: list[str] = list(own.notes) if own else []
+        self.notes: list[str] = list(judgement.notes) if judgement else []
         if self.options.every > options.every:
             self.notes.append(
                 f"one frame in {self.options.every} is scored "
-                + ("(--fps-limit)" if own else "as the camera's model was made so")
+                + ("(--fps-limit)" if judgement else "as the camera's model was made so")
                 + "; --every says otherwise"
             )
         self._reopened_at: Fraction | None = None  # once the rate is known
         self.source = self.open()
-        self.notes += [] if own else notes_of_footage(detector.checkpoint, path, self.source.shown)
+        self.notes += (
+            [] if judgement else notes_of_footage(detector.checkpoint, path, self.source.shown)
+        )
         check_size_of(self.source, detector.config)
         self.rate = Fraction(self.source.fps or self._assumed_rate())
         self.source.fps = self._reopened_at = self.rate
@@ -156,7 +158,7 @@ class ScoreJob:
         self.notes += warnings_of(
             self.state,
             self.detector.config.window,
-            threshold_given=self.own is not None or self.options.threshold is not None,
+            threshold_given=self.judgement is not None or self.options.threshold is not None,
             camera_file=self.detector.checkpoint.camera is not None,
         )
         self._save(self.state, self.state)
@@ -187,7 +189,7 @@ class ScoreJob:
                 images=options.overlay != "off",
                 first=state.count,
                 smoothed=state.smoothed,
-                own=self.own.places if self.own else None,
+                own_places=self.judgement.places if self.judgement else None,
             )
             resumable, latest = state, state
             try:
@@ -300,8 +302,8 @@ class ScoreJob:
         return Fraction(rate).limit_denominator(1001) / self.options.every
 
     def _threshold(self) -> Threshold | None:
-        if self.own is not None:
-            return self.own.threshold
+        if self.judgement is not None:
+            return self.judgement.threshold
         if self.options.threshold is not None:
             value = self.options.threshold
             return Threshold(value, False, (value, value), 0.0, float("nan"), "given")
@@ -375,7 +377,7 @@ class ScoreJob:
         return {
             "source": str(self.path),
             "complete": state.complete,
-            "judged_by": "itself" if self.own else "model",
+            "judged_by": "itself" if self.judgement else "model",
             "frames": state.count,
             "span": describe_span(self.source.shown),
             "fps": float(self.rate),

@@ -176,12 +176,12 @@ class OwnPlaces(NamedTuple):
 
     Attributes:
         place_at: gives the place model for a frame, by its number among those given, from 0.
-        kept: motion that the first pass has computed, by the same numbers, None where none is at
+        motion: what the first pass has computed, by the same numbers, None where none is at
             hand.
     """
 
     place_at: Callable[[int], PlaceModel]
-    kept: KeptMotion | None = None
+    motion: KeptMotion | None = None
 
 
 class PlaceStream:
@@ -193,14 +193,14 @@ class PlaceStream:
         fps: frames a second.
         fitted: fits a frame to the network, as those were that the places' pictures are made of;
             None where what stays is not judged.
-        own: of a recording that is judged by itself; the camera is known then.
+        own_places: of a recording that is judged by itself; the camera is known then.
         usual_fps: frames a second of the footage that the places are of, None where unknown: motion
             a frame is brought to that rate.
         place: the camera's, where it need not be chosen by the first frame.
         name: of the stream, for what is logged.
 
     Attributes:
-        place: the camera's, once it is chosen; with `own` that of the frame read last.
+        place: the camera's, once it is chosen; with `own_places` that of the frame read last.
         speeds: of the frame read last and the one before, their mean, see `PlaceModel.speeds`; all
             0 before the first.
     """
@@ -211,7 +211,7 @@ class PlaceStream:
         size: tuple[int, int],
         fps: float = 1.0,
         fitted: Callable[[np.ndarray], np.ndarray] | None = None,
-        own: OwnPlaces | None = None,
+        own_places: OwnPlaces | None = None,
         usual_fps: float | None = None,
         place: PlaceModel | None = None,
         name: str = "",
@@ -219,7 +219,7 @@ class PlaceStream:
         self._places, self._name, self._reader = places, name, MotionReader(size)
         ratio = fps / (usual_fps or fps)
         self._scale = np.float32(ratio if abs(ratio - 1) > SAME_RATE else 1)
-        self._fps, self._fitted, self._own_places = fps, fitted, own
+        self._fps, self._fitted, self._own_places = fps, fitted, own_places
         self.place, self._begun = place, False
         self.speeds = np.zeros((*self._reader.grid, KINDS), np.float32)
         self._static: StaticReader | None = None
@@ -235,7 +235,7 @@ class PlaceStream:
         Returns:
             Gives the motion that `read` asks for.
         """
-        kept_motion = self._own_places.kept if self._own_places else None
+        kept_motion = self._own_places.motion if self._own_places else None
         if kept_motion is not None and (motion := kept_motion.get(number)):
             self._reader.follow(frame)
             return motion
@@ -248,7 +248,7 @@ class PlaceStream:
 
         Args:
             frame: uint8 (H, W, C).
-            number: of the frame among those given, from 0; only `own` asks.
+            number: of the frame among those given, from 0; only `own_places` asks.
             motion: what `begin` gave for this frame; default: it is computed here.
 
         Returns:

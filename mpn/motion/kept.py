@@ -14,7 +14,7 @@ import numpy as np
 
 # Of all recordings of a camera together: all that a first pass measures of usual footage is half of
 # it, of a crowd that fills the picture some of it.
-MOST_BYTES = 128 * 2**20
+MAX_BYTES = 128 * 2**20
 EFFORT = 1  # of zlib, of 9: with 6 it takes twice the time for a tenth less
 
 
@@ -25,7 +25,7 @@ class KeptMotion:
         most: bytes that it may take; what comes when they are used up is not kept.
     """
 
-    def __init__(self, most: int = MOST_BYTES) -> None:
+    def __init__(self, most: int = MAX_BYTES) -> None:
         self._left = most
         self._packed: dict[int, bytes] = {}
         self._shape: tuple[int, ...] = ()

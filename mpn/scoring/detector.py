@@ -160,7 +160,7 @@ class Detector:
         batch_size: int | None = None,
         first: int = 0,
         smoothed: float | None = None,
-        own: OwnPlaces | None = None,
+        own_places: OwnPlaces | None = None,
     ) -> Generator[Result, None, None]:
         """Score a video file or a folder of frames in a stream: memory does not grow.
 
@@ -173,7 +173,7 @@ class Detector:
             first: how many results an earlier scoring gave before it stopped. Going on gives the
                 same to the bit where a batch ended there (`ends_a_batch`).
             smoothed: the score of the last of them.
-            own: judge the recording by itself, by what this says; default: by the camera's place
+            own_places: judge the recording by itself, by what this says; default: by the camera's place
                 model, of those that the model knows.
 
         Returns:
@@ -190,7 +190,7 @@ class Detector:
         source.use_levels(self.checkpoint.levels, "as in the model's footage")
         check_size_of(source, self.config)
         batch_size = batch_size or self.batch_size
-        return self._results(source, images, batch_size, first, smoothed, own)
+        return self._results(source, images, batch_size, first, smoothed, own_places)
 
     def ends_a_batch(self, count: int, batch_size: int | None = None) -> bool:
         """Say whether after `count` results the network's next batch begins.
@@ -276,7 +276,9 @@ class Detector:
         waiting: deque[SeenFrame] = deque()  # frames that the network has not answered yet
         # Motion of frames that were not asked for yet, by their number among those not skipped.
         quotients: dict[int, np.ndarray] = {}
-        stream = self.place_stream(source.size, source.fps, own=own_places, name=source.path.name)
+        stream = self.place_stream(
+            source.size, source.fps, own_places=own_places, name=source.path.name
+        )
 
         def begun() -> Generator[tuple[_Decoded, Callable[[], np.ndarray | None]], None, None]:
             for count, image in source.pick(self._looked_at(source.length, skipped)):
@@ -338,7 +340,7 @@ class Detector:
         size: tuple[int, int],
         fps: float | Fraction | None,
         *,
-        own: OwnPlaces | None = None,
+        own_places: OwnPlaces | None = None,
         place: PlaceModel | None = None,
         name: str = "",
     ) -> PlaceStream | None:
@@ -347,7 +349,7 @@ class Detector:
         Args:
             size: (height, width) of the frames.
             fps: of them, None where unknown.
-            own: see `score`.
+            own_places: see `score`.
             place: the camera's, where it need not be chosen by the first frame.
             name: of the stream, for what is logged.
         """
@@ -356,8 +358,8 @@ class Detector:
         rate = float(fps or self.checkpoint.fps or USUAL_RATE)
         static = any(part.needs_static for part in self.parts)
         fitted = self.fitted if static else None
-        usual = None if own else self.checkpoint.fps
-        return PlaceStream(self.places, size, rate, fitted, own, usual, place, name)
+        usual = None if own_places else self.checkpoint.fps
+        return PlaceStream(self.places, size, rate, fitted, own_places, usual, place, name)
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Fit a frame (H, W, C) to the network, uint8."""

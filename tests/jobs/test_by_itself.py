@@ -83,7 +83,7 @@ def passed_over(seen: Recording, folder: Path) -> Recording:
 def test_what_races_once_is_the_strangest_moment(hall, known, tmp_path) -> None:
     camera, own = known
     judgement = camera.judgements(hall, own, 1)
-    job = ScoreJob(own, hall.path, tmp_path / "out", OPTIONS, own=judgement)
+    job = ScoreJob(own, hall.path, tmp_path / "out", OPTIONS, judgement=judgement)
     summary = job.run().summary
     strangest = max(summary["events"], key=lambda event: event["peak_score"])
     assert FAST[0] <= strangest["peak_frame"] < FAST[1] + 3
@@ -142,7 +142,7 @@ def short_scored(short, short_known, tmp_path_factory) -> Path:
     """The results of the short recording, left alone."""
     camera, own = short_known
     folder = tmp_path_factory.mktemp("whole")
-    ScoreJob(own, short.path, folder, OPTIONS, own=camera.judgements(short, own, 3)).run()
+    ScoreJob(own, short.path, folder, OPTIONS, judgement=camera.judgements(short, own, 3)).run()
     return folder
 
 
@@ -153,13 +153,13 @@ def test_a_second_pass_that_was_stopped_ends_with_the_same(
     camera, own = short_known
     seen = passed_over(short, tmp_path / "out")
     judgement = camera.judgements(short, own, 3)
-    stopped = ScoreJob(stopping(own, at), seen.path, seen.folder, OPTIONS, own=judgement)
+    stopped = ScoreJob(stopping(own, at), seen.path, seen.folder, OPTIONS, judgement=judgement)
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
     # A later run has learned it all again from what was kept.
     camera, own = learned(base, [seen])
     again = camera.judgements(seen, own, 3)
-    outcome = ScoreJob(own, seen.path, seen.folder, OPTIONS, own=again).run()
+    outcome = ScoreJob(own, seen.path, seen.folder, OPTIONS, judgement=again).run()
     assert outcome.done_before <= at and (at < 20 or outcome.done_before > 0)
     for name in ("scores.csv", "short_regions.csv"):
         assert (seen.folder / name).read_bytes() == (short_scored / name).read_bytes()
@@ -174,7 +174,7 @@ def test_the_network_has_no_say_where_it_has_not_been(hall, known, monkeypatch) 
     monkeypatch.setattr(own.network, "forward", None)  # it is not even asked
     fitted, shown = Detector.fitted, []
     monkeypatch.setattr(Detector, "fitted", lambda *some: shown.append(0) or fitted(*some))
-    judged = list(own.score(hall.open(), own=camera.judgements(hall, own, 3).places))
+    judged = list(own.score(hall.open(), own_places=camera.judgements(hall, own, 3).places))
     assert sum(math.isfinite(result.score) for result in judged) == 236
     assert set(judged[-1].parts) == {"speed", "direction"}
     assert len(shown) == 1  # nor are its frames made for it
@@ -189,9 +189,9 @@ def test_motion_is_not_computed_twice(hall, base, tmp_path, monkeypatch) -> None
     assert len(computed) == 239
     recording = camera.recordings[0]
     places = camera.judgements(recording, own, 3).places
-    known = [one.raw for one in own.score(recording.open(), own=places)]
+    known = [one.raw for one in own.score(recording.open(), own_places=places)]
     assert len(computed) == 239
-    anew = own.score(recording.open(), own=places._replace(kept=None))
+    anew = own.score(recording.open(), own_places=places._replace(motion=None))
     assert np.array_equal(known, [one.raw for one in anew], equal_nan=True)
     assert len(computed) == 2 * 239
 
@@ -238,7 +238,7 @@ def test_recordings_say_what_is_usual_in_each_other(hall, known, base, tmp_path)
 
     def speed_of_the_race(camera: OwnCamera, own: Detector, seen: Recording) -> float:
         places = camera.judgements(seen, own, 1).places
-        scored = islice(own.score(hall.open(), own=places), FAST[1])
+        scored = islice(own.score(hall.open(), own_places=places), FAST[1])
         return max(one.parts["speed"] for one in scored if one.frame >= FAST[0])
 
     seen = passed_over(hall, tmp_path / "out")
@@ -330,7 +330,7 @@ def test_a_survey_that_is_taken_away_is_said(short, short_known, base, tmp_path)
 def test_the_same_from_python(short, short_known, base) -> None:
     camera, own = short_known
     places = camera.judgements(short, own, 1).places
-    expected = [one.score for one in own.score(short.open(), own=places)]
+    expected = [one.score for one in own.score(short.open(), own_places=places)]
     scores = [one.score for one in base.score_by_itself(short.path, fps=10)]
     assert np.array_equal(scores, expected, equal_nan=True)
     assert 90 <= int(np.nanargmax(scores)) < 105 + 3

@@ -171,7 +171,7 @@ def test_moments_of_a_recording_that_is_judged_by_itself(
     camera = learn_camera(detector, [hall], "hall")
     own = detector.sibling(camera.checkpoint, camera.checkpoint.score_config)
     judged = camera.judgements(hall, own, 3)
-    job = ScoreJob(own, path, hall.folder, OPTIONS, own=judged)
+    job = ScoreJob(own, path, hall.folder, OPTIONS, judgement=judged)
     outcome = job.run()
     report_job(hall.folder, own, job.open(), outcome.summary)
     shown = data(hall.folder)
