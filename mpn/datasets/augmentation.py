@@ -54,8 +54,10 @@ class RandomCamera:
             min(side, round(side / zoom * factor))
             for side, factor in zip(size, (stretch, 1 / stretch))
         ]
-        corner = [int(generator.integers(0, side - seen + 1)) for side, seen in zip(size, sides)]
-        self.view = tuple(slice(start, start + seen) for start, seen in zip(corner, sides))
+        corner = [
+            int(generator.integers(0, side - visible + 1)) for side, visible in zip(size, sides)
+        ]
+        self.view = tuple(slice(start, start + visible) for start, visible in zip(corner, sides))
         self.mirrored = bool(generator.integers(2))
         levels = np.linspace(0, 1, 256) ** generator.uniform(*options.gamma) * 255
         contrast, offset = (
@@ -76,7 +78,7 @@ class RandomCamera:
         Returns:
             What it sees, in the same shape.
         """
-        seen = np.empty_like(frames)
+        shown = np.empty_like(frames)
         height, width = self.size
         for number, frame in enumerate(frames):
             part = np.ascontiguousarray(frame[self.view])
@@ -90,8 +92,8 @@ class RandomCamera:
             values = self.levels[view]
             if self.noise:
                 values = values + self.generator.normal(0, self.noise, frame.shape)
-            seen[number] = np.clip(np.round(values), 0, 255)
-        return seen
+            shown[number] = np.clip(np.round(values), 0, 255)
+        return shown
 
 
 def temporal_subsample(clips: Sequence[Clip], every: int, min_frames: int) -> list[Clip]:

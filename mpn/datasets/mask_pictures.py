@@ -102,24 +102,24 @@ def drawn_in_alpha(folder: Path) -> bool | None:
     Raises:
         LabelError: one cannot be read, or all are transparent all over.
     """
-    seen = hidden = drawn = False
+    visible = hidden = drawn = False
     for file in mask_files(folder):
         layers = _read(file)
         if layers.visible is None:
             return False
         if (layers.drawn & layers.visible).any():
             return False
-        seen |= bool(layers.visible.any())
+        visible |= bool(layers.visible.any())
         hidden |= not layers.visible.all()
         drawn |= bool(layers.drawn.any())
-    if drawn and not seen:
+    if drawn and not visible:
         raise LabelError(
             f"{folder}: its masks are transparent all over, so they say nothing; expected black "
             "for what is normal and another colour, visible, for what is not"
         )
-    if seen and not hidden:
+    if visible and not hidden:
         return None
-    return seen
+    return visible
 
 
 def _read(path: Path) -> _Layers:

@@ -123,9 +123,11 @@ def _check_array(parts: list[Element], order: Order, depth: int) -> None:
         raise ValueError(
             f"an array is of MATLAB's class {kind}; expected numbers, text or a cell array of them"
         )
-    wanted = 2 if flags & 0x0800 else 1  # complex numbers come in two
-    if len(content) != wanted and not (count == 0 and not content):
-        raise ValueError(f"an array of {size} has {len(content)} parts of data, {wanted} expected")
+    expected = 2 if flags & 0x0800 else 1  # complex numbers come in two
+    if len(content) != expected and not (count == 0 and not content):
+        raise ValueError(
+            f"an array of {size} has {len(content)} parts of data, {expected} expected"
+        )
     for part in content:
         each = ITEM_BYTES.get(part.kind)
         if each is None or (len(part.data) != count * each and part.kind < 16):

@@ -114,8 +114,8 @@ class MoverPasting(PseudoAnomalies):
             mover = self._any(self._fast, generator)
             return paste(frames, mover, speed=generator.uniform(*self.options.faster))[0]
         mover = self._any(self.foreign, generator)
-        there = generator.uniform((0, 0), frames.shape[1:3])
-        y, x = there - mover.centres[len(frames) - 1]
+        position = generator.uniform((0, 0), frames.shape[1:3])
+        y, x = position - mover.centres[len(frames) - 1]
         return paste(
             frames,
             mover,
@@ -159,10 +159,10 @@ def movers_by_scene(
     movers: dict[str, list[Mover]] = {}
     left = Counter(clip.scene for clip in footage)
     for number, clip in enumerate(footage):
-        found = movers.setdefault(clip.scene, [])
-        share = -(-(limit - len(found)) // left[clip.scene])
+        scene_movers = movers.setdefault(clip.scene, [])
+        share = -(-(limit - len(scene_movers)) // left[clip.scene])
         left[clip.scene] -= 1
-        found += cut_movers(
+        scene_movers += cut_movers(
             clip.frames, clip.fps, steps=window + 1, limit=share, seed=seed + number
         )
     return movers
@@ -194,15 +194,15 @@ def anomalies_by_scene(
     if options.kind == "ellipses":
         return dict.fromkeys((clip.scene for clip in footage), PseudoAnomalies(donor, options))
     movers = movers_by_scene(footage, window, seed=seed)
-    count = sum(len(own) for own in movers.values())
+    count = sum(len(group) for group in movers.values())
     log.info("%d movers cut out of %d camera(s), %d of others", count, len(movers), len(foreign))
     made: dict[str, PseudoAnomalies] = {}
-    for scene, own in movers.items():
+    for scene, scene_movers in movers.items():
         others = [
             mover
-            for other, theirs in movers.items()
+            for other, other_movers in movers.items()
             if other.removesuffix(MIRRORED) != scene.removesuffix(MIRRORED)
-            for mover in theirs
+            for mover in other_movers
         ]
-        made[scene] = MoverPasting(donor, own, [*foreign, *others], options)
+        made[scene] = MoverPasting(donor, scene_movers, [*foreign, *others], options)
     return made

@@ -141,10 +141,10 @@ def cut_movers(
         share = -(-(limit - len(movers)) // (len(bounds) - 1 - number))
         stretch = frames[start:stop]
         behind = _median(stretch, options.looks) if background is None else background
-        found = _movers_of(
+        stretch_movers = _movers_of(
             stretch, behind.astype(np.float32), int(start), steps, generator, options
         )
-        movers += islice(found, share)
+        movers += islice(stretch_movers, share)
     return movers
 
 
@@ -333,8 +333,10 @@ def _mix(frame: np.ndarray, piece: np.ndarray, alpha: np.ndarray, corner: np.nda
     high = np.clip(corner + alpha.shape[:2], 0, frame.shape[:2])
     if (low >= high).any():
         return
-    there = np.s_[low[0] : high[0], low[1] : high[1]]
-    here = np.s_[low[0] - corner[0] : high[0] - corner[0], low[1] - corner[1] : high[1] - corner[1]]
-    under = frame[there].astype(np.float32)
-    mixed = under + alpha[here] * (piece[here] - under)
-    frame[there] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    in_frame = np.s_[low[0] : high[0], low[1] : high[1]]
+    in_piece = np.s_[
+        low[0] - corner[0] : high[0] - corner[0], low[1] - corner[1] : high[1] - corner[1]
+    ]
+    under = frame[in_frame].astype(np.float32)
+    mixed = under + alpha[in_piece] * (piece[in_piece] - under)
+    frame[in_frame] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)

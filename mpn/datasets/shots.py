@@ -38,7 +38,7 @@ class Shots:
         default=None, init=False, repr=False, compare=False
     )
     # Cut out once: the footage stays the same.
-    _own: list[Mover] | None = field(default=None, init=False, repr=False, compare=False)
+    _movers: list[Mover] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         shortest = min((len(stack) for stack in self.stacks), default=0)
@@ -94,14 +94,14 @@ class Shots:
 
     def own_movers(self) -> list[Mover]:
         """Cut the movers out of the windows and the frames before them; of all one background."""
-        if self._own is None:
+        if self._movers is None:
             background = np.median(np.concatenate(self.stacks), axis=0)
-            self._own = [
+            self._movers = [
                 mover
                 for stack in self.stacks
                 for mover in cut_movers(stack, steps=self.window + 1, background=background)
             ]
-        return self._own
+        return self._movers
 
     def _any_frame(self, generator: np.random.Generator) -> np.ndarray:
         stack = self.stacks[generator.integers(len(self.stacks))]

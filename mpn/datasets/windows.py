@@ -143,8 +143,8 @@ def load_clips(
             continue
         _say_faults(video.name, source)
         rate, bad = float(source.fps) if source.fps else None, list(source.bad)
-        known = frames, rate, bad, moved, source.levels, source.size
-        clips.append(Clip(video.name, video.scene, *known))
+        contents = frames, rate, bad, moved, source.levels, source.size
+        clips.append(Clip(video.name, video.scene, *contents))
     if not clips:
         raise DataError("none of the videos could be read")
     return clips

@@ -29,8 +29,8 @@ def alarm_metrics(
         rates: video -> frames per second; where one is unknown nothing is tried.
         calibration: gives the thresholds.
     """
-    known = {name: rate for name, rate in rates.items() if rate}
-    if len(known) < len(rates):
+    known_rates = {name: rate for name, rate in rates.items() if rate}
+    if len(known_rates) < len(rates):
         return []
     alarms = []
     for rate in RATES:
@@ -42,7 +42,7 @@ def alarm_metrics(
                 extrapolated=threshold.extrapolated,
                 hours_behind=threshold.hours,
                 threshold_interval=(low, high),
-                metrics=operator_metrics(labels, smoothed, threshold.value, known),
+                metrics=operator_metrics(labels, smoothed, threshold.value, known_rates),
             )
         )
     return alarms

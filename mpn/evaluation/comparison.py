@@ -72,7 +72,7 @@ def compare(
     entries, resampled = [], {}
     for system, runs in systems.items():
         pairs = [paired(truth, _shown(run, first, columns, protocol)) for run in runs.values()]
-        aucs = np.stack([intervals.drawn_auc(one, weights) for one in pairs], axis=1)
+        aucs = np.stack([intervals.drawn_auc(run, weights) for run in pairs], axis=1)
         by_name = [seed, zlib.crc32(system.encode())]  # whatever the order of the systems
         resampled[system] = _over_runs(aucs, by_name)
         entries.append(_system(system, list(runs), pairs, resampled[system]))
@@ -222,8 +222,8 @@ def _over_runs(values: np.ndarray, seed: list[int]) -> np.ndarray:
 
 
 def _system(name: str, runs: list[str], pairs: list, drawn: np.ndarray) -> dict[str, Any]:
-    split = [([y for y, _ in own], [s for _, s in own]) for own in pairs]
-    each = [metrics.frame_auc(*own) for own in split]
+    split = [([y for y, _ in run], [s for _, s in run]) for run in pairs]
+    each = [metrics.frame_auc(*run) for run in split]
     mean = float(np.mean(each))
     return {
         "name": name,
@@ -232,7 +232,7 @@ def _system(name: str, runs: list[str], pairs: list, drawn: np.ndarray) -> dict[
         "micro_auc": mean,
         "lowest": min(each),
         "highest": max(each),
-        "macro_auc": float(np.mean([metrics.macro_auc(*own).value for own in split])),
+        "macro_auc": float(np.mean([metrics.macro_auc(*run).value for run in split])),
         "interval": intervals.interval_of(mean, drawn, len(pairs[0]))._asdict(),
     }
 

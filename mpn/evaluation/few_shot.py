@@ -145,10 +145,11 @@ def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -
     for scene in dict.fromkeys(clip.scene for clip in testing):
         footage = [clip for clip in training if clip.scene == scene]
         if not footage and protocol == "clean":
-            known = ", ".join(sorted({clip.scene for clip in training})) or "none"
+            with_footage = ", ".join(sorted({clip.scene for clip in training})) or "none"
             raise DataError(
                 f"camera {scene} has test videos but no training footage to adapt on (cameras with "
-                f"some: {known}); use test_prefix, which adapts on the test videos' beginnings"
+                f"some: {with_footage}); use test_prefix, which adapts on the test videos' "
+                "beginnings"
             )
         support, units = (
             _kept_for_units(footage) if footage and protocol == "clean" else (footage, [])
@@ -270,18 +271,23 @@ def _place_row(scored: _Unadapted, camera: _Camera, key: Key, draws: int) -> Few
     for clips, columns in zip((camera.testing, camera.units), scored.columns(camera)):
         both.append({})
         for clip in clips:
-            own = columns[clip.name] | motion_columns(clip, place)
+            by_part = columns[clip.name] | motion_columns(clip, place)
             for name in MOTION_PARTS:  # where the network has no score there is none
-                own[name] = np.where(np.isnan(own[PSNR.name]), np.nan, own[name]).astype(float)
-            both[-1][clip.name] = own
+                by_part[name] = np.where(
+                    np.isnan(by_part[PSNR.name]), np.nan, by_part[name]
+                ).astype(float)
+            both[-1][clip.name] = by_part
     parts, units = both
     weights = config.weights_of(parts_of(detector.network, place=True))
     normal = part_statistics(
-        {name: {part: own[part] for part in weights} for name, own in units.items()}
+        {name: {part: by_part[part] for part in weights} for name, by_part in units.items()}
     )
     return FewShotRow(
         *key,
-        {name: {"score": combine(own, weights, normal), **own} for name, own in parts.items()},
+        {
+            name: {"score": combine(by_part, weights, normal), **by_part}
+            for name, by_part in parts.items()
+        },
         seconds,
     )
 

@@ -61,8 +61,8 @@ class Truth:
         self.source = source if tracks is not None else FROM_MASKS
         self._masks: dict[str, np.ndarray | None] = {}
         self._regions: dict[str, list[TrueRegion]] = {}
-        for one in tracks or ():
-            self._regions.setdefault(one.video, []).append(one)
+        for region in tracks or ():
+            self._regions.setdefault(region.video, []).append(region)
         unknown = sorted(set(self._regions) - set(sizes))
         if unknown:
             expected = ", ".join(list(sizes)[:4])
@@ -165,14 +165,16 @@ class Places:
         }
         frames = {video: len(rows) for video, rows in number.items()}
         truth = [
-            one._replace(frame=number[video][one.frame])
+            region._replace(frame=number[video][region.frame])
             for video in number
-            for one in self.truth.regions(video)
-            if one.frame in number[video]
+            for region in self.truth.regions(video)
+            if region.frame in number[video]
         ]
-        found = [one._replace(frame=number[one.video][one.frame]) for one in self.found]
+        found_regions = [
+            region._replace(frame=number[region.video][region.frame]) for region in self.found
+        ]
         regions = {
-            variant: _criteria(truth, found, frames, variant, region_draws, seed)
+            variant: _criteria(truth, found_regions, frames, variant, region_draws, seed)
             for variant in VARIANTS
         }
         return PlaceMetrics(pixel, regions, self.truth.source)
@@ -180,14 +182,14 @@ class Places:
 
 def _criteria(
     truth: list[TrueRegion],
-    found: list[Region],
+    found_regions: list[Region],
     frames: dict[str, int],
     variant: str,
     draws: int,
     seed: int,
 ) -> RegionResult:
-    values = region_and_track_criteria(truth, found, frames, variant)
-    intervals = criteria_intervals(truth, found, frames, variant, draws=draws, seed=seed)
+    values = region_and_track_criteria(truth, found_regions, frames, variant)
+    intervals = criteria_intervals(truth, found_regions, frames, variant, draws=draws, seed=seed)
     return RegionResult(
         rbdc=values.rbdc,
         tbdc=values.tbdc,

@@ -87,10 +87,10 @@ def protocol_matrix(
         for key, evaluated in cells.items():
             cell = _cell(baseline, key, evaluated, is_baseline=True)
             if baseline in _NEVER_LIVE:
-                asked = cell.cell._replace(
+                never_live = cell.cell._replace(
                     live=False, why=_NEVER_LIVE[baseline], lookahead_frames=None
                 )
-                cell = replace(cell, cell=asked)
+                cell = replace(cell, cell=never_live)
             difference = _difference(region[key], evaluated)
             matrix.baselines.append(replace(cell, region_minus_this=difference))
         matrix.gaps.append(_gap(baseline, cells, is_baseline=True))
@@ -149,13 +149,13 @@ def _gap(name: str, cells: _Cells, is_baseline: bool = False) -> ProtocolGap:
     return ProtocolGap(name, is_baseline, difference)
 
 
-def _difference(one: _Evaluated, other: _Evaluated) -> intervals.Interval:
+def _difference(first: _Evaluated, second: _Evaluated) -> intervals.Interval:
     """Compute the difference of two micro AUCs with its interval.
 
     Both are on the same resampled videos.
     """
-    value = one.metrics.micro_auc - other.metrics.micro_auc
-    return intervals.interval_of(value, one.resampled - other.resampled, one.videos)
+    value = first.metrics.micro_auc - second.metrics.micro_auc
+    return intervals.interval_of(value, first.resampled - second.resampled, first.videos)
 
 
 def format_matrix(matrix: ProtocolMatrix, metric: str = "micro_auc") -> str:
@@ -185,7 +185,7 @@ def format_matrix(matrix: ProtocolMatrix, metric: str = "micro_auc") -> str:
 
 def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
     """Yield the rows of a table: a title and a text a cell."""
-    for score in dict.fromkeys(one.name for one in matrix.cells):
+    for score in dict.fromkeys(cell.name for cell in matrix.cells):
         cells = matrix.of(score)
         yield [TITLES[score], *(percent(cells[key].metrics.value(metric)) for key in _ALL_CELLS)]
         if metric == "micro_auc":
@@ -194,7 +194,7 @@ def _rows(matrix: ProtocolMatrix, metric: str) -> Iterator[list[str]]:
                 "  95 % interval",
                 *(f"{_short(x.low)}-{_short(x.high)}" for x in ranges),
             ]
-    names = dict.fromkeys(one.name for one in matrix.baselines)
+    names = dict.fromkeys(baseline.name for baseline in matrix.baselines)
     if names:
         yield ["no learning:"]
     for name in names:
@@ -240,7 +240,9 @@ def _gap_lines(matrix: ProtocolMatrix) -> Iterator[str]:
     yield (
         '"no": per-video min-max needs the lowest and highest score of the whole video, so its end'
     )
-    never = [name for name in _NEVER_LIVE if any(one.name == name for one in matrix.baselines)]
+    never = [
+        name for name in _NEVER_LIVE if any(baseline.name == name for baseline in matrix.baselines)
+    ]
     yield from (f"* {name.replace('_', ' ')}: {_NEVER_LIVE[name]}" for name in never)
     if matrix.absent:
         columns = sorted({column for score in matrix.absent for column in SCORES[score]})

@@ -99,7 +99,7 @@ class Frames:
 
     def document(self) -> dict[str, Any]:
         """Return the counts as they stand in both files."""
-        return {one.name: getattr(self, one.name) for one in fields(self)} | {
+        return {attribute.name: getattr(self, attribute.name) for attribute in fields(self)} | {
             "turned": dict.fromkeys(self.turned, "minus this is evaluated (higher = more normal)")
         }
 
@@ -224,9 +224,9 @@ class ProtocolMatrix:
     def of(self, name: str) -> dict[tuple[str, str], MatrixCell]:
         """Return the cells of a score or baseline by (normalisation, smoothing)."""
         return {
-            (one.cell.normalisation, one.cell.smoothing): one
-            for one in (*self.cells, *self.baselines)
-            if one.name == name
+            (cell.cell.normalisation, cell.cell.smoothing): cell
+            for cell in (*self.cells, *self.baselines)
+            if cell.name == name
         }
 
     def document(self) -> dict[str, Any]:
@@ -236,9 +236,9 @@ class ProtocolMatrix:
             "interval": "95 %, bootstrap over videos",
             "bootstrap": {"draws": self.n_resamples, "seed": self.seed},
             "absent": self.absent,
-            "cells": [one.document() for one in self.cells],
-            "baselines": [one.document() for one in self.baselines],
-            "gap": [one.document() for one in self.gaps],
+            "cells": [cell.document() for cell in self.cells],
+            "baselines": [baseline.document() for baseline in self.baselines],
+            "gap": [gap.document() for gap in self.gaps],
         }
 
 
@@ -285,7 +285,7 @@ class PlaceMetrics:
         if self.pixel is not None:
             entry["pixel"] = _fields(self.pixel)
         if self.regions:
-            entry["regions"] = {name: _fields(one) for name, one in self.regions.items()}
+            entry["regions"] = {name: _fields(result) for name, result in self.regions.items()}
             entry["true_regions"] = self.true_regions
         return entry
 
@@ -336,15 +336,15 @@ class EvaluationResult:
         """Return the content of metrics.json, without the facts."""
         content = self.frame.document()
         if self.places:
-            content["where"] = {name: one.document() for name, one in self.places.items()}
+            content["where"] = {name: metrics.document() for name, metrics in self.places.items()}
         if self.alarms is not None:
-            content["alarms"] = [one.document() for one in self.alarms]
+            content["alarms"] = [alarm.document() for alarm in self.alarms]
         return content
 
 
 def _fields(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass by name, intervals as mappings."""
-    named = {one.name: getattr(value, one.name) for one in fields(value)}
+    named = {attribute.name: getattr(value, attribute.name) for attribute in fields(value)}
     return {
         name: item._asdict() if isinstance(item, Interval) else item for name, item in named.items()
     }

@@ -86,7 +86,7 @@ def run_evaluation(
         MpnError: what cannot be read, does not fit or cannot be written.
     """
     notes = list(test.labels.notes)
-    notes += [f"{name}: {note}" for name, one in test.sources.items() for note in one.notes]
+    notes += [f"{name}: {note}" for name, source in test.sources.items() for note in source.notes]
     places = Places(test.truth) if test.truth.known and options.places else None
     calibration, scored = None, {}
     if isinstance(scorer, Detector):
@@ -154,7 +154,7 @@ def evaluate(
     return EvaluationResult(
         frame=evaluate_scores(labels, series, baseline_scores, seed=seed),
         matrix=protocol_matrix(labels, series, baseline_scores, seed=seed),
-        places={name: one.compute(seed=seed) for name, one in by_place.items()},
+        places={name: gatherer.compute(seed=seed) for name, gatherer in by_place.items()},
         alarms=alarms,
         baseline_scores=baseline_scores,
     )
@@ -182,7 +182,9 @@ def with_rates(test: LabelledSet, usual: float | None, notes: list[str]) -> Labe
     )
     for name in unknown:
         test.sources[name].fps = rate
-    return replace(test, rates={name: known or rate for name, known in test.rates.items()})
+    return replace(
+        test, rates={name: known_rate or rate for name, known_rate in test.rates.items()}
+    )
 
 
 def _first_frame(columns: Mapping[str, np.ndarray]) -> int:

@@ -95,13 +95,13 @@ def _score_video(
             maps.append(np.zeros(shape, np.float32))
             if result.map is not None:
                 maps[-1] = map_on_frame(result.map, patch, size, shape)
-                found = find_regions(result.map, FLOOR, patch, size, source.size)
-                tracked = tracker.update(row, found)
-                regions += [(row, one.track, one.score, one.box) for one in tracked]
+                frame_regions = find_regions(result.map, FLOOR, patch, size, source.size)
+                tracked = tracker.update(row, frame_regions)
+                regions += [(row, region.track, region.score, region.box) for region in tracked]
                 if table is not None:
                     table.write(row, result.time, tracked)
                 if places is not None:
-                    places.add(name, row, _over(result, places, name, patch, size), found)
+                    places.add(name, row, _over(result, places, name, patch, size), frame_regions)
             bar.update()
     finally:
         if table is not None:
@@ -155,8 +155,8 @@ def score_baselines(
         def gather(row: int, maps: dict[str, np.ndarray]) -> None:
             bar.update()
             for baseline, gatherer in of_video.items() if row >= first else ():
-                found = find_regions(maps[baseline], 0.0, 1, CELLS, source.size)
-                gatherer.add(name, row, maps[baseline], found)
+                regions = find_regions(maps[baseline], 0.0, 1, CELLS, source.size)
+                gatherer.add(name, row, maps[baseline], regions)
 
         return content_free(source.frames, lengths[name], seed + number[name], gather), of_video
 
@@ -164,8 +164,8 @@ def score_baselines(
     total = sum(lengths.values())
     with tqdm(total=total, desc="baselines", unit="frame", disable=None) as bar:
         for name, (by_baseline, of_video) in in_order(job, list(sources), bar):
-            for baseline, own in of_video.items():
-                places[baseline].merge(own)
+            for baseline, gathered in of_video.items():
+                places[baseline].merge(gathered)
             for baseline, values in by_baseline.items():
                 scores.setdefault(baseline, {})[name] = values
     return scores

@@ -94,7 +94,7 @@ class EpisodeSampler:
         if len(self.classes) < ways:
             raise DataError(f"{ways} ways need as many classes, there are {len(self.classes)}")
         self.counts = {
-            name: known if isinstance(known, int) else len(known) for name, known in items.items()
+            name: entry if isinstance(entry, int) else len(entry) for name, entry in items.items()
         }
         self._times: dict[str, _Timeline] = {}
         if gap is not None:

@@ -93,9 +93,9 @@ def _check(support: Tensor, labels: Tensor, query: Tensor) -> None:
             f"labels {labels.dtype} {tuple(labels.shape)} for {len(support)} support items: "
             "expected int64, one for each, and at least one"
         )
-    found = labels.unique()
-    if not torch.equal(found, torch.arange(len(found), device=labels.device)):
+    classes = labels.unique()
+    if not torch.equal(classes, torch.arange(len(classes), device=labels.device)):
         raise MpnError(
-            f"classes {found.tolist()[:10]}: expected numbers from 0 without a gap, so that each "
+            f"classes {classes.tolist()[:10]}: expected numbers from 0 without a gap, so that each "
             "class has support; number an episode's classes anew"
         )

@@ -167,9 +167,9 @@ def constant_videos(scores: Mapping[str, np.ndarray]) -> list[str]:
     """
     constant = []
     for name, values in scores.items():
-        given = np.asarray(values, dtype=np.float64)
-        given = given[~np.isnan(given)]
-        if len(given) > 1 and (given == given[0]).all():
+        scored = np.asarray(values, dtype=np.float64)
+        scored = scored[~np.isnan(scored)]
+        if len(scored) > 1 and (scored == scored[0]).all():
             constant.append(name)
     return constant
 

@@ -82,11 +82,11 @@ def operator_metrics(
         rate = _rate(name, fps)
         gap = gap_frames(rate)
         alarms = stretches(s > threshold, gap, MIN_EVENT_FRAMES)
-        given = np.append(0, np.cumsum(~np.isnan(s)))  # frames with a score before each frame
+        scored = np.append(0, np.cumsum(~np.isnan(s)))  # frames with a score before each frame
         truth = stretches(y, gap)
-        with_score = given[truth[:, 1]] - given[truth[:, 0]]
+        with_score = scored[truth[:, 1]] - scored[truth[:, 0]]
         truth = truth[with_score > 0]
-        seconds += int(given[-1] - with_score.sum()) / rate
+        seconds += int(scored[-1] - with_score.sum()) / rate
         false_alarms += int((_first_overlap(alarms, truth) < 0).sum())
         events += len(truth)
         first = _first_overlap(truth, alarms)

@@ -72,7 +72,9 @@ class _Counter:
         if bits:
             fresh = _without(fresh, bits)
         self.counts[name] = (_merged(old[0], fresh[0]), _merged(old[1], fresh[1]))
-        while sum(len(own.codes) for pair in self.counts.values() for own in pair) > self.limit:
+        while (
+            sum(len(counts.codes) for pair in self.counts.values() for counts in pair) > self.limit
+        ):
             self._drop(self.dropped + 1)
 
     def _drop(self, dropped: int) -> None:
@@ -236,9 +238,9 @@ class PixelMetrics:
         other._count()
         self._labels |= other._labels
         self._levels |= other._levels
-        for own, others in ((self._all, other._all), (self._each, other._each)):
+        for counter, others in ((self._all, other._all), (self._each, other._each)):
             for name, counts in others.counts.items():
-                own.add(name, counts, others.dropped)
+                counter.add(name, counts, others.dropped)
 
     def _count(self) -> None:
         """Count the waiting pixels, once for all videos together and for each."""
@@ -327,14 +329,14 @@ def _tally(codes: np.ndarray, dropped: int) -> _Counts:
 
 def _without(pair: tuple[_Counts, _Counts], bits: np.uint32) -> tuple[_Counts, _Counts]:
     """Return counts of normal and anomalous pixels without so many low bits of their codes."""
-    coarse = [_summed(own.codes >> bits, own.counts) for own in pair]
+    coarse = [_summed(counts.codes >> bits, counts.counts) for counts in pair]
     return coarse[0], coarse[1]
 
 
-def _merged(one: _Counts, other: _Counts) -> _Counts:
-    codes = np.concatenate([one.codes, other.codes])
+def _merged(first: _Counts, second: _Counts) -> _Counts:
+    codes = np.concatenate([first.codes, second.codes])
     order = np.argsort(codes, kind="stable")  # two runs in order: merging them takes one pass
-    return _summed(codes[order], np.concatenate([one.counts, other.counts])[order])
+    return _summed(codes[order], np.concatenate([first.counts, second.counts])[order])
 
 
 def _summed(codes: np.ndarray, counts: np.ndarray) -> _Counts:

@@ -367,11 +367,11 @@ def _video_numbers(
             [region.video for region in truth] + [region.video for region in found]
         )
         return {name: number for number, name in enumerate(named)}
-    for what, regions in (("true", truth), ("found", found)):
+    for kind, regions in (("true", truth), ("found", found)):
         strange = next((region.video for region in regions if region.video not in frames), None)
         if strange is not None:
             raise LabelError(
-                f"a {what} region is in video {strange!r}, which is none of the {len(frames)} to "
+                f"a {kind} region is in video {strange!r}, which is none of the {len(frames)} to "
                 f"evaluate ({', '.join(list(frames)[:4])}{', ...' * (len(frames) > 4)}); are the "
                 "files named after the videos?"
             )
@@ -379,7 +379,7 @@ def _video_numbers(
 
 
 def _arrays(
-    regions: Sequence[Region] | Sequence[TrueRegion], videos: Mapping[str, int], what: str
+    regions: Sequence[Region] | Sequence[TrueRegion], videos: Mapping[str, int], kind: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return boxes float64 (n, 4), numbers of the videos and frames int64 (n,)."""
     boxes = np.array([region.box for region in regions], dtype=np.float64).reshape(len(regions), 4)
@@ -387,7 +387,7 @@ def _arrays(
     if len(bad):
         region = regions[bad[0]]
         raise LabelError(
-            f"{what} in frame {region.frame} of video {region.video!r} has the box "
+            f"{kind} in frame {region.frame} of video {region.video!r} has the box "
             f"{tuple(region.box)}; expected (top, left, height, width) with a height and a width "
             "above 0"
         )

@@ -54,9 +54,9 @@ class _Part:
         x0, x1 = max(left, left2), min(left + width, left2 + width2)
         if y0 >= y1 or x0 >= x1:
             return 0.0
-        mine = self.pixels[y0 - top : y1 - top, x0 - left : x1 - left]
-        theirs = other.pixels[y0 - top2 : y1 - top2, x0 - left2 : x1 - left2]
-        common = int(np.count_nonzero(mine & theirs))
+        pixels = self.pixels[y0 - top : y1 - top, x0 - left : x1 - left]
+        other_pixels = other.pixels[y0 - top2 : y1 - top2, x0 - left2 : x1 - left2]
+        common = int(np.count_nonzero(pixels & other_pixels))
         return common / (np.count_nonzero(self.pixels) + np.count_nonzero(other.pixels) - common)
 
 
@@ -78,19 +78,21 @@ def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion
     Raises:
         LabelError: a mask is no picture.
     """
-    found: list[TrueRegion] = []
+    regions: list[TrueRegion] = []
     alive: dict[int, tuple[int, _Part]] = {}  # track -> the frame it was last seen in, and how
     tracks = 0
     for frame, mask in enumerate(masks):
-        alive = {track: seen for track, seen in alive.items() if frame - seen[0] <= GAP + 1}
+        alive = {track: last for track, last in alive.items() if frame - last[0] <= GAP + 1}
         parts = _parts(video, frame, np.asarray(mask))
-        known = list(alive)
-        overlaps = np.array([[part.overlap(alive[track][1]) for track in known] for part in parts])
+        candidates = list(alive)
+        overlaps = np.array(
+            [[part.overlap(alive[track][1]) for track in candidates] for part in parts]
+        )
         linked: dict[int, int] = {}
         if overlaps.size:
             rows, columns = linear_sum_assignment(overlaps, maximize=True)
             linked = {
-                int(row): known[column]
+                int(row): candidates[column]
                 for row, column in zip(rows, columns)
                 if overlaps[row, column] > 0
             }
@@ -98,15 +100,15 @@ def regions_of_masks(video: str, masks: Iterable[np.ndarray]) -> list[TrueRegion
             track = linked.get(number, tracks)
             tracks += number not in linked
             alive[track] = (frame, part)
-            found.append(TrueRegion(video, frame, track, part.box))
-    return found
+            regions.append(TrueRegion(video, frame, track, part.box))
+    return regions
 
 
 def _parts(video: str, frame: int, mask: np.ndarray) -> list[_Part]:
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
-        what = f"{mask.dtype} {mask.shape}"
+        kind = f"{mask.dtype} {mask.shape}"
         raise LabelError(
-            f"video {video!r}: the mask of frame {frame} is {what}; expected bool (H, W)"
+            f"video {video!r}: the mask of frame {frame} is {kind}; expected bool (H, W)"
         )
     if not mask.any():
         return []
@@ -218,13 +220,13 @@ def read_region_files(folder: str | Path) -> list[Region]:
         frame, *corners, score = map(_number, fields)
         return Region(video, _whole(frame, "frame", 0), _box(*corners), score)
 
-    found: list[Region] = []
+    regions: list[Region] = []
     for video, path in by_video.items():
         if path.suffix.lower() == ".csv":
-            found += [Region(video, row.frame, row.box, row.score) for row in read_regions(path)]
+            regions += [Region(video, row.frame, row.box, row.score) for row in read_regions(path)]
         else:
-            found += _rows(path, REGION_COLUMNS, partial(region, video))
-    return found
+            regions += _rows(path, REGION_COLUMNS, partial(region, video))
+    return regions
 
 
 def _files(folder: Path) -> list[Path]:

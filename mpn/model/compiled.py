@@ -132,7 +132,7 @@ class OfOneShape:
 
 def _first(output: Output, count: int) -> Output:
     """Take the first samples of an output."""
-    values = {one.name: getattr(output, one.name) for one in fields(output)}
+    values = {field.name: getattr(output, field.name) for field in fields(output)}
     cut: dict[str, Any] = {
         name: value if value is None else value[:count] for name, value in values.items()
     }
@@ -151,17 +151,17 @@ class Graphed:
 
     def __init__(self, forward: Forward) -> None:
         self.forward = forward
-        self._kept: dict[tuple[int, ...], tuple[Any, Tensor, Output]] = {}
+        self._graphs: dict[tuple[int, ...], tuple[Any, Tensor, Output]] = {}
 
     def __call__(self, window: Tensor) -> Output:
         """Run the forward, see `Network.forward`; its output is written over by the next call."""
         if window.device.type != "cuda":
             raise RuntimeError("CUDA graphs need a GPU (--device cuda)")
         shape = tuple(window.shape)
-        if shape not in self._kept:
+        if shape not in self._graphs:
             with torch.cuda.device(window.device):
-                self._kept[shape] = self._keep(window)
-        graph, place, output = self._kept[shape]
+                self._graphs[shape] = self._keep(window)
+        graph, place, output = self._graphs[shape]
         place.copy_(window)
         graph.replay()
         return output

@@ -89,9 +89,11 @@ class ModelConfig:
             )
         if self.up_kernel not in UP_KERNELS:
             raise MpnError(f"up_kernel {self.up_kernel}: 3 or 4 was expected")
-        for name, known in (("interpolation", INTERPOLATIONS), ("unit", UNITS), ("keys", KEYS)):
-            if getattr(self, name) not in known:
-                raise MpnError(f"{name} {getattr(self, name)!r}: {' or '.join(known)} was expected")
+        for name, choices in (("interpolation", INTERPOLATIONS), ("unit", UNITS), ("keys", KEYS)):
+            if getattr(self, name) not in choices:
+                raise MpnError(
+                    f"{name} {getattr(self, name)!r}: {' or '.join(choices)} was expected"
+                )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -210,7 +212,7 @@ def get_config(name: str, **options: Any) -> ModelConfig:
     try:
         return replace(CONFIGS[name], **options)
     except TypeError:
-        known = ", ".join(option.name for option in fields(ModelConfig))
+        choices = ", ".join(option.name for option in fields(ModelConfig))
         raise MpnError(
-            f"unknown option for preset {name!r} among {sorted(options)}; there are: {known}"
+            f"unknown option for preset {name!r} among {sorted(options)}; there are: {choices}"
         ) from None

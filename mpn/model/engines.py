@@ -99,9 +99,11 @@ def output_of(output: ScoringOutput, row: int) -> ScoringOutput:
         output: of the batch.
         row: number of the window.
     """
-    one, logits = slice(row, row + 1), output.pseudo_logits
+    window, logits = slice(row, row + 1), output.pseudo_logits
     return GraphOutput(
-        output.prediction[one], output.compactness[one], None if logits is None else logits[one]
+        output.prediction[window],
+        output.compactness[window],
+        None if logits is None else logits[window],
     )
 
 
@@ -200,8 +202,8 @@ class OpenVinoEngine(GraphEngine):
 
         def run(windows: np.ndarray) -> Mapping[str, np.ndarray]:
             # A copy: the request's own memory is written again by the next call.
-            given = request.infer({INPUT: windows}, share_inputs=True)
-            return {output.any_name: np.array(given[output], np.float32) for output in outputs}
+            results = request.infer({INPUT: windows}, share_inputs=True)
+            return {output.any_name: np.array(results[output], np.float32) for output in outputs}
 
         return run
 

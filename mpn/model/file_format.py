@@ -213,8 +213,8 @@ def unpack_normal(
                 f"{path}: {name} has shape {tuple(values.shape)}, {sum(lengths)} numbers expected"
             )
         # A frame without a score is NaN; a part without any, or endless, leaves no threshold.
-        known = values[~values.isnan()]
-        if values.isinf().any() or (len(values) and not len(known)):
+        scored = values[~values.isnan()]
+        if values.isinf().any() or (len(values) and not len(scored)):
             raise CheckpointError(
                 f"{path}: {name} has values that are not finite: there is no threshold by them; "
                 "train, import or adapt again"

@@ -46,8 +46,8 @@ def untampered_loss(prediction: Tensor, target: Tensor, tampered: Tensor | None)
     """
     if tampered is None:
         return frame_loss(prediction, target)
-    asked = tampered.unsqueeze(1) == 0
-    return ((prediction - target).square() * asked).mean()
+    untampered = tampered.unsqueeze(1) == 0
+    return ((prediction - target).square() * untampered).mean()
 
 
 def compactness_loss(output: Output) -> Tensor:
@@ -199,11 +199,13 @@ LOSS_TERMS: dict[str, LossTerm] = {
         LossTerm(
             "untampered",
             0.0,
-            lambda one: untampered_loss(one.output.prediction, one.target, one.tampered),
+            lambda inputs: untampered_loss(
+                inputs.output.prediction, inputs.target, inputs.tampered
+            ),
         ),
         _of_prototypes("compactness", 1.0, compactness_loss),
-        _of_prototypes("diversity", 1e-4, lambda one: diversity_loss(one.prototypes)),
-        _of_prototypes("usage", 0.0, lambda one: usage_loss(one.assignment)),
+        _of_prototypes("diversity", 1e-4, lambda output: diversity_loss(output.prototypes)),
+        _of_prototypes("usage", 0.0, lambda output: usage_loss(output.assignment)),
         LossTerm("pseudo", 0.01, _of_pseudo_head(pseudo_loss)),
         LossTerm(
             "ranking", 0.0, _of_pseudo_head(ranking_loss), whole_batch=("pseudo_logits", "tampered")

@@ -29,8 +29,8 @@ def _two_convolutions(inputs: int, outputs: int, last_relu: bool = True) -> nn.S
 
 
 def _upsample(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    more = kernel % 2  # of the output, for twice the input's size
-    up = nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=1, output_padding=more)
+    extra = kernel % 2  # of the output, for twice the input's size
+    up = nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=1, output_padding=extra)
     return nn.Sequential(up, nn.ReLU(inplace=True))
 
 

@@ -36,8 +36,8 @@ class _ScoringForward(nn.Module):
 
     def forward(self, windows: Tensor) -> tuple[Tensor, ...]:
         output = self.network(windows)
-        given = (output.prediction, output.compactness, output.pseudo_logits)
-        return tuple(tensor for tensor in given if tensor is not None)
+        outputs = (output.prediction, output.compactness, output.pseudo_logits)
+        return tuple(tensor for tensor in outputs if tensor is not None)
 
 
 def output_names(network: Network) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
     Raises:
         CheckpointError: they are not described, or don't fit what is said of them.
     """
-    own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PLACE_PREFIX)}
+    unread = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PLACE_PREFIX)}
     places: dict[str, PlaceModel] = {}
     try:
         for number, entry in enumerate(described or []):
@@ -87,9 +87,9 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
                     f"{PLACE_VERSION}: update mpn, or adapt again"
                 )
             start = f"{PLACE_PREFIX}{number}."
-            place = _place(entry, *(own.pop(f"{start}{name}") for name in TENSORS))
+            place = _place(entry, *(unread.pop(f"{start}{name}") for name in TENSORS))
             if "readings" in entry:
-                _unpack_background(entry, own, start, place.background)
+                _unpack_background(entry, unread, start, place.background)
             if len(name := str(entry["camera"])) > LONGEST_NAME:
                 raise ValueError(f"a camera's name of {len(name):,} letters")
             places[name] = place
@@ -97,10 +97,10 @@ def unpack_places(path: Path, tensors: dict[str, Tensor], described: Any) -> dic
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: its place model cannot be read: {error}") from error
-    if own or len(places) != len(described or []):
+    if unread or len(places) != len(described or []):
         raise CheckpointError(
-            f"{path} does not describe its place models: {len(places)} cameras, {len(own)} tensors "
-            "of none"
+            f"{path} does not describe its place models: {len(places)} cameras, {len(unread)} "
+            "tensors of none"
         )
     return places
 
@@ -115,14 +115,14 @@ def _pack_background(
 
 
 def _unpack_background(
-    entry: Mapping[str, Any], own: dict[str, Tensor], start: str, background: Background
+    entry: Mapping[str, Any], unread: dict[str, Tensor], start: str, background: Background
 ) -> None:
     """Take a background out of a file's tensors; raises where they don't fit."""
     readings, seconds = entry["readings"], float(entry["seconds"])
     if type(readings) is not int or not 0 < readings < MAX_COUNT or not 0 < seconds < MAX_COUNT:
         raise ValueError(f"a background of {readings!r} readings in {seconds} seconds")
     for name in BACKGROUND_TENSORS:
-        values = own.pop(f"{start}{name}")
+        values = unread.pop(f"{start}{name}")
         if values.shape != background.longest.shape or values.dtype != torch.float32:
             raise ValueError(f"its {name} does not fit its grid")
         if not torch.isfinite(values).all() or values.min() < 0:

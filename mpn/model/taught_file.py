@@ -30,10 +30,12 @@ def pack_taught(tensors: dict[str, Tensor], taught: Sequence[Taught]) -> dict[st
     """
     if not taught:
         return {}
-    for number, one in enumerate(taught):
-        values = torch.from_numpy(one.embeddings.astype(np.float16))
+    for number, event in enumerate(taught):
+        values = torch.from_numpy(event.embeddings.astype(np.float16))
         tensors[f"{TAUGHT_PREFIX}{number}"] = values
-    events = [{"name": one.name, "source": one.source, "frame": one.frame} for one in taught]
+    events = [
+        {"name": event.name, "source": event.source, "frame": event.frame} for event in taught
+    ]
     return {"taught": {"version": TAUGHT_VERSION, "events": events}}
 
 
@@ -49,7 +51,7 @@ def unpack_taught(path: Path, tensors: dict[str, Tensor], described: Any) -> tup
         CheckpointError: it is not described, doesn't fit what is said of it, or is of another
             version.
     """
-    own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(TAUGHT_PREFIX)}
+    unread = {name: tensors.pop(name) for name in list(tensors) if name.startswith(TAUGHT_PREFIX)}
     try:
         version = described["version"] if described is not None else TAUGHT_VERSION
         if version != TAUGHT_VERSION:
@@ -62,12 +64,12 @@ def unpack_taught(path: Path, tensors: dict[str, Tensor], described: Any) -> tup
         if len(events) > MOST_TAUGHT:
             raise ValueError(f"{len(events)} events")
         taught = tuple(
-            _taught(entry, own.pop(f"{TAUGHT_PREFIX}{number}"))
+            _taught(entry, unread.pop(f"{TAUGHT_PREFIX}{number}"))
             for number, entry in enumerate(events)
         )
-        lengths = {one.embeddings.shape[1] for one in taught}
-        if own or len(lengths) > 1:
-            raise ValueError(f"{len(own)} tensors of no event, embeddings of lengths {lengths}")
+        lengths = {event.embeddings.shape[1] for event in taught}
+        if unread or len(lengths) > 1:
+            raise ValueError(f"{len(unread)} tensors of no event, embeddings of lengths {lengths}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: what it was taught cannot be read: {error}") from error
     return taught

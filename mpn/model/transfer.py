@@ -44,12 +44,12 @@ def on_host(tensors: Mapping[str, Tensor]) -> Callable[[], dict[str, np.ndarray]
     fetched = _fetched(packed(list(away.values()))) if away else None
 
     def arrived() -> dict[str, np.ndarray]:
-        found = {}
+        arrays = {}
         if fetched is not None:
             shapes = [tuple(tensor.shape) for tensor in away.values()]
-            found = dict(zip(away, unpacked(fetched(), shapes)))
+            arrays = dict(zip(away, unpacked(fetched(), shapes)))
         return {
-            name: found[name] if name in found else tensor.numpy()
+            name: arrays[name] if name in arrays else tensor.numpy()
             for name, tensor in tensors.items()
         }
 

@@ -214,14 +214,14 @@ class AttentionUnit(nn.Module):
         keys = self.heads.weight.to(y.dtype).repeat(b, 1, 1)
         if self.window_keys:
             parts = self._split(x)
-            asked, answered = _compared(self._split(keys), parts, self.log_key_scale)
+            scaled_queries, scaled_keys = _compared(self._split(keys), parts, self.log_key_scale)
             # Added to the heads: queries are much alike at first, and keys would all be their mean.
-            keys = keys + self._joined(_attend(asked, answered, parts))
-        asked, answered = _compared(
+            keys = keys + self._joined(_attend(scaled_queries, scaled_keys, parts))
+        scaled_queries, scaled_keys = _compared(
             self._split(self.query_map(x)), self._split(self.key_map(keys)), self.log_scale
         )
-        given = _attend(asked, answered, self._split(self.value_map(keys)))
-        normalcy = F.normalize(self.output_map(self._joined(given)).to(wide), dim=2)
+        attended = _attend(scaled_queries, scaled_keys, self._split(self.value_map(keys)))
+        normalcy = F.normalize(self.output_map(self._joined(attended)).to(wide), dim=2)
 
         cosine = (normalcy * query).sum(dim=2)
         aggregation = query + normalcy.to(query.dtype)
@@ -229,7 +229,7 @@ class AttentionUnit(nn.Module):
             features,
             inverse_norm,
             keys,
-            _weights(answered, asked, wide).softmax(dim=2).mean(dim=1).transpose(1, 2),
+            _weights(scaled_keys, scaled_queries, wide).softmax(dim=2).mean(dim=1).transpose(1, 2),
             aggregation.reshape(b, h, w, d).permute(0, 3, 1, 2),
             (2 - 2 * cosine).clamp_min(0).reshape(b, h, w),
         )
@@ -248,8 +248,8 @@ class AttentionUnit(nn.Module):
             return None
         x = y * inverse_norm.to(y.dtype) * math.sqrt(y.shape[2])
         heads = self._split(self.heads.weight.to(y.dtype).expand(len(y), -1, -1))
-        asked, answered = _compared(heads, self._split(x), self.log_key_scale)
-        logits = _weights(asked, answered, inverse_norm.dtype)
+        scaled_queries, scaled_keys = _compared(heads, self._split(x), self.log_key_scale)
+        logits = _weights(scaled_queries, scaled_keys, inverse_norm.dtype)
         return logits.softmax(dim=3).mean(dim=1).transpose(1, 2)
 
     def _split(self, vectors: Tensor) -> Tensor:

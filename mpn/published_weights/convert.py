@@ -132,10 +132,10 @@ def _imported(
     file: TorchFile, kind: str, described: str, tensors: Mapping[str, StoredTensor]
 ) -> Imported:
     epoch = file.root.get("epoch") if type(file.root) is dict else None
-    known = epoch if type(epoch) is int and 0 <= epoch < 10**9 else None
+    checked_epoch = epoch if type(epoch) is int and 0 <= epoch < 10**9 else None
     numbers = sum(math.prod(tensor.shape) for tensor in tensors.values())
     return Imported(
-        file.path, file.sha256, file.layout, kind, described, known, len(tensors), numbers
+        file.path, file.sha256, file.layout, kind, described, checked_epoch, len(tensors), numbers
     )
 
 
@@ -274,21 +274,25 @@ def _theirs(name: str) -> str:
 
 
 def _fitting(
-    file: TorchFile, tensors: Mapping[str, StoredTensor], wanted: Mapping[str, Tensor], where: str
+    file: TorchFile,
+    tensors: Mapping[str, StoredTensor],
+    parameters: Mapping[str, Tensor],
+    where: str,
 ) -> dict[str, StoredTensor]:
     """Put the tensors under our names and in our order; CheckpointError unless all of them fit."""
-    given = {_ours(name): name for name in tensors}
+    stored = {_ours(name): name for name in tensors}
     wrong = {
-        "missing": [_theirs(name) for name in wanted if name not in given],
+        "missing": [_theirs(name) for name in parameters if name not in stored],
         "unknown": [
             shown(name)
             for name in tensors
-            if _ours(name) not in wanted or given[_ours(name)] != name
+            if _ours(name) not in parameters or stored[_ours(name)] != name
         ],
         "of another shape": [
-            f"{given[name]} of {_by(tensors[given[name]].shape)} instead of {_by(parameter.shape)}"
-            for name, parameter in wanted.items()
-            if name in given and tensors[given[name]].shape != tuple(parameter.shape)
+            f"{stored[name]} of {_by(tensors[stored[name]].shape)} "
+            f"instead of {_by(parameter.shape)}"
+            for name, parameter in parameters.items()
+            if name in stored and tensors[stored[name]].shape != tuple(parameter.shape)
         ],
     }
     complaints = [f"{len(names)} {word} ({_list(names)})" for word, names in wrong.items() if names]
@@ -297,7 +301,7 @@ def _fitting(
             f"{file.path} does not fit the published network ({where}); tensors: "
             f"{'; '.join(complaints)}"
         )
-    return {name: tensors[given[name]] for name in wanted}
+    return {name: tensors[stored[name]] for name in parameters}
 
 
 def _list(names: list[str]) -> str:

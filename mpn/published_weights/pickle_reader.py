@@ -218,7 +218,7 @@ class Machine:
                 "refused: it calls something that is not a known class or function"
             )
         # What is copied counts, or a small file could have one list copied without end.
-        self._count(len(arguments) + sum(len(one) for one in arguments[:1] if type(one) is list))
+        self._count(len(arguments) + sum(len(item) for item in arguments[:1] if type(item) is list))
         make = _MADE.get(str(function))
         self._push(StandIn(str(function)) if make is None else make(arguments))
 
@@ -313,9 +313,9 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
 def _ordered_dict(arguments: tuple) -> dict[Any, Any]:
     if not arguments:
         return {}
-    (items, *more) = arguments
+    (items, *extra) = arguments
     if (
-        more
+        extra
         or type(items) is not list
         or not all(type(item) in (list, tuple) and len(item) == 2 for item in items)
     ):

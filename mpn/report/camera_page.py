@@ -144,22 +144,24 @@ def _frames(learned: Mapping[str, Any]) -> dict[At, np.ndarray]:
         (number of the clip, frame) -> uint8 (H, W, C), of all that the page shows, and the first
         frame of the first clip.
     """
-    found: dict[At, np.ndarray] = {}
+    frames: dict[At, np.ndarray] = {}
     try:
         recordings = recordings_of(str(learned["source"]))
         names = [str(name) for name in learned["clips"]]
     except (KeyError, MpnError, OSError):
-        return found
-    wanted = {(0, 0)}
-    wanted |= {(int(one["clip"]), int(one["frame"])) for one in learned.get("moments") or []}
-    for clip in sorted({clip for clip, _ in wanted}):
-        numbers = [frame for number, frame in wanted if number == clip]
+        return frames
+    positions = {(0, 0)}
+    positions |= {
+        (int(moment["clip"]), int(moment["frame"])) for moment in learned.get("moments") or []
+    }
+    for clip in sorted({clip for clip, _ in positions}):
+        numbers = [frame for number, frame in positions if number == clip]
         try:
             read = _read(recordings[names[clip]], learned, numbers)
         except (KeyError, IndexError, MpnError, OSError):
             continue
-        found |= {(clip, number): frame for number, frame in read}
-    return found
+        frames |= {(clip, number): frame for number, frame in read}
+    return frames
 
 
 def _read(
@@ -174,17 +176,17 @@ def _read(
 def _moments(learned: Mapping[str, Any], frames: Mapping[At, np.ndarray]) -> list[Shown]:
     """Give the strangest moments of what was learned from."""
     shown = []
-    for one in learned.get("moments") or []:
-        clip, frame = int(one["clip"]), int(one["frame"])
-        stretch = _stretch(learned, clip, int(one["start"]), int(one["stop"]))
-        reason = one.get("reason")
+    for moment in learned.get("moments") or []:
+        clip, frame = int(moment["clip"]), int(moment["frame"])
+        stretch = _stretch(learned, clip, int(moment["start"]), int(moment["stop"]))
+        reason = moment.get("reason")
         if not reason and (clip, frame) not in frames:
             continue  # of a live camera: nobody can look at it
         why = str(reason["sentence"]) if reason else ""
         without = ",".join([*map(str, learned.get("without") or []), stretch])
-        picture = _picture(frames, (clip, frame), one.get("region"))
+        picture = _picture(frames, (clip, frame), moment.get("region"))
         when = clock(frame / float(learned.get("fps") or 1))
-        score = f"score {float(one['score']):.2f}"
+        score = f"score {float(moment['score']):.2f}"
         shown.append(Shown(when, _name(learned, clip), why, score, f"--without {without}", picture))
     return shown
 
@@ -240,13 +242,13 @@ def _place(
 def _made(learned: Mapping[str, Any]) -> list[dict[str, str]]:
     """Give the rows of what would be found of anomalies made of what moves here."""
     rows = []
-    for one in learned.get("made") or []:
-        found = "-"
-        if one["found"] is not None:
-            found = percent(one["found"] / max(int(one["pieces"]), 1), unit=True)
-        told = {
+    for entry in learned.get("made") or []:
+        share = "-"
+        if entry["found"] is not None:
+            share = percent(entry["found"] / max(int(entry["pieces"]), 1), unit=True)
+        aucs = {
             {"score": "score", **LABELS}[name]: f"{100 * float(auc):.1f}"
-            for name, auc in one["auc"].items()
+            for name, auc in entry["auc"].items()
         }
-        rows.append({"kind": str(one["kind"]), "found": found, "auc": told["score"]})
+        rows.append({"kind": str(entry["kind"]), "found": share, "auc": aucs["score"]})
     return rows

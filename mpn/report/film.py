@@ -203,14 +203,14 @@ def film_of(
     """
     if not isinstance(source, FrameSource):
         source = open_source(source, **options)
-    wanted = rows_of(rows)
-    if heat is not None and len(wanted) and wanted[-1] >= len(heat):
+    film_rows = rows_of(rows)
+    if heat is not None and len(film_rows) and film_rows[-1] >= len(heat):
         raise DataError(
-            f"{source.path}: row {wanted[-1]} is to be shown and there are "
+            f"{source.path}: row {film_rows[-1]} is to be shown and there are "
             f"{len(heat):,} heat maps; expected one for every row"
         )
-    maps = None if heat is None else (heat[row] for row in wanted)
-    return write_film(path, _frames(source, wanted), maps, source.fps, source.size, rows)
+    maps = None if heat is None else (heat[row] for row in film_rows)
+    return write_film(path, _frames(source, film_rows), maps, source.fps, source.size, rows)
 
 
 def _frames(source: FrameSource, rows: np.ndarray) -> Iterator[np.ndarray]:

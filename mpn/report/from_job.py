@@ -94,10 +94,13 @@ def report_job(
     with scratch_folder(folder, ".report-") as scratch:
         trace.name = source.name
         add_films([trace], {source.name: source}, {source.name: maps}, scratch, FILM_FRAMES)
-        asked, missing = _asked(inside, rows, detector.config.window)
+        asked_rows, missing = _asked(inside, rows, detector.config.window)
         report.notes += missing
         report.activations = look_into(
-            detector, [trace], {source.name: source}, {source.name: asked} if asked else None
+            detector,
+            [trace],
+            {source.name: source},
+            {source.name: asked_rows} if asked_rows else None,
         )
         return write_report(folder / REPORT, report)
 
@@ -121,19 +124,19 @@ def _trace(
     trace.times = times if rises else None  # some containers count time backwards
     steps = np.unique(np.diff(frames))
     trace.step = int(steps[0]) if len(steps) == 1 else 1  # every n-th frame
-    known = [
+    numbered = [
         (number, event)
         for number, event in enumerate(summary["events"], 1)
         if event["start"] in rows and event["peak_frame"] in rows
     ]
     trace.events = [
         _event(event, rows)._replace(number=number, frame=event["peak_frame"])
-        for number, event in known
+        for number, event in numbered
     ]
     if threshold is not None and summary.get("judged_by") == "itself":
         trace.events = [
             row._replace(strangeness=strangeness(event, threshold))
-            for row, (_, event) in zip(trace.events, known)
+            for row, (_, event) in zip(trace.events, numbered)
         ]
     trace.regions = _regions(folder / regions_name(source.path), rows, threshold)
     return trace, rows

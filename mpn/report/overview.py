@@ -68,10 +68,10 @@ def write_overview(path: Path, scored: Sequence[Scored], left_out: Mapping[str, 
         .get_template("overview.html.j2")
         .render(
             title=plural(len(scored), "recording"),
-            by_itself=any(one.summary.get("judged_by") == "itself" for one in scored),
-            count=sum(len(one.summary["events"]) for one in scored),
-            moments=[_moment(one, number, path.parent) for one, number in moments],
-            recordings=[_recording(one, path.parent) for one in scored],
+            by_itself=any(recording.summary.get("judged_by") == "itself" for recording in scored),
+            count=sum(len(recording.summary["events"]) for recording in scored),
+            moments=[_moment(recording, number, path.parent) for recording, number in moments],
+            recordings=[_recording(recording, path.parent) for recording in scored],
             left_out=left_out,
             policy=policy([theme], style),
             theme=Markup(theme),
@@ -85,41 +85,41 @@ def write_overview(path: Path, scored: Sequence[Scored], left_out: Mapping[str, 
 
 def _moments(scored: Sequence[Scored]) -> list[tuple[Scored, int]]:
     """Pick what stands out most, as recordings and the numbers of their events."""
-    found = [
-        (strangeness(event, one.summary["threshold"]["value"]), one, number)
-        for one in scored
-        if one.summary["threshold"]
-        for number, event in enumerate(one.summary["events"], 1)
+    ranked = [
+        (strangeness(event, recording.summary["threshold"]["value"]), recording, number)
+        for recording in scored
+        if recording.summary["threshold"]
+        for number, event in enumerate(recording.summary["events"], 1)
     ]
-    found.sort(key=lambda each: -each[0])
-    return [(one, number) for _, one, number in found[:MOST]]
+    ranked.sort(key=lambda each: -each[0])
+    return [(recording, number) for _, recording, number in ranked[:MOST]]
 
 
-def _moment(one: Scored, number: int, root: Path) -> dict[str, Any]:
-    event = one.summary["events"][number - 1]
+def _moment(recording: Scored, number: int, root: Path) -> dict[str, Any]:
+    event = recording.summary["events"][number - 1]
     reason, like = event.get("reason"), event.get("like")
     lasts = event["end_seconds"] - event["start_seconds"]
     return {
-        "recording": one.path.name,
-        "href": f"{_address(one.folder, root)}#event-{number}",
+        "recording": recording.path.name,
+        "href": f"{_address(recording.folder, root)}#event-{number}",
         "number": number,
         "when": clock(event["start_seconds"]),
         "lasts": f"{lasts:.1f} s",
         "score": f"{event['peak_score']:.2f}",
         "why": reason["sentence"] if reason else "",
         "like": Likeness(like["name"], like["distance"]).words if like else "",
-        "picture": _picture(one.folder, number),
+        "picture": _picture(recording.folder, number),
     }
 
 
-def _recording(one: Scored, root: Path) -> dict[str, Any]:
-    summary = one.summary
+def _recording(recording: Scored, root: Path) -> dict[str, Any]:
+    summary = recording.summary
     return {
-        "name": str(one.path),
-        "href": _address(one.folder, root),
+        "name": str(recording.path),
+        "href": _address(recording.folder, root),
         "length": clock(summary["frames"] / summary["fps"]),
         "events": len(summary["events"]),
-        "highest": "-" if one.highest is None else f"{one.highest[0]:.2f}",
+        "highest": "-" if recording.highest is None else f"{recording.highest[0]:.2f}",
         "notes": summary["notes"],
     }
 

@@ -46,10 +46,10 @@ def checked(trace: Trace) -> Trace:
         )
     spans = [("label", start, end) for start, end in trace.labels or []]
     spans += [("event", event.start, event.end) for event in trace.events]
-    for what, start, end in spans:
+    for kind, start, end in spans:
         if not 0 <= start < end <= count:
             raise DataError(
-                f"report, video {trace.name!r}: {what} [{start}, {end}) is not within "
+                f"report, video {trace.name!r}: {kind} [{start}, {end}) is not within "
                 f"its {count} rows"
             )
     for start, step, runs in trace.film.rows if trace.film else []:
@@ -214,10 +214,10 @@ def start_of(report: Report) -> dict[str, int]:
         _, index, row = max(peaks)
         return {"trace": -index, "row": row}
     scores = np.asarray(report.traces[0].scores, np.float64) if report.traces else np.empty(0)
-    known = np.isfinite(scores)
+    has_score = np.isfinite(scores)
     return {
         "trace": 0,
-        "row": int(np.argmax(np.where(known, scores, -np.inf))) if known.any() else 0,
+        "row": int(np.argmax(np.where(has_score, scores, -np.inf))) if has_score.any() else 0,
     }
 
 

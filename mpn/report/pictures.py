@@ -64,16 +64,16 @@ def choose_rows(
         events: in the order in which they are numbered.
         max_rows: at least 1.
     """
-    known = np.flatnonzero(np.isfinite(scores))
-    if not known.size:
+    scored = np.flatnonzero(np.isfinite(scores))
+    if not scored.size:
         return []
     strongest = sorted(enumerate(events, 1), key=lambda item: -item[1].score)[
         : max(max_rows - 1, 1)
     ]
     chosen = [(event.peak, f"event {number} at its highest") for number, event in strongest]
     if not chosen:
-        chosen = [(int(known[scores[known].argmax()]), "the highest score of this video")]
-    lowest = int(known[scores[known].argmin()])
+        chosen = [(int(scored[scores[scored].argmax()]), "the highest score of this video")]
+    lowest = int(scored[scores[scored].argmin()])
     if len(chosen) < max_rows and lowest not in dict(chosen):
         chosen.append((lowest, "the lowest score of this video, to compare with"))
     return chosen
@@ -85,11 +85,11 @@ def choose_rows(
 def _frames(activations: Activations) -> list[Picture]:
     size = _shown_size(activations)
     height, width, colours = activations.target.shape
-    seen = f"{height} x {width} pixels, {'in colour' if colours == 3 else 'grey'}"
+    dimensions = f"{height} x {width} pixels, {'in colour' if colours == 3 else 'grey'}"
     pictures = [
         _picture(
             "The frame",
-            f"What the camera showed, as the network sees it: {seen}.",
+            f"What the camera showed, as the network sees it: {dimensions}.",
             _resized(activations.target, size),
         ),
         _picture(
@@ -286,12 +286,12 @@ def _colours(encodings: Sequence[np.ndarray], fitted: int = 1) -> list[np.ndarra
     say little fill less of the scale, or their noise would be in all colours.
     """
     points = [encoding.reshape(len(encoding), -1).T for encoding in encodings]
-    known = np.concatenate(points[:fitted])
-    centre = known.mean(axis=0)
-    axes = np.linalg.eigh((known - centre).T @ (known - centre))[1][:, :-4:-1]
+    fitted_points = np.concatenate(points[:fitted])
+    centre = fitted_points.mean(axis=0)
+    axes = np.linalg.eigh((fitted_points - centre).T @ (fitted_points - centre))[1][:, :-4:-1]
     # their direction is free
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    low, high = np.percentile((known - centre) @ axes, (1, 99), axis=0)
+    low, high = np.percentile((fitted_points - centre) @ axes, (1, 99), axis=0)
     span = np.maximum(high - low, MIN_SPAN * (high - low).max() + 1e-12)
     pictures = []
     for encoding, flat in zip(encodings, points):

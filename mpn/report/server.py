@@ -82,14 +82,14 @@ class ReportServer(ThreadingTCPServer):
     def page(self) -> bytes:
         """Return the report as it is served: it knows the token, and may ask this server."""
         teacher = self.teacher
-        known = {
+        facts = {
             "token": self.token,
             "camera": str(teacher.camera) if teacher else None,
             "taught": teacher.taught() if teacher else [],
         }
         head, end, rest = (self.folder / REPORT).read_bytes().partition(b"</head>")
         head = head.replace(_bytes(NO_CONNECTION), _bytes(NO_CONNECTION.replace("none", "self")), 1)
-        mark = b'<meta name="mpn-served" content="%b">\n' % _bytes(json.dumps(known))
+        mark = b'<meta name="mpn-served" content="%b">\n' % _bytes(json.dumps(facts))
         return head + mark + end + rest
 
     def can_teach(self) -> bool:
@@ -116,12 +116,12 @@ class ReportServer(ThreadingTCPServer):
     def files(self) -> dict[str, Path]:
         """List what the page links to, by its name there; no link out of the folder is in it."""
         beside = self.folder / f"{Path(REPORT).stem}-files"
-        found = [self.folder / EVENTS, *beside.glob("*.webm")]
-        found += [path for suffix in (".csv", ".webm") for path in self.folder.glob(f"*{suffix}")]
+        paths = [self.folder / EVENTS, *beside.glob("*.webm")]
+        paths += [path for suffix in (".csv", ".webm") for path in self.folder.glob(f"*{suffix}")]
         inside = self.folder.resolve()
         return {
             path.relative_to(self.folder).as_posix(): path
-            for path in found
+            for path in paths
             if path.is_file() and path.resolve().is_relative_to(inside)
         }
 
@@ -183,15 +183,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         try:
-            wanted = self._wanted()
+            request = self._wanted()
         except _RefusedError as refused:
             return self._say(refused.status, str(refused))
         with self.reports.busy:
             try:
-                status, said = HTTPStatus.OK, self.reports.teach(*wanted)
+                status, answer = HTTPStatus.OK, self.reports.teach(*request)
             except (MpnError, OSError) as error:
-                status, said = HTTPStatus.CONFLICT, " ".join(str(error).split())
-            return self._say(status, said)
+                status, answer = HTTPStatus.CONFLICT, " ".join(str(error).split())
+            return self._say(status, answer)
 
     def _name(self) -> str:
         """Return what is asked for, of someone who names this server by its whole address."""
@@ -225,14 +225,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != JSON:
             raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, NOT_OURS)
         try:
-            asked = json.loads(content)
-            wanted = _Wanted(asked["event"], asked["frame"], asked["name"])
-            whole = type(wanted.number) is int and type(wanted.frame) is int
-            if not whole or not isinstance(wanted.name, str | None):
-                raise ValueError(asked)
+            document = json.loads(content)
+            request = _Wanted(document["event"], document["frame"], document["name"])
+            whole = type(request.number) is int and type(request.frame) is int
+            if not whole or not isinstance(request.name, str | None):
+                raise ValueError(document)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, NOT_OURS) from error
-        return wanted
+        return request
 
     def _send_file(self, path: Path) -> None:
         """Send a file, or from where on a browser asks for it, to jump within a film."""
@@ -264,7 +264,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _begin(
-        self, status: HTTPStatus, length: int, kind: str, more: dict[str, str] | None = None
+        self,
+        status: HTTPStatus,
+        length: int,
+        kind: str,
+        extra_headers: dict[str, str] | None = None,
     ) -> None:
         """Send what comes before the content."""
         self.send_response(status)
@@ -276,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
             "Cross-Origin-Resource-Policy": "same-origin",
-            **(more or {}),
+            **(extra_headers or {}),
         }
         for name, value in headers.items():
             self.send_header(name, value)

@@ -46,7 +46,9 @@ class CameraTeacher:
             taught = read_camera(self.camera).taught
         except MpnError:
             return []
-        return [(one.frame, one.name) for one in taught if source and one.source == source.name]
+        return [
+            (event.frame, event.name) for event in taught if source and event.source == source.name
+        ]
 
     def teach(self, number: int, frame: int, name: str | None) -> str:
         """Teach the camera an event.
@@ -68,10 +70,10 @@ class CameraTeacher:
                 "the recording was scored again since this page was loaded: load it again"
             )
         fresh = teach(self.camera, self.folder / EVENTS, number, name=name)
-        examples = plural(sum(len(one.embeddings) for one in fresh), "example")
-        said = (
+        examples = plural(sum(len(event.embeddings) for event in fresh), "example")
+        message = (
             f"Taught: event {number} is {fresh[0].name or 'normal here'} ({examples}). It counts "
             f"from the next scoring on: mpn score VIDEO --checkpoint {self.camera}"
         )
-        log.info(said)
-        return said
+        log.info(message)
+        return message

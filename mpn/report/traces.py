@@ -128,7 +128,9 @@ def look_into(
         max_frames: how many frames are chosen here at most, of all videos.
     """
     window = detector.config.window
-    wanted = {name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()}
+    rows_by_video = {
+        name: [(row, "as asked for") for row in rows] for name, rows in (asked or {}).items()
+    }
     scored = [trace for trace in traces if np.isfinite(trace.scores).any()]
     scored = scored if asks_network(detector.parts) else []
     scored.sort(key=lambda trace: -float(np.nanmax(trace.scores)))
@@ -141,10 +143,10 @@ def look_into(
             for row, why in choose_rows(trace.scores, trace.events, share)
             if row >= window
         ]
-        wanted.setdefault(trace.name, []).extend(chosen[:share])
+        rows_by_video.setdefault(trace.name, []).extend(chosen[:share])
         left -= len(chosen[:share])
     activations: list[Inside] = []
-    for name, rows in wanted.items():
+    for name, rows in rows_by_video.items():
         windows = frames_around_each(sources[name], {row for row, _ in rows}, window)
         activations += [
             Inside(name, row, why, pictures_of(inspect_frame(detector, windows[row])))

@@ -36,16 +36,16 @@ def usual_picture(
         (`mpn.motion.flow.working_size`) a frame; 0 where nothing moves.
     """
     rows, columns = (side // POOL for side in place.grid)
-    found = [[usual_at(place, (r * POOL, c * POOL)) for c in range(columns)] for r in range(rows)]
-    moves = np.array([[one.share >= SELDOM for one in row] for row in found])
-    speeds = np.array([[one.high for one in row] for row in found]) * moves
+    usual = [[usual_at(place, (r * POOL, c * POOL)) for c in range(columns)] for r in range(rows)]
+    moves = np.array([[cell.share >= SELDOM for cell in row] for row in usual])
+    speeds = np.array([[cell.high for cell in row] for row in usual]) * moves
     top = float(speeds.max())
     canvas = _grey(place, backdrop)
     height, width = canvas.shape[:2]
     if top:
         level, share = (
-            cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR)
-            for one in ((255 * np.sqrt(speeds / top)).astype(np.uint8), STRONG * moves)
+            cv2.resize(layer, (width, height), interpolation=cv2.INTER_LINEAR)
+            for layer in ((255 * np.sqrt(speeds / top)).astype(np.uint8), STRONG * moves)
         )
         colours = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)
         mixed = canvas * (1 - share[..., None]) + colours * share[..., None]
@@ -55,7 +55,7 @@ def usual_picture(
         for column in range(SPACING // 2, columns, SPACING):
             if moves[row, column]:
                 middle = (np.array([column, row]) + 0.5) * side
-                _arrows(canvas, middle, found[row][column], float(side.min()) * SPACING, top)
+                _arrows(canvas, middle, usual[row][column], float(side.min()) * SPACING, top)
     return canvas, top
 
 

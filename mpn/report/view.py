@@ -127,8 +127,8 @@ def highlights(report: Report) -> list[Highlight]:
 def highest(trace: Trace) -> float:
     """Return a video's highest score, NaN where it has none."""
     scores = np.asarray(trace.scores, np.float64)
-    known = scores[np.isfinite(scores)]
-    return float(known.max()) if known.size else math.nan
+    finite = scores[np.isfinite(scores)]
+    return float(finite.max()) if finite.size else math.nan
 
 
 def sections(report: Report) -> list[tuple[str, str]]:
@@ -151,11 +151,11 @@ def sections(report: Report) -> list[tuple[str, str]]:
 
 def videos(report: Report) -> list[VideoRow]:
     """Return the list of videos, all small curves on one scale."""
-    known = [
+    finite = [
         scores[np.isfinite(scores)]
         for scores in (np.asarray(t.scores, np.float64) for t in report.traces)
     ]
-    together = np.concatenate([*known, np.empty(0)])
+    together = np.concatenate([*finite, np.empty(0)])
     low, high = (float(together.min()), float(together.max())) if together.size else (0.0, 1.0)
     return [
         VideoRow(
@@ -183,8 +183,8 @@ def _auc(trace: Trace) -> float:
     for start, end in trace.labels:
         labels[start:end] = True
     scores = np.asarray(trace.scores, np.float64)
-    known = np.isfinite(scores)
-    return metrics.frame_auc(labels[known], scores[known]) if known.any() else math.nan
+    scored = np.isfinite(scores)
+    return metrics.frame_auc(labels[scored], scores[scored]) if scored.any() else math.nan
 
 
 def spark(trace: Trace, low: float, high: float) -> Markup:
@@ -244,8 +244,8 @@ def matrix_tables(matrix: ProtocolMatrix | None) -> list[MatrixTable]:
     """
     if matrix is None or not matrix.cells:
         return []
-    scores = list(dict.fromkeys(one.name for one in matrix.cells))
-    names = list(dict.fromkeys(one.name for one in matrix.baselines))
+    scores = list(dict.fromkeys(cell.name for cell in matrix.cells))
+    names = list(dict.fromkeys(baseline.name for baseline in matrix.baselines))
     by_name = {name: matrix.of(name) for name in (*scores, *names)}
     columns = [SCORES.get(score, score) for score in scores]
     columns += [name.replace("_", " ") for name in names]
@@ -268,8 +268,8 @@ def _gaps(matrix: ProtocolMatrix) -> list[tuple[str, str]]:
         if not is_known(value):
             continue
         name = gap.name.replace("_", " ") if gap.is_baseline else SCORES.get(gap.name, gap.name)
-        known = is_known(low) and is_known(high)
-        between = f" ({percent_range(low, high, signed=True)})" if known else ""
+        has_interval = is_known(low) and is_known(high)
+        between = f" ({percent_range(low, high, signed=True)})" if has_interval else ""
         rows.append((name, percent(value, signed=True) + between))
     return rows
 
@@ -283,28 +283,28 @@ def _live(cell: Cell) -> str:
 
 
 def _matrix_row(cells: Sequence[MatrixCell | None], first: MatrixCell, key: str) -> MatrixRow:
-    asked = first.cell
+    protocol = first.cell
     name = (
-        f"{NORMALISATIONS.get(asked.normalisation, asked.normalisation)}, "
-        f"{SMOOTHINGS.get(asked.smoothing, asked.smoothing)}"
+        f"{NORMALISATIONS.get(protocol.normalisation, protocol.normalisation)}, "
+        f"{SMOOTHINGS.get(protocol.smoothing, protocol.smoothing)}"
     )
-    texts = [_matrix_cell(cell, asked.live, key) for cell in cells]
-    return MatrixRow(name, asked.live, _live(asked), asked.why, texts)
+    texts = [_matrix_cell(cell, protocol.live, key) for cell in cells]
+    return MatrixRow(name, protocol.live, _live(protocol), protocol.why, texts)
 
 
-def _matrix_cell(one: MatrixCell | None, live: bool, key: str) -> tuple[str, str]:
+def _matrix_cell(cell: MatrixCell | None, live: bool, key: str) -> tuple[str, str]:
     """Return a metric and the note below it.
 
     The note is its interval, or that no live camera has it where others in the row are live.
     """
-    if one is None:
+    if cell is None:
         return "-", ""
-    value = percent(one.metrics.value(key))
-    if one.is_baseline:
-        return value, "" if one.cell.live == live else "not live"
-    return value, _range(one.interval) if key == "micro_auc" else ""
+    value = percent(cell.metrics.value(key))
+    if cell.is_baseline:
+        return value, "" if cell.cell.live == live else "not live"
+    return value, _range(cell.interval) if key == "micro_auc" else ""
 
 
 def _range(interval: Interval) -> str:
-    known = is_known(interval.low) and is_known(interval.high)
-    return percent_range(interval.low, interval.high) if known else ""
+    has_interval = is_known(interval.low) and is_known(interval.high)
+    return percent_range(interval.low, interval.high) if has_interval else ""

@@ -49,10 +49,10 @@ def diagnose(network: Network, clips: Sequence[Clip], windows: int = 16) -> dict
     means = {
         name: float(np.mean([values[name] for values in diagnostics])) for name in diagnostics[0]
     }
-    found: dict[str, Any] = {"collapse": means}
+    diagnosis: dict[str, Any] = {"collapse": means}
     if predicted > 0 and copied > 0:
-        found[GAIN] = 10 * float(np.log10(copied / predicted))
-    return found
+        diagnosis[GAIN] = 10 * float(np.log10(copied / predicted))
+    return diagnosis
 
 
 def in_words(found: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def features_term(student: Output, teacher: Output) -> Tensor:
         teacher: the teacher's.
     """
     grids = (student.features.shape[2:], teacher.features.shape[2:])
-    rows, columns = (min(most, *there) for most, *there in zip(PLACES, *grids))
+    rows, columns = (min(most, *sides) for most, *sides in zip(PLACES, *grids))
     return F.mse_loss(_likeness(student, rows, columns), _likeness(teacher, rows, columns))
 
 
@@ -73,9 +73,12 @@ def maps_term(
         target: the true next frames, (B, C, H, W) in [-1, 1].
         parts: whose maps; both networks have what they need.
     """
-    own = _resized(target, teacher.prediction.shape[2:])
-    pairs = [(_map(part, student, target), _map(part, teacher, own)) for part in parts]
-    differences = [F.mse_loss(one, _resized(other, one.shape[2:])) for one, other in pairs]
+    teacher_target = _resized(target, teacher.prediction.shape[2:])
+    pairs = [(_map(part, student, target), _map(part, teacher, teacher_target)) for part in parts]
+    differences = [
+        F.mse_loss(student_map, _resized(teacher_map, student_map.shape[2:]))
+        for student_map, teacher_map in pairs
+    ]
     return torch.stack(differences).mean()
 
 
@@ -118,11 +121,11 @@ class Teacher:
         student: ModelConfig,
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        given = dict(TEACHER_WEIGHTS if weights is None else weights)
-        check_teacher_weights(given)
+        teacher_weights = dict(TEACHER_WEIGHTS if weights is None else weights)
+        check_teacher_weights(teacher_weights)
         _check_alike(checkpoint, student)
-        self.given, self.sha256 = given, checkpoint.sha256
-        self.weights = {f"teacher_{name}": float(w) for name, w in given.items() if w > 0}
+        self.given, self.sha256 = teacher_weights, checkpoint.sha256
+        self.weights = {f"teacher_{name}": float(w) for name, w in teacher_weights.items() if w > 0}
         self.network = checkpoint.network.eval().requires_grad_(False)
         self.parts = tuple(
             part
@@ -165,15 +168,15 @@ class Teacher:
             student: its forward.
         """
         teacher = self.look(window)
-        found: dict[str, Tensor] = {}
+        terms: dict[str, Tensor] = {}
         for name in self.weights:
             if name == "teacher_frame":
-                found[name] = frame_term(student, teacher)
+                terms[name] = frame_term(student, teacher)
             elif name == "teacher_features":
-                found[name] = features_term(student, teacher)
+                terms[name] = features_term(student, teacher)
             else:
-                found[name] = maps_term(student, teacher, target, self.parts)
-        return found
+                terms[name] = maps_term(student, teacher, target, self.parts)
+        return terms
 
 
 def check_teacher_weights(weights: Mapping[str, float]) -> None:

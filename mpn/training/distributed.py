@@ -147,9 +147,9 @@ class Processes:
         gathered: dict[str, Any] = {}
         of_output: dict[str, Any] = {}
         for name in names:
-            own = name in LossInputs._fields
-            value = getattr(inputs if own else inputs.output, name)
-            (gathered if own else of_output)[name] = self.gathered(value)
+            is_input = name in LossInputs._fields
+            value = getattr(inputs if is_input else inputs.output, name)
+            (gathered if is_input else of_output)[name] = self.gathered(value)
         return inputs._replace(output=replace(inputs.output, **of_output), **gathered)
 
     # --- Sums and rows
@@ -188,22 +188,22 @@ class Processes:
         """
         if not self.joined:
             return rows
-        own = rows.detach().contiguous()
+        detached = rows.detach().contiguous()
         parts = [
-            part.view(own.dtype).view(-1, *own.shape[1:])
-            for part in self._all_bytes(own.flatten().view(torch.uint8))
+            part.view(detached.dtype).view(-1, *detached.shape[1:])
+            for part in self._all_bytes(detached.flatten().view(torch.uint8))
         ]
         parts[self.rank] = rows
         return torch.cat(parts)
 
-    def _all_bytes(self, own: Tensor) -> list[Tensor]:
+    def _all_bytes(self, own_bytes: Tensor) -> list[Tensor]:
         """Gather bytes, (n,) uint8 with an n of each process's own, in order of rank."""
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
         with _others_alive():
-            dist.all_gather(lengths, torch.tensor([len(own)]))
+            dist.all_gather(lengths, torch.tensor([len(own_bytes)]))
             longest = max(int(length) for length in lengths)
-            filled = own.new_zeros(longest)
-            filled[: len(own)] = own
+            filled = own_bytes.new_zeros(longest)
+            filled[: len(own_bytes)] = own_bytes
             parts = [torch.empty_like(filled) for _ in range(self.count)]
             dist.all_gather(parts, filled)
         return [part[: int(length)] for part, length in zip(parts, lengths)]

@@ -107,5 +107,7 @@ class MetaTasks:
             self.loss.prepare(support.sample(options.batch, generator, pseudo=self.pseudo))
             for _ in range(options.inner_steps)
         ]
-        asked = self.loss.prepare(query.sample(options.queries, generator, pseudo=self.pseudo))
-        return batches, asked._replace(extra_weights=options.query_loss_weights)
+        query_batch = self.loss.prepare(
+            query.sample(options.queries, generator, pseudo=self.pseudo)
+        )
+        return batches, query_batch._replace(extra_weights=options.query_loss_weights)

@@ -118,10 +118,10 @@ class PretextTraining(Training):
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what must agree for a resumed run to be the same run, plain values."""
-        found = super().fingerprint()
+        fingerprint = super().fingerprint()
         tasks = {"patch": PATCH, "hidden": HIDDEN, "hidden_frame": HIDDEN_FRAME}
         tasks |= {"contrast_weight": CONTRAST_WEIGHT, "temperature": TEMPERATURE}
-        return found | {"pretext": tasks}
+        return fingerprint | {"pretext": tasks}
 
     def _state(self) -> dict[str, Any]:
         return super()._state() | {"heads": self.heads.state_dict()}

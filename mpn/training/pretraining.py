@@ -162,10 +162,10 @@ class Training(TrainingRun):
         )
         usual = usual_workers(self.device, tampered=self.dataset.pseudo is not None)
         self._workers = usual if options.workers is None else options.workers
-        self._kept: DeviceWindows | None = None
+        self._device_windows: DeviceWindows | None = None
         if self.on_gpu:
             torch.backends.cudnn.benchmark = True  # all batches have one shape
-            self._kept = windows_on(self.dataset, self.device)
+            self._device_windows = windows_on(self.dataset, self.device)
         self._clips = footprint(self.dataset.clips)
         # A checksum: it is the same footage or not.
         self._movers = None
@@ -205,9 +205,9 @@ class Training(TrainingRun):
 
     def _epoch(self) -> Generator[Sample, None, None]:
         """Yield the batches that are left of an epoch."""
-        if self._kept is not None:
+        if self._device_windows is not None:
             for numbers in self.batches:
-                yield self._kept.batch(numbers)
+                yield self._device_windows.batch(numbers)
             return
         loader = DataLoader(
             self.dataset,
@@ -224,8 +224,10 @@ class Training(TrainingRun):
             yield from samples
 
     def _machine(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"compiled": self.compiled} if self.compiled else {}
-        return found | ({"frames_on_gpu": self._kept is not None} if self.on_gpu else {})
+        machine: dict[str, Any] = {"compiled": self.compiled} if self.compiled else {}
+        return machine | (
+            {"frames_on_gpu": self._device_windows is not None} if self.on_gpu else {}
+        )
 
     def _learning_rate(self) -> float:
         rise = min(1.0, (self.step + 1) / self.options.warmup)

@@ -168,8 +168,8 @@ class TrainingRun(ABC):
         """Take over what `_state` gave."""
         self.network.load_state_dict(state["network"])
         groups = zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True)
-        for stored, own in groups:  # how the steps are computed is the device's, not the run's
-            stored.update({name: own[name] for name in DEVICE_OPTIONS})
+        for stored, group in groups:  # how the steps are computed is the device's, not the run's
+            stored.update({name: group[name] for name in DEVICE_OPTIONS})
         self.optimizer.load_state_dict(state["optimizer"])
 
     # --- The run folder
@@ -351,18 +351,18 @@ class TrainingRun(ABC):
         share = max(0, self.step - start) / (self.total - start)
         return before + (1 - before) * min(1.0, share)
 
-    def _plan_together(self, asked: bool) -> bool:
+    def _plan_together(self, stop: bool) -> bool:
         """Plan in the first process for all; say whether any of them was asked to stop."""
         if self.processes.first:
             self._plan()
         if not self.processes.joined:
-            return asked
-        told = torch.zeros(4, dtype=torch.float64)
-        told[0] = asked
+            return stop
+        plan = torch.zeros(4, dtype=torch.float64)
+        plan[0] = stop
         if self.processes.first:
             total = -1 if self.total is None else self.total
-            told[1:] = torch.tensor([total, *self._planned_at], dtype=torch.float64)
-        stops, total, step, before = self.processes.summed(told).tolist()
+            plan[1:] = torch.tensor([total, *self._planned_at], dtype=torch.float64)
+        stops, total, step, before = self.processes.summed(plan).tolist()
         self.total = None if total < 0 else int(total)
         self._planned_at = int(step), before
         return stops > 0

@@ -67,10 +67,11 @@ def footprint(clips: Sequence[Clip]) -> list[list[Any]]:
     ]
 
 
-def _same_clips(there: Sequence[Sequence[Any]], here: Sequence[Sequence[Any]]) -> bool:
+def _same_clips(before: Sequence[Sequence[Any]], now: Sequence[Sequence[Any]]) -> bool:
     """Compare two footprints; earlier ones have no checksum of all frames."""
-    return len(there) == len(here) and all(
-        list(one) == list(other)[: len(one)] and len(one) >= 4 for one, other in zip(there, here)
+    return len(before) == len(now) and all(
+        list(old_clip) == list(clip)[: len(old_clip)] and len(old_clip) >= 4
+        for old_clip, clip in zip(before, now)
     )
 
 
@@ -86,37 +87,37 @@ def check_fingerprint(path: Path, stored: Mapping[str, Any], current: Mapping[st
     Raises:
         CheckpointError: naming what differs.
     """
-    for part, here in json.loads(json.dumps(current)).items():
-        there = stored[part]
+    for part, now in json.loads(json.dumps(current)).items():
+        before = stored[part]
         if part == "options":
             # Options that a state does not name were as they are by default when it was written.
-            there = {name: LATER_OPTIONS[name] for name in LATER_OPTIONS if name in here} | there
+            before = {name: LATER_OPTIONS[name] for name in LATER_OPTIONS if name in now} | before
         if part == "preset":
-            there = LATER_PRESET | there
-            if "loss_weights" in there:  # a term that came later weighed nothing
-                later = dict.fromkeys(here["loss_weights"], 0.0)
-                there["loss_weights"] = later | there["loss_weights"]
-        if part == "clips" and _same_clips(there, here):
+            before = LATER_PRESET | before
+            if "loss_weights" in before:  # a term that came later weighed nothing
+                later = dict.fromkeys(now["loss_weights"], 0.0)
+                before["loss_weights"] = later | before["loss_weights"]
+        if part == "clips" and _same_clips(before, now):
             continue
-        if there != here:
-            raise CheckpointError(_difference(path, part, there, here))
+        if before != now:
+            raise CheckpointError(_difference(path, part, before, now))
 
 
-def _difference(path: Path, part: str, there: Any, here: Any) -> str:
+def _difference(path: Path, part: str, before: Any, now: Any) -> str:
     if part == "base":
         return f"{path} began from another model: give the same --checkpoint"
     if part == "clips":
         return (
-            f"{path} was trained on other footage ({len(there)} clips, here {len(here)}); resume "
+            f"{path} was trained on other footage ({len(before)} clips, here {len(now)}); resume "
             "on the same data"
         )
-    if set(there) != set(here):
+    if set(before) != set(now):
         return (
             f"{path} was written by another version of mpn, which has other {part}: start anew "
             "with another --out"
         )
     changes = ", ".join(
-        f"{name} {there[name]!r}, here {here[name]!r}" for name in here if there[name] != here[name]
+        f"{name} {before[name]!r}, here {now[name]!r}" for name in now if before[name] != now[name]
     )
     return (
         f"{path} is of a run with other {part}: {changes}; give the same, or start anew with "

@@ -52,10 +52,10 @@ def on_signals(numbers: Sequence[int], handler: Callable[..., None]) -> Iterator
     """
     if threading.current_thread() is not threading.main_thread():
         numbers = ()
-    handled = [one for one in numbers if signal.getsignal(one) is not signal.SIG_IGN]
-    before = [(one, signal.signal(one, handler)) for one in handled]
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, handler)) for number in handled]
     try:
         yield
     finally:
-        for one, earlier in before:
-            signal.signal(one, earlier)
+        for number, earlier in before:
+            signal.signal(number, earlier)

@@ -55,10 +55,10 @@ def packets_needed(keys: np.ndarray, index_of: np.ndarray, wanted: np.ndarray) -
     # The frames of a group that are shown before its key frame refer to the group before as well.
     key_of = np.concatenate([[-1], index_of[firsts]])[group]
     leading = shown & (index_of < key_of)
-    asked = shown & wanted[index_of]
+    wanted_packets = shown & wanted[index_of]
     groups = np.zeros(len(firsts) + 1, bool)
-    groups[group[asked]] = True
-    groups[np.maximum(group[asked & leading] - 1, 0)] = True
+    groups[group[wanted_packets]] = True
+    groups[np.maximum(group[wanted_packets & leading] - 1, 0)] = True
     packets = groups[group]
     begins_group = groups & ~np.concatenate([[False], groups[:-1]])
     leading &= begins_group[group]

@@ -76,10 +76,10 @@ def common_levels(levels: Iterable[Levels | None]) -> Levels | None:
     Args:
         levels: of several recordings, None of those with 8 bits.
     """
-    deep = [one for one in levels if one is not None]
+    deep = [bounds for bounds in levels if bounds is not None]
     if not deep:
         return None
-    return Levels(min(one.low for one in deep), max(one.high for one in deep))
+    return Levels(min(bounds.low for bounds in deep), max(bounds.high for bounds in deep))
 
 
 def note_levels(notes: list[str], levels: Levels, whose: str) -> None:

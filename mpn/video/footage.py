@@ -141,11 +141,11 @@ def _matches(pattern: str) -> Footage:
     matched = sorted(
         map(Path, glob.glob(pattern, recursive=True)), key=lambda item: natural_key(str(item))
     )
-    footage, seen = Footage(), set()
+    footage, visited = Footage(), set()
     for item in matched:
         if is_folder(item):
-            if item.resolve() not in seen:
-                _walk(item, footage, seen)
+            if item.resolve() not in visited:
+                _walk(item, footage, visited)
         elif is_video(item):
             footage.sources.append(item)
     if not footage.sources:
@@ -163,18 +163,18 @@ def _matches(pattern: str) -> Footage:
     return footage
 
 
-def _walk(folder: Path, footage: Footage, seen: set[Path]) -> None:
+def _walk(folder: Path, footage: Footage, visited: set[Path]) -> None:
     """Add a folder's footage, and what is left out of it.
 
     Args:
         folder: to look into.
         footage: is added to.
-        seen: folders looked into, added to: it stops at links that go round.
+        visited: folders looked into, added to: it stops at links that go round.
 
     Raises:
         DataError: the folder cannot be listed.
     """
-    seen.add(folder.resolve())
+    visited.add(folder.resolve())
     items = visible(folder)
     if all((folder / name).is_file() for name in ("scores.csv", "state.json")):
         footage.left_out.append(LeftOut(folder, "results", "holds results of mpn score"))
@@ -187,21 +187,21 @@ def _walk(folder: Path, footage: Footage, seen: set[Path]) -> None:
         reason = f"holds {len(pictures)} pictures and {len(videos)} videos"
         footage.left_out.append(LeftOut(folder, "mixed", reason))
         return
-    below = _below(folders, seen, videos)
+    below = _below(folders, visited, videos)
     sources = {video: [video] for video in videos} | {
         path: inside.sources for path, inside in below.items()
     }
     left_out = _other_files(files, pictures, videos)
     left_out += [entry for inside in below.values() for entry in inside.left_out]
-    found = [source for path in items for source in sources.get(path, ())]
-    if pictures and not videos and (len(pictures) >= MIN_CLIP or not found):
+    recordings = [source for path in items for source in sources.get(path, ())]
+    if pictures and not videos and (len(pictures) >= MIN_CLIP or not recordings):
         footage.sources.append(folder)
         reason = f"lies below {folder.name}, which holds pictures itself"
-        footage.left_out += [LeftOut(path, "below-frames", reason) for path in found]
+        footage.left_out += [LeftOut(path, "below-frames", reason) for path in recordings]
         footage.left_out += [entry for entry in left_out if entry.kind != "empty"]
         return
     beside = "recordings" if videos else "folders of recordings"
-    footage.sources += found
+    footage.sources += recordings
     footage.left_out += [
         LeftOut(path, "pictures", f"is a picture beside {beside}") for path in pictures
     ]
@@ -209,14 +209,14 @@ def _walk(folder: Path, footage: Footage, seen: set[Path]) -> None:
 
 
 def _below(
-    folders: Sequence[Path], seen: set[Path], recordings: Sequence[Path]
+    folders: Sequence[Path], visited: set[Path], recordings: Sequence[Path]
 ) -> dict[Path, Footage]:
     """Find the footage in each of the folders of a folder, in which recordings lie too, or none."""
     names = {item.name for item in folders}
     below: dict[Path, Footage] = {}
     for item in folders:
         real = item.resolve()
-        if real in seen or real in item.parent.resolve().parents:  # a link that goes round
+        if real in visited or real in item.parent.resolve().parents:  # a link that goes round
             continue
         inside = below[item] = Footage()
         if item.name.lower() in LABEL_FOLDERS:
@@ -231,7 +231,7 @@ def _below(
                 reason = "holds previews of the recordings beside it"
                 inside.left_out.append(LeftOut(item, "pictures", reason))
                 continue
-            _walk(item, inside, seen)
+            _walk(item, inside, visited)
         except DataError as error:
             reason = str(error).removeprefix(f"{item}: ").partition(";")[0]
             inside.left_out.append(LeftOut(item, "unlisted", reason))

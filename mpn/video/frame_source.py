@@ -135,10 +135,10 @@ class FrameSource:
 
     def note_bad(self, bad: Iterable[BadFrame]) -> None:
         """Take over what an earlier reading found unusable, which may not be read again."""
-        for one in bad:
-            if one.index not in self._noted:
-                self._noted.add(one.index)
-                self.bad.append(one)
+        for bad_frame in bad:
+            if bad_frame.index not in self._noted:
+                self._noted.add(bad_frame.index)
+                self.bad.append(bad_frame)
 
     def _decoded(self, wanted: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Give the frames as they are stored, uint8 (H, W, 3), each with its number."""

@@ -87,8 +87,8 @@ def picture_series(folder: Path, files: Sequence[Path]) -> PictureSeries:
         if times and _missing(times) < _missing(_numbers(main)):
             return _by_clock(files, main, [(time, None) for time in times])
     main = _on_grid(main)
-    kept = set(main)
-    strays = [file for file in files if file not in kept]
+    in_series = set(main)
+    strays = [file for file in files if file not in in_series]
     return PictureSeries(with_gaps(folder, main), strays, notes=_strays_note(strays, main))
 
 
@@ -218,15 +218,15 @@ def _dated(files: Sequence[Path]) -> list[tuple[datetime, int | None]] | None:
     before a count).
     """
     moments = [_moment(file.stem) for file in files]
-    known = [moment for moment in moments if moment]
-    if len(known) < len(moments):
+    parsed = [moment for moment in moments if moment]
+    if len(parsed) < len(moments):
         return None
-    ranked = [(time, number or 0) for time, number in known]
+    ranked = [(time, number or 0) for time, number in parsed]
     rising = all(before < after for before, after in zip(ranked, ranked[1:]))
     # Hours and minutes that stay may be the number of a clip.
-    dated = known[0][0].year != NO_DATE
-    varied = {time if dated else (time.hour, time.minute) for time, _ in known}
-    return known if rising and len(varied) > 1 else None
+    dated = parsed[0][0].year != NO_DATE
+    varied = {time if dated else (time.hour, time.minute) for time, _ in parsed}
+    return parsed if rising and len(varied) > 1 else None
 
 
 def _moment(stem: str) -> tuple[datetime, int | None] | None:
@@ -273,8 +273,8 @@ def _by_clock(
     files: Sequence[Path], main: Sequence[Path], moments: Sequence[tuple[datetime, int | None]]
 ) -> PictureSeries:
     """Make the series of pictures that are named by the clock: none is missing."""
-    kept = set(main)
-    strays = [file for file in files if file not in kept]
+    in_series = set(main)
+    strays = [file for file in files if file not in in_series]
     times, names = [time for time, _ in moments], list(main)
     steps = _steps(times)
     if times[-1].year == NO_DATE and max(steps) > DAY / 2:  # no date, and midnight in between
@@ -315,7 +315,7 @@ def _missing(values: Sequence[Any]) -> float:
     if not steps:
         return 0
     step = Counter(steps).most_common(1)[0][0]
-    return sum(abs(one / step - 1) for one in steps) if step else float("inf")
+    return sum(abs(gap / step - 1) for gap in steps) if step else float("inf")
 
 
 def with_gaps(folder: Path, files: Sequence[Path]) -> list[tuple[str, Path | None]]:

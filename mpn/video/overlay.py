@@ -138,10 +138,10 @@ class OverlayWriter(FilmWriter):
         strip[:] = DARK
         scores = np.array(self._recent, np.float64)
         scores[~np.isfinite(scores)] = np.nan
-        seen = scores[np.isfinite(scores)]
-        if not seen.size:
+        visible = scores[np.isfinite(scores)]
+        if not visible.size:
             return
-        low, high = float(seen.min()), float(seen.max())
+        low, high = float(visible.min()), float(visible.max())
         rows = _rows(scores, low, high, strip.shape[0])
         # joins each column to the one before
         before = np.vstack([rows[:1, :1], rows[:-1, :1]]).ravel()

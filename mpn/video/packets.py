@@ -115,11 +115,11 @@ class Packets:
         Where recordings are joined as they are (.ts, .mpg) times begin anew with each.
         """
         times, order = np.array(self.times), np.array(self.order)
-        known = np.isfinite(times)
-        if not known.any():
+        timed = np.isfinite(times)
+        if not timed.any():
             return times
         numbers = np.arange(len(times))
-        times = np.where(known, times, np.interp(numbers, numbers[known], times[known]))
+        times = np.where(timed, times, np.interp(numbers, numbers[timed], times[timed]))
         order = np.where(np.isfinite(order), order, times)
         steps = np.diff(order)
         period = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0

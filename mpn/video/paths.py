@@ -162,11 +162,11 @@ def stamp_of(path: Path) -> int | str:
     digest = hashlib.sha256()
     for file in images_in(path):
         try:
-            found = file.stat()
+            status = file.stat()
         except OSError:  # a link that leads nowhere
             digest.update(os.fsencode(file.name) + b"\0absent\n")
             continue
-        facts = f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode()
+        facts = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
         digest.update(os.fsencode(file.name) + facts)
     return digest.hexdigest()
 
@@ -212,12 +212,12 @@ def require_path(path: str | Path, hint: str = "") -> Path:
 
 def _alike(path: Path, parent: Path) -> list[str]:
     """List what lies in the nearest folder and is called about as the first part that is absent."""
-    wanted = path.parts[len(parent.parts)]
+    absent = path.parts[len(parent.parts)]
     try:
         items = visible(parent) if is_folder(parent) else []
     except DataError:  # it may not be listed
         return []
     # Without suffixes, which make all videos alike; itself it may be, as a link that leads nowhere.
-    stems = {item.stem.lower(): item for item in items if item.name != wanted}
-    close = difflib.get_close_matches(Path(wanted).stem.lower(), stems, n=3)
+    stems = {item.stem.lower(): item for item in items if item.name != absent}
+    close = difflib.get_close_matches(Path(absent).stem.lower(), stems, n=3)
     return [str(stems[stem]) for stem in close]

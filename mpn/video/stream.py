@@ -128,29 +128,29 @@ class VideoStream:
         Returns:
             The number of the packet that the first frame comes from.
         """
-        seen: list[int] = []
+        numbers: list[int] = []
         failed: set[int] = set()
         # Before the first that needs no other some decoders give grey ones, others none.
         key = packets.keys.index(1) if packets.finds_keys and any(packets.keys) else 0
         for number, frame in decoded(self.path, failed, len(packets.shown)):
             if number < key:
                 continue
-            if not seen:
+            if not numbers:
                 self._take_shape(frame, packets.pixel_aspect)
                 self.levels = WHOLE_RANGE if is_deep(frame) else None
-            seen.append(number)
-            if len(seen) == PROBED_FRAMES:
+            numbers.append(number)
+            if len(numbers) == PROBED_FRAMES:
                 break
-        if not seen:
+        if not numbers:
             raise FrameError(f"{self.path}: {NOTHING_DECODED}")
-        looked_at = range(seen[0], max(seen) + 1)
+        looked_at = range(numbers[0], max(numbers) + 1)
         silent = sum(packets.shown[number] for number in looked_at) - len(failed & set(looked_at))
-        if packets.stubs or len(seen) < MOST_SILENT * silent:
+        if packets.stubs or len(numbers) < MOST_SILENT * silent:
             self._leave_out_silent(packets)
         # Not so in .mp4, whose times say in which order frames are shown; so where times are those
         # of decoding, or none.
-        self._in_order = not bool((np.diff(packets.in_a_row()[seen]) > 0).all())
-        return seen[0]
+        self._in_order = not bool((np.diff(packets.in_a_row()[numbers]) > 0).all())
+        return numbers[0]
 
     def _leave_out_silent(self, packets: Packets) -> None:
         """Decode all, to learn which packets give no frame of their own, and leave these out.
@@ -160,9 +160,9 @@ class VideoStream:
         """
         failed: set[int] = set()
         count = len(packets.shown)
-        given = {number for number, _ in decoded(self.path, failed, count)} | failed
+        with_frame = {number for number, _ in decoded(self.path, failed, count)} | failed
         for number in range(count):
-            packets.shown[number] &= number in given
+            packets.shown[number] &= number in with_frame
         packets.stubs = False  # it is known now
 
     def _take_shape(self, frame: av.VideoFrame, pixel: Fraction | None) -> None:
@@ -256,11 +256,11 @@ class VideoStream:
             )
         # In .mp4 and .mov the header's is the mean of the times, pauses included.
         if rate and timeline.steady and not packets.edits and packets.rate:
-            said = float(packets.rate)
-            if abs(said / float(rate) - 1) > RATE_TOLERANCE:
+            stated_rate = float(packets.rate)
+            if abs(stated_rate / float(rate) - 1) > RATE_TOLERANCE:
                 self.notes.append(
-                    f"its header says {said:g} frames/s, its times {float(rate):.4g}, which are "
-                    "believed"
+                    f"its header says {stated_rate:g} frames/s, its times {float(rate):.4g}, which "
+                    "are believed"
                 )
         return rate
 
@@ -337,7 +337,7 @@ class VideoStream:
         for number, frame in decoded(self.path, failed, len(self._index_of), needed):
             if self._in_order and number >= self._numbers[0]:
                 # As the packets are, but for those that failed.
-                number = next((one for one in left if one not in failed), -1)
+                number = next((candidate for candidate in left if candidate not in failed), -1)
             if number >= 0 and self._index_of[number] >= 0:
                 yield int(self._index_of[number]), frame
 
