@@ -87,7 +87,8 @@ class ScoreJob:
         folder: for the results; made where it is missing.
         options: see `JobOptions`.
         on_event: called with every event as soon as it is over, and with those of an earlier run.
-        judgement: how the recording is judged by itself, where it is; `detector` is of its camera then.
+        judgement: how the recording is judged by itself, where it is; `detector` is of its camera
+            then.
         camera_file: where the camera is kept; default: the file that it was read from.
 
     Raises:

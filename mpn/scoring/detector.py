@@ -173,8 +173,8 @@ class Detector:
             first: how many results an earlier scoring gave before it stopped. Going on gives the
                 same to the bit where a batch ended there (`ends_a_batch`).
             smoothed: the score of the last of them.
-            own_places: judge the recording by itself, by what this says; default: by the camera's place
-                model, of those that the model knows.
+            own_places: judge the recording by itself, by what this says; default: by the camera's
+                place model, of those that the model knows.
 
         Returns:
             One result a frame, in order.
