@@ -39,6 +39,9 @@ from mpn.video.timing import USUAL_RATE
 # much of what there is to judge by; a quarter of an hour can spare a minute.
 APART_SHARE, LEAST_APART, MOST_APART = 1 / 32, 1.0, 60.0
 SAVE_SECONDS = 20.0  # between two savings of a first pass
+# Motion that a thinner first pass computes is not kept: it would take as much memory, and save less
+# than a quarter of what the second one computes.
+KEPT_THINNING = 4
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def pass_over(
         recording: of the camera.
         stamp: see `Glance`.
         recordings: of the camera; of many less is taken of each.
-        kept: takes the motion that is computed.
+        kept: takes the motion that is computed, where that is much of the recording's.
 
     Raises:
         DataError: it cannot be read.
@@ -182,7 +185,7 @@ def pass_over(
         so_far = begin_survey(source, plan)
     if so_far.complete:
         return
-    _go_on(recording, source, so_far, stamp, kept)
+    _go_on(recording, source, so_far, stamp, kept if plan.thinning <= KEPT_THINNING else None)
 
 
 def _go_on(

@@ -14,7 +14,9 @@ from mpn.errors import DataError
 from mpn.jobs import JobOptions
 from mpn.jobs.by_itself import camera_of, learn_camera
 from mpn.jobs.first_pass import Recording, add_up, glance, judge_runs, pass_over
+from mpn.jobs.survey import SurveyPlan
 from mpn.jobs.survey_file import SURVEY
+from mpn.motion.kept import KeptMotion
 from mpn.motion.place import PlaceModel
 from mpn.scoring.detector import Detector
 from tests.helpers.recordings import recording
@@ -132,3 +134,19 @@ def test_another_stretch_of_the_same_length_is_passed_over_anew(
     fresh = place(tmp_path / "other", start=1.0, end=2.0)
     assert np.array_equal(second.counts, fresh.counts)
     assert not np.array_equal(first.counts, second.counts)
+
+
+@pytest.mark.parametrize("thinning, kept_frames", [(2, 18), (8, 0)])
+def test_motion_is_kept_where_that_is_much_of_the_recording(
+    days: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thinning, kept_frames
+) -> None:
+    """A day's first pass takes every fortieth second: keeping that saves next to nothing.
+
+    Of 24 frames two in four are counted, and the frame before each two is looked at as well.
+    """
+    plan = SurveyPlan(2, thinning, 16, 2)
+    monkeypatch.setattr("mpn.jobs.first_pass.plan_survey", lambda *_: plan)
+    day, motion = kept_in(days[:1], tmp_path)[0], KeptMotion()
+    pass_over(day, glance(day).stamp, 1, motion)
+    assert len(motion) == kept_frames
+    assert (day.folder / SURVEY).exists()
