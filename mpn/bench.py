@@ -193,7 +193,7 @@ def bench_network(
     cells = [(setting, batch) for setting in engines for batch in batches]
     for setting, batch in cells:
         timed.append(_forward(engines[setting], windows[:batch]))
-    times = _in_turn(timed, rounds, seconds, "network")
+    times = _seconds_in_turn(timed, rounds, seconds, "network")
     products = times[: len(precisions)]
     peak = {
         precision: [2 * PRODUCT_SIDE**3 / elapsed for elapsed in taken]
@@ -233,14 +233,14 @@ def bench_film(
         film = Path(folder) / "film.mp4"
         write_film(film, frames)
         timed = [lambda: _motion(film), *(_scoring(detector, film) for detector in detectors)]
-        times = _in_turn(timed, rounds, seconds, "scoring")
+        times = _seconds_in_turn(timed, rounds, seconds, "scoring")
     motion, *scoring = ([frames / elapsed for elapsed in taken] for taken in times)
     return FilmBench(
         motion, [FilmRate(setting, rates) for setting, rates in zip(settings, scoring)]
     )
 
 
-def _in_turn(
+def _seconds_in_turn(
     timed: Sequence[Callable[[], object]], rounds: int, seconds: float, title: str
 ) -> list[list[float]]:
     """Take the time of each, round by round, behind a round that does not count."""

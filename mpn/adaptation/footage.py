@@ -103,7 +103,7 @@ def recordings_of(source: str | Path, footage: Footage | None = None) -> dict[st
         DataError: there is none.
     """
     paths = sources_of(source, footage or footage_of(source))
-    return dict(zip(_told_apart(paths, Path(source)), paths))
+    return dict(zip(_distinct_names(paths, Path(source)), paths))
 
 
 def footage_keys(source: str | Path, clips: Sequence[Clip]) -> dict[str, list[int]]:
@@ -125,7 +125,7 @@ def footage_keys(source: str | Path, clips: Sequence[Clip]) -> dict[str, list[in
     }
 
 
-def _told_apart(paths: Sequence[Path], source: Path) -> list[str]:
+def _distinct_names(paths: Sequence[Path], source: Path) -> list[str]:
     """Name recordings; where two have one name, by their paths within the source."""
     names = [folder_name(path) for path in paths]
     return [

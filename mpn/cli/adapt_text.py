@@ -66,7 +66,7 @@ def report_text(report: Report, seconds: float) -> str:
             for clip, frame in report.windows
         )
         lines.append(f"windows end at frames {ends}")
-    return "\n".join(lines + _table(report) + made_lines(report) + _moments(report))
+    return "\n".join(lines + _table(report) + made_anomaly_lines(report) + _moments(report))
 
 
 def _table(report: Report) -> list[str]:
@@ -101,7 +101,7 @@ def _table(report: Report) -> list[str]:
     return lines
 
 
-def made_lines(report: Report) -> list[str]:
+def made_anomaly_lines(report: Report) -> list[str]:
     """Say what would be found of anomalies made of what moves here, or why that is not known.
 
     Args:

@@ -49,13 +49,15 @@ def add_data(parser: argparse.ArgumentParser, several: bool = False) -> None:
     )
 
 
-def _given(options: argparse.Namespace) -> list[str]:
+def _data_paths(options: argparse.Namespace) -> list[str]:
     return [options.data] if isinstance(options.data, str) else list(options.data)
 
 
 def data_name(options: argparse.Namespace) -> str:
     """Name the data set shortly, for run folders; of several the names are joined by "+"."""
-    return "+".join(DEMO if data == DEMO else Path(data).resolve().name for data in _given(options))
+    return "+".join(
+        DEMO if data == DEMO else Path(data).resolve().name for data in _data_paths(options)
+    )
 
 
 def open_data(options: argparse.Namespace) -> DatasetTree:
@@ -79,7 +81,7 @@ def open_data(options: argparse.Namespace) -> DatasetTree:
         tree = recognise(write_demo(DEMO_FOLDER, workers=min(MAX_WORKERS, os.cpu_count() or 1)))
     else:
         tree = recognise(options.data, options.layout)
-    options.fps = options.fps or _made_rate(tree.root)
+    options.fps = options.fps or _rate_of_demo_set(tree.root)
     log.info(tree.describe())
     for line in tree.describe_left_out():
         log.info(line)
@@ -99,7 +101,7 @@ def open_data_list(options: argparse.Namespace) -> list[DatasetTree]:
         UsageError: the same folder twice.
         DataError: see `recognise`.
     """
-    sources = _given(options)
+    sources = _data_paths(options)
     trees, roots = [], set()
     for data in sources:
         single = argparse.Namespace(data=data, layout=options.layout, fps=options.fps)
@@ -168,7 +170,7 @@ def demo_rate(folder: Path) -> float:
     return float(json.loads((folder / DEMO_SETTINGS).read_text())["fps"])
 
 
-def _made_rate(root: Path) -> float | None:
+def _rate_of_demo_set(root: Path) -> float | None:
     """Return the rate of a demo set, or of one of its splits; None for any other footage."""
     root = root.resolve()
     folder = next(

@@ -76,7 +76,7 @@ class Workers:
         settings = job_options(self._options, self._detector.checkpoint, by_itself=True)
         items, glances = [_item(entry) for entry in entries], {}
         for number, answer in self._each("opened", work.look, self._common(settings), items):
-            if not self._left_out(entries[number], answer):
+            if not self._is_left_out(entries[number], answer):
                 glances[number] = answer.value
         return [
             Glanced(entries[number], _recording(items[number], settled), settled, glance)
@@ -89,15 +89,15 @@ class Workers:
         stamps = [source.glance.stamp for source in glanced]
         items = [_glanced_item(source) for source in glanced]
         common = self._common(JobOptions(), len(glanced))
-        self._all("first pass", work.survey, common, items)
+        self._for_every_recording("first pass", work.survey, common, items)
         seen = add_up(recordings, stamps, apart)
-        self._all("what is usual", work.judge, replace(common, seen=seen), items)
+        self._for_every_recording("what is usual", work.judge, replace(common, seen=seen), items)
         return camera_of(self._detector, recordings, stamps, seen, name)
 
     def score_by_camera(self, glanced: Sequence[Glanced], camera: OwnCamera, moments: int) -> None:
         """See `Hands`."""
         settings = job_options(self._options, camera.checkpoint, by_itself=True)
-        learned = Learned(_of_camera(camera.checkpoint), camera.seen, moments)
+        learned = Learned(_camera_fields(camera.checkpoint), camera.seen, moments)
         common = replace(self._common(settings), learned=learned)
         entries = [source.entry for source in glanced]
         self._score(entries, [_glanced_item(source) for source in glanced], common)
@@ -105,7 +105,7 @@ class Workers:
     def _score(self, entries: Sequence[Entry], items: Sequence[Item], common: Common) -> None:
         for number, answer in self._each("sources", work.score, common, items):
             entry = entries[number]
-            if self._left_out(entry, answer):
+            if self._is_left_out(entry, answer):
                 continue
             entry.outcome = answer.value
             by_itself, as_json = common.learned is not None, self._options.json
@@ -114,7 +114,9 @@ class Workers:
                 teller.event(event)
             teller.outcome(answer.value)
 
-    def _all(self, title: str, step: Step, common: Common, items: Sequence[Item]) -> None:
+    def _for_every_recording(
+        self, title: str, step: Step, common: Common, items: Sequence[Item]
+    ) -> None:
         """Take a step that every recording of a camera is needed for."""
         for _, answer in self._each(title, step, common, items):
             if answer.reason:
@@ -134,7 +136,7 @@ class Workers:
                 yield number, answer
                 bar.update()
 
-    def _left_out(self, entry: Entry, answer: Answer) -> bool:
+    def _is_left_out(self, entry: Entry, answer: Answer) -> bool:
         entry.reason = answer.reason
         if self._options.strict and answer.reason:
             raise DataError(answer.reason)
@@ -168,7 +170,7 @@ def _model(detector: Detector, options: argparse.Namespace) -> Model:
     )
 
 
-def _of_camera(checkpoint: Checkpoint) -> dict[str, Any]:
+def _camera_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     return {name: getattr(checkpoint, name) for name in OF_CAMERA} | {"path": None}
 
 

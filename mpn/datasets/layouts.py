@@ -156,7 +156,7 @@ def _scene_name(root: Path) -> str:
     return (folder_name(root) if root.is_dir() else root.stem) or "scene"
 
 
-def _of_folders(root: Path, training: Path | None, testing: Path | None) -> Splits:
+def _splits_of_folders(root: Path, training: Path | None, testing: Path | None) -> Splits:
     """List the clips in two folders, all of the one camera that is named as the data set."""
     scene = _scene_name(root)
     return Splits(clips_in(training, scene), clips_in(testing, scene))
@@ -186,7 +186,7 @@ def _ucsd(root: Path) -> Splits:
     # Of other layouts: clips lie in a folder further down.
     if any(_within(split, name) for split in (training, testing) for name in ("frames", "videos")):
         return Splits()
-    return _of_folders(root, training, testing)
+    return _splits_of_folders(root, training, testing)
 
 
 def _frames(root: Path) -> Splits:
@@ -198,11 +198,11 @@ def _frames(root: Path) -> Splits:
         training, testing = None, child(root, "frames")
         if root.resolve().name.lower() in SPLIT_NAMES["training"]:
             training, testing = testing, None
-    return _by_prefix(_of_folders(root, training, testing))
+    return _by_prefix(_splits_of_folders(root, training, testing))
 
 
 def _avenue(root: Path) -> Splits:
-    return _of_folders(root, child(root, "training_videos"), child(root, "testing_videos"))
+    return _splits_of_folders(root, child(root, "training_videos"), child(root, "testing_videos"))
 
 
 def _shanghaitech(root: Path) -> Splits:
@@ -211,7 +211,7 @@ def _shanghaitech(root: Path) -> Splits:
     testing = _within(split, "frames") or _within(split, "videos")
     if training is None:  # nothing but testing/frames: that is the frames layout
         testing = None
-    return _by_prefix(_of_folders(root, training, testing))
+    return _by_prefix(_splits_of_folders(root, training, testing))
 
 
 def _lies_apart(root: Path, path: Path) -> str | None:
@@ -327,7 +327,7 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
     elif not visible(root):
         raise DataError(f"{root}: is empty; expected a data set, {needs}")
     below = layouts if layout else [entry for entry in layouts if entry.guessable]
-    tree = _first(root, layouts) or _in_child(root, below)
+    tree = _first(root, layouts) or _tree_in_child(root, below)
     if tree is None:
         left_out = footage_of(root).left_out if root.is_dir() else []
         named = [entry for entry in left_out if entry.kind not in ("empty", "unused")]
@@ -335,10 +335,10 @@ def recognise(root: str | Path, layout: str | None = None) -> DatasetTree:
         raise DataError(
             f"{root}: no data set found, it holds {contents(root)}{why}; expected {needs}"
         )
-    return replace(tree, left_out=tuple(_left_out(root, tree))) if root.is_dir() else tree
+    return replace(tree, left_out=tuple(_unused_files(root, tree))) if root.is_dir() else tree
 
 
-def _left_out(root: Path, tree: DatasetTree) -> Iterator[LeftOut]:
+def _unused_files(root: Path, tree: DatasetTree) -> Iterator[LeftOut]:
     """Give what lies in `root` and is no video of the tree."""
     taken = {video.path for video in tree.training + tree.testing}
     footage = footage_of(root)
@@ -368,7 +368,7 @@ def _first(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
     return None
 
 
-def _in_child(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
+def _tree_in_child(root: Path, layouts: Iterable[Layout]) -> DatasetTree | None:
     """Find the one data set in a folder below `root`; several are an error that names them."""
     folders = [item for item in visible(root) if is_folder(item)] if root.is_dir() else []
     readable = [item for item in folders if os.access(item, os.R_OK | os.X_OK)]

@@ -72,7 +72,7 @@ class MoverPasting(PseudoAnomalies):
         True is where it changed beside the control. The control would have gone on into the target:
         `sample` shows it there too.
         """
-        return self._made(frames, frames[-window:], window, generator)
+        return self._tampered(frames, frames[-window:], window, generator)
 
     def sample(
         self, stack: np.ndarray, window: int, generator: np.random.Generator
@@ -81,9 +81,9 @@ class MoverPasting(PseudoAnomalies):
 
         The target is the true one, but for a control, which is as normal there as in the window.
         """
-        return self._made(stack[:-1], stack[-window - 1 :], window, generator)
+        return self._tampered(stack[:-1], stack[-window - 1 :], window, generator)
 
-    def _made(
+    def _tampered(
         self, frames: np.ndarray, shown: np.ndarray, window: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tamper with the first `window` frames of `shown`; the control is in all of them."""

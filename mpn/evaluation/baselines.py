@@ -98,7 +98,7 @@ def frame_difference(frames: Iterable[np.ndarray]) -> np.ndarray:
     Raises:
         SizeError: there is no frame.
     """
-    return _both(frames, lambda before, after: (_difference(before, after),))[:, 0]
+    return _compare_pairs(frames, lambda before, after: (_difference(before, after),))[:, 0]
 
 
 def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
@@ -115,10 +115,11 @@ def flow_speed(frames: Iterable[np.ndarray]) -> np.ndarray:
         SizeError: there is no frame.
     """
     flow = _flow()
-    return _both(frames, lambda before, after: (_speed(_speed_map(flow, before, after)),))[:, 0]
+    speeds = _compare_pairs(frames, lambda a, b: (_speed(_speed_map(flow, a, b)),))
+    return speeds[:, 0]
 
 
-def _both(
+def _compare_pairs(
     frames: Iterable[np.ndarray], compare: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
 ) -> np.ndarray:
     """Compute `compare` of each frame with the one before, float64 (T, K)."""
@@ -168,7 +169,7 @@ def content_free(
             maps(count, {"frame_difference": _difference_map(before, after), "flow_speed": speed})
         return _difference(before, after), _speed(speed)
 
-    scores = _both(frames_factory(), compare)
+    scores = _compare_pairs(frames_factory(), compare)
     if len(scores) != length:
         raise SizeError(
             f"{len(scores)} frames were read where {length} were expected; count the frames again"

@@ -152,7 +152,7 @@ def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -
                 "beginnings"
             )
         support, units = (
-            _kept_for_units(footage) if footage and protocol == "clean" else (footage, [])
+            _support_and_units(footage) if footage and protocol == "clean" else (footage, [])
         )
         cameras.append(
             _Camera(scene, support, units, [clip for clip in testing if clip.scene == scene])
@@ -160,7 +160,7 @@ def _cameras(training: Sequence[Clip], testing: Sequence[Clip], protocol: str) -
     return cameras
 
 
-def _kept_for_units(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+def _support_and_units(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
     """Divide clips in (support, units).
 
     The units have, of several clips, whole ones, evenly spread, at most a third of them; else the

@@ -185,10 +185,10 @@ def pass_over(
         so_far = begin_survey(source, plan)
     if so_far.complete:
         return
-    _go_on(recording, source, so_far, stamp, kept if plan.thinning <= KEPT_THINNING else None)
+    _finish_pass(recording, source, so_far, stamp, kept if plan.thinning <= KEPT_THINNING else None)
 
 
-def _go_on(
+def _finish_pass(
     recording: Recording,
     source: FrameSource,
     so_far: Survey,
@@ -272,7 +272,7 @@ def judge_runs(
     if whole_survey.judged is not None and whole_survey.judged_by != seen.key:
         source = recording.open()
         whole_survey = begin_survey(source, whole_survey.plan)
-        _go_on(recording, source, whole_survey, stamp)
+        _finish_pass(recording, source, whole_survey, stamp)
     if whole_survey.judged is None:
         whole_survey.judged = judged_runs(whole_survey, seen.place, seen.apart_frames(stamp["fps"]))
         whole_survey.judged_by = seen.key

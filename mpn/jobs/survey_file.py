@@ -51,7 +51,7 @@ def write_survey(path: Path, survey: Survey, identity: Mapping[str, Any]) -> Non
     for number, run in enumerate(survey.runs):
         tensors[f"run.{number}.motion"] = torch.from_numpy(run.motion)
     for number, values in enumerate(survey.judged or []):
-        _put(tensors, f"judged.{number}.", values)
+        _store_arrays(tensors, f"judged.{number}.", values)
     write_atomically(path, save(tensors, metadata={DOCUMENT: json.dumps(document)}))
 
 
@@ -86,17 +86,19 @@ def _survey(path: Path, document: Mapping[str, Any], tensors: dict[str, Tensor])
         for number, first in enumerate(document["runs"])
     ]
     count = document["judged"]
-    judged = None if count is None else [_get(tensors, f"judged.{i}.") for i in range(count)]
+    judged = None if count is None else [_arrays_of(tensors, f"judged.{i}.") for i in range(count)]
     end = document["frames"], document["complete"]
     return Survey(plan, timeline, runs, *end, judged, str(document.get("judged_by", "")))
 
 
-def _put(tensors: dict[str, Tensor], prefix: str, values: Mapping[str, np.ndarray]) -> None:
+def _store_arrays(
+    tensors: dict[str, Tensor], prefix: str, values: Mapping[str, np.ndarray]
+) -> None:
     for name, array in values.items():
         tensors[prefix + name] = torch.from_numpy(array.astype(np.float32))
 
 
-def _get(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, np.ndarray]:
+def _arrays_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, np.ndarray]:
     return {
         name.removeprefix(prefix): tensor.numpy()
         for name, tensor in tensors.items()

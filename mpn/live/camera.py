@@ -83,7 +83,7 @@ class LiveCamera:
         self.folder = shared.config.out / name
         self.camera_file = config.camera_file or default_camera_file(shared.config.out, name)
         self.rate = config.false_alarms_per_hour or shared.config.false_alarms_per_hour
-        checkpoint = self._known() if self.camera_file.is_file() else None
+        checkpoint = self._read_checkpoint() if self.camera_file.is_file() else None
         self.fps = config.fps or (checkpoint.fps if checkpoint and checkpoint.fps else USUAL_FPS)
         self.stream = CameraStream(config.url, self.fps, loop=config.loop, wake=shared.wake)
         self.detector = shared.make(
@@ -268,7 +268,7 @@ class LiveCamera:
 
     # --- Learning
 
-    def _known(self) -> Checkpoint:
+    def _read_checkpoint(self) -> Checkpoint:
         return self.shared.networks.shared(read_camera(self.camera_file))
 
     def _begin_learning(self, grid: tuple[int, int]) -> None:
@@ -288,7 +288,7 @@ class LiveCamera:
         assert (learning := self.learning) is not None
         if self._learned is None:
             if learning.done and not (self.events and self.events.open):
-                self._learned = self.shared.learners.submit(self._made, learning)
+                self._learned = self.shared.learners.submit(self._learned_checkpoint, learning)
             return
         if not self._learned.done():
             return
@@ -307,10 +307,10 @@ class LiveCamera:
         self._watch(checkpoint, wall)
         log.info("%s: %s", self.name, learned_words(checkpoint, self.camera_file))
 
-    def _made(self, learning: FirstMinutes) -> Checkpoint:
+    def _learned_checkpoint(self, learning: FirstMinutes) -> Checkpoint:
         """Learn, and write the camera file; what is read back is what a restart goes on with."""
         write_camera(self.camera_file, learning.learn(self.rate))
-        return self._known()
+        return self._read_checkpoint()
 
     def _watch(self, checkpoint: Checkpoint, wall: float) -> None:
         """Judge by a camera's model from now on."""

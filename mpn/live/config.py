@@ -195,7 +195,7 @@ def _checked(values: dict[str, Any], mistakes: list[str], base: Path) -> WatchCo
     """Check values against the model, each other and the disk; None where they make no config."""
     config = None
     try:
-        config = _in_folder(WatchConfig.model_validate(values), base)
+        config = _with_paths_from(WatchConfig.model_validate(values), base)
     except ValidationError as error:
         mistakes += mistakes_of(error)
     # Values as they are, not the config: what is missing is said beside what is wrong.
@@ -284,7 +284,7 @@ def _model_in(model: str, base: Path) -> str:
     return str(base / model) if os.path.isfile(base / model) else model
 
 
-def _in_folder(config: WatchConfig, base: Path) -> WatchConfig:
+def _with_paths_from(config: WatchConfig, base: Path) -> WatchConfig:
     """Take the paths of a config from a folder."""
     cameras = {}
     for name, camera in config.cameras.items():

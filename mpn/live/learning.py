@@ -69,7 +69,7 @@ REACH = 2  # cells around the fastest that are its region
 LEAST_ASKED = 100
 
 
-def _put(folder: Path, file: IO[bytes], number: int, values: np.ndarray) -> None:
+def _write_values(folder: Path, file: IO[bytes], number: int, values: np.ndarray) -> None:
     """Write a frame's numbers at their place; those of one that a full disk cut are overwritten."""
     data = values.tobytes()
     at = number * len(data)
@@ -171,9 +171,9 @@ class FirstMinutes:
         """
         assert frame.motion is not None
         motion = frame.motion.astype(np.float16, copy=False)
-        _put(self._folder, self._motion, len(self._rows), motion)
+        _write_values(self._folder, self._motion, len(self._rows), motion)
         small = np.rint(picture_of(frame.fitted, self.grid)).clip(0, 255).astype(np.uint8)
-        _put(self._folder, self._pictures, len(self._rows), small)
+        _write_values(self._folder, self._pictures, len(self._rows), small)
         score = self._judged(motion, follows=frame.follows) if usable else math.nan
         self._rows.append(parts)
         self._far.append(score > FAR)

@@ -112,7 +112,7 @@ class Teacher:
         camera = self._camera_of(alarm)
         if not _is_known(camera):
             raise MpnError(f"{camera.name} is still learning: teach an event of the time after it")
-        examples_file = _found(examples_path(camera.folder / FOLDER, alarm))
+        examples_file = _file_in_folder(examples_path(camera.folder / FOLDER, alarm))
         examples = None if examples_file is None else read_examples(examples_file)
         if examples is None:
             raise DataError(
@@ -153,7 +153,7 @@ class Teacher:
         )
 
 
-def _found(path: Path) -> Path | None:
+def _file_in_folder(path: Path) -> Path | None:
     """Find a file among those of its folder, reached by no link; None where it is not there."""
     try:
         with os.scandir(path.parent) as files:

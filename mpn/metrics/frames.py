@@ -199,7 +199,7 @@ def bootstrap_interval(
     """
     pairs = paired(labels, scores)
     values = _drawn(pairs, metric, intervals.draw_videos(len(pairs), draws, seed))
-    return intervals.interval_of(_of(pairs, metric), values, len(pairs))
+    return intervals.interval_of(_value_of(pairs, metric), values, len(pairs))
 
 
 def bootstrap_values(
@@ -243,7 +243,9 @@ def paired_bootstrap(
     first, second = paired(labels, scores_a), paired(labels, scores_b)
     picks = intervals.draw_videos(len(first), draws, seed)
     values = _drawn(first, metric, picks) - _drawn(second, metric, picks)
-    return intervals.interval_of(_of(first, metric) - _of(second, metric), values, len(first))
+    return intervals.interval_of(
+        _value_of(first, metric) - _value_of(second, metric), values, len(first)
+    )
 
 
 def _auc(y: np.ndarray, s: np.ndarray) -> float:
@@ -272,7 +274,7 @@ def _padded_aucs(pairs: Pairs) -> np.ndarray:
     )
 
 
-def _of(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any]) -> float:
+def _value_of(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any]) -> float:
     value = metric([y for y, _ in pairs], [s for _, s in pairs])
     return float(value.value if isinstance(value, MacroAuc) else value)
 
@@ -281,7 +283,7 @@ def _drawn(pairs: Pairs, metric: Callable[[Arrays, Arrays], Any], picks: np.ndar
     """Compute the metric on each row of video numbers, float (draws,), NaN where undefined."""
     fast = _FAST.get(metric)
     if fast is None:
-        return np.array([_of([pairs[k] for k in row], metric) for row in picks])
+        return np.array([_value_of([pairs[k] for k in row], metric) for row in picks])
     return fast(pairs, intervals.draw_weights(picks))
 
 

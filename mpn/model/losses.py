@@ -167,7 +167,7 @@ class LossTerm:
     whole_batch: tuple[str, ...] = ()
 
 
-def _of_pseudo_head(
+def _pseudo_head_term(
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[[LossInputs], Tensor | None]:
     """Make a term of a loss of (logits, tampered).
@@ -182,7 +182,7 @@ def _of_pseudo_head(
     return compute
 
 
-def _of_prototypes(name: str, weight: float, loss: Callable[[Output], Tensor]) -> LossTerm:
+def _prototype_term(name: str, weight: float, loss: Callable[[Output], Tensor]) -> LossTerm:
     """Make a term of a loss of the prototypes; it applies where the network has any."""
 
     def compute(inputs: LossInputs) -> Tensor | None:
@@ -203,12 +203,15 @@ LOSS_TERMS: dict[str, LossTerm] = {
                 inputs.output.prediction, inputs.target, inputs.tampered
             ),
         ),
-        _of_prototypes("compactness", 1.0, compactness_loss),
-        _of_prototypes("diversity", 1e-4, lambda output: diversity_loss(output.prototypes)),
-        _of_prototypes("usage", 0.0, lambda output: usage_loss(output.assignment)),
-        LossTerm("pseudo", 0.01, _of_pseudo_head(pseudo_loss)),
+        _prototype_term("compactness", 1.0, compactness_loss),
+        _prototype_term("diversity", 1e-4, lambda output: diversity_loss(output.prototypes)),
+        _prototype_term("usage", 0.0, lambda output: usage_loss(output.assignment)),
+        LossTerm("pseudo", 0.01, _pseudo_head_term(pseudo_loss)),
         LossTerm(
-            "ranking", 0.0, _of_pseudo_head(ranking_loss), whole_batch=("pseudo_logits", "tampered")
+            "ranking",
+            0.0,
+            _pseudo_head_term(ranking_loss),
+            whole_batch=("pseudo_logits", "tampered"),
         ),
     )
 }

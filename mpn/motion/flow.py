@@ -147,7 +147,7 @@ class MotionReader:
 
     def _flow(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         """Compute the flow where anything has changed, float32 (H, W, 2); elsewhere it is 0."""
-        calc = self._own_flow().calc
+        calc = self._flow_of_thread().calc
         flow = np.zeros((*now.shape, 2), np.float32)
         for box in changed_boxes(before, now):
             parts = np.ascontiguousarray(before[box]), np.ascontiguousarray(now[box])
@@ -155,7 +155,7 @@ class MotionReader:
             flow[box] = calc(*parts, None)  # pyright: ignore
         return flow
 
-    def _own_flow(self) -> cv2.DISOpticalFlow:
+    def _flow_of_thread(self) -> cv2.DISOpticalFlow:
         """Give this thread's: it has buffers of its own."""
         flow = getattr(self._flows, "flow", None)
         if flow is None:

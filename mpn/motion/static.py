@@ -179,13 +179,13 @@ class StaticChanges:
         longer = np.minimum(self._seconds + self._interval, LONGEST)
         self._seconds = np.where(same, longer, differs * self._interval).astype(np.float32)
         self._value = np.where(same, self._value + NEWEST * off, differs * now)
-        if self._all_changed() or _moved(recent, small):
+        if self._picture_changed() or _moved(recent, small):
             recent = small
             self._seconds, self._value = np.zeros_like(small), np.zeros_like(small)
         self._recent = recent + (small - recent) * self._share
         return self._seconds
 
-    def _all_changed(self) -> bool:
+    def _picture_changed(self) -> bool:
         staying = (self._seconds >= STAYING).astype(np.float32)
         tiles = cv2.resize(staying, TILES[::-1], interpolation=cv2.INTER_AREA)
         return bool((tiles > TILE_SHARE).mean() > TILES_SHARE)

@@ -267,7 +267,7 @@ def _ours(name: str) -> str:
     return f"?{name}" if prefix is None else NAMES[prefix] + name.removeprefix(prefix)
 
 
-def _theirs(name: str) -> str:
+def _published_name(name: str) -> str:
     """Name a parameter of ours as theirs is today."""
     prefix, ours = next((prefix, ours) for prefix, ours in NAMES.items() if name.startswith(ours))
     return prefix + name.removeprefix(ours)
@@ -282,7 +282,7 @@ def _fitting(
     """Put the tensors under our names and in our order; CheckpointError unless all of them fit."""
     stored = {_ours(name): name for name in tensors}
     wrong = {
-        "missing": [_theirs(name) for name in parameters if name not in stored],
+        "missing": [_published_name(name) for name in parameters if name not in stored],
         "unknown": [
             shown(name)
             for name in tensors

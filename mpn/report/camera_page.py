@@ -115,7 +115,7 @@ def _rendered(checkpoint: Checkpoint, file: str) -> str:
                 _place(name, place, backdrop, checkpoint.fps)
                 for name, place in checkpoint.places.items()
             ],
-            made=_made(learned),
+            made=_made_anomaly_rows(learned),
             policy=policy([theme], style),
             theme=Markup(theme),
             style=Markup(style),
@@ -239,7 +239,7 @@ def _place(
     return {"name": name, "picture": _address(picture), "top": text}
 
 
-def _made(learned: Mapping[str, Any]) -> list[dict[str, str]]:
+def _made_anomaly_rows(learned: Mapping[str, Any]) -> list[dict[str, str]]:
     """Give the rows of what would be found of anomalies made of what moves here."""
     rows = []
     for entry in learned.get("made") or []:

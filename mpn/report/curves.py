@@ -116,7 +116,7 @@ def plot_all(
             fps=fps.get(name) if isinstance(fps, Mapping) else fps,
             title=name,
             parts={
-                part: _in_units(columns[part], part, units) for part in parts if part in columns
+                part: _standardised(columns[part], part, units) for part in parts if part in columns
             },
             parts_label=label,
         )
@@ -124,7 +124,7 @@ def plot_all(
     return written
 
 
-def _in_units(
+def _standardised(
     values: np.ndarray, part: str, units: Mapping[str, tuple[float, float]] | None
 ) -> np.ndarray:
     mean, deviation = (units or {}).get(part, (0.0, 1.0))

@@ -107,7 +107,7 @@ class PageFilmWriter(FilmWriter):
         self._waiting.append(self._pool.submit(self._picture, frame, heat))
         self.count += 1
         if len(self._waiting) > MAX_WAITING:
-            self._put(self._waiting.popleft().result())
+            self._encode(self._waiting.popleft().result())
 
     def _picture(self, frame: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
         """Put a frame above its heat."""
@@ -126,7 +126,7 @@ class PageFilmWriter(FilmWriter):
     def close(self) -> None:
         """Finish the file and give it its name, see `FilmWriter.close`."""
         while self._waiting:
-            self._put(self._waiting.popleft().result())
+            self._encode(self._waiting.popleft().result())
         super().close()
 
     def _release(self) -> None:

@@ -94,7 +94,7 @@ def report_job(
     with scratch_folder(folder, ".report-") as scratch:
         trace.name = source.name
         add_films([trace], {source.name: source}, {source.name: maps}, scratch, FILM_FRAMES)
-        asked_rows, missing = _asked(inside, rows, detector.config.window)
+        asked_rows, missing = _rows_with_insides(inside, rows, detector.config.window)
         report.notes += missing
         report.activations = look_into(
             detector,
@@ -169,7 +169,9 @@ def read_table(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def _asked(frames: Sequence[int], rows: dict[int, int], window: int) -> tuple[list[int], list[str]]:
+def _rows_with_insides(
+    frames: Sequence[int], rows: dict[int, int], window: int
+) -> tuple[list[int], list[str]]:
     """Return frames as rows of the scores, and a note of those that have no insides to show."""
     without = [frame for frame in frames if rows.get(frame, -1) < window]
     notes = [

@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         try:
-            request = self._wanted()
+            request = self._teach_request()
         except _RefusedError as refused:
             return self._say(refused.status, str(refused))
         with self.reports.busy:
@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self.reports.token.encode())
 
-    def _wanted(self) -> _Wanted:
+    def _teach_request(self) -> _Wanted:
         """Read a request to teach; all that is not the page's own is refused."""
         length = self.headers.get("Content-Length", "")
         if not re.fullmatch("[0-9]{1,9}", length):

@@ -269,22 +269,22 @@ def score(common: Common, item: Item, answer: Answer) -> Any:
 # --- What they need
 
 # The detectors of this process, by what they are made of: a worker has many recordings of a camera.
-_known: dict[tuple[Any, ...], Detector] = {}
+_detectors: dict[tuple[Any, ...], Detector] = {}
 
 
 def _detector(common: Common) -> Detector:
     model, learned = common.model, common.learned
     described = repr(model)
     camera = learned.checkpoint["sha256"] if learned else None
-    if (described, camera) not in _known:
-        for other in [key for key in _known if key[0] != described or key[1]]:
-            del _known[other]
-        base = _known.setdefault((described, None), model.open())
+    if (described, camera) not in _detectors:
+        for other in [key for key in _detectors if key[0] != described or key[1]]:
+            del _detectors[other]
+        base = _detectors.setdefault((described, None), model.open())
         if learned:
             # What comes from Ray's store may not be written to.
             checkpoint = replace(base.checkpoint, **copy.deepcopy(learned.checkpoint))
-            _known[described, camera] = base.sibling(checkpoint, checkpoint.score_config)
-    return _known[described, camera]
+            _detectors[described, camera] = base.sibling(checkpoint, checkpoint.score_config)
+    return _detectors[described, camera]
 
 
 def _patiently(action: Callable[[], Any]) -> Any:

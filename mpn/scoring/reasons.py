@@ -155,11 +155,11 @@ def _motion_facts(
     speed, way = float(speeds[SPEED]), direction_of(speeds)
     if speed < STILL and not moves_most:
         return []
-    moves = (COMPASS[way], *_in_source(motion, speed))
+    moves = (COMPASS[way], *_speed_in_source(motion, speed))
     if usual.share < HARDLY:
         return [OtherPlace(*moves, usual.share)]
     facts: list[Fact] = []
-    fast = Fast(*moves, *_in_source(motion, usual.high))
+    fast = Fast(*moves, *_speed_in_source(motion, usual.high))
     least = FASTER if moves_most else ALSO_FASTER
     if speed > least * usual.high:
         facts.append(fast)
@@ -172,7 +172,7 @@ def _motion_facts(
         first = not facts or shares.get(DIRECTION.name, 0) > shares.get(SPEED_PART.name, 0)
         facts.insert(0 if first else 1, against)
     elif not facts and directed > least * directed_high:
-        both = *_in_source(motion, directed), *_in_source(motion, directed_high)
+        both = *_speed_in_source(motion, directed), *_speed_in_source(motion, directed_high)
         facts.append(FastThatWay(COMPASS[way], *both))
     return facts or [fast] * moves_most
 
@@ -196,7 +196,7 @@ def cell_that_stands_out(motion: SeenMotion, box: Box) -> tuple[int, int]:
     return first[0] + row, first[1] + column
 
 
-def _in_source(motion: SeenMotion, speed: float) -> tuple[float, float | None]:
+def _speed_in_source(motion: SeenMotion, speed: float) -> tuple[float, float | None]:
     """Bring a speed of the working size to pixels of the source, a frame and a second."""
     per_frame = speed * motion.size[1] / working_size(motion.size)[1]
     return per_frame, per_frame * float(motion.fps) if motion.fps else None

@@ -165,7 +165,7 @@ class Processes:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) * weight
-        with _others_alive():
+        with _report_ended_process():
             dist.all_reduce(flat)
         sizes = [gradient.numel() for gradient in gradients]
         for gradient, part in zip(gradients, flat.split(sizes), strict=True):
@@ -176,7 +176,7 @@ class Processes:
         if not self.joined:
             return values
         values = values.detach().clone()
-        with _others_alive():
+        with _report_ended_process():
             dist.all_reduce(values)
         return values
 
@@ -191,15 +191,15 @@ class Processes:
         detached = rows.detach().contiguous()
         parts = [
             part.view(detached.dtype).view(-1, *detached.shape[1:])
-            for part in self._all_bytes(detached.flatten().view(torch.uint8))
+            for part in self._gather_bytes(detached.flatten().view(torch.uint8))
         ]
         parts[self.rank] = rows
         return torch.cat(parts)
 
-    def _all_bytes(self, own_bytes: Tensor) -> list[Tensor]:
+    def _gather_bytes(self, own_bytes: Tensor) -> list[Tensor]:
         """Gather bytes, (n,) uint8 with an n of each process's own, in order of rank."""
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
-        with _others_alive():
+        with _report_ended_process():
             dist.all_gather(lengths, torch.tensor([len(own_bytes)]))
             longest = max(int(length) for length in lengths)
             filled = own_bytes.new_zeros(longest)
@@ -218,7 +218,7 @@ class Processes:
         """
         if not self.joined:
             return message
-        with _others_alive():
+        with _report_ended_process():
             length = torch.tensor([len(message)])
             dist.broadcast(length, 0)
             if not int(length):
@@ -351,7 +351,7 @@ def joined(device: str = "cpu") -> Iterator[Processes]:
 
 
 @contextmanager
-def _others_alive() -> Iterator[None]:
+def _report_ended_process() -> Iterator[None]:
     """Say in a line of our own that another process has ended."""
     try:
         yield
@@ -362,7 +362,7 @@ def _others_alive() -> Iterator[None]:
         ) from error
 
 
-def own_group(_: int) -> None:
+def leave_process_group(_: int) -> None:
     """Keep a process that makes samples out of reach of the signals that torchrun sends to all.
 
     It ends with the process that it makes them for.

@@ -190,7 +190,7 @@ class MetaTraining(TrainingRun):
             )
         learned = [*self.network.parameters(), *sizes.values()]
         self.processes.sum_gradients(learned, len(numbers) / options.tasks)
-        losses = self._of_all(losses)
+        losses = self._losses_of_all(losses)
         if options.algorithm == "meta-sgd":
             for name, size in sizes.items():
                 gradient = torch.zeros_like(size) if size.grad is None else size.grad
@@ -199,7 +199,7 @@ class MetaTraining(TrainingRun):
         self.step += 1
         return losses
 
-    def _of_all(self, losses: Sequence[TaskLosses]) -> list[TaskLosses]:
+    def _losses_of_all(self, losses: Sequence[TaskLosses]) -> list[TaskLosses]:
         """Give the losses of all processes' tasks for those of this one's."""
         rows = torch.tensor(losses, dtype=torch.float64).reshape(-1, len(TaskLosses._fields))
         return [TaskLosses(*row) for row in self.processes.gathered(rows).tolist()]
@@ -259,7 +259,7 @@ class MetaTraining(TrainingRun):
                 before = float(self.loss(self.params, query))
                 after = float(self.loss(self._adapted(support, sizes), query))
                 losses.append(TaskLosses(before, after, float("nan")))
-        return _means(self._of_all(losses))
+        return _means(self._losses_of_all(losses))
 
     def finish(self) -> Path:
         """Score the calibration footage, write the model, and return its path."""

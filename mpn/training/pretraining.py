@@ -34,7 +34,7 @@ from mpn.scoring.scores import ScoreConfig
 from mpn.training.device_windows import DeviceWindows, sent, usual_workers, windows_on
 from mpn.training.diagnosis import diagnose, in_words
 from mpn.training.distillation import Teacher
-from mpn.training.distributed import current, own_group
+from mpn.training.distributed import current, leave_process_group
 from mpn.training.run import OnLog, TrainingRun
 from mpn.training.run_folder import MODEL, footprint
 from mpn.video.ahead import read_ahead
@@ -214,7 +214,7 @@ class Training(TrainingRun):
             batch_sampler=self.batches,
             num_workers=self._workers,
             collate_fn=stack_samples,
-            worker_init_fn=own_group,
+            worker_init_fn=leave_process_group,
         )
         if not self.on_gpu:
             yield from map(batch_of, loader)

@@ -87,16 +87,16 @@ def _fill(
     end = _End()
     try:
         for item in items:
-            if not _put(item, box, closed):
+            if not _put_unless_closed(item, box, closed):
                 break
     except BaseException as error:  # whatever it is belongs to whoever asks for the items
         end = _End(error)
     finally:
         items.close()
-    _put(end, box, closed)
+    _put_unless_closed(end, box, closed)
 
 
-def _put(item: Item | _End, box: Queue[Item | _End], closed: threading.Event) -> bool:
+def _put_unless_closed(item: Item | _End, box: Queue[Item | _End], closed: threading.Event) -> bool:
     """Wait for a place in the box; False where nobody wants the item any more."""
     while not closed.is_set():
         try:

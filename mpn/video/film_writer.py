@@ -127,10 +127,10 @@ class FilmWriter:
             picture: uint8 (H, W, 3) BGR.
             seconds: when it is shown; NaN: at the rate of the film.
         """
-        self._put(picture, seconds)
+        self._encode(picture, seconds)
         self.count += 1
 
-    def _put(self, picture: np.ndarray, seconds: float = math.nan) -> None:
+    def _encode(self, picture: np.ndarray, seconds: float = math.nan) -> None:
         """Write a picture without counting it."""
         if self._container is None:
             raise ValueError(f"{self.path}: is closed already")

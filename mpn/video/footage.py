@@ -191,7 +191,7 @@ def _walk(folder: Path, footage: Footage, visited: set[Path]) -> None:
     sources = {video: [video] for video in videos} | {
         path: inside.sources for path, inside in below.items()
     }
-    left_out = _other_files(files, pictures, videos)
+    left_out = _unsuitable_files(files, pictures, videos)
     left_out += [entry for inside in below.values() for entry in inside.left_out]
     recordings = [source for path in items for source in sources.get(path, ())]
     if pictures and not videos and (len(pictures) >= MIN_CLIP or not recordings):
@@ -264,7 +264,7 @@ def _are_previews(folder: Path, recordings: Sequence[Path]) -> bool:
     return None not in owners and len(owners) > 1
 
 
-def _other_files(
+def _unsuitable_files(
     files: Sequence[Path], pictures: Sequence[Path], videos: Sequence[Path]
 ) -> list[LeftOut]:
     """List the files that are no footage and may have been meant as such."""

@@ -44,7 +44,7 @@ class VideoFile(FrameSource):
         to_the_end &= wanted is None or bool(wanted[-1])
         waiting: list[FrameRead] = []  # bad ones before the first good one, which stands in
         last, unseen = None, None  # the last good frame, and a later one that was not asked for
-        for read in self._stream.read_all(self._asked(wanted)):
+        for read in self._stream.read_all(self._wanted_of_stream(wanted)):
             if read.ended and to_the_end:
                 self._refuse(read.index, self.path.name, read.fault or "is not there")
             if read.index >= shown.stop:
@@ -69,7 +69,7 @@ class VideoFile(FrameSource):
                 yield shown.index(waited.index), last
             waiting = []
 
-    def _asked(self, wanted: np.ndarray | None) -> np.ndarray | None:
+    def _wanted_of_stream(self, wanted: np.ndarray | None) -> np.ndarray | None:
         """Say which frames of the stream are asked for, None for all."""
         shown = self.shown
         if wanted is None and len(shown) == self._stream.length:

@@ -14,7 +14,7 @@ import torch
 
 import mpn
 from mpn.adaptation.made_motion import Made
-from mpn.cli.adapt_text import made_lines
+from mpn.cli.adapt_text import made_anomaly_lines
 from mpn.model.checkpoint import MetaInfo, load_checkpoint, save_checkpoint
 from mpn.model.parameters import target_names
 from tests.cli.conftest import PLAIN, Cli
@@ -167,7 +167,7 @@ def test_options_reach_the_adaptation(cli: Cli, still: Path, lobby: Path, tmp_pa
 def test_what_would_be_found_is_said() -> None:
     auc = {"score": 0.925, "speed": 0.5}
     seen = [Made("twice as fast", 20, 15, auc), Made("elsewhere", 20, 1, auc)]
-    text = "\n".join(made_lines(SimpleNamespace(made=seen)))
+    text = "\n".join(made_anomaly_lines(SimpleNamespace(made=seen)))
     assert [" ".join(line.split()) for line in text.splitlines()] == [
         "what moves here, altered for up to 2 s, 20 times each:",
         "twice as fast elsewhere",
@@ -175,16 +175,18 @@ def test_what_would_be_found_is_said() -> None:
         "told from normal frames, AUC 92.5 92.5",
         "speed for its place 50.0 50.0",
     ]
-    (line,) = made_lines(SimpleNamespace(made=[seen[1]]))[-1:]
+    (line,) = made_anomaly_lines(SimpleNamespace(made=[seen[1]]))[-1:]
     assert "most of it would be missed: more minutes of normal footage lower it" in line
-    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "place"}))
+    (line,) = made_anomaly_lines(SimpleNamespace(made=[], options={"method": "place"}))
     assert "is not known" in line and "too little of it does for long enough" in line
-    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}, windows=[(0, 9)]))
+    (line,) = made_anomaly_lines(
+        SimpleNamespace(made=[], options={"method": "adam"}, windows=[(0, 9)])
+    )
     assert "not tried out" in line and "leave --shots out" in line
-    (line,) = made_lines(SimpleNamespace(made=[], options={"method": "adam"}, windows=[]))
+    (line,) = made_anomaly_lines(SimpleNamespace(made=[], options={"method": "adam"}, windows=[]))
     assert "too little of it does for long enough" in line
     unknown = [Made("elsewhere", 20, None, auc)]  # there is no threshold
-    assert "found at" not in "\n".join(made_lines(SimpleNamespace(made=unknown)))
+    assert "found at" not in "\n".join(made_anomaly_lines(SimpleNamespace(made=unknown)))
 
 
 def test_by_default_all_footage_makes_the_place_model_and_the_network_stays(

@@ -122,7 +122,7 @@ def test_what_is_logged_comes_back(common, recording, tmp_path) -> None:
 
 
 def test_a_detector_is_made_once_a_worker(common, recording, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(work, "_known", {})
+    monkeypatch.setattr(work, "_detectors", {})
     opened = []
     make = work.Model.open
     monkeypatch.setattr(work.Model, "open", lambda model: opened.append(model) or make(model))
@@ -132,4 +132,4 @@ def test_a_detector_is_made_once_a_worker(common, recording, tmp_path, monkeypat
     copy = Path(shutil.copy(common.model.path, tmp_path / "copy.safetensors"))
     other = replace(common, model=replace(common.model, path=copy))
     work.attempt(work.score, other, Item(recording, tmp_path / "c"))
-    assert len(opened) == 2 and len(work._known) == 1
+    assert len(opened) == 2 and len(work._detectors) == 1

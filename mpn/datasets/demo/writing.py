@@ -73,7 +73,7 @@ def _begin(over: Event) -> None:
     _Worker.over = over
 
 
-def _go_on() -> None:
+def _raise_if_cancelled() -> None:
     """Raise CancelledError where nobody waits for a process's clip any more."""
     if _Worker.over is not None and _Worker.over.is_set():
         raise CancelledError
@@ -93,7 +93,7 @@ def clip_writer(step: Callable[[], None], workers: int) -> Iterator[ClipWriter]:
             yield _write_clip(clip, folder, labelled, step)
 
     def write_side_by_side(clips: list[Clip], folder: Path, labelled: bool) -> Iterator[Labels]:
-        write = partial(_write_clip, folder=folder, labelled=labelled, step=_go_on)
+        write = partial(_write_clip, folder=folder, labelled=labelled, step=_raise_if_cancelled)
         for clip, labels in zip(clips, pool.map(write, clips)):
             for _ in range(clip.length):
                 step()

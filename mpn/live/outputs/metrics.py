@@ -57,8 +57,8 @@ class _Figures(Collector):
         build = GaugeMetricFamily("mpn_build_info", "The version of mpn.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
-        yield from self._of_cameras(self.cameras)
-        yield from self._of_outboxes()
+        yield from self._camera_metrics(self.cameras)
+        yield from self._outbox_metrics()
         if self.keeper is not None:
             yield GaugeMetricFamily(
                 "mpn_kept_bytes", "Of clips and snapshots.", value=self.keeper.kept_bytes
@@ -67,7 +67,7 @@ class _Figures(Collector):
                 "mpn_kept_files_removed", "Clips and snapshots removed.", value=self.keeper.removed
             )
 
-    def _of_cameras(self, cameras: Mapping[str, CameraStatus]) -> Iterator[Metric]:
+    def _camera_metrics(self, cameras: Mapping[str, CameraStatus]) -> Iterator[Metric]:
         for name, text, attribute in COUNTERS:
             counter = CounterMetricFamily(f"mpn_camera_{name}", text, labels=["camera"])
             for camera, status in cameras.items():
@@ -88,7 +88,7 @@ class _Figures(Collector):
                 states.add_metric([camera, state.value], float(status.state is state))
         yield states
 
-    def _of_outboxes(self) -> Iterator[Metric]:
+    def _outbox_metrics(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily(
             "mpn_outbox_messages", "Messages that wait for it.", labels=["destination"]
         )

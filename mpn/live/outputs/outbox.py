@@ -82,7 +82,7 @@ class Outbox:
         self._held: dict[int, bytes] = {}  # what the disk had no room for
         self._failing = False
         try:
-            self._numbers = deque(sorted(self._found()))
+            self._numbers = deque(sorted(self._earlier_messages()))
         except OSError as error:
             raise MpnError(f"{folder} cannot be read: {error.strerror}") from error
         self._next = self._numbers[-1] + 1 if self._numbers else 1
@@ -90,7 +90,7 @@ class Outbox:
             waiting = plural(len(self._numbers), "message")
             log.info("%s: %s of an earlier run are sent first", name, waiting)
 
-    def _found(self) -> list[int]:
+    def _earlier_messages(self) -> list[int]:
         """List the messages of earlier runs; what was being written when it ended goes."""
         numbers = []
         with os.scandir(self.folder) as entries:

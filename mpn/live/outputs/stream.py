@@ -50,9 +50,9 @@ class Cameras:
         """Return where the cameras stand, each with the scores that are new to the page."""
         cameras = self.board.cameras
         self._until = {name: self._until[name] for name in cameras if name in self._until}
-        return [self._of(name, status) for name, status in cameras.items()]
+        return [self._status_of(name, status) for name, status in cameras.items()]
 
-    def _of(self, name: str, status: CameraStatus) -> dict[str, Any]:
+    def _status_of(self, name: str, status: CameraStatus) -> dict[str, Any]:
         until = self._until.get(name)
         points = [
             (round(at, 2), _brief(score))
@@ -72,10 +72,10 @@ def message(kind: str, values: Any, number: int | None = None) -> bytes:
 
 def alarm_message(entry: Entry) -> bytes:
     """Write an alarm as a server-sent event."""
-    return message("alarm", said_of(entry), entry.number)
+    return message("alarm", alarm_fields(entry), entry.number)
 
 
-def said_of(entry: Entry) -> Mapping[str, Any]:
+def alarm_fields(entry: Entry) -> Mapping[str, Any]:
     """Return what the page reads of an alarm."""
     return {**entry.said, "number": entry.number}
 

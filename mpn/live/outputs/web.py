@@ -32,7 +32,7 @@ from mpn.io.text import json_text
 from mpn.live.outputs.board import Board
 from mpn.live.outputs.guard import HEALTH, Access, Guard
 from mpn.live.outputs.metrics import CONTENT_TYPE, Metrics
-from mpn.live.outputs.stream import said_of, stream
+from mpn.live.outputs.stream import alarm_fields, stream
 from mpn.live.status import State
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class Site:
 
     async def _alarms(self, request: Request) -> Response:
         before = _number(request.query_params.get("before"))
-        alarms = [said_of(entry) for entry in self.board.entries(before=before)]
+        alarms = [alarm_fields(entry) for entry in self.board.entries(before=before)]
         return _json({"alarms": alarms})
 
     async def _snapshot(self, request: Request) -> Response:
@@ -172,20 +172,20 @@ class Site:
         try:
             lesson = _lesson(await asyncio.wait_for(request.body(), BODY_SECONDS))
         except (ValueError, KeyError, TypeError, RecursionError, ClientDisconnect):
-            return _said(NOT_OURS, 400)  # (who has hung up does not read it)
+            return _text_answer(NOT_OURS, 400)  # (who has hung up does not read it)
         except asyncio.TimeoutError:
-            return _said(NOT_OURS, 408)
+            return _text_answer(NOT_OURS, 408)
         if self.board.alarm(lesson.alarm) is None:
-            return _said("there is no such event any more", 404)
+            return _text_answer("there is no such event any more", 404)
         if self.teach is None:
-            return _said(how_to_teach(lesson.name), 409)
+            return _text_answer(how_to_teach(lesson.name), 409)
         async with self._teaching:  # a camera file is written by one at a time
             try:
                 text = await run_in_threadpool(self.teach, *lesson)
             except (MpnError, OSError) as error:
-                return _said(" ".join(str(error).split()), 409)
+                return _text_answer(" ".join(str(error).split()), 409)
         self.board.mark_taught(lesson.alarm, lesson.name or "normal")
-        return _said(text, 200)
+        return _text_answer(text, 200)
 
     async def _health(self, request: Request) -> Response:
         """Say whether all cameras are watched; which are not is told to who knows the token.
@@ -237,7 +237,7 @@ def _json(values: Any, status: int = 200) -> Response:
     return Response(json_text(values), status, media_type="application/json")
 
 
-def _said(text: str, status: int) -> Response:
+def _text_answer(text: str, status: int) -> Response:
     return JSONResponse({"text": text}, status)
 
 
