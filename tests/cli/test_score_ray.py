@@ -53,7 +53,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
         yield made
 
     monkeypatch.setattr("mpn.cli.score_ray.connected", connected)
-    monkeypatch.setattr(work, "_known", {})
+    monkeypatch.setattr(work, "_detectors", {})
     return made
 
 
