@@ -24,6 +24,7 @@ from mpn.video.timing import USUAL_RATE
 log = logging.getLogger(__name__)
 
 MAX_VIEWS = 4  # that are named
+FLAT = 2.0  # grey levels; a mean picture that deviates by less, as a black one, is no view
 
 
 class Without(NamedTuple):
@@ -83,9 +84,11 @@ def read_footage(
 
 def _say_views(source: str | Path, clips: Sequence[Clip]) -> None:
     """Warn where the recordings show more than one view: they are no camera's."""
-    views = tell_apart([view_of(clip.frames[view_frames(len(clip.frames))]) for clip in clips])
+    pictures = [view_of(clip.frames[view_frames(len(clip.frames))]) for clip in clips]
+    shown = [number for number, picture in enumerate(pictures) if picture.std() > FLAT]
+    views = tell_apart([pictures[number] for number in shown])
     if len(views) > 1:
-        names = ", ".join(clips[view[0]].name for view in views[:MAX_VIEWS])
+        names = ", ".join(clips[shown[view[0]]].name for view in views[:MAX_VIEWS])
         rest = f" and {len(views) - MAX_VIEWS} more" * (len(views) > MAX_VIEWS)
         log.warning("%s: recordings of %d different views, the first of", source, len(views))
         log.warning("  each: %s%s; what is normal is learned by place,", names, rest)
