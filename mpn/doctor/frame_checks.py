@@ -15,7 +15,7 @@ import numpy as np
 
 from mpn.datasets.layouts import DatasetTree
 from mpn.doctor.findings import Finding, at, by_scene, scene_of, some
-from mpn.doctor.fingerprints import FLAT, LOOK_EVERY, Clip
+from mpn.doctor.fingerprints import LOOK_EVERY, Clip
 from mpn.io.runs import intervals
 from mpn.io.text import plural
 from mpn.motion.cameras import tell_apart
@@ -173,11 +173,10 @@ def _cuts(clip: Clip) -> list[int]:
 def views(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Find clips that are taken for one camera's and show different views."""
     for scene, scene_clips in by_scene(clips).items():
-        shown = [clip for clip in scene_clips if clip.picture.std() > FLAT]
-        by_view = tell_apart([clip.picture for clip in shown])
+        by_view = tell_apart([clip.picture for clip in scene_clips])
         if len(by_view) > 1:
             groups = "; ".join(
-                some([shown[number].name for number in numbers], 2) for numbers in by_view[:3]
+                some([scene_clips[number].name for number in numbers], 2) for numbers in by_view[:3]
             )
             rest = f"; and {len(by_view) - 3} more" * (len(by_view) > 3)
             message = f"{len(by_view)} different views, taken for one camera's: {groups}{rest}"

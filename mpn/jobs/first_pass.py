@@ -26,7 +26,7 @@ from mpn.errors import DataError
 from mpn.io.atomic import make_folder
 from mpn.jobs.survey import Survey, begin_survey, judged_runs, plan_survey, survey
 from mpn.jobs.survey_file import SURVEY, read_survey, write_survey
-from mpn.motion.cameras import tell_apart, view_frames, view_of
+from mpn.motion.cameras import shows_nothing, tell_apart, view_frames, view_of
 from mpn.motion.flow import grid_size
 from mpn.motion.kept import KeptMotion
 from mpn.motion.place import PlaceModel, picture_of, place_key
@@ -136,7 +136,7 @@ def group_by_camera(
 ) -> list[list[Recording]]:
     """Tell cameras apart by the first pictures of their recordings.
 
-    Where that gives several, more is looked at of each recording.
+    Where that gives several, or a recording begins with a black picture, more is looked at of each.
 
     Args:
         recordings: that can be read.
@@ -147,11 +147,11 @@ def group_by_camera(
     """
     pictures = [look.picture for look in glances or map(glance, recordings)]
     groups = tell_apart(pictures)
-    if len(groups) > 1:
+    if len(groups) > 1 or any(map(shows_nothing, pictures)):
         both = zip(recordings, pictures)
         bar = tqdm(both, "cameras", len(recordings), unit="recording", disable=None, leave=False)
         groups = tell_apart([_view(recording, first) for recording, first in bar])
-    return [[recordings[number] for number in numbers] for numbers in groups]
+    return [[recordings[number] for number in sorted(numbers)] for numbers in groups]
 
 
 def _view(recording: Recording, first: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from mpn.live.health import WORDS, Health
 from mpn.live.known import known_calibration, say_what_differs
 from mpn.live.learning import FAR, FirstMinutes, base_for_learning, learned_words
 from mpn.live.ongoing import Ongoing, low_level
-from mpn.live.recalibration import Recalibration
+from mpn.live.recalibration import Recalibration, scores_file
 from mpn.live.shared import Shared
 from mpn.live.status import CameraStatus, State
 from mpn.live.steps import Prepared, Steps
@@ -340,7 +340,7 @@ class LiveCamera:
                 detector.normal_scores(),
                 self.threshold,
                 made,
-                self.folder / f"scores-{self.ongoing.key[:12]}.npy",
+                scores_file(self.folder, self.ongoing.key, detector),
                 self.shared.learners,
             )
         self.alarms_from = wall

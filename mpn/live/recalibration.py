@@ -21,12 +21,26 @@ import numpy as np
 from mpn.errors import MpnError
 from mpn.io.atomic import read_npy, write_atomically
 from mpn.scoring.calibration import Threshold, calibrate
+from mpn.scoring.detector import Detector
+from mpn.scoring.parts import asks_network
 
 log = logging.getLogger(__name__)
 
 EVERY_MINUTES = 10
 ALONE_HOURS = 1.0  # of what the camera showed: from then on it counts alone
 MOST_HOURS = 6.0  # that count; then the oldest go
+
+
+def scores_file(folder: Path, key: str, detector: Detector) -> Path:
+    """Return where a camera's scores are kept; those with and without the network do not compare.
+
+    Args:
+        folder: of the camera.
+        key: of its anchor, see `mpn.live.ongoing.Ongoing`.
+        detector: that judges it.
+    """
+    alone = "" if asks_network(detector.parts) else "-motion"
+    return folder / f"scores-{key[:12]}{alone}.npy"
 
 
 class Recalibration:

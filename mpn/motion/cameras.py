@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 SAME_CAMERA = 0.5
 ONLY_CAMERA = 0.25  # the same for a model that knows one camera: that is most likely the one
 VIEW_FRAMES = 12
+FLAT = 2.0  # grey levels; a picture that deviates by less, as a black one, shows no view
 MOVED = 0.02  # share of the picture's side by which a camera may stand off before it is said
 SAME_RATE = 0.05  # frame rates that differ by a smaller share are taken for the same
 
@@ -109,18 +110,33 @@ def view_of(frames: Iterable[np.ndarray]) -> np.ndarray:
     return np.mean(pictures, axis=0)
 
 
+def shows_nothing(picture: np.ndarray) -> bool:
+    """Say whether no camera can be told by a picture, as of a covered lens.
+
+    Args:
+        picture: (h, w), grey levels.
+    """
+    return bool(picture.std() < FLAT)
+
+
 def tell_apart(pictures: Sequence[np.ndarray]) -> list[list[int]]:
     """Tell cameras apart by their pictures.
+
+    A picture that shows nothing, as a black one, is taken for the camera's of the one before it, or
+    else behind it, of the same shape.
 
     Args:
         pictures: (h, w) each, grey levels; another shape is another camera.
 
     Returns:
-        The numbers of each camera's pictures, in order.
+        The numbers of each camera's pictures, in order, behind them of those that show nothing.
     """
     sums: list[np.ndarray] = []
     groups: list[list[int]] = []
+    flat = [number for number, picture in enumerate(pictures) if shows_nothing(picture)]
     for number, picture in enumerate(pictures):
+        if number in flat:
+            continue
         alike = [
             correlation(picture, total) if picture.shape == total.shape else -1.0 for total in sums
         ]
@@ -131,7 +147,29 @@ def tell_apart(pictures: Sequence[np.ndarray]) -> list[list[int]]:
             best = -1
         sums[best] += picture
         groups[best].append(number)
+    for number in flat:
+        _put_beside(number, pictures, groups)
     return groups
+
+
+def _put_beside(number: int, pictures: Sequence[np.ndarray], groups: list[list[int]]) -> None:
+    """Put a picture to those of the nearest one of its shape, if there is any; before comes first.
+
+    Args:
+        number: of the picture.
+        pictures: all of them.
+        groups: the numbers of those that are told apart, changed here.
+    """
+    alike = [
+        (other > number, abs(other - number), group)
+        for group in groups
+        for other in group
+        if pictures[other].shape == pictures[number].shape
+    ]
+    if alike:
+        min(alike)[-1].append(number)
+    else:
+        groups.append([number])
 
 
 def _moved(place: PlaceModel, frame: np.ndarray) -> str:

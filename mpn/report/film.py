@@ -89,10 +89,10 @@ class PageFilmWriter(FilmWriter):
             DataError: the file cannot be written or has another suffix.
         """
         self.size = film_size(size)
-        self.fps = float(fps or USUAL_RATE)
         self._colours = heat_colours()
         height, width = self.size
-        super().__init__(path, fps=self.fps, source_size=size, size=(2 * height, width))
+        super().__init__(path, fps=fps, source_size=size, size=(2 * height, width))
+        self.fps = float(self._rate)
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS))
         self._waiting: deque[Future[np.ndarray]] = deque()  # pictures that are being made
 
@@ -125,8 +125,12 @@ class PageFilmWriter(FilmWriter):
 
     def close(self) -> None:
         """Finish the file and give it its name, see `FilmWriter.close`."""
-        while self._waiting:
-            self._encode(self._waiting.popleft().result())
+        try:
+            while self._waiting:
+                self._encode(self._waiting.popleft().result())
+        except BaseException:
+            self._discard()
+            raise
         super().close()
 
     def _release(self) -> None:

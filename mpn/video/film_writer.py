@@ -34,7 +34,9 @@ CODECS = {
     ".avi": ("mjpeg", "yuvj420p", QUALITY),
 }
 BITS_PER_PIXEL = 0.5  # of VP8 at most
+LEAST_BITS = 10_000  # a second: with less than 500, as of a picture every few minutes, VP8 fails
 TICKS = 1000  # a second; all that .webm can tell
+SLOWEST = Fraction(1, 1001)  # pictures a second; a film of fewer is played at that
 
 
 class FilmWriter:
@@ -69,7 +71,7 @@ class FilmWriter:
 
         Args:
             path: where to, with a suffix of `CODECS`.
-            fps: frames/s; None plays at `USUAL_RATE`.
+            fps: frames/s, at least `SLOWEST`; None plays at `USUAL_RATE`.
             source_size: (height, width) of the frames to come.
             size: (height, width) of the pictures to come, even numbers.
 
@@ -85,7 +87,7 @@ class FilmWriter:
                 f"{' or '.join(self.CODECS)}"
             )
         self._part = self.path.with_name(f".{self.path.stem}.part{suffix}")
-        self._rate = Fraction(fps or USUAL_RATE).limit_denominator(1001)
+        self._rate = max(SLOWEST, Fraction(fps or USUAL_RATE).limit_denominator(1001))
         # .avi has no times: each picture is shown as long as the others.
         self._tick = 1 / self._rate if suffix == ".avi" else Fraction(1, TICKS)
         self._begin, self._latest, self._written = math.nan, -1, 0
@@ -108,7 +110,8 @@ class FilmWriter:
         self._video.pix_fmt = pixels
         self._video.codec_context.time_base = self._tick
         self._video.codec_context.gop_size = self.KEY_FRAMES
-        self._video.bit_rate = int(BITS_PER_PIXEL * size[0] * size[1] * self._rate)
+        bits = int(BITS_PER_PIXEL * size[0] * size[1] * self._rate)
+        self._video.bit_rate = max(LEAST_BITS, bits)
 
     def _require_size(self, frame: np.ndarray, *others: tuple[int, int]) -> None:
         """Raise DataError for a frame (H, W, C) of another size than said, or one of `others`."""

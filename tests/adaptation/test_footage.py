@@ -66,12 +66,15 @@ def test_what_is_not_there_is_said(without: Without, words: str) -> None:
 def test_recordings_of_several_cameras_are_told(
     still: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not those of one, whatever passes there and however dark it is."""
+    """Not those of one, whatever passes there and however dark it is, if only black."""
     detector = Detector(load_checkpoint(still))
     frames = footage(12, intruder=(0, 6))
     for name, shown in (("day", frames), ("dusk", frames // 2 + 10)):
         write_film(tmp_path / "one" / f"{name}.avi", shown)
         write_film(tmp_path / "two" / f"{name}.avi", shown)
+    for name in ("black", "blind"):
+        write_film(tmp_path / "one" / f"{name}.avi", 0 * frames)
+    write_film(tmp_path / "two" / "black.avi", 0 * frames)
     write_film(tmp_path / "two" / "elsewhere.avi", frames[:, ::-1])
     read_footage(detector, tmp_path / "one", None, skip_bad=False)
     assert not caplog.records

@@ -269,6 +269,18 @@ def test_a_picture_full_of_traffic_is_of_the_same_camera(tmp_path) -> None:
     assert [[one.path.name for one in group] for group in groups] == [["a", "b"], ["c"]]
 
 
+def test_a_black_recording_is_of_the_camera_before_it(tmp_path) -> None:
+    """Not so one that only begins black: more of it is looked at."""
+    hall, yard = recording(12, wall=1), recording(12, wall=2)
+    fading = np.concatenate([0 * yard[:1], yard])
+    shown = {"a": hall, "b": 0 * hall, "c": fading}
+    every = [recording_of(tmp_path / name, frames) for name, frames in shown.items()]
+    groups = group_by_camera(every)
+    assert [[one.path.name for one in group] for group in groups] == [["a", "b"], ["c"]]
+    alone = group_by_camera(every[::2])
+    assert [[one.path.name for one in group] for group in alone] == [["a"], ["c"]]
+
+
 def test_too_little_is_said_with_numbers(base, tmp_path) -> None:
     few = recording_of(tmp_path / "few", recording(40))
     words = "39 frames with motion are too few .* takes 50: give a longer one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,6 +122,26 @@ def test_with_the_network_it_is_learned_too(
         driven.stream.state = (StreamState.ENDED, "", BEGIN)
         assert not driven.camera.asks_network
     assert "motion alone judges it" not in caplog.text
+
+
+def test_scores_with_the_network_set_no_threshold_without_it(
+    base: Path, asking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpn.live.recalibration.EVERY_MINUTES", 0.05)
+    out = Path(shutil.copytree(asking, tmp_path / "out"))
+    shutil.copy(base, out / "hall")
+
+    def threshold(network: bool | None) -> float:
+        driven = Driven(base, out, network=network)
+        driven.show(film(NORMAL, NORMAL + 20))  # too few to look at the threshold anew
+        assert driven.camera.threshold is not None
+        return driven.camera.threshold.value
+
+    (scores,) = (out / "hall").glob("scores-*.npy")
+    with_network, alone = threshold(None), threshold(False)
+    np.save(scores, np.full(100, -5, np.float16))
+    assert threshold(False) == alone
+    assert threshold(None) < with_network  # that they were made by
 
 
 @pytest.mark.parametrize("network", [None, False])

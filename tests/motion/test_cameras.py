@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpn.errors import SizeError
-from mpn.motion.cameras import PlaceStream, choose_place, flat_place, grid_of
+from mpn.motion.cameras import PlaceStream, choose_place, flat_place, grid_of, tell_apart
 from mpn.motion.flow import MotionReader, grid_size
 from mpn.motion.place import PlaceModel, picture_of
 from mpn.motion.static import Readings
@@ -230,3 +230,13 @@ def test_what_stays_is_not_judged_where_the_camera_was_moved() -> None:
         frames = [first, *[after] * 20]
         stays = [stream.read(frame, n)[2].max() for n, frame in enumerate(frames)][-1]
         assert (stays > least) if least else (stays == 0)
+
+
+def test_pictures_that_show_nothing_are_their_neighbours_cameras() -> None:
+    """A lens that is covered, or a night without light, is no camera of its own."""
+    hall, yard = (picture_of(view(seed), GRID) for seed in (1, 2))
+    black, grey = np.zeros(hall.shape), np.full(hall.shape, 90.0)
+    other_shape = np.zeros((4, 30))
+    assert tell_apart([black, hall, yard, grey, hall]) == [[1, 4, 0], [2, 3]]
+    assert tell_apart([hall, other_shape, yard]) == [[0], [2], [1]]
+    assert tell_apart([black, grey, other_shape]) == [[0, 1], [2]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -78,6 +79,31 @@ def test_any_frame_can_be_jumped_to(tmp_path: Path) -> None:
     for wanted in (31, 4, 39, 17):
         capture.set(cv2.CAP_PROP_POS_FRAMES, wanted)
         assert index_of(halves(capture.read()[1])[0]) == wanted
+
+
+@pytest.mark.parametrize("fps", [Fraction(1, 300), Fraction(1, 900), Fraction(1, 5000), 240])
+def test_a_picture_every_few_minutes_makes_a_film_and_is_jumped_to(
+    tmp_path: Path, fps: Fraction | float
+) -> None:
+    film = write_film(tmp_path / "a.webm", (frame(i, SIZE) for i in range(13)), None, fps, SIZE)
+    assert [index_of(halves(picture)[0]) for picture in read(film.path)] == list(range(13))
+    with av.open(str(film.path)) as container:
+        shown = [picture.time for picture in container.decode(video=0)]
+    # The page jumps to the middle of a frame; what began last is seen there.
+    middles = [(number + 0.5) / film.fps for number in range(13)]
+    assert (np.searchsorted(shown, middles) - 1).tolist() == list(range(13))
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise DataError("expected room on the disk")
+
+    monkeypatch.setattr(PageFilmWriter, "_mux", full)
+    with pytest.raises(DataError, match="room on the disk"):
+        write_film(tmp_path / "a.webm", [frame(0, SIZE)] * 3, None, 10, SIZE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_heat_below_a_third_of_the_threshold_is_not_seen_and_at_the_threshold_is(
