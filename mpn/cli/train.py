@@ -25,6 +25,7 @@ from mpn.cli.train_lessons import (
     teacher_of,
 )
 from mpn.cli.train_network import add_network, chosen_preset
+from mpn.cli.training_lines import training_listener
 from mpn.datasets.decoded import memory_limit
 from mpn.datasets.layouts import recognise
 from mpn.datasets.pseudo_anomalies import KINDS
@@ -39,7 +40,6 @@ from mpn.training.meta_options import ALGORITHMS, MetaOptions
 from mpn.training.meta_training import MetaTraining
 from mpn.training.pretraining import TrainingOptions, train
 from mpn.training.run_folder import STATE
-from mpn.training.tensorboard import tensorboard_log
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +281,7 @@ def _opened(options: argparse.Namespace, processes: Processes, held: ExitStack) 
 def _train(options: argparse.Namespace, work: Work) -> None:
     """Train on footage; with --meta what the work starts with, or pre-training, gave."""
     out = work.out
-    on_log = tensorboard_log(out) if options.tensorboard and current().first else None
+    on_log = training_listener(out if options.tensorboard and current().first else None)
     base = work.start
     if not isinstance(base, Checkpoint):
         first = out / PRETRAINING if options.meta else out
@@ -289,7 +289,7 @@ def _train(options: argparse.Namespace, work: Work) -> None:
         lessons = _training_options(options, work.precision)
         begin = None
         if options.pretext:
-            begin = after_pretext(options, shown, base, lessons, first)
+            begin = after_pretext(options, shown, base, lessons, first, on_log)
         model = train(
             shown,
             base,

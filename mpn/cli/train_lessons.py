@@ -16,6 +16,7 @@ from mpn.model.config import ModelConfig
 from mpn.training.distillation import TEACHER_WEIGHTS, Teacher, check_teacher_weights
 from mpn.training.pretext import pretext
 from mpn.training.pretraining import TrainingOptions
+from mpn.training.run import OnLog
 from mpn.training.run_folder import MODEL, STATE
 
 # Folder of the pretext tasks within the run that begins with what they gave.
@@ -98,6 +99,7 @@ def after_pretext(
     config: ModelConfig,
     settings: TrainingOptions,
     folder: Path,
+    on_log: OnLog | None = None,
 ) -> Checkpoint:
     """Train on the pretext tasks, or go on with that, or find it done; give what they gave.
 
@@ -107,6 +109,7 @@ def after_pretext(
         config: of the network.
         settings: of the training that follows.
         folder: of its run.
+        on_log: called with every line of the log.
 
     Raises:
         MpnError: see `mpn.training.pretext.pretext`.
@@ -121,5 +124,6 @@ def after_pretext(
             folder,
             resume=options.resume and (folder / STATE).exists(),
             device=options.device,
+            on_log=on_log,
         )
     return load_checkpoint(folder / MODEL)

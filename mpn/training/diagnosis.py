@@ -65,9 +65,10 @@ def in_words(found: Mapping[str, Any]) -> str:
         return ""
     gain = found[GAIN]
     if gain < HARDLY:
+        does = "is worse than to" if gain < -HARDLY else "hardly does more than"
         return (
-            "held-out footage: the prediction hardly does more than repeat the last frame of its "
-            f"window ({gain:+.1f} dB): train longer (--minutes, --epochs)"
+            f"held-out footage: the prediction {does} repeat the last frame of its window "
+            f"({gain:+.1f} dB): train longer (--minutes, --epochs)"
         )
     return (
         f"held-out footage: the prediction is {gain:.1f} dB nearer to the true frame than the last "
