@@ -126,7 +126,7 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="of --method place: let the network have a say in the score, here and when scoring, "
         "which then take three times as long; on a camera that it was not trained on it adds "
-        "little (default: with --shots alone)",
+        "little (default: only with --shots)",
     )
     verb.add_argument(
         "--without",

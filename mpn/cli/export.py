@@ -9,7 +9,10 @@ from mpn.cli import UsageError, fit, new_parser
 from mpn.cli.model import load_model
 from mpn.errors import MpnError
 from mpn.io.atomic import check_writable
+from mpn.model.checkpoint import Checkpoint
 from mpn.model.onnx_graph import INPUT, export_onnx, output_names
+from mpn.scoring.parts import PARTS
+from mpn.scoring.scores import ScoreConfig
 
 EXAMPLES = """  mpn export demo demo.onnx
   mpn export lobby.camera.safetensors lobby.onnx"""
@@ -57,4 +60,17 @@ def main(options: argparse.Namespace) -> None:
         f"{config.window} {colours} frames, oldest first, from -1 (black) to 1",
         f"out: {', '.join(output_names(checkpoint.network))}",
     ]
+    if checkpoint.places:
+        lines.append(_left_behind(checkpoint))
     print(fit("\n".join(lines)))
+
+
+def _left_behind(checkpoint: Checkpoint) -> str:
+    """Say that what is normal by place is no part of the network."""
+    weights = ScoreConfig.from_dict(checkpoint.score_config).weights
+    by_network = any(weights.get(part.name, 0.0) > 0 for part in PARTS if not part.needs_place)
+    share = "part" if by_network else "all"
+    return (
+        f"not in it: what is normal at each place, which is {share} of what is judged by here; "
+        "mpn score --engine onnxruntime has that too"
+    )

@@ -22,6 +22,13 @@ def test_a_model_is_exported(cli, still, tmp_path):
     onnx.checker.check_model(onnx.load(tmp_path / "still.onnx"))
 
 
+def test_what_a_camera_knows_beside_its_network_is_said_not_to_be_in_it(cli, still, hall, tmp_path):
+    pytest.importorskip("onnx")
+    outcome = cli("export", hall / "hall.camera.safetensors", "hall.onnx")
+    assert outcome.code == 0 and "not in it: what is normal at each place" in outcome.out
+    assert "not in it" not in cli("export", still, "still.onnx").out
+
+
 def test_a_file_that_is_there_is_not_replaced_unasked(cli, still, tmp_path):
     pytest.importorskip("onnx")
     (tmp_path / "mine.onnx").write_bytes(b"of a week's work")
