@@ -30,7 +30,7 @@ from mpn.video.sources import open_source
 FILES = 2_000
 QUICK_FILES = 40
 COUNT = 60  # frames of a whole file
-LONGEST = 60.0  # seconds that reading one may take
+MAX_SECONDS = 60.0  # seconds that reading one may take
 B_FRAMES = {"bf": "2"}
 KINDS = ("bits", "cut", "swapped", "zeros", "copied")
 
@@ -112,7 +112,7 @@ def read_in_process(path: Path) -> str:
     process.start()
     answer.close()
     came = "hung"
-    if answers.poll(LONGEST):
+    if answers.poll(MAX_SECONDS):
         try:
             came = answers.recv()
         except EOFError:

@@ -29,7 +29,7 @@ from mpn.scoring.regions import Box
 MEASURES = ("height", "width", "area")
 HIGH = 0.99
 AROUND = 1  # squares on every side that count as the place
-LEAST = 50  # normal things at a place; fewer say nothing of it
+MIN_THINGS = 50  # normal things at a place; fewer say nothing of it
 WALKERS = ("nothing anomalous", "wrong direction")
 PASSED = 0.01  # share of the walkers' things that may pass the limit
 
@@ -121,7 +121,7 @@ def ratios(data: Path, quick: bool) -> dict[tuple[str, str, int], list[np.ndarra
                     if max(abs(r - row), abs(c - column)) <= AROUND
                     for one in sizes
                 ]
-                if len(around) < LEAST:
+                if len(around) < MIN_THINGS:
                     continue
                 usual = np.maximum(np.quantile(np.array(around), HIGH, axis=0), 1.0)
                 kind, track = kind_of(thing, number, tracks.get(clip.name, {}), scale)

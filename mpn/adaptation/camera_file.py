@@ -13,7 +13,7 @@ from mpn.io.atomic import write_atomically
 from mpn.io.locking import file_lock
 from mpn.model.camera_checkpoint import CAMERA_SUFFIX, save_camera
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mpn.model.taught import MOST_TAUGHT, Taught
+from mpn.model.taught import MAX_TAUGHT, Taught
 
 PATIENCE = 30.0  # seconds that others who change a camera file are given
 
@@ -157,9 +157,9 @@ def check_room(path: str | Path, events: Collection[tuple[str, int]]) -> None:
     Raises:
         MpnError: these are too many.
     """
-    if len(events) > MOST_TAUGHT:
+    if len(events) > MAX_TAUGHT:
         raise MpnError(
-            f"{path}: {len(events)} events were taught, a camera keeps {MOST_TAUGHT}: make it "
+            f"{path}: {len(events)} events were taught, a camera keeps {MAX_TAUGHT}: make it "
             "forget some (mpn teach CAMERA --forget NUMBER)"
         )
 

@@ -18,7 +18,7 @@ from mpn.motion.cameras import tell_apart, view_frames, view_of
 from mpn.scoring.detector import Detector
 from mpn.video.footage import Footage, describe_left_out, footage_of, sources_of
 from mpn.video.frame_source import BadFrame
-from mpn.video.paths import MOST_KEYS, folder_name, footage_key, stamp_of
+from mpn.video.paths import MAX_KEYS, folder_name, footage_key, stamp_of
 from mpn.video.timing import USUAL_RATE
 
 log = logging.getLogger(__name__)
@@ -115,9 +115,9 @@ def footage_keys(source: str | Path, clips: Sequence[Clip]) -> dict[str, list[in
 
     Returns:
         `mpn.video.paths.footage_key` -> its first frame, and the one after the last; of the first
-        `MOST_KEYS` recordings.
+        `MAX_KEYS` recordings.
     """
-    lengths = {clip.name: len(clip.frames) for clip in clips[:MOST_KEYS]}
+    lengths = {clip.name: len(clip.frames) for clip in clips[:MAX_KEYS]}
     return {
         footage_key(str(path.resolve()), stamp_of(path)): [0, lengths[name]]
         for name, path in recordings_of(source).items()

@@ -26,11 +26,11 @@ FASTER, TURNED, ELSEWHERE = "twice as fast", "the other way", "elsewhere"
 KINDS = (FASTER, TURNED, ELSEWHERE)
 TIMES = 2.0  # as fast
 SLOWEST = 0.5  # pixels of the working size a frame: what is slower is not altered
-LEAST_CELLS = 4  # of what moves: less is noise
+MIN_CELLS = 4  # of what moves: less is noise
 # Of a made anomaly, at the most; it is found if any of its frames is above the threshold.
-PIECE_SECONDS, SHORTEST = 2.0, 0.5
-LEAST_PIECE = 0.5  # share of a piece's frames in which something moves
-MOST_FRAMES = 600  # that are looked at, in pieces spread evenly over the footage
+PIECE_SECONDS, MIN_PIECE_SHARE = 2.0, 0.5
+MIN_PIECE = 0.5  # share of a piece's frames in which something moves
+MAX_FRAMES = 600  # that are looked at, in pieces spread evenly over the footage
 WHOLE = "score"
 
 
@@ -70,7 +70,7 @@ def altered(motion: np.ndarray, kind: str, shift: tuple[int, int]) -> tuple[np.n
     moving = (made[..., SPEED] > SLOWEST).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    if not len(areas) or areas.max() < LEAST_CELLS:
+    if not len(areas) or areas.max() < MIN_CELLS:
         return made, False
     thing = labels == 1 + int(areas.argmax())
     if kind == FASTER:
@@ -106,13 +106,13 @@ def _pieces(judged: Sequence[Judged], fps: float) -> list[tuple[Judged, Stretch]
         clip, start, stop = held_out.stretch
         # A stretch that is shorter, as those of little footage are, is a piece as it is.
         piece_length = min(length, stop - start)
-        if piece_length < SHORTEST * length:
+        if piece_length < MIN_PIECE_SHARE * length:
             continue
         pieces += [
             (held_out, Stretch(clip, first, first + piece_length))
             for first in range(start, stop - piece_length + 1, piece_length)
         ]
-    most = max(2, MOST_FRAMES // length)
+    most = max(2, MAX_FRAMES // length)
     if len(pieces) <= most:
         return pieces
     return [pieces[round(n * (len(pieces) - 1) / (most - 1))] for n in range(most)]
@@ -203,7 +203,7 @@ def _tried(
         changed.append(is_altered and before is not None)  # motion has to last for two frames
         before = speeds
     counted = np.array(changed) & ~np.isnan(np.sum(list(plain.values()), axis=0))
-    if counted.mean() < LEAST_PIECE:
+    if counted.mean() < MIN_PIECE:
         return None
     numbers = {name: np.array([row[name] for row in rows]) for name in MOTION_PARTS}
     made_columns = {**plain, **{name: numbers[name] for name in MOTION_PARTS if name in used}}

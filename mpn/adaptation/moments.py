@@ -64,7 +64,7 @@ def strangest_moments(
     scores: Sequence[np.ndarray],
     stretches: Sequence[Stretch],
     fps: float,
-    most: int = MOMENTS,
+    max_moments: int = MOMENTS,
 ) -> list[Moment]:
     """Find where the score is highest.
 
@@ -73,7 +73,7 @@ def strangest_moments(
         stretches: the frames of the footage that they belong to; those of which less than a second
             has scores are passed over, their scores being hardly smoothed.
         fps: frames a second.
-        most: so many at the most.
+        max_moments: so many at the most.
 
     Returns:
         The strangest first.
@@ -84,7 +84,7 @@ def strangest_moments(
     scores, stretches = [scores[n] for n in long], [stretches[n] for n in long]
     left = [score.astype(np.float64, copy=True) for score in scores]
     moments: list[Moment] = []
-    while left and len(moments) < most:
+    while left and len(moments) < max_moments:
         peaks = [float(score.max()) for score in left]
         number = int(np.argmax(peaks))
         if peaks[number] <= middle:  # nothing is left that stands out

@@ -19,7 +19,7 @@ from mpn.scoring.clips import readable_runs
 # Held-out frames with a score; fewer say nothing of what is normal.
 MIN_HELD_OUT = 50
 # Of a camera's whole footage a network learns from so many windows at the most.
-MOST_WINDOWS = 400
+MAX_WINDOWS = 400
 
 
 class Plan(NamedTuple):
@@ -114,7 +114,7 @@ def _shots_of(
         return None
     pieces = [replace(clips[clip].cut(start, stop), bad=[]) for clip, start, stop in learned]
     most = sum(len(piece.frames) - window for piece in pieces)
-    return shots_of(pieces, spread(pieces, min(most, MOST_WINDOWS), window), window)
+    return shots_of(pieces, spread(pieces, min(most, MAX_WINDOWS), window), window)
 
 
 def _too_little(frames: int, left: int, shots: int, excluded: bool, *, quarter: bool) -> str:

@@ -66,7 +66,7 @@ COLUMNS = 79  # of a terminal of 80
 LONGEST_LINE = 2000  # letters of an error's line
 # Generators take seeds of up to 64 bits; counts are multiplied, and must stay below them. Above the
 # threads of any machine libraries end the process.
-HIGHEST_SEED, HIGHEST_COUNT, MOST_THREADS = 2**63 - 1, 10**9, 1024
+HIGHEST_SEED, HIGHEST_COUNT, MAX_THREADS = 2**63 - 1, 10**9, 1024
 
 
 class UsageError(Exception):
@@ -262,7 +262,7 @@ def from_zero(text: str) -> int:
 
 def thread_count(text: str) -> int:
     """Read a number of processor threads, for argparse."""
-    return _whole(text, 1, MOST_THREADS)
+    return _whole(text, 1, MAX_THREADS)
 
 
 def _whole(text: str, lowest: int, highest: int) -> int:

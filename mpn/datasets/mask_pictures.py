@@ -23,7 +23,7 @@ from mpn.video.paths import images_in
 # lossless: a JPEG's noise would count as anomalous
 MASK_SUFFIXES = {".bmp", ".png", ".tif", ".tiff"}
 
-MOST = 0.5  # of a picture; masks that are all drawn over more are drawn the other way round
+MAX_DRAWN = 0.5  # of a picture; masks that are all drawn over more are drawn the other way round
 
 
 class _Layers(NamedTuple):
@@ -61,7 +61,7 @@ def read_masks(folder: Path) -> Iterator[np.ndarray]:
         shares.append(float(mask.mean()))
         yield mask
     # Pictures that are white all over say of whole frames that they are anomalous.
-    if shares and MOST < min(shares) < 1:
+    if shares and MAX_DRAWN < min(shares) < 1:
         raise LabelError(
             f"{folder}: every one of its masks is drawn over more than half of the picture "
             f"({min(shares):.0%} the least), so no frame is normal; are they inverted, or pictures "

@@ -23,7 +23,7 @@ MIRRORED = "-mirrored"
 # Of another camera's movers: size, speed and brightness (grey levels) as they come out at random.
 FOREIGN_SIZE, FOREIGN_SPEED, FOREIGN_BRIGHTNESS = (0.6, 1.6), (0.5, 2.0), 30.0
 # Own movers that come out with fewer pixels or with more of the frame are given another size.
-FEWEST_PIXELS, LARGEST_SHARE = 12, 0.3
+MIN_PIXELS, LARGEST_SHARE = 12, 0.3
 
 
 class Footage(Protocol):
@@ -131,7 +131,7 @@ class MoverPasting(PseudoAnomalies):
             generator.uniform(*bounds) for bounds in (self.options.smaller, self.options.larger)
         )
         is_larger = generator.random() < 0.5
-        if mover.area * smaller**2 < FEWEST_PIXELS:
+        if mover.area * smaller**2 < MIN_PIXELS:
             is_larger = True
         elif mover.area * larger**2 > LARGEST_SHARE * shape[1] * shape[2]:
             is_larger = False

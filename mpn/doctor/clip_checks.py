@@ -18,7 +18,7 @@ from mpn.model.config import CONFIGS
 from mpn.video.frame_source import BadFrame
 from mpn.video.images import read_image
 
-SHORTEST = 5  # frames: a window of 4 and its target
+MIN_FRAMES = 5  # frames: a window of 4 and its target
 COUNT_SLACK = 2  # frames by which containers are often off
 
 TROUBLES = {
@@ -72,10 +72,12 @@ def _trouble(clip: Clip, name: str) -> str:
 def short(tree: DatasetTree, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Find clips without a window."""
     too_short = [
-        f"{clip.name} ({clip.frames})" for clip in clips if clip.complete and clip.frames < SHORTEST
+        f"{clip.name} ({clip.frames})"
+        for clip in clips
+        if clip.complete and clip.frames < MIN_FRAMES
     ]
     if too_short:
-        message = f"fewer than {SHORTEST} frames: no window of 4 and the next frame fits in"
+        message = f"fewer than {MIN_FRAMES} frames: no window of 4 and the next frame fits in"
         remedy = "take them out, or put the recording together again"
         yield Finding("short", "warning", some(too_short), message, remedy)
 

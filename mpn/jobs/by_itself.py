@@ -37,12 +37,12 @@ from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
 from mpn.scoring.detector import Detector
 from mpn.scoring.parts import SPEED
-from mpn.video.paths import MOST_KEYS, footage_key, stamp_of
+from mpn.video.paths import MAX_KEYS, footage_key, stamp_of
 from mpn.video.timing import USUAL_RATE
 
 # The level of a moment: so many times as many seconds as the wanted moments take, if each takes
 # `MOMENT_SECONDS`, are above it, but never more than a tenth of the time.
-MOMENT_SECONDS, ROOM, MOST_SHARE = 5.0, 2.0, 0.1
+MOMENT_SECONDS, ROOM, MAX_SHARE = 5.0, 2.0, 0.1
 # Frames with a score that can be judged; fewer say nothing of what is usual.
 MIN_JUDGED = 50
 SHORT_SECONDS = 60.0  # less than this to judge by is said
@@ -220,7 +220,7 @@ def _checkpoint(
                 "frames": seen.place.frames,
                 "footage": {
                     footage_key(stamp["source"], stamp["modified"]): stamp["shown"][:2]
-                    for stamp in stamps[:MOST_KEYS]
+                    for stamp in stamps[:MAX_KEYS]
                 },
             },
         },
@@ -253,7 +253,7 @@ def notes_of_footage(checkpoint: Checkpoint, path: Path, shown: range) -> list[s
 def _level(camera_detector: Detector, moments: int, seconds: float) -> Threshold:
     """Choose the level that about so many moments of the camera's recordings are above."""
     scores = np.concatenate(list(camera_detector.normal_scores().values()))
-    share = min(MOST_SHARE, ROOM * moments * MOMENT_SECONDS / seconds)
+    share = min(MAX_SHARE, ROOM * moments * MOMENT_SECONDS / seconds)
     value = float(np.quantile(scores, 1 - share))
     return Threshold(value, False, (value, value), seconds / 3600, float("nan"), "moments")
 

@@ -22,7 +22,7 @@ from mpn.io.text import plural
 from mpn.jobs.options import JobOptions
 from mpn.jobs.state import EVENTS, SCORES, STATE
 from mpn.jobs.summary import UNREADABLE, read_summary
-from mpn.model.taught import MOST_EXAMPLES, Taught
+from mpn.model.taught import MAX_EXAMPLES, Taught
 from mpn.scoring.detector import Detector
 from mpn.scoring.embedding import embedding_of
 from mpn.scoring.events import Event
@@ -138,7 +138,7 @@ def examples_of(detector: Detector, listed: ListedEvent, name: str | None) -> Ta
         name: what it shows; None for something normal.
 
     Returns:
-        At most `MOST_EXAMPLES` examples, spread over the frames of the event in which the thing of
+        At most `MAX_EXAMPLES` examples, spread over the frames of the event in which the thing of
         its peak can be followed.
 
     Raises:
@@ -228,7 +228,7 @@ def examples_in(frames: Sequence[Sequence[Sight]], peak: int) -> np.ndarray:
         peak: which of them is its peak; only the event's own region stands there.
 
     Returns:
-        float32 (examples, numbers), at most `MOST_EXAMPLES`, spread over the frames in which it is
+        float32 (examples, numbers), at most `MAX_EXAMPLES`, spread over the frames in which it is
         at least half as high as at the peak.
     """
     (peak_sight,) = frames[peak]
@@ -244,5 +244,5 @@ def examples_in(frames: Sequence[Sequence[Sight]], peak: int) -> np.ndarray:
                 side.append(last)
         sides.append(side)
     followed = [*sides[0][::-1], peak_sight, *sides[1]]
-    spread = np.unique(np.linspace(0, len(followed) - 1, MOST_EXAMPLES).round().astype(int))
+    spread = np.unique(np.linspace(0, len(followed) - 1, MAX_EXAMPLES).round().astype(int))
     return np.stack([followed[number].embedding for number in spread])

@@ -37,7 +37,7 @@ from mpn.video.timing import USUAL_RATE
 # The neighbourhood of a moment, where nothing else is asked for: so much of all recordings of the
 # camera on either side, within these bounds, seconds. In half a minute of footage a second is
 # much of what there is to judge by; a quarter of an hour can spare a minute.
-APART_SHARE, LEAST_APART, MOST_APART = 1 / 32, 1.0, 60.0
+APART_SHARE, MIN_APART, MAX_APART = 1 / 32, 1.0, 60.0
 SAVE_SECONDS = 20.0  # between two savings of a first pass
 # Motion that a thinner first pass computes is not kept: it would take as much memory, and save less
 # than a quarter of what the second one computes.
@@ -245,7 +245,7 @@ def add_up(
             camera = PlaceModel(total.grid)
         camera.merge(total)
     assert camera is not None
-    usual = float(np.clip(seconds * APART_SHARE, LEAST_APART, MOST_APART))
+    usual = float(np.clip(seconds * APART_SHARE, MIN_APART, MAX_APART))
     return Seen(camera, seconds, apart or usual)
 
 

@@ -21,7 +21,7 @@ SCORES, EVENTS, STATE, HEAT = "scores.csv", "events.json", "state.json", "heat.b
 FILMS = ("overlay*.webm", "event-*.webm")
 # What of a job's identity says that the recording is the same.
 RECORDING = ("bytes_or_frames", "modified")
-MOST_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
+MAX_TRACKS = 50  # of an event: one that lasts for days would fill events.json with them
 
 
 class SeenTrack(NamedTuple):
@@ -148,7 +148,7 @@ def with_seen(
         regions: in it.
 
     Returns:
-        The highest `MOST_TRACKS` of them, by number.
+        The highest `MAX_TRACKS` of them, by number.
     """
     tracks = {track.track: track for track in seen}
     for region in regions:
@@ -158,7 +158,7 @@ def with_seen(
         if region.score > track.peak_score:
             track = track._replace(peak_score=region.score, box=region.box)
         tracks[region.track] = track._replace(last=frame)
-    highest = sorted(tracks.values(), key=lambda track: -track.peak_score)[:MOST_TRACKS]
+    highest = sorted(tracks.values(), key=lambda track: -track.peak_score)[:MAX_TRACKS]
     return tuple(sorted(highest))
 
 

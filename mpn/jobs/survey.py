@@ -24,7 +24,7 @@ from mpn.video.ahead import compute_ahead
 from mpn.video.frame_source import FrameSource
 
 # Of a recording, and of all recordings of a camera together.
-BLOCKS, BLOCKS_OF_ALL, FEWEST_BLOCKS = 64, 256, 4
+BLOCKS, BLOCKS_OF_ALL, MIN_BLOCKS = 64, 256, 4
 # Frames whose motion is counted, of all recordings of a camera: more of them change nothing.
 COUNTED = 20_000
 # Of the stretches that are counted: where all of them are, blocks are as short as that; where not
@@ -92,11 +92,11 @@ def plan_survey(length: int, rate: float, recordings: int = 1) -> SurveyPlan:
         rate: frames per second.
         recordings: of the same camera.
     """
-    counted = max(COUNTED // recordings, round(FEWEST_BLOCKS * THIN_STRETCH_SECONDS * rate))
+    counted = max(COUNTED // recordings, round(MIN_BLOCKS * THIN_STRETCH_SECONDS * rate))
     whole = length <= counted
     stretch = max(2, round((STRETCH_SECONDS if whole else THIN_STRETCH_SECONDS) * rate))
     thinning = 1 if whole else -(-length // counted)
-    blocks = min(BLOCKS, max(FEWEST_BLOCKS, BLOCKS_OF_ALL // recordings))
+    blocks = min(BLOCKS, max(MIN_BLOCKS, BLOCKS_OF_ALL // recordings))
     step = stretch * thinning
     block = step * max(1, -(-length // (step * blocks)))
     return SurveyPlan(stretch, thinning, block, min(RUN, block if whole else stretch))

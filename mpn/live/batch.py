@@ -14,7 +14,7 @@ from mpn.scoring.scores import FrameScores
 from mpn.scoring.windows import Window, score_windows
 
 Item = TypeVar("Item")
-MOST_WINDOWS = 16  # at a time: more are no quicker a window, and take memory
+MAX_WINDOWS = 16  # at a time: more are no quicker a window, and take memory
 
 
 class SharedNetworks:
@@ -68,8 +68,8 @@ def score_together(
     for numbers in groups.values():
         detector = items[numbers[0]][1]
         device = next(detector.network.parameters()).device
-        for first in range(0, len(numbers), MOST_WINDOWS):
-            chosen = numbers[first : first + MOST_WINDOWS]
+        for first in range(0, len(numbers), MAX_WINDOWS):
+            chosen = numbers[first : first + MAX_WINDOWS]
             windows = [items[number][2] for number in chosen]
             scored.update(zip(chosen, score_windows(windows, detector.engine, device)))
     return [(item, scored[number]) for number, (item, _, _) in enumerate(items)]

@@ -23,8 +23,8 @@ from mpn.video.overlay import RED, OverlayWriter, drawn, drawn_scale
 log = logging.getLogger(__name__)
 
 SECONDS_BEFORE = 3.0
-MOST_FRAMES = 600  # of an event's clip; of longer events every second, fourth, ... frame is kept
-MOST_BEFORE = 30  # frames that an event leaves to the next one
+MAX_FRAMES = 600  # of an event's clip; of longer events every second, fourth, ... frame is kept
+MAX_BEFORE = 30  # frames that an event leaves to the next one
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]
 
 
@@ -93,7 +93,7 @@ class Ring:
         if self._count % self._every == 0:
             self._event.append(frame)
         self._count += 1
-        if len(self._event) >= MOST_FRAMES:
+        if len(self._event) >= MAX_FRAMES:
             self._event = self._event[::2]
             self._every *= 2
 
@@ -106,7 +106,7 @@ class Ring:
     def end(self) -> list[KeptFrame]:
         """Return the frames of the event that is over, and go on as before it."""
         frames, self._event = self._event or [], None
-        self._before.extend(frames[-MOST_BEFORE:])
+        self._before.extend(frames[-MAX_BEFORE:])
         return frames
 
 

@@ -11,10 +11,10 @@ import yaml
 
 from mpn.errors import DataError
 
-MOST_BYTES = 1_000_000  # of a config: more is none
+MAX_BYTES = 1_000_000  # of a config: more is none
 # An alias (*) stands for what its anchor (&) has, so few lines can stand for more than any memory
 # holds: values that all aliases together may stand for, and values within one another.
-MOST_COPIED, DEEPEST = 10_000, 50
+MAX_COPIED, DEEPEST = 10_000, 50
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Tags such as !!bool let PyYAML look values up, and take texts apart, as they come.
 _UNREADABLE = (
@@ -57,8 +57,8 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(problem="an alias (*) stands for what it is in", problem_mark=mark)
         else:
             self._copied += self._sizes[node][0]
-        if self._copied > MOST_COPIED or self._sizes[node][1] > DEEPEST:
-            problem = f"aliases (*) stand for more than {MOST_COPIED:,} values"
+        if self._copied > MAX_COPIED or self._sizes[node][1] > DEEPEST:
+            problem = f"aliases (*) stand for more than {MAX_COPIED:,} values"
             if self._sizes[node][1] > DEEPEST:
                 problem = f"more than {DEEPEST} values are within one another"
             raise _Refused(problem=problem, problem_mark=mark)
@@ -96,9 +96,9 @@ def load_values(path: Path, mistakes: list[str]) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes, which no config is")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise DataError(f"{path}: is larger than {MAX_BYTES:,} bytes, which no config is")
         loader = _Loader(data)
         values = loader.get_single_data()
     except OSError as error:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".examples.json"
 REACH_FRAMES = 100  # before and after an event's peak that are looked at
-MOST_BYTES = 1_000_000  # of a file; one has some 20 kB
+MAX_BYTES = 1_000_000  # of a file; one has some 20 kB
 # Finds the regions of a frame by its map, its picture and its motion, see
 # `mpn.scoring.recognition.Recogniser.sights`.
 FindSights = Callable[[np.ndarray, np.ndarray, SeenMotion], list[Sight]]
@@ -149,9 +149,9 @@ def read_examples(path: Path) -> Taught | None:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise ValueError(f"larger than {MOST_BYTES:,} bytes")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES:,} bytes")
         document = json.loads(data)
         described = {"version": document["version"], "events": [document["event"]]}
         tensor = torch.tensor(document["embeddings"], dtype=torch.float16)

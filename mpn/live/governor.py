@@ -16,13 +16,13 @@ from mpn.live.stream import CameraStream
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-LEAST_SHARE = 0.1
+MIN_SHARE = 0.1
 MANY = 0.02  # of the frames that are to be scored: if more overflow, there is too little time
 IDLE = 0.1  # share of the time with nothing to do, with which there is room for more
 # The share rises by so much of the share of the time with nothing to do, at a time: from a start in
 # which hardly a frame had its time in seconds. It falls to so much of what there was time for.
 RAISED, LOWERED = 0.3, 0.95
-LEAST_NETWORK = 0.05  # the network's share of the frames: below it is not asked at all
+MIN_NETWORK = 0.05  # the network's share of the frames: below it is not asked at all
 SAID, SAID_SECONDS = 0.1, 60.0  # by how much it has to change to be said again, and for how long
 
 
@@ -83,9 +83,9 @@ class Governor:
             if share < 1:
                 share *= 1 + RAISED * idle
             elif self._network_asked:
-                network = max(LEAST_NETWORK, network * (1 + RAISED * idle))
-        self._pace.network = min(1.0, network) if network >= LEAST_NETWORK else 0.0
-        self._give(min(1.0, max(LEAST_SHARE, share)))
+                network = max(MIN_NETWORK, network * (1 + RAISED * idle))
+        self._pace.network = min(1.0, network) if network >= MIN_NETWORK else 0.0
+        self._give(min(1.0, max(MIN_SHARE, share)))
         self._say(now)
 
     def _counted(self) -> tuple[int, int]:

@@ -20,7 +20,7 @@ MOVED_SECONDS = 1.0  # between two comparisons with what was learned
 BLACK_MEAN, BLACK_BRIGHTEST = 16.0, 32.0
 # It is covered where so little of the detail is left that it usually has, or of any: mean grey
 # levels by which points stand out from their surroundings.
-DETAIL_LEFT, LEAST_DETAIL = 0.3, 0.3
+DETAIL_LEFT, MIN_DETAIL = 0.3, 0.3
 # Seconds that each has to last until it is believed, and to be gone until that is.
 ENTER = {State.FROZEN: 10.0, State.BLACK: 2.0, State.COVERED: 3.0, State.MOVED: 5.0}
 LEAVE = {State.FROZEN: 0.5, State.BLACK: 1.0, State.COVERED: 1.0, State.MOVED: 2.0}
@@ -63,7 +63,7 @@ class Health:
             place: its place model.
         """
         self._place = place if place is not None and place.pictures else None
-        self._usual = LEAST_DETAIL / DETAIL_LEFT
+        self._usual = MIN_DETAIL / DETAIL_LEFT
         if self._place is not None:
             self._usual = max(_detail(self._place.picture), self._usual)
 

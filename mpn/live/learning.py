@@ -46,10 +46,10 @@ APART_SECONDS = 4.0  # around a moment that have no say in what was seen before 
 REFRESH_SECONDS = 4.0  # between two looks at what was seen so far
 SMOOTHING = 0.3
 # From less than this a threshold is too high or too low (benchmarks/results/normal_minutes.json).
-LEAST_SECONDS = 120.0
+MIN_SECONDS = 120.0
 # Of the picture, on average. Footage of few people has 0.02 and more; what was learned from less
 # than 0.01 alarmed at most of what came later, or had a threshold that nothing reached.
-LEAST_MOVED = 0.01
+MIN_MOVED = 0.01
 LITTLE = (
     "so little gives a threshold that is too high or too low "
     "(docs/results-adaptation.md, How many minutes a camera needs)"
@@ -66,7 +66,7 @@ AROUND = 2.0  # seconds on either side of what is far stranger that are not lear
 REACH = 2  # cells around the fastest that are its region
 # Frames that the network has to be asked about, or motion alone is judged; what it said holds for
 # the frames after it that there was no time for.
-LEAST_ASKED = 100
+MIN_ASKED = 100
 
 
 def _write_values(folder: Path, file: IO[bytes], number: int, values: np.ndarray) -> None:
@@ -102,9 +102,9 @@ def learned_words(known: Checkpoint, file: Path) -> str:
     (place,) = known.places.values()
     seconds, moved = place.frames / (known.fps or USUAL_FPS), moving_share(place)
     words = [f"learned from {seconds:.0f} s"]
-    if seconds < LEAST_SECONDS:
+    if seconds < MIN_SECONDS:
         words.append(LITTLE)
-    if moved < LEAST_MOVED:
+    if moved < MIN_MOVED:
         words.append(STILL.format(100 * moved))
     if words[1:]:
         words.append(ANEW.format(file))
@@ -217,7 +217,7 @@ class FirstMinutes:
         excluded = [Stretch(0, start, stop) for start, stop in intervals(far)]
         source = Path(self.camera)
         columns = columns_of(self._rows, self.detector.columns)
-        network_asked = min(np.isfinite(column).sum() for column in columns.values()) >= LEAST_ASKED
+        network_asked = min(np.isfinite(column).sum() for column in columns.values()) >= MIN_ASKED
         parts = {name: held(values) for name, values in columns.items()} if network_asked else {}
         adapted, _ = adapt_clips(
             self.detector, source, [clip], options, parts=[parts], excluded=excluded

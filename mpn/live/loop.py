@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 1.0  # between two tellings of where the cameras stand
 # Frames of a round: with more of them a window is hardly quicker, and the first waits for the last.
-MOST_AT_ONCE = 8
+MAX_AT_ONCE = 8
 GATHER_SECONDS = 0.1  # that a round waits for more frames, where not all can be scored
 IDLE_SECONDS = 0.05  # that the loop sleeps at the most while no frame comes
 
@@ -145,7 +145,7 @@ class Watch:
         # Each round begins behind the camera that the last one ended with.
         turn = self._turn
         for camera in self.cameras[turn:] + self.cameras[:turn]:
-            if len(fresh) == MOST_AT_ONCE:
+            if len(fresh) == MAX_AT_ONCE:
                 break
             self._turn = (self._turn + 1) % len(self.cameras)
             try:
@@ -166,7 +166,7 @@ class Watch:
         """Wait for a round's frames where there is no time for all: a window alone takes twice."""
         began = time.monotonic()
         while sum(bool(camera.stream.waiting) for camera in self.cameras) < min(
-            MOST_AT_ONCE, len(self.cameras)
+            MAX_AT_ONCE, len(self.cameras)
         ):
             if self._stopped.is_set() or time.monotonic() - began > GATHER_SECONDS:
                 break

@@ -31,12 +31,12 @@ LEARNED = "learned.camera.safetensors"  # in the camera's folder
 MINUTE = 60.0
 # Motion of a minute that is learned is, by the anchor, at most so many times as fast as this
 # quantile of its normal frames, judged by the others; about 1 is as fast as they ever were there.
-MOST_FASTER, FASTEST_QUANTILE = 1.5, 0.99
+MAX_FASTER, FASTEST_QUANTILE = 1.5, 0.99
 LOW_QUANTILE = 0.99  # of the normal footage's scores: no frame of a learned minute is above it ...
 LOW_SHARE = 0.9  # ... or above this share of the threshold
 WAITING = 5  # minutes that a minute waits, in which no event may come
 SAVE_MINUTES = 10  # between two savings
-MOST_FRAMES = 36_000  # that are counted beside the anchor's; then all of them count half
+MAX_FRAMES = 36_000  # that are counted beside the anchor's; then all of them count half
 PICTURE_EVERY = 10  # frames
 
 
@@ -75,7 +75,7 @@ class Ongoing:
             level,
         )
         self._name, self._anchor = next(iter(checkpoint.places.items()))
-        self._limits = [MOST_FASTER * _fastest(checkpoint.normal, name) for name in MOTION_PARTS]
+        self._limits = [MAX_FASTER * _fastest(checkpoint.normal, name) for name in MOTION_PARTS]
         self.key = place_key(self._anchor)
         self._learned = self._earlier()
         self.place = PlaceModel(self._anchor.grid)
@@ -150,7 +150,7 @@ class Ongoing:
             return
         self._learned.merge(minute)
         self.minutes += 1
-        if self._learned.frames > MOST_FRAMES:
+        if self._learned.frames > MAX_FRAMES:
             self._learned = _halved(self._learned)
             self._add_up()
         else:

@@ -24,7 +24,7 @@ from mpn.video.paths import is_readable_kind
 from mpn.video.stream import SQUARE, WIDEST_PIXEL
 
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0  # without an answer; then it is opened again
-MOST_FAILED = 100  # packets in a row that cannot be decoded
+MAX_FAILED = 100  # packets in a row that cannot be decoded
 LARGEST = 8192 * 8192  # pixels; what says more is broken
 # A playlist or a redirection names further addresses; these protocols alone are followed.
 PROTOCOLS = "http,https,tls,tcp,udp,rtp,rtsp,srtp,rtmp,rtmps,httpproxy,crypto,data"
@@ -97,7 +97,7 @@ def _pictures(container: InputContainer, video: Any, paced: bool) -> Iterator[Pi
             failed = 0
         except FFmpegError as error:
             failed += 1
-            if failed > MOST_FAILED:
+            if failed > MAX_FAILED:
                 raise FrameError(f"{failed} packets in a row cannot be decoded") from error
             continue
         for frame in frames:

@@ -9,8 +9,8 @@ EARLY = 0.25  # of an interval by which a frame may come before it is due
 BACK, AHEAD = 0.5, 5.0  # seconds that times fall, or run ahead of the clock, in a jump
 # Seconds that a stream may be ahead of or behind the clock before it is brought to it again; and
 # how often that may happen until its times are believed no more.
-DRIFT_AHEAD, DRIFT_BEHIND, MOST_DRIFTS = 1.0, 3.0, 3
-LEAST_STEP = 1e-3  # seconds between two frames
+DRIFT_AHEAD, DRIFT_BEHIND, MAX_DRIFTS = 1.0, 3.0, 3
+MIN_STEP = 1e-3  # seconds between two frames
 
 
 @dataclass
@@ -97,14 +97,14 @@ class StreamClock:
             now: monotonic seconds of its arrival.
         """
         taken = now
-        if not math.isnan(seconds) and self._drifts <= MOST_DRIFTS:
+        if not math.isnan(seconds) and self._drifts <= MAX_DRIFTS:
             if math.isnan(self._base):
                 self._base = now - seconds
             taken = self._base + seconds
             if taken > now + DRIFT_AHEAD or taken < now - DRIFT_BEHIND:
                 self._drifts += 1
                 self._base, taken = now - seconds, now
-        self._latest = max(taken, self._latest + LEAST_STEP)
+        self._latest = max(taken, self._latest + MIN_STEP)
         return self._latest
 
     def shift(self, by: float) -> None:

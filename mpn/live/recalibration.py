@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 EVERY_MINUTES = 10
 ALONE_HOURS = 1.0  # of what the camera showed: from then on it counts alone
-MOST_HOURS = 6.0  # that count; then the oldest go
+MAX_HOURS = 6.0  # that count; then the oldest go
 
 
 def scores_file(folder: Path, key: str, detector: Detector) -> Path:
@@ -64,7 +64,7 @@ class Recalibration:
     ) -> None:
         self._normal, self._first, self._fps = dict(normal), first, fps
         self._path, self._pool = path, pool
-        self._most = round(MOST_HOURS * 3600 * fps)
+        self._most = round(MAX_HOURS * 3600 * fps)
         self._every = round(EVERY_MINUTES * 60 * fps)
         # Scores in a row; NaN where something lies between.
         self._scores: deque[float] = deque(self._earlier(), maxlen=self._most)

@@ -16,7 +16,7 @@ UNITS, KEYS = ("prototype", "attention", "none"), ("window", "learned")
 FORMER_WEIGHTS = ("compactness", "diversity", "usage", "pseudo")
 # Files name sizes too, and are not to be trusted: more pixels take gigabytes inside the network,
 # and larger counts make layers whose size is beyond 64 bits.
-MOST_COUNT, MOST_PIXELS = 2**16, 2**22
+MAX_COUNT, MAX_PIXELS = 2**16, 2**22
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class ModelConfig:
         training: what it is trained for, see `mpn.model.losses.TrainingConfig`.
 
     Raises:
-        MpnError: a count below 1 (2 of prototypes) or above `MOST_COUNT`, a frame of more than
-            `MOST_PIXELS`, or an unknown interpolation, unit or origin of keys.
+        MpnError: a count below 1 (2 of prototypes) or above `MAX_COUNT`, a frame of more than
+            `MAX_PIXELS`, or an unknown interpolation, unit or origin of keys.
     """
 
     name: str
@@ -77,14 +77,14 @@ class ModelConfig:
         counts = ("height", "width", "window", "channels", "unshuffle", "prototypes")
         for name in counts:
             lowest = 2 if name == "prototypes" else 1
-            if not lowest <= getattr(self, name) <= MOST_COUNT:
+            if not lowest <= getattr(self, name) <= MAX_COUNT:
                 raise MpnError(
                     f"preset option {name} is {getattr(self, name)}: a number from "
-                    f"{lowest} up to {MOST_COUNT} was expected"
+                    f"{lowest} up to {MAX_COUNT} was expected"
                 )
-        if self.height * self.width > MOST_PIXELS:
+        if self.height * self.width > MAX_PIXELS:
             raise MpnError(
-                f"frames of {self.height}x{self.width} are too large: at most {MOST_PIXELS:,} "
+                f"frames of {self.height}x{self.width} are too large: at most {MAX_PIXELS:,} "
                 "pixels were expected, such as 2048x2048; larger footage is resized to that"
             )
         if self.up_kernel not in UP_KERNELS:

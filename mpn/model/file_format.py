@@ -27,8 +27,8 @@ FORMAT_VERSION = 1
 METADATA_KEY = "mpn"
 NORMAL_PREFIX = "normal."
 # What a file may say: more is no rate of frames, and no weight or patch.
-MOST_FPS, MOST_IN_RECIPE = 1e6, 1e9
-MOST_SHOWN = 60  # letters of a wrong value in an error
+MAX_FPS, MAX_IN_RECIPE = 1e6, 1e9
+MAX_SHOWN = 60  # letters of a wrong value in an error
 
 
 def library_versions() -> dict[str, str]:
@@ -127,7 +127,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _check_described(path: Path, document: Mapping[str, Any]) -> None:
     """Raise CheckpointError unless the document's entries are of the kinds that are read later."""
     fps = document.get("fps")
-    if fps is not None and not (type(fps) in (int, float) and 0 < fps <= MOST_FPS):
+    if fps is not None and not (type(fps) in (int, float) and 0 < fps <= MAX_FPS):
         raise CheckpointError(
             f"{path}: its frame rate is {brief(fps)}, frames per second above 0 were expected"
         )
@@ -138,7 +138,7 @@ def _check_described(path: Path, document: Mapping[str, Any]) -> None:
                 "expected: train, import or adapt again"
             )
     for name, value in (document.get("recipe") or {}).items():
-        if type(value) not in (int, float) or not abs(value) <= MOST_IN_RECIPE:
+        if type(value) not in (int, float) or not abs(value) <= MAX_IN_RECIPE:
             raise CheckpointError(
                 f"{path}: {name!r} of its recipe is {brief(value)}, a number was expected: "
                 "train, import or adapt again"
@@ -152,7 +152,7 @@ def brief(value: object) -> str:
         value: of a file's document.
     """
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def digest(path: Path) -> str:

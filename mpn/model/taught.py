@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_TAUGHT, MOST_EXAMPLES = 100, 8  # events of a camera, examples of an event
+MAX_TAUGHT, MAX_EXAMPLES = 100, 8  # events of a camera, examples of an event
 LONGEST_NAME = 40  # letters
 
 

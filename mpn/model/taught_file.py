@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mpn.errors import CheckpointError
-from mpn.model.taught import MOST_EXAMPLES, MOST_TAUGHT, Taught, checked_name
+from mpn.model.taught import MAX_EXAMPLES, MAX_TAUGHT, Taught, checked_name
 
 TAUGHT_PREFIX = "taught."
 TAUGHT_VERSION = 1  # of the embedding: what its numbers mean
-MOST_NUMBERS = 4096  # of an embedding
+MAX_NUMBERS = 4096  # of an embedding
 
 
 def pack_taught(tensors: dict[str, Tensor], taught: Sequence[Taught]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def unpack_taught(path: Path, tensors: dict[str, Tensor], described: Any) -> tup
                 "it again"
             )
         events = described["events"] if described is not None else []
-        if len(events) > MOST_TAUGHT:
+        if len(events) > MAX_TAUGHT:
             raise ValueError(f"{len(events)} events")
         taught = tuple(
             _taught(entry, unread.pop(f"{TAUGHT_PREFIX}{number}"))
@@ -84,6 +84,6 @@ def _taught(entry: Mapping[str, Any], values: Tensor) -> Taught:
         raise ValueError(f"frame {frame!r} of {source!r}")
     if values.ndim != 2 or values.dtype != torch.float16 or not torch.isfinite(values).all():
         raise ValueError(f"embeddings of shape {tuple(values.shape)}, or not finite")
-    if not 0 < values.shape[0] <= MOST_EXAMPLES or not 0 < values.shape[1] <= MOST_NUMBERS:
+    if not 0 < values.shape[0] <= MAX_EXAMPLES or not 0 < values.shape[1] <= MAX_NUMBERS:
         raise ValueError(f"embeddings of shape {tuple(values.shape)}")
     return Taught(name, source, frame, values.float().numpy())

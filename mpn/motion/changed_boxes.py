@@ -18,12 +18,12 @@ CONTRAST, DARK = 32.0, 2
 AROUND = 3  # tiles around a changed one that are looked at with it
 # Tiles along each side of a box, less what hangs over the picture's edge: where no side has 46
 # pixels OpenCV's DIS changes its finest scale for good.
-LEAST = 7
+MIN_TILES = 7
 # Two boxes become one where that is no more than so many tiles larger than both: a call of the flow
 # costs as much as they do.
 SPARE = 24
 # All of the picture is one box where the boxes are more than this share of it.
-MOST = 0.6
+MAX_SHARE = 0.6
 
 
 def changed_boxes(before: np.ndarray, now: np.ndarray) -> list[tuple[slice, slice]]:
@@ -35,22 +35,22 @@ def changed_boxes(before: np.ndarray, now: np.ndarray) -> list[tuple[slice, slic
 
     Returns:
         Boxes, as what picks them out of an array (H, W, ...), that together hold every changed tile
-        and `AROUND` tiles around it; no side is shorter than `LEAST` tiles, where the picture is
-        not. One of the whole picture where they would be more than `MOST` of it; none where
+        and `AROUND` tiles around it; no side is shorter than `MIN_TILES` tiles, where the picture
+        is not. One of the whole picture where they would be more than `MAX_SHARE` of it; none where
         nothing has changed.
     """
     height, width = before.shape
     rows, columns = -(-height // TILE), -(-width // TILE)
     tiles = cv2.dilate(_changed(before, now), np.ones((2 * AROUND + 1,) * 2, np.uint8))
     whole = slice(0, height), slice(0, width)
-    if tiles.mean() > MOST:
+    if tiles.mean() > MAX_SHARE:
         return [whole]
     _, _, statistics, _ = cv2.connectedComponentsWithStats(tiles, connectivity=8)
     left, top, wide, high = statistics[1:, :4].T  # the first one is what has not changed
     limits = np.array([rows, columns])
     corners = np.stack([top, left, top + high, left + wide], axis=1)
     boxes = _grown(_joined(corners), limits)
-    if np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() > MOST * rows * columns:
+    if np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() > MAX_SHARE * rows * columns:
         return [whole]
     pixels = np.minimum(boxes * TILE, [height, width] * 2)
     return [
@@ -95,8 +95,8 @@ def _joined(boxes: np.ndarray) -> np.ndarray:
 
 
 def _grown(boxes: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Make every side of boxes at least `LEAST` tiles long, within (rows, columns) of them."""
-    least = np.minimum(LEAST, limits)
+    """Make every side of boxes at least `MIN_TILES` tiles long, within (rows, columns) of them."""
+    least = np.minimum(MIN_TILES, limits)
     lacking = np.maximum(0, least - (boxes[:, 2:] - boxes[:, :2]))
     low = np.clip(boxes[:, :2] - lacking // 2, 0, limits - least)
     high = np.maximum(boxes[:, 2:], low + least)

@@ -21,7 +21,7 @@ from mpn.motion.registration import before_moved
 # Frames are brought to about so many pixels (360x240) for the flow, small ones too: on 238x158 the
 # same flow finds less (benchmarks/results/motion_choices.md).
 WORKING_PIXELS = 360 * 240
-LEAST_SIDE = 16  # of the working size; the flow needs as much
+MIN_SIDE = 16  # of the working size; the flow needs as much
 # The picture is cut into about so many cells (45x30 of 8x8 pixels at the working size).
 CELLS = 1350
 DIRECTIONS = 8
@@ -52,7 +52,7 @@ def working_size(size: tuple[int, int]) -> tuple[int, int]:
         (height, width) of about `WORKING_PIXELS` pixels, of the same shape.
     """
     scale = (WORKING_PIXELS / (size[0] * size[1])) ** 0.5
-    height, width = (max(LEAST_SIDE, round(side * scale)) for side in size)
+    height, width = (max(MIN_SIDE, round(side * scale)) for side in size)
     return height, width
 
 

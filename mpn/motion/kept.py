@@ -22,11 +22,11 @@ class KeptMotion:
     """The motion of some frames of one recording, in memory.
 
     Args:
-        most: bytes that it may take; what comes when they are used up is not kept.
+        max_bytes: bytes that it may take; what comes when they are used up is not kept.
     """
 
-    def __init__(self, most: int = MAX_BYTES) -> None:
-        self._left = most
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._left = max_bytes
         self._packed: dict[int, bytes] = {}
         self._shape: tuple[int, ...] = ()
         self._dtype = np.dtype(np.float16)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 # Between two frames of one stream (`before_moved`), pixels of the flow's working size.
-LEAST_SHAKE = 0.25
+MIN_SHAKE = 0.25
 SHAKE_TILES = (8, 12)  # rows, columns
 # Of the tiles that vote so many are for a shift. Of 42 fixed cameras, 40 to 60 frames each, those
 # that stand still give at most 0.57; shaken by 2 pixels 35 of them pass in every frame, the others
@@ -27,7 +27,7 @@ TILE_SHARE, TILE_MAJORITY = 0.3, 0.8
 STRONGEST = 6.0  # grey levels that a pixel may stand out from its surroundings
 # A tile votes for a shift if that leaves so much of the difference or less, for standing still if
 # that leaves so much of the shift's; and if there is a difference, in grey levels.
-MUCH_BETTER, BETTER, LEAST_DIFFERENCE = 0.75, 0.9, 1.0
+MUCH_BETTER, BETTER, MIN_DIFFERENCE = 0.75, 0.9, 1.0
 
 
 def before_moved(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> np.ndarray | None:
@@ -47,7 +47,7 @@ def before_moved(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> np.nd
     """
     inside = flow[SAMPLED // 2 :: SAMPLED, SAMPLED // 2 :: SAMPLED]
     right, down = np.median(inside.reshape(-1, 2), axis=0)
-    if np.hypot(right, down) < LEAST_SHAKE:
+    if np.hypot(right, down) < MIN_SHAKE:
         return None
     moved = _shifted(before, right, down)
     for_it, against = _votes(before, moved, now, SHAKE_TILES)
@@ -139,7 +139,7 @@ def _votes(
         )
         for picture in (still, moved)
     )
-    for_it = (left_moved < MUCH_BETTER * left_still) & (left_still > LEAST_DIFFERENCE)
+    for_it = (left_moved < MUCH_BETTER * left_still) & (left_still > MIN_DIFFERENCE)
     return for_it, left_still < BETTER * left_moved
 
 

@@ -28,7 +28,7 @@ from mpn.motion.registration import detail, is_far, picture_shift
 
 READINGS = 2.0  # a second, at the most
 # Normal footage of fewer seconds, in stretches of so many, does not show what stays.
-LEAST_SECONDS, LEAST_STRETCH = 30.0, 3.0
+MIN_SECONDS, MIN_STRETCH = 30.0, 3.0
 # A picture is brought to another's light around each point: sigma in points, and the grey levels
 # below which a surrounding is too flat to say anything about contrast.
 LIGHT_AROUND, FLAT = 4.0, 5.0
@@ -43,7 +43,7 @@ DIFFERENT = 3.0  # units, from which on a point differs
 # gives the newest reading this weight.
 OFF_SHARE, OFF_UNITS, NEWEST = 0.5, 1.0, 0.3
 OWN_SECONDS = 100.0  # of the recording's own background
-LONGEST = 60.0  # seconds that are counted
+MAX_SECONDS = 60.0  # seconds that are counted
 # The light or the camera has changed where so large a share of the picture's tiles show changes
 # that stay so many seconds, in so large a share of their points: then a recording begins anew.
 TILES, TILES_SHARE, TILE_SHARE, STAYING = (5, 6), 0.3, 0.02, 2.0
@@ -89,7 +89,7 @@ class Background:
     @property
     def known(self) -> bool:
         """Say whether there was enough footage to judge what stays."""
-        return self.seconds >= LEAST_SECONDS
+        return self.seconds >= MIN_SECONDS
 
     @property
     def spread(self) -> np.ndarray:
@@ -97,14 +97,14 @@ class Background:
         return (self.spread_sum / max(self.readings, 1)).astype(np.float32)
 
     def learn(self, picture: np.ndarray, stretches: Iterable[Readings]) -> None:
-        """Learn from stretches of normal footage; those under `LEAST_STRETCH` tell nothing.
+        """Learn from stretches of normal footage; those under `MIN_STRETCH` tell nothing.
 
         Args:
             picture: (h, w), the camera's normal picture.
             stretches: of the footage.
         """
         long = [
-            stretch for stretch in stretches if stretch.length * stretch.interval >= LEAST_STRETCH
+            stretch for stretch in stretches if stretch.length * stretch.interval >= MIN_STRETCH
         ]
         normal = _Reference(picture)
         for pictures, length, interval in long:
@@ -176,7 +176,7 @@ class StaticChanges:
         differs = np.abs(now) > DIFFERENT
         off = now - self._value
         same = differs & (np.abs(off) < OFF_SHARE * np.abs(self._value) + OFF_UNITS)
-        longer = np.minimum(self._seconds + self._interval, LONGEST)
+        longer = np.minimum(self._seconds + self._interval, MAX_SECONDS)
         self._seconds = np.where(same, longer, differs * self._interval).astype(np.float32)
         self._value = np.where(same, self._value + NEWEST * off, differs * now)
         if self._picture_changed() or _moved(recent, small):

@@ -19,7 +19,7 @@ AROUND = 1  # squares of the place model on every side that count as the place
 FIRST_MOVING = int(np.searchsorted(EDGES, STILL))  # the first bin of what moves
 # Movement goes one way where this share of it does, the neighbouring directions included; two ways
 # where opposite ones have it together.
-MOST = 0.7
+MAIN_SHARE = 0.7
 TURNS = np.exp(2j * np.pi * np.arange(DIRECTIONS) / DIRECTIONS)
 
 
@@ -52,9 +52,9 @@ class Usual(NamedTuple):
         """Return the one or two directions that most movement has, none where it has many."""
         main = int(np.argmax(self.ways))
         back = (main + DIRECTIONS // 2) % DIRECTIONS
-        if self.share_towards(main) >= MOST:
+        if self.share_towards(main) >= MAIN_SHARE:
             return (main,)
-        if self.share_towards(main) + self.share_towards(back) >= MOST:
+        if self.share_towards(main) + self.share_towards(back) >= MAIN_SHARE:
             return main, back
         return ()
 

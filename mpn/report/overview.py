@@ -27,7 +27,7 @@ from mpn.scoring.memory import Likeness
 from mpn.video.overlay import RED
 
 OVERVIEW = "index.html"
-MOST = 24  # moments with a picture
+MAX_MOMENTS = 24  # moments with a picture
 WIDTH = 320  # pixels of a picture
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 80]
 
@@ -92,7 +92,7 @@ def _moments(scored: Sequence[Scored]) -> list[tuple[Scored, int]]:
         for number, event in enumerate(recording.summary["events"], 1)
     ]
     ranked.sort(key=lambda each: -each[0])
-    return [(recording, number) for _, recording, number in ranked[:MOST]]
+    return [(recording, number) for _, recording, number in ranked[:MAX_MOMENTS]]
 
 
 def _moment(recording: Scored, number: int, root: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ STRONG = 0.6  # how much of a colour is seen over it
 # Where anything moves in less than this share of the frames, nothing is drawn.
 SELDOM = 0.005
 SPACING = 3  # squares of the place model from one arrow to the next
-LONGEST = 0.9  # of an arrow, in that distance
+MAX_LENGTH = 0.9  # of an arrow, in that distance
 SHARE = 0.25  # of the movement that goes one way, for an arrow
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -81,7 +81,7 @@ def _arrows(canvas: np.ndarray, middle: np.ndarray, usual: Usual, room: float, t
     for way, share in enumerate(usual.ways):
         if share < SHARE or share < around[0][way] or share <= around[1][way]:
             continue  # its neighbour speaks for both
-        length = room * LONGEST * max(0.3, float(np.sqrt(usual.directed_high[way] / top)))
+        length = room * MAX_LENGTH * max(0.3, float(np.sqrt(usual.directed_high[way] / top)))
         turn = 2 * np.pi * way / directions
         tip = middle + length * np.array([np.cos(turn), np.sin(turn)]) / 2
         first, last = (np.rint(point).astype(int).tolist() for point in (middle, tip))

@@ -16,7 +16,7 @@ import numpy as np
 from mpn.scoring.reasons import SeenMotion, cell_that_stands_out
 from mpn.scoring.regions import Box
 
-LEAST = 0.2  # of the normal speed: slower is no different
+MIN_SPEED = 0.2  # of the normal speed: slower is no different
 LOOK = 32  # side of the square that the region is brought to, pixels
 MARGIN = 1.3  # side of the square that is looked at, in the longer sides of the region
 # Weight of the squared difference in the logarithm of motion by what is normal; of the other parts
@@ -41,7 +41,7 @@ def embedding_of(image: np.ndarray, box: Box, motion: SeenMotion) -> np.ndarray:
     moves = quotients[(slice(None), *cell_that_stands_out(motion, box))]
     look = _look(image, box)
     parts = (
-        math.sqrt(MOTION_WEIGHT) * np.log(np.maximum(moves, LEAST)),
+        math.sqrt(MOTION_WEIGHT) * np.log(np.maximum(moves, MIN_SPEED)),
         np.log([box[2] / image.shape[0], box[3] / image.shape[1]]),
         look / max(float(np.linalg.norm(look)), 1e-6),
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 HIGHEST_PSNR = 100.0
 # Motion counts by its logarithm: twice the usual speed is as far from it as half. What moves less
 # than this share of the normal counts as this much.
-LEAST_QUOTIENT = 0.2
+MIN_QUOTIENT = 0.2
 # What moves faster than normal is not normal; how much faster says little, as a flow that is led
 # astray is faster than any runner. Above 1 a quotient grows by this share of its logarithm.
 ABOVE_NORMAL = 0.1
@@ -159,7 +159,7 @@ def _counted(channel: int, quotients: np.ndarray) -> np.ndarray:
 
 
 def _number(channel: int, quotients: np.ndarray, largest: int) -> float:
-    return math.log(max(frame_number(_counted(channel, quotients), largest), LEAST_QUOTIENT))
+    return math.log(max(frame_number(_counted(channel, quotients), largest), MIN_QUOTIENT))
 
 
 def motion_numbers(quotients: np.ndarray) -> dict[str, float]:
@@ -191,7 +191,7 @@ def _place_part(
         import torch
 
         counted = _counted(channel, quotients(batch))
-        cells = np.log(np.maximum(counted, np.float32(LEAST_QUOTIENT)))
+        cells = np.log(np.maximum(counted, np.float32(MIN_QUOTIENT)))
         # On the processor, whatever the network's device: it came from there, and goes back there.
         return torch.from_numpy(cells)
 

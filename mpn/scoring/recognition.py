@@ -18,7 +18,7 @@ from mpn.scoring.embedding import embedding_of
 from mpn.scoring.memory import Likeness, Memory
 from mpn.scoring.parts import PLACE_PARTS, motion_numbers
 from mpn.scoring.reasons import SeenMotion
-from mpn.scoring.regions import FLOOR, MOST, Box, find_regions
+from mpn.scoring.regions import FLOOR, MAX_REGIONS, Box, find_regions
 from mpn.scoring.scores import FrameScores, combine, same_grid
 
 # Frames that are no higher than this, in units of normal frames, need not go quiet: no threshold is
@@ -60,7 +60,11 @@ class Recogniser:
     size: tuple[int, int]
 
     def sights(
-        self, grid: np.ndarray, image: np.ndarray, motion: SeenMotion, most: int = MOST
+        self,
+        grid: np.ndarray,
+        image: np.ndarray,
+        motion: SeenMotion,
+        max_regions: int = MAX_REGIONS,
     ) -> list[Sight]:
         """Find the regions of a frame, the highest first, and how they look and move.
 
@@ -68,10 +72,10 @@ class Recogniser:
             grid: float (h, w), the frame's map in units of normal frames.
             image: the source's frame, uint8 (H, W, C).
             motion: of the frame.
-            most: so many regions.
+            max_regions: so many regions.
         """
         source = (image.shape[0], image.shape[1])
-        regions = find_regions(grid, FLOOR, self.patch, self.size, source, most)
+        regions = find_regions(grid, FLOOR, self.patch, self.size, source, max_regions)
         return [Sight(score, box, embedding_of(image, box, motion)) for score, box in regions]
 
     def raw(self, scores: FrameScores) -> float:
@@ -120,7 +124,7 @@ class Recogniser:
         """
         if not self.memory.names:
             return None
-        highest = self.sights(grid, image, motion, most=1)
+        highest = self.sights(grid, image, motion, max_regions=1)
         return self.memory.nearest(highest[0].embedding) if highest else None
 
     def without_normal(

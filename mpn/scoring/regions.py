@@ -26,9 +26,9 @@ SHARE_OF_PEAK = 0.5
 # of a patch on every side. Chosen on the demo set's validation clips; it fits the people and
 # vehicles of Ped2 better too.
 INSET = 0.25
-MOST = 10  # regions a frame
+MAX_REGIONS = 10  # regions a frame
 
-LEAST_OVERLAP = 0.1  # intersection over union of a track's box and the next
+MIN_OVERLAP = 0.1  # intersection over union of a track's box and the next
 GAP_SECONDS = 0.5  # a track that was not seen for longer has ended
 GAP_FRAMES = 5  # the same where the frame rate is unknown
 
@@ -39,7 +39,7 @@ def find_regions(
     patch: int,
     size: tuple[int, int],
     source: tuple[int, int],
-    most: int = MOST,
+    max_regions: int = MAX_REGIONS,
 ) -> list[tuple[float, Box]]:
     """Find where a patch grid stands out: a box round each of its peaks, the highest first.
 
@@ -54,7 +54,7 @@ def find_regions(
         patch: side of the patches in the network's frame of `size` (height, width).
         size: (height, width) of that frame.
         source: (height, width) of the frames that were resized to `size`.
-        most: so many regions, the highest.
+        max_regions: so many regions, the highest.
 
     Returns:
         (score, box): the peak's value and a box that lies wholly inside the source, at least a
@@ -68,7 +68,7 @@ def find_regions(
     taken = np.zeros(values.shape, bool)
     regions: list[tuple[float, Box]] = []
     for row, column in peaks[np.argsort(-values[tuple(peaks.T)], kind="stable")]:
-        if len(regions) == most:
+        if len(regions) == max_regions:
             break
         if taken[row, column]:
             continue
@@ -157,7 +157,7 @@ class Tracker:
     """Links regions from frame to frame, by how well their boxes fit.
 
     What it keeps does not grow with the stream. A region goes on with a track where their boxes
-    overlap (intersection over union of `LEAST_OVERLAP`) or their centres are no further apart than
+    overlap (intersection over union of `MIN_OVERLAP`) or their centres are no further apart than
     the smaller of them is large; where several could, those that fit best on the whole (the
     Hungarian method). All others begin tracks, with numbers that were never used.
 
@@ -260,4 +260,4 @@ def fit_costs(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     apart = np.linalg.norm(centres[0] - centres[1], axis=-1)
     reach = np.sqrt(np.minimum(*areas))
     cost = 1 - overlap + apart / np.maximum(reach, 1e-9)
-    return np.where((overlap >= LEAST_OVERLAP) | (apart <= reach), cost, np.inf)
+    return np.where((overlap >= MIN_OVERLAP) | (apart <= reach), cost, np.inf)

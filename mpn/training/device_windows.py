@@ -17,7 +17,7 @@ from mpn.model.transfer import on_device
 
 log = logging.getLogger(__name__)
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 SHARE = 0.5  # of a GPU's free memory that frames may take
 
 
@@ -102,4 +102,4 @@ def usual_workers(device: torch.device, *, tampered: bool) -> int:
         tampered: windows are tampered with, which one process does for hundreds a second.
     """
     on_gpu = device.type == "cuda"
-    return min(MOST_WORKERS, os.cpu_count() or 1) if on_gpu and tampered else 0
+    return min(MAX_WORKERS, os.cpu_count() or 1) if on_gpu and tampered else 0

@@ -17,7 +17,7 @@ import numpy as np
 FULL = 65535  # all that 16 bits hold; other depths are brought to it
 # Of a picture's values this share may be below, and above, its range: dead pixels.
 OUTSIDE = 0.001
-MOST_USED = 0.5  # of the full range; what uses more is shown as it is
+MAX_USED = 0.5  # of the full range; what uses more is shown as it is
 SAMPLED = 300  # pictures of a recording, at most about
 
 
@@ -65,7 +65,7 @@ def range_of(pictures: Iterable[np.ndarray]) -> Levels:
     for picture in pictures:
         ends = np.quantile(picture, (OUTSIDE, 1 - OUTSIDE), method="nearest")
         low, high = min(low, float(ends[0])), max(high, float(ends[1]))
-    if high - low > MOST_USED * FULL:
+    if high - low > MAX_USED * FULL:
         return WHOLE_RANGE
     return Levels(low, max(high, low + 1))
 

@@ -34,7 +34,7 @@ CODECS = {
     ".avi": ("mjpeg", "yuvj420p", QUALITY),
 }
 BITS_PER_PIXEL = 0.5  # of VP8 at most
-LEAST_BITS = 10_000  # a second: with less than 500, as of a picture every few minutes, VP8 fails
+MIN_BITS = 10_000  # a second: with less than 500, as of a picture every few minutes, VP8 fails
 TICKS = 1000  # a second; all that .webm can tell
 SLOWEST = Fraction(1, 1001)  # pictures a second; a film of fewer is played at that
 
@@ -111,7 +111,7 @@ class FilmWriter:
         self._video.codec_context.time_base = self._tick
         self._video.codec_context.gop_size = self.KEY_FRAMES
         bits = int(BITS_PER_PIXEL * size[0] * size[1] * self._rate)
-        self._video.bit_rate = max(LEAST_BITS, bits)
+        self._video.bit_rate = max(MIN_BITS, bits)
 
     def _require_size(self, frame: np.ndarray, *others: tuple[int, int]) -> None:
         """Raise DataError for a frame (H, W, C) of another size than said, or one of `others`."""

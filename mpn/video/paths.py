@@ -20,7 +20,7 @@ _VIDEOS = """
     .264 .265 .avc .h264 .h265 .hevc .ivf .m1v .m2v .mjpeg .mjpg .y4m
 """
 VIDEO_SUFFIXES = set(_VIDEOS.split())
-MOST_KEYS = 1000  # recordings that a camera file knows again, by `footage_key`
+MAX_KEYS = 1000  # recordings that a camera file knows again, by `footage_key`
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"}
 
 

@@ -44,7 +44,7 @@ SQUARE = 0.02  # pixels that are wider or taller by less are taken for square
 WIDEST_PIXEL = 4.0  # headers that say more, or its inverse, are wrong
 # Formats whose duration stands in the header, and is not guessed from the size of the file.
 HONEST_DURATIONS = ("matroska", "asf", "flv")
-MOST_SILENT = 0.75  # frames a packet, of the first: fewer, and not every packet has a frame
+MAX_SILENT = 0.75  # frames a packet, of the first: fewer, and not every packet has a frame
 LOST = "is lost: it cannot be decoded, or is missing from the stream"
 
 
@@ -145,7 +145,7 @@ class VideoStream:
             raise FrameError(f"{self.path}: {NOTHING_DECODED}")
         looked_at = range(numbers[0], max(numbers) + 1)
         silent = sum(packets.shown[number] for number in looked_at) - len(failed & set(looked_at))
-        if packets.stubs or len(numbers) < MOST_SILENT * silent:
+        if packets.stubs or len(numbers) < MAX_SILENT * silent:
             self._leave_out_silent(packets)
         # Not so in .mp4, whose times say in which order frames are shown; so where times are those
         # of decoding, or none.

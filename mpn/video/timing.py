@@ -17,8 +17,8 @@ MIN_INTERVALS = 5  # between presentation times, to tell a rate that the header 
 # What a gap in the times of a steady stream can be and still be a loss. Else it is a pause of the
 # recorder: frames would be made up.
 LONGEST_LOSS = 10.0  # seconds
-MOST_LOST = 0.2  # of the frames that there are
-MOST_IN_A_ROW = 4  # irregular intervals; more are another rate
+MAX_LOST = 0.2  # of the frames that there are
+MAX_IN_A_ROW = 4  # irregular intervals; more are another rate
 CATCH_UP = 3  # regular intervals, at most, between a late frame and those that make up for it
 LONG_PAUSE = 10  # times the usual interval: more says nothing of the rate
 ROUNDED = 1e-3  # seconds; .mkv and .flv have times in whole milliseconds
@@ -182,7 +182,7 @@ def _missing(steps: np.ndarray, regular: np.ndarray, period: float) -> np.ndarra
         elapsed = float(stretch.sum())
         at_an_end = start == 0 or end == len(steps)  # nothing beyond shows the beat kept
         irregular = int((~regular[start:end]).sum())
-        if at_an_end or irregular > MOST_IN_A_ROW or elapsed > LONGEST_LOSS:
+        if at_an_end or irregular > MAX_IN_A_ROW or elapsed > LONGEST_LOSS:
             continue
         periods = round(elapsed / period)  # whole ones, if frames were lost
         count = periods - (end - start)
@@ -193,7 +193,7 @@ def _missing(steps: np.ndarray, regular: np.ndarray, period: float) -> np.ndarra
             each[:] = 0
             each[np.argmax(stretch)] = count
         missing[start:end] = each
-    if missing.sum() > MOST_LOST * (len(steps) + 1):  # then it records on and off
+    if missing.sum() > MAX_LOST * (len(steps) + 1):  # then it records on and off
         missing[:] = 0
     return missing
 

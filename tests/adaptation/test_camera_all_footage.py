@@ -96,7 +96,7 @@ def test_held_out_frames_are_judged_by_a_network_and_a_place_model_of_others(
 
 
 def test_of_long_footage_windows_are_spread_over_all_of_it(base, day, whole, plans, monkeypatch):
-    monkeypatch.setattr("mpn.adaptation.plan.MOST_WINDOWS", 6)
+    monkeypatch.setattr("mpn.adaptation.plan.MAX_WINDOWS", 6)
     monkeypatch.setattr(camera, "plan_of", lambda *given: plans.append(plan_of(*given)) or plans[1])
     adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True)
     shots = plans.pop().shots

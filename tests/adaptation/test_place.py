@@ -26,7 +26,7 @@ from mpn.errors import DataError
 from mpn.model.checkpoint import Checkpoint
 from mpn.model.network import Network
 from mpn.motion.place import frame_number
-from mpn.scoring.parts import LEAST_QUOTIENT, MOTION_PARTS
+from mpn.scoring.parts import MIN_QUOTIENT, MOTION_PARTS
 from mpn.scoring.scores import ScoreConfig
 from tests.helpers.motion_parts import counted
 from tests.helpers.moving import GRID, RATIO, cells, moving_clip, place_of
@@ -121,10 +121,10 @@ def test_columns_by_hand() -> None:
     columns = motion_columns(clip, place)
     assert tuple(columns) == MOTION_PARTS == (SPEED, DIRECTION)
     lasting = (0, 0, 2, 4, 0, 0)  # the slower of two frames
-    expected = [counted(max(speed / normal, LEAST_QUOTIENT)) for speed in lasting]
+    expected = [counted(max(speed / normal, MIN_QUOTIENT)) for speed in lasting]
     np.testing.assert_allclose(columns[SPEED], np.log(expected), atol=2e-3)
     # That way nothing went, so that a quarter of the speed is normal there.
-    expected = [counted(max(4 * speed / normal, LEAST_QUOTIENT)) for speed in lasting]
+    expected = [counted(max(4 * speed / normal, MIN_QUOTIENT)) for speed in lasting]
     np.testing.assert_allclose(columns[DIRECTION], np.log(expected), atol=2e-3)
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mpn.jobs.state import MOST_TRACKS, FoundEvent, JobState, SeenTrack, with_seen
+from mpn.jobs.state import MAX_TRACKS, FoundEvent, JobState, SeenTrack, with_seen
 from mpn.scoring.events import Event
 from mpn.scoring.facts import OtherWay
 from mpn.scoring.reasons import Reason
@@ -52,5 +52,5 @@ def test_the_highest_of_very_many_tracks_are_kept() -> None:
     for number in range(300):
         # each score once
         seen = with_seen(seen, number, [Tracked(number, float(number * 7 % 300), (0, 0, 1, 1))])
-    assert len(seen) == MOST_TRACKS
-    assert {one.peak_score for one in seen} == set(range(300 - MOST_TRACKS, 300))
+    assert len(seen) == MAX_TRACKS
+    assert {one.peak_score for one in seen} == set(range(300 - MAX_TRACKS, 300))

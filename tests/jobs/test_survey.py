@@ -12,7 +12,7 @@ from mpn.jobs.survey import (
     BLOCKS,
     BLOCKS_OF_ALL,
     COUNTED,
-    FEWEST_BLOCKS,
+    MIN_BLOCKS,
     Survey,
     SurveyPlan,
     begin_survey,
@@ -75,11 +75,11 @@ def equal(one: Survey, other: Survey) -> bool:
 def test_the_plan_bounds_what_is_kept(length, rate, recordings) -> None:
     plan = plan_survey(length, rate, recordings)
     blocks = -(-length // plan.block)
-    assert blocks <= min(BLOCKS, max(FEWEST_BLOCKS, BLOCKS_OF_ALL // recordings))
+    assert blocks <= min(BLOCKS, max(MIN_BLOCKS, BLOCKS_OF_ALL // recordings))
     assert plan.block % (plan.stretch * plan.thinning) == 0 and 0 < plan.run <= plan.block
     assert plan.thinning == 1 or plan.run <= plan.stretch  # motion is read in these alone
     counted = length / plan.thinning
-    assert counted <= max(COUNTED // recordings, FEWEST_BLOCKS * 2 * rate) + plan.stretch
+    assert counted <= max(COUNTED // recordings, MIN_BLOCKS * 2 * rate) + plan.stretch
     assert plan.counts(np.array(plan.block)) and plan.in_run(plan.block)
 
 

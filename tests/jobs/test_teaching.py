@@ -14,7 +14,7 @@ from mpn.jobs import ScoreJob
 from mpn.jobs.examples import listed_event
 from mpn.model.camera_checkpoint import CAMERA_BYTES
 from mpn.model.checkpoint import load_checkpoint
-from mpn.model.taught import MOST_EXAMPLES
+from mpn.model.taught import MAX_EXAMPLES
 from tests.helpers.scoring_jobs import stopping
 from tests.helpers.taught_cameras import (
     BALLS,
@@ -68,7 +68,7 @@ def test_what_is_normal_goes_quiet_and_nothing_else_until_it_is_forgotten(
     (taught,) = mpn.teach(camera, before.results / "events.json", BALL_1)
     assert (taught.name, taught.source) == (None, "day")
     assert taught.frame == before.events[0]["peak_frame"]
-    assert 1 <= len(taught.embeddings) <= MOST_EXAMPLES
+    assert 1 <= len(taught.embeddings) <= MAX_EXAMPLES
     assert camera.stat().st_size < CAMERA_BYTES
 
     again = score_day(camera, before.day, tmp_path / "out")
@@ -239,7 +239,7 @@ def test_an_event_that_cannot_be(before: Day, tmp_path: Path, key: str, value, w
 
 
 def test_too_much_is_said_before_it_is_read(before: Day, camera: Path, monkeypatch):
-    monkeypatch.setattr("mpn.adaptation.camera_file.MOST_TAUGHT", 1)
+    monkeypatch.setattr("mpn.adaptation.camera_file.MAX_TAUGHT", 1)
     monkeypatch.setattr("mpn.api.examples_of", None)  # would be called
     with pytest.raises(MpnError, match="2 events were taught, a camera keeps 1: make it forget"):
         mpn.teach(camera, before.results, [BALL_1, BAR_1, BALL_1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mpn.errors import DataError
-from mpn.live.config_file import DEEPEST, MOST_COPIED, load_values, substituted
+from mpn.live.config_file import DEEPEST, MAX_COPIED, load_values, substituted
 
 
 def write(folder: Path, text: str) -> Path:
@@ -30,7 +30,7 @@ def test_aliases_that_stand_for_more_than_any_memory_holds_are_refused(tmp_path:
     began = time.monotonic()
     said = refusal(tmp_path, "\n".join(lines))
     # a1 copies 10 times 11 values, a2 10 times 111, a3 would copy 10 times 1,111.
-    assert said.startswith(f"line 4: aliases (*) stand for more than {MOST_COPIED:,} values; ")
+    assert said.startswith(f"line 4: aliases (*) stand for more than {MAX_COPIED:,} values; ")
     assert time.monotonic() - began < 5
 
 

@@ -13,7 +13,7 @@ from mpn.live.examples import (
     read_examples,
     write_examples,
 )
-from mpn.model.taught import MOST_EXAMPLES, Taught
+from mpn.model.taught import MAX_EXAMPLES, Taught
 from mpn.motion.place import PlaceModel
 from mpn.scoring.events import EventFinder
 from mpn.scoring.reasons import Evidence, SeenMotion
@@ -72,7 +72,7 @@ def test_however_long_an_event_lasts_little_is_kept() -> None:
     film = Film()
     film.show(*[5.0] * 300, 6.0, *[5.0] * 5000)
     frames = film.frames()
-    assert len(frames) == MOST_EXAMPLES and frames == sorted(frames)
+    assert len(frames) == MAX_EXAMPLES and frames == sorted(frames)
     assert frames[0] == 300 - REACH_FRAMES and frames[-1] == 300 + REACH_FRAMES
     kept = [film.examples._before, film.examples._recent, film.examples._after]
     assert [len(one) for one in kept] == [REACH_FRAMES] * 3
@@ -90,7 +90,7 @@ def test_a_peak_without_motion_cannot_be_taught() -> None:
 def test_they_are_written_and_read(tmp_path) -> None:
     path = examples_path(tmp_path, "hall-1")
     assert read_examples(path) is None
-    values = np.random.default_rng(0).normal(size=(MOST_EXAMPLES, 328)).astype(np.float32)
+    values = np.random.default_rng(0).normal(size=(MAX_EXAMPLES, 328)).astype(np.float32)
     write_examples(path, Taught(None, "hall-1", 7, values))
     again = read_examples(path)
     assert again is not None and (again.name, again.source, again.frame) == (None, "hall-1", 7)

@@ -152,7 +152,7 @@ def test_what_was_learned_is_kept_beside_the_camera_file(
 def test_what_it_keeps_is_bounded(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpn.live.ongoing.MOST_FRAMES", 5 * MINUTE)
+    monkeypatch.setattr("mpn.live.ongoing.MAX_FRAMES", 5 * MINUTE)
     hall = Hall(checkpoint, tmp_path)
     hall.live(30, lambda n: 0.9 * USUAL)
     anchor = next(iter(checkpoint.places.values()))

@@ -85,5 +85,5 @@ def test_a_start_is_no_reason_to_believe_a_minute(first: Recalibration, tmp_path
 
 
 def test_what_counts_is_bounded(first: Recalibration, monkeypatch: pytest.MonkeyPatch) -> None:
-    after(first, np.zeros(round(recalibration.MOST_HOURS * HOUR) + 5000))
-    assert first.hours == recalibration.MOST_HOURS
+    after(first, np.zeros(round(recalibration.MAX_HOURS * HOUR) + 5000))
+    assert first.hours == recalibration.MAX_HOURS

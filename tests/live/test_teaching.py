@@ -257,7 +257,7 @@ def test_what_cannot_be_taught_is_said_and_changes_nothing(
             hall.teacher.teach(ball.id, name)
     kept.write_text(examples)
     with monkeypatch.context() as patch:
-        patch.setattr("mpn.adaptation.camera_file.MOST_TAUGHT", 0)
+        patch.setattr("mpn.adaptation.camera_file.MAX_TAUGHT", 0)
         with pytest.raises(MpnError, match="a camera keeps 0: make it forget"):
             hall.teacher.teach(ball.id, None)
     hall.file.unlink()

@@ -10,7 +10,7 @@ import torch
 
 from mpn.errors import CheckpointError
 from mpn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mpn.model.taught import MOST_EXAMPLES, MOST_TAUGHT, Taught, checked_name
+from mpn.model.taught import MAX_EXAMPLES, MAX_TAUGHT, Taught, checked_name
 from mpn.model.taught_file import pack_taught, unpack_taught
 from tests.helpers.small_model import still_network
 
@@ -75,7 +75,7 @@ def test_entries_that_cannot_be_are_refused(entry):
         torch.zeros(2, 5),
         torch.zeros(0, 5, dtype=torch.float16),
         torch.zeros(2, 0, dtype=torch.float16),
-        torch.zeros(MOST_EXAMPLES + 1, 5, dtype=torch.float16),
+        torch.zeros(MAX_EXAMPLES + 1, 5, dtype=torch.float16),
         torch.zeros(1, 5000, dtype=torch.float16),
         torch.full((2, 5), torch.nan, dtype=torch.float16),
     ],
@@ -94,7 +94,7 @@ def test_tensors_that_cannot_be_are_refused(values):
         ({"version": 1, "events": [vars(CAR) | {"embeddings": None}]}, {}),
         ({"version": 1}, {}),
         ([], {}),
-        ({"version": 1, "events": [{}] * (MOST_TAUGHT + 1)}, {}),
+        ({"version": 1, "events": [{}] * (MAX_TAUGHT + 1)}, {}),
     ],
 )
 def test_what_does_not_fit_together_is_refused(described, tensors):

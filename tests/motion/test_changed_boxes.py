@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpn.motion.changed_boxes import AROUND, BLUR, LEAST, LEVELS, MOST, TILE, changed_boxes
-from mpn.motion.flow import LEAST_SIDE, SPEED, MotionReader
+from mpn.motion.changed_boxes import AROUND, BLUR, LEVELS, MAX_SHARE, MIN_TILES, TILE, changed_boxes
+from mpn.motion.flow import MIN_SIDE, SPEED, MotionReader
 
 SIZE = (240, 360)
-SIDES = [(240, 360), (353, 245), (158, 238), (LEAST_SIDE, 400), (400, LEAST_SIDE)]
+SIDES = [(240, 360), (353, 245), (158, 238), (MIN_SIDE, 400), (400, MIN_SIDE)]
 
 
 def plain(size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_two_that_are_far_apart_have_two_boxes_and_two_close_ones_one() -> None:
 def test_what_changes_nearly_everywhere_is_one_box() -> None:
     whole = [(slice(0, 240), slice(0, 360))]
     assert changed_boxes(plain(), plain() + np.uint8(LEVELS)) == whole
-    share = int(240 * MOST) + 2 * TILE
+    share = int(240 * MAX_SHARE) + 2 * TILE
     assert changed_boxes(plain(), with_square((0, 0), side=share, levels=50)) != whole
     most = plain()
     most[:share] += 50
@@ -88,7 +88,7 @@ def test_no_box_is_so_small_that_the_flow_changes_its_settings(size: tuple[int, 
         at = int(rng.integers(size[0] - BLUR + 1)), int(rng.integers(size[1] - BLUR + 1))
         (box,) = changed_boxes(plain(size), with_square(at, size=size))
         high, wide = (side.stop - side.start for side in box)
-        assert max(high, wide) >= 46 and min(high, wide) >= min(*size, (LEAST - 1) * TILE)
+        assert max(high, wide) >= 46 and min(high, wide) >= min(*size, (MIN_TILES - 1) * TILE)
         assert covered([box], size)[at[0] + BLUR // 2, at[1] + BLUR // 2]
 
 

@@ -13,7 +13,7 @@ from mpn.motion.flow import (
     CHANNELS,
     DIRECTED,
     LEAD,
-    LEAST_SIDE,
+    MIN_SIDE,
     MOVING,
     SPEED,
     STILL,
@@ -262,6 +262,6 @@ def test_the_working_size_has_so_many_pixels_in_the_same_shape(size: tuple[int, 
 
 @pytest.mark.parametrize("size", [(8, 4000), (4000, 8), (16, 2000), (8, 8)])
 def test_pictures_of_odd_shapes_are_read(size: tuple[int, int]) -> None:
-    assert min(working_size(size)) >= LEAST_SIDE and min(grid_size(size)) >= 2
+    assert min(working_size(size)) >= MIN_SIDE and min(grid_size(size)) >= 2
     frames = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
     assert read_all(list(frames)).shape == (2, *grid_size(size), CHANNELS)

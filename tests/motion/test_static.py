@@ -13,8 +13,8 @@ import pytest
 from mpn.errors import SizeError
 from mpn.motion.static import (
     ANYWHERE,
-    LEAST_SECONDS,
-    LONGEST,
+    MAX_SECONDS,
+    MIN_SECONDS,
     STAYING,
     Background,
     Readings,
@@ -99,7 +99,7 @@ def test_what_passes_does_not_stay() -> None:
 
 def test_no_more_than_a_minute_is_counted_and_then_it_becomes_the_recording_s_own() -> None:
     seconds = seconds_of([wall()] + [with_thing(wall())] * 600)
-    assert seconds.max() == LONGEST
+    assert seconds.max() == MAX_SECONDS
     assert not seconds[-1].any()
 
 
@@ -176,7 +176,7 @@ def test_short_stretches_tell_nothing() -> None:
     background.learn(wall(), [readings([wall()] * 5)] * 30)
     assert (background.readings, background.seconds, background.known) == (0, 0.0, False)
     background.learn(wall(), [readings([wall()] * 6)] * 9)
-    assert background.seconds == 27 < LEAST_SECONDS and not background.known
+    assert background.seconds == 27 < MIN_SECONDS and not background.known
 
 
 def test_backgrounds_are_added_up() -> None:

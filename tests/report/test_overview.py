@@ -12,7 +12,7 @@ import pytest
 
 import mpn
 from mpn.errors import MpnError
-from mpn.report.overview import MOST, WIDTH, Scored, write_overview
+from mpn.report.overview import MAX_MOMENTS, WIDTH, Scored, write_overview
 from mpn.video.overlay import RED
 from tests.helpers.recordings import SIZE, recording
 from tests.helpers.small_model import write_film
@@ -75,7 +75,7 @@ def test_the_strangest_come_first_whatever_the_order_and_are_not_too_many(
     assert order == [f"{level + up:.2f}" for up in (3, 2, 1)]
     assert page.count("the recording is not there any more") == 3  # nor are the results
     many = page_of([with_peaks("many", *(level + 1 + n / 100 for n in range(40)))], tmp_path)
-    assert many.count("card moment") == MOST and "40 events" in many
+    assert many.count("card moment") == MAX_MOMENTS and "40 events" in many
 
 
 def test_where_nothing_stands_out_and_a_place_that_is_none(scored: Scored, tmp_path: Path) -> None:

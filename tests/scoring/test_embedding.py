@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpn.scoring.embedding import LEAST, LOOK, MOTION_WEIGHT, embedding_of
+from mpn.scoring.embedding import LOOK, MIN_SPEED, MOTION_WEIGHT, embedding_of
 from mpn.scoring.reasons import SeenMotion
 from tests.helpers.doctoring import texture
 from tests.helpers.moving import GRID, cells, place_of
@@ -39,7 +39,7 @@ def test_twice_the_speed_is_a_step_of_its_logarithm():
 
 def test_what_hardly_moves_does_not_move():
     assert embedding_of(IMAGE, BOX, seen(0.01))[:2] == pytest.approx(
-        [np.sqrt(MOTION_WEIGHT) * np.log(LEAST)] * 2
+        [np.sqrt(MOTION_WEIGHT) * np.log(MIN_SPEED)] * 2
     )
 
 

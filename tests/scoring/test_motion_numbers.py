@@ -14,7 +14,7 @@ from mpn.model.output import ScoringOutput
 from mpn.motion.place import LARGEST
 from mpn.scoring.parts import (
     DIRECTION,
-    LEAST_QUOTIENT,
+    MIN_QUOTIENT,
     MOTION_PARTS,
     PARTS,
     SPEED,
@@ -130,7 +130,7 @@ def test_what_hardly_moves_counts_as_a_fifth_of_the_normal() -> None:
     still, slow = np.zeros((2, 6, 8), np.float32), np.full((2, 6, 8), 0.1, np.float32)
     least = dict.fromkeys(MOTION_PARTS, pytest.approx(math.log(0.2)))
     assert motion_numbers(still) == motion_numbers(slow) == least
-    assert math.log(LEAST_QUOTIENT) == pytest.approx(math.log(0.2))
+    assert math.log(MIN_QUOTIENT) == pytest.approx(math.log(0.2))
     mixed = np.stack([np.full((6, 8), 3.0), np.full((6, 8), 0.25)]).astype(np.float32)
     expected = {"speed": math.log(1 + 0.1 * math.log(3)), "direction": math.log(0.25)}
     assert motion_numbers(mixed) == pytest.approx(expected)

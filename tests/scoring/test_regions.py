@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mpn.scoring.patches import patch_means
 from mpn.scoring.regions import (
-    LEAST_OVERLAP,
+    MIN_OVERLAP,
     Tracker,
     find_regions,
     fit_costs,
@@ -56,7 +56,7 @@ def test_every_region_has_its_own_peak_and_its_own_half() -> None:
     scores = [score for score, _ in find_regions(grid, 0.0, PATCH, SIZE, SIZE)]
     assert scores == [10.0, 1.0]
     assert find_regions(grid, 1.0, PATCH, SIZE, SIZE) == find_regions(
-        grid, 1.0, PATCH, SIZE, SIZE, most=1
+        grid, 1.0, PATCH, SIZE, SIZE, max_regions=1
     )
     assert find_regions(grid, 10.0, PATCH, SIZE, SIZE) == []
 
@@ -248,7 +248,7 @@ def test_costs_are_those_of_counted_pixels(boxes: list[tuple[int, int, int, int]
     apart = np.hypot(*(centres[0] - centres[1]))
     reach = min(layer.sum() for layer in canvas) ** 0.5
     cost = fit_costs(np.array(boxes[:1]), np.array(boxes[1:]))[0, 0]
-    if overlap >= LEAST_OVERLAP or apart <= reach:
+    if overlap >= MIN_OVERLAP or apart <= reach:
         assert cost == pytest.approx(1 - overlap + apart / reach)
     else:
         assert cost == np.inf

@@ -23,7 +23,7 @@ from mpn.datasets.demo.drawing import (
 from mpn.datasets.demo.scene import Scene
 
 KINDS = ("vehicle", "cyclist", "runner", "wrong direction", "thrown object", "abandoned object")
-FEWEST_PIXELS = 6  # an anomaly that shows fewer pixels is not labelled
+MIN_PIXELS = 6  # an anomaly that shows fewer pixels is not labelled
 _BANK = 384  # side of the noise field that every frame takes a piece of, pixels
 
 
@@ -134,7 +134,7 @@ class Clip:
         picture = cv2.GaussianBlur(grey + 0.75 * (picture - grey), (0, 0), 0.55)
         picture += three_channels(scene.noise * noise)
         visible = {track: owner == track for track in sorted({entry[1] for entry in sprites} - {0})}
-        tracks = {track: mask for track, mask in visible.items() if mask.sum() >= FEWEST_PIXELS}
+        tracks = {track: mask for track, mask in visible.items() if mask.sum() >= MIN_PIXELS}
         return Frame(np.clip(np.rint(picture), 0, 255).astype(np.uint8), tracks)
 
 

@@ -25,7 +25,7 @@ from mpn.live.status import Alarm, CameraStatus
 
 log = logging.getLogger(__name__)
 
-MOST_ENTRIES = 1000  # alarms that the page knows
+MAX_ENTRIES = 1000  # alarms that the page knows
 SNAPSHOTS, CLIPS = ("jpg", "jpeg", "png"), ("webm",)
 FILE_NAME = re.compile(r"[^/\x00]{1,255}")
 
@@ -61,7 +61,7 @@ class Board:
         self.told: float | None = None
         self.closing = False
         self._lock = Lock()
-        self._entries: deque[Entry] = deque(maxlen=MOST_ENTRIES)
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._files: dict[tuple[str, str], Path] = {}  # (snapshot or clip, alarm) -> file
         self._taught: dict[str, str] = {}  # alarm -> what it is
         self._taught_number = 0
@@ -102,13 +102,13 @@ class Board:
 
     # --- What the page reads
 
-    def entries(self, after: int = 0, before: int | None = None, most: int = 100) -> list[Entry]:
+    def entries(self, after: int = 0, before: int | None = None, limit: int = 100) -> list[Entry]:
         """List alarms, oldest first.
 
         Args:
             after: only later ones.
             before: only earlier ones.
-            most: the latest of these.
+            limit: the latest of these.
         """
         with self._lock:
             entries = [
@@ -116,7 +116,7 @@ class Board:
                 for entry in self._entries
                 if entry.number > after and (before is None or entry.number < before)
             ]
-        return entries[-most:]
+        return entries[-limit:]
 
     @property
     def last_number(self) -> int:
@@ -210,7 +210,7 @@ class Board:
 
     def _forget(self) -> None:
         """Forget what belongs to alarms that are no longer shown; the lock is held."""
-        if len(self._files) > 4 * MOST_ENTRIES or len(self._taught) > 2 * MOST_ENTRIES:
+        if len(self._files) > 4 * MAX_ENTRIES or len(self._taught) > 2 * MAX_ENTRIES:
             shown = {entry.said["id"] for entry in self._entries}
             self._files = {key: path for key, path in self._files.items() if key[1] in shown}
             self._taught = {alarm: name for alarm, name in self._taught.items() if alarm in shown}
@@ -218,7 +218,7 @@ class Board:
     def _read_journal(self) -> int:
         """Read the latest alarms of earlier runs, and return how many there are in all."""
         number = 0
-        tail: deque[tuple[int, bytes]] = deque(maxlen=MOST_ENTRIES)
+        tail: deque[tuple[int, bytes]] = deque(maxlen=MAX_ENTRIES)
         try:
             with (self.out / JOURNAL).open("rb") as file:
                 for number, line in enumerate(file, 1):
@@ -244,7 +244,7 @@ class Board:
                 else Entry(entry.number, {**entry.said, "phase": "end", "interrupted": True})
                 for entry in self._entries
             ),
-            maxlen=MOST_ENTRIES,
+            maxlen=MAX_ENTRIES,
         )
 
 

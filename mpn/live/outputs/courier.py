@@ -40,11 +40,11 @@ class Backoff:
 
     Attributes:
         first: seconds after the first try that failed.
-        most: seconds.
+        longest: seconds.
     """
 
     first: float = 1.0
-    most: float = 300.0
+    longest: float = 300.0
 
     def seconds(self, failures: int, asked: float | None = None) -> float:
         """Choose a time to wait.
@@ -53,9 +53,9 @@ class Backoff:
             failures: tries that failed in a row, from 1 on.
             asked: seconds that the destination asks for.
         """
-        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 60))
+        longest = min(self.longest, self.first * 2.0 ** min(failures - 1, 60))
         chosen = longest * random.uniform(0.5, 1.0)
-        return max(chosen, min(asked or 0.0, self.most))
+        return max(chosen, min(asked or 0.0, self.longest))
 
 
 class Courier:

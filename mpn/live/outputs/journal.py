@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 JOURNAL, STATUS = "events.jsonl", "status.json"
 STATUS_SECONDS = 1.0  # between two writings of status.json
 RETRY_SECONDS = 1.0  # until the disk is tried again
-MOST_WAITING = 10_000  # lines that wait for a disk with room; then the oldest go
+MAX_WAITING = 10_000  # lines that wait for a disk with room; then the oldest go
 TAIL_BYTES = 1 << 20  # of the journal's end that are looked through for a torn line
 
 
@@ -135,7 +135,7 @@ class Journal:
         line = json_text({"at": utc(time.time()), **alarm.to_dict()}).encode() + b"\n"
         with self._changed:
             self._waiting.append(line)
-            if len(self._waiting) > MOST_WAITING:
+            if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
                 log.error("%s: the disk has no room for long; its oldest line is lost", self.path)
             self._append()

@@ -29,7 +29,7 @@ EVENTS = "events"
 MEDIA = re.compile(r".+\.(webm|jpe?g|png|examples\.json|part)", re.DOTALL)
 SWEEP_SECONDS = 15.0  # a full disk waits no longer for room
 GIGABYTE = 1e9
-MOST_FREE = 0.05  # of a disk that is kept free, however small it is
+MAX_FREE = 0.05  # of a disk that is kept free, however small it is
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -123,7 +123,7 @@ class Keeper:
             too_old = self.clock() - self.config.days * 86_400
             most = self.config.gigabytes * GIGABYTE
             free, whole = self.room(self.out)
-            wanting = min(self.config.free_gigabytes * GIGABYTE, MOST_FREE * whole) - free
+            wanting = min(self.config.free_gigabytes * GIGABYTE, MAX_FREE * whole) - free
             self._say_room(wanting > 0)
             gone = made = 0
             for file in files:

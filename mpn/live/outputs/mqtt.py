@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 QOS = 1
 ACKNOWLEDGED_SECONDS = 10.0  # for a message's acknowledgement
 LONGEST_RECONNECT = 60  # seconds between two tries
-MOST_IN_PAHO = 1000  # messages under way; more wait here
+MAX_IN_PAHO = 1000  # messages under way; more wait here
 RETRY_SECONDS = 1.0
 REFUSED = "refused"  # how a trouble begins that the broker has said itself
 SNAPSHOT_BYTES = 4_000_000  # no larger picture is published
@@ -157,7 +157,7 @@ class Mqtt:
         self._acknowledgement = Event()
         self._pending: tuple[str, int] | None = None  # message and its number at paho
         self._retained = Retained(self)
-        self._courier = Courier(self.outbox, self._deliver, backoff or Backoff(most=60))
+        self._courier = Courier(self.outbox, self._deliver, backoff or Backoff(longest=60))
         self._courier.start()
         self._client.connect_async(config.host, port, config.keepalive)
         self._client.loop_start()
@@ -179,7 +179,7 @@ class Mqtt:
                 ) from error
         client.will_set(availability_topic(config.topic), "offline", qos=QOS, retain=True)
         client.reconnect_delay_set(1, LONGEST_RECONNECT)
-        client.max_queued_messages_set(MOST_IN_PAHO)
+        client.max_queued_messages_set(MAX_IN_PAHO)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -332,7 +332,7 @@ class Mqtt:
 
     def _on_publish(self, _: paho.Client, __: Any, number: int, code: Any, ____: Any) -> None:
         self._acknowledged[number] = None
-        while len(self._acknowledged) > 2 * MOST_IN_PAHO:
+        while len(self._acknowledged) > 2 * MAX_IN_PAHO:
             del self._acknowledged[next(iter(self._acknowledged))]
         self._acknowledgement.set()
 

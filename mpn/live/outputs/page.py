@@ -21,7 +21,7 @@ from mpn.live.status import Alarm, CameraStatus
 
 log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 IDLE_SECONDS = 10  # that a connection is kept between two requests
 
 
@@ -76,7 +76,7 @@ class Page:
                 lifespan="off",
                 proxy_headers=False,
                 ws="none",
-                limit_concurrency=MOST_CONNECTIONS,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=1,
             )

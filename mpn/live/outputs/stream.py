@@ -23,7 +23,7 @@ from mpn.live.outputs.journal import status_dict
 from mpn.live.status import CameraStatus
 
 FIRST_ALARMS = 100  # that a page gets when it is opened
-MOST_MISSED = 1000
+MAX_MISSED = 1000
 HEARTBEAT_SECONDS = 15.0  # of silence, after which proxies would cut the line
 CALM_SECONDS = 0.2  # news of so long go together
 RETRY_MILLISECONDS = 2000  # until a browser tries again
@@ -94,14 +94,14 @@ async def stream(board: Board, after: int | None) -> AsyncIterator[bytes]:
         # What a browser knows of another folder, or of a journal that was taken away, is not ours.
         last_known = after if after is not None and after <= board.last_number else None
         yield message("hello", {"anew": last_known is None})
-        most = FIRST_ALARMS if last_known is None else MOST_MISSED
+        limit = FIRST_ALARMS if last_known is None else MAX_MISSED
         last = last_known or 0
         while not board.closing:
             news.clear()
-            for entry in board.entries(last, most=most):
+            for entry in board.entries(last, limit=limit):
                 last = entry.number
                 yield alarm_message(entry)
-            most = MOST_MISSED
+            limit = MAX_MISSED
             number, taught = board.taught()
             if number != taught_number:
                 taught_number = number

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 # what was done, in words, and raises MpnError where it cannot be done.
 Teach = Callable[[str, str | None], str]
 
-MOST_PAGES = 64  # that are open at the same time
+MAX_PAGES = 64  # that are open at the same time
 SILENT_SECONDS = 30.0  # without a word from the loop, after which it is taken to hang
 BODY_SECONDS = 10.0  # for a post to arrive
 LONGEST_NAME = 40  # characters of what an event is called
@@ -142,7 +142,7 @@ class Site:
         return Response(content, media_type=ASSET_TYPES[Path(name).suffix])
 
     async def _events(self, request: Request) -> Response:
-        if self.board.listening >= MOST_PAGES:
+        if self.board.listening >= MAX_PAGES:
             return PlainTextResponse("too many pages are open", 503)
         last = request.headers.get("last-event-id") or request.query_params.get("after")
         content = stream(self.board, _number(last))

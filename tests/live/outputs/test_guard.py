@@ -220,7 +220,7 @@ def test_no_path_leads_out_of_the_folder(serve: Any, out: Path, tmp_path: Path) 
 
 
 def test_pages_are_not_without_number(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "MOST_PAGES", 2)
+    monkeypatch.setattr(web, "MAX_PAGES", 2)
     page = serve()
     with streaming(page) as first, streaming(page) as second:
         next(first), next(second)

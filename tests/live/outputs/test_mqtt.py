@@ -30,7 +30,7 @@ from tests.live.outputs.conftest import until
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
-QUICK = Backoff(first=0.05, most=0.1)
+QUICK = Backoff(first=0.05, longest=0.1)
 
 
 def free_port() -> int:

@@ -17,7 +17,7 @@ from mpn.live.outputs.settings import QueueConfig
 from tests.live.outputs.conftest import until
 
 DAY = 86_400.0
-QUICK = Backoff(first=0.01, most=0.02)
+QUICK = Backoff(first=0.01, longest=0.02)
 
 
 class Clock:
@@ -102,7 +102,7 @@ def test_a_full_disk_holds_messages_in_memory_and_writes_them_later(
 
 
 def test_waiting_grows_up_to_a_limit_and_is_never_the_same() -> None:
-    backoff = Backoff(first=1, most=300)
+    backoff = Backoff(first=1, longest=300)
     for failures, longest in ((1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (5000, 300)):
         chosen = [backoff.seconds(failures) for _ in range(50)]
         assert longest / 2 <= min(chosen) < max(chosen) <= longest
@@ -151,7 +151,7 @@ def test_at_the_end_what_waits_for_a_later_try_is_tried_once_more(tmp_path: Path
             raise LaterError("down")
         got.append(message.content["n"])
 
-    courier = Courier(box, deliver, Backoff(first=500, most=500))
+    courier = Courier(box, deliver, Backoff(first=500, longest=500))
     courier.start()
     box.put({"n": 0})
     box.put({"n": 1})

@@ -23,7 +23,7 @@ from mpn.live.status import State
 from tests.helpers.fake_cameras import alarm, status
 from tests.live.outputs.conftest import Receiver, until
 
-QUICK = Backoff(first=0.01, most=0.05)
+QUICK = Backoff(first=0.01, longest=0.05)
 SECRET = "s3cret-of-the-hook"
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_hangs_is_given_up_and_asked_again(
 def test_a_wait_that_is_asked_for(receiver: Receiver, tmp_path: Path) -> None:
     receiver.answers, receiver.retry_after = [503], "1"
     webhook = Webhook(
-        WebhookConfig(url=receiver.url), tmp_path, backoff=Backoff(first=0.01, most=0.3)
+        WebhookConfig(url=receiver.url), tmp_path, backoff=Backoff(first=0.01, longest=0.3)
     )
     started = time.monotonic()
     webhook.alarm(alarm(1))
