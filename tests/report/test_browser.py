@@ -346,6 +346,16 @@ def test_the_strangest_moment_is_first_and_shown(
     assert "not to say that it is wrong" in view.page.inner_text("#events-summary")
 
 
+def test_a_recording_judged_by_itself_has_no_threshold(
+    open_page: Callable[..., View], tmp_path: Path
+) -> None:
+    """Nobody has said what rate of false alarms it would stand for."""
+    view = open_page(by_itself(tmp_path)[0])
+    assert view.page.inner_text("#now-state") == "listed"
+    assert view.page.get_attribute("#position", "aria-valuetext").endswith(", listed")
+    assert view.page.inner_text("#key-threshold").startswith("listed above")
+
+
 def test_events_of_a_model_have_no_rank(view: View) -> None:
     assert view.page.locator("#events-head :has-text('Rank')").count() == 0
     assert view.page.inner_text("#events-title") == "Events"

@@ -26,7 +26,7 @@ function makeTimeline() {
     const badge = byId("now-state");
     badge.hidden = trace.threshold === null || Number.isNaN(score);
     const above = score > trace.threshold;
-    badge.textContent = above ? "above the threshold" : "below the threshold";
+    badge.textContent = levelWords(above);
     badge.classList.toggle("above", above);
     const labelled = (trace.labels ?? []).some(([start, end]) => row >= start && row < end);
     byId("now-label").hidden = !labelled;
@@ -36,6 +36,12 @@ function makeTimeline() {
     byId("now-why").textContent = trace.events[event]?.why ?? "";
   }
 
+  // Where a recording is judged by itself there is no threshold for a rate of false alarms.
+  function levelWords(above) {
+    if (report.byItself) return above ? "listed" : "not listed";
+    return `${above ? "above" : "below"} the threshold`;
+  }
+
   function eventAt(at) {
     return trace.events.findIndex((event) => at >= event.start && at < event.end);
   }
@@ -43,7 +49,7 @@ function makeTimeline() {
   function spoken() {
     const score = trace.scores[row];
     const known = trace.threshold !== null && !Number.isNaN(score);
-    const level = known ? `, ${score > trace.threshold ? "above" : "below"} the threshold` : "";
+    const level = known ? `, ${levelWords(score > trace.threshold)}` : "";
     return `${placeOf(trace, row)}, score ${Number.isNaN(score) ? "none" : brief(score)}${level}`;
   }
 
