@@ -34,6 +34,11 @@ def check_address(url: str) -> str:
     if scheme is None:
         if not url.strip():
             raise ValueError("is empty; give rtsp://..., http://..., /dev/video0 or a file")
+        if url.endswith(".safetensors"):
+            raise ValueError(
+                "is a model or a camera file, no camera; give the camera's address, and the file "
+                "in a config, as its camera_file"
+            )
         return url
     if scheme[1].lower() not in NETWORK:
         raise ValueError(f"protocol {scheme[1]!r}; one of {', '.join(NETWORK)}, or a path")

@@ -36,7 +36,17 @@ def test_what_can_be_opened(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", " ", "a\0b", "rtsp://h/a\0b", "file:///etc/passwd", "rtsp://", "http://:8/x"]
+    "url",
+    [
+        "",
+        " ",
+        "a\0b",
+        "rtsp://h/a\0b",
+        "file:///etc/passwd",
+        "rtsp://",
+        "http://:8/x",
+        "lobby.camera.safetensors",
+    ],
 )
 def test_what_cannot(url: str) -> None:
     with pytest.raises(ValueError):
