@@ -45,12 +45,12 @@ def plans() -> list[Plan]:
 def whole(base: Path, day: Path, plans: list[Plan]):
     """A model that Adam has adapted on all footage that it may."""
 
-    def kept(*arguments: object) -> Plan:
+    def recorded(*arguments: object) -> Plan:
         plans.append(plan_of(*arguments))
         return plans[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(camera, "plan_of", kept)
+        patch.setattr(camera, "plan_of", recorded)
         return adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True)
 
 

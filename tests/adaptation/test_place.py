@@ -218,7 +218,7 @@ def test_clips_and_stretches_of_any_length_are_judged_whole() -> None:
     clips = [steady(33), steady(7, 2), steady(101, 0.5)]
     stretches = [Stretch(0, 3, 33), Stretch(1, 0, 7), Stretch(2, 1, 50), Stretch(2, 61, 101)]
     judged = crossed(clips, stretches)
-    assert [len(columns["error"]) for columns in judged] == [26, 3, 45, 36]
+    assert [len(parts["error"]) for parts in judged] == [26, 3, 45, 36]
     for (_, start, stop), columns in zip(stretches, judged):
         np.testing.assert_array_equal(columns["error"], np.arange(start + WINDOW, stop))
         for name in MOTION_PARTS:
