@@ -54,14 +54,14 @@ def floats_as_they_are() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def known_flow() -> Iterator[None]:
     """Compute the motion from one picture to another once: tests show the same footage often."""
-    known: dict[tuple, np.ndarray] = {}
+    computed: dict[tuple, np.ndarray] = {}
     compute = MotionReader._motion
 
     def motion(reader: MotionReader, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         key = reader.grid, now.shape, hash(before.tobytes()), hash(now.tobytes())
-        if key not in known:
-            known[key] = compute(reader, before, now)
-        return known[key].copy()
+        if key not in computed:
+            computed[key] = compute(reader, before, now)
+        return computed[key].copy()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MotionReader, "_motion", motion)

@@ -43,11 +43,16 @@ def test_odd_recordings_in_one_folder(tmp_path: Path, model: Path) -> None:
     accounts = accounts_of(folder, model, tmp_path / "work")
     assert list(differences(accounts)) == []
     scored = accounts["score"]
-    found = {path.name: (one.frames, one.last) for path, one in scored.recordings.items()}
+    lengths = {
+        path.name: (recording.frames, recording.last)
+        for path, recording in scored.recordings.items()
+    }
     for video in (BY_NAME[name] for name in ODD):
         last = pytest.approx(np.nan if video.last is None else video.last, abs=0.0006, nan_ok=True)
-        assert found[video.name] == (video.count, last)
-    lost = {path.name: one.lost for path, one in scored.recordings.items() if one.lost}
+        assert lengths[video.name] == (video.count, last)
+    lost = {
+        path.name: recording.lost for path, recording in scored.recordings.items() if recording.lost
+    }
     assert lost["broken.avi"] == (3, 4) and lost["camera 2"] == (5,)
     assert set(lost) == {"broken.avi", "camera 2", "early.avi"}
     assert {path.name for path in scored.refused} == {"sound.mp4", "text.mp4", "speck"}
@@ -63,21 +68,24 @@ def test_a_recording_alone(tmp_path: Path, model: Path, name: str) -> None:
 
 
 def test_whatever_differs_is_said() -> None:
-    one = Recording(40, (3,), 10.0, 3.9)
+    recording = Recording(40, (3,), 10.0, 3.9)
     path = Path("a.mp4")
-    scored = Account({path: one})
-    for other in (
-        replace(one, frames=41),
-        replace(one, lost=()),
-        replace(one, rate=float("nan")),
-        replace(one, last=4.0),
+    scored = Account({path: recording})
+    for changed in (
+        replace(recording, frames=41),
+        replace(recording, lost=()),
+        replace(recording, rate=float("nan")),
+        replace(recording, last=4.0),
     ):
-        [line] = differences({"score": scored, "train": Account({path: other})})
+        [line] = differences({"score": scored, "train": Account({path: changed})})
         assert line.startswith("a.mp4: train says Recording(")
-    same = replace(one, last=float("nan"))  # training keeps no times
+    same = replace(recording, last=float("nan"))  # training keeps no times
     assert not list(differences({"score": scored, "train": Account({path: same})}))
-    for account in (Account({path: one}, {Path("b")}), Account({path: one}, set(), {Path("b")})):
+    for account in (
+        Account({path: recording}, {Path("b")}),
+        Account({path: recording}, set(), {Path("b")}),
+    ):
         [line] = differences({"score": scored, "doctor": account})
         assert line.endswith("differs in doctor: ['b']")
-    [line, other] = differences({"score": scored, "doctor": Account({}, {path})})
-    assert "refused differs" in line and "0 recordings of 1" in other
+    [line, second_line] = differences({"score": scored, "doctor": Account({}, {path})})
+    assert "refused differs" in line and "0 recordings of 1" in second_line

@@ -44,15 +44,15 @@ def test_a_detector_adapts_saves_and_is_loaded_again(base: Path, clip: Path, tmp
     adapted = detector.adapt(clip, shots=SHOTS, method="meta")
     _, report = adapt_camera(detector, clip, CameraOptions(SHOTS, Adaptation("meta")))
     assert adapted is not detector and isinstance(adapted, mpn.Detector)
-    told = adapted.checkpoint.camera["adapted_on"]
-    assert list(told.pop("footage").values()) == [[0, report.frames[0]]]
-    assert told == report.to_dict()
+    adapted_on = adapted.checkpoint.camera["adapted_on"]
+    assert list(adapted_on.pop("footage").values()) == [[0, report.frames[0]]]
+    assert adapted_on == report.to_dict()
     path = tmp_path / "lobby.camera.safetensors"
     assert adapted.save(path) is None
     assert path.stat().st_size < 1_000_000
     again = mpn.load(path, precision="float32")
     assert again.calibration(FPS).threshold(1) == adapted.calibration(FPS).threshold(1)
-    first, second = (list(one.score(clip)) for one in (adapted, again))
+    first, second = (list(camera_detector.score(clip)) for camera_detector in (adapted, again))
     assert [a.score for a in first[4:]] == [b.score for b in second[4:]]
     assert adapted.save(path) == tmp_path / "lobby.v1.camera.safetensors"  # the earlier one
 
@@ -94,10 +94,10 @@ def test_what_is_no_model_and_what_was_not_adapted(base: Path, tmp_path: Path):
 
 def python(code: str) -> str:
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def test_metrics_load_no_torch():

@@ -34,9 +34,9 @@ def operations(network: nn.Module, window: torch.Tensor) -> int:
     """By hand: two for each weight of a convolution at each place that it is applied to."""
     total = 0
 
-    def count(layer: nn.Module, given: tuple[torch.Tensor], output: torch.Tensor) -> None:
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
         nonlocal total
-        places = given[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        places = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         total += 2 * layer.weight.numel() * places.shape[2] * places.shape[3]
 
     for layer in network.modules():
@@ -72,7 +72,7 @@ def test_rounds_end_when_the_time_is_over_but_not_before_two(tiny):
 
 
 @pytest.mark.parametrize(
-    ("others", "best"),
+    ("alternative", "best"),
     [
         ({"float32": [110.0, 55.0, 120.0]}, "float32"),  # 1.1 times in the round's median
         ({"float32": [104.0, 52.0, 90.0]}, "bfloat16"),  # not worth an option
@@ -80,11 +80,11 @@ def test_rounds_end_when_the_time_is_over_but_not_before_two(tiny):
         ({"float32": [110.0, 49.0, 120.0]}, "bfloat16"),  # not each time
     ],
 )
-def test_another_setting_is_advised_only_where_it_is_well_quicker(monkeypatch, others, best):
+def test_another_setting_is_advised_only_where_it_is_well_quicker(monkeypatch, alternative, best):
     monkeypatch.setattr("mpn.bench.engine_precision", lambda engine, precision: True)
-    rates = {"bfloat16": [100.0, 50.0, 100.0], **others}
+    rates = {"bfloat16": [100.0, 50.0, 100.0], **alternative}
     film = FilmBench(
-        [1.0], [FilmRate(Setting("torch", name), given) for name, given in rates.items()]
+        [1.0], [FilmRate(Setting("torch", name), rounds) for name, rounds in rates.items()]
     )
     assert film.best().setting == Setting("torch", best)
 

@@ -39,12 +39,12 @@ def frames_of(config, count=23):
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def near(ours, theirs, atol):
-    assert [one.frame for one in ours] == [one.frame for one in theirs]
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.parts == pytest.approx(other.parts, abs=100 * atol, rel=100 * atol)
-        for name, grid in other.maps.items():
-            np.testing.assert_allclose(one.maps[name], grid, atol=10 * atol)
+def near(results, expected, atol):
+    assert [result.frame for result in results] == [result.frame for result in expected]
+    for result, reference in zip(results, expected, strict=True):
+        assert result.parts == pytest.approx(reference.parts, abs=100 * atol, rel=100 * atol)
+        for name, grid in reference.maps.items():
+            np.testing.assert_allclose(result.maps[name], grid, atol=10 * atol)
 
 
 @pytest.mark.parametrize("preset", ["small", "base"])
@@ -62,11 +62,14 @@ def test_scores_are_the_processors(gpu, preset, bfloat16, atol):
 
 def test_the_packaged_model_scores_a_film_alike(gpu, tmp_path):
     film = write_film(tmp_path / "film.avi", footage(30, intruder=(12, 18)))
-    here, there = (
-        [one.score for one in mpn.load("demo", device=device, precision="float32").score(film)]
+    on_cpu, on_gpu = (
+        [
+            result.score
+            for result in mpn.load("demo", device=device, precision="float32").score(film)
+        ]
         for device in ("cpu", gpu)
     )
-    np.testing.assert_allclose(there, here, atol=1e-3)
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)
 
 
 @pytest.mark.parametrize("way", ["graph", pytest.param("inductor", marks=pytest.mark.slow)])
@@ -95,7 +98,7 @@ def test_gradients_are_the_processors(gpu, preset, way, monkeypatch):
     window = torch.rand(2, 4 * config.colours, *config.size) * 2 - 1
     target = torch.rand(2, config.colours, *config.size) * 2 - 1
     tampered = torch.rand(2, *config.size) > 0.9
-    found = []
+    gradients = []
     mpn.model.device.checked_device(gpu)
     for device in ("cpu", gpu):
         away = copy.deepcopy(network).to(device)
@@ -103,10 +106,10 @@ def test_gradients_are_the_processors(gpu, preset, way, monkeypatch):
         output = for_training(away, None if device == "cpu" else way)(window.to(device))
         terms = loss_terms(output, target.to(device), tampered.to(device), weights)
         total_loss(terms, weights).backward()
-        found.append({name: p.grad.cpu() for name, p in away.named_parameters()})
-    for name, gradient in found[0].items():
+        gradients.append({name: p.grad.cpu() for name, p in away.named_parameters()})
+    for name, gradient in gradients[0].items():
         scale = float(gradient.abs().max()) or 1.0
-        torch.testing.assert_close(found[1][name], gradient, atol=1e-3 * scale, rtol=1e-3)
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-3 * scale, rtol=1e-3)
 
 
 @pytest.fixture
@@ -118,9 +121,9 @@ def every_step_is_logged(monkeypatch):
 def test_a_training_loses_as_on_the_processor(gpu, tmp_path, every_step_is_logged, preset):
     for name, device in (("here", "cpu"), ("there", gpu)):
         model = train(walkers(), preset, OPTIONS, tmp_path / name, device=device)
-    here, there = (lines(tmp_path / name) for name in ("here", "there"))
-    for one, other in zip(here, there, strict=True):
-        assert one["losses"] == pytest.approx(other["losses"], rel=0.02, abs=1e-4)
+    on_cpu, on_gpu = (lines(tmp_path / name) for name in ("here", "there"))
+    for cpu_line, gpu_line in zip(on_cpu, on_gpu, strict=True):
+        assert cpu_line["losses"] == pytest.approx(gpu_line["losses"], rel=0.02, abs=1e-4)
     assert load_checkpoint(model).training["steps"] == STEPS
 
 
@@ -137,8 +140,8 @@ def test_a_training_goes_on_on_the_other_device(gpu, tmp_path, every_step_is_log
         train(walkers(), PRESET, OPTIONS, tmp_path / "run", device=first, on_log=interrupt)
     train(walkers(), PRESET, OPTIONS, tmp_path / "run", device=second, resume=True)
     alone, moved = lines(tmp_path / "alone"), lines(tmp_path / "run")
-    for one, other in zip(alone, moved, strict=True):
-        assert one["losses"] == pytest.approx(other["losses"], rel=0.02, abs=1e-4)
+    for alone_line, moved_line in zip(alone, moved, strict=True):
+        assert alone_line["losses"] == pytest.approx(moved_line["losses"], rel=0.02, abs=1e-4)
 
 
 def test_a_meta_training_goes_on_on_a_gpu(gpu, tmp_path, few_tasks_for_sizes):
@@ -168,12 +171,12 @@ def test_an_adaptation_is_the_processors(gpu):
     checkpoint = load_checkpoint("demo")
     frames = frames_of(checkpoint.config, 40)
     shots = shots_of([Clip("a", "s", frames, 10.0)], [(0, 8), (0, 20)], 4)
-    found = []
+    adapted = []
     for device in ("cpu", gpu):
         away = replace(checkpoint, network=copy.deepcopy(checkpoint.network).to(device))
-        found.append(adapt_network(away, shots, Adaptation("adam", steps=3, batch=2)))
-    for name, tensor in found[0].items():
-        torch.testing.assert_close(found[1][name].cpu(), tensor, atol=2e-3, rtol=0.01)
+        adapted.append(adapt_network(away, shots, Adaptation("adam", steps=3, batch=2)))
+    for name, tensor in adapted[0].items():
+        torch.testing.assert_close(adapted[1][name].cpu(), tensor, atol=2e-3, rtol=0.01)
 
 
 def test_a_camera_is_adapted_to_and_kept(gpu, tmp_path):

@@ -141,9 +141,9 @@ def test_commands_in_sentences_name_known_options(page):
         command = as_command(" ".join(span.split()))
         if not command or command[0] not in cli.VERBS:
             continue
-        known = {*verb_module(command[0]).parser()._option_string_actions, "--threads", "--debug"}
-        given = {word for word in command[1:] if word.startswith("--")}
-        assert given <= known, span
+        options = {*verb_module(command[0]).parser()._option_string_actions, "--threads", "--debug"}
+        used = {word for word in command[1:] if word.startswith("--")}
+        assert used <= options, span
 
 
 def test_an_unknown_option_is_noticed(monkeypatch):

@@ -37,11 +37,11 @@ def test_items_of_a_character_are_more_alike_than_those_of_others_and_not_by_muc
 
 def test_a_task_has_the_images_of_its_episode(images):
     tasks = Tasks(images, ways=4, shots=3, seed=0)
-    (support, labels), (query, wanted) = tasks[2]
+    (support, labels), (query, query_labels) = tasks[2]
     episode = tasks.sampler.episode(2)
     assert support.shape == (12, 1, 28, 28) and query.shape == (20, 1, 28, 28)
     assert labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
-    for k, (x, label) in enumerate([*zip(support, labels), *zip(query, wanted)]):
+    for k, (x, label) in enumerate([*zip(support, labels), *zip(query, query_labels)]):
         side, of_class = (episode.support, k % 3) if k < 12 else (episode.query, (k - 12) % 5)
         number = side[int(label)][of_class]
         original = images[int(episode.ways[int(label)]), number]
@@ -59,10 +59,10 @@ def test_every_method_learns_and_classifies_by_the_support(method, images):
     body = [name for name in before if name.startswith("0.")]
     assert len(body) == 16 and not any(torch.equal(before[name], after[name]) for name in body)
     (pictures, labels), (query, _) = new[0]
-    found = learner.classify((pictures, labels), query).exp()
-    assert torch.allclose(found.sum(dim=1), torch.ones(15))
+    probabilities = learner.classify((pictures, labels), query).exp()
+    assert torch.allclose(probabilities.sum(dim=1), torch.ones(15))
     turned = learner.classify((pictures, (labels + 1) % 3), query).exp()
-    assert not torch.allclose(found, turned)
+    assert not torch.allclose(probabilities, turned)
     accuracies = learner.accuracies(new, 12)
     assert accuracies.shape == (12,)
     if method in ("anil", *few_shot_images.METRIC_BASED):  # the others take longer

@@ -144,8 +144,8 @@ def test_a_video_file_knows_its_frame_rate_and_a_folder_takes_the_model_s(
     _, report = adapted_on(base, film)
     assert (report.fps, report.fps_from, report.clips) == (20, "footage", ["day.avi"])
     assert (result[1].fps, result[1].fps_from) == (FPS, "model")
-    given, report = adapt_camera(detector_of(base), clip, CameraOptions(SHOTS, META), fps=5)
-    assert (report.fps, report.fps_from, given.fps) == (5, "footage", 5)
+    adapted, report = adapt_camera(detector_of(base), clip, CameraOptions(SHOTS, META), fps=5)
+    assert (report.fps, report.fps_from, adapted.fps) == (5, "footage", 5)
     nobody = detector_of(base)
     nobody.checkpoint.fps = None
     assert adapt_camera(nobody, clip, CameraOptions(SHOTS, META))[1].fps_from == "assumed"
@@ -260,4 +260,4 @@ def test_long_footage_is_kept_in_parts_of_every_stretch(base, clip, result, monk
     lengths = [len(part) for part in adapted.normal["error"]]
     full = [len(part) for part in result[0].normal["error"]]
     assert report.held_out == sum(lengths) <= 55 and len(lengths) == len(full)
-    assert all(abs(kept - 55 * whole / sum(full)) <= 1 for kept, whole in zip(lengths, full))
+    assert all(abs(length - 55 * whole / sum(full)) <= 1 for length, whole in zip(lengths, full))

@@ -45,17 +45,17 @@ def plans() -> list[Plan]:
 def whole(base: Path, day: Path, plans: list[Plan]):
     """A model that Adam has adapted on all footage that it may."""
 
-    def kept(*given: object) -> Plan:
-        plans.append(plan_of(*given))
+    def recorded(*arguments: object) -> Plan:
+        plans.append(plan_of(*arguments))
         return plans[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(camera, "plan_of", kept)
+        patch.setattr(camera, "plan_of", recorded)
         return adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True)
 
 
 def frames_of(stretches) -> set[int]:
-    return {frame for one in stretches for frame in range(one.start, one.stop)}
+    return {frame for stretch in stretches for frame in range(stretch.start, stretch.stop)}
 
 
 def test_by_adam_a_network_learns_from_all_footage_but_a_quarter_in_pieces(whole, plans):
@@ -68,7 +68,7 @@ def test_by_adam_a_network_learns_from_all_footage_but_a_quarter_in_pieces(whole
     assert [piece.start // 80 for piece in plan.held_out_ranges] == [0, 1, 2, 3]
     # Of each piece, which no window reaches beyond, all windows are learned from.
     assert plan.shots is not None
-    assert len(plan.shots) == sum(one.stop - one.start - WINDOW for one in plan.learned)
+    assert len(plan.shots) == sum(stretch.stop - stretch.start - WINDOW for stretch in plan.learned)
     assert report.windows == [] and report.held_out == len(held_out) - 4 * WINDOW
 
 
@@ -84,7 +84,9 @@ def test_held_out_frames_are_judged_by_a_network_and_a_place_model_of_others(
             assert adapted.normal[name][number] == pytest.approx(values[WINDOW:], rel=2e-3)
     scores = list(Detector(adapted, precision="float32").score(day))
     targets = [
-        frame for one in plans[0].held_out_ranges for frame in range(one.start + WINDOW, one.stop)
+        frame
+        for piece in plans[0].held_out_ranges
+        for frame in range(piece.start + WINDOW, piece.stop)
     ]
     assert np.concatenate(adapted.normal["pseudo"]) == pytest.approx(
         [scores[frame].parts["pseudo"] for frame in targets], rel=2e-3, abs=1e-6
@@ -97,7 +99,9 @@ def test_held_out_frames_are_judged_by_a_network_and_a_place_model_of_others(
 
 def test_of_long_footage_windows_are_spread_over_all_of_it(base, day, whole, plans, monkeypatch):
     monkeypatch.setattr("mpn.adaptation.plan.MAX_WINDOWS", 6)
-    monkeypatch.setattr(camera, "plan_of", lambda *given: plans.append(plan_of(*given)) or plans[1])
+    monkeypatch.setattr(
+        camera, "plan_of", lambda *arguments: plans.append(plan_of(*arguments)) or plans[1]
+    )
     adapted_on(base, day, shots=None, adaptation=BY_ADAM, force=True)
     shots = plans.pop().shots
     assert shots is not None and len(shots) == 6

@@ -31,15 +31,15 @@ def adapted(base: Checkpoint):
     """adapted(x): the base with x added to one parameter, as `adapt_camera` would give it."""
 
     def make(value: float) -> Checkpoint:
-        own = load_checkpoint(base.path)
+        checkpoint = load_checkpoint(base.path)
         with torch.no_grad():
-            dict(own.network.named_parameters())[NAME].add_(value)
-        told = {
+            dict(checkpoint.network.named_parameters())[NAME].add_(value)
+        camera = {
             "base": {"path": str(base.path), "sha256": base.sha256},
             "tensors": [NAME],
             "adapted_on": {"x": value},
         }
-        return replace(own, camera=told, sha256="", path=None)
+        return replace(checkpoint, camera=camera, sha256="", path=None)
 
     return make
 
@@ -65,13 +65,13 @@ def test_what_is_written_is_read_again(base, adapted, tmp_path):
 
 def test_earlier_files_are_kept_as_versions(adapted, tmp_path):
     path = tmp_path / "a.camera.safetensors"
-    kept = [write_camera(path, adapted(value)) for value in (1.0, 2.0, 3.0)]
-    assert kept == [
+    versions = [write_camera(path, adapted(value)) for value in (1.0, 2.0, 3.0)]
+    assert versions == [
         None,
         tmp_path / "a.v1.camera.safetensors",
         tmp_path / "a.v2.camera.safetensors",
     ]
-    assert content(path) == 3.0 and [content(version) for version in kept[1:]] == [1.0, 2.0]
+    assert content(path) == 3.0 and [content(version) for version in versions[1:]] == [1.0, 2.0]
 
 
 def test_what_the_file_in_its_place_was_taught_is_taken_over(adapted, tmp_path):
@@ -84,8 +84,8 @@ def test_what_the_file_in_its_place_was_taught_is_taken_over(adapted, tmp_path):
     write_camera(path, replace(adapted(1.0), taught=(event(None, 3), event("cart", 9))))
     fresh = replace(adapted(2.0), taught=(event("cyclist", 9),))
     write_camera(path, with_earlier_lessons(path, fresh))
-    known = load_checkpoint(path).taught
-    assert [(one.name, one.frame) for one in known] == [(None, 3), ("cyclist", 9)]
+    taught = load_checkpoint(path).taught
+    assert [(example.name, example.frame) for example in taught] == [(None, 3), ("cyclist", 9)]
     assert content(path) == 2.0
     path.write_bytes(b"broken")
     assert with_earlier_lessons(path, fresh) is fresh
@@ -95,8 +95,8 @@ def test_numbers_go_on_from_the_highest_and_other_files_don_t_count(adapted, tmp
     path = tmp_path / "a.camera.safetensors"
     write_camera(path, adapted(1.0))
     (tmp_path / "a.v40.safetensors").touch()
-    for other in ("a.v9", "ab.v30", "a.v050", "a.vx", "a.v12.v60"):
-        (tmp_path / f"{other}.camera.safetensors").touch()
+    for name in ("a.v9", "ab.v30", "a.v050", "a.vx", "a.v12.v60"):
+        (tmp_path / f"{name}.camera.safetensors").touch()
     assert write_camera(path, adapted(2.0)) == tmp_path / "a.v10.camera.safetensors"
     assert (tmp_path / "a.v9.camera.safetensors").read_bytes() == b""
 

@@ -39,7 +39,9 @@ def test_before_is_the_base_s_own_threshold_on_this_camera(base, poisoned):
     assert 1 <= report.before.false_alarms <= len(stretches)
     # It jumps in every frame from 60 to 120; some 850 deviations take 16 frames to fall below 4, by
     # 0.7 a frame.
-    surely, perhaps = (sum(POISON[0] <= t <= POISON[1] + more for t in targets) for more in (0, 16))
+    surely, perhaps = (
+        sum(POISON[0] <= t <= POISON[1] + longer for t in targets) for longer in (0, 16)
+    )
     assert surely <= round(report.before.above * len(targets)) <= perhaps
 
 

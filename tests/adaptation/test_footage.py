@@ -79,5 +79,5 @@ def test_recordings_of_several_cameras_are_told(
     read_footage(detector, tmp_path / "one", None, skip_bad=False)
     assert not caplog.records
     read_footage(detector, tmp_path / "two", None, skip_bad=False)
-    said = "\n".join(record.getMessage() for record in caplog.records)
-    assert "2 different views" in said and "day.avi, elsewhere.avi;" in said
+    messages = "\n".join(record.getMessage() for record in caplog.records)
+    assert "2 different views" in messages and "day.avi, elsewhere.avi;" in messages

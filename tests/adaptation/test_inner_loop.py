@@ -43,9 +43,11 @@ def plain(network, sample):
 
 
 def meta_info(network, names, size=1e-2):
-    own = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     chosen = target_names(network, names)
-    return MetaInfo(tuple(names), {name: torch.full_like(own[name], size) for name in chosen}, 2, 3)
+    return MetaInfo(
+        tuple(names), {name: torch.full_like(parameters[name], size) for name in chosen}, 2, 3
+    )
 
 
 def own_params(network, names):
@@ -56,8 +58,8 @@ def own_params(network, names):
 def test_the_loss_of_the_own_parameters_is_that_of_training(tiny, sample, kind):
     names = target_names(tiny, TARGETS[kind])
     loss = SceneLoss(tiny.requires_grad_(False), names)
-    ours = loss(own_params(tiny, names), loss.prepare(sample))
-    assert torch.allclose(ours, plain(tiny, sample), rtol=1e-5)
+    value = loss(own_params(tiny, names), loss.prepare(sample))
+    assert torch.allclose(value, plain(tiny, sample), rtol=1e-5)
 
 
 def test_encoder_and_decoder_run_once_where_neither_is_adapted_and_give_the_same(
@@ -94,8 +96,8 @@ def test_terms_can_be_left_out(tiny, sample):
     batch = loss.prepare(sample)
     error = (tiny(batch.window).prediction - batch.target).square()
     assert sample.tampered.any()
-    asked = torch.where(sample.tampered.unsqueeze(1), 0.0, error).mean()
-    assert torch.allclose(loss(params, batch), asked)
+    expected = torch.where(sample.tampered.unsqueeze(1), 0.0, error).mean()
+    assert torch.allclose(loss(params, batch), expected)
     with pytest.raises(MpnError, match="no loss term 'psuedo'; there are frame, .*pseudo"):
         SceneLoss(tiny, names, without=("psuedo",))
     with pytest.raises(MpnError, match="no loss term is left"):
@@ -108,8 +110,8 @@ def test_a_batch_may_have_further_terms(tiny, sample):
     batch = loss.prepare(sample)
     ranking = ranking_loss(tiny(batch.window).pseudo_logits, batch.tampered)
     assert ranking > 0
-    more = loss(params, batch._replace(extra_weights={"ranking": 3.0}))
-    assert torch.allclose(more, loss(params, batch) + 3 * ranking)
+    extended = loss(params, batch._replace(extra_weights={"ranking": 3.0}))
+    assert torch.allclose(extended, loss(params, batch) + 3 * ranking)
 
 
 def test_steps_of_a_meta_trained_checkpoint_are_gradient_steps_with_its_step_sizes(tiny, shots):
@@ -126,10 +128,10 @@ def test_steps_of_a_meta_trained_checkpoint_are_gradient_steps_with_its_step_siz
             for name, p in tiny.named_parameters():
                 if name in adapted:
                     p -= 1e-2 * p.grad
-    own = dict(tiny.named_parameters())
+    parameters = dict(tiny.named_parameters())
     assert set(adapted) == {"pseudo_head.4.weight", "pseudo_head.4.bias"}
     for name, tensor in adapted.items():
-        assert torch.allclose(tensor, own[name], rtol=1e-4, atol=1e-7), name
+        assert torch.allclose(tensor, parameters[name], rtol=1e-4, atol=1e-7), name
         assert not torch.equal(tensor, before[name])
 
 

@@ -46,8 +46,8 @@ def judged(motion: np.ndarray, length: int = FRAMES) -> list[Judged]:
     place = PlaceModel(GRID)
     place.add(motion[:half])
     before, rows = place.speeds(motion[half - 1]), []
-    for one in motion[half:length]:
-        speeds = place.speeds(one)
+    for frame in motion[half:length]:
+        speeds = place.speeds(frame)
         rows.append(motion_numbers(place.lasting(before, speeds)))
         before = speeds
     columns = {name: np.array([row[name] for row in rows]) for name in UNITS}
@@ -57,8 +57,8 @@ def judged(motion: np.ndarray, length: int = FRAMES) -> list[Judged]:
 def made(threshold: float | None = None) -> dict[str, Made]:
     """What becomes of the road's anomalies, by kind."""
     motion = road()
-    found = try_out([motion], judged(motion), 10.0, WEIGHTS, UNITS, 1.0, threshold)
-    return {one.kind: one for one in found}
+    outcomes = try_out([motion], judged(motion), 10.0, WEIGHTS, UNITS, 1.0, threshold)
+    return {outcome.kind: outcome for outcome in outcomes}
 
 
 def test_what_is_made_of_a_thing() -> None:
@@ -84,25 +84,25 @@ def test_where_nothing_moves_nothing_is_made() -> None:
 
 
 def test_each_part_tells_what_it_sees() -> None:
-    found = made()
-    assert list(found) == list(KINDS)
-    assert {one.pieces for one in found.values()} == {3}  # of sixty frames, twenty each
-    assert found[FASTER].auc["speed"] == found[FASTER].auc["direction"] == 1
-    assert found[TURNED].auc["speed"] == pytest.approx(0.5, abs=0.02)
-    assert found[TURNED].auc["direction"] == 1 and found[TURNED].auc["score"] == 1
-    assert min(found[ELSEWHERE].auc.values()) > 0.98
-    assert {one.found for one in found.values()} == {None}
+    outcomes = made()
+    assert list(outcomes) == list(KINDS)
+    assert {outcome.pieces for outcome in outcomes.values()} == {3}  # of sixty frames, twenty each
+    assert outcomes[FASTER].auc["speed"] == outcomes[FASTER].auc["direction"] == 1
+    assert outcomes[TURNED].auc["speed"] == pytest.approx(0.5, abs=0.02)
+    assert outcomes[TURNED].auc["direction"] == 1 and outcomes[TURNED].auc["score"] == 1
+    assert min(outcomes[ELSEWHERE].auc.values()) > 0.98
+    assert {outcome.found for outcome in outcomes.values()} == {None}
 
 
 def test_what_is_above_the_threshold_is_found() -> None:
-    assert {one.found for one in made(threshold=0.0).values()} == {3}
-    assert {one.found for one in made(threshold=99.0).values()} == {0}
+    assert {outcome.found for outcome in made(threshold=0.0).values()} == {3}
+    assert {outcome.found for outcome in made(threshold=99.0).values()} == {0}
 
 
 def test_of_long_footage_a_part_is_looked_at() -> None:
     motion = road(4000)
-    found = try_out([motion], judged(motion, 4000), 10.0, WEIGHTS, UNITS, 1.0, None)
-    assert {one.pieces for one in found} == {30}  # 600 frames
+    outcomes = try_out([motion], judged(motion, 4000), 10.0, WEIGHTS, UNITS, 1.0, None)
+    assert {outcome.pieces for outcome in outcomes} == {30}  # 600 frames
 
 
 def test_short_stretches_are_pieces_as_they_are() -> None:
@@ -111,5 +111,5 @@ def test_short_stretches_are_pieces_as_they_are() -> None:
     columns = {name: values[:12] for name, values in whole.columns.items()}
     short = [Judged(Stretch(0, start, start + 12), whole.place, columns) for start in (60, 80)]
     tiny = whole._replace(stretch=Stretch(0, 100, 106))
-    found = try_out([motion], [*short, tiny], 10.0, WEIGHTS, UNITS, 1.0, None)
-    assert {one.pieces for one in found} == {2}
+    outcomes = try_out([motion], [*short, tiny], 10.0, WEIGHTS, UNITS, 1.0, None)
+    assert {outcome.pieces for outcome in outcomes} == {2}

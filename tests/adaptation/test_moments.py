@@ -30,45 +30,49 @@ def bumps(length: int, **at: float) -> np.ndarray:
 
 
 def test_the_strangest_comes_first_with_the_frames_around_it() -> None:
-    found = strangest_moments([bumps(200, f50=4.0, f120=8.0)], [Stretch(0, 0, 200)], FPS)
+    moments = strangest_moments([bumps(200, f50=4.0, f120=8.0)], [Stretch(0, 0, 200)], FPS)
     # Above half of the peak are three frames, and half a second goes with them on either side.
-    assert found == [Moment(0, 120, 114, 127, 8.0), Moment(0, 50, 44, 57, 4.0)]
+    assert moments == [Moment(0, 120, 114, 127, 8.0), Moment(0, 50, 44, 57, 4.0)]
 
 
 def test_frames_are_those_of_the_clip_and_clips_are_told_apart() -> None:
     # The scores of a stretch are of its last frames: its first window has none.
     scores = [bumps(96, f30=2.0), bumps(56, f30=5.0)]
-    found = strangest_moments(scores, [Stretch(0, 0, 100), Stretch(2, 40, 100)], FPS)
-    assert [(one.clip, one.frame) for one in found] == [(2, 74), (0, 34)]
-    assert (found[0].start, found[0].stop) == (68, 81)
+    moments = strangest_moments(scores, [Stretch(0, 0, 100), Stretch(2, 40, 100)], FPS)
+    assert [(moment.clip, moment.frame) for moment in moments] == [(2, 74), (0, 34)]
+    assert (moments[0].start, moments[0].stop) == (68, 81)
 
 
 def test_moments_lie_apart_and_within_their_stretch() -> None:
     scores = [bumps(100, f8=9.0, f20=8.0, f80=1.0)]
-    found = strangest_moments(scores, [Stretch(0, 0, 100)], FPS)
+    moments = strangest_moments(scores, [Stretch(0, 0, 100)], FPS)
     # Frame 20 is less than two seconds behind the first moment.
-    assert [one.frame for one in found] == [8, 80]
-    assert found[0].start == 2
+    assert [moment.frame for moment in moments] == [8, 80]
+    assert moments[0].start == 2
     near = strangest_moments([bumps(30, f6=3.0)], [Stretch(0, 10, 40)], FPS)
-    assert [(one.start, one.stop) for one in near] == [(10, 23)]
+    assert [(moment.start, moment.stop) for moment in near] == [(10, 23)]
 
 
 def test_stretches_of_moments_do_not_overlap_and_short_ones_are_passed_over() -> None:
     # A slope down from the highest peak: half way to the second one's height lies in the first.
     score = np.r_[np.zeros(50), np.linspace(10, 4, 40), bumps(60, f30=6.0) + 4.0]
     whole = Stretch(1, 0, 150)
-    found = strangest_moments([score], [whole], FPS)
-    spans = sorted((one.start, one.stop) for one in found)
-    assert len(found) > 1
+    moments = strangest_moments([score], [whole], FPS)
+    spans = sorted((moment.start, moment.stop) for moment in moments)
+    assert len(moments) > 1
     assert all(stop <= start for (_, stop), (start, _) in zip(spans, spans[1:]))
     short = strangest_moments([np.full(9, 50.0), score], [Stretch(0, 0, 13), whole], FPS)
-    assert {one.clip for one in short} == {1}
+    assert {moment.clip for moment in short} == {1}
 
 
 def test_no_more_than_are_asked_for_and_none_where_nothing_stands_out() -> None:
     score, stretch = bumps(300, f50=4.0, f120=8.0, f200=6.0, f270=5.0), Stretch(0, 0, 300)
-    assert [one.frame for one in strangest_moments([score], [stretch], FPS)] == [120, 200, 270]
-    assert [one.frame for one in strangest_moments([score], [stretch], FPS, 1)] == [120]
+    assert [moment.frame for moment in strangest_moments([score], [stretch], FPS)] == [
+        120,
+        200,
+        270,
+    ]
+    assert [moment.frame for moment in strangest_moments([score], [stretch], FPS, 1)] == [120]
     assert strangest_moments([np.full(50, 3.0)], [Stretch(0, 0, 50)], FPS) == []
 
 
@@ -84,16 +88,19 @@ def test_a_moment_is_shown_where_and_when_it_stands_out_not_when_its_smoothed_sc
     )
     pieces = Pieces([(Stretch(0, 0, 50), place), (Stretch(0, 50, 100), place)], static=False)
     late = Moment(0, 64, 55, 70, 5.0)
-    (found,) = looked_at([late], Detector(checkpoint), [clip], pieces)
+    (shown,) = looked_at([late], Detector(checkpoint), [clip], pieces)
     # Motion counts that was in the frame before as well.
-    assert found.frame in (61, 62)
-    assert (found.start, found.stop, found.score) == (55, 70, 5.0)
-    assert found.region is not None and found.reason is not None
-    top, left, height, width = found.region
+    assert shown.frame in (61, 62)
+    assert (shown.start, shown.stop, shown.score) == (55, 70, 5.0)
+    assert shown.region is not None and shown.reason is not None
+    top, left, height, width = shown.region
     middle = 3.5 / GRID[0] * 160, 4.5 / GRID[1] * 240  # of the cells that are fast
     assert top <= middle[0] <= top + height and left <= middle[1] <= left + width
-    assert sentence(found.reason).startswith("moves right at ")
-    told = found.to_dict()
-    assert told["region"] == list(found.region) and told["reason"]["kind"] == found.reason.kind
+    assert sentence(shown.reason).startswith("moves right at ")
+    description = shown.to_dict()
+    assert (
+        description["region"] == list(shown.region)
+        and description["reason"]["kind"] == shown.reason.kind
+    )
     unknown = replace(clip, source_size=None)
     assert looked_at([late], Detector(checkpoint), [unknown], pieces) == [late]

@@ -94,10 +94,10 @@ def test_clips_of_different_shapes_or_without_motion_are_refused(clips: list[Cli
 
 
 def test_every_scene_has_its_place() -> None:
-    other = moving_clip([cells(1, grid=(12, 8))] * 7, scene="hall")
+    hall = moving_clip([cells(1, grid=(12, 8))] * 7, scene="hall")
     mixed = [steady(5, scene="gate"), moving_clip([cells(1, grid=(12, 8))] * 7, scene="gate")]
     unread = replace(steady(5, scene="roof"), motion=None)
-    clips = [steady(9), other, *mixed, unread, steady(6, 2.0)]
+    clips = [steady(9), hall, *mixed, unread, steady(6, 2.0)]
     places = learn_places(clips)
     assert list(places) == ["yard", "hall"]
     assert [place.frames for place in places.values()] == [8 + 5, 6]
@@ -151,11 +151,11 @@ def test_held_out_stretches_are_judged_by_the_place_that_is_given() -> None:
     clips = [steady(30), steady(25, 3)]
     place = place_of([cells(1)] * 40)
     held_out = [Stretch(1, 2, 20), Stretch(0, 0, 9), Stretch(0, 11, 30)]
-    found = with_motion(
+    judged = with_motion(
         network_columns(*clips), clips, held_out, pieces_of(clips, held_out, place), WINDOW
     )
-    assert len(found) == 3
-    for (number, start, stop), columns in zip(held_out, found):
+    assert len(judged) == 3
+    for (number, start, stop), columns in zip(held_out, judged):
         assert list(columns) == ["error", SPEED, DIRECTION]
         np.testing.assert_array_equal(columns["error"], np.arange(start + WINDOW, stop))
         expected = motion_columns(clips[number], place, start + WINDOW, stop)
@@ -168,8 +168,8 @@ def test_a_base_that_knew_other_places_is_judged_by_the_camera_s_alone() -> None
     (parts,) = network_columns(clip)
     parts |= {name: np.full(30, 77, np.float32) for name in MOTION_PARTS}
     pieces = pieces_of([clip], whole(clip), place)
-    (found,) = with_motion([parts], [clip], whole(clip), pieces, WINDOW)
-    assert found[SPEED].max() < 1 and found[DIRECTION].max() < 1
+    (columns,) = with_motion([parts], [clip], whole(clip), pieces, WINDOW)
+    assert columns[SPEED].max() < 1 and columns[DIRECTION].max() < 1
 
 
 def crossed(clips: list[Clip], stretches: list[Stretch]) -> list[dict[str, np.ndarray]]:
@@ -183,22 +183,22 @@ def test_no_piece_is_judged_by_itself(piece: int) -> None:
     start, stop = piece * 20, piece * 20 + 20
     motion = [cells(8 if start <= frame < stop else 1) for frame in range(20 * PIECES)]
     clip = moving_clip(motion)
-    own = motion_columns(clip, learn_place([clip], whole(clip)))[SPEED][start + 1 : stop]
-    (found,) = crossed([clip], whole(clip))
-    assert found[SPEED].shape == found["error"].shape == (20 * PIECES - WINDOW,)
-    assert np.isfinite(found[SPEED]).all() and np.isfinite(found[DIRECTION]).all()
-    judged = found[SPEED][start + 1 - WINDOW : stop - WINDOW]
+    by_itself = motion_columns(clip, learn_place([clip], whole(clip)))[SPEED][start + 1 : stop]
+    (columns,) = crossed([clip], whole(clip))
+    assert columns[SPEED].shape == columns["error"].shape == (20 * PIECES - WINDOW,)
+    assert np.isfinite(columns[SPEED]).all() and np.isfinite(columns[DIRECTION]).all()
+    judged = columns[SPEED][start + 1 - WINDOW : stop - WINDOW]
     # The others' speed is 1 and their floor too.
     least, most = counted(8 / 2 / RATIO), counted(8 / 2 * RATIO)
     assert least < np.exp(judged.min()) and np.exp(judged.max()) < most
-    assert own.max() < 0 < math.log(counted(3)) < judged.min()
+    assert by_itself.max() < 0 < math.log(counted(3)) < judged.min()
 
 
 def test_pieces_elsewhere_are_judged_by_the_unusual_one_too() -> None:
     motion = [cells(8 if 100 <= frame < 120 else 1) for frame in range(20 * PIECES)]
-    (found,) = crossed([moving_clip(motion)], [Stretch(0, 0, 20 * PIECES)])
+    (columns,) = crossed([moving_clip(motion)], [Stretch(0, 0, 20 * PIECES)])
     # Pieces 1, 5, 9 and 13 are one fold: they are judged without piece 5, the others with it.
-    numbers = np.exp(found[SPEED])
+    numbers = np.exp(columns[SPEED])
     assert numbers[180 : 200 - WINDOW] == pytest.approx(1 / 2, rel=RATIO - 1)
     assert numbers[200 : 260 - WINDOW].max() < 0.3
     assert numbers[260 : 280 - WINDOW] == pytest.approx(1 / 2, rel=RATIO - 1)
@@ -207,9 +207,9 @@ def test_pieces_elsewhere_are_judged_by_the_unusual_one_too() -> None:
 def test_of_long_footage_less_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     motion = [cells(8 if 100 <= frame < 120 else 1) for frame in range(20 * PIECES)]
     monkeypatch.setattr("mpn.adaptation.place.MANY_FRAMES", len(motion))
-    (found,) = crossed([moving_clip(motion)], [Stretch(0, 0, 20 * PIECES)])
+    (columns,) = crossed([moving_clip(motion)], [Stretch(0, 0, 20 * PIECES)])
     # Piece 5 alone is judged without itself: piece 9, as above all others, with it.
-    numbers = np.exp(found[SPEED])
+    numbers = np.exp(columns[SPEED])
     assert numbers[100 : 120 - WINDOW].min() > 1
     assert numbers[180 : 200 - WINDOW].max() < 0.3
 
@@ -217,9 +217,9 @@ def test_of_long_footage_less_is_held_out(monkeypatch: pytest.MonkeyPatch) -> No
 def test_clips_and_stretches_of_any_length_are_judged_whole() -> None:
     clips = [steady(33), steady(7, 2), steady(101, 0.5)]
     stretches = [Stretch(0, 3, 33), Stretch(1, 0, 7), Stretch(2, 1, 50), Stretch(2, 61, 101)]
-    found = crossed(clips, stretches)
-    assert [len(one["error"]) for one in found] == [26, 3, 45, 36]
-    for (_, start, stop), columns in zip(stretches, found):
+    judged = crossed(clips, stretches)
+    assert [len(parts["error"]) for parts in judged] == [26, 3, 45, 36]
+    for (_, start, stop), columns in zip(stretches, judged):
         np.testing.assert_array_equal(columns["error"], np.arange(start + WINDOW, stop))
         for name in MOTION_PARTS:
             assert columns[name].shape == columns["error"].shape
@@ -228,8 +228,8 @@ def test_clips_and_stretches_of_any_length_are_judged_whole() -> None:
 
 def test_footage_of_fewer_frames_than_pieces_is_judged() -> None:
     clip = steady(7)
-    (found,) = crossed([clip], whole(clip))
-    assert found[SPEED].shape == (3,) and np.isfinite(found[SPEED]).all()
+    (columns,) = crossed([clip], whole(clip))
+    assert columns[SPEED].shape == (3,) and np.isfinite(columns[SPEED]).all()
 
 
 # --- The same numbers as scoring gives
@@ -249,9 +249,9 @@ def test_columns_of_a_clip_are_those_of_a_stream(tiny: Network, tmp_path: Path) 
     columns = motion_columns(clip, place)
     assert len(results) == len(columns[SPEED]) == 22
     for name in MOTION_PARTS:
-        found = [result.parts[name] for result in results[WINDOW:]]
-        np.testing.assert_allclose(found, columns[name][WINDOW:], atol=1e-5)
-        assert np.ptp(found) > 0.5  # not all of them are the least
+        values = [result.parts[name] for result in results[WINDOW:]]
+        np.testing.assert_allclose(values, columns[name][WINDOW:], atol=1e-5)
+        assert np.ptp(values) > 0.5  # not all of them are the least
     assert clip.motion is not None
     last = place.quotients(clip.motion[11], clip.motion[12])[0]
     assert results[12].parts[SPEED] == pytest.approx(math.log(frame_number(last)), abs=1e-5)
@@ -265,6 +265,6 @@ def test_what_is_held_out_is_judged_as_what_comes_later_will_be() -> None:
     clip = moving_clip(motion)
     held_out = [Stretch(0, 1, 1201)]
     later = motion_columns(moving_clip([cells(1)] * 50), learn_place([clip], held_out))[SPEED][2:]
-    (found,) = crossed([clip], held_out)
-    assert np.median(found[SPEED]) == pytest.approx(np.median(later), abs=math.log(RATIO))
+    (columns,) = crossed([clip], held_out)
+    assert np.median(columns[SPEED]) == pytest.approx(np.median(later), abs=math.log(RATIO))
     assert np.median(later) == pytest.approx(math.log(1 / (3 + 1)), abs=math.log(RATIO))

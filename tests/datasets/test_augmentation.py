@@ -26,17 +26,17 @@ def camera(seed, options=None):
 
 def test_with_nothing_to_vary_a_camera_shows_the_frames_or_their_mirror_image():
     shown = frames()
-    seen = [camera(seed, PLAIN)(shown) for seed in range(8)]
-    mirrored = [np.array_equal(one, shown[:, :, ::-1]) for one in seen]
-    assert all(m or np.array_equal(one, shown) for m, one in zip(mirrored, seen))
+    views = [camera(seed, PLAIN)(shown) for seed in range(8)]
+    mirrored = [np.array_equal(view, shown[:, :, ::-1]) for view in views]
+    assert all(m or np.array_equal(view, shown) for m, view in zip(mirrored, views))
     assert 0 < sum(mirrored) < 8
 
 
 def test_the_view_is_the_same_for_every_frame_and_every_call():
     for seed in range(10):
-        one = camera(seed, RandomCameraOptions(noise=0.0))
+        random_camera = camera(seed, RandomCameraOptions(noise=0.0))
         still = np.repeat(frames(1), 4, axis=0)
-        first, second = one(still), one(still[:2])
+        first, second = random_camera(still), random_camera(still[:2])
         assert (first == first[0]).all() and np.array_equal(first[:2], second)
 
 
@@ -51,9 +51,9 @@ def test_frames_keep_their_kind_and_the_original_is_left_alone():
     before = shown.copy()
     colour = np.repeat(shown, 3, axis=3)
     for seed in range(10):
-        for given in (shown, colour):
-            seen = camera(seed)(given)
-            assert seen.dtype == np.uint8 and seen.shape == given.shape
+        for original in (shown, colour):
+            varied = camera(seed)(original)
+            assert varied.dtype == np.uint8 and varied.shape == original.shape
     assert np.array_equal(shown, before)
 
 
@@ -63,9 +63,11 @@ def test_brightness_keeps_its_order():
         np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1)
     )
     for seed in range(20):
-        one = camera(seed, RandomCameraOptions(zoom=(1.0, 1.0), stretch=1.0, noise=0.0, blur=0.0))
-        row = one(ramp)[0, 0, :, 0].astype(int)
-        assert (np.diff(-row if one.mirrored else row) >= 0).all()
+        random_camera = camera(
+            seed, RandomCameraOptions(zoom=(1.0, 1.0), stretch=1.0, noise=0.0, blur=0.0)
+        )
+        row = random_camera(ramp)[0, 0, :, 0].astype(int)
+        assert (np.diff(-row if random_camera.mirrored else row) >= 0).all()
 
 
 def test_zoom_shows_a_part_of_the_view():
@@ -73,16 +75,16 @@ def test_zoom_shows_a_part_of_the_view():
     ramp = np.tile(
         (np.arange(SIZE[1]) * 5).astype(np.uint8)[None, None, :, None], (1, SIZE[0], 1, 1)
     )
-    seen = camera(0, replace(PLAIN, zoom=(2.0, 2.0)))(ramp)[0, 0, :, 0].astype(int)
-    assert 5 * (SIZE[1] // 2 - 2) <= np.ptp(seen) <= 5 * (SIZE[1] // 2)
+    columns = camera(0, replace(PLAIN, zoom=(2.0, 2.0)))(ramp)[0, 0, :, 0].astype(int)
+    assert 5 * (SIZE[1] // 2 - 2) <= np.ptp(columns) <= 5 * (SIZE[1] // 2)
 
 
 def test_slower_takes_every_nth_frame_as_a_scene_of_its_own():
     clip = Clip("walk", "yard", frames(31), 30.0)
-    (own,) = temporal_subsample([clip], 3, 10)
-    assert np.array_equal(own.frames, clip.frames[[0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]])
-    assert (own.scene, own.fps) == ("yard-every3", 10.0)
-    assert np.shares_memory(own.frames, clip.frames)
+    (slower,) = temporal_subsample([clip], 3, 10)
+    assert np.array_equal(slower.frames, clip.frames[[0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]])
+    assert (slower.scene, slower.fps) == ("yard-every3", 10.0)
+    assert np.shares_memory(slower.frames, clip.frames)
 
 
 def test_clips_too_short_or_with_unreadable_frames_are_left_out():

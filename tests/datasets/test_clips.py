@@ -75,8 +75,8 @@ def test_a_camera_with_folders_of_days_is_one_camera(tmp_path):
     both = recognise(tmp_path)
     assert both.layout == "scenes" and both.scenes == ("roof", "yard")
     assert len(both.training) == 6
-    one = recognise(tmp_path / "yard")
-    assert one.layout == "plain" and one.scenes == ("yard",) and len(one.training) == 4
+    yard = recognise(tmp_path / "yard")
+    assert yard.layout == "plain" and yard.scenes == ("yard",) and len(yard.training) == 4
 
 
 def test_recordings_beside_folders_are_one_camera(tmp_path):
@@ -147,9 +147,9 @@ def test_all_verbs_read_the_same_files(tmp_path, name, caplog):
     assert all(line in caplog.text for line in trained.describe_left_out())
     diagnosis = diagnose(root, fps=10, progress=False)
     assert {clip.video.path for clip in diagnosis.clips} == scored
-    said = " ".join(finding.what for finding in diagnosis.findings)
+    findings = " ".join(finding.what for finding in diagnosis.findings)
     named = [entry for entry in left_out if entry.kind != "labels"]
-    assert all(entry.path.name in said for entry in named)
+    assert all(entry.path.name in findings for entry in named)
 
 
 def test_what_nobody_reads_is_an_error_that_says_why(tmp_path):

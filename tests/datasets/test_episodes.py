@@ -16,8 +16,14 @@ from tests.helpers.numbered_clips import T, clip, numbered, shown
 def assert_apart(support, query, gap):
     """By brute force over frames: none of one is within the gap of any of the other in the same
     clip."""
-    one, other = ({frame for stack in side for frame in stack} for side in (support, query))
-    near = [(a, b) for a, b in product(one, other) if a[0] == b[0] and abs(a[1] - b[1]) <= gap]
+    support_frames, query_frames = (
+        {frame for stack in side for frame in stack} for side in (support, query)
+    )
+    near = [
+        (a, b)
+        for a, b in product(support_frames, query_frames)
+        if a[0] == b[0] and abs(a[1] - b[1]) <= gap
+    ]
     assert not near, near[:3]
 
 
@@ -92,13 +98,13 @@ def test_every_scene_comes_equally_often_and_tasks_stay_in_theirs():
         clip(60 + 7 * i, name=f"{scene}{i}", scene=scene) for i, scene in enumerate("aabcccde")
     ]
     episodes = SceneEpisodes(clips, T, shots=(1, 5), queries=4, seed=1)
-    own = {scene: [c.frames for c in clips if c.scene == scene] for scene in "abcde"}
+    by_scene = {scene: [c.frames for c in clips if c.scene == scene] for scene in "abcde"}
     drawn = []
     for number in range(25):
         task = episodes.task(number)
         drawn.append(task.scene)
         for stack in task.support.stacks + task.query.stacks:
-            assert any(np.shares_memory(stack, frames) for frames in own[task.scene])
+            assert any(np.shares_memory(stack, frames) for frames in by_scene[task.scene])
     assert all(sorted(drawn[i : i + 5]) == list("abcde") for i in range(0, 25, 5))
 
 

@@ -231,24 +231,24 @@ def test_the_order_of_preference(tmp_path):
 def test_any_form_can_be_given(tmp_path):
     root = trees.frames(tmp_path / "set")
     trees.write_csv(root / "labels.csv", [])  # would be taken
-    other = tmp_path / "labels"
-    other.mkdir()
+    folder = tmp_path / "labels"
+    folder.mkdir()
     for name in ("frame", "pixel"):
-        (other / name).mkdir()
+        (folder / name).mkdir()
     for key, label in trees.truth().items():
-        np.save(other / "frame" / f"{int(key):02d}.npy", label)
-        np.save(other / "pixel" / f"{int(key):02d}.npy", trees.masks(key))
-    np.save(other / "vector.npy", all_labels())
+        np.save(folder / "frame" / f"{int(key):02d}.npy", label)
+        np.save(folder / "pixel" / f"{int(key):02d}.npy", trees.masks(key))
+    np.save(folder / "vector.npy", all_labels())
     forms = [
-        other / "frame",
-        other / "pixel",
-        other / "vector.npy",
-        trees.write_gt_mat(other / "x.mat"),
-        trees.write_m(other / "x.m"),
-        trees.write_csv(other / "x.csv", rows("{:02d}")),
-        trees.write_avenue_masks(other / "avenue"),
-        trees.write_mask_pictures(other / "pictures", "{:02d}", ".png"),
-        trees.write_mask_pictures(other / "gt", "{:02d}_gt", ".bmp"),
+        folder / "frame",
+        folder / "pixel",
+        folder / "vector.npy",
+        trees.write_gt_mat(folder / "x.mat"),
+        trees.write_m(folder / "x.m"),
+        trees.write_csv(folder / "x.csv", rows("{:02d}")),
+        trees.write_avenue_masks(folder / "avenue"),
+        trees.write_mask_pictures(folder / "pictures", "{:02d}", ".png"),
+        trees.write_mask_pictures(folder / "gt", "{:02d}_gt", ".bmp"),
     ]
     for path in forms:
         labels = load(root, path)

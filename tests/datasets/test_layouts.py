@@ -31,10 +31,10 @@ def names(videos):
         ("shanghaitech", ["01_001", "01_002"], ["01_0001", "01_0002", "02_0010"]),
     ],
 )
-@pytest.mark.parametrize("given", [True, False])
-def test_split_layouts_are_recognised(tmp_path, layout, training, testing, given):
+@pytest.mark.parametrize("named", [True, False])
+def test_split_layouts_are_recognised(tmp_path, layout, training, testing, named):
     root = WRITERS[layout](tmp_path / "set")
-    tree = recognise(root, layout if given else None)
+    tree = recognise(root, layout if named else None)
     assert (tree.root, tree.layout) == (root, layout)
     assert names(tree.training) == training and names(tree.testing) == testing
     lengths = [open_source(video.path).length for video in tree.training + tree.testing]
@@ -71,8 +71,8 @@ def test_folder_names_are_taken_in_any_case(tmp_path, layout, old, new):
 
 
 def test_scenes_come_from_names_where_all_have_them(tmp_path):
-    one = recognise(trees.frames(tmp_path / "plain"))
-    assert one.scenes == ("plain",)
+    plain = recognise(trees.frames(tmp_path / "plain"))
+    assert plain.scenes == ("plain",)
     several = recognise(trees.shanghaitech(tmp_path / "shanghai"))
     assert several.scenes == ("01", "02") and several.testing[2].scene == "02"
     prefixed = recognise(trees.frames(tmp_path / "prefixed", names="03_{:04d}"))

@@ -41,12 +41,12 @@ SOUND = {
 }
 
 
-@pytest.mark.parametrize("what", SOUND)
+@pytest.mark.parametrize("kind", SOUND)
 @pytest.mark.parametrize("compressed", [False, True])
-def test_what_scipy_writes_is_sound(tmp_path, what, compressed):
+def test_what_scipy_writes_is_sound(tmp_path, kind, compressed):
     path = tmp_path / "a.mat"
     scipy.io.savemat(
-        path, {"before": np.ones(3), "gt": SOUND[what], "after": "x"}, do_compression=compressed
+        path, {"before": np.ones(3), "gt": SOUND[kind], "after": "x"}, do_compression=compressed
     )
     check_variable(path, "gt")
     check_variable(path, "before")

@@ -44,9 +44,9 @@ def own_movers(limit=10):
 
 def test_a_control_is_what_was_there_at_another_time_and_counts_as_normal():
     """Window and target become those of the time that the mover was cut at; no more is marked."""
-    footage, own = walking(), own_movers()
+    footage, movers = walking(), own_movers()
     times = set()
-    for shown, tampered in draws(pasting(own, **ONLY_CONTROL), still(), 20):
+    for shown, tampered in draws(pasting(movers, **ONLY_CONTROL), still(), 20):
         assert not tampered.any()
         errors = [
             np.abs(shown.astype(int) - footage[t : t + T + 1]).max()
@@ -54,15 +54,15 @@ def test_a_control_is_what_was_there_at_another_time_and_counts_as_normal():
         ]
         assert min(errors) <= 1
         times.add(int(np.argmin(errors)))
-    assert len(times) > 3 and times <= {mover.last - T for mover in own}
+    assert len(times) > 3 and times <= {mover.last - T for mover in movers}
 
 
 def test_called_without_a_target_it_gives_the_same_window():
     anomalies = pasting(own_movers(), [patterned()], **{**ONLY_MOVERS, "control_probability": 0.5})
     for number in range(10):
-        one, two = (np.random.default_rng(number) for _ in range(2))
-        shown, tampered = anomalies.sample(still(), T, one)
-        inputs, also = anomalies(still()[:-1], T, two)
+        first, second = (np.random.default_rng(number) for _ in range(2))
+        shown, tampered = anomalies.sample(still(), T, first)
+        inputs, also = anomalies(still()[:-1], T, second)
         assert np.array_equal(shown[:-1], inputs) and np.array_equal(tampered, also)
 
 
@@ -82,10 +82,10 @@ def test_speed_ups_stay_as_they_are():
     assert {2, 3, 4} <= steps
 
 
-def sizes_and_speeds(own, **options):
+def sizes_and_speeds(movers, **options):
     """Of what was pasted over still ground: the square root of its pixels in the last frame,
     and its columns a frame."""
-    for shown, tampered in draws(pasting(own, **ONLY_MOVERS, **options), still(), 60):
+    for shown, tampered in draws(pasting(movers, **ONLY_MOVERS, **options), still(), 60):
         changed = (shown != still(T + 1)).any(axis=3)
         assert not changed[-1].any()  # the target is the true one
         if not changed[:T].any(axis=(1, 2)).all():
@@ -150,15 +150,15 @@ def test_marked_is_the_mover_and_not_the_control_beside_it():
     options = {**ONLY_MOVERS, "control_probability": 1}
     anomalies = pasting(own_movers(), [patterned()], **options)
     anomalies.own = own_movers()
-    seen = 0
+    count = 0
     for number in range(60):
         shown, tampered = anomalies.sample(still(), T, np.random.default_rng(number))
         rows = np.flatnonzero(tampered.any(axis=1))
         if len(rows) == 0 or rows.min() < TOP + SIDE + 4:
             continue
-        seen += 1
+        count += 1
         assert (shown[:T, TOP : TOP + SIDE] > 200).any()  # the control is there
-    assert seen >= 3
+    assert count >= 3
 
 
 def test_the_same_generator_gives_the_same_and_the_input_stays():
@@ -182,14 +182,14 @@ def test_without_any_mover_there_are_ellipses():
 
 @pytest.mark.parametrize(("kind", "ellipses"), [("movers", False), ("both", True)])
 def test_both_has_ellipses_beside_the_movers(kind, ellipses):
-    asked = []
+    calls = []
 
     def donor(generator):
-        asked.append(1)
+        calls.append(1)
         return np.full((200, 200, 1), 200, np.uint8)
 
     list(draws(pasting(own_movers(), donor=donor, kind=kind, object_probability=1), still(), 5))
-    assert bool(asked) == ellipses
+    assert bool(calls) == ellipses
 
 
 def test_an_unknown_kind_is_refused():
@@ -206,31 +206,31 @@ def yard(scene="yard", **options):
 
 def test_foreign_are_the_movers_of_the_other_scenes_but_not_of_the_mirror_image():
     clips = [yard(), yard("lane", level=180)]
-    made = anomalies_by_scene(
+    by_scene = anomalies_by_scene(
         [*clips, *mirrored(clips)], no_donor, T, PseudoOptions(kind="movers"), foreign=[patterned()]
     )
-    assert set(made) == {"yard", "lane", "yard-mirrored", "lane-mirrored"}
-    for scene, anomalies in made.items():
+    assert set(by_scene) == {"yard", "lane", "yard-mirrored", "lane-mirrored"}
+    for scene, anomalies in by_scene.items():
         assert isinstance(anomalies, MoverPasting)
-        own, others = (180, 220) if scene.startswith("lane") else (220, 180)
+        level, other_level = (180, 220) if scene.startswith("lane") else (220, 180)
 
         def middle(mover):
             return int(mover.pieces[0][SIDE // 2 + 2, SIDE // 2 + 2, 0])
 
-        assert {middle(mover) for mover in anomalies.own} == {own}
-        assert {middle(mover) for mover in anomalies.foreign[1:]} == {others}
+        assert {middle(mover) for mover in anomalies.own} == {level}
+        assert {middle(mover) for mover in anomalies.foreign[1:]} == {other_level}
         assert len(anomalies.foreign) == 1 + 2 * len(anomalies.own)
 
 
 def test_a_scenes_limit_is_shared_by_its_clips():
     clips = [replace(yard(), name=str(number)) for number in range(3)]
     movers = movers_by_scene([*clips, yard("lane")], T, limit=9)
-    assert {scene: len(found) for scene, found in movers.items()} == {"yard": 9, "lane": 9}
+    assert {scene: len(cut) for scene, cut in movers.items()} == {"yard": 9, "lane": 9}
 
 
 def test_ellipses_are_the_same_for_all_scenes():
-    made = anomalies_by_scene([yard(), yard("lane")], no_donor, T, PseudoOptions())
-    assert made["yard"] is made["lane"] and type(made["yard"]) is PseudoAnomalies
+    by_scene = anomalies_by_scene([yard(), yard("lane")], no_donor, T, PseudoOptions())
+    assert by_scene["yard"] is by_scene["lane"] and type(by_scene["yard"]) is PseudoAnomalies
 
 
 # --- Windows and shots
@@ -241,12 +241,12 @@ def test_windows_with_movers_are_fixed_by_seed_and_epoch():
         options = PseudoOptions(kind="movers", **ONLY_MOVERS)
         return WindowDataset([yard()], T, seed=seed, pseudo=options, movers_from=[yard("lane")])
 
-    one, two, other = dataset(1), dataset(1), dataset(2)
-    assert all((one[i].frames == two[i].frames).all() for i in range(0, 60, 7))
-    assert not all((one[i].frames == other[i].frames).all() for i in range(0, 60, 7))
-    two.epoch = 1
-    assert not all((one[i].frames == two[i].frames).all() for i in range(0, 60, 7))
-    assert sum(bool(one[i].tampered.any()) for i in range(0, 60, 7)) >= 5
+    first, again, different = dataset(1), dataset(1), dataset(2)
+    assert all((first[i].frames == again[i].frames).all() for i in range(0, 60, 7))
+    assert not all((first[i].frames == different[i].frames).all() for i in range(0, 60, 7))
+    again.epoch = 1
+    assert not all((first[i].frames == again[i].frames).all() for i in range(0, 60, 7))
+    assert sum(bool(first[i].tampered.any()) for i in range(0, 60, 7)) >= 5
 
 
 def test_further_footage_is_taken_as_often_a_second_as_the_clips():
@@ -275,10 +275,10 @@ def test_shots_with_movers_use_their_own_and_those_that_they_are_given():
     assert shots.own_movers()
     assert all(mover.speed == pytest.approx(STEP, abs=0.2) for mover in shots.own_movers())
     options = PseudoOptions(kind="movers", **ONLY_MOVERS)
-    one, two = (shots.sample(6, np.random.default_rng(5), pseudo=options) for _ in range(2))
-    assert (one.frames == two.frames).all() and (one.tampered == two.tampered).all()
-    assert one.tampered.any(dim=2).any(dim=1).sum() >= 4
-    assert one.frames.shape == (6, T + 1, 1, *SIZE)
+    first, again = (shots.sample(6, np.random.default_rng(5), pseudo=options) for _ in range(2))
+    assert (first.frames == again.frames).all() and (first.tampered == again.tampered).all()
+    assert first.tampered.any(dim=2).any(dim=1).sum() >= 4
+    assert first.frames.shape == (6, T + 1, 1, *SIZE)
 
 
 def test_a_paste_over_the_window_is_as_one_over_its_frames():

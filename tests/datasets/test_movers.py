@@ -165,11 +165,11 @@ def test_the_limit_is_shared_by_all_stretches():
 def test_a_background_of_the_whole_footage_finds_what_hardly_moves_in_a_few_frames():
     """In nine frames it goes 24 pixels; their median shows it where it is in five or more."""
     frames = np.repeat(walking()[20:29], 1, axis=0)
-    own, given = (cut_movers(frames, 10.0, background=b) for b in (None, ground()))
-    assert len(given) == 5  # every first frame that four more follow
-    assert all(mover.speed == pytest.approx(STEP, abs=0.05) for mover in given)
-    assert all(SIDE**2 <= mover.area <= (SIDE + 2) ** 2 for mover in given)
-    assert not any(mover.speed == pytest.approx(STEP, abs=0.05) for mover in own)
+    by_median, by_background = (cut_movers(frames, 10.0, background=b) for b in (None, ground()))
+    assert len(by_background) == 5  # every first frame that four more follow
+    assert all(mover.speed == pytest.approx(STEP, abs=0.05) for mover in by_background)
+    assert all(SIDE**2 <= mover.area <= (SIDE + 2) ** 2 for mover in by_background)
+    assert not any(mover.speed == pytest.approx(STEP, abs=0.05) for mover in by_median)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_footage_shorter_than_a_mover_has_none():
 def test_over_its_own_frames_a_paste_changes_nothing(channels):
     frames = walking(channels=channels)
     for mover in cut_movers(frames, 10.0, limit=10):
-        own = frames[mover.last - 4 : mover.last + 1]
-        pasted, mask = paste(own, mover)
-        assert np.array_equal(pasted, own) and not mask.any()
-        assert pasted is not own and not np.shares_memory(pasted, own)
+        original = frames[mover.last - 4 : mover.last + 1]
+        pasted, mask = paste(original, mover)
+        assert np.array_equal(pasted, original) and not mask.any()
+        assert pasted is not original and not np.shares_memory(pasted, original)
 
 
 def test_over_its_background_a_paste_gives_the_frames_that_it_was_cut_from():
@@ -203,8 +203,8 @@ def test_over_its_background_a_paste_gives_the_frames_that_it_was_cut_from():
     background = np.repeat(ground()[None], 5, axis=0)
     for mover in cut_movers(frames, 10.0, limit=10):
         pasted, mask = paste(background, mover)
-        own = frames[mover.last - 4 : mover.last + 1]
-        assert np.abs(pasted.astype(int) - own).max() <= 1
+        original = frames[mover.last - 4 : mover.last + 1]
+        assert np.abs(pasted.astype(int) - original).max() <= 1
         # It was in all of these places.
         union = np.zeros(SIZE, bool)
         for t in range(mover.last - 4, mover.last + 1):
@@ -231,11 +231,11 @@ def test_a_scale_scales_its_box_and_its_way_about_its_centre(scale):
     frames = np.zeros((4, *SIZE, 1), np.uint8)
     mover = patterned(size=(12, 8), speed=(0, 4))
     pasted, _ = paste(frames, mover, scale=scale)
-    found = np.array(list(boxes(pasted, frames)))
+    corners = np.array(list(boxes(pasted, frames)))
     # The soft edge adds one or two pixels on each side.
-    assert (np.abs(found[:, 2] - found[:, 0] - 12 * scale - 3) <= 2).all()
-    assert (np.abs(found[:, 3] - found[:, 1] - 8 * scale - 3) <= 2).all()
-    middles = (found[:, :2] + found[:, 2:] - 1) / 2
+    assert (np.abs(corners[:, 2] - corners[:, 0] - 12 * scale - 3) <= 2).all()
+    assert (np.abs(corners[:, 3] - corners[:, 1] - 8 * scale - 3) <= 2).all()
+    middles = (corners[:, :2] + corners[:, 2:] - 1) / 2
     assert middles[-1] == pytest.approx(mover.centres[3], abs=1)
     assert middles[-1] - middles[0] == pytest.approx([0, 3 * 4 * scale], abs=1)
 
@@ -284,13 +284,13 @@ def test_outside_of_the_picture_it_is_cut_off():
     for shift in ((-46, 0), (78, 0), (0, -70), (0, 122)):
         pasted, _ = paste(frames, patterned(), shift=shift)
         rows, columns = (np.arange(side) - by for side, by in zip(SIZE, shift))
-        kept = np.ix_(
+        visible = np.ix_(
             range(4),
             np.flatnonzero((rows >= 0) & (rows < SIZE[0])),
             np.flatnonzero((columns >= 0) & (columns < SIZE[1])),
         )
         rolled = np.roll(inside, shift, axis=(1, 2))
-        assert np.array_equal(pasted[kept], rolled[kept]) and pasted.any()
+        assert np.array_equal(pasted[visible], rolled[visible]) and pasted.any()
     nowhere, mask = paste(frames, patterned(), shift=(500, 0))
     assert np.array_equal(nowhere, frames) and not mask.any()
 

@@ -39,27 +39,27 @@ def test_without_probabilities_the_window_is_untouched_and_the_mask_empty():
 
 def test_a_whole_frame_speed_up_takes_frames_two_to_four_apart():
     frames = counting()
-    seen = set()
+    steps = set()
     for window, mask in draws(maker(**SPEED, whole_frame_probability=1), frames, 60):
         shown = window[:, 0, 0, 0] // 10
         assert (window == window[:, :1, :1]).all()
         assert shown[-1] == 12  # up to the same last frame
         assert len(set(np.diff(shown))) == 1
         step = int(np.diff(shown)[0])
-        seen.add(step)
+        steps.add(step)
         # 3 (step - 1) frames further back at the oldest: 30 grey levels or more.
         assert mask.all()
-    assert seen == {2, 3, 4}
+    assert steps == {2, 3, 4}
 
 
 @pytest.mark.parametrize(
     ("count", "steps"), [(13, {2, 3, 4}), (12, {2, 3}), (10, {2, 3}), (7, {2}), (6, {1}), (4, {1})]
 )
 def test_a_short_history_slows_the_speed_up_down(count, steps):
-    found = set()
+    distances = set()
     for window, _ in draws(maker(**SPEED, whole_frame_probability=1), counting(count), 40):
-        found |= set(np.diff(window[:, 0, 0, 0] // 10).tolist())
-    assert found == steps
+        distances |= set(np.diff(window[:, 0, 0, 0] // 10).tolist())
+    assert distances == steps
 
 
 def test_the_history_is_what_the_fastest_speed_up_needs():
@@ -117,13 +117,13 @@ def test_foreign_objects_are_ellipses_of_the_stated_size_brightness_and_speed():
     frames = np.full((T, 400, 500, 1), 50, np.uint8)
     sizes, speeds, levels = [], [], []
     for window, _ in draws(maker(np.full((200, 200, 1), 150, np.uint8), **OBJECT), frames, 150):
-        found = list(boxes(window, 50))
+        corners = list(boxes(window, 50))
         if any(
             box is None or box[0] == 0 or box[1] == 0 or box[2] == 400 or box[3] == 500
-            for box in found
+            for box in corners
         ):
             continue  # partly outside
-        tops = np.array(found)
+        tops = np.array(corners)
         heights, widths = tops[:, 2] - tops[:, 0], tops[:, 3] - tops[:, 1]
         assert len(set(heights)) == len(set(widths)) == 1
         sizes += [heights[0], widths[0]]
@@ -131,7 +131,7 @@ def test_foreign_objects_are_ellipses_of_the_stated_size_brightness_and_speed():
         moved = np.diff(tops[:, :2], axis=0)
         assert (np.ptp(moved, axis=0) <= 1).all()
         speeds += np.abs(moved).max(axis=0).tolist()
-        top, left, bottom, right = found[0]
+        top, left, bottom, right = corners[0]
         piece = window[0, top:bottom, left:right, 0].astype(float)
         assert (piece[[0, 0, -1, -1], [0, -1, 0, -1]] == 50).all()  # no corners
         filled = (piece != 50).mean()
@@ -200,11 +200,11 @@ def test_the_mask_follows_its_options():
         "dilated": 3,
         "rectangle_size": (24, 30),
     }
-    found = set()
+    marked = set()
     for window, mask in draws(maker(**options), frames, 40):
         assert np.array_equal(mask, recomputed(frames[-T:], window, 45, 3))
-        found.add(bool(mask.any()))
-    assert found == {False, True}  # twice as fast changes 30 levels: not visible at 45
+        marked.add(bool(mask.any()))
+    assert marked == {False, True}  # twice as fast changes 30 levels: not visible at 45
 
 
 def test_the_same_generator_gives_the_same_and_the_input_stays():
@@ -212,8 +212,14 @@ def test_the_same_generator_gives_the_same_and_the_input_stays():
     before = frames.copy()
     anomalies = maker(frames[0], speed_probability=0.8, object_probability=0.8)
     first, again, other = (list(draws(anomalies, frames, 10, seed)) for seed in (1, 1, 2))
-    assert all(np.array_equal(a, b) for one, two in zip(first, again) for a, b in zip(one, two))
-    assert not all(np.array_equal(one[0], two[0]) for one, two in zip(first, other))
+    assert all(
+        np.array_equal(a, b)
+        for draw, counterpart in zip(first, again)
+        for a, b in zip(draw, counterpart)
+    )
+    assert not all(
+        np.array_equal(draw[0], counterpart[0]) for draw, counterpart in zip(first, other)
+    )
     assert np.array_equal(frames, before)
 
 
@@ -226,8 +232,8 @@ def test_frequencies_are_near_the_probabilities():
     for window, _ in draws(anomalies, frames, count):
         has_object = (window > 150).any()
         # The object is in every frame that it overlaps, so look at pixels that it left alone.
-        own = window[0][window[0] <= 45]
-        has_speed = (own < 45).any()
+        background = window[0][window[0] <= 45]
+        has_speed = (background < 45).any()
         objects, sped, both = (
             objects + has_object,
             sped + has_speed,
@@ -236,8 +242,8 @@ def test_frequencies_are_near_the_probabilities():
         whole += has_speed and not has_object and (window[0] < 45).all()
 
     # Three standard deviations and a bit of a binomial share.
-    def near(found, probability):
-        return abs(found / count - probability) < 3.5 * np.sqrt(
+    def near(number, probability):
+        return abs(number / count - probability) < 3.5 * np.sqrt(
             probability * (1 - probability) / count
         )
 

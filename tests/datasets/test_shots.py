@@ -27,12 +27,12 @@ def grey_clip(count, low, high, seed, size=(24, 32)):
 def which(sample, shots):
     """The number of the stack of every sample, by its target."""
     targets = [stack[-1].transpose(2, 0, 1) for stack in shots.stacks]
-    found = [
+    matches = [
         [i for i, target in enumerate(targets) if np.array_equal(frames[-1], target)]
         for frames in sample.frames
     ]
-    assert all(len(own) == 1 for own in found)
-    return [own[0] for own in found]
+    assert all(len(match) == 1 for match in matches)
+    return [match[0] for match in matches]
 
 
 @pytest.fixture
@@ -69,7 +69,11 @@ def test_what_is_drawn_depends_on_the_generator_alone(shots):
         ]  # noqa: E731
 
     first, other, again = draws(1), draws(2), draws(1)
-    assert all(torch.equal(a, b) for one, two in zip(first, again) for a, b in zip(one, two))
+    assert all(
+        torch.equal(a, b)
+        for sample, repeated in zip(first, again)
+        for a, b in zip(sample, repeated)
+    )
     assert not all(torch.equal(a.frames, b.frames) for a, b in zip(first, other))
 
 
@@ -111,8 +115,8 @@ def test_pseudo_anomalies_are_made_of_the_own_stacks_alone():
     frames = np.full((60, 24, 32, 1), 250, np.uint8)
     frames[20:34] = grey_clip(14, 90, 110, 2).frames
     frames[40:54] = grey_clip(14, 60, 80, 3).frames
-    own = Clip("c", "s", frames)
-    shots = shots_of([own], [(0, 33), (0, 53)], T)
+    clip = Clip("c", "s", frames)
+    shots = shots_of([clip], [(0, 33), (0, 53)], T)
     sample = shots.sample(200, np.random.default_rng(0), pseudo=options).frames[:, :-1].numpy()
     assert sample.min() >= 60 - 12 and sample.max() <= 110 + 12
     # Each is given to the other: donors are not only a window's own stack.
@@ -121,7 +125,7 @@ def test_pseudo_anomalies_are_made_of_the_own_stacks_alone():
     )
     assert sample[dark].max() > 80 + 12 and sample[~dark].min() < 90 - 12
     alone = (
-        shots_of([own], [(0, 33)], T)
+        shots_of([clip], [(0, 33)], T)
         .sample(200, np.random.default_rng(0), pseudo=options)
         .frames[:, :-1]
         .numpy()
@@ -131,15 +135,15 @@ def test_pseudo_anomalies_are_made_of_the_own_stacks_alone():
 
 def test_without_history_there_are_no_speed_ups_and_with_it_there_are():
     options = PseudoOptions(speed_probability=1, whole_frame_probability=1, object_probability=0)
-    own = numbered(40)
+    clips = numbered(40)
     steps = {}
     for history in (True, False):
-        found = (
-            shots_of(own, [(0, 30)], T, history=history)
+        frames = (
+            shots_of(clips, [(0, 30)], T, history=history)
             .sample(40, np.random.default_rng(0), pseudo=options)
             .frames
         )
-        steps[history] = set(np.diff(found[:, :-1, 0, 0, 0].numpy()).ravel().tolist())
+        steps[history] = set(np.diff(frames[:, :-1, 0, 0, 0].numpy()).ravel().tolist())
     assert steps == {True: {2, 3, 4}, False: {1}}
 
 
@@ -148,10 +152,10 @@ def test_without_history_there_are_no_speed_ups_and_with_it_there_are():
     [(4, (0, 4)), (13, (0, 13)), (14, (1, 14)), (24, (20, 24)), (40, (27, 40)), (59, (46, 59))],
 )
 def test_stacks_are_views_of_the_frames_up_to_the_target(target, stack):
-    own = numbered(60, bad=(19,))
-    shots = shots_of(own, [(0, target)], T)
+    clips = numbered(60, bad=(19,))
+    shots = shots_of(clips, [(0, target)], T)
     assert [frame for _, frame in shown(shots)[0]] == list(range(stack[0], stack[1] + 1))
-    assert np.shares_memory(shots.stacks[0], own[0].frames)
+    assert np.shares_memory(shots.stacks[0], clips[0].frames)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +192,8 @@ def test_windows_are_spread_evenly_and_repeats_differ(count):
         # As far to the ends as the repeat's shift has it, never more than a spacing.
         assert places[0] < spacing and len(row) - places[-1] <= spacing + 1
     assert len({window for chosen in choices for window in chosen}) == 5 * count
-    for one, other in pairwise(choices):
-        shift = [place[b] - place[a] for a, b in zip(one, other)]
+    for current, following in pairwise(choices):
+        shift = [place[b] - place[a] for a, b in zip(current, following)]
         assert all(abs(s - len(row) / count / 5) <= 1 for s in shift)
 
 
@@ -202,7 +206,7 @@ def test_all_windows_where_there_are_just_enough():
 
 
 @pytest.mark.parametrize(
-    ("count", "given", "message"),
+    ("count", "options", "message"),
     [
         (14, {}, r"14 windows to adapt on, but there are 13 in 21 frames of 2 clip\(s\)"),
         (0, {}, "0 windows"),
@@ -210,6 +214,6 @@ def test_all_windows_where_there_are_just_enough():
         (1, {"repeat": -1}, "repeat -1 of 1"),
     ],
 )
-def test_what_cannot_be_spread_says_so_with_numbers(count, given, message):
+def test_what_cannot_be_spread_says_so_with_numbers(count, options, message):
     with pytest.raises(DataError, match=message):
-        spread(numbered(12, 9), count, T, **given)
+        spread(numbered(12, 9), count, T, **options)

@@ -56,7 +56,9 @@ def samples(dataset):
 
 def same(first, second):
     return len(first) == len(second) and all(
-        torch.equal(a, b) for one, other in zip(first, second) for a, b in zip(one, other)
+        torch.equal(a, b)
+        for sample, reference in zip(first, second)
+        for a, b in zip(sample, reference)
     )
 
 
@@ -84,8 +86,8 @@ def test_other_window_lengths(window):
 @pytest.mark.parametrize("bad", [(0,), (5,), (13,), (3, 8), (4, 5, 6)])
 def test_no_window_crosses_a_bad_frame_and_no_other_is_lost(bad):
     dataset = WindowDataset([numbered(14, bad=bad)], 4)
-    found = [numbers(dataset[i]) for i in range(len(dataset))]
-    assert found == [
+    windows = [numbers(dataset[i]) for i in range(len(dataset))]
+    assert windows == [
         list(range(t, t + 5)) for t in range(10) if not set(range(t, t + 5)) & set(bad)
     ]
 
@@ -97,8 +99,8 @@ def test_speed_ups_do_not_look_back_across_a_bad_frame():
     for epoch in range(20):
         dataset.epoch = epoch
         for i in range(len(dataset)):
-            found = numbers(dataset[i])
-            first_after[found[-1]] = min(found[0], first_after.get(found[-1], 99))
+            window = numbers(dataset[i])
+            first_after[window[-1]] = min(window[0], first_after.get(window[-1], 99))
     # Target t looks back on t - 1 - 3 * 4 at most, and never past frame 9.
     for target, oldest in first_after.items():
         assert oldest >= (10 if target > 9 else 0)
@@ -155,9 +157,9 @@ def test_clips_hold_every_frame_in_order(tmp_path):
 def test_memory_and_disk_give_the_same_samples(tmp_path, pseudo, recwarn):
     cache = tmp_path / "cache"
     cache.mkdir()
-    own = videos(tmp_path)
-    in_memory = load_clips(own, (24, 32), True)
-    on_disk = load_clips(own, (24, 32), True, memory_limit=0, cache=cache)
+    footage = videos(tmp_path)
+    in_memory = load_clips(footage, (24, 32), True)
+    on_disk = load_clips(footage, (24, 32), True, memory_limit=0, cache=cache)
     assert not any(isinstance(clip.frames, np.memmap) for clip in in_memory)
     assert all(isinstance(clip.frames, np.memmap) for clip in on_disk)
     assert os.listdir(cache) == []  # nothing is left behind, however the process ends
@@ -169,27 +171,27 @@ def test_memory_and_disk_give_the_same_samples(tmp_path, pseudo, recwarn):
 
 
 def test_a_bad_frame_stops_or_is_left_out(tmp_path):
-    own = videos(tmp_path, (12, 6))
-    (own[0].path / "005.png").write_bytes(b"")
+    footage = videos(tmp_path, (12, 6))
+    (footage[0].path / "005.png").write_bytes(b"")
     with pytest.raises(FrameError, match="005.png"):
-        load_clips(own, trees.SIZE, False)
-    clips = load_clips(own, trees.SIZE, False, skip_bad=True)
+        load_clips(footage, trees.SIZE, False)
+    clips = load_clips(footage, trees.SIZE, False, skip_bad=True)
     assert [bad.index for bad in clips[0].bad] == [5] and len(clips[0].frames) == 12
     dataset = WindowDataset(clips[:1], 4)
-    found = [
+    windows = [
         [trees.index_of(f.permute(1, 2, 0).numpy()) for f in dataset[i].frames]
         for i in range(len(dataset))
     ]
-    assert found == [[0, 1, 2, 3, 4], [6, 7, 8, 9, 10], [7, 8, 9, 10, 11]]
+    assert windows == [[0, 1, 2, 3, 4], [6, 7, 8, 9, 10], [7, 8, 9, 10, 11]]
 
 
 def test_unreadable_videos_are_left_out_unless_all_are(tmp_path):
-    own = videos(tmp_path)
+    footage = videos(tmp_path)
     text = tmp_path / "text.mp4"
     text.write_text("no video")
     with pytest.raises(FrameError, match="text.mp4"):
-        load_clips([*own, Video("text", text, "yard")], trees.SIZE, False)
-    clips = load_clips([*own, Video("text", text, "yard")], trees.SIZE, False, skip_bad=True)
+        load_clips([*footage, Video("text", text, "yard")], trees.SIZE, False)
+    clips = load_clips([*footage, Video("text", text, "yard")], trees.SIZE, False, skip_bad=True)
     assert [clip.name for clip in clips] == ["00", "01"]
     with pytest.raises(DataError, match="none of the videos could be read"):
         load_clips([Video("text", text, "yard")], trees.SIZE, False, skip_bad=True)
@@ -267,11 +269,11 @@ def test_workers_make_no_difference(pseudo):
     dataset = WindowDataset([noisy(12)], 4, seed=2, pseudo=pseudo)
     dataset.epoch = 3
     batches = EpochBatches(len(dataset), 3, 2)
-    found = [
+    runs = [
         [tuple(batch) for batch in DataLoader(dataset, batch_sampler=batches, num_workers=workers)]
         for workers in (0, 2)
     ]
-    assert len(found[0]) == 2 and same(*found)
+    assert len(runs[0]) == 2 and same(*runs)
 
 
 def test_tampering_follows_seed_epoch_and_sample():
@@ -299,19 +301,19 @@ def test_the_target_is_never_tampered_with():
 
 
 def test_a_transform_sees_window_and_target_together():
-    clip, seen = noisy(20), []
+    clip, calls = noisy(20), []
 
     def flip(frames):
-        seen.append((tuple(frames.shape), frames.dtype))
+        calls.append((tuple(frames.shape), frames.dtype))
         return frames.flip(-1)
 
     plain = samples(WindowDataset([clip], 4))
     flipped = samples(WindowDataset([clip], 4, transform=flip))
     assert all(torch.equal(a[0].flip(-1), b[0]) for a, b in zip(plain, flipped, strict=True))
-    assert set(seen) == {((5, 1, 24, 32), torch.uint8)} and len(seen) == len(plain)
-    seen.clear()
+    assert set(calls) == {((5, 1, 24, 32), torch.uint8)} and len(calls) == len(plain)
+    calls.clear()
     WindowDataset([clip], 4, pseudo=ALWAYS, transform=flip)[15]
-    assert seen == [((14, 1, 24, 32), torch.uint8)]
+    assert calls == [((14, 1, 24, 32), torch.uint8)]
 
 
 def test_the_transform_comes_before_the_tampering():
@@ -338,7 +340,7 @@ def test_a_transform_that_works_in_place_leaves_the_clip_alone(channels):
 def test_mirror_images_are_exchanged_left_and_right_and_scenes_of_their_own():
     frames = np.random.default_rng(0).integers(0, 256, (9, 24, 32, 3), np.uint8)
     clip = Clip("walk", "yard", frames, 12.5, [BadFrame(3, "3.png", "unreadable")])
-    kept = frames.copy()
+    before = frames.copy()
     (image,) = mirrored([clip])
     for left in (0, 1, 15, 31):
         assert np.array_equal(image.frames[:, :, left], frames[:, :, 31 - left])
@@ -349,7 +351,7 @@ def test_mirror_images_are_exchanged_left_and_right_and_scenes_of_their_own():
         12.5,
         clip.bad,
     )
-    assert not np.shares_memory(image.frames, frames) and np.array_equal(frames, kept)
+    assert not np.shares_memory(image.frames, frames) and np.array_equal(frames, before)
     assert clip.scene == "yard"
 
 

@@ -126,12 +126,12 @@ def test_maps_have_the_motion_where_it_is(texture: np.ndarray) -> None:
         frames[t][height // 2 :, width // 2 :] = np.roll(
             frames[t - 1][height // 2 :, width // 2 :], 3, axis=1
         )
-    found: list[tuple[int, dict[str, np.ndarray]]] = []
-    with_maps = content_free(lambda: frames, 3, maps=lambda row, maps: found.append((row, maps)))
+    by_row: list[tuple[int, dict[str, np.ndarray]]] = []
+    with_maps = content_free(lambda: frames, 3, maps=lambda row, maps: by_row.append((row, maps)))
     without = content_free(lambda: frames, 3)
     assert all(np.array_equal(with_maps[name], without[name]) for name in without)
-    assert [row for row, _ in found] == [1, 2]
-    for row, maps in found:
+    assert [row for row, _ in by_row] == [1, 2]
+    for row, maps in by_row:
         assert set(maps) == {"frame_difference", "flow_speed"}
         for name, cells in maps.items():
             assert cells.shape == (24, 36)

@@ -63,8 +63,8 @@ def test_the_better_one_is_named_and_equals_are_not_told_apart() -> None:
         ("poor", "twin"): ("twin", "twin is better than poor"),
     }
     assert any("3 pairs are compared" in note for note in result["notes"])
-    other = compare(LABELS, dict(reversed(systems.items())), draws=300)["differences"]
-    turned = next(x for x in other if (x["a"], x["b"]) == ("twin", "poor"))
+    reordered = compare(LABELS, dict(reversed(systems.items())), draws=300)["differences"]
+    turned = next(x for x in reordered if (x["a"], x["b"]) == ("twin", "poor"))
     straight = next(x for x in result["differences"] if (x["a"], x["b"]) == ("poor", "twin"))
     assert turned["better"] == "twin" and turned["low"] == pytest.approx(-straight["high"])
 
@@ -106,11 +106,11 @@ def test_seeds_make_mean_range_and_a_wider_interval() -> None:
 
 
 def test_identical_seeds_add_nothing() -> None:
-    one = compare(LABELS, {"a": {"0": run(2, 0)}, "b": {"0": run(1, 1)}}, draws=200)["differences"][
-        0
-    ]
+    single = compare(LABELS, {"a": {"0": run(2, 0)}, "b": {"0": run(1, 1)}}, draws=200)[
+        "differences"
+    ][0]
     many = {"a": {f"{k}": run(2, 0) for k in range(3)}, "b": {"0": run(1, 1)}}
-    assert compare(LABELS, many, draws=200)["differences"][0] == pytest.approx(one)
+    assert compare(LABELS, many, draws=200)["differences"][0] == pytest.approx(single)
 
 
 def test_frames_that_all_have_are_compared_and_that_is_said() -> None:
@@ -149,24 +149,24 @@ def test_other_columns_and_the_pair() -> None:
         [protocols.paper_pair(x["psnr_db"], x["compactness"]) for x in columns.values()]
     )
     for score in ("psnr_db", "psnr"):
-        found = compare(LABELS, systems, score=score, draws=5)["systems"][0]["micro_auc"]
-        assert found == pytest.approx(roc_auc_score(y, psnr)) and found > 0.8
-    found = compare(LABELS, systems, score="pair", protocol="paper", draws=5)["systems"][0][
+        auc = compare(LABELS, systems, score=score, draws=5)["systems"][0]["micro_auc"]
+        assert auc == pytest.approx(roc_auc_score(y, psnr)) and auc > 0.8
+    auc = compare(LABELS, systems, score="pair", protocol="paper", draws=5)["systems"][0][
         "micro_auc"
     ]
-    assert found == pytest.approx(roc_auc_score(y, pair))
+    assert auc == pytest.approx(roc_auc_score(y, pair))
     # a column is meant before a score of that name
     named = {video: {**x, "psnr": -x["score"], "pair": x["score"]} for video, x in columns.items()}
     plain = np.concatenate([x["score"] for x in columns.values()])
     for score, sign in (("psnr", -1), ("pair", 1)):
-        found = compare(LABELS, {"a": {"": named}}, score=score, protocol="absolute", draws=5)
-        assert found["systems"][0]["micro_auc"] == pytest.approx(roc_auc_score(y, sign * plain))
+        result = compare(LABELS, {"a": {"": named}}, score=score, protocol="absolute", draws=5)
+        assert result["systems"][0]["micro_auc"] == pytest.approx(roc_auc_score(y, sign * plain))
 
 
 def test_one_video_or_one_class_is_no_basis() -> None:
-    one = {"00": LABELS["00"]}
+    single = {"00": LABELS["00"]}
     systems = {name: {"": {"00": run(3 - 2 * k, k)["00"]}} for k, name in enumerate("ab")}
-    result = compare(one, systems, draws=20)
+    result = compare(single, systems, draws=20)
     assert result["differences"][0]["verdict"] == "a and b are not told apart: there is no interval"
     assert any("one video only" in note for note in result["notes"])
     normal = {video: np.zeros(60, bool) for video in LABELS}

@@ -35,8 +35,11 @@ COLUMNS = {"score", "error", "pseudo", *(column.name for column in DIAGNOSTICS)}
 @pytest.fixture
 def detector(tiny) -> Detector:
     """Meta-trained in name; normal parts that are not those of any camera here."""
-    own = dict(tiny.named_parameters())
-    sizes = {name: torch.full_like(own[name], 0.5).detach() for name in target_names(tiny, TARGETS)}
+    parameters = dict(tiny.named_parameters())
+    sizes = {
+        name: torch.full_like(parameters[name], 0.5).detach()
+        for name in target_names(tiny, TARGETS)
+    }
     normal = {"error": [np.float32([0.1, 0.3])], "pseudo": [np.float32([0.5, 0.7])]}
     checkpoint = Checkpoint(tiny, normal=normal, meta=MetaInfo(TARGETS, sizes, 2, 2))
     return Detector(
@@ -55,13 +58,13 @@ def footage(count: int, frames: int, scene: str = "yard", name: str = "walk") ->
 
 def parts_of(detector: Detector, network, clips) -> dict[str, dict[str, np.ndarray]]:
     """Parts from frame 4 on, by the plain scorer."""
-    found = {}
+    by_clip = {}
     for clip in clips:
         scored = list(score_frames(network, clip.frames, patch=16))
-        found[clip.name] = {
-            name: np.array([one.parts[name] for one in scored]) for name in COLUMNS - {"score"}
+        by_clip[clip.name] = {
+            name: np.array([frame.parts[name] for frame in scored]) for name in COLUMNS - {"score"}
         }
-    return found
+    return by_clip
 
 
 def test_one_row_for_every_method_shot_and_draw_in_order(detector):
@@ -99,15 +102,17 @@ def test_scores_are_in_units_of_training_clips_that_are_not_the_support(detector
         "fine-tuning": adapted_checkpoint(detector.checkpoint, tensors).network,
     }
     for row in (rows[0], rows[-1]):
-        own = parts_of(detector, networks[row.method], testing)["test0"]
+        columns = parts_of(detector, networks[row.method], testing)["test0"]
         normal = parts_of(detector, networks[row.method], units).values()
         score = np.zeros(8)
         for name, weight in (("error", 2.0), ("pseudo", 0.5)):
-            values = np.concatenate([one[name] for one in normal])
+            values = np.concatenate([parts[name] for parts in normal])
             assert len(values) == 24
-            score += weight * (own[name] - values.mean()) / values.std()
+            score += weight * (columns[name] - values.mean()) / values.std()
         np.testing.assert_allclose(row.columns["test0"]["score"][4:], score, rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(row.columns["test0"]["psnr_db"][4:], own["psnr_db"], rtol=1e-5)
+        np.testing.assert_allclose(
+            row.columns["test0"]["psnr_db"][4:], columns["psnr_db"], rtol=1e-5
+        )
 
 
 def test_a_place_model_of_the_windows_judges_motion_in_units_of_other_clips(detector):
@@ -139,9 +144,9 @@ def test_a_place_model_of_the_windows_judges_motion_in_units_of_other_clips(dete
 
 def test_base_units_are_those_of_the_checkpoint(detector):
     _, base = few_shot(detector, footage(3, 16), footage(1, 10, name="test"), shots=(0,))
-    own = base.columns["test0"]
-    expected = 2.0 * (own["error"] - 0.2) / 0.1 + 0.5 * (own["pseudo"] - 0.6) / 0.1
-    np.testing.assert_allclose(own["score"][4:], expected[4:], rtol=1e-5)
+    columns = base.columns["test0"]
+    expected = 2.0 * (columns["error"] - 0.2) / 0.1 + 0.5 * (columns["pseudo"] - 0.6) / 0.1
+    np.testing.assert_allclose(columns["score"][4:], expected[4:], rtol=1e-5)
 
 
 def test_adaptation_changes_scores_and_leaves_the_model_alone(detector):
@@ -151,15 +156,17 @@ def test_adaptation_changes_scores_and_leaves_the_model_alone(detector):
     after = detector.network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     heads = [row.columns["test0"]["pseudo"][4:] for row in rows if row.method != BASE_UNITS]
-    for i, one in enumerate(heads):
-        assert all(not np.array_equal(one, other) for other in heads[:i])
+    for i, head in enumerate(heads):
+        assert all(not np.array_equal(head, earlier) for earlier in heads[:i])
 
 
 def test_a_camera_with_one_clip_keeps_its_end_for_units(detector, monkeypatch):
     taken, scored = [], []
     own_shots, own_scores = module.shots_of, module.score_clips
     monkeypatch.setattr(
-        module, "shots_of", lambda clips, *more: taken.append(clips) or own_shots(clips, *more)
+        module,
+        "shots_of",
+        lambda clips, *arguments: taken.append(clips) or own_shots(clips, *arguments),
     )
     monkeypatch.setattr(
         module,
@@ -179,11 +186,13 @@ def test_a_camera_with_one_clip_keeps_its_end_for_units(detector, monkeypatch):
 
 def test_every_camera_is_adapted_to_by_itself(detector, monkeypatch):
     taken = []
-    own = module.shots_of
+    original = module.shots_of
     monkeypatch.setattr(
         module,
         "shots_of",
-        lambda clips, *more: taken.append({c.scene for c in clips}) or own(clips, *more),
+        lambda clips, *arguments: (
+            taken.append({c.scene for c in clips}) or original(clips, *arguments)
+        ),
     )
     training = footage(3, 16) + footage(3, 16, "hall", "in")
     testing = footage(1, 10, name="test") + footage(1, 10, "hall", "other")
@@ -210,13 +219,13 @@ def test_paper_protocol_adapts_on_the_first_windows_of_each_video_and_leaves_the
         shots = shots_of([clip], [(0, target) for target in chosen], 4)
         tensors = adapt_network(detector.checkpoint, shots, ADAM["fine-tuning"])
         network = adapted_checkpoint(detector.checkpoint, tensors).network
-        own, first = parts_of(detector, network, [clip])[clip.name], chosen[-1] + 1
+        columns, first = parts_of(detector, network, [clip])[clip.name], chosen[-1] + 1
         for column in COLUMNS - {"score"}:
             assert np.isnan(row.columns[name][column][:first]).all()
             np.testing.assert_allclose(
-                row.columns[name][column][first:], own[column][first - 4 :], rtol=1e-4
+                row.columns[name][column][first:], columns[column][first - 4 :], rtol=1e-4
             )
-        expected = 2.0 * (own["error"] - 0.2) / 0.1 + 0.5 * (own["pseudo"] - 0.6) / 0.1
+        expected = 2.0 * (columns["error"] - 0.2) / 0.1 + 0.5 * (columns["pseudo"] - 0.6) / 0.1
         np.testing.assert_allclose(
             row.columns[name]["score"][first:], expected[first - 4 :], rtol=1e-4
         )

@@ -41,10 +41,10 @@ def test_test_videos_are_judged_by_their_own_frames(detector: mpn.Detector, name
     (row,) = few_shot(detector, training, testing, shots=(2,), draws=1, methods=PLACE)
     assert list(row.columns) == ["01", "02", "03", "04"]
     for clip in testing:
-        own = row.columns[clip.name]
-        expected = [one.parts["error"] for one in score_frames(detector.network, clip.frames)]
-        np.testing.assert_allclose(own["error"][4:], expected, rtol=1e-5)
-        assert np.isnan(own["score"][:4]).all() and np.isfinite(own["score"][4:]).all()
+        columns = row.columns[clip.name]
+        expected = [frame.parts["error"] for frame in score_frames(detector.network, clip.frames)]
+        np.testing.assert_allclose(columns["error"][4:], expected, rtol=1e-5)
+        assert np.isnan(columns["score"][:4]).all() and np.isfinite(columns["score"][4:]).all()
 
 
 def test_columns_are_of_a_place_of_the_support_windows(detector: mpn.Detector) -> None:
@@ -53,24 +53,24 @@ def test_columns_are_of_a_place_of_the_support_windows(detector: mpn.Detector) -
     (row,) = few_shot(detector, training, testing, shots=(3,), draws=1, methods=PLACE)
     support = training[0].cut(0, 45)  # a single clip's last quarter is for the units
     place = learn_place([support], windows_as_stretches(spread([support], 3, 4), 4))
-    expected, own = motion_columns(testing[0], place), row.columns["b"]
+    expected, columns = motion_columns(testing[0], place), row.columns["b"]
     rest = training[0].cut(45, 60)
     for name in MOTION_PARTS:
-        assert np.isnan(own[name][:4]).all()
-        np.testing.assert_allclose(own[name][4:], expected[name][4:], atol=1e-6)
+        assert np.isnan(columns[name][:4]).all()
+        np.testing.assert_allclose(columns[name][4:], expected[name][4:], atol=1e-6)
     # Each part in units of these frames, by its weight; the network was trained elsewhere.
     normal = {name: values[4:] for name, values in motion_columns(rest, place).items()}
     scored = list(score_frames(detector.network, rest.frames))
     weights = ScoreConfig().with_place(trained_here=False).weights
     score = []
     for name in ("error", *MOTION_PARTS):  # the head's weight is 0
-        values = normal.get(name, [one.parts.get(name, 0.0) for one in scored])
+        values = normal.get(name, [frame.parts.get(name, 0.0) for frame in scored])
         units_of = np.mean(values, dtype=np.float64), np.std(values)
-        units = (own[name][4:] - units_of[0]) / units_of[1]
+        units = (columns[name][4:] - units_of[0]) / units_of[1]
         if name == "error":  # beside motion
             units = np.sign(units) * 4 * np.log1p(np.abs(units) / 4)
         score.append(weights[name] * units)
-    np.testing.assert_allclose(own["score"][4:], outstanding(score), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(columns["score"][4:], outstanding(score), rtol=1e-3, atol=1e-3)
 
 
 def test_the_paper_s_protocol_has_no_place(detector: mpn.Detector) -> None:

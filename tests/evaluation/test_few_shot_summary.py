@@ -42,8 +42,8 @@ def two_scenes() -> list[Record]:
 
 
 def test_means_over_scenes_then_deviation_over_draws(two_scenes):
-    found = summarise_records(two_scenes)["clean"]
-    figures = found["figures"]["score"]
+    summary = summarise_records(two_scenes)["clean"]
+    figures = summary["figures"]["score"]
     assert figures[UNADAPTED][0]["mean"] == pytest.approx(0.70) and np.isnan(
         figures[UNADAPTED][0]["deviation"]
     )
@@ -52,17 +52,19 @@ def test_means_over_scenes_then_deviation_over_draws(two_scenes):
         {"mean": 0.81, "deviation": 0.02 / np.sqrt(2), "draws": 2}
     )
     assert (
-        found["seconds"]["meta"] == {5: 2.0}
-        and found["scenes"] == ["a", "b"]
-        and found["shots"] == [0, 5]
+        summary["seconds"]["meta"] == {5: 2.0}
+        and summary["scenes"] == ["a", "b"]
+        and summary["shots"] == [0, 5]
     )
 
 
 def test_differences_are_paired_by_scene_and_draw(two_scenes):
-    found = summarise_records(two_scenes)["clean"]["differences"]["score"]
-    assert set(found) == {"meta - unadapted", "fine-tuning - unadapted", "meta - fine-tuning"}
-    assert found["meta - unadapted"][5]["mean"] == pytest.approx((0.10 + 0.10 + 0.14 + 0.10) / 4)
-    same = found["meta - fine-tuning"][5]  # the scenes differ widely, the pairs not at all
+    differences = summarise_records(two_scenes)["clean"]["differences"]["score"]
+    assert set(differences) == {"meta - unadapted", "fine-tuning - unadapted", "meta - fine-tuning"}
+    assert differences["meta - unadapted"][5]["mean"] == pytest.approx(
+        (0.10 + 0.10 + 0.14 + 0.10) / 4
+    )
+    same = differences["meta - fine-tuning"][5]  # the scenes differ widely, the pairs not at all
     assert (same["low"], same["mean"], same["high"]) == pytest.approx((0.02, 0.02, 0.02))
 
 
@@ -71,9 +73,9 @@ def test_pairs_go_by_the_number_of_the_draw_not_by_their_order():
     for draw in range(3):
         values["a", "meta", 1, draw] = 0.1 * draw
     values["a", "fine-tuning", 1, 2] = 0.2
-    found = summarise_records(records(values))["clean"]["differences"]["score"]
-    assert found["meta - fine-tuning"][1]["mean"] == pytest.approx(0.0)
-    assert found["meta - fine-tuning"][1]["draws"] == 1
+    differences = summarise_records(records(values))["clean"]["differences"]["score"]
+    assert differences["meta - fine-tuning"][1]["mean"] == pytest.approx(0.0)
+    assert differences["meta - fine-tuning"][1]["draws"] == 1
 
 
 def test_a_draw_without_all_scenes_and_a_scene_without_the_figure_do_not_count(two_scenes):
@@ -81,18 +83,18 @@ def test_a_draw_without_all_scenes_and_a_scene_without_the_figure_do_not_count(t
     assert summarise_records(unfinished)["clean"]["figures"]["score"]["meta"][5][
         "mean"
     ] == pytest.approx(0.80)
-    other = records(
+    undefined = records(
         {("c", UNADAPTED, 0, 0): NAN, ("c", "meta", 5, 0): NAN, ("c", "meta", 5, 1): NAN}
     )
-    found = summarise_records([*two_scenes, *other])["clean"]
-    assert found["figures"]["score"]["meta"][5]["mean"] == pytest.approx(0.81)
-    assert found["scenes"] == ["a", "b", "c"]
+    summary = summarise_records([*two_scenes, *undefined])["clean"]
+    assert summary["figures"]["score"]["meta"][5]["mean"] == pytest.approx(0.81)
+    assert summary["scenes"] == ["a", "b", "c"]
 
 
 def test_the_interval_varies_with_scenes_where_there_are_several():
-    one = np.array([[0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
-    found = paired_difference(one)
-    assert (found["low"], found["high"]) == pytest.approx((0.1, 0.3)) and found[
+    values = np.array([[0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
+    difference = paired_difference(values)
+    assert (difference["low"], difference["high"]) == pytest.approx((0.1, 0.3)) and difference[
         "mean"
     ] == pytest.approx(0.2)
     assert paired_difference(np.array([[0.2, 0.2]]))["low"] == pytest.approx(0.2)
@@ -102,10 +104,10 @@ def test_the_interval_varies_with_scenes_where_there_are_several():
 def test_the_interval_has_about_the_width_of_the_normal_one():
     rng = np.random.default_rng(0)
     values = rng.normal(1.0, 0.5, (1, 100))
-    found = paired_difference(values)
+    difference = paired_difference(values)
     half = 1.96 * values.std() / 10
-    assert found["low"] == pytest.approx(values.mean() - half, abs=0.02)
-    assert found["high"] == pytest.approx(values.mean() + half, abs=0.02)
+    assert difference["low"] == pytest.approx(values.mean() - half, abs=0.02)
+    assert difference["high"] == pytest.approx(values.mean() + half, abs=0.02)
 
 
 @pytest.fixture
@@ -113,10 +115,10 @@ def row() -> FewShotRow:
     rng = np.random.default_rng(1)
     columns = {}
     for video in ("01", "02"):
-        own = {name: rng.normal(size=40) for name in ("score", "error", "pseudo", "psnr_db")}
-        for values in own.values():
+        parts = {name: rng.normal(size=40) for name in ("score", "error", "pseudo", "psnr_db")}
+        for values in parts.values():
             values[:6] = NAN
-        columns[video] = own | {
+        columns[video] = parts | {
             "compactness": rng.uniform(1, 2, 40) * np.where(np.arange(40) < 6, NAN, 1)
         }
     return FewShotRow("yard", "clean", "meta", 1, 0, columns, 1.5)
@@ -129,19 +131,19 @@ def test_figures_of_a_row_are_those_of_scikit_learn(row):
         "of another camera": np.ones(3, bool),
     }
     y = np.concatenate([labels[video][6:] for video in row.columns])
-    found = record_of(row, labels)
+    record = record_of(row, labels)
     for name in ("score", "error", "pseudo"):
-        smooth = [protocols.exponential(own[name])[6:] for own in row.columns.values()]
-        assert found.figures[name] == pytest.approx(roc_auc_score(y, np.concatenate(smooth)))
+        smooth = [protocols.exponential(parts[name])[6:] for parts in row.columns.values()]
+        assert record.figures[name] == pytest.approx(roc_auc_score(y, np.concatenate(smooth)))
     psnr = [
-        protocols.paper_filter(protocols.min_max(-own["psnr_db"]))[6:]
-        for own in row.columns.values()
+        protocols.paper_filter(protocols.min_max(-parts["psnr_db"]))[6:]
+        for parts in row.columns.values()
     ]
-    assert found.figures["psnr_db"] == pytest.approx(roc_auc_score(y, np.concatenate(psnr)))
-    assert found[:6] == ("yard", "clean", "meta", 1, 0, 1.5)
+    assert record.figures["psnr_db"] == pytest.approx(roc_auc_score(y, np.concatenate(psnr)))
+    assert record[:6] == ("yard", "clean", "meta", 1, 0, 1.5)
     assert (
         summarise([row], labels)["clean"]["figures"]["score"]["meta"][1]["mean"]
-        == found.figures["score"]
+        == record.figures["score"]
     )
 
 

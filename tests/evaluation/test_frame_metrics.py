@@ -82,8 +82,8 @@ def test_every_column_and_protocol_against_scikit_learn(data) -> None:
                 padded = np.concatenate([values[:CUT], 1 - normal])
                 paper[video] = protocols.paper_filter(padded)
         for protocol, scores in (("absolute", plain), ("causal", smooth), ("paper", paper)):
-            found = result.scores[name][protocol].micro_auc
-            assert found == pytest.approx(roc_auc_score(y, joined(scores)), abs=1e-12), (
+            auc = result.scores[name][protocol].micro_auc
+            assert auc == pytest.approx(roc_auc_score(y, joined(scores)), abs=1e-12), (
                 name,
                 protocol,
             )

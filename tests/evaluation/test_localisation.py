@@ -26,10 +26,10 @@ LENGTH = 12
 
 def masks() -> np.ndarray:
     """A block of 6x8 pixels in frames 6 to 9, moving right by 2 a frame."""
-    found = np.zeros((LENGTH, *SIZE), bool)
+    stack = np.zeros((LENGTH, *SIZE), bool)
     for k in range(4):
-        found[6 + k, 4:10, 10 + 2 * k : 18 + 2 * k] = True
-    return found
+        stack[6 + k, 4:10, 10 + 2 * k : 18 + 2 * k] = True
+    return stack
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def labels(tmp_path: Path) -> Labels:
 def test_true_regions_are_in_pixels_of_the_frames(labels: Labels) -> None:
     truth = Truth(labels, {"a": (40, 40)})  # twice as high as the masks
     assert truth.known and truth.source == FROM_MASKS
-    assert [(one.frame, one.track, one.box) for one in truth.regions("a")] == [
+    assert [(region.frame, region.track, region.box) for region in truth.regions("a")] == [
         (6, truth.regions("a")[0].track, (8, 10, 12, 8)),
         (7, truth.regions("a")[0].track, (8, 12, 12, 8)),
         (8, truth.regions("a")[0].track, (8, 14, 12, 8)),
@@ -54,11 +54,11 @@ def test_true_regions_are_in_pixels_of_the_frames(labels: Labels) -> None:
 
 
 def test_published_tracks_replace_those_of_the_masks(labels: Labels) -> None:
-    given = [TrueRegion("a", 7, 0, (1, 2, 3, 4))]
-    truth = Truth(labels, {"a": SIZE}, given, "tracks/")
-    assert truth.regions("a") == given and truth.source == "tracks/"
+    tracks = [TrueRegion("a", 7, 0, (1, 2, 3, 4))]
+    truth = Truth(labels, {"a": SIZE}, tracks, "tracks/")
+    assert truth.regions("a") == tracks and truth.source == "tracks/"
     with pytest.raises(LabelError, match="'b', which is not a test video"):
-        Truth(labels, {"a": SIZE}, [given[0]._replace(video="b")], "tracks/")
+        Truth(labels, {"a": SIZE}, [tracks[0]._replace(video="b")], "tracks/")
 
 
 def judged(labels: Labels, sign: float = 1.0, first: int = 4) -> Places:
@@ -66,8 +66,8 @@ def judged(labels: Labels, sign: float = 1.0, first: int = 4) -> Places:
     true ones."""
     places = Places(Truth(labels, {"a": SIZE}))
     for row in range(first, LENGTH):
-        found = [(1.0, one.box) for one in places.truth.regions("a") if one.frame == row]
-        places.add("a", row, sign * masks()[row].astype(np.float32), found)
+        regions = [(1.0, region.box) for region in places.truth.regions("a") if region.frame == row]
+        places.add("a", row, sign * masks()[row].astype(np.float32), regions)
     return places
 
 
@@ -75,9 +75,9 @@ def test_who_finds_all_of_it_has_one(labels: Labels) -> None:
     figures = judged(labels).compute(draws=20, region_draws=20)
     assert figures.pixel.pixel_auc == 1.0 and figures.pixel.pixel_level_auc == 1.0
     assert figures.pixel.frames == LENGTH - 4 and figures.pixel.masked_frames == 4
-    for own in figures.regions.values():
-        assert (own.rbdc, own.tbdc, own.regions, own.tracks) == (1.0, 1.0, 4, 1)
-        assert own.frames == LENGTH - 4
+    for criteria in figures.regions.values():
+        assert (criteria.rbdc, criteria.tbdc, criteria.regions, criteria.tracks) == (1.0, 1.0, 4, 1)
+        assert criteria.frames == LENGTH - 4
     assert judged(labels, sign=-1.0).compute(draws=20).pixel.pixel_auc == 0.0
 
 
@@ -92,7 +92,7 @@ def test_only_judged_frames_count(labels: Labels) -> None:
 def test_a_false_alarm_in_half_of_the_frames(labels: Labels) -> None:
     places = Places(Truth(labels, {"a": SIZE}))
     for row in range(4, LENGTH):  # in every frame the same wrong corner, higher than what is right
-        right = [(1.0, one.box) for one in places.truth.regions("a") if one.frame == row]
+        right = [(1.0, region.box) for region in places.truth.regions("a") if region.frame == row]
         places.add("a", row, None, [(2.0, (14, 0, 4, 4))][: row % 2] + right)
     figures = places.compute(region_draws=20)
     assert figures.pixel is None

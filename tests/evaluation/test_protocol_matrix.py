@@ -87,21 +87,21 @@ def test_every_cell_against_scikit_learn(data, matrix: ProtocolMatrix, name: str
     y = np.concatenate([labels[video][CUT:] for video in labels])
     for normalisation in ("absolute", "min-max"):
         for smoothing in ("off", "causal", "gaussian15"):
-            found = cell(matrix, name, normalisation, smoothing)
+            computed = cell(matrix, name, normalisation, smoothing)
             parts = [
                 by_hand(columns, name, normalisation, smoothing) for columns in series.values()
             ]
             s = np.concatenate(parts)
-            assert found.metrics.micro_auc == pytest.approx(roc_auc_score(y, s), abs=1e-9)
-            assert found.metrics.average_precision == pytest.approx(
+            assert computed.metrics.micro_auc == pytest.approx(roc_auc_score(y, s), abs=1e-9)
+            assert computed.metrics.average_precision == pytest.approx(
                 average_precision_score(y, s), abs=1e-9
             )
-            own = [
+            aucs = [
                 roc_auc_score(labels[v][CUT:], x) for v, x in zip(labels, parts) if labels[v].any()
             ]
-            assert found.metrics.macro_auc == pytest.approx(np.mean(own), abs=1e-9)
-            assert found.interval.low <= found.metrics.micro_auc <= found.interval.high
-            assert found.interval.draws + found.interval.skipped == 100
+            assert computed.metrics.macro_auc == pytest.approx(np.mean(aucs), abs=1e-9)
+            assert computed.interval.low <= computed.metrics.micro_auc <= computed.interval.high
+            assert computed.interval.draws + computed.interval.skipped == 100
 
 
 def test_min_max_changes_the_ranking_over_videos_and_not_within_them(
@@ -125,23 +125,23 @@ def test_cells_of_the_named_protocols_are_those_of_evaluate(data, matrix: Protoc
         for name, column in names.items():
             if protocol in result.scores[column]:
                 expected = result.scores[column][protocol]
-                found = cell(matrix, name, *place)
-                assert found.metrics.values() == expected.values()
-                assert expected.interval is None or found.interval == expected.interval
+                computed = cell(matrix, name, *place)
+                assert computed.metrics.values() == expected.values()
+                assert expected.interval is None or computed.interval == expected.interval
         for name, entry in result.baselines.items():
-            found = cell(matrix, name, *place)
-            assert found.metrics.micro_auc == entry[protocol].micro_auc
-            assert found.region_minus_this == entry[protocol].score_minus_this
+            computed = cell(matrix, name, *place)
+            assert computed.metrics.micro_auc == entry[protocol].micro_auc
+            assert computed.region_minus_this == entry[protocol].score_minus_this
     assert matrix.counts == result.counts
 
 
 def test_what_a_live_camera_could_have_had(matrix: ProtocolMatrix) -> None:
     for entry in matrix.cells + matrix.baselines:
-        middle, asked = entry.name == "nearness_to_middle", entry.cell
-        assert asked.live == (asked.normalisation == "absolute" and not middle), entry
-        assert asked.why
-        assert (asked.lookahead_frames is None) == (not asked.live)
-        assert np.isnan(entry.document()["lookahead_frames"]) == (not asked.live)
+        middle, matrix_cell = entry.name == "nearness_to_middle", entry.cell
+        assert matrix_cell.live == (matrix_cell.normalisation == "absolute" and not middle), entry
+        assert matrix_cell.why
+        assert (matrix_cell.lookahead_frames is None) == (not matrix_cell.live)
+        assert np.isnan(entry.document()["lookahead_frames"]) == (not matrix_cell.live)
     assert len(matrix.cells) == 18 and len(matrix.baselines) == 12
 
 
@@ -207,9 +207,12 @@ def test_the_text_shows_every_cell_in_per_cent(matrix: ProtocolMatrix) -> None:
         f"paper's pair {100 * gap.value:+.1f} ({100 * gap.low:+.1f} to "
         f"{100 * gap.high:+.1f})" in text
     )
-    other = format_matrix(matrix, "equal_error_rate")
-    assert f"{100 * cell(matrix, 'psnr', 'absolute', 'off').metrics.equal_error_rate:.1f}" in other
-    assert "95 %" not in other  # intervals are of the micro AUC
+    rates_text = format_matrix(matrix, "equal_error_rate")
+    assert (
+        f"{100 * cell(matrix, 'psnr', 'absolute', 'off').metrics.equal_error_rate:.1f}"
+        in rates_text
+    )
+    assert "95 %" not in rates_text  # intervals are of the micro AUC
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -23,8 +23,8 @@ WIDE = Interval(0.8, 0.7, 0.9, 1000, 0)
 NAMES = ("micro_auc", "macro_auc", "padded_macro_auc", "equal_error_rate", "average_precision")
 
 
-def metrics(micro: float, **more: object) -> ScoreMetrics:
-    return ScoreMetrics(micro, 0.7, 0.75, 0.2, 0.6, **more)
+def metrics(micro: float, **options: object) -> ScoreMetrics:
+    return ScoreMetrics(micro, 0.7, 0.75, 0.2, 0.6, **options)
 
 
 def result() -> EvaluationResult:
@@ -47,37 +47,41 @@ def result() -> EvaluationResult:
 
 
 def test_metrics_json_keeps_its_keys() -> None:
-    found = json.loads(json.dumps(result().document()))
-    assert (found["main"], found["frames"], found["bootstrap"]) == (
+    document = json.loads(json.dumps(result().document()))
+    assert (document["main"], document["frames"], document["bootstrap"]) == (
         "score",
         90,
         {"draws": 1000, "seed": 7},
     )
-    causal = found["scores"][found["main"]]["causal"]
+    causal = document["scores"][document["main"]]["causal"]
     assert [causal[name] for name in NAMES] == [0.8, 0.7, 0.75, 0.2, 0.6]
     expected = {"value": 0.8, "low": 0.7, "high": 0.9, "draws": 1000, "skipped": 0}
     assert causal["interval"] == causal["intervals"]["macro_auc"] == expected
-    speed = found["baselines"]["flow_speed"]["causal"]
+    speed = document["baselines"]["flow_speed"]["causal"]
     assert speed["score_minus_this"] == expected and "interval" not in speed
-    assert found["where"] == {"score": {}}
-    (alarm,) = found["alarms"]
+    assert document["where"] == {"score": {}}
+    (alarm,) = document["alarms"]
     assert (alarm["promised_per_hour"], alarm["threshold_interval"]) == (6.0, [1.0, 2.0])
     assert (alarm["threshold"], alarm["events"], alarm["events_found"]) == (1.5, 3, 2)
 
 
 def test_matrix_json_keeps_its_keys() -> None:
-    found = result().matrix.document()
-    (own,), (speed,) = found["cells"], found["baselines"]
-    assert (own["score"], own["normalisation"], own["live"]) == ("region", "min-max", False)
-    assert own["micro_auc"] == 0.8 and own["interval"]["high"] == 0.9
-    assert own["lookahead_frames"] != own["lookahead_frames"]  # NaN: all of the video
+    document = result().matrix.document()
+    (region,), (speed,) = document["cells"], document["baselines"]
+    assert (region["score"], region["normalisation"], region["live"]) == (
+        "region",
+        "min-max",
+        False,
+    )
+    assert region["micro_auc"] == 0.8 and region["interval"]["high"] == 0.9
+    assert region["lookahead_frames"] != region["lookahead_frames"]  # NaN: all of the video
     assert (speed["baseline"], speed["lookahead_frames"]) == ("flow_speed", 0)
     assert speed["region_minus_this"]["low"] == 0.7
-    assert [gap.get("score", gap.get("baseline")) for gap in found["gap"]] == [
+    assert [gap.get("score", gap.get("baseline")) for gap in document["gap"]] == [
         "region",
         "flow_speed",
     ]
-    assert found["absent"] == ["pair"] and found["frames"] == 90 and "main" not in found
+    assert document["absent"] == ["pair"] and document["frames"] == 90 and "main" not in document
 
 
 def test_the_best_baseline() -> None:

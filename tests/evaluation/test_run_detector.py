@@ -36,12 +36,12 @@ def test_columns_are_those_of_the_detector(test_set: LabelledSet, detector, tmp_
     assert list(scored) == NAMES
     for name, video in scored.items():
         alone = list(detector.score(test_set.sources[name].path))
-        np.testing.assert_array_equal(video.columns["score"], [one.raw for one in alone])
-        np.testing.assert_array_equal(video.smoothed, [one.score for one in alone])
+        np.testing.assert_array_equal(video.columns["score"], [result.raw for result in alone])
+        np.testing.assert_array_equal(video.smoothed, [result.score for result in alone])
         for part in ("error", "pseudo", "psnr_db", "compactness"):
             assert np.isnan(video.columns[part][:4]).all()
             np.testing.assert_array_equal(
-                video.columns[part][4:], [one.parts[part] for one in alone[4:]]
+                video.columns[part][4:], [result.parts[part] for result in alone[4:]]
             )
         assert video.maps.shape[0] == 24 and not video.maps[:4].any() and video.maps[4:].any()
 
@@ -50,14 +50,14 @@ def test_the_intruder_is_in_the_highest_region(
     test_set: LabelledSet, detector, tmp_path: Path
 ) -> None:
     video = dict(score_set(detector, test_set.sources, None, tmp_path / "regions"))["01"]
-    row, _, score, (top, left, height, width) = max(video.regions, key=lambda one: one[2])
+    row, _, score, (top, left, height, width) = max(video.regions, key=lambda region: region[2])
     assert 10 <= row < 19
     assert top < 32 + BLOCK and top + height > 32 and left < 72 and left + width > 56
     assert top >= 0 and top + height <= FOOTAGE[0] and left + width <= FOOTAGE[1]
     with (tmp_path / "regions" / "01_regions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(video.regions)
-    best = max(rows, key=lambda one: float(one["score"]))
+    best = max(rows, key=lambda entry: float(entry["score"]))
     assert int(best["frame"]) == row and float(best["score"]) == pytest.approx(score, rel=1e-5)
     # The film's heat is highest there, too.
     heat = video.maps[row]
@@ -85,7 +85,7 @@ def test_baselines_are_judged_on_the_same_frames(test_set: LabelledSet) -> None:
     judged = {"01": 4, "02": 24, "03": 20}  # of the second nothing is judged
     scores = score_baselines(test_set.sources, test_set.lengths, 0, judged, gatherers)
     expected = [("01", row) for row in range(4, 24)] + [("03", row) for row in range(20, 24)]
-    assert all(own.rows == expected for own in gatherers.values())
+    assert all(gatherer.rows == expected for gatherer in gatherers.values())
     assert set(scores) == {"frame_number", "nearness_to_middle", "uniform_noise", *WITH_PLACE}
     assert all(len(scores["flow_speed"][name]) == 24 for name in NAMES)
 

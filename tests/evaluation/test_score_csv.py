@@ -64,7 +64,7 @@ def test_what_makes_no_difference(tmp_path: Path, text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (PLAIN.replace(",", ";"), "semicolons between the columns"),
         (PLAIN.replace(",", "\t"), "tabs between the columns"),
@@ -92,11 +92,11 @@ def test_what_makes_no_difference(tmp_path: Path, text: str | bytes) -> None:
     ],
 )
 def test_what_is_read_otherwise_than_it_stands_is_said(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, expected: str
 ) -> None:
     columns, notes = read(tmp_path, text)
     assert pairs(columns) == WANTED
-    assert any(f"v.csv: {said}" in note for note in notes)
+    assert any(f"v.csv: {expected}" in note for note in notes)
 
 
 def test_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_constant_scores_are_allowed_and_said(tmp_path: Path) -> None:
 def test_a_video_without_any_score_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("score,psnr_db\nnan,\nnan,nan\n")
     notes: list[str] = []
-    found = read_scores(tmp_path, {"a": 2}, notes)["a"]
-    assert set(found) == {"score", "psnr_db"} and all(
-        np.isnan(values).all() for values in found.values()
+    columns = read_scores(tmp_path, {"a": 2}, notes)["a"]
+    assert set(columns) == {"score", "psnr_db"} and all(
+        np.isnan(values).all() for values in columns.values()
     )
     assert notes == []
 

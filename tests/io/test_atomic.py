@@ -122,14 +122,14 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
-        made = subprocess.run(
+        mount = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
             capture_output=True,
             check=False,
         )
     except OSError:
         pytest.skip("no mount command")
-    if made.returncode:
+    if mount.returncode:
         pytest.skip("a small file system cannot be mounted here (not a superuser)")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

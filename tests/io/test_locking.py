@@ -39,8 +39,8 @@ def hold(folder: Path, how: str = "alone") -> subprocess.Popen[str]:
 
 def test_a_second_program_is_refused_and_a_kill_leaves_nothing_behind(tmp_path):
     process = hold(tmp_path / "out")
-    said = "out: another mpn is writing there; .* another --out"
-    with pytest.raises(MpnError, match=said), folder_lock(tmp_path / "out"):
+    message = "out: another mpn is writing there; .* another --out"
+    with pytest.raises(MpnError, match=message), folder_lock(tmp_path / "out"):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -84,13 +84,13 @@ def test_a_folder_that_may_not_be_written_is_said(shared_tmp, as_nobody):
 
 def test_a_program_that_is_about_to_end_is_waited_for(tmp_path, monkeypatch):
     (tmp_path / "kept").touch()
-    other, slept = folder_lock(tmp_path), []
-    other.__enter__()
+    lock, slept = folder_lock(tmp_path), []
+    lock.__enter__()
 
     def sleep(seconds):
         slept.append(seconds)
         if len(slept) == 3:
-            other.__exit__(None, None, None)
+            lock.__exit__(None, None, None)
 
     monkeypatch.setattr(locking.time, "sleep", sleep)
     with folder_lock(tmp_path, patience=600.0):

@@ -21,7 +21,7 @@ def digits():
 def test_images_n_way_k_shot(digits):
     labels = load_digits().target
     sampler = EpisodeSampler(
-        {name: len(own) for name, own in digits.items()}, shots=5, queries=15, ways=5, seed=2
+        {name: len(items) for name, items in digits.items()}, shots=5, queries=15, ways=5, seed=2
     )
     met = set()
     for number in range(40):
@@ -53,7 +53,7 @@ def test_every_class_comes_equally_often_in_ever_another_order(classes, ways):
     around = classes // ways
     drawn = [sampler.episode(number).ways for number in range(6 * around)]
     orders = [
-        tuple(way for own in drawn[i : i + around] for way in own)
+        tuple(way for episode in drawn[i : i + around] for way in episode)
         for i in range(0, len(drawn), around)
     ]
     assert all(sorted(order) == sorted(map(str, range(classes))) for order in orders)
@@ -85,7 +85,7 @@ def test_the_number_of_shots_is_drawn():
 
 
 @pytest.mark.parametrize(
-    ("items", "given", "message"),
+    ("items", "options", "message"),
     [
         (
             {"cat": 4, "dog": 9, "eel": 5},
@@ -109,9 +109,9 @@ def test_the_number_of_shots_is_drawn():
         ),
     ],
 )
-def test_what_cannot_be_drawn_from_says_so_with_numbers(items, given, message):
+def test_what_cannot_be_drawn_from_says_so_with_numbers(items, options, message):
     with pytest.raises(DataError, match=message):
-        EpisodeSampler(items, **given)
+        EpisodeSampler(items, **options)
 
 
 def test_items_of_any_length_are_kept_apart_in_time():
@@ -129,11 +129,11 @@ def test_items_of_any_length_are_kept_apart_in_time():
             episode = sampler.episode(number)
             assert len(set(episode.support[0])) == 3 and len(set(episode.query[0])) == 4
             for s, q in product(episode.support[0], episode.query[0]):
-                one, other = items[s], items[q]
+                support, query = items[s], items[q]
                 assert (
-                    one.clip != other.clip
-                    or other.first - one.last > gap
-                    or one.first - other.last > gap
+                    support.clip != query.clip
+                    or query.first - support.last > gap
+                    or support.first - query.last > gap
                 )
 
 

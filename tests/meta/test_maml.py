@@ -39,7 +39,7 @@ def meta_gradients(support, steps, second_order):
 
 
 @pytest.mark.parametrize(
-    ("steps", "second_order", "wanted"),
+    ("steps", "second_order", "expected"),
     [
         # p1 = 1 + 2/2 = 2; loss 4/2 (1.5)^2; by p 4 * 1.5 * 1/2; by s 4 * 1.5 * -2 (p - 1).
         (1, True, (4.5, 3.0, -24.0)),
@@ -52,8 +52,8 @@ def meta_gradients(support, steps, second_order):
         (3, False, (1.125, 3.0, -21.0)),
     ],
 )
-def test_maml_and_its_first_order_form_by_hand(steps, second_order, wanted):
-    assert meta_gradients(SUPPORT, steps, second_order) == wanted
+def test_maml_and_its_first_order_form_by_hand(steps, second_order, expected):
+    assert meta_gradients(SUPPORT, steps, second_order) == expected
 
 
 def test_every_step_may_have_a_batch_of_its_own():
@@ -83,7 +83,7 @@ def test_reptile_moves_towards_the_mean_of_what_was_adapted():
         adapted = [
             maml.adapt(quadratic, {"p": p}, (2.0, b), step_sizes=SIZE, steps=3) for b in (1.0, -1.0)
         ]
-    assert [one["p"].item() for one in adapted] == [1.25, -0.5]
+    assert [params["p"].item() for params in adapted] == [1.25, -0.5]
     maml.reptile_gradients({"p": p}, adapted)
     assert p.grad.item() == 3 - 0.375
     torch.optim.SGD([p], lr=0.5).step()
@@ -94,14 +94,14 @@ def test_reptile_moves_towards_the_mean_of_what_was_adapted():
 
 def test_accumulate_gives_the_gradient_of_the_mean_and_the_losses():
     p, size = number(START), number(SIZE)
-    found = maml.accumulate(
+    losses = maml.accumulate(
         quadratic,
         {"p": p},
         [(SUPPORT, QUERY), (SUPPORT, (0.0, 0.0))],
         step_sizes={"p": size},
         watch=True,
     )
-    assert found == [(0.5 * 4 * 2.5**2, 4.5, 4.0), (0.0, 0.0, 4.0)]
+    assert losses == [(0.5 * 4 * 2.5**2, 4.5, 4.0), (0.0, 0.0, 4.0)]
     assert (p.grad.item(), size.grad.item()) == (1.5, -12.0)
     maml.accumulate(quadratic, {"p": p}, iter([(SUPPORT, QUERY)]), step_sizes={"p": size}, count=1)
     assert (p.grad.item(), size.grad.item()) == (4.5, -36.0)
@@ -187,7 +187,7 @@ def recurrent():
 
 
 @pytest.mark.parametrize(
-    ("targets", "wanted"),
+    ("targets", "expected"),
     [
         (("head.",), ["head.weight", "head.bias"]),
         (("head.", "recurrent.weight_hh"), ["recurrent.weight_hh_l0", "head.weight", "head.bias"]),
@@ -195,16 +195,16 @@ def recurrent():
         (("head.weight", "head.", "*.bias"), ["head.weight", "head.bias"]),
     ],
 )
-def test_targets_are_chosen_by_name_in_the_module_s_order(targets, wanted):
-    assert target_names(recurrent(), targets) == wanted
+def test_targets_are_chosen_by_name_in_the_module_s_order(targets, expected):
+    assert target_names(recurrent(), targets) == expected
 
 
 @pytest.mark.parametrize("targets", [("heads.",), ("*.scale",), ("head.", "encoder."), ()])
 def test_targets_that_are_not_there_are_named(targets):
     words = "head.*recurrent" if targets else "no parameters to adapt"
-    with pytest.raises(MpnError, match=words) as found:
+    with pytest.raises(MpnError, match=words) as error:
         target_names(recurrent(), targets)
-    assert not targets or targets[-1] in str(found.value)
+    assert not targets or targets[-1] in str(error.value)
 
 
 @pytest.mark.parametrize(

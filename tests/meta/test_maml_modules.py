@@ -77,20 +77,22 @@ def test_any_module_s_meta_gradient_is_that_of_the_unrolled_steps(case, second_o
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert all(p.grad is None for p in module.parameters())
     total = sum(unrolled(module, params, *task, 0.3, second_order, steps=2) for task in tasks) / 2
-    for (name, p), wanted in zip(params.items(), torch.autograd.grad(total, list(params.values()))):
-        assert torch.allclose(p.grad, wanted, rtol=1e-10, atol=1e-14), name
+    for (name, p), expected in zip(
+        params.items(), torch.autograd.grad(total, list(params.values()))
+    ):
+        assert torch.allclose(p.grad, expected, rtol=1e-10, atol=1e-14), name
 
 
 def test_first_order_differs_from_second_order_where_the_loss_is_curved(case):
     module, params, support, query = case
-    found = []
+    gradients = []
     for second_order in (True, False):
         loss_fn, tasks = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
         maml.accumulate(loss_fn, params, tasks, step_sizes=0.3, second_order=second_order)
-        found.append(torch.cat([p.grad.flatten() for p in params.values()]))
+        gradients.append(torch.cat([p.grad.flatten() for p in params.values()]))
         for p in params.values():
             p.grad = None
-    assert (found[0] - found[1]).norm() > 0.05 * found[0].norm()
+    assert (gradients[0] - gradients[1]).norm() > 0.05 * gradients[0].norm()
 
 
 def test_gradients_through_three_steps_agree_with_finite_differences(case):
@@ -123,10 +125,10 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
         torch.equal(adapted[name], head[name]) for name in head
     )
     # Where both have a name, what is adapted counts.
-    other = maml.functional_loss(
+    overlapping = maml.functional_loss(
         module, F.mse_loss, {**body, **{name: p + 1 for name, p in head.items()}}
     )
-    assert torch.equal(other(adapted, tasks[0][1]), loss_fn(adapted, tasks[0][1]))
+    assert torch.equal(overlapping(adapted, tasks[0][1]), loss_fn(adapted, tasks[0][1]))
     # By finite differences: a change of the body along a random direction.
     maml.accumulate(loss_fn, head, tasks, step_sizes=0.3)
     assert all(float(p.grad.abs().max()) > 0 for p in params.values())
@@ -137,8 +139,8 @@ def test_anil_adapts_a_part_and_the_rest_still_learns(case):
         moved = {name: (p + step * direction[name]).detach() for name, p in body.items()}
         moved_fn = maml.functional_loss(module, F.mse_loss, moved)
         after = [
-            moved_fn(maml.adapt(moved_fn, head, own, step_sizes=0.3), other).item()
-            for own, other in tasks
+            moved_fn(maml.adapt(moved_fn, head, task_support, step_sizes=0.3), task_query).item()
+            for task_support, task_query in tasks
         ]
         return sum(after) / 2
 
@@ -165,22 +167,24 @@ def test_anil_may_embed_once_and_learns_to_embed_through_the_batches(case):
 
 def test_one_step_size_for_all_is_a_dict_of_equal_tensors(case):
     module, params, support, query = case
-    loss_fn, ((own, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
+    loss_fn, ((batch, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
     each = {name: torch.full_like(p, 0.1) for name, p in params.items()}
     scalar = torch.tensor(0.1, dtype=torch.float64)
     ways = (0.1, scalar, each, dict.fromkeys(params, scalar))
-    found = [maml.adapt(loss_fn, params, own, step_sizes=sizes) for sizes in ways]
-    assert all(torch.equal(found[0][name], other[name]) for other in found[1:] for name in params)
+    adapted = [maml.adapt(loss_fn, params, batch, step_sizes=sizes) for sizes in ways]
+    assert all(
+        torch.equal(adapted[0][name], variant[name]) for variant in adapted[1:] for name in params
+    )
 
 
 def test_without_gradients_the_values_are_the_same_and_no_graph_is_left(case):
     module, params, support, query = case
-    loss_fn, ((own, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
-    wanted = maml.adapt(loss_fn, params, own, step_sizes=0.1, steps=3)
+    loss_fn, ((batch, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
+    expected = maml.adapt(loss_fn, params, batch, step_sizes=0.1, steps=3)
     with torch.no_grad():
-        found = maml.adapt(loss_fn, params, own, step_sizes=0.1, steps=3)
-    assert all(torch.equal(found[name], wanted[name]) for name in params)
-    assert not any(value.requires_grad for value in found.values())
+        adapted = maml.adapt(loss_fn, params, batch, step_sizes=0.1, steps=3)
+    assert all(torch.equal(adapted[name], expected[name]) for name in params)
+    assert not any(value.requires_grad for value in adapted.values())
     assert all(p.grad is None for p in params.values())
 
 
@@ -196,9 +200,9 @@ def test_any_optimiser_takes_the_gradients(case):
         for p in leaves
     )
     torch.nn.utils.clip_grad_norm_(leaves, 0.5)
-    wanted = [p.detach() - 0.7 * p.grad for p in leaves]
+    expected = [p.detach() - 0.7 * p.grad for p in leaves]
     torch.optim.SGD(leaves, lr=0.7).step()
-    assert all(torch.allclose(p, value, rtol=1e-12) for p, value in zip(leaves, wanted))
+    assert all(torch.allclose(p, value, rtol=1e-12) for p, value in zip(leaves, expected))
 
 
 def test_fine_tuning_is_torchs_adam_and_leaves_the_parameters_alone(case):
@@ -220,12 +224,12 @@ def test_fine_tuning_is_torchs_adam_and_leaves_the_parameters_alone(case):
 
 def test_names_have_to_be_those_of_the_module(case):
     module, params, support, query = case
-    loss_fn, ((own, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
-    first, *others = params
+    loss_fn, ((batch, _), _) = maml.functional_loss(module, F.mse_loss), tasks_of(support, query)
+    first, *rest = params
     with pytest.raises(RuntimeError, match="misspelt"):
-        maml.adapt(loss_fn, {**params, "misspelt.weight": params[first]}, own, step_sizes=0.1)
+        maml.adapt(loss_fn, {**params, "misspelt.weight": params[first]}, batch, step_sizes=0.1)
     with pytest.raises(RuntimeError, match=first):
-        maml.adapt(loss_fn, {name: params[name] for name in others}, own, step_sizes=0.1)
+        maml.adapt(loss_fn, {name: params[name] for name in rest}, batch, step_sizes=0.1)
 
 
 def test_batch_normalisation_writes_to_the_buffers_it_was_given_and_not_to_the_module_s():

@@ -50,8 +50,10 @@ def meta_step(weights, names, dtype, *, whole):
     names: theirs by ours. whole: encoder and decoder run in both loops; otherwise once, beforehand.
     """
     network = network_of(weights, dtype)
-    own = dict(network.named_parameters())
-    params = {name: own[name].detach().requires_grad_() for name in target_names(network, TARGETS)}
+    parameters = dict(network.named_parameters())
+    params = {
+        name: parameters[name].detach().requires_grad_() for name in target_names(network, TARGETS)
+    }
     generator = np.random.Generator(np.random.PCG64(9))
     sizes = {
         name: torch.tensor(
@@ -66,11 +68,11 @@ def meta_step(weights, names, dtype, *, whole):
     task = tuple(
         (window, target, None if whole else network.decode(window)) for window, target in batches
     )
-    (found,) = maml.accumulate(
+    (outcome,) = maml.accumulate(
         loss_of(network, params), params, [task], step_sizes=sizes, watch=True
     )
     assert all(p.grad is None for p in network.parameters())
-    values = {"support_loss": np.array(found.support), "query_loss": np.array(found.after)}
+    values = {"support_loss": np.array(outcome.support), "query_loss": np.array(outcome.after)}
     values |= {f"init_grad/{names[name]}": p.grad.numpy() for name, p in params.items()}
     return values | {f"step_grad/{names[name]}": size.grad.numpy() for name, size in sizes.items()}
 
@@ -91,19 +93,19 @@ def meta_step(weights, names, dtype, *, whole):
 def computed(request, reference):
     """Which file, the precision, and what our step makes of its weights and clips."""
     (file, seed, sharp), dtype, whole = request.param
-    ours = [name for name, _ in build_model("base", height=64, width=64).named_parameters()]
-    names = dict(zip(ours, (row["name"] for row in reference.rows), strict=True))
+    our_names = [name for name, _ in build_model("base", height=64, width=64).named_parameters()]
+    names = dict(zip(our_names, (row["name"] for row in reference.rows), strict=True))
     weights = list(reference.weights(seed, sharp))
     return file, dtype, meta_step(weights, names, dtype, whole=whole)
 
 
 def assert_step_agrees(computed, reference):
     file, dtype, values = computed
-    wanted = reference.arrays(file)
-    assert set(values) == set(wanted)  # no array is left out
+    arrays = reference.arrays(file)
+    assert set(values) == set(arrays)  # no array is left out
     loss_tolerance, gradient_tolerance = TOLERANCES[dtype]
     for name, value in values.items():
-        wanted[name].assert_agrees(
+        arrays[name].assert_agrees(
             value, gradient_tolerance if "/" in name else loss_tolerance, name
         )
 

@@ -32,8 +32,8 @@ def test_prototypes_by_hand():
     labels, query = torch.tensor([0, 1, 0, 0]), torch.tensor([[1.0, 2.0]])
     assert class_means(support, labels).tolist() == [[1.0, 1.0], [10.0, 4.0]]
     # Squared distances 1 and 81 + 4.
-    found = prototypical(support, labels, query)[0]
-    assert found.tolist() == pytest.approx([-math.log1p(math.exp(-84)), -84.0], abs=1e-6)
+    scores = prototypical(support, labels, query)[0]
+    assert scores.tolist() == pytest.approx([-math.log1p(math.exp(-84)), -84.0], abs=1e-6)
 
 
 def test_attention_by_hand():
@@ -41,8 +41,8 @@ def test_attention_by_hand():
     query = torch.tensor([[3.0, 0.0], [2.0, 2.0], [0.0, -1.0]])
     e = math.e
     # Cosines (1, 0, 0), (1, 1, 1) / sqrt 2, (0, -1, -1); both items of class 1 count.
-    wanted = [[e / (e + 2), 2 / (e + 2)], [1 / 3, 2 / 3], [e / (e + 2), 2 / (e + 2)]]
-    assert np.allclose(matching(support, labels, query).exp(), wanted, atol=1e-6)
+    expected = [[e / (e + 2), 2 / (e + 2)], [1 / 3, 2 / 3], [e / (e + 2), 2 / (e + 2)]]
+    assert np.allclose(matching(support, labels, query).exp(), expected, atol=1e-6)
 
 
 def test_no_probability_of_matching_is_above_what_its_documentation_says():
@@ -52,55 +52,57 @@ def test_no_probability_of_matching_is_above_what_its_documentation_says():
 
 def test_the_nearest_prototype_is_scikit_learns_nearest_centroid(episode):
     support, labels, query = episode
-    theirs = NearestCentroid().fit(support.numpy(), labels.numpy())
-    assert np.allclose(theirs.centroids_, class_means(support, labels))
-    found = prototypical(support, labels, query).argmax(dim=1)
-    assert found.tolist() == theirs.predict(query.numpy()).tolist()
-    assert len(found.unique()) == 4
+    classifier = NearestCentroid().fit(support.numpy(), labels.numpy())
+    assert np.allclose(classifier.centroids_, class_means(support, labels))
+    predicted = prototypical(support, labels, query).argmax(dim=1)
+    assert predicted.tolist() == classifier.predict(query.numpy()).tolist()
+    assert len(predicted.unique()) == 4
 
 
 def test_prototypical_is_a_gaussian_of_variance_one_half_around_each_mean(episode):
     support, labels, query = episode
-    theirs = GaussianNB(priors=[0.25] * 4).fit(support.numpy(), labels.numpy())
-    theirs.var_ = np.full_like(theirs.var_, 0.5)
-    found = prototypical(support, labels, query)
-    assert np.allclose(found, theirs.predict_log_proba(query.numpy()), rtol=1e-10)
+    classifier = GaussianNB(priors=[0.25] * 4).fit(support.numpy(), labels.numpy())
+    classifier.var_ = np.full_like(classifier.var_, 0.5)
+    scores = prototypical(support, labels, query)
+    assert np.allclose(scores, classifier.predict_log_proba(query.numpy()), rtol=1e-10)
 
 
 def test_matching_is_a_weighted_vote_with_scikit_learns_cosines(episode):
     support, labels, query = episode
     weights = np.exp(cosine_similarity(query.numpy(), support.numpy()))
     votes = np.stack([weights[:, labels == k].sum(axis=1) for k in range(4)], axis=1)
-    wanted = votes / weights.sum(axis=1, keepdims=True)
-    assert np.allclose(matching(support, labels, query).exp(), wanted, rtol=1e-12)
+    expected = votes / weights.sum(axis=1, keepdims=True)
+    assert np.allclose(matching(support, labels, query).exp(), expected, rtol=1e-12)
 
 
 @BOTH
 def test_classes_numbered_in_another_order_give_the_columns_in_that_order(episode, classify):
     support, labels, query = episode
     order = torch.tensor([3, 1, 0, 2])  # class k is now order[k]
-    found, wanted = classify(support, order[labels], query), classify(support, labels, query)
-    assert torch.allclose(found[:, order], wanted, rtol=1e-12)
-    assert not torch.allclose(found, wanted)
+    reordered, expected = classify(support, order[labels], query), classify(support, labels, query)
+    assert torch.allclose(reordered[:, order], expected, rtol=1e-12)
+    assert not torch.allclose(reordered, expected)
 
 
 @BOTH
 def test_the_order_of_support_and_queries_does_not_matter(episode, classify):
     support, labels, query = episode
-    wanted, shuffled = classify(support, labels, query), torch.randperm(len(labels))
-    assert torch.allclose(classify(support[shuffled], labels[shuffled], query), wanted, rtol=1e-12)
-    assert torch.allclose(classify(support, labels, query[4:5]), wanted[4:5], rtol=1e-12)
+    expected, shuffled = classify(support, labels, query), torch.randperm(len(labels))
+    assert torch.allclose(
+        classify(support[shuffled], labels[shuffled], query), expected, rtol=1e-12
+    )
+    assert torch.allclose(classify(support, labels, query[4:5]), expected[4:5], rtol=1e-12)
 
 
 def test_only_places_matter_to_prototypes_and_only_directions_to_matching(episode):
     support, labels, query = episode
     rotation = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
     moved = [x @ rotation + 3.0 for x in (support, query)]
-    wanted = prototypical(support, labels, query)
-    assert torch.allclose(prototypical(moved[0], labels, moved[1]), wanted, rtol=1e-9)
+    expected = prototypical(support, labels, query)
+    assert torch.allclose(prototypical(moved[0], labels, moved[1]), expected, rtol=1e-9)
     longer = [x @ rotation * (1 + torch.rand(len(x), 1, dtype=x.dtype)) for x in (support, query)]
-    wanted = matching(support, labels, query)
-    assert torch.allclose(matching(longer[0], labels, longer[1]), wanted, rtol=1e-9)
+    expected = matching(support, labels, query)
+    assert torch.allclose(matching(longer[0], labels, longer[1]), expected, rtol=1e-9)
 
 
 @BOTH
@@ -114,10 +116,10 @@ def test_gradients_by_support_and_query_agree_with_finite_differences(episode, c
 def test_far_embeddings_stay_finite(classify):
     support, labels = torch.tensor([[1e4, 0.0], [-1e4, 0.0]]), torch.arange(2)
     query = torch.tensor([[1e4, 1.0], [0.0, 0.0]], requires_grad=True)
-    found = classify(support, labels, query)
-    found.sum().backward()
-    assert found.isfinite().all() and query.grad.isfinite().all()
-    assert found[0, 0] > found[0, 1] and found[1, 0] == found[1, 1]
+    scores = classify(support, labels, query)
+    scores.sum().backward()
+    assert scores.isfinite().all() and query.grad.isfinite().all()
+    assert scores[0, 0] > scores[0, 1] and scores[1, 0] == scores[1, 1]
 
 
 @BOTH

@@ -214,11 +214,11 @@ def test_bootstrap_is_the_quantiles_of_resampled_videos() -> None:
     labels, scores = random_videos(7, count=3)
     values = naive_draws(labels, scores, 60, seed=5)
     assert np.isnan(values).any()  # else the skipping below is not tested
-    found = metrics.bootstrap_interval(labels, scores, draws=60, seed=5)
-    assert found.skipped == np.isnan(values).sum()
-    assert found.draws == 60 - found.skipped
-    assert found[1:3] == pytest.approx(np.nanquantile(values, [0.025, 0.975]), abs=1e-12)
-    assert found.value == metrics.frame_auc(labels, scores)
+    interval = metrics.bootstrap_interval(labels, scores, draws=60, seed=5)
+    assert interval.skipped == np.isnan(values).sum()
+    assert interval.draws == 60 - interval.skipped
+    assert interval[1:3] == pytest.approx(np.nanquantile(values, [0.025, 0.975]), abs=1e-12)
+    assert interval.value == metrics.frame_auc(labels, scores)
 
 
 def test_bootstrap_shortcut_equals_the_general_way() -> None:
@@ -233,8 +233,10 @@ def test_bootstrap_shortcut_equals_the_general_way() -> None:
 
 def test_bootstrap_of_another_metric_and_of_one_video() -> None:
     labels, scores = random_videos(9)
-    found = metrics.bootstrap_interval(labels, scores, metric=metrics.average_precision, draws=40)
-    assert found.low < found.value < found.high
+    interval = metrics.bootstrap_interval(
+        labels, scores, metric=metrics.average_precision, draws=40
+    )
+    assert interval.low < interval.value < interval.high
     alone = metrics.bootstrap_interval(labels[1], scores[1], draws=40)
     assert np.isfinite(alone.value)
     assert np.isnan([alone.low, alone.high]).all()
@@ -242,8 +244,8 @@ def test_bootstrap_of_another_metric_and_of_one_video() -> None:
 
 def test_identical_videos_leave_no_spread() -> None:
     y, s = np.array([False, True, True]), np.array([1.0, 0.0, 2.0])
-    found = metrics.bootstrap_interval([y] * 4, [s] * 4, draws=30)
-    assert found.low == found.value == found.high == 0.5
+    interval = metrics.bootstrap_interval([y] * 4, [s] * 4, draws=30)
+    assert interval.low == interval.value == interval.high == 0.5
 
 
 def test_paired_bootstrap_is_narrower_than_the_parts() -> None:

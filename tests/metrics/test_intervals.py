@@ -135,8 +135,8 @@ def test_interval_of_known_values() -> None:
 
 def test_means_of_drawn_videos_leave_out_the_undefined() -> None:
     weights = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0], [1.0, 1.0, 1.0]])
-    found = intervals.drawn_means(np.array([0.6, np.nan, 0.9]), weights)
-    np.testing.assert_allclose(found, [0.6, np.nan, 0.75])
+    means = intervals.drawn_means(np.array([0.6, np.nan, 0.9]), weights)
+    np.testing.assert_allclose(means, [0.6, np.nan, 0.75])
 
 
 @pytest.mark.parametrize("metric", FRAME_METRICS, ids=lambda metric: metric.__name__)
@@ -144,16 +144,16 @@ def test_intervals_and_differences_of_every_frame_metric(metric: Callable) -> No
     """The public functions take every metric, and their ends are quantiles of the slow draws."""
     first = random_pairs(5, 6, 25, 9)
     labels = [y for y, _ in first]
-    scores, others = ([s for _, s in group] for group in (first, random_pairs(6, 6, 25, 9)))
+    scores, other_scores = ([s for _, s in group] for group in (first, random_pairs(6, 6, 25, 9)))
     picks = intervals.draw_videos(6, 80, seed=3)
-    a, b = (one_by_one(list(zip(labels, group)), picks, metric) for group in (scores, others))
-    found = metrics.bootstrap_interval(labels, scores, metric, draws=80, seed=3)
-    assert (found.low, found.high) == pytest.approx(np.quantile(a, [0.025, 0.975]), abs=1e-12)
-    paired = metrics.paired_bootstrap(labels, scores, others, metric, draws=80, seed=3)
+    a, b = (one_by_one(list(zip(labels, group)), picks, metric) for group in (scores, other_scores))
+    interval = metrics.bootstrap_interval(labels, scores, metric, draws=80, seed=3)
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(a, [0.025, 0.975]), abs=1e-12)
+    paired = metrics.paired_bootstrap(labels, scores, other_scores, metric, draws=80, seed=3)
     assert (paired.low, paired.high) == pytest.approx(np.quantile(a - b, [0.025, 0.975]), abs=1e-12)
-    values = [metric(labels, group) for group in (scores, others)]
+    values = [metric(labels, group) for group in (scores, other_scores)]
     values = [value.value if isinstance(value, metrics.MacroAuc) else value for value in values]
-    assert found.value == values[0]
+    assert interval.value == values[0]
     assert paired.value == pytest.approx(values[0] - values[1])
 
 
@@ -175,6 +175,6 @@ def test_a_metric_of_ones_own() -> None:
     def highest_is_anomalous(labels: list, scores: list) -> float:
         return float(np.concatenate(labels)[np.argmax(np.concatenate(scores))])
 
-    found = metrics.bootstrap_interval(labels, scores, highest_is_anomalous, draws=50)
+    interval = metrics.bootstrap_interval(labels, scores, highest_is_anomalous, draws=50)
     expected = one_by_one(pairs, intervals.draw_videos(5, 50, 0), highest_is_anomalous)
-    assert (found.low, found.high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))

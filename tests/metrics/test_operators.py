@@ -38,29 +38,34 @@ def figures(
 def test_found_missed_and_false_by_hand() -> None:
     labels = {"a": frames(400, (100, 150), (300, 350))}
     alarms = {"a": frames(400, (20, 30), (110, 120), (200, 210))}
-    found = figures(labels, alarms)
-    assert (found.threshold, found.false_alarms, found.events, found.events_found) == (0.5, 2, 2, 1)
-    assert found.event_recall == 0.5
-    assert found.normal_hours == pytest.approx(30 / 3600)  # 300 frames at 10 a second
-    assert found.false_alarms_per_hour == pytest.approx(2 * 120)
-    assert found.mean_delay_seconds == found.median_delay_seconds == 1.0
+    outcome = figures(labels, alarms)
+    assert (outcome.threshold, outcome.false_alarms, outcome.events, outcome.events_found) == (
+        0.5,
+        2,
+        2,
+        1,
+    )
+    assert outcome.event_recall == 0.5
+    assert outcome.normal_hours == pytest.approx(30 / 3600)  # 300 frames at 10 a second
+    assert outcome.false_alarms_per_hour == pytest.approx(2 * 120)
+    assert outcome.mean_delay_seconds == outcome.median_delay_seconds == 1.0
 
 
 def test_an_alarm_that_was_already_on_has_no_delay_and_is_not_false() -> None:
-    found = figures({"a": frames(200, (100, 150))}, {"a": frames(200, (80, 110))})
-    assert (found.false_alarms, found.events_found, found.mean_delay_seconds) == (0, 1, 0.0)
+    outcome = figures({"a": frames(200, (100, 150))}, {"a": frames(200, (80, 110))})
+    assert (outcome.false_alarms, outcome.events_found, outcome.mean_delay_seconds) == (0, 1, 0.0)
 
 
 def test_the_first_of_several_alarms_in_an_event_counts() -> None:
-    found = figures({"a": frames(300, (100, 200))}, {"a": frames(300, (120, 130), (160, 220))})
-    assert (found.false_alarms, found.events_found, found.mean_delay_seconds) == (0, 1, 2.0)
+    outcome = figures({"a": frames(300, (100, 200))}, {"a": frames(300, (120, 130), (160, 220))})
+    assert (outcome.false_alarms, outcome.events_found, outcome.mean_delay_seconds) == (0, 1, 2.0)
 
 
 def test_one_alarm_finds_all_events_that_it_overlaps() -> None:
     labels = {"a": frames(300, (100, 120), (140, 160), (200, 220))}
-    found = figures(labels, {"a": frames(300, (105, 145))})
-    assert (found.events, found.events_found, found.false_alarms) == (3, 2, 0)
-    assert (found.mean_delay_seconds, found.median_delay_seconds) == (0.25, 0.25)
+    outcome = figures(labels, {"a": frames(300, (105, 145))})
+    assert (outcome.events, outcome.events_found, outcome.false_alarms) == (3, 2, 0)
+    assert (outcome.mean_delay_seconds, outcome.median_delay_seconds) == (0.25, 0.25)
 
 
 def test_an_alarm_that_ends_where_an_event_begins_is_false() -> None:
@@ -85,11 +90,11 @@ def test_gaps_under_a_second_are_closed_in_alarms_and_labels() -> None:
 
 
 def test_alarms_under_three_frames_are_dropped_but_labels_are_not() -> None:
-    found = figures(
+    outcome = figures(
         {"a": frames(200, (100, 101))}, {"a": frames(200, (20, 22), (60, 61), (66, 67))}
     )
-    assert (found.events, found.events_found) == (1, 0)
-    assert found.false_alarms == 1  # 60 to 67 with its gap closed
+    assert (outcome.events, outcome.events_found) == (1, 0)
+    assert outcome.false_alarms == 1  # 60 to 67 with its gap closed
 
 
 def test_frames_without_a_score_neither_alarm_nor_count() -> None:
@@ -97,12 +102,12 @@ def test_frames_without_a_score_neither_alarm_nor_count() -> None:
     scores = np.where(frames(100, (40, 60)), 1.0, 0.0)
     scores[:4] = np.nan
     scores[40:45] = np.nan
-    found = operator_metrics(labels, {"a": scores}, 0.5, FPS)
+    outcome = operator_metrics(labels, {"a": scores}, 0.5, FPS)
     # the event in the first two frames cannot be judged
-    assert (found.events, found.events_found) == (1, 1)
-    assert found.mean_delay_seconds == 0.5  # from the event's own start, not from its first score
+    assert (outcome.events, outcome.events_found) == (1, 1)
+    assert outcome.mean_delay_seconds == 0.5  # from the event's own start, not from its first score
     # 100 less 4 without a score less 20 of the event
-    assert found.normal_hours == pytest.approx(7.6 / 3600)
+    assert outcome.normal_hours == pytest.approx(7.6 / 3600)
 
 
 def test_all_videos_count_together_each_at_its_own_rate() -> None:
@@ -113,10 +118,10 @@ def test_all_videos_count_together_each_at_its_own_rate() -> None:
         "calm": frames(360, (0, 5)),
     }
     rates = {"slow": 5, "fast": Fraction(50), "calm": 10.0}
-    found = figures(labels, alarms, rates)
-    assert (found.events, found.events_found, found.false_alarms) == (2, 2, 1)
-    assert found.mean_delay_seconds == pytest.approx((5 / 5 + 20 / 50) / 2)
-    assert found.normal_hours == pytest.approx((90 / 5 + 900 / 50 + 36) / 3600)
+    outcome = figures(labels, alarms, rates)
+    assert (outcome.events, outcome.events_found, outcome.false_alarms) == (2, 2, 1)
+    assert outcome.mean_delay_seconds == pytest.approx((5 / 5 + 20 / 50) / 2)
+    assert outcome.normal_hours == pytest.approx((90 / 5 + 900 / 50 + 36) / 3600)
     # Two videos are two: an alarm at the end of one does not run on into the next.
     ends = {"b": frames(60, (40, 60)), "c": frames(60, (0, 20))}
     assert figures({"b": frames(60), "c": frames(60)}, ends).false_alarms == 2
@@ -124,9 +129,9 @@ def test_all_videos_count_together_each_at_its_own_rate() -> None:
 
 def test_median_and_mean_of_delays() -> None:
     labels = {"a": frames(1000, (100, 200), (300, 400), (500, 600))}
-    found = figures(labels, {"a": frames(1000, (100, 110), (310, 320), (580, 590))})
-    assert found.median_delay_seconds == 1.0  # of 0, 1 and 8
-    assert found.mean_delay_seconds == 3.0
+    outcome = figures(labels, {"a": frames(1000, (100, 110), (310, 320), (580, 590))})
+    assert outcome.median_delay_seconds == 1.0  # of 0, 1 and 8
+    assert outcome.mean_delay_seconds == 3.0
 
 
 def test_what_is_undefined_is_nan() -> None:
@@ -188,11 +193,15 @@ def test_figures_are_those_of_loops_over_events(videos: list, fps: object) -> No
             inside = [frame for alarm in alarms for frame in alarm if frame in event]
             if inside:
                 delays.append((min(inside) - event.start) / float(fps))
-    found = operator_metrics(labels, scores, 1.5, fps)
-    assert (found.false_alarms, found.events, found.events_found) == (false, count, len(delays))
+    outcome = operator_metrics(labels, scores, 1.5, fps)
+    assert (outcome.false_alarms, outcome.events, outcome.events_found) == (
+        false,
+        count,
+        len(delays),
+    )
     if delays:
-        assert found.mean_delay_seconds == pytest.approx(np.mean(delays))
-        assert found.median_delay_seconds == pytest.approx(np.median(delays))
+        assert outcome.mean_delay_seconds == pytest.approx(np.mean(delays))
+        assert outcome.median_delay_seconds == pytest.approx(np.median(delays))
 
 
 def test_a_higher_threshold_never_finds_more_events() -> None:

@@ -94,7 +94,12 @@ def test_dropped_bits_keep_the_true_value_between_the_bounds(
             figures.update(name, grid, mask)
             for counter in (figures._all, figures._each):
                 assert (
-                    sum(len(one.codes) for pair in counter.counts.values() for one in pair) <= 2000
+                    sum(
+                        len(histogram.codes)
+                        for pair in counter.counts.values()
+                        for histogram in pair
+                    )
+                    <= 2000
                 )
     result = figures.compute(draws=5)
     low, high = result.pixel_auc_bounds
@@ -288,7 +293,7 @@ def test_the_metrics_are_plain_numbers() -> None:
 def test_what_is_no_map_or_mask_is_refused() -> None:
     figures = PixelMetrics()
     mask = np.zeros((2, 3), bool)
-    for grid, other, what in [
+    for grid, marked, message in [
         (np.full((2, 3), np.nan), mask, "not finite"),
         (np.full((2, 3), 1e300), mask, "not finite"),
         (np.zeros((2, 3, 3)), mask, r"\(2, 3, 3\)"),
@@ -296,8 +301,8 @@ def test_what_is_no_map_or_mask_is_refused() -> None:
         (np.zeros((2, 3)), np.zeros((2, 3, 1), bool), "mask"),
         (np.zeros((2, 3)), np.zeros((2, 3)), "float64"),
     ]:
-        with pytest.raises(LabelError, match=f"'street'.*{what}"):
-            figures.update("street", grid, other)
+        with pytest.raises(LabelError, match=f"'street'.*{message}"):
+            figures.update("street", grid, marked)
     with pytest.raises(LabelError, match="no frames"):
         figures.compute()
 
@@ -315,8 +320,8 @@ def test_merged_it_is_as_if_one_had_seen_all(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(pixel_metrics, "MAX_COUNTS_EACH", 2 * limits)
         merged = PixelMetrics()
         for name, frames in videos.items():
-            own = merged.empty()
+            single = merged.empty()
             for grid, mask in frames:
-                own.update(name, grid, mask)
-            merged.merge(own)
+                single.update(name, grid, mask)
+            merged.merge(single)
         assert merged.compute(draws=20) == figures_of(videos)

@@ -208,10 +208,10 @@ def test_thinned_curves_stay_near_the_full_ones(most: int, levels: int) -> None:
         assert len(full.x) >= min(levels, 1000)
         # The kept point with the nearest threshold from above is the one that stands for a left-out
         # one.
-        kept = np.searchsorted(-thin.thresholds, -full.thresholds, side="right") - 1
-        assert (thin.thresholds[kept] >= full.thresholds).all()
-        assert np.abs(thin.x[kept] - full.x).max() < 1 / most
-        assert np.abs(thin.y[kept] - full.y).max() < 1 / most
+        indices = np.searchsorted(-thin.thresholds, -full.thresholds, side="right") - 1
+        assert (thin.thresholds[indices] >= full.thresholds).all()
+        assert np.abs(thin.x[indices] - full.x).max() < 1 / most
+        assert np.abs(thin.y[indices] - full.y).max() < 1 / most
     assert len(metrics.roc_points(y, s, most).x) <= 2 * most + 2
     assert auc(*metrics.roc_points(y, s, most)[:2]) == pytest.approx(
         metrics.frame_auc(y, s), abs=1 / most

@@ -77,11 +77,11 @@ def test_ties_enter_at_once_in_the_paper_and_one_by_one_in_the_script() -> None:
     # Script: the order of the rows. Detection first: 1 at once: area 1. Last: the curve is 0 up to
     # FPR 1 and only there goes up: area 0. Between the two false positives: up at FPR 1/2: area
     # 1/2.
-    hit, miss, other = found(0, 5.0), found(0, 5.0, THERE), found(1, 5.0)
+    hit, miss, other_miss = found(0, 5.0), found(0, 5.0, THERE), found(1, 5.0)
     for regions, script in (
-        ([hit, miss, other], 1.0),
-        ([miss, other, hit], 0.0),
-        ([miss, hit, other], 0.5),
+        ([hit, miss, other_miss], 1.0),
+        ([miss, other_miss, hit], 0.0),
+        ([miss, hit, other_miss], 0.5),
     ):
         results = both([true(0)], regions, 2)
         assert [areas(result) for result in results] == [(0.5, 0.5), (script, script)]
@@ -100,11 +100,11 @@ def test_a_tie_that_passes_one_false_positive_a_frame_is_cut_on_the_line() -> No
         found(1, 1.0, BESIDE),
     ]
     for rest, script in (([*wrong, found(1, 1.0)], 0.5), ([found(1, 1.0), *wrong], 1.0)):
-        paper, own = both(truth, [found(0, 2.0), *rest], 2)
-        assert (paper.rbdc, own.rbdc) == (0.625, script)
-        assert paper.curve_fpr[-1] == own.curve_fpr[-1] == 1.0
+        paper, scripted = both(truth, [found(0, 2.0), *rest], 2)
+        assert (paper.rbdc, scripted.rbdc) == (0.625, script)
+        assert paper.curve_fpr[-1] == scripted.curve_fpr[-1] == 1.0
         assert paper.curve_rbdr[-1] == 0.75
-        assert paper.fpr_reached == own.fpr_reached == 2.0
+        assert paper.fpr_reached == scripted.fpr_reached == 2.0
 
 
 def test_what_enters_beyond_one_false_positive_a_frame_does_not_count() -> None:

@@ -77,13 +77,13 @@ def slow(
     points = [(0.0, 0.0, 0.0)]
     for batch in batches_of(regions, variant):
         for region in batch:
-            own = hits(region)
-            detected |= own
-            alarms += not own
-        seen = sum(
+            matched = hits(region)
+            detected |= matched
+            alarms += not matched
+        detected_tracks = sum(
             len(detected & set(members)) / len(members) >= share for members in tracks.values()
         )
-        points.append((alarms / frames, len(detected) / len(truth), seen / len(tracks)))
+        points.append((alarms / frames, len(detected) / len(truth), detected_tracks / len(tracks)))
     return areas_below(points, variant)
 
 
@@ -139,13 +139,13 @@ def test_only_the_order_of_scores_counts_and_names_do_not(
 ) -> None:
     assume(truth)
     result = region_and_track_criteria(truth, regions, 6, variant)
-    other = region_and_track_criteria(
+    changed = region_and_track_criteria(
         [t._replace(video=t.video + "x", track=10**12 - 7 * t.track) for t in truth],
         [r._replace(video=r.video + "x", score=math.exp(r.score) - 100) for r in regions],
         6,
         variant,
     )
-    assert areas(other) == areas(result)
+    assert areas(changed) == areas(result)
     assert np.all(np.diff(result.curve_fpr) >= 0)
     assert result.curve_fpr[-1] == 1.0
     assert np.all(np.diff(result.curve_rbdr) >= 0)

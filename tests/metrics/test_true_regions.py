@@ -31,17 +31,17 @@ def masks(
 
 
 def by_frame(regions: list[TrueRegion]) -> dict[int, dict[int, tuple]]:
-    found: dict[int, dict[int, tuple]] = {}
+    boxes: dict[int, dict[int, tuple]] = {}
     for region in regions:
-        found.setdefault(region.frame, {})[region.track] = region.box
-    return found
+        boxes.setdefault(region.frame, {})[region.track] = region.box
+    return boxes
 
 
 def test_two_anomalies_that_cross_the_frame_are_two_tracks() -> None:
     frames = [[(5, 10 + 4 * t, 10, 12), (40, 80 - 3 * t, 8, 9)] for t in range(10)]
-    found = regions_of_masks("walk", masks(frames))
-    assert {region.video for region in found} == {"walk"}
-    assert by_frame(found) == {t: dict(enumerate(boxes)) for t, boxes in enumerate(frames)}
+    regions = regions_of_masks("walk", masks(frames))
+    assert {region.video for region in regions} == {"walk"}
+    assert by_frame(regions) == {t: dict(enumerate(boxes)) for t, boxes in enumerate(frames)}
 
 
 def test_the_tracks_do_not_depend_on_which_part_comes_first() -> None:
@@ -57,10 +57,10 @@ def test_the_tracks_do_not_depend_on_which_part_comes_first() -> None:
 
 def test_a_track_may_miss_one_frame_but_not_two() -> None:
     box = (20, 20, 10, 10)
-    one = regions_of_masks("v", masks([[box], [], [box]]))
-    two = regions_of_masks("v", masks([[box], [], [], [box]]))
-    assert [(region.frame, region.track) for region in one] == [(0, 0), (2, 0)]
-    assert [(region.frame, region.track) for region in two] == [(0, 0), (3, 1)]
+    bridged = regions_of_masks("v", masks([[box], [], [box]]))
+    split = regions_of_masks("v", masks([[box], [], [], [box]]))
+    assert [(region.frame, region.track) for region in bridged] == [(0, 0), (2, 0)]
+    assert [(region.frame, region.track) for region in split] == [(0, 0), (3, 1)]
 
 
 def test_an_anomaly_that_splits_keeps_its_track_in_the_larger_part() -> None:

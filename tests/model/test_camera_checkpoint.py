@@ -27,10 +27,12 @@ TOLD = {"fps": 12.5, "recipe": {"patch": 8}, "adapted_on": {"source": "a", "wind
 
 def meta_info(network: Network) -> MetaInfo:
     """A scalar step size for every second parameter, one number an element for the others."""
-    own = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     sizes = {}
     for number, name in enumerate(target_names(network, TARGETS)):
-        sizes[name] = torch.tensor(0.1 / 3) if number % 2 else torch.rand(own[name].shape) / 3
+        sizes[name] = (
+            torch.tensor(0.1 / 3) if number % 2 else torch.rand(parameters[name].shape) / 3
+        )
     return MetaInfo(TARGETS, sizes, steps=3, batch=8)
 
 
@@ -48,8 +50,8 @@ def camera(base: Checkpoint, tmp_path: Path) -> Path:
 
 
 def write_camera(base: Checkpoint, path: Path) -> Path:
-    own = dict(base.network.named_parameters())
-    tensors = {name: own[name] + 1 for name in base.meta.step_sizes}
+    parameters = dict(base.network.named_parameters())
+    tensors = {name: parameters[name] + 1 for name in base.meta.step_sizes}
     save_camera(
         path,
         base.path,
@@ -65,10 +67,10 @@ def write_camera(base: Checkpoint, path: Path) -> Path:
 
 def rewrite(path, *, document=None, tensors=None):
     with safe_open(path, framework="pt") as file:
-        found = json.loads(file.metadata()["mpn"])
-    own = load_file(path)
-    change = document(found) if document else found
-    save_file(tensors(own) if tensors else own, path, metadata={"mpn": json.dumps(change)})
+        description = json.loads(file.metadata()["mpn"])
+    weights = load_file(path)
+    change = document(description) if document else description
+    save_file(tensors(weights) if tensors else weights, path, metadata={"mpn": json.dumps(change)})
 
 
 def refused(path, message):
@@ -124,7 +126,9 @@ def test_a_model_without_step_sizes_has_none(tiny, tmp_path):
     ],
 )
 def test_descriptions_of_meta_training_that_do_not_fit(base, change, message):
-    rewrite(base.path, document=lambda found: found | {"meta": found["meta"] | change})
+    rewrite(
+        base.path, document=lambda description: description | {"meta": description["meta"] | change}
+    )
     refused(base.path, message)
 
 
@@ -139,12 +143,15 @@ def test_step_sizes_that_do_not_fit(base):
         (torch.full((), torch.nan), "is not finite"),
         (None, "differ in 1 names, the first is pseudo_head.4.bias"),
     ):
-        kept = {
+        remaining = {
             key: tensor for key, tensor in (whole | {name: value}).items() if tensor is not None
         }
-        rewrite(base.path, tensors=lambda _, kept=kept: kept)
+        rewrite(base.path, tensors=lambda _, remaining=remaining: remaining)
         refused(base.path, message)
-    rewrite(base.path, document=lambda found: {k: v for k, v in found.items() if k != "meta"})
+    rewrite(
+        base.path,
+        document=lambda description: {k: v for k, v in description.items() if k != "meta"},
+    )
     refused(base.path, "does not describe its meta-training: None")
 
 
@@ -161,10 +168,10 @@ def test_step_sizes_that_do_not_fit_are_not_written(tiny, tmp_path):
 def test_a_camera_file_is_its_base_with_other_tensors(base, camera):
     again = load_checkpoint(camera)
     changed = set(target_names(base.network, TARGETS))
-    for (name, mine), theirs in zip(
+    for (name, adapted), original in zip(
         again.network.state_dict().items(), base.network.state_dict().values()
     ):
-        assert torch.equal(mine, theirs + 1 if name in changed else theirs)
+        assert torch.equal(adapted, original + 1 if name in changed else original)
     assert not again.network.training and again.config == base.config
     assert (again.fps, again.score_config) == (12.5, {"patch": 8}) and again.training == {"seed": 3}
     assert again.camera["base"]["sha256"] == base.sha256 != again.sha256
@@ -178,7 +185,7 @@ def test_a_camera_file_is_its_base_with_other_tensors(base, camera):
 
 @pytest.mark.parametrize("value", [3, "text", [1], True])
 def test_a_camera_file_adapted_on_what_cannot_be(camera, value):
-    rewrite(camera, document=lambda found: found | {"adapted_on": value})
+    rewrite(camera, document=lambda description: description | {"adapted_on": value})
     refused(camera, "its entry 'adapted_on' is .*values by name were expected")
 
 
@@ -235,10 +242,12 @@ def test_a_base_cut_short(base, camera):
 
 
 def test_a_camera_file_is_no_base(base, camera, tmp_path):
-    own = dict(base.network.named_parameters())
+    parameters = dict(base.network.named_parameters())
     first = load_checkpoint(camera)
     second = tmp_path / "second.camera.safetensors"
-    save_camera(second, camera, first.sha256, {"head.0.bias": own["head.0.bias"]}, {}, None, {}, {})
+    save_camera(
+        second, camera, first.sha256, {"head.0.bias": parameters["head.0.bias"]}, {}, None, {}, {}
+    )
     refused(second, "its base .*lobby.camera.safetensors is a camera file itself")
 
 
@@ -270,15 +279,15 @@ def test_every_length_of_a_camera_file_cut_short(camera):
     [None, 3, "base.safetensors", [], {}, {"path": "base.safetensors"}, {"path": 3, "sha256": "a"}],
 )
 def test_a_camera_file_that_does_not_name_its_base(camera, described):
-    rewrite(camera, document=lambda found: found | {"base": described})
+    rewrite(camera, document=lambda description: description | {"base": described})
     refused(camera, "does not say which model it belongs to")
 
 
 def test_a_base_s_path_that_is_none(camera):
     rewrite(
         camera,
-        document=lambda found: (
-            found | {"base": {"path": "a\0b", "sha256": found["base"]["sha256"]}}
+        document=lambda description: (
+            description | {"base": {"path": "a\0b", "sha256": description["base"]["sha256"]}}
         ),
     )
     refused(camera, "does not say which model|its base is gone")
@@ -293,20 +302,20 @@ def test_a_base_s_path_that_is_none(camera):
     ],
 )
 def test_adapted_tensors_that_do_not_fit(camera, name, value):
-    rewrite(camera, tensors=lambda own: own | {name: value})
+    rewrite(camera, tensors=lambda weights: weights | {name: value})
     refused(camera, f"does not fit its base .*: {name} is unknown, of another shape, or not finite")
 
 
 @pytest.mark.parametrize("change", [{"kind": "lens"}, {"kind": None}, {"format": 2}])
 def test_kinds_and_formats_that_are_not_known(camera, change):
-    rewrite(camera, document=lambda found: found | change)
+    rewrite(camera, document=lambda description: description | change)
     refused(camera, "this mpn reads 1: update mpn")
 
 
 @pytest.mark.parametrize("fps", ["12", 0, -1, True, float("nan"), float("inf"), [25]])
 def test_frame_rates_that_are_none(base, camera, fps):
     for path in (camera, base.path):
-        rewrite(path, document=lambda found: found | {"fps": fps})
+        rewrite(path, document=lambda description: description | {"fps": fps})
         refused(path, "its frame rate is .*frames per second above 0")
 
 

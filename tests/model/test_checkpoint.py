@@ -39,11 +39,15 @@ def rewrite(path, *, change=None, tensors=None, document=None):
     """Writes the file again with options of its preset changed, other tensors, or another
     description."""
     with safe_open(path, framework="pt") as file:
-        found = json.loads(file.metadata()["mpn"])
-    own = load_file(path)
-    found["preset"] |= change or {}
-    found |= document or {}
-    save_file(own if tensors is None else tensors(own), path, metadata={"mpn": json.dumps(found)})
+        description = json.loads(file.metadata()["mpn"])
+    weights = load_file(path)
+    description["preset"] |= change or {}
+    description |= document or {}
+    save_file(
+        weights if tensors is None else tensors(weights),
+        path,
+        metadata={"mpn": json.dumps(description)},
+    )
 
 
 def refused(path, message):
@@ -93,15 +97,15 @@ def test_everything_known_of_a_model_comes_back(tiny, tmp_path):
             np.full(2, -1, np.float32),
         ],
     }
-    told = {
+    fields = {
         "fps": 24.5,
         "score_config": {"patch": 8},
         "training": {"steps": 12, "seed": 3, "data": ["a", "ü"]},
     }
     path = tmp_path / "new" / "model.safetensors"
-    save_checkpoint(path, Checkpoint(tiny, normal=normal, **told), half=True)
+    save_checkpoint(path, Checkpoint(tiny, normal=normal, **fields), half=True)
     again = load_checkpoint(path)
-    assert (again.fps, again.score_config, again.training) == tuple(told.values())
+    assert (again.fps, again.score_config, again.training) == tuple(fields.values())
     assert list(again.normal) == ["error", "pseudo"]
     for name, clips in normal.items():
         assert [clip.tolist() for clip in again.normal[name]] == [clip.tolist() for clip in clips]
@@ -289,8 +293,8 @@ def test_missing_unknown_and_misshapen_tensors(saved):
         {"head.0.bias": whole["head.0.bias"].reshape(1, -1)},
     ):
         name = next(iter(change))
-        kept = {key: t for key, t in (whole | change).items() if t is not None}
-        rewrite(saved, tensors=lambda _, kept=kept: kept)
+        remaining = {key: t for key, t in (whole | change).items() if t is not None}
+        rewrite(saved, tensors=lambda _, remaining=remaining: remaining)
         refused(saved, f"1 tensors are missing, unknown or of another shape, the first is {name}")
 
 
@@ -356,7 +360,7 @@ def test_a_full_disk_while_saving_keeps_the_earlier_file(tiny, tmp_path, monkeyp
 
     save(tiny)
     before = path.read_bytes()
-    other = build_model(tiny.config)
+    newer = build_model(tiny.config)
 
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -366,9 +370,9 @@ def test_a_full_disk_while_saving_keeps_the_earlier_file(tiny, tmp_path, monkeyp
         with pytest.raises(
             MpnError, match=f"cannot write .*{path.name}.*: the disk is full; the earlier file"
         ):
-            save(other)
+            save(newer)
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
-    save(other)
+    save(newer)
     assert path.read_bytes() != before
 
 

@@ -29,15 +29,15 @@ UNIFORM = np.full((1, 4, 4), 0.25)
 
 
 def test_a_collapsed_network_has_ones_everywhere():
-    found = collapse(output_with([[[1, 2]] * 4], UNIFORM, ONE_QUERY))
-    assert found == pytest.approx(
+    figures = collapse(output_with([[[1, 2]] * 4], UNIFORM, ONE_QUERY))
+    assert figures == pytest.approx(
         {"prototype_cosine": 1, "query_to_mean": 1, "assignment_entropy": 1, "usage_entropy": 1},
         abs=1e-6,
     )
 
 
 @pytest.mark.parametrize(
-    ("prototypes", "wanted"),
+    ("prototypes", "expected"),
     [
         (np.eye(4), 0.0),
         ([[1, 0], [-5, 0]], -1.0),
@@ -45,16 +45,16 @@ def test_a_collapsed_network_has_ones_everywhere():
         ([[1, 0], [3, 3]], np.sqrt(0.5)),
     ],
 )
-def test_the_mean_cosine_between_prototypes(prototypes, wanted):
-    found = collapse(output_with(np.array([prototypes]), UNIFORM, ONE_QUERY))
-    assert found["prototype_cosine"] == pytest.approx(wanted, abs=1e-6)
+def test_the_mean_cosine_between_prototypes(prototypes, expected):
+    figures = collapse(output_with(np.array([prototypes]), UNIFORM, ONE_QUERY))
+    assert figures["prototype_cosine"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_queries_of_two_directions_are_half_a_right_angle_from_their_mean():
     features = np.zeros((1, 2, 1, 2))
     features[0, 0, 0, 0], features[0, 1, 0, 1] = 5, 0.1  # lengths don't count
-    found = collapse(output_with([np.eye(2)], UNIFORM, features))
-    assert found["query_to_mean"] == pytest.approx(np.sqrt(0.5), abs=1e-6)
+    figures = collapse(output_with([np.eye(2)], UNIFORM, features))
+    assert figures["query_to_mean"] == pytest.approx(np.sqrt(0.5), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -63,26 +63,26 @@ def test_queries_of_two_directions_are_half_a_right_angle_from_their_mean():
 )
 def test_decided_assignments_have_no_entropy_but_their_usage_may(positions, usage):
     assignment = np.eye(4)[positions][None]
-    found = collapse(output_with([np.eye(4)], assignment, ONE_QUERY))
-    assert found["assignment_entropy"] == pytest.approx(0, abs=1e-7)
-    assert found["usage_entropy"] == pytest.approx(usage, abs=1e-6)
+    figures = collapse(output_with([np.eye(4)], assignment, ONE_QUERY))
+    assert figures["assignment_entropy"] == pytest.approx(0, abs=1e-7)
+    assert figures["usage_entropy"] == pytest.approx(usage, abs=1e-6)
 
 
 def test_entropies_agree_with_scipy_and_are_means_over_samples():
     rng = np.random.default_rng(4)
     assignment = rng.dirichlet([0.5] * 5, (3, 6))
     prototypes = rng.normal(size=(3, 5, 2))
-    found = collapse(output_with(prototypes, assignment, rng.normal(size=(3, 2, 2, 3))))
-    assert found["assignment_entropy"] == pytest.approx(
+    figures = collapse(output_with(prototypes, assignment, rng.normal(size=(3, 2, 2, 3))))
+    assert figures["assignment_entropy"] == pytest.approx(
         entropy(assignment, base=5, axis=2).mean(), rel=1e-5
     )
-    assert found["usage_entropy"] == pytest.approx(
+    assert figures["usage_entropy"] == pytest.approx(
         entropy(assignment.mean(axis=1), base=5, axis=1).mean(), rel=1e-5
     )
 
 
 def test_figures_are_plain_floats_of_a_real_forward(tiny):
     window = torch.rand(2, 4, 32, 48) * 2 - 1
-    found = collapse(tiny(window))
-    assert all(type(value) is float for value in found.values())
-    assert -1 <= found["prototype_cosine"] <= 1 and 0 <= found["assignment_entropy"] <= 1
+    figures = collapse(tiny(window))
+    assert all(type(value) is float for value in figures.values())
+    assert -1 <= figures["prototype_cosine"] <= 1 and 0 <= figures["assignment_entropy"] <= 1

@@ -24,26 +24,26 @@ def test_convolutions_in_bfloat16_give_what_autocast_gives(preset):
     torch.manual_seed(2)
     network = build_model(preset, channels=4, height=32, width=48).eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        expected, given = network(windows(network, 2)), narrowed(network)(windows(network, 2))
-    assert torch.equal(expected.prediction, given.prediction)
-    assert torch.equal(expected.compactness, given.compactness)
+        expected, output = network(windows(network, 2)), narrowed(network)(windows(network, 2))
+    assert torch.equal(expected.prediction, output.prediction)
+    assert torch.equal(expected.compactness, output.compactness)
     assert network.head[0].weight.dtype == torch.float32  # the network itself is left alone
 
 
 def test_a_smaller_batch_is_filled_up_to_the_largest_so_far(tiny):
-    seen = []
+    sizes = []
 
     def forward(window):
-        seen.append(len(window))
+        sizes.append(len(window))
         return tiny(window)
 
     run = OfOneShape(forward)
     with torch.inference_mode():
         for count in (3, 1, 4, 2):
-            given, expected = run(windows(tiny, count)), tiny(windows(tiny, count))
-            assert given.pseudo_logits.shape == expected.pseudo_logits.shape
-            torch.testing.assert_close(given.prediction, expected.prediction, atol=1e-5, rtol=0)
-    assert seen == [3, 3, 4, 4]
+            output, expected = run(windows(tiny, count)), tiny(windows(tiny, count))
+            assert output.pseudo_logits.shape == expected.pseudo_logits.shape
+            torch.testing.assert_close(output.prediction, expected.prediction, atol=1e-5, rtol=0)
+    assert sizes == [3, 3, 4, 4]
 
 
 def test_without_a_head_nothing_is_cut_of_it():
@@ -122,10 +122,12 @@ def test_ways_that_there_are_not(tiny):
 
 def test_a_detector_hands_on_how_it_runs_its_network(still):
     detector = mpn.load(still)
-    own = mpn.Detector(detector.checkpoint, batch_size=7, compiled="graph")
-    other = own.sibling(detector.checkpoint)
-    assert (other.batch_size, other.compiled, other.device.type) == (7, "graph", "cpu")
-    assert detector.batch_size == 8 and detector.ends_a_batch(12) and not own.ends_a_batch(12)
-    assert own.ends_a_batch(11)
+    configured = mpn.Detector(detector.checkpoint, batch_size=7, compiled="graph")
+    sibling = configured.sibling(detector.checkpoint)
+    assert (sibling.batch_size, sibling.compiled, sibling.device.type) == (7, "graph", "cpu")
+    assert (
+        detector.batch_size == 8 and detector.ends_a_batch(12) and not configured.ends_a_batch(12)
+    )
+    assert configured.ends_a_batch(11)
     with pytest.raises(MpnError, match="in batches of -1: from 1 up"):
         mpn.Detector(detector.checkpoint, batch_size=-1)

@@ -36,13 +36,13 @@ def windows_of(network, batch, seed=0):
 def agree(network, engine, batch, atol, seed=0):
     windows = windows_of(network, batch, seed)
     with torch.inference_mode():
-        expected, given = network(windows), engine(windows)
+        expected, output = network(windows), engine(windows)
     for name in PARTS_OF_OUTPUT:
-        wanted, got = getattr(expected, name), getattr(given, name)
-        assert (wanted is None) == (got is None)
-        if wanted is not None:
-            assert got.dtype == torch.float32
-            torch.testing.assert_close(got, wanted, atol=atol, rtol=0)
+        expected_part, part = getattr(expected, name), getattr(output, name)
+        assert (expected_part is None) == (part is None)
+        if expected_part is not None:
+            assert part.dtype == torch.float32
+            torch.testing.assert_close(part, expected_part, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["small", "base"])
@@ -58,22 +58,22 @@ def test_the_packaged_model_scores_frames_alike(engine_name):
     network = load_checkpoint("demo").network
     frames = np.random.default_rng(0).integers(0, 256, (7, *network.config.size, 1), np.uint8)
     plain = list(score_frames(network, frames, batch_size=2))
-    other = list(
+    results = list(
         score_frames(network, frames, batch_size=2, engine=open_engine(engine_name, network))
     )
-    assert len(plain) == len(other) == 3
-    for one, same in zip(plain, other):
-        assert one.parts == pytest.approx(same.parts, abs=1e-3)
-        for name, grid in one.maps.items():
-            np.testing.assert_allclose(same.maps[name], grid, atol=1e-4)
+    assert len(plain) == len(results) == 3
+    for reference, result in zip(plain, results):
+        assert reference.parts == pytest.approx(result.parts, abs=1e-3)
+        for name, grid in reference.maps.items():
+            np.testing.assert_allclose(result.maps[name], grid, atol=1e-4)
 
 
 def test_what_was_given_stays_when_the_engine_runs_again(engine_name, tiny):
     engine = open_engine(engine_name, tiny)
     first = engine(windows_of(tiny, 2, seed=1))
-    kept = first.prediction.clone()
+    copy = first.prediction.clone()
     engine(windows_of(tiny, 2, seed=2))
-    assert torch.equal(first.prediction, kept)
+    assert torch.equal(first.prediction, copy)
 
 
 def test_threads_that_score_side_by_side_do_not_mix_their_windows(engine_name, tiny):

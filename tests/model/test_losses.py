@@ -74,7 +74,7 @@ def test_compactness_is_the_squared_distance_over_the_features():
 
 @pytest.mark.parametrize("length", [1.0, 0.003, 40.0])
 @pytest.mark.parametrize(
-    ("vectors", "wanted"),
+    ("vectors", "expected"),
     [
         ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], 0.0),  # orthogonal: squared distance 2
         ([[1, 2, 3]] * 3, 1.0),  # identical
@@ -85,9 +85,9 @@ def test_compactness_is_the_squared_distance_over_the_features():
         ([[1, 0], [0.5, math.sqrt(3) / 2]], 0.0),  # 60 degrees: squared distance 1, the margin
     ],
 )
-def test_diversity_of_known_prototypes(vectors, wanted, length):
+def test_diversity_of_known_prototypes(vectors, expected, length):
     prototypes = torch.tensor(vectors, dtype=torch.float64).unsqueeze(0) * length
-    assert diversity_loss(prototypes).item() == pytest.approx(wanted, abs=1e-12)
+    assert diversity_loss(prototypes).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_diversity_is_the_mean_over_samples():
@@ -96,18 +96,18 @@ def test_diversity_is_the_mean_over_samples():
 
 
 @pytest.mark.parametrize(
-    ("positions", "wanted"),
+    ("positions", "expected"),
     [([0, 1, 2, 3], 0.0), ([2, 2, 2, 2], 1.0), ([0, 0, 1, 1], 0.5)],  # log 2 is half of log 4
 )
-def test_usage_of_known_assignments(positions, wanted):
+def test_usage_of_known_assignments(positions, expected):
     assignment = torch.eye(4)[positions].unsqueeze(0)
-    assert usage_loss(assignment).item() == pytest.approx(wanted, abs=1e-6)
+    assert usage_loss(assignment).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_usage_is_the_entropy_that_scipy_has_and_a_mean_over_samples():
     assignment = np.random.default_rng(2).dirichlet([0.3] * 6, (3, 7))
-    wanted = 1 - entropy(assignment.mean(axis=1), base=6, axis=1).mean()
-    assert usage_loss(torch.from_numpy(assignment)).item() == pytest.approx(wanted, rel=1e-9)
+    expected = 1 - entropy(assignment.mean(axis=1), base=6, axis=1).mean()
+    assert usage_loss(torch.from_numpy(assignment)).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_prototype_that_is_assigned_nowhere_leaves_the_gradient_finite():
@@ -123,9 +123,9 @@ def test_the_pseudo_loss_is_the_log_loss_of_each_position(factor):
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 3, (2, 4, 6))
     tampered = rng.random((2, 4 * factor, 6 * factor)) < 0.2
-    wanted = tampered.reshape(2, 4, factor, 6, factor).any(axis=(2, 4))
-    assert 0 < wanted.mean() < 1
-    expected = log_loss(wanted.ravel(), 1 / (1 + np.exp(-logits.ravel())))
+    labels = tampered.reshape(2, 4, factor, 6, factor).any(axis=(2, 4))
+    assert 0 < labels.mean() < 1
+    expected = log_loss(labels.ravel(), 1 / (1 + np.exp(-logits.ravel())))
     for mask in (torch.from_numpy(tampered), torch.from_numpy(tampered.astype(np.uint8))):
         assert pseudo_loss(torch.from_numpy(logits), mask).item() == pytest.approx(
             expected, rel=1e-5
@@ -215,9 +215,9 @@ def test_ranking_by_hand():
     assert ranking_loss(logits, tampered, hardest=2).item() == pytest.approx(expected, rel=1e-6)
     # Another window without anything tampered with gives two more others.
     both = torch.cat([logits, torch.full((1, 2, 2), 4.0)])
-    more = torch.cat([tampered, torch.zeros_like(tampered)])
+    masks = torch.cat([tampered, torch.zeros_like(tampered)])
     expected = (expected * 2 + 2 * math.log1p(math.exp(1.0))) / 4
-    assert ranking_loss(both, more, hardest=2).item() == pytest.approx(expected, rel=1e-6)
+    assert ranking_loss(both, masks, hardest=2).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_ranking_does_not_change_with_the_level_and_falls_with_order():
@@ -246,16 +246,16 @@ def test_ranking_of_nothing_is_nothing():
 
 
 def test_terms_of_the_prototypes_rise_after_their_share_of_the_training():
-    given = {"frame": 1, "compactness": 2, "diversity": 3, "usage": 4, "pseudo": 5}
-    training = TrainingConfig(given, prototypes_after=0.25)
+    weights = {"frame": 1, "compactness": 2, "diversity": 3, "usage": 4, "pseudo": 5}
+    training = TrainingConfig(weights, prototypes_after=0.25)
     later = {"compactness": 2.0, "diversity": 3.0, "usage": 4.0}
     for progress, risen in ((0, 0), (0.25, 0), (0.275, 0.25), (0.3, 0.5), (0.35, 1), (1, 1)):
-        wanted = training.loss_weights | {name: risen * later[name] for name in later}
-        assert training.weights_at(progress) == pytest.approx(wanted)
-    assert TrainingConfig(given).weights_at(0) == TrainingConfig(given).loss_weights
+        expected = training.loss_weights | {name: risen * later[name] for name in later}
+        assert training.weights_at(progress) == pytest.approx(expected)
+    assert TrainingConfig(weights).weights_at(0) == TrainingConfig(weights).loss_weights
     assert training.with_weights({"usage": 0.0}).prototypes_after == 0.25
     # However late, in the end they count in full.
-    late = TrainingConfig(given, prototypes_after=0.96)
+    late = TrainingConfig(weights, prototypes_after=0.96)
     assert late.weights_at(0.98)["usage"] == pytest.approx(2)
     assert late.weights_at(1) == pytest.approx(late.loss_weights)
 

@@ -77,15 +77,15 @@ UNITS = (
 @UNITS[1]
 def test_the_unit_equals_its_plain_form(projection, scales):
     unit, features = make_unit(projection, scales), random_features()
-    for ours, theirs in zip(unit_parts(unit, features), written_parts(unit, features), strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-11, atol=1e-12)
+    for part, plain in zip(unit_parts(unit, features), written_parts(unit, features), strict=True):
+        assert torch.allclose(part, plain, rtol=1e-11, atol=1e-12)
 
 
 @UNITS[0]
 @UNITS[1]
 def test_gradients_of_the_unit_equal_those_of_its_plain_form(projection, scales):
     unit = make_unit(projection, scales)
-    found = []
+    gradients = []
     for form in (unit_parts, written_parts):
         features = random_features().requires_grad_()
         generator = torch.Generator().manual_seed(9)
@@ -93,28 +93,28 @@ def test_gradients_of_the_unit_equal_those_of_its_plain_form(projection, scales)
             (part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum()
             for part in form(unit, features)
         )
-        found.append(torch.autograd.grad(total, [features, *unit.parameters()]))
-    assert len(found[0]) == 2 + 2 * projection + 2 * scales
-    for ours, theirs in zip(*found, strict=True):
-        assert theirs.abs().max() > 1e-6  # each takes part
-        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+        gradients.append(torch.autograd.grad(total, [features, *unit.parameters()]))
+    assert len(gradients[0]) == 2 + 2 * projection + 2 * scales
+    for gradient, plain in zip(*gradients, strict=True):
+        assert plain.abs().max() > 1e-6  # each takes part
+        assert torch.allclose(gradient, plain, rtol=1e-9, atol=1e-11)
 
 
 def test_features_of_zero_give_finite_values_and_gradients():
     unit = make_unit(False, False)
-    found = []
+    gradients = []
     for form in (unit_parts, written_parts):
         features = random_features()
         features[0, :, 1, 2] = 0
         features.requires_grad_()
         parts = form(unit, features)
         assert all(part.isfinite().all() for part in parts[:4])
-        found.append(torch.autograd.grad(parts[1].sum() + parts[2].square().sum(), features)[0])
+        gradients.append(torch.autograd.grad(parts[1].sum() + parts[2].square().sum(), features)[0])
     # At the position itself the direction of a zero vector has no derivative; elsewhere both agree.
     elsewhere = torch.ones(2, 1, 4, 7, dtype=torch.bool)
     elsewhere[0, :, 1, 2] = False
-    assert found[0].isfinite().all()
-    assert torch.allclose(found[0] * elsewhere, found[1] * elsewhere, rtol=1e-9, atol=1e-11)
+    assert gradients[0].isfinite().all()
+    assert torch.allclose(gradients[0] * elsewhere, gradients[1] * elsewhere, rtol=1e-9, atol=1e-11)
 
 
 def test_the_inverse_norm_and_its_first_and_second_derivatives():
@@ -247,9 +247,9 @@ def test_a_zeroed_head_predicts_the_last_frame(options):
 
 def test_the_pseudo_head_is_an_option_and_sees_the_decoder_only(tiny):
     without = build_model(replace(tiny.config, pseudo_head=False))
-    kept = {name: t for name, t in tiny.state_dict().items() if not name.startswith("pseudo_head")}
-    assert len(kept) == len(tiny.state_dict()) - 6
-    without.load_state_dict(kept)
+    rest = {name: t for name, t in tiny.state_dict().items() if not name.startswith("pseudo_head")}
+    assert len(rest) == len(tiny.state_dict()) - 6
+    without.load_state_dict(rest)
     window = window_for(tiny)
     first, second = tiny(window), without(window)
     assert second.pseudo_logits is None
@@ -322,9 +322,9 @@ def test_bfloat16_autocast_is_finite_and_near_float32(name):
         == torch.float32
     )
     for part in ("prediction", "query", "prototypes", "assignment", "aggregation"):
-        ours, exact = getattr(narrow, part).float(), getattr(wide, part)
-        assert ours.isfinite().all()
-        assert (ours - exact).abs().max() < 0.05 * exact.abs().max(), part
+        value, exact = getattr(narrow, part).float(), getattr(wide, part)
+        assert value.isfinite().all()
+        assert (value - exact).abs().max() < 0.05 * exact.abs().max(), part
     parameters = list(network.parameters())
     (narrow.prediction.square().mean() + narrow.distance.mean()).backward()
     assert all(p.grad.isfinite().all() for p in parameters if p.grad is not None)
@@ -370,13 +370,13 @@ def test_second_order_gradients_flow_through_the_forward(name):
         return loss(moved, query)
 
     leaves = {key: p.clone().requires_grad_() for key, p in start.items()}
-    found = torch.autograd.grad(after_step(leaves), list(leaves.values()))
-    assert all(g.isfinite().all() and g.abs().max() > 0 for g in found)
+    meta_gradients = torch.autograd.grad(after_step(leaves), list(leaves.values()))
+    assert all(g.isfinite().all() and g.abs().max() > 0 for g in meta_gradients)
     generator = torch.Generator().manual_seed(8)
     directions = {
         key: torch.randn(p.shape, generator=generator, dtype=p.dtype) for key, p in start.items()
     }
-    slope = sum((g * d).sum() for g, d in zip(found, directions.values(), strict=True))
+    slope = sum((g * d).sum() for g, d in zip(meta_gradients, directions.values(), strict=True))
     step = 1e-5
     ends = [
         after_step(

@@ -48,11 +48,11 @@ def test_the_file_gives_what_the_network_gives_for_any_batch(tmp_path, kind, opt
     windows = torch.rand(batch, config.window * config.colours, *config.size) * 2 - 1
     with torch.no_grad():
         output = network(windows)
-    given = session.run(None, {"windows": windows.numpy()})
-    names = [one.name for one in session.get_outputs()]
+    arrays = session.run(None, {"windows": windows.numpy()})
+    names = [node.name for node in session.get_outputs()]
     assert names == list(output_names(network))
     assert ("pseudo_logits" in names) == (kind == "small")
-    for name, values in zip(names, given):
+    for name, values in zip(names, arrays):
         np.testing.assert_allclose(values, getattr(output, name).numpy(), atol=1e-5)
 
 

@@ -97,26 +97,26 @@ DTYPES = {torch.float64: 1e-9, torch.float32: 1e-4}
 def computed(request, reference):
     """Which file, and by precision what our network makes of its weights and clip."""
     file, seed, sharp = request.param
-    wanted = reference.arrays(file)
+    arrays = reference.arrays(file)
     weights = list(reference.weights(seed, sharp))
     clip = np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (2, 15, 64, 64))
-    assert np.isclose(clip.sum(), wanted["clip_sum"].array, rtol=1e-12)
-    assert np.array_equal(clip[0, 0, :4, :4], wanted["clip_corner"].array)
+    assert np.isclose(clip.sum(), arrays["clip_sum"].array, rtol=1e-12)
+    assert np.array_equal(clip[0, 0, :4, :4], arrays["clip_corner"].array)
     return file, {dtype: forward_values(weights, clip, dtype) for dtype in DTYPES}
 
 
 def assert_forward_agrees(computed, reference):
     file, by_dtype = computed
-    wanted = reference.arrays(file)
+    arrays = reference.arrays(file)
     compared = {"clip_sum", "clip_corner", "psnr"}
     for dtype, tolerance in DTYPES.items():
         values, scored = by_dtype[dtype]
         for name, value in values.items():
-            wanted[name].assert_agrees(value.double().numpy(), tolerance, (name, dtype))
+            arrays[name].assert_agrees(value.double().numpy(), tolerance, (name, dtype))
         for name, value in scored.items():
-            assert np.allclose(value, wanted[name].array, rtol=1e-4), (name, dtype)
+            assert np.allclose(value, arrays[name].array, rtol=1e-4), (name, dtype)
         compared |= set(values)
-    assert compared == set(wanted)  # no array is left out
+    assert compared == set(arrays)  # no array is left out
 
 
 def test_the_base_forward_agrees_with_the_published_network(computed, reference):

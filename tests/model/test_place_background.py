@@ -25,12 +25,12 @@ def staying_place() -> PlaceModel:
 
 def test_what_stays_comes_back_exactly_beside_a_camera_that_does_not_know_it() -> None:
     place = staying_place()
-    found = unpack_places(PATH, *packed({"hall": place, "yard": some_place()}))
-    background = found["hall"].background
+    places = unpack_places(PATH, *packed({"hall": place, "yard": some_place()}))
+    background = places["hall"].background
     assert (background.readings, background.seconds, background.known) == (700, 349.5, True)
     np.testing.assert_array_equal(background.longest, place.background.longest)
     np.testing.assert_array_equal(background.spread, place.background.spread)
-    assert found["yard"].background.readings == 0 and not found["yard"].background.known
+    assert places["yard"].background.readings == 0 and not places["yard"].background.known
 
 
 def test_a_place_that_does_not_know_what_stays_is_written_as_before() -> None:
@@ -57,12 +57,12 @@ def test_backgrounds_of_odd_numbers(key: str, value: object) -> None:
 @pytest.mark.parametrize("lie", ["missing", "shape", "type", "nan", "negative"])
 def test_backgrounds_that_lie(name: str, lie: str) -> None:
     tensors, described = packed({"hall": staying_place()})
-    own = tensors.pop(f"place.0.{name}")
+    tensor = tensors.pop(f"place.0.{name}")
     values = {
-        "shape": own[1:],
-        "type": own.double(),
-        "nan": torch.full_like(own, math.nan),
-        "negative": own - own.max() - 1,
+        "shape": tensor[1:],
+        "type": tensor.double(),
+        "nan": torch.full_like(tensor, math.nan),
+        "negative": tensor - tensor.max() - 1,
     }
     if lie != "missing":
         tensors[f"place.0.{name}"] = values[lie].contiguous()

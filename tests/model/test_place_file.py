@@ -43,17 +43,17 @@ def places() -> dict[str, PlaceModel]:
     return {"hall": some_place(), "yard, Überweg": some_place((12, 8), 1, pictures=0)}
 
 
-def assert_same(found: dict[str, PlaceModel], expected: dict[str, PlaceModel]) -> None:
-    assert list(found) == list(expected)
-    for one, other in zip(found.values(), expected.values()):
-        assert one.grid == other.grid
-        assert (one.frames, one.pictures) == (other.frames, other.pictures)
-        assert one.counts.dtype == other.counts.dtype and one.whole.dtype == other.whole.dtype
-        np.testing.assert_array_equal(one.counts, other.counts)
-        np.testing.assert_array_equal(one.whole, other.whole)
-        np.testing.assert_allclose(one.picture, other.picture, rtol=1e-6)
-        for normal, given in zip(one.normal, other.normal):
-            np.testing.assert_array_equal(normal, given)
+def assert_same(models: dict[str, PlaceModel], expected: dict[str, PlaceModel]) -> None:
+    assert list(models) == list(expected)
+    for place, exact in zip(models.values(), expected.values()):
+        assert place.grid == exact.grid
+        assert (place.frames, place.pictures) == (exact.frames, exact.pictures)
+        assert place.counts.dtype == exact.counts.dtype and place.whole.dtype == exact.whole.dtype
+        np.testing.assert_array_equal(place.counts, exact.counts)
+        np.testing.assert_array_equal(place.whole, exact.whole)
+        np.testing.assert_allclose(place.picture, exact.picture, rtol=1e-6)
+        for normal, exact_normal in zip(place.normal, exact.normal):
+            np.testing.assert_array_equal(normal, exact_normal)
 
 
 def packed(places: dict[str, PlaceModel]) -> tuple[Tensors, list[Described]]:
@@ -74,26 +74,26 @@ def refused(tensors: Tensors, described: object, message: str = "place") -> None
 
 def test_places_come_back_exactly(places: dict[str, PlaceModel]) -> None:
     tensors, described = packed(places)
-    others = {"head.0.bias": torch.zeros(2)}
-    given = tensors | others
-    assert_same(unpack_places(PATH, given, described), places)
-    assert given == others  # the places' own are taken out
+    weights = {"head.0.bias": torch.zeros(2)}
+    together = tensors | weights
+    assert_same(unpack_places(PATH, together, described), places)
+    assert together == weights  # the places' own are taken out
 
 
 def test_what_comes_back_can_be_added_to(places: dict[str, PlaceModel]) -> None:
-    found = unpack_places(PATH, *packed(places))
-    found["hall"].merge(found["hall"])
-    assert found["hall"].frames == 40 and found["hall"].pictures == 6
-    np.testing.assert_allclose(found["hall"].picture, places["hall"].picture, rtol=1e-6)
+    unpacked = unpack_places(PATH, *packed(places))
+    unpacked["hall"].merge(unpacked["hall"])
+    assert unpacked["hall"].frames == 40 and unpacked["hall"].pictures == 6
+    np.testing.assert_allclose(unpacked["hall"].picture, places["hall"].picture, rtol=1e-6)
 
 
 def test_the_largest_counts_come_back() -> None:
     place = some_place()
     place.counts[0, 0, 0, :2] = 2**32 - 1, MAX_COUNT
     place.frames = place.pictures = MAX_COUNT - 1
-    (found,) = unpack_places(PATH, *packed({"a": place})).values()
-    np.testing.assert_array_equal(found.counts, place.counts)
-    assert found.frames == found.pictures == MAX_COUNT - 1
+    (unpacked,) = unpack_places(PATH, *packed({"a": place})).values()
+    np.testing.assert_array_equal(unpacked.counts, place.counts)
+    assert unpacked.frames == unpacked.pictures == MAX_COUNT - 1
 
 
 def test_no_places_leave_nothing() -> None:
@@ -142,8 +142,8 @@ def write_camera(
     """A camera file beside its base; with tensors that were adapted or with none."""
     assert base.path is not None
     path = base.path.parent / "lobby.camera.safetensors"
-    own = dict(base.network.named_parameters())
-    tensors = {"head.0.bias": own["head.0.bias"] + 1} if adapted else {}
+    parameters = dict(base.network.named_parameters())
+    tensors = {"head.0.bias": parameters["head.0.bias"] + 1} if adapted else {}
     normal = {"error": [np.ones(3, np.float32)]}
     save_camera(path, base.path, base.sha256, tensors, normal, 12.5, {}, {}, places)
     return path
@@ -153,22 +153,22 @@ def write_camera(
 def test_a_camera_file_has_its_own_place_and_not_its_base_s(
     base: Checkpoint, adapted: bool
 ) -> None:
-    own = {"lobby": some_place(seed=7)}
-    again = load_checkpoint(write_camera(base, own, adapted))
-    assert_same(again.places, own)
+    camera_places = {"lobby": some_place(seed=7)}
+    again = load_checkpoint(write_camera(base, camera_places, adapted))
+    assert_same(again.places, camera_places)
     assert again.camera is not None
     assert again.camera["tensors"] == (["head.0.bias"] if adapted else [])
-    for (name, mine), theirs in zip(
+    for (name, weight), original in zip(
         again.network.state_dict().items(), base.network.state_dict().values()
     ):
-        assert torch.equal(mine, theirs) != (adapted and name == "head.0.bias")
+        assert torch.equal(weight, original) != (adapted and name == "head.0.bias")
 
 
-@pytest.mark.parametrize("given", [None, {}])
+@pytest.mark.parametrize("empty", [None, {}])
 def test_a_camera_file_without_a_place_has_none(
-    base: Checkpoint, given: dict[str, PlaceModel] | None
+    base: Checkpoint, empty: dict[str, PlaceModel] | None
 ) -> None:
-    assert load_checkpoint(write_camera(base, given)).places == {}
+    assert load_checkpoint(write_camera(base, empty)).places == {}
 
 
 def test_a_place_of_much_footage_fits_a_camera_file(base: Checkpoint) -> None:
@@ -253,9 +253,9 @@ def test_how_a_camera_was_judged_is_kept() -> None:
     tensors, described = packed({"hall": some_place(), "yard": some_place()})
     assert [entry["judged"] for entry in described] == [JUDGED, JUDGED]
     del described[1]["judged"]  # as in files of before
-    found = unpack_places(Path("own"), dict(tensors), described)
-    assert (found["hall"].judged, found["yard"].judged) == (JUDGED, 1)
-    assert [entry["judged"] for entry in packed(found)[1]] == [JUDGED, 1]  # written again
+    unpacked = unpack_places(Path("own"), dict(tensors), described)
+    assert (unpacked["hall"].judged, unpacked["yard"].judged) == (JUDGED, 1)
+    assert [entry["judged"] for entry in packed(unpacked)[1]] == [JUDGED, 1]  # written again
 
 
 @pytest.mark.parametrize("key", ["camera", "version", "grid", "frames", "pictures"])

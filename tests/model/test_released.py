@@ -90,9 +90,9 @@ def test_a_camera_finds_its_base_among_the_released_models(folders: Path, tiny: 
     packaged = folders / "package" / "demo.safetensors"
     packaged.parent.mkdir()
     base.replace(packaged)
-    found = load_checkpoint(camera)
-    assert found.camera["base"]["path"] == str(packaged)
-    assert torch.equal(dict(found.network.named_parameters())[name], weight + 1)
+    loaded = load_checkpoint(camera)
+    assert loaded.camera["base"]["path"] == str(packaged)
+    assert torch.equal(dict(loaded.network.named_parameters())[name], weight + 1)
     put(base)  # another model has its base's name: the right one is found all the same
     assert load_checkpoint(camera).camera["base"]["path"] == str(packaged)
     put(packaged)

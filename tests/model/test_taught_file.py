@@ -29,9 +29,9 @@ def same(one: Taught, other: Taught) -> bool:
 def test_there_and_back_and_the_other_tensors_stay():
     tensors = {"other": torch.zeros(3)}
     described = pack_taught(tensors, [CAR, FLAG])["taught"]
-    found = unpack_taught(PATH, tensors, described)
-    assert len(found) == 2 and same(found[0], CAR) and same(found[1], FLAG)
-    assert list(tensors) == ["other"] and found[0].embeddings.dtype == np.float32
+    unpacked = unpack_taught(PATH, tensors, described)
+    assert len(unpacked) == 2 and same(unpacked[0], CAR) and same(unpacked[1], FLAG)
+    assert list(tensors) == ["other"] and unpacked[0].embeddings.dtype == np.float32
 
 
 def test_a_file_of_a_camera_that_was_taught_nothing_is_as_it_always_was():
@@ -43,8 +43,8 @@ def test_a_file_of_a_camera_that_was_taught_nothing_is_as_it_always_was():
 def test_a_whole_model_keeps_it_too(tmp_path):
     path = tmp_path / "whole.safetensors"
     save_checkpoint(path, Checkpoint(still_network(), taught=(CAR, FLAG)))
-    found = load_checkpoint(path).taught
-    assert len(found) == 2 and same(found[0], CAR) and same(found[1], FLAG)
+    taught = load_checkpoint(path).taught
+    assert len(taught) == 2 and same(taught[0], CAR) and same(taught[1], FLAG)
 
 
 @pytest.mark.parametrize(

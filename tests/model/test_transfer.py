@@ -33,10 +33,10 @@ def test_what_lies_on_a_gpu_comes_in_one_transfer_beside_what_does_not():
     here = torch.rand(4)
     with fake_gpu() as transfers:
         away = torch.empty(2, 3, device=FAKE_GPU)
-        given = on_host({"a": away, "here": here, "b": away[0]})()
+        arrays = on_host({"a": away, "here": here, "b": away[0]})()
     assert transfers == [9]
-    assert list(given) == ["a", "here", "b"] and given["a"].shape == (2, 3)
-    np.testing.assert_array_equal(given["here"], here.numpy())
+    assert list(arrays) == ["a", "here", "b"] and arrays["a"].shape == (2, 3)
+    np.testing.assert_array_equal(arrays["here"], here.numpy())
 
 
 def test_the_fake_gpu_notices_what_a_gpu_would():

@@ -38,7 +38,7 @@ def multi_head(unit):
     module = nn.MultiheadAttention(8, unit.subspaces, batch_first=True, dtype=torch.float64)
     maps = (unit.query_map, unit.key_map, unit.value_map)
     with torch.no_grad():
-        module.in_proj_weight.copy_(torch.cat([one.weight for one in maps]))
+        module.in_proj_weight.copy_(torch.cat([linear.weight for linear in maps]))
         biases = (unit.query_map.bias, torch.zeros(8), unit.value_map.bias)
         module.in_proj_bias.copy_(torch.cat(biases))
     module.out_proj = unit.output_map
@@ -61,18 +61,18 @@ def plain_keys(unit, x, window_keys):
 
 @KEYS
 def test_attention_is_that_of_torchs_module(window_keys):
-    unit, given = attention_unit(window_keys), features()
+    unit, inputs = attention_unit(window_keys), features()
     with torch.no_grad():
-        changed, inverse, keys, assignment, aggregation, distance = unit(given)
-        query = F.normalize(given, dim=1).flatten(2).transpose(1, 2)
+        changed, inverse, keys, assignment, aggregation, distance = unit(inputs)
+        query = F.normalize(inputs, dim=1).flatten(2).transpose(1, 2)
         x = query * math.sqrt(8)
         expected_keys, positions = plain_keys(unit, x, window_keys)
-        made, weights = multi_head(unit)(x, expected_keys, expected_keys)
-        shown = unit.attention(given.flatten(2).transpose(1, 2), inverse)
-    assert unit.subspaces == 4 and torch.equal(changed, given)
+        attended, weights = multi_head(unit)(x, expected_keys, expected_keys)
+        shown = unit.attention(inputs.flatten(2).transpose(1, 2), inverse)
+    assert unit.subspaces == 4 and torch.equal(changed, inputs)
     assert torch.allclose(keys, expected_keys, atol=1e-12)
     assert torch.allclose(assignment, weights, atol=1e-12)
-    normalcy = F.normalize(made, dim=2)
+    normalcy = F.normalize(attended, dim=2)
     assert torch.allclose(aggregation.flatten(2).transpose(1, 2), query + normalcy, atol=1e-12)
     squared = (query - normalcy).square().sum(dim=2)
     assert torch.allclose(distance.flatten(1), squared, atol=1e-12)
@@ -84,20 +84,22 @@ def test_attention_is_that_of_torchs_module(window_keys):
 
 @KEYS
 def test_with_learned_scales_weights_are_softmaxes_of_scaled_cosines(window_keys):
-    unit, given = attention_unit(window_keys, learned_scales=True), features()
+    unit, inputs = attention_unit(window_keys, learned_scales=True), features()
     assert torch.isclose(unit.log_scale.exp(), torch.tensor(10.0, dtype=torch.float64))
     with torch.no_grad():
         unit.log_scale.fill_(math.log(3))
         if window_keys:
             unit.log_key_scale.fill_(math.log(7))
-        _, inverse, keys, assignment, _, _ = unit(given)
-        x = F.normalize(given, dim=1).flatten(2).transpose(1, 2) * math.sqrt(8)
-        shown = unit.attention(given.flatten(2).transpose(1, 2), inverse)
-        asked, answered = unit.query_map(x), unit.key_map(keys)
+        _, inverse, keys, assignment, _, _ = unit(inputs)
+        x = F.normalize(inputs, dim=1).flatten(2).transpose(1, 2) * math.sqrt(8)
+        shown = unit.attention(inputs.flatten(2).transpose(1, 2), inverse)
+        queries, key_vectors = unit.query_map(x), unit.key_map(keys)
         expected, positions = torch.zeros_like(assignment), torch.zeros(2, 20, 5).double()
         for part in (slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8)):
-            one, other = asked[:, :, None, part], answered[:, None, :, part]
-            expected += torch.softmax(3 * F.cosine_similarity(one, other, dim=3), dim=2) / 4
+            query_part, key_part = queries[:, :, None, part], key_vectors[:, None, :, part]
+            expected += (
+                torch.softmax(3 * F.cosine_similarity(query_part, key_part, dim=3), dim=2) / 4
+            )
             heads = unit.heads.weight[None, None, :, part]
             cosine = F.cosine_similarity(x[:, :, None, part], heads, dim=3)
             positions += torch.softmax(7 * cosine, dim=1) / 4
@@ -108,35 +110,35 @@ def test_with_learned_scales_weights_are_softmaxes_of_scaled_cosines(window_keys
 
 @KEYS
 def test_keys_of_the_window_are_its_own_and_learned_ones_are_not(window_keys):
-    unit, given = attention_unit(window_keys), features()
-    first = unit(given)[2]
+    unit, inputs = attention_unit(window_keys), features()
+    first = unit(inputs)[2]
     assert torch.equal(first[0], first[1]) == (not window_keys)
-    assert torch.allclose(unit(given.flip(3))[2], first)  # wherever things are in the picture
+    assert torch.allclose(unit(inputs.flip(3))[2], first)  # wherever things are in the picture
 
 
 @KEYS
 @pytest.mark.parametrize("learned_scales", [False, True])
 def test_attention_can_be_differentiated_twice(window_keys, learned_scales):
     unit = attention_unit(window_keys, projection=True, learned_scales=learned_scales)
-    given = features(shape=(1, 8, 2, 2))
+    inputs = features(shape=(1, 8, 2, 2))
 
     def total(value):
         _, _, keys, assignment, aggregation, distance = unit(value)
         return aggregation.sin().sum() + assignment.square().sum() + distance.sum() + keys.sum()
 
-    assert torch.autograd.gradcheck(total, (given.requires_grad_(),))
-    assert torch.autograd.gradgradcheck(total, (given,))
-    gradients = torch.autograd.grad(total(given), list(unit.parameters()))
+    assert torch.autograd.gradcheck(total, (inputs.requires_grad_(),))
+    assert torch.autograd.gradgradcheck(total, (inputs,))
+    gradients = torch.autograd.grad(total(inputs), list(unit.parameters()))
     assert all(gradient.abs().max() > 1e-9 for gradient in gradients)
 
 
 @KEYS
 def test_either_kernel_gives_the_same(window_keys):
-    unit, given = attention_unit(window_keys), features()
+    unit, inputs = attention_unit(window_keys), features()
     with torch.no_grad():
-        quick = unit(given)
-    for one, other in zip(unit(given), quick, strict=True):
-        assert torch.allclose(one, other, atol=1e-12)
+        quick = unit(inputs)
+    for slow, fast in zip(unit(inputs), quick, strict=True):
+        assert torch.allclose(slow, fast, atol=1e-12)
 
 
 def network_of(unit, keys, **options):
@@ -153,16 +155,16 @@ def window_of(network):
 @OTHER
 def test_the_network_gives_the_same_things_whatever_the_unit(unit, keys):
     network, usual = network_of(unit, keys), network_of("prototype", keys)
-    given, expected = network(window_of(network)), usual(window_of(usual))
+    output, expected = network(window_of(network)), usual(window_of(usual))
     for name in ("prediction", "features", "inverse_norm", "aggregation", "distance"):
-        assert getattr(given, name).shape == getattr(expected, name).shape, name
+        assert getattr(output, name).shape == getattr(expected, name).shape, name
     count = 0 if unit == "none" else 10
-    assert given.prototypes.shape == (2, count, 8) and given.assignment.shape[2] == count
-    assert ((given.distance >= 0) & (given.distance <= 4)).all()
+    assert output.prototypes.shape == (2, count, 8) and output.assignment.shape[2] == count
+    assert ((output.distance >= 0) & (output.distance <= 4)).all()
     if unit == "none":
-        assert torch.equal(given.aggregation, given.query)
+        assert torch.equal(output.aggregation, output.query)
     else:
-        assert torch.allclose(given.assignment.sum(2), torch.ones(2, 384))
+        assert torch.allclose(output.assignment.sum(2), torch.ones(2, 384))
 
 
 @OTHER
@@ -184,10 +186,10 @@ def test_bfloat16_is_near_float32(unit, keys, learned_scales):
     assert narrow.features.dtype == narrow.prototypes.dtype == torch.bfloat16
     assert narrow.assignment.dtype == narrow.distance.dtype == torch.float32
     for part in ("prediction", "aggregation", "assignment", "distance"):
-        ours, exact = getattr(narrow, part).float(), getattr(wide, part)
+        value, exact = getattr(narrow, part).float(), getattr(wide, part)
         if not exact.numel():
             continue
-        apart = (ours - exact).abs()
+        apart = (value - exact).abs()
         assert apart.mean() <= 0.03 * exact.abs().mean(), part
         # With a scale directions count, and that of two numbers near 0 may be any.
         if part == "prediction" or unit == "none" or not learned_scales:
@@ -198,11 +200,11 @@ def test_bfloat16_is_near_float32(unit, keys, learned_scales):
 def test_a_checkpoint_keeps_the_unit(unit, keys, tmp_path):
     network = network_of(unit, keys)
     save_checkpoint(tmp_path / "model.safetensors", Checkpoint(network))
-    found = load_checkpoint(tmp_path / "model.safetensors")
-    assert (found.config.unit, found.config.keys) == (unit, keys)
+    loaded = load_checkpoint(tmp_path / "model.safetensors")
+    assert (loaded.config.unit, loaded.config.keys) == (unit, keys)
     with torch.no_grad():
-        given = found.network(window_of(network)).prediction
-        assert torch.equal(given, network(window_of(network)).prediction)
+        prediction = loaded.network(window_of(network)).prediction
+        assert torch.equal(prediction, network(window_of(network)).prediction)
 
 
 def test_a_preset_from_before_there_were_units_is_of_prototypes():

@@ -110,8 +110,8 @@ def test_another_shape_is_judged_without_places_and_that_is_said(places, caplog)
 
 
 def test_cameras_of_another_shape_are_passed_over(places) -> None:
-    other = {"gate": place_of([cells(1, grid=(12, 8))], [view(1)])}
-    assert choose_place(other | places, view(1), GRID) is places["hall"]
+    gate = {"gate": place_of([cells(1, grid=(12, 8))], [view(1)])}
+    assert choose_place(gate | places, view(1), GRID) is places["hall"]
 
 
 def test_a_warning_stays_short_where_there_are_many_cameras(places, caplog) -> None:
@@ -135,22 +135,22 @@ def test_without_place_models_motion_cannot_be_judged() -> None:
 
 def test_all_places_are_alike_already() -> None:
     place = place_of([cells(speed) for speed in np.linspace(0.5, 5, 60)], [view(1)])
-    found = flat_place([place], GRID)
-    assert (found.frames, found.pictures) == (60, 0)
-    for one, other in zip(found.normal, place.normal):
-        np.testing.assert_allclose(one, other, rtol=RATIO - 1)
+    combined = flat_place([place], GRID)
+    assert (combined.frames, combined.pictures) == (60, 0)
+    for normal, expected in zip(combined.normal, place.normal):
+        np.testing.assert_allclose(normal, expected, rtol=RATIO - 1)
 
 
 def test_what_is_normal_anywhere_lies_between_what_is_at_each_place(places) -> None:
     speed = flat_place([places["hall"]], GRID).normal[0]
-    own = places["hall"].normal[0]
-    assert own.min() < speed.min() and speed.max() <= own.max() * RATIO
+    hall = places["hall"].normal[0]
+    assert hall.min() < speed.min() and speed.max() <= hall.max() * RATIO
 
 
 def test_the_result_can_have_another_grid_than_its_cameras(places) -> None:
-    same, other = (flat_place(places.values(), grid).normal for grid in (GRID, (4, 30)))
-    for one, another in zip(same, other):
-        np.testing.assert_allclose(one[0, 0], another[0, 0], rtol=1e-5)
+    same, regridded = (flat_place(places.values(), grid).normal for grid in (GRID, (4, 30)))
+    for first, second in zip(same, regridded):
+        np.testing.assert_allclose(first[0, 0], second[0, 0], rtol=1e-5)
 
 
 def test_the_cameras_are_left_as_they_are(places) -> None:
@@ -181,11 +181,11 @@ def test_a_stream_gives_the_quotients_of_each_frame_and_the_one_before(walk) -> 
     places = known(walk)
     stream, reader = PlaceStream(places, SIZE), MotionReader(SIZE)
     motion = [reader.read(frame) for frame in walk]
-    found = [stream.read(frame) for frame in walk]
-    for number, quotients in enumerate(found):
+    streamed = [stream.read(frame) for frame in walk]
+    for number, quotients in enumerate(streamed):
         expected = places["own"].quotients(motion[max(number - 1, 0)], motion[number])
         np.testing.assert_array_equal(quotients, expected)
-    assert found[-1].max() > 0.2
+    assert streamed[-1].max() > 0.2
 
 
 def test_the_first_frame_of_a_stream_has_no_motion(walk) -> None:

@@ -56,10 +56,10 @@ def test_a_change_has_a_box_with_what_is_around_it(at: tuple[int, int]) -> None:
     for before, now in ((plain(), with_square(at)), (with_square(at), plain())):
         (box,) = changed_boxes(before, now)
         margin = AROUND * TILE
-        wanted = np.zeros(SIZE, bool)
+        expected = np.zeros(SIZE, bool)
         middle = at[0] + BLUR // 2, at[1] + BLUR // 2
-        wanted[tuple(slice(max(0, c - margin), c + margin + 1) for c in middle)] = True
-        assert covered([box])[wanted].all()
+        expected[tuple(slice(max(0, c - margin), c + margin + 1) for c in middle)] = True
+        assert covered([box])[expected].all()
         assert covered([box]).mean() < 0.1
 
 
@@ -128,8 +128,8 @@ def test_a_small_change_leaves_the_flow_of_later_frames_as_it_is() -> None:
     frames = [walker(100), walker(103), walker(106)]
     spot = frames[0].copy()
     spot[20:26, 20:26] += 60
-    seen, fresh = MotionReader(SIZE), MotionReader(SIZE)
-    seen.read(spot)
+    used, fresh = MotionReader(SIZE), MotionReader(SIZE)
+    used.read(spot)
     for frame in frames:
-        late, early = seen.read(frame), fresh.read(frame)
+        late, early = used.read(frame), fresh.read(frame)
     np.testing.assert_array_equal(late, early)

@@ -68,10 +68,10 @@ def inner(motion: np.ndarray) -> np.ndarray:
     ],
 )
 def test_what_slides_has_its_speed_in_its_direction(step: tuple[int, int], direction: int) -> None:
-    found = inner(read_all(sliding(step))[2])
-    assert found[SPEED] == pytest.approx(math.hypot(*step), rel=0.05)
-    assert found[1 + direction] == pytest.approx(math.hypot(*step), rel=0.1)
-    assert found[DIRECTED].argmax() == direction and found[MOVING] > 0.99
+    motion = inner(read_all(sliding(step))[2])
+    assert motion[SPEED] == pytest.approx(math.hypot(*step), rel=0.05)
+    assert motion[1 + direction] == pytest.approx(math.hypot(*step), rel=0.1)
+    assert motion[DIRECTED].argmax() == direction and motion[MOVING] > 0.99
 
 
 def test_the_first_frame_and_still_pictures_do_not_move() -> None:
@@ -98,8 +98,8 @@ def test_twice_the_resolution_moves_as_much(step: tuple[int, int]) -> None:
 
 def test_small_pictures_are_enlarged() -> None:
     # One pixel of 80x120 is three of the working size.
-    found = inner(read_all(sliding((1, 0), size=(80, 120)))[2])
-    assert found[SPEED] == pytest.approx(3, rel=0.1)
+    motion = inner(read_all(sliding((1, 0), size=(80, 120)))[2])
+    assert motion[SPEED] == pytest.approx(3, rel=0.1)
 
 
 def test_grey_frames_move_as_their_coloured_ones() -> None:
@@ -209,11 +209,11 @@ def turned(degrees: float, speed: float = 2.0, size: tuple[int, int] = (16, 24))
 def test_directions_between_two_are_shared_out(degrees: float, expected: dict[int, float]) -> None:
     motion = motion_of(turned(degrees), (2, 4))
     assert motion.shape == (2, 4, CHANNELS) and motion.dtype == np.float16
-    wanted = np.zeros(CHANNELS)
-    wanted[SPEED], wanted[MOVING] = 2, 1
+    expected_cell = np.zeros(CHANNELS)
+    expected_cell[SPEED], expected_cell[MOVING] = 2, 1
     for direction, speed in expected.items():
-        wanted[1 + direction] = speed
-    np.testing.assert_allclose(motion, np.broadcast_to(wanted, motion.shape), atol=2e-3)
+        expected_cell[1 + direction] = speed
+    np.testing.assert_allclose(motion, np.broadcast_to(expected_cell, motion.shape), atol=2e-3)
 
 
 def test_noise_has_a_speed_and_no_direction_and_what_is_slow_does_not_count_as_moving() -> None:

@@ -16,23 +16,23 @@ def moved(frame: int) -> np.ndarray:
 
 
 def test_it_comes_back_to_the_bit_by_its_number() -> None:
-    kept = KeptMotion()
+    motions = KeptMotion()
     for frame in (3, 1):
-        kept.keep(frame, moved(frame))
+        motions.keep(frame, moved(frame))
     for frame in (1, 3):
-        known = kept.get(frame)
-        assert known is not None
-        again = known()
+        unpack = motions.get(frame)
+        assert unpack is not None
+        again = unpack()
         assert again.dtype == np.float16 and again.shape == moved(frame).shape
         assert (again == moved(frame)).all()
-    assert kept.get(2) is None and len(kept) == 2
+    assert motions.get(2) is None and len(motions) == 2
 
 
 def test_what_there_is_no_room_for_is_not_kept() -> None:
     noise = np.random.default_rng(0).uniform(0, 9, moved(0).shape).astype(np.float16)
-    kept = KeptMotion(noise.nbytes + 200)  # noise cannot be packed
-    kept.keep(0, noise)
-    kept.keep(1, noise)
-    assert len(kept) == 1 and kept.get(1) is None
-    known = kept.get(0)
-    assert known is not None and (known() == noise).all()
+    motions = KeptMotion(noise.nbytes + 200)  # noise cannot be packed
+    motions.keep(0, noise)
+    motions.keep(1, noise)
+    assert len(motions) == 1 and motions.get(1) is None
+    unpack = motions.get(0)
+    assert unpack is not None and (unpack() == noise).all()

@@ -37,15 +37,15 @@ def random_frames(count: int, seed: int = 0) -> list[np.ndarray]:
     return list(np.random.default_rng(seed).integers(0, 256, (count, 48, 64, 3), np.uint8))
 
 
-def same(one: PlaceModel, other: PlaceModel) -> bool:
+def same(place: PlaceModel, reference: PlaceModel) -> bool:
     """Whether two have counted the same, to the bit."""
     pairs = [
-        (one.counts, other.counts),
-        (one.whole, other.whole),
-        (one.picture_sum, other.picture_sum),
-        *zip(one.normal, other.normal),
+        (place.counts, reference.counts),
+        (place.whole, reference.whole),
+        (place.picture_sum, reference.picture_sum),
+        *zip(place.normal, reference.normal),
     ]
-    numbers = (one.frames, one.pictures) == (other.frames, other.pictures)
+    numbers = (place.frames, place.pictures) == (reference.frames, reference.pictures)
     return numbers and all(np.array_equal(first, second) for first, second in pairs)
 
 
@@ -63,19 +63,19 @@ def test_footage_in_pieces_counts_as_in_one() -> None:
     pieces = PlaceModel(GRID)
     for start, stop in ((0, 1), (1, 1), (1, 20), (20, 30)):
         pieces.add(motion[start:stop], frames[start // 4 : stop // 4])
-    one, two = place_of(motion[:11], frames[:2]), place_of(motion[11:], frames[2:])
-    one.merge(two)
+    first, second = place_of(motion[:11], frames[:2]), place_of(motion[11:], frames[2:])
+    first.merge(second)
     assert (whole.frames, whole.pictures) == (30, 7)
-    assert same(whole, pieces) and same(whole, one)
+    assert same(whole, pieces) and same(whole, first)
 
 
 def test_the_order_of_footage_does_not_matter() -> None:
     motion = random_motion(20)
-    one, other = place_of(motion[:5]), place_of(motion[5:])
-    both = copy.deepcopy(one)
-    both.merge(other)
-    other.merge(one)
-    assert same(both, other) and same(both, place_of(motion[::-1]))
+    first, second = place_of(motion[:5]), place_of(motion[5:])
+    both = copy.deepcopy(first)
+    both.merge(second)
+    second.merge(first)
+    assert same(both, second) and same(both, place_of(motion[::-1]))
 
 
 def test_every_frame_counts_once_for_every_square_and_kind() -> None:
@@ -261,14 +261,14 @@ def test_grids_have_even_sides(grid: tuple[int, int]) -> None:
 
 
 def test_motion_of_another_grid_is_refused_with_both() -> None:
-    place, other = place_of([cells(1)]), cells(1, grid=(10, 12))
+    place, larger = place_of([cells(1)]), cells(1, grid=(10, 12))
     with pytest.raises(SizeError, match="motion of 10x12 cells, .* has 8x12"):
-        place.add([other])
-    for pair in ((other, cells(1)), (cells(1), other)):
+        place.add([larger])
+    for pair in ((larger, cells(1)), (cells(1), larger)):
         with pytest.raises(SizeError, match="has 8x12"):
             place.quotients(*pair)
     with pytest.raises(SizeError, match="cannot be merged"):
-        place.merge(place_of([other]))
+        place.merge(place_of([larger]))
     assert place.frames == 1
 
 
@@ -292,12 +292,12 @@ def test_the_mean_picture_is_that_of_the_frames() -> None:
 
 
 def test_likeness_is_a_correlation() -> None:
-    (frame,), (other,) = random_frames(1), random_frames(1, seed=8)
+    (frame,), (another_frame,) = random_frames(1), random_frames(1, seed=8)
     place, picture = place_of([cells(0)], [frame] * 3), picture_of(frame, GRID)
     assert place.likeness(picture) == pytest.approx(1)
     assert place.likeness(0.3 * picture + 40) == pytest.approx(1)  # another light
     assert place.likeness(255 - picture) == pytest.approx(-1)
-    against = picture_of(other, GRID)
+    against = picture_of(another_frame, GRID)
     expected = np.corrcoef(picture.ravel(), against.ravel())[0, 1]
     assert place.likeness(against) == pytest.approx(expected, abs=1e-5)
     assert place.likeness(np.full_like(picture, 9)) == PlaceModel(GRID).likeness(picture) == 0
@@ -318,7 +318,7 @@ def test_a_camera_that_has_moved_is_off_by_so_much(right: int, down: int) -> Non
 def test_another_camera_is_not_this_one_moved() -> None:
     shown = [texture(seed, (120, 168))[:, :, None] for seed in range(6)]
     place = place_of([cells(0, grid=ROOM)], shown[:1])
-    assert [place.shift(picture_of(other, ROOM)) for other in shown[1:]] == [(0, 0)] * 5
+    assert [place.shift(picture_of(picture, ROOM)) for picture in shown[1:]] == [(0, 0)] * 5
 
 
 # --- A frame's number

@@ -27,8 +27,10 @@ def test_the_frame_before_is_moved_to_where_the_camera_looks_now() -> None:
     before, now = seen_from((50, 50), (48, 53))  # what is seen goes 3 to the left and 2 down
     moved = before_moved(before, now, flow_of(-3, 2))
     assert moved is not None
-    left, stood = (np.abs(one.astype(float) - now)[3:-3, 3:-3].mean() for one in (moved, before))
-    assert left < 0.2 * stood  # what is left is the noise of both
+    remaining, stood = (
+        np.abs(picture.astype(float) - now)[3:-3, 3:-3].mean() for picture in (moved, before)
+    )
+    assert remaining < 0.2 * stood  # what is left is the noise of both
 
 
 def test_a_camera_that_stands_still_is_left_alone() -> None:

@@ -44,21 +44,21 @@ def with_thing(picture: np.ndarray, at: tuple[slice, slice] = THING) -> np.ndarr
 def noisy(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
     generator = np.random.default_rng(7)
     return [
-        np.clip(one + generator.normal(0, 1.5, SHAPE), 0, 255).astype(np.float32)
-        for one in pictures
+        np.clip(picture + generator.normal(0, 1.5, SHAPE), 0, 255).astype(np.float32)
+        for picture in pictures
     ]
 
 
 def seconds_of(pictures: Sequence[np.ndarray], normal: np.ndarray | None = None) -> np.ndarray:
     """For how long changes have stayed at each reading, by what a still camera knows."""
     changes = StaticChanges(wall() if normal is None else normal, np.full(SHAPE, 2.0), INTERVAL)
-    return np.stack([changes.update(one) for one in noisy(pictures)])
+    return np.stack([changes.update(picture) for picture in noisy(pictures)])
 
 
 def elsewhere(seconds: np.ndarray) -> np.ndarray:
-    others = seconds.copy()
-    others[(..., *AROUND)] = 0
-    return others
+    outside = seconds.copy()
+    outside[(..., *AROUND)] = 0
+    return outside
 
 
 # --- What stays
@@ -126,7 +126,7 @@ def test_a_shade_of_grey_added_everywhere_is_no_change() -> None:
 
 def test_a_thing_is_seen_while_the_light_fades() -> None:
     fading = lit(np.linspace(1, 0.8, 60).tolist())
-    seconds = seconds_of(fading[:30] + [with_thing(one) for one in fading[30:]])
+    seconds = seconds_of(fading[:30] + [with_thing(picture) for picture in fading[30:]])
     assert seconds[(-1, *INSIDE)].min() >= 10.0
     assert elsewhere(seconds).max() < STAYING
 
@@ -152,8 +152,8 @@ def test_where_all_of_the_picture_changes_it_begins_anew() -> None:
 
 
 def readings(pictures: Sequence[np.ndarray]) -> Readings:
-    given = noisy(pictures)
-    return Readings(lambda: iter(given), len(given), INTERVAL)
+    shown = noisy(pictures)
+    return Readings(lambda: iter(shown), len(shown), INTERVAL)
 
 
 def test_a_background_learns_how_long_people_wait_and_where() -> None:
@@ -180,17 +180,17 @@ def test_short_stretches_tell_nothing() -> None:
 
 
 def test_backgrounds_are_added_up() -> None:
-    one, other, both = Background(SHAPE), Background(SHAPE), Background(SHAPE)
+    early, late, whole = Background(SHAPE), Background(SHAPE), Background(SHAPE)
     first, second = readings([wall()] * 40), readings([wall()] * 9 + [with_thing(wall())] * 30)
-    one.learn(wall(), [first])
-    other.learn(wall(), [second])
-    one.merge(other)
-    both.learn(wall(), [first, second])
-    assert (one.readings, one.seconds) == (both.readings, both.seconds) == (79, 39.5)
-    np.testing.assert_allclose(one.spread, both.spread)
-    np.testing.assert_array_equal(one.longest, other.longest)
+    early.learn(wall(), [first])
+    late.learn(wall(), [second])
+    early.merge(late)
+    whole.learn(wall(), [first, second])
+    assert (early.readings, early.seconds) == (whole.readings, whole.seconds) == (79, 39.5)
+    np.testing.assert_allclose(early.spread, whole.spread)
+    np.testing.assert_array_equal(early.longest, late.longest)
     with pytest.raises(SizeError):
-        one.merge(Background((4, 6)))
+        early.merge(Background((4, 6)))
 
 
 # --- A recording, frame by frame
@@ -212,32 +212,34 @@ def known(normal: Sequence[np.ndarray]) -> Background:
 @pytest.mark.parametrize("fps", [10.0, 25.0])
 def test_a_reader_divides_by_what_is_normal_cell_by_cell(fps: float) -> None:
     reader = StaticReader(wall(), known([wall()] * 80), fps, 2)
-    asked: list[int] = []
+    frames: list[int] = []
 
     def small(frame: int) -> np.ndarray:
-        asked.append(frame)
+        frames.append(frame)
         return noisy([with_thing(wall()) if frame >= 4 * fps else wall()])[0]
 
-    found = []
+    quotients = []
     for frame in range(round(12 * fps)):
-        found.append(reader.read(lambda frame=frame: small(frame)))
-    assert asked == list(range(0, len(found), reader.every))
-    assert found[-1].shape == (30, 45)
-    np.testing.assert_array_equal(found[reader.every], found[2 * reader.every - 1])
-    seconds = len([frame for frame in asked if frame >= 4 * fps]) * reader.every / fps
-    assert found[-1].max() == pytest.approx(seconds / ANYWHERE)
-    assert np.unravel_index(found[-1].argmax(), (30, 45)) in [
+        quotients.append(reader.read(lambda frame=frame: small(frame)))
+    assert frames == list(range(0, len(quotients), reader.every))
+    assert quotients[-1].shape == (30, 45)
+    np.testing.assert_array_equal(quotients[reader.every], quotients[2 * reader.every - 1])
+    seconds = len([frame for frame in frames if frame >= 4 * fps]) * reader.every / fps
+    assert quotients[-1].max() == pytest.approx(seconds / ANYWHERE)
+    assert np.unravel_index(quotients[-1].argmax(), (30, 45)) in [
         (row, column) for row in range(14, 19) for column in range(19, 24)
     ]
 
 
 def test_where_people_wait_the_same_is_worth_less() -> None:
-    left = [wall()] * 4 + [with_thing(wall())] * 20
+    abandoned = [wall()] * 4 + [with_thing(wall())] * 20
     waiting = [wall()] * 300 + [with_thing(wall())] * 16 + [wall()] * 10
 
     def highest(background: Background) -> float:
         reader = StaticReader(wall(), background, 2.0, 2)
-        return float(max(reader.read(lambda one=one: one).max() for one in noisy(left)))
+        return float(
+            max(reader.read(lambda picture=picture: picture).max() for picture in noisy(abandoned))
+        )
 
     assert highest(known([wall()] * 80)) == pytest.approx(10.0)
     assert 0 < highest(known(waiting)) < 2.5

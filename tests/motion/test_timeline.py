@@ -11,13 +11,13 @@ from mpn.motion.timeline import PlaceTimeline
 from tests.helpers.moving import GRID, cells, place_of
 
 
-def same(one: PlaceModel, other: PlaceModel) -> bool:
+def same(place: PlaceModel, reference: PlaceModel) -> bool:
     return (
-        (one.counts == other.counts).all()
-        and (one.whole == other.whole).all()
-        and one.frames == other.frames
-        and np.allclose(one.picture_sum, other.picture_sum)
-        and one.pictures == other.pictures
+        (place.counts == reference.counts).all()
+        and (place.whole == reference.whole).all()
+        and place.frames == reference.frames
+        and np.allclose(place.picture_sum, reference.picture_sum)
+        and place.pictures == reference.pictures
     )
 
 
@@ -65,9 +65,9 @@ def test_blocks_around_a_frame(timeline, frame, apart, expected) -> None:
 
 
 def test_a_frame_is_judged_by_all_blocks_but_those_around_it(timeline, moves) -> None:
-    other = place_of(moves[:7])  # another recording of the camera
+    earlier = place_of(moves[:7])  # another recording of the camera
     camera = timeline.total()
-    camera.merge(other)
+    camera.merge(earlier)
     place_at = timeline.judge(camera, 6)
     expected = place_of(moves[:10] + moves[40:] + moves[:7])
     judged = place_at(25)
@@ -96,7 +96,7 @@ def test_the_ends_of_a_recording_are_judged_as_its_middle() -> None:
         timeline.add(frame, cells(8.0 if frame in (300, 420, 880, 1000) else 1.0))
     place_at = timeline.judge(timeline.total(), 200)
     ends, middle = (place_at(0), place_at(1299)), place_at(650)
-    assert middle.frames < 1001 <= min(one.frames for one in ends)
-    for one in ends:
-        np.testing.assert_allclose(one.normal[0], middle.normal[0], rtol=1e-3)
+    assert middle.frames < 1001 <= min(end.frames for end in ends)
+    for end in ends:
+        np.testing.assert_allclose(end.normal[0], middle.normal[0], rtol=1e-3)
     assert middle.normal[0].max() < 3  # the four are dirt

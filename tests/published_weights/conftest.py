@@ -19,8 +19,9 @@ def module():
 def files(module, tmp_path_factory):
     """What Train.py and Train_meta.py save of it, in both formats."""
     folder = tmp_path_factory.mktemp("authors")
-    made = {"model": trained(module), "meta": meta_trained(module)}
-    names = [(name, old) for name in made for old in (True, False)]
+    contents = {"model": trained(module), "meta": meta_trained(module)}
+    names = [(name, old) for name in contents for old in (True, False)]
     return {
-        (name, old): save(folder / f"{name}-{old}.pth", made[name], old=old) for name, old in names
+        (name, old): save(folder / f"{name}-{old}.pth", contents[name], old=old)
+        for name, old in names
     }

@@ -39,21 +39,24 @@ def outputs(network, window=WINDOW):
         return network.double()(window)
 
 
-def same(ours, theirs, window=WINDOW):
+def same(network, published, window=WINDOW):
     """Both networks make the same of a window: the frame, the prototypes, and what is between."""
     with torch.no_grad():
-        prediction, made = theirs.double()(window)
-    theirs.float()
-    output = outputs(ours, window)
-    for own, value in (
+        prediction, parts = published.double()(window)
+    published.float()
+    output = outputs(network, window)
+    for computed, value in (
         (output.prediction, prediction),
-        (output.prototypes, made.prototypes),
-        (output.assignment, made.assignment),
-        (output.aggregation, made.aggregation),
-        (output.distance, made.distance),
-        (output.query, made.query),
+        (output.prototypes, parts.prototypes),
+        (output.assignment, parts.assignment),
+        (output.aggregation, parts.aggregation),
+        (output.distance, parts.distance),
+        (output.query, parts.query),
     ):
-        assert own.shape == value.shape and (own - value).abs().max() <= 1e-9 * value.abs().max()
+        assert (
+            computed.shape == value.shape
+            and (computed - value).abs().max() <= 1e-9 * value.abs().max()
+        )
 
 
 # --- Whole models
@@ -61,14 +64,14 @@ def same(ours, theirs, window=WINDOW):
 
 @OLD_AND_NEW
 def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
-    checkpoint, found = import_weights(files["model", old])
-    assert (found.kind, found.described, found.epoch) == (
+    checkpoint, imported = import_weights(files["model", old])
+    assert (imported.kind, imported.described, imported.epoch) == (
         MODEL,
         "module model.base_model.convAE",
         60,
     )
-    assert (found.tensors, found.numbers) == (41, 13_285_251)
-    assert found.layout == ("before torch 1.6" if old else "since torch 1.6")
+    assert (imported.tensors, imported.numbers) == (41, 13_285_251)
+    assert imported.layout == ("before torch 1.6" if old else "since torch 1.6")
     assert checkpoint.config == get_config("base", interpolation="linear")
     assert not checkpoint.network.training
     assert all(
@@ -88,14 +91,14 @@ def test_a_module_of_the_authors_computes_the_same_here(module, files, old):
 def test_imported_weights_give_the_published_networks_numbers(
     reference, tmp_path, file, seed, sharp, old
 ):
-    rows, wanted = reference.rows, reference.arrays(file)
+    rows, arrays = reference.rows, reference.arrays(file)
     weights = reference.weights(seed, sharp)
-    theirs = convAE().double()
-    assert [name for name, _ in theirs.named_parameters()] == [row["name"] for row in rows]
-    theirs.load_state_dict(
+    published = convAE().double()
+    assert [name for name, _ in published.named_parameters()] == [row["name"] for row in rows]
+    published.load_state_dict(
         {row["name"]: torch.tensor(values) for row, values in zip(rows, weights)}
     )
-    network = import_weights(save(tmp_path / "file.pth", trained(theirs), old=old))[0].network
+    network = import_weights(save(tmp_path / "file.pth", trained(published), old=old))[0].network
     clip = torch.tensor(
         np.random.Generator(np.random.PCG64(7)).uniform(-1, 1, (2, 15, 64, 64)), dtype=torch.float32
     )
@@ -116,18 +119,18 @@ def test_imported_weights_give_the_published_networks_numbers(
         "parameter_first": torch.stack([p.detach().flatten()[0] for p in network.parameters()]),
     }
     for name, value in values.items():
-        wanted[name].assert_agrees(value.double().numpy(), 1e-4, name)
+        arrays[name].assert_agrees(value.double().numpy(), 1e-4, name)
 
 
 def test_what_is_written_is_a_model_that_says_where_it_is_from(files, tmp_path):
     source = files["model", True]
-    checkpoint, found = import_weights(source)
+    checkpoint, imported = import_weights(source)
     save_checkpoint(tmp_path / "model.safetensors", checkpoint)
     again = load_checkpoint(tmp_path / "model.safetensors")
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    assert found.sha256 == sha256
-    told = f"imported from {source.name}, sha256 {sha256}, authors' weights, not trained here"
-    assert again.training == {"imported": told, "epoch": 60}
+    assert imported.sha256 == sha256
+    origin = f"imported from {source.name}, sha256 {sha256}, authors' weights, not trained here"
+    assert again.training == {"imported": origin, "epoch": 60}
     assert (again.normal, again.meta, again.fps) == ({}, None, None)
     for name, values in checkpoint.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], values)
@@ -167,11 +170,11 @@ def test_it_scores_footage_without_knowing_a_threshold(files, tmp_path):
     ],
 )
 def test_other_ways_to_save_the_same(module, tmp_path, wrapped):
-    checkpoint, found = import_weights(save(tmp_path / "file.pth", wrapped(module), old=False))
-    theirs = list(module.parameters())
-    for own, value in zip(checkpoint.network.parameters(), theirs, strict=True):
-        assert torch.equal(own, value)
-    assert found.epoch in (None, 60) and found.numbers == 13_285_251
+    checkpoint, imported = import_weights(save(tmp_path / "file.pth", wrapped(module), old=False))
+    originals = list(module.parameters())
+    for weight, value in zip(checkpoint.network.parameters(), originals, strict=True):
+        assert torch.equal(weight, value)
+    assert imported.epoch in (None, 60) and imported.numbers == 13_285_251
 
 
 @pytest.mark.parametrize(
@@ -183,8 +186,8 @@ def test_weights_of_other_precision(tmp_path, dtype, old):
     network = import_weights(save(tmp_path / "file.pth", {"state_dict": values}, old=old))[
         0
     ].network
-    for own, value in zip(network.parameters(), values.values(), strict=True):
-        assert own.dtype == torch.float32 and torch.equal(own, value.float())
+    for weight, value in zip(network.parameters(), values.values(), strict=True):
+        assert weight.dtype == torch.float32 and torch.equal(weight, value.float())
 
 
 @OLD_AND_NEW
@@ -205,8 +208,8 @@ def test_weights_that_are_views_of_one_storage(module, tmp_path, old):
 def test_the_first_version_called_prototypes_memory(tmp_path):
     torch.manual_seed(3)
     module = convAE(unit="memory")
-    checkpoint, found = import_weights(save(tmp_path / "file.pth", trained(module), old=True))
-    assert found.tensors == 41
+    checkpoint, imported = import_weights(save(tmp_path / "file.pth", trained(module), old=True))
+    assert imported.tensors == 41
     same(checkpoint.network, module)
 
 
@@ -349,8 +352,8 @@ def test_imported_weights_see_the_authors_pictures(files, module, tmp_path, size
         precision="float32",
     )
     by_area.network.load_state_dict(imported.network.state_dict())
-    [*_, other] = by_area.score(folder)
-    assert abs(other.parts["psnr_db"] - expected) > 0.01
+    [*_, area_result] = by_area.score(folder)
+    assert abs(area_result.parts["psnr_db"] - expected) > 0.01
 
 
 def test_what_was_imported_before_frames_were_resized_so_is_read_as_the_authors_do():
@@ -358,5 +361,5 @@ def test_what_was_imported_before_frames_were_resized_so_is_read_as_the_authors_
     del options["interpolation"]
     imported = {"preset": options, "training": {"imported": "imported from model.pth"}}
     assert ModelConfig.from_dict(_preset_of(imported)).interpolation == "linear"
-    own = {"preset": options, "training": {"steps": 100}}
-    assert ModelConfig.from_dict(_preset_of(own)).interpolation == "area"
+    trained_here = {"preset": options, "training": {"steps": 100}}
+    assert ModelConfig.from_dict(_preset_of(trained_here)).interpolation == "area"

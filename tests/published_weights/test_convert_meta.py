@@ -52,14 +52,22 @@ def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
         begun, _ = import_weights(files["model", old])
         begun.fps, begun.normal = 12.5, {"error": [np.ones(5, np.float32)]}
         save_checkpoint(path, begun)
-    checkpoint, found = import_weights(files["meta", old], path)
-    assert (found.kind, found.tensors, found.numbers, found.epoch) == (META, 7, 113_731, 900)
-    assert found.base == path and found.base_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    checkpoint, imported = import_weights(files["meta", old], path)
+    assert (imported.kind, imported.tensors, imported.numbers, imported.epoch) == (
+        META,
+        7,
+        113_731,
+        900,
+    )
+    assert (
+        imported.base == path
+        and imported.base_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    )
 
-    made = meta_trained(module)
-    theirs = dict(module.named_parameters()) | made["meta_init"]
-    for own, value in zip(checkpoint.network.parameters(), theirs.values(), strict=True):
-        assert torch.equal(own, value)
+    saved = meta_trained(module)
+    published = dict(module.named_parameters()) | saved["meta_init"]
+    for weight, value in zip(checkpoint.network.parameters(), published.values(), strict=True):
+        assert torch.equal(weight, value)
     assert checkpoint.meta.targets == ("prototype.heads.", "head.")
     assert (checkpoint.meta.steps, checkpoint.meta.batch) == (1, None)
     assert checkpoint.meta.clip_norm is None
@@ -69,19 +77,19 @@ def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
         if name.startswith(checkpoint.meta.targets)
     ]
     assert list(checkpoint.meta.step_sizes) == names
-    for own, value in zip(
-        checkpoint.meta.step_sizes.values(), made["meta_alpha"].values(), strict=True
+    for weight, value in zip(
+        checkpoint.meta.step_sizes.values(), saved["meta_alpha"].values(), strict=True
     ):
-        assert torch.equal(own, value)
+        assert torch.equal(weight, value)
     # The base's normal scores are not those of these weights; its frame rate is still that of its
     # footage.
     assert checkpoint.normal == {} and checkpoint.fps == (12.5 if base == "ours" else None)
-    told, source = checkpoint.training, files["model", old if base == "ours" else not old]
-    assert told["imported"].startswith(f"imported from {source.name}, sha256 ")
-    assert told["meta"]["imported"].startswith(
-        f"imported from {files['meta', old].name}, sha256 {found.sha256}"
+    training, source = checkpoint.training, files["model", old if base == "ours" else not old]
+    assert training["imported"].startswith(f"imported from {source.name}, sha256 ")
+    assert training["meta"]["imported"].startswith(
+        f"imported from {files['meta', old].name}, sha256 {imported.sha256}"
     )
-    assert told["meta"]["base"] == f"{path.name}, sha256 {found.base_sha256}"
+    assert training["meta"]["base"] == f"{path.name}, sha256 {imported.base_sha256}"
 
     save_checkpoint(tmp_path / "meta.safetensors", checkpoint)
     again = load_checkpoint(tmp_path / "meta.safetensors")
@@ -90,20 +98,20 @@ def test_meta_weights_on_their_base(module, files, tmp_path, old, base):
 
 
 def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_path):
-    wanted = reference.arrays("meta_step_64")
-    theirs = convAE().double()
+    arrays = reference.arrays("meta_step_64")
+    published = convAE().double()
     weights = {
         row["name"]: torch.tensor(values)
         for row, values in zip(reference.rows, reference.weights(11, False))
     }
-    theirs.load_state_dict(weights)
+    published.load_state_dict(weights)
     generator = np.random.Generator(np.random.PCG64(9))
     targets = {name: p for name, p in weights.items() if name.startswith(("prototype.", "ohead."))}
     sizes = {
         name: torch.tensor(generator.uniform(0.005, 0.015, tuple(p.shape)))
         for name, p in targets.items()
     }
-    base = save(tmp_path / "base.pth", trained(theirs), old=True)
+    base = save(tmp_path / "base.pth", trained(published), old=True)
     meta = save(
         tmp_path / "meta.pth", {"epoch": 1, "meta_init": targets, "meta_alpha": sizes}, old=True
     )
@@ -114,10 +122,10 @@ def test_a_step_of_imported_meta_weights_is_the_published_one(reference, tmp_pat
         name: dict(checkpoint.network.named_parameters())[name]
         for name in checkpoint.meta.step_sizes
     }
-    found = loss_after_a_step(
+    loss = loss_after_a_step(
         checkpoint.network, params, checkpoint.meta.step_sizes, (clips[:2], clips[2:])
     )
-    assert found == pytest.approx(float(wanted["query_loss"].array), rel=1e-4)
+    assert loss == pytest.approx(float(arrays["query_loss"].array), rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -187,12 +195,12 @@ def test_what_a_meta_training_needs(module, files, tmp_path, tiny):
     ],
 )
 def test_meta_weights_that_do_not_fit(module, files, tmp_path, key, change, message):
-    made = meta_trained(module)
-    made[key] = {name: value for name, value in (made[key] | change).items() if value is not None}
-    path = save(tmp_path / "file.pth", made, old=False)
+    saved = meta_trained(module)
+    saved[key] = {name: value for name, value in (saved[key] | change).items() if value is not None}
+    path = save(tmp_path / "file.pth", saved, old=False)
     with pytest.raises(MpnError, match=message):
         import_weights(path, files["model", False])
     if key == "meta_init" and "1 missing" in message:
-        made.pop("meta_alpha")
+        saved.pop("meta_alpha")
         with pytest.raises(MpnError, match="missing|no tensors called meta_alpha"):
-            import_weights(save(path, made, old=False), files["model", False])
+            import_weights(save(path, saved, old=False), files["model", False])

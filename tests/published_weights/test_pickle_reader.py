@@ -42,20 +42,20 @@ from tests.helpers.hostile_files import (
 
 def tensors_of(value):
     """Every tensor that can be reached, whatever the file has made of it."""
-    waiting, seen = [value], set()
+    waiting, ids = [value], set()
     while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+        item = waiting.pop()
+        if id(item) in ids:
             continue
-        seen.add(id(one))
-        if type(one) is StoredTensor:
-            yield one
-        elif type(one) is StandIn:
-            waiting.append(one.state)
-        elif type(one) is dict:
-            waiting += one.values()
-        elif type(one) in (list, tuple):
-            waiting += one
+        ids.add(id(item))
+        if type(item) is StoredTensor:
+            yield item
+        elif type(item) is StandIn:
+            waiting.append(item.state)
+        elif type(item) is dict:
+            waiting += item.values()
+        elif type(item) in (list, tuple):
+            waiting += item
 
 
 # --- What would run something
@@ -197,14 +197,14 @@ def test_a_module_of_an_allowed_name_is_not_imported_or_made(tmp_path, monkeypat
         f"open({str(tmp_path / MARK)!r}, 'w').close()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    made = named("model", "convAE") + b")\x81}" + text("a") + number(5) + b"sb"
-    path = write_new(tmp_path / "file.pth", pickled(b"}" + text("state_dict") + made + b"s"))
+    code = named("model", "convAE") + b")\x81}" + text("a") + number(5) + b"sb"
+    path = write_new(tmp_path / "file.pth", pickled(b"}" + text("state_dict") + code + b"s"))
     stand_in = read_torch_file(path).root["state_dict"]
     assert (stand_in.kind, stand_in.state) == ("model.convAE", {"a": 5}) and not (
         tmp_path / MARK
     ).exists()
     with pytest.raises(AttributeError):
-        pickle.loads(pickled(made))
+        pickle.loads(pickled(code))
     assert (tmp_path / MARK).exists()
     del sys.modules["model"]
 
@@ -242,8 +242,8 @@ def test_a_module_of_an_allowed_name_is_not_imported_or_made(tmp_path, monkeypat
 )
 @pytest.mark.parametrize("stack", [False, True])
 def test_every_other_name_is_refused(tmp_path, module, name, stack):
-    asked = text(module) + text(name) + b"\x93" if stack else named(module, name)
-    path = write_new(tmp_path / "file.pth", pickled(asked, 4))
+    opcodes = text(module) + text(name) + b"\x93" if stack else named(module, name)
+    path = write_new(tmp_path / "file.pth", pickled(opcodes, 4))
     if not stack and not module.isascii():
         # such a name can only come from the stack
         refused(path, "its pickle is cut short or broken")
@@ -270,7 +270,7 @@ def test_whatever_is_changed_in_a_file_only_our_errors_come(tmp_path, kind):
     data = save(path, value, old=kind == OLD).read_bytes()
     if kind == NEW:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            kept = {
+            storages = {
                 name.split("/")[-1]: archive.read(name)
                 for name in archive.namelist()
                 if "/data/" in name
@@ -287,11 +287,11 @@ def test_whatever_is_changed_in_a_file_only_our_errors_come(tmp_path, kind):
                 0: generator.bytes(length),
                 1: b"",
                 2: bytes([generator.choice(list(b"cRb\x81\x93Q0sutae.(q2h}])"))]),
-                3: changed[(other := int(generator.integers(0, end))) : other + length],
+                3: changed[(start := int(generator.integers(0, end))) : start + length],
             }[int(generator.integers(0, 4))]
             changed[place : place + (length if generator.random() < 0.7 else 0)] = new
         if kind == NEW:
-            write_new(path, bytes(changed), kept)
+            write_new(path, bytes(changed), storages)
         else:
             path.write_bytes(changed)
         try:

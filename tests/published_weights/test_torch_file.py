@@ -58,9 +58,9 @@ def test_a_module_is_read_as_torch_reads_it(small, kind):
     unit = file.root["state_dict"].state["_modules"]["prototype"]
     assert unit.kind == "model.meta_prototype.Meta_Prototype" and unit.state["proto_size"] == 10
     assert unit.state["temp_update"] == 0.1
-    wanted = module.prototype.Mheads.weight
+    heads = module.prototype.Mheads.weight
     assert torch.equal(
-        file.tensor(unit.state["_modules"]["Mheads"].state["_parameters"]["weight"]), wanted
+        file.tensor(unit.state["_modules"]["Mheads"].state["_parameters"]["weight"]), heads
     )
     optimizer = file.root["optimizer_D"]
     assert optimizer["param_groups"][0]["lr"] == 1e-4
@@ -84,8 +84,8 @@ def test_every_type_of_number(tmp_path, dtype, old):
     values = (torch.arange(-6, 6).reshape(3, 4) * 7).to(dtype) / (1 if dtype is torch.int64 else 3)
     path = save(tmp_path / "file.pth", {"a": values.to(dtype)}, old=old)
     file = read_torch_file(path)
-    found = file.tensor(file.root["a"])
-    assert found.dtype is dtype and torch.equal(found, values.to(dtype))
+    loaded = file.tensor(file.root["a"])
+    assert loaded.dtype is dtype and torch.equal(loaded, values.to(dtype))
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -103,9 +103,9 @@ def test_views_of_one_storage(tmp_path, old):
     file = read_torch_file(save(tmp_path / "file.pth", views, old=old))
     assert {stored.storage.key for stored in file.root.values()} == {file.root["whole"].storage.key}
     for name, view in views.items():
-        found = file.tensor(file.root[name])
-        assert torch.equal(found, view.detach()) and found.is_contiguous(), name
-        found.zero_()  # each is its own
+        loaded = file.tensor(file.root[name])
+        assert torch.equal(loaded, view.detach()) and loaded.is_contiguous(), name
+        loaded.zero_()  # each is its own
     assert torch.equal(file.tensor(file.root["whole"]), whole)
 
 
@@ -129,10 +129,10 @@ def test_a_module_on_a_gpu_says_where_it_was(tmp_path):
 @pytest.mark.parametrize("kind", [OLD, NEW])
 def test_the_files_written_by_hand_are_what_torch_writes(tmp_path, kind):
     path = write(kind, tmp_path / "file.pth", pickled(state_dict(tensor(storage()))), {"0": FOUR})
-    found = torch.load(path, weights_only=True)["state_dict"]["ohead.4.bias"]
+    loaded = torch.load(path, weights_only=True)["state_dict"]["ohead.4.bias"]
     file = read_torch_file(path)
     assert (
-        found.tolist()
+        loaded.tolist()
         == [1, 2, 3, 4]
         == file.tensor(file.root["state_dict"]["ohead.4.bias"]).tolist()
     )

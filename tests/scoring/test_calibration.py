@@ -51,37 +51,37 @@ def test_parts_in_units_of_normal_frames() -> None:
 
 
 def test_threshold_where_the_footage_shows_the_rate_by_hand() -> None:
-    made = of(bumps(1, 2, 3, 4, 5, 6))  # 350 frames = 35 s; one bump is 102.9 an hour
-    one = 1 / made.hours
-    assert made.hours == pytest.approx(35 / 3600)
-    assert made.frames == 350
+    fitted = of(bumps(1, 2, 3, 4, 5, 6))  # 350 frames = 35 s; one bump is 102.9 an hour
+    rate = 1 / fitted.hours
+    assert fitted.hours == pytest.approx(35 / 3600)
+    assert fitted.frames == 350
     for allowed, value in ((1, 5.0), (2, 4.0), (2.9, 4.0), (3, 3.0)):
-        found = made.threshold(allowed * one * 1.000001)
-        assert (found.value, found.extrapolated) == (value, False)
-        assert found.highest_normal == 6.0
+        threshold = fitted.threshold(allowed * rate * 1.000001)
+        assert (threshold.value, threshold.extrapolated) == (value, False)
+        assert threshold.highest_normal == 6.0
 
 
 @pytest.mark.parametrize("rate", [3, 20, 100, 400])
 def test_threshold_keeps_its_promise_on_the_footage_itself(rate: float, hours) -> None:
-    made, videos = hours
-    found = made.threshold(rate)
-    raised = sum(len(events(x, found.value, 2, min_frames=1)) for x in videos)
-    assert not found.extrapolated
-    assert raised <= rate * made.hours
+    fitted, videos = hours
+    threshold = fitted.threshold(rate)
+    raised = sum(len(events(x, threshold.value, 2, min_frames=1)) for x in videos)
+    assert not threshold.extrapolated
+    assert raised <= rate * fitted.hours
     # and does not give away more than the table's steps
-    assert raised >= 0.8 * rate * made.hours - 2
-    assert found.interval[0] <= found.value <= found.interval[1]
+    assert raised >= 0.8 * rate * fitted.hours - 2
+    assert threshold.interval[0] <= threshold.value <= threshold.interval[1]
 
 
 @pytest.mark.parametrize("rate", [300, 10, 1, 0.1, 0.01])
 def test_known_tail_lies_in_the_interval(rate: float, hours) -> None:
-    made, _ = hours
+    fitted, _ = hours
     true = math.log(720 / rate)  # 720 exp(-x) = rate
-    found = made.threshold(rate)
-    assert found.interval[0] <= true <= found.interval[1]
-    assert found.hours == pytest.approx(5.0)
-    assert found.extrapolated == (rate * 5 < 1)
-    assert found.tail == "gpd"
+    threshold = fitted.threshold(rate)
+    assert threshold.interval[0] <= true <= threshold.interval[1]
+    assert threshold.hours == pytest.approx(5.0)
+    assert threshold.extrapolated == (rate * 5 < 1)
+    assert threshold.tail == "gpd"
 
 
 @pytest.mark.parametrize(("peaks", "kind", "trials"), [(20, "exponential", 300), (300, "gpd", 60)])
@@ -94,11 +94,11 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(
     for _ in range(trials):
         x = rng.uniform(-0.01, 0.0, 50 * peaks)
         x[::50] = rng.exponential(size=peaks)
-        found = of(x, fps=10).threshold(1.0)
-        assert found.tail == kind
-        below += true < found.interval[0]
-        above += true > found.interval[1]
-        higher += found.value >= true
+        threshold = of(x, fps=10).threshold(1.0)
+        assert threshold.tail == kind
+        below += true < threshold.interval[0]
+        above += true > threshold.interval[1]
+        higher += threshold.value >= true
     assert max(below, above) <= 0.05 * trials  # 2.5 % each is promised
     assert 0.1 * trials <= higher <= 0.9 * trials  # neither always short nor always far off
 
@@ -112,11 +112,11 @@ def test_intervals_of_rates_that_the_footage_shows_cover_the_truth(rate: float) 
     for _ in range(trials):
         x = rng.uniform(-0.01, 0.0, 6000)
         x[::50] = rng.exponential(size=120)
-        found = of(x, fps=10).threshold(rate)
-        assert not found.extrapolated
-        below += true < found.interval[0]
-        above += true > found.interval[1]
-        off += abs(math.log(720 * math.exp(-found.value) / rate)) > math.log(2)
+        threshold = of(x, fps=10).threshold(rate)
+        assert not threshold.extrapolated
+        below += true < threshold.interval[0]
+        above += true > threshold.interval[1]
+        off += abs(math.log(720 * math.exp(-threshold.value) / rate)) > math.log(2)
     assert max(below, above) <= 0.05 * trials  # 2.5 % each is promised
     assert off <= 0.1 * trials  # true rate within a factor of two of the promised one
 
@@ -130,11 +130,11 @@ def test_an_interval_into_a_heavy_tail_covers_it() -> None:
     for _ in range(trials):
         x = rng.uniform(-0.01, 0.0, 15_000)
         x[::50] = genpareto.rvs(0.2, size=300, random_state=rng)
-        made = of(x, fps=10)
-        found = made.threshold(0.25 / made.hours)
-        assert found.extrapolated
-        below += true < found.interval[0]
-        above += true > found.interval[1]
+        fitted = of(x, fps=10)
+        threshold = fitted.threshold(0.25 / fitted.hours)
+        assert threshold.extrapolated
+        below += true < threshold.interval[0]
+        above += true > threshold.interval[1]
     assert max(below, above) <= 0.1 * trials
 
 
@@ -142,12 +142,12 @@ def test_rarity_holds_on_other_footage_of_the_same_kind() -> None:
     """Of 200,000 new frames one in X or fewer is called rarer than 1 in X, and hardly fewer where
     that can be shown."""
     rng = np.random.default_rng(10)
-    made = of(rng.normal(size=20_000))
+    fitted = of(rng.normal(size=20_000))
     scores = np.sort(rng.normal(size=200_000))
     # 2,000, 200 and 20 frames stand behind these
     for one_in, chance in ((10, 0.05), (100, 0.2), (1000, 0.6)):
         highest = scores[-2 * len(scores) // one_in :: 10]  # twice as many as should be called so
-        share = 2 * np.mean([made.rarity(x).one_in >= one_in for x in highest])
+        share = 2 * np.mean([fitted.rarity(x).one_in >= one_in for x in highest])
         assert 1 - chance <= share <= 1 + chance
 
 
@@ -180,60 +180,63 @@ def test_a_bounded_tail_is_not_believed() -> None:
 def test_thirty_seconds_of_footage_stay_sane_and_say_so() -> None:
     rng = np.random.default_rng(3)
     x = np.concatenate([np.full(4, np.nan), rng.normal(size=300)])
-    made = of(x, fps=10)
-    found = made.threshold(1.0)
-    assert found.extrapolated
-    assert found.tail == "exponential"
-    assert found.hours == pytest.approx(300 / 36000)
-    assert np.nanmax(x) <= found.value < np.nanmax(x) + 10 * np.nanstd(x)
-    assert found.interval[0] < found.value < found.interval[1]
+    fitted = of(x, fps=10)
+    threshold = fitted.threshold(1.0)
+    assert threshold.extrapolated
+    assert threshold.tail == "exponential"
+    assert threshold.hours == pytest.approx(300 / 36000)
+    assert np.nanmax(x) <= threshold.value < np.nanmax(x) + 10 * np.nanstd(x)
+    assert threshold.interval[0] < threshold.value < threshold.interval[1]
 
 
 def test_never_below_the_highest_normal_score_where_the_rate_cannot_be_shown() -> None:
     outlier = bumps(*([1.0] * 40), 50.0)  # the tail fit alone would forget the outlier or not
     flat = np.linspace(0, 1, 100)
     for x in (outlier, flat, np.full(60, 2.0), np.array([1.0])):
-        made = of(x)
-        for rate in (0.001, 0.1, 0.999 / made.hours):
-            found = made.threshold(rate)
-            assert found.extrapolated
-            assert found.value >= x.max()
-            assert math.isfinite(found.interval[1])
+        fitted = of(x)
+        for rate in (0.001, 0.1, 0.999 / fitted.hours):
+            threshold = fitted.threshold(rate)
+            assert threshold.extrapolated
+            assert threshold.value >= x.max()
+            assert math.isfinite(threshold.interval[1])
 
 
 def test_threshold_falls_as_more_alarms_are_allowed(hours) -> None:
-    for made in (hours[0], of(bumps(3, 1, 2)), of(np.random.default_rng(4).normal(size=300))):
+    for fitted in (hours[0], of(bumps(3, 1, 2)), of(np.random.default_rng(4).normal(size=300))):
         rates = np.geomspace(0.001, 1e5, 60)
-        values = [made.threshold(rate).value for rate in rates]
+        values = [fitted.threshold(rate).value for rate in rates]
         assert all(a >= b for a, b in zip(values, values[1:]))
         assert values[0] > values[-1]
 
 
 def test_more_alarms_than_there_are_episodes_do_not_give_one_long_alarm() -> None:
     x = bumps(1, 2, 3)
-    found = of(x).threshold(1e6)
-    assert len(events(x, found.value, 10, min_frames=1)) > 1
+    threshold = of(x).threshold(1e6)
+    assert len(events(x, threshold.value, 10, min_frames=1)) > 1
 
 
 def test_an_interval_stops_where_lower_thresholds_only_merge_alarms() -> None:
     x = np.linspace(-1.0, 0.0, 400)  # below 0 one long alarm, ever longer
     x[40::60] = [1, 2, 3, 4, 5, 6]
-    made = of(x)
-    found = made.threshold(5.5 / made.hours)  # 6 or 9 episodes are not out of the question
-    assert found.value == 1.0
-    assert -0.01 <= found.interval[0] <= 0.0
+    fitted = of(x)
+    threshold = fitted.threshold(5.5 / fitted.hours)  # 6 or 9 episodes are not out of the question
+    assert threshold.value == 1.0
+    assert -0.01 <= threshold.interval[0] <= 0.0
 
 
-@pytest.mark.parametrize("own", [1.0, 4.0])
-def test_rarity_by_hand(own: float) -> None:
+@pytest.mark.parametrize("alike", [1.0, 4.0])
+def test_rarity_by_hand(alike: float) -> None:
     levels = tuple(Level(99.0 - k, k + 1, 0) for k in range(100))
-    made = Calibration(100, 0.1, 10.0, levels, calibration.Tail(0.0, 1.0, 0.0, 1.0), "gpd", (), own)
-    assert made.rarity(99.0) == ((100 + own) / (1 + own), False)
-    assert made.rarity(98.5) == ((100 + own) / (2 + own), False)  # the lower row: never too strong
-    assert made.rarity(99.5) == ((100 + own) / own, True)
-    assert made.rarity(1e9) == ((100 + own) / own, True)
-    assert made.rarity(-5.0) == (1.0, False)
-    assert math.isnan(made.rarity(float("nan")).one_in)
+    fitted = Calibration(
+        100, 0.1, 10.0, levels, calibration.Tail(0.0, 1.0, 0.0, 1.0), "gpd", (), alike
+    )
+    assert fitted.rarity(99.0) == ((100 + alike) / (1 + alike), False)
+    # The lower row: never too strong.
+    assert fitted.rarity(98.5) == ((100 + alike) / (2 + alike), False)
+    assert fitted.rarity(99.5) == ((100 + alike) / alike, True)
+    assert fitted.rarity(1e9) == ((100 + alike) / alike, True)
+    assert fitted.rarity(-5.0) == (1.0, False)
+    assert math.isnan(fitted.rarity(float("nan")).one_in)
 
 
 def test_frames_of_an_episode_by_hand() -> None:
@@ -261,17 +264,17 @@ def test_rarity_is_honest_where_neighbouring_frames_are_alike() -> None:
     fitted = [of(slow(3000)) for _ in range(60)]
     for one_in, least, most in ((20, 0.85, 1.15), (400, 0.5, 1.15)):
         first = [
-            bisect_left(new, one_in, key=lambda score: made.rarity(score).one_in) for made in fitted
+            bisect_left(new, one_in, key=lambda score: fit.rarity(score).one_in) for fit in fitted
         ]  # noqa: B023
         assert least <= one_in * np.mean([len(new) - k for k in first]) / len(new) <= most
 
 
 def test_rarity_never_claims_more_than_the_count(hours) -> None:
-    made, videos = hours
+    fitted, videos = hours
     together = np.concatenate(videos)
     claims = []
     for score in np.linspace(-1, together.max() + 1, 200):
-        claim = made.rarity(score).one_in
+        claim = fitted.rarity(score).one_in
         true = (len(together) + 1) / ((together >= score).sum() + 1)
         assert 0.5 * true <= claim <= true + 1e-9
         claims.append(claim)
@@ -280,9 +283,9 @@ def test_rarity_never_claims_more_than_the_count(hours) -> None:
 
 def test_stored_size_does_not_grow_with_the_footage(hours) -> None:
     short, long = of(np.random.default_rng(5).normal(size=300)), hours[0]
-    for made in (short, long):
-        assert len(made.levels) <= calibration.LEVELS
-        assert len(made.replicates) <= calibration.LEVELS
+    for fitted in (short, long):
+        assert len(fitted.levels) <= calibration.LEVELS
+        assert len(fitted.replicates) <= calibration.LEVELS
 
 
 def test_footage_that_cannot_be_used() -> None:

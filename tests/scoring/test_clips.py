@@ -59,7 +59,7 @@ def test_a_clip_scores_as_its_frames(tiny: Network) -> None:
     detector = mpn.Detector(Checkpoint(tiny), precision="float32")
     (columns,) = score_clips(detector, [clip], "scoring")
     assert list(columns) == column_names(parts_of(tiny))
-    expected = [one.parts for one in score_frames(tiny, clip.frames)]
+    expected = [scored.parts for scored in score_frames(tiny, clip.frames)]
     for name, values in columns.items():
         assert values.shape == (14,) and values.dtype == np.float32
         assert np.isnan(values[:4]).all()
@@ -70,7 +70,7 @@ def test_frames_that_were_not_seen_have_no_score(tiny: Network) -> None:
     (clip,) = walkers(1)
     broken = with_bad(clip, 5)
     detector = mpn.Detector(Checkpoint(tiny), precision="float32")
-    whole, columns = (score_clips(detector, [one], "scoring")[0] for one in (clip, broken))
+    whole, columns = (score_clips(detector, [shown], "scoring")[0] for shown in (clip, broken))
     for name, values in columns.items():
         # frame 5 itself, and 6 to 9, whose windows show it
         assert np.flatnonzero(np.isfinite(values)).tolist() == [4, 10, 11, 12, 13]
@@ -85,8 +85,8 @@ def test_normal_parts_are_those_of_the_scorer(
     scored = [list(score_frames(tiny, clip.frames)) for clip in clips]
     for name in ("error", "pseudo"):
         assert [part.dtype for part in parts[name]] == [np.float32] * 3
-        for found, frames in zip(parts[name], scored, strict=True):
-            assert np.allclose(found, [frame.parts[name] for frame in frames])
+        for values, frames in zip(parts[name], scored, strict=True):
+            assert np.allclose(values, [frame.parts[name] for frame in frames])
     # Of very long footage only so much is kept.
     monkeypatch.setattr(module, "NORMAL_FRAMES", 15)
     assert sum(map(len, normal_parts(tiny, clips)["error"])) <= 15

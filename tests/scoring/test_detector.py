@@ -69,17 +69,17 @@ def largest_patch(error: np.ndarray, side: int) -> float:
 
 def test_the_error_is_the_largest_patch_of_the_change(detector: mpn.Detector, clip: Path) -> None:
     results = list(detector.score(clip))
-    seen = small_grey(footage(20, intruder=(12, 18)))
+    frames = small_grey(footage(20, intruder=(12, 18)))
     for result in results[4:]:
-        change = np.abs(seen[result.frame] - seen[result.frame - 1]) / 255
+        change = np.abs(frames[result.frame] - frames[result.frame - 1]) / 255
         # Resizing rounds .5 its own way, so a pixel may be one grey level off.
         assert result.parts["error"] == pytest.approx(largest_patch(change, 16), abs=1 / 255 / 4)
 
 
 def test_psnr_is_of_the_whole_frame(detector: mpn.Detector, clip: Path) -> None:
-    seen = small_grey(footage(20, intruder=(12, 18)))
+    frames = small_grey(footage(20, intruder=(12, 18)))
     for result in list(detector.score(clip))[12:18]:
-        mse = ((seen[result.frame] - seen[result.frame - 1]) ** 2).mean() / 255**2
+        mse = ((frames[result.frame] - frames[result.frame - 1]) ** 2).mean() / 255**2
         assert result.parts["psnr_db"] == pytest.approx(-10 * math.log10(mse), abs=0.05)
 
 
@@ -123,20 +123,28 @@ def test_the_same_frames_from_a_file_and_from_a_folder(
 ) -> None:
     film = write_film(tmp_path / "film.avi", footage(15))
     folder = write_footage(tmp_path / "film", np.stack(list(open_source(film).frames())))
-    for one, two in zip(detector.score(film), detector.score(folder, fps=FPS), strict=True):
-        assert (one.frame, one.time, one.region) == (two.frame, two.time, two.region)
-        np.testing.assert_array_equal([one.score, one.raw], [two.score, two.raw])
-        assert one.parts == two.parts
+    for from_file, from_folder in zip(
+        detector.score(film), detector.score(folder, fps=FPS), strict=True
+    ):
+        assert (from_file.frame, from_file.time, from_file.region) == (
+            from_folder.frame,
+            from_folder.time,
+            from_folder.region,
+        )
+        np.testing.assert_array_equal(
+            [from_file.score, from_file.raw], [from_folder.score, from_folder.raw]
+        )
+        assert from_file.parts == from_folder.parts
 
 
 def test_batches_do_not_change_the_scores(detector: mpn.Detector, clip: Path) -> None:
-    one, many = (
+    singly, batched = (
         [[result.raw, *result.parts.values()] for result in detector.score(clip, batch_size=size)][
             4:
         ]
         for size in (1, 7)
     )
-    np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(singly, batched, rtol=1e-4, atol=1e-4)
 
 
 def test_it_reads_no_further_than_it_must(detector: mpn.Detector, clip: Path) -> None:
@@ -144,10 +152,10 @@ def test_it_reads_no_further_than_it_must(detector: mpn.Detector, clip: Path) ->
     decoded = 0
     read = source._decoded
 
-    def counted(wanted: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
+    def counted(needed: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
         nonlocal decoded
         for _ in range(100_000):  # a long source: the clip, again and again
-            for _, frame in read(wanted):
+            for _, frame in read(needed):
                 decoded += 1
                 yield decoded - 1, frame
 
@@ -211,8 +219,8 @@ def test_smoothing_is_the_causal_exponential_mean(model: Path, clip: Path) -> No
 
 
 def test_a_patch_of_another_side(model: Path, clip: Path) -> None:
-    seen = small_grey(footage(20, intruder=(12, 18)))
-    change = np.abs(seen[13] - seen[12]) / 255
+    frames = small_grey(footage(20, intruder=(12, 18)))
+    change = np.abs(frames[13] - frames[12]) / 255
     result = list(
         mpn.load(model, score_config=ScoreConfig(patch=8), precision="float32").score(clip)
     )[13]

@@ -22,13 +22,13 @@ def seen(speed: float) -> SeenMotion:
 
 
 def test_motion_and_size_by_hand():
-    found = embedding_of(IMAGE, BOX, seen(4.0))
+    embedding = embedding_of(IMAGE, BOX, seen(4.0))
     quotients = seen(4.0).place.quotients_of(seen(4.0).speeds)
     assert np.ptp(quotients, axis=(1, 2)).max() < 1e-3  # everywhere the same
     expected = np.sqrt(MOTION_WEIGHT) * np.log(quotients[:, 0, 0])
-    assert found[:2] == pytest.approx(expected, abs=1e-3) and found.dtype == np.float32
-    assert found[2:4] == pytest.approx(np.log([40 / 160, 20 / 240]))
-    assert np.linalg.norm(found[4:]) == pytest.approx(1, abs=1e-5)
+    assert embedding[:2] == pytest.approx(expected, abs=1e-3) and embedding.dtype == np.float32
+    assert embedding[2:4] == pytest.approx(np.log([40 / 160, 20 / 240]))
+    assert np.linalg.norm(embedding[4:]) == pytest.approx(1, abs=1e-5)
 
 
 def test_twice_the_speed_is_a_step_of_its_logarithm():
@@ -63,8 +63,8 @@ def test_the_look_is_the_same_twice_as_large_and_in_other_light():
     boxes = [box, box, tuple(2 * side for side in box)]
     motion = seen(2.0)
     looks = [
-        embedding_of(frame.astype(np.uint8)[..., None], own, motion)[4:]
-        for frame, own in zip(frames, boxes)
+        embedding_of(frame.astype(np.uint8)[..., None], area, motion)[4:]
+        for frame, area in zip(frames, boxes)
     ]
     other = embedding_of(IMAGE, BOX, motion)[4:]
     for look in looks[1:]:

@@ -16,8 +16,8 @@ from mpn.scoring.memory import Likeness
 from mpn.scoring.reasons import Reason
 
 
-def spans(found: list[Event]) -> list[tuple[int, int]]:
-    return [(event.start, event.end) for event in found]
+def spans(raised: list[Event]) -> list[tuple[int, int]]:
+    return [(event.start, event.end) for event in raised]
 
 
 def series(*above: int, length: int = 40) -> np.ndarray:
@@ -93,8 +93,8 @@ def by_components(scores: np.ndarray, gap: int, min_frames: int) -> list[tuple[i
         inside = hole.start > 0 and hole.stop < len(mask)
         if inside and hole.stop - hole.start < gap:
             mask[hole] = True
-    found = [run for (run,) in ndimage.find_objects(ndimage.label(mask)[0])]
-    return [(run.start, run.stop) for run in found if run.stop - run.start >= min_frames]
+    runs = [run for (run,) in ndimage.find_objects(ndimage.label(mask)[0])]
+    return [(run.start, run.stop) for run in runs if run.stop - run.start >= min_frames]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -103,16 +103,16 @@ def test_same_as_connected_components_and_as_the_stream(seed: int) -> None:
     scores = rng.normal(size=600)
     scores[:4] = np.nan
     fps = int(rng.integers(2, 9))
-    found = events(scores, 1.0, fps)
-    assert spans(found) == by_components(scores, fps, 3)
-    assert len(found) > 1
+    raised = events(scores, 1.0, fps)
+    assert spans(raised) == by_components(scores, fps, 3)
+    assert len(raised) > 1
     finder, streamed = EventFinder(1.0, fps), []
     for frame, score in enumerate(scores):
         finished = finder.update(frame, score)
         assert all(event.end <= frame - fps + 1 for event in finished)  # only when surely over
         streamed += finished
-    assert streamed + finder.finish() == found
-    for event in found:
+    assert streamed + finder.finish() == raised
+    for event in raised:
         inside = scores[event.start : event.end]
         assert event.peak_score == np.nanmax(inside)
         assert event.peak_frame == event.start + int(np.nanargmax(inside))
@@ -120,8 +120,8 @@ def test_same_as_connected_components_and_as_the_stream(seed: int) -> None:
 
 def test_a_finished_event_comes_as_soon_as_the_gap_is_long_enough() -> None:
     finder = EventFinder(1.0, 5)
-    told = [frame for frame, score in enumerate(series(3, 4, 5)) if finder.update(frame, score)]
-    assert told == [10]  # frames 6 to 10 make one second
+    frames = [frame for frame, score in enumerate(series(3, 4, 5)) if finder.update(frame, score)]
+    assert frames == [10]  # frames 6 to 10 make one second
     assert finder.finish() == []
 
 
@@ -149,14 +149,19 @@ def test_every_third_frame_of_a_video_stands_for_three() -> None:
     # At 30 frames/s every third: 10 a second, so that nine of these without a score above are a gap
     # that is closed.
     finder = EventFinder(1.0, 10, step=3)
-    found = []
+    raised = []
     for frame in range(0, 300, 3):
-        found += finder.update(frame, 2.0 if frame in (30, 33, 36, 66, 120, 150, 153, 156) else 0.0)
-    found += finder.finish()
+        raised += finder.update(
+            frame, 2.0 if frame in (30, 33, 36, 66, 120, 150, 153, 156) else 0.0
+        )
+    raised += finder.finish()
     # 36 to 66: frames 39 to 63, nine scored ones; 66 to 120: more; 120 alone, joined to 150 by nine
     # (123 to 147).
-    assert spans(found) == [(30, 69), (120, 159)]
-    assert [(event.start_seconds, event.end_seconds) for event in found] == [(1.0, 2.3), (4.0, 5.3)]
+    assert spans(raised) == [(30, 69), (120, 159)]
+    assert [(event.start_seconds, event.end_seconds) for event in raised] == [
+        (1.0, 2.3),
+        (4.0, 5.3),
+    ]
 
 
 def test_events_have_the_times_of_their_frames() -> None:
@@ -174,10 +179,10 @@ def test_an_event_that_was_long_enough_is_held_open_longer(timed: bool) -> None:
     # above is no event yet, so what comes 1.0 s later does not belong to it, and both are dropped.
     finder = EventFinder(0.5, 10, hold_seconds=3.0)
     above = {0, 1, 2, 32, 70, 81}
-    found = []
+    raised = []
     for frame in range(120):
-        found += finder.update(frame, float(frame in above), seconds=frame / 10 if timed else None)
-    assert [(one.start, one.end) for one in found] == [(0, 33)]
+        raised += finder.update(frame, float(frame in above), seconds=frame / 10 if timed else None)
+    assert [(event.start, event.end) for event in raised] == [(0, 33)]
     assert finder.finish() == []
 
 
@@ -202,9 +207,9 @@ def test_an_event_has_the_reason_of_its_peak() -> None:
 
 def test_the_peak_frame_is_the_one_that_shows_it_best_before_smoothing() -> None:
     # By hand: the smoothed score is highest at frame 5, where nothing is seen any more.
-    smoothed, own = [0.0, 0.0, 1.1, 2.0, 2.6, 2.7, 2.0, 0.5], [0.0, 0.0, 3.0, 6.0, 5.0, 1.0, 0, 0]
+    smoothed, raw = [0.0, 0.0, 1.1, 2.0, 2.6, 2.7, 2.0, 0.5], [0.0, 0.0, 3.0, 6.0, 5.0, 1.0, 0, 0]
     places = [(k, 0, 8, 8) for k in range(8)]
-    (event,) = events(np.array(smoothed), 1.0, 10, regions=places, raw=own)
+    (event,) = events(np.array(smoothed), 1.0, 10, regions=places, raw=raw)
     assert (event.start, event.end, event.peak_frame) == (2, 7, 3)
     assert (event.peak_score, event.peak_raw, event.region) == (2.7, 6.0, (3, 0, 8, 8))
 
@@ -213,22 +218,22 @@ def test_an_open_event_can_be_given_to_another_finder() -> None:
     scores = [0, 2, 3, 2, 0, 2, 2, 0, *[0] * 20]
     for stop in range(len(scores)):
         first, second = EventFinder(1.0, 10), EventFinder(1.0, 10)
-        found = [event for frame in range(stop) for event in first.update(frame, scores[frame])]
+        raised = [event for frame in range(stop) for event in first.update(frame, scores[frame])]
         second.open = first.open
-        found += [
+        raised += [
             event
             for frame in range(stop, len(scores))
             for event in second.update(frame, scores[frame])
         ]
-        assert found + second.finish() == events(np.array(scores, float), 1.0, 10)
+        assert raised + second.finish() == events(np.array(scores, float), 1.0, 10)
 
 
 def timed(frames: list[tuple[float, float]], fps: float) -> list[Event]:
     """Find the events of (seconds, score) frames."""
-    finder, found = EventFinder(1.0, fps), []
+    finder, raised = EventFinder(1.0, fps), []
     for frame, (seconds, score) in enumerate(frames):
-        found += finder.update(frame, score, None, seconds)
-    return found + finder.finish()
+        raised += finder.update(frame, score, None, seconds)
+    return raised + finder.finish()
 
 
 def test_a_pause_of_the_recorder_ends_an_event() -> None:

@@ -29,10 +29,10 @@ def some_quotients(frame):
 @pytest.mark.parametrize("colours", [1, 3])
 def test_windows_are_the_frames_before_each(every, colours):
     stack = torch.rand(4 + 7, 8, 6, colours).permute(0, 3, 1, 2)
-    found = windows_in(stack, 4, every)
+    windows = windows_in(stack, 4, every)
     expected = [stack[i : i + 4].flatten(0, 1) for i in range(0, 7, every)]
-    assert torch.equal(found, torch.stack(expected))
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(windows, torch.stack(expected))
+    assert windows.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("preset", ["small", "base"])
@@ -41,15 +41,15 @@ def test_a_batch_is_fetched_at_once_and_nothing_waits_for_a_gpu(preset):
         network = build_model(preset, **SIZE).to(FAKE_GPU).eval()
         frames = frames_of(network.config)
         scored = list(score_frames(network, frames, quotients=some_quotients, batch_size=4))
-    assert [one.frame for one in scored] == list(range(4, 13))
+    assert [result.frame for result in scored] == list(range(4, 13))
     assert len(transfers) == 3  # 4, 4 and 1 frames
-    known = {column.name for column in COLUMNS} - {"stays"}
-    assert set(scored[0].parts) == (known if preset == "small" else known - {"pseudo"})
+    names = {column.name for column in COLUMNS} - {"stays"}
+    assert set(scored[0].parts) == (names if preset == "small" else names - {"pseudo"})
     # What is judged by place was never there.
     error = scored[0].maps["error"].size * (1 if preset == "base" else 2)
     assert transfers[0] == 4 * error + 4 * (3 if preset == "base" else 4)
-    assert any(one.maps["speed"].any() for one in scored)
-    assert not any(one.maps["error"].any() for one in scored)
+    assert any(result.maps["speed"].any() for result in scored)
+    assert not any(result.maps["error"].any() for result in scored)
 
 
 def test_the_same_with_the_network_asked_less_often():
@@ -59,7 +59,7 @@ def test_the_same_with_the_network_asked_less_often():
         scored = list(
             score_frames(network, frames, quotients=some_quotients, batch_size=2, network_every=3)
         )
-    assert [one.frame for one in scored] == list(range(4, 13))
+    assert [result.frame for result in scored] == list(range(4, 13))
     assert len(transfers) == 2
 
 

@@ -55,10 +55,10 @@ def test_what_was_written_is_read_back(tmp_path) -> None:
         file.write(None)
         for values in MAPS:
             file.write(values)
-    found = read_heat(tmp_path / "heat.bin", (3, 4))
-    assert found.dtype == np.uint8 and found.shape == (10, 3, 4) and not found[0].any()
+    levels = read_heat(tmp_path / "heat.bin", (3, 4))
+    assert levels.dtype == np.uint8 and levels.shape == (10, 3, 4) and not levels[0].any()
     # Half a level of 255 for 4, at the most.
-    np.testing.assert_allclose(found[1:] / 255 * 4, np.clip(MAPS, 0, 4), atol=2 / 255 + 1e-6)
+    np.testing.assert_allclose(levels[1:] / 255 * 4, np.clip(MAPS, 0, 4), atol=2 / 255 + 1e-6)
 
 
 def test_a_file_that_is_none_is_named(tmp_path) -> None:

@@ -73,13 +73,13 @@ def test_other_units_are_shown_as_far_as_they_have_something(keys: str | None) -
     torch.manual_seed(4)
     network = build_model("small", channels=4, height=32, width=48, **options).eval()
     detector = mpn.Detector(Checkpoint(network), precision="float32")
-    seen = inspect_frame(detector, footage(5))
-    length = np.linalg.norm(seen.normalcy, axis=0)
+    activations = inspect_frame(detector, footage(5))
+    length = np.linalg.norm(activations.normalcy, axis=0)
     assert np.allclose(length, 0 if keys is None else 1, atol=1e-5)
-    assert (seen.attention is None) == (keys != "window")
-    assert len(seen.assignment) == len(seen.cosines) == (0 if keys is None else 10)
-    if seen.attention is not None:
-        assert np.allclose(flat(seen.attention).sum(axis=0), 1, atol=1e-5)
+    assert (activations.attention is None) == (keys != "window")
+    assert len(activations.assignment) == len(activations.cosines) == (0 if keys is None else 10)
+    if activations.attention is not None:
+        assert np.allclose(flat(activations.attention).sum(axis=0), 1, atol=1e-5)
 
 
 def test_prototypes_are_made_of_what_the_attention_says(seen: tuple[Activations, Written]) -> None:

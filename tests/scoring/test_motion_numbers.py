@@ -49,38 +49,38 @@ def test_motion_counts_for_models_with_a_place_alone(tiny: Network) -> None:
 def test_numbers_are_the_logarithm_of_the_ten_largest_as_they_count(tiny: Network) -> None:
     (clip,) = walkers(1, frames=11)
     scored = list(score_frames(tiny, clip.frames, quotients=some_quotients, batch_size=3))
-    assert [one.frame for one in scored] == list(range(4, 11))
-    for one in scored:
-        assert list(one.parts) == column_names(MOVING) and list(one.maps) == [*WEIGHTS]
-        for name, values in zip(MOTION_PARTS, some_quotients(one.frame)):
+    assert [result.frame for result in scored] == list(range(4, 11))
+    for result in scored:
+        assert list(result.parts) == column_names(MOVING) and list(result.maps) == [*WEIGHTS]
+        for name, values in zip(MOTION_PARTS, some_quotients(result.frame)):
             largest = sorted(map(counted, values.ravel().tolist()))[-LARGEST:]
-            assert one.parts[name] == pytest.approx(math.log(sum(largest) / 10), abs=1e-6)
-        numbers = motion_numbers(some_quotients(one.frame))
-        assert numbers == {name: pytest.approx(one.parts[name]) for name in MOTION_PARTS}
+            assert result.parts[name] == pytest.approx(math.log(sum(largest) / 10), abs=1e-6)
+        numbers = motion_numbers(some_quotients(result.frame))
+        assert numbers == {name: pytest.approx(result.parts[name]) for name in MOTION_PARTS}
 
 
 def test_without_quotients_there_is_no_motion_and_all_else_is_the_same(tiny: Network) -> None:
     (clip,) = walkers(1)
     plain = list(score_frames(tiny, clip.frames))
-    for one, other in zip(plain, score_frames(tiny, clip.frames, quotients=some_quotients)):
-        assert list(one.parts) == column_names(WITHOUT)
-        assert one.parts == {name: other.parts[name] for name in one.parts}
-        for name, grid in one.maps.items():
-            np.testing.assert_array_equal(grid, other.maps[name])
+    for without, moving in zip(plain, score_frames(tiny, clip.frames, quotients=some_quotients)):
+        assert list(without.parts) == column_names(WITHOUT)
+        assert without.parts == {name: moving.parts[name] for name in without.parts}
+        for name, grid in without.maps.items():
+            np.testing.assert_array_equal(grid, moving.maps[name])
 
 
 def test_quotients_are_asked_for_in_order_and_only_where_motion_is_scored(tiny: Network) -> None:
     (clip,) = walkers(1)
-    asked: list[int] = []
+    frames: list[int] = []
 
     def quotients(frame: int) -> np.ndarray:
-        asked.append(frame)
+        frames.append(frame)
         return some_quotients(frame)
 
     list(score_frames(tiny, clip.frames, parts=WITHOUT, quotients=quotients))
-    assert asked == []
+    assert frames == []
     list(score_frames(tiny, clip.frames, parts=[SPEED], quotients=quotients))
-    assert asked == list(range(4, 14))
+    assert frames == list(range(4, 14))
 
 
 @pytest.mark.parametrize("every", [2, 3])
@@ -88,15 +88,15 @@ def test_the_network_may_be_asked_about_some_frames_and_what_it_said_is_held(
     tiny: Network, every: int
 ) -> None:
     (clip,) = walkers(1, frames=15)
-    asked: list[int] = []
+    sizes: list[int] = []
     engine = TorchEngine(tiny)
 
     def counting(windows: torch.Tensor) -> ScoringOutput:
-        asked.append(len(windows))
+        sizes.append(len(windows))
         return engine(windows)
 
     plain = list(score_frames(tiny, clip.frames, quotients=some_quotients))
-    some = list(
+    results = list(
         score_frames(
             tiny,
             clip.frames,
@@ -106,16 +106,20 @@ def test_the_network_may_be_asked_about_some_frames_and_what_it_said_is_held(
             network_every=every,
         )
     )
-    assert sum(asked) == -(-11 // every) and max(asked) == 2
-    assert [one.frame for one in some] == [one.frame for one in plain] == list(range(4, 15))
-    for number, one in enumerate(some):
-        said, own = plain[number - number % every], plain[number]
-        assert list(one.parts) == list(own.parts) and list(one.maps) == list(own.maps)
-        for name, value in one.parts.items():
-            source = own if name in MOTION_PARTS else said
+    assert sum(sizes) == -(-11 // every) and max(sizes) == 2
+    assert (
+        [result.frame for result in results]
+        == [result.frame for result in plain]
+        == list(range(4, 15))
+    )
+    for number, result in enumerate(results):
+        held, current = plain[number - number % every], plain[number]
+        assert list(result.parts) == list(current.parts) and list(result.maps) == list(current.maps)
+        for name, value in result.parts.items():
+            source = current if name in MOTION_PARTS else held
             assert value == pytest.approx(source.parts[name], abs=1e-5), name
-        for name, grid in one.maps.items():
-            source = own if name in MOTION_PARTS else said
+        for name, grid in result.maps.items():
+            source = current if name in MOTION_PARTS else held
             np.testing.assert_allclose(grid, source.maps[name], atol=1e-5)
 
 
@@ -144,10 +148,10 @@ def test_seconds_that_a_change_stays_count_as_they_are() -> None:
 
 def test_fast_or_very_fast_more_that_moves_so_counts_more() -> None:
     """Ten cells at the fastest that is normal are more than one at many times of it."""
-    many, one = (np.full((2, 6, 8), 0.2, np.float32) for _ in range(2))
+    many, single = (np.full((2, 6, 8), 0.2, np.float32) for _ in range(2))
     many[:, 2, :8] = many[:, 3, :2] = 1.0
-    one[:, 2, 3] = 30.0
-    assert motion_numbers(many)["speed"] > motion_numbers(one)["speed"] + 0.5
+    single[:, 2, 3] = 30.0
+    assert motion_numbers(many)["speed"] > motion_numbers(single)["speed"] + 0.5
     faster = np.where(many == 1, np.float32(2), many)
     assert motion_numbers(faster)["speed"] > motion_numbers(many)["speed"]
 
@@ -177,7 +181,7 @@ def test_maps_show_the_logarithm_at_each_place(tiny: Network) -> None:
 
 
 def test_weights_with_a_place_by_hand() -> None:
-    here, elsewhere = (ScoreConfig().with_place(trained_here=own) for own in (True, False))
+    here, elsewhere = (ScoreConfig().with_place(trained_here=trained) for trained in (True, False))
     assert here.weights == ALL
     assert elsewhere.weights == ALL | {"error": 0.25, "pseudo": 0.0}
     chosen = ScoreConfig(8, {"error": 2.0, "pseudo": 0.5}, 0.5).with_place(trained_here=True)

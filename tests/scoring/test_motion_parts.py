@@ -78,9 +78,9 @@ def test_a_detector_s_score_has_motion_in_it(
     assert [result.frame for result in results] == list(range(30))
     for result in results[4:]:
         assert list(result.parts) == detector.columns
-        own = {n: math.copysign(4 * math.log1p(abs(v) / 4), v) for n, v in result.parts.items()}
-        own |= {name: result.parts[name] for name in ("speed", "direction")}
-        weighted = [weight * own[name] for name, weight in WEIGHTS.items()]
+        values = {n: math.copysign(4 * math.log1p(abs(v) / 4), v) for n, v in result.parts.items()}
+        values |= {name: result.parts[name] for name in ("speed", "direction")}
+        weighted = [weight * values[name] for name, weight in WEIGHTS.items()]
         largest = sum(max(value, 0) ** 4 for value in weighted) ** 0.25
         assert result.raw == pytest.approx(largest + 0.01 * sum(weighted))
     moving = [result.parts["speed"] for result in results[16:22]]
@@ -109,7 +109,7 @@ def test_how_far_above_normal_a_part_is_is_said_as_it_is(place: PlaceModel, fold
     )
     for result in list(mpn.Detector(checkpoint, precision="float32").score(folder))[15:21]:
         assert result.reason is not None
-        (fact,) = [one for one in result.reason.facts if isinstance(one, OtherLook)]
+        (fact,) = [entry for entry in result.reason.facts if isinstance(entry, OtherLook)]
         assert fact.part == "error" and fact.deviations > 1
         assert fact.deviations == pytest.approx((result.parts["error"] - 0.08) / 0.08, rel=1e-3)
 
@@ -138,10 +138,10 @@ def test_without_weight_no_motion_is_computed(
     monkeypatch.setattr(detector_module, "PlaceStream", forbidden)
     detector = build({"error": 1.0, "pseudo": 1.0, "speed": 0.0, "direction": 0.0})
     assert detector.parts == WITHOUT and detector.columns == column_names(WITHOUT)
-    found = list(detector.score(folder))
-    for one, other in zip(found[4:], whole[4:], strict=True):
-        assert list(one.parts) == column_names(WITHOUT)
-        assert one.parts == {name: other.parts[name] for name in one.parts}
+    results = list(detector.score(folder))
+    for result, reference in zip(results[4:], whole[4:], strict=True):
+        assert list(result.parts) == column_names(WITHOUT)
+        assert result.parts == {name: reference.parts[name] for name in result.parts}
     with pytest.raises(AssertionError, match="motion was computed"):
         list(build().score(folder))
 
@@ -161,15 +161,19 @@ def test_a_model_without_a_place_is_scored_without_motion(folder: Path) -> None:
     assert list(list(detector.score(folder))[9].parts) == column_names(WITHOUT)
 
 
-def same(found: list[Result], expected: list[Result]) -> None:
-    assert len(found) == len(expected) > 0
-    for one, other in zip(found, expected):
-        assert (one.frame, one.parts, one.region) == (other.frame, other.parts, other.region)
-        assert one.reason == other.reason
-        np.testing.assert_array_equal([one.score, one.raw], [other.score, other.raw])
-        assert (one.map is None) == (other.map is None)
-        if one.map is not None:
-            np.testing.assert_array_equal(one.map, other.map)
+def same(results: list[Result], expected: list[Result]) -> None:
+    assert len(results) == len(expected) > 0
+    for result, reference in zip(results, expected):
+        assert (result.frame, result.parts, result.region) == (
+            reference.frame,
+            reference.parts,
+            reference.region,
+        )
+        assert result.reason == reference.reason
+        np.testing.assert_array_equal([result.score, result.raw], [reference.score, reference.raw])
+        assert (result.map is None) == (reference.map is None)
+        if result.map is not None:
+            np.testing.assert_array_equal(result.map, reference.map)
 
 
 @pytest.mark.parametrize(("window", "every"), [(4, 1), (2, 1), (1, 1), (4, 2)])

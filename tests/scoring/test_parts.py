@@ -105,7 +105,7 @@ def bright(monkeypatch: pytest.MonkeyPatch) -> ScorePart:
 def test_a_part_may_look_at_the_frames_alone(tiny: Network, bright: ScorePart) -> None:
     frames = footage(9)
     frames[6, 8:16, 16:24] = 255
-    scored = {one.frame: one for one in score_frames(tiny, frames, patch=8, batch_size=2)}
+    scored = {result.frame: result for result in score_frames(tiny, frames, patch=8, batch_size=2)}
     assert list(scored[6].parts)[-3:] == ["bright", "psnr_db", "compactness"]
     assert scored[6].parts["bright"] == pytest.approx(1.0)
     assert all(scored[frame].parts["bright"] < 0.8 for frame in scored if frame != 6)

@@ -19,9 +19,9 @@ def test_patch_means_are_those_of_numpy(size, patch, step):
     squares = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))[
         :, ::step, ::step
     ]
-    found = patch_means(torch.from_numpy(values), patch, step).numpy()
-    assert found.shape == (2, (size[0] - side) // step + 1, (size[1] - side) // step + 1)
-    assert np.allclose(found, squares.mean(axis=(3, 4)), rtol=1e-12)
+    means = patch_means(torch.from_numpy(values), patch, step).numpy()
+    assert means.shape == (2, (size[0] - side) // step + 1, (size[1] - side) // step + 1)
+    assert np.allclose(means, squares.mean(axis=(3, 4)), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

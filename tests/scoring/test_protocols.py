@@ -86,10 +86,10 @@ def test_rounding_left_by_smoothing_does_not_become_a_score() -> None:
 def test_leading_nan_stays_and_the_rest_is_as_without(protocol: str) -> None:
     x = np.random.default_rng(2).normal(size=30)
     late = np.concatenate([np.full(4, NAN), x])
-    found = protocols.apply(protocol, {"late": late, "x": x, "empty": np.full(3, NAN)})
-    assert np.isnan(found["late"][:4]).all()
-    np.testing.assert_array_equal(found["late"][4:], found["x"])
-    assert np.isnan(found["empty"]).all()
+    scores = protocols.apply(protocol, {"late": late, "x": x, "empty": np.full(3, NAN)})
+    assert np.isnan(scores["late"][:4]).all()
+    np.testing.assert_array_equal(scores["late"][4:], scores["x"])
+    assert np.isnan(scores["empty"]).all()
     assert np.isnan(late[:4]).all()  # the input is not written to
     np.testing.assert_array_equal(late[4:], x)
 
@@ -97,9 +97,9 @@ def test_leading_nan_stays_and_the_rest_is_as_without(protocol: str) -> None:
 def test_paper_protocol_is_min_max_per_video_then_filter() -> None:
     rng = np.random.default_rng(3)
     series = {"a": rng.normal(size=25), "b": 100 + rng.normal(size=30)}
-    for name, found in protocols.apply("paper", series).items():
+    for name, scores in protocols.apply("paper", series).items():
         x = series[name]
-        assert found == pytest.approx(
+        assert scores == pytest.approx(
             gaussian_by_hand((x - x.min()) / (x.max() - x.min())), abs=1e-9
         )
 
@@ -113,18 +113,18 @@ def test_paper_pair_by_hand(a: float) -> None:
         parts.append(gaussian_by_hand((x - x.min()) / (x.max() - x.min())))
     expected = 1 - (a * parts[0] + (1 - a) * parts[1])
     head = np.full(4, NAN)
-    found = protocols.paper_pair(np.r_[head, psnr_db], np.r_[head, compactness], a=a)
-    assert np.isnan(found[:4]).all()
-    assert found[4:] == pytest.approx(expected, abs=1e-9)
+    scores = protocols.paper_pair(np.r_[head, psnr_db], np.r_[head, compactness], a=a)
+    assert np.isnan(scores[:4]).all()
+    assert scores[4:] == pytest.approx(expected, abs=1e-9)
 
 
 def test_paper_pair_rises_where_the_planted_anomaly_is() -> None:
     psnr_db, compactness = np.full(60, 35.0), np.full(60, 0.01)
     psnr_db[30:40] = 25.0
     compactness[30:40] = 0.05
-    found = protocols.paper_pair(psnr_db, compactness)
-    assert 30 <= int(found.argmax()) < 40
-    assert found[0] == pytest.approx(0.0, abs=1e-9)
+    scores = protocols.paper_pair(psnr_db, compactness)
+    assert 30 <= int(scores.argmax()) < 40
+    assert scores[0] == pytest.approx(0.0, abs=1e-9)
     assert np.isfinite(protocols.paper_pair(psnr_db, np.zeros(60))).all()
 
 
@@ -213,8 +213,8 @@ def test_the_paper_s_cell_of_the_pair_is_the_paper_s_pair() -> None:
 def test_cells_by_hand(
     score: str, normalisation: str, smoothing: str, expected: list[float]
 ) -> None:
-    found = protocols.series_of(score, SERIES, normalisation, smoothing)
-    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    series = protocols.series_of(score, SERIES, normalisation, smoothing)
+    assert series == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("normalisation", protocols.NORMALISATIONS)

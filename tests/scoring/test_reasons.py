@@ -143,17 +143,17 @@ def test_the_cell_is_the_one_in_the_region_that_stands_out() -> None:
     speeds[11:14, 20:23] = 9.0  # in the region
     speeds[25:, 35:] = 40.0  # elsewhere
     now = cells(speeds, 0, GRID)
-    seen = SeenMotion(place.speeds(now), place, SIZE, None)
-    (fact,) = reason_of(Evidence(MOVES, {}, BOX, seen)).facts
+    motion = SeenMotion(place.speeds(now), place, SIZE, None)
+    (fact,) = reason_of(Evidence(MOVES, {}, BOX, motion)).facts
     assert isinstance(fact, Fast) and fact.speed == pytest.approx(18, rel=1e-3)
 
 
 def test_a_region_at_the_picture_s_edge() -> None:
     place = walkers(0)
     now = cells(5.0, 0, GRID)
-    seen = SeenMotion(place.speeds(now), place, SIZE, None)
+    motion = SeenMotion(place.speeds(now), place, SIZE, None)
     for box in ((0, 0, 1, 1), (479, 719, 1, 1), (440, 700, 40, 20)):
-        assert reason_of(Evidence(MOVES, {}, box, seen)).kind == "speed"
+        assert reason_of(Evidence(MOVES, {}, box, motion)).kind == "speed"
 
 
 FACTS_AND_WORDS = [

@@ -23,7 +23,7 @@ SIGHTS = [Sight(9.0, LEFT, HERE), Sight(8.0, RIGHT, THERE)]
 
 
 def recogniser(*normals: np.ndarray) -> Recogniser:
-    taught = [Taught(None, "a", 0, one[None]) for one in normals]
+    taught = [Taught(None, "a", 0, normal[None]) for normal in normals]
     return Recogniser(Memory(taught), WEIGHTS, NORMAL, PATCH, SIZE)
 
 
@@ -69,32 +69,34 @@ def test_a_point_belongs_to_the_nearest_box_within_reach_by_hand():
 
 
 def test_what_is_normal_falls_to_an_average_normal_frame():
-    own = recogniser(HERE)
+    taught = recogniser(HERE)
     before = frame(LEFT)
-    assert own.raw(before) > 6  # 18 deviations of the error, by their logarithm
-    after = own.without_normal(before, SOURCE, SIGHTS[:1])
-    assert own.raw(after) == pytest.approx(0, abs=0.02) and own.grid(after).max() < 0.02
+    assert taught.raw(before) > 6  # 18 deviations of the error, by their logarithm
+    after = taught.without_normal(before, SOURCE, SIGHTS[:1])
+    assert taught.raw(after) == pytest.approx(0, abs=0.02) and taught.grid(after).max() < 0.02
     assert after.parts["psnr_db"] == 30.0 and after.frame == 7
     assert after.maps["error"].dtype == np.float32
 
 
 def test_another_anomaly_in_the_frame_counts_as_before():
-    own = recogniser(HERE)
+    taught = recogniser(HERE)
     both, alone = frame(LEFT, RIGHT), frame(RIGHT)
-    after = own.without_normal(both, SOURCE, SIGHTS)
-    assert own.raw(after) == pytest.approx(own.raw(alone))
+    after = taught.without_normal(both, SOURCE, SIGHTS)
+    assert taught.raw(after) == pytest.approx(taught.raw(alone))
     for name, values in alone.maps.items():
         assert np.array_equal(after.maps[name], values)
 
 
 def test_what_was_not_taught_is_left_as_it_is():
     both = frame(LEFT, RIGHT)
-    for own in (recogniser(), recogniser(THERE + 5)):
-        assert own.without_normal(both, SOURCE, SIGHTS) is both
+    for untaught in (recogniser(), recogniser(THERE + 5)):
+        assert untaught.without_normal(both, SOURCE, SIGHTS) is both
 
 
 def test_things_that_overlap_are_not_brought_down_together():
-    own = recogniser(HERE)
+    taught = recogniser(HERE)
     sights = [SIGHTS[0], Sight(8.0, LEFT, THERE)]
     before = frame(LEFT)
-    assert own.raw(own.without_normal(before, SOURCE, sights)) == pytest.approx(own.raw(before))
+    assert taught.raw(taught.without_normal(before, SOURCE, sights)) == pytest.approx(
+        taught.raw(before)
+    )

@@ -46,17 +46,19 @@ def test_other_programs_read_it(tmp_path) -> None:
 
 def test_what_was_written_is_read_back_in_any_order_of_columns(tmp_path) -> None:
     write(tmp_path / "a.csv")
-    found = read_regions(tmp_path / "a.csv")
+    rows = read_regions(tmp_path / "a.csv")
     expected = [
-        (frame, one.track, one.score, one.box) for frame, _, regions in FRAMES for one in regions
+        (frame, region.track, region.score, region.box)
+        for frame, _, regions in FRAMES
+        for region in regions
     ]
-    assert [(row.frame, row.track, row.box) for row in found] == [
+    assert [(row.frame, row.track, row.box) for row in rows] == [
         (f, t, b) for f, t, _, b in expected
     ]
-    assert [row.score for row in found] == [score for _, _, score, _ in expected]
+    assert [row.score for row in rows] == [score for _, _, score, _ in expected]
     lines = [line.split(",")[::-1] for line in (tmp_path / "a.csv").read_text().split()]
     (tmp_path / "b.csv").write_text("\n".join(",".join(line) for line in lines))
-    assert read_regions(tmp_path / "b.csv") == found
+    assert read_regions(tmp_path / "b.csv") == rows
 
 
 def test_scores_that_differ_in_the_last_digit_are_no_tie(tmp_path) -> None:

@@ -25,10 +25,10 @@ from mpn.scoring.scores import region
 SIZE, PATCH, GRID = (64, 96), 16, (25, 41)
 
 
-def grid_of(*things: tuple[int, int, int, int, float]) -> np.ndarray:
+def grid_of(*rectangles: tuple[int, int, int, int, float]) -> np.ndarray:
     """The patch means of a frame of zeros with rectangles (top, left, height, width, value)."""
     frame = torch.zeros(1, *SIZE)
-    for top, left, height, width, value in things:
+    for top, left, height, width, value in rectangles:
         frame[0, top : top + height, left : left + width] = value
     return patch_means(frame, PATCH, 2)[0].numpy()
 
@@ -106,11 +106,11 @@ def test_regions_hold_their_peaks_and_stay_inside(
     seed: int, most: int, source: tuple[int, int]
 ) -> None:
     grid = np.random.default_rng(seed).normal(size=GRID).astype(np.float32)
-    found = find_regions(grid, 0.5, PATCH, SIZE, source, most)
-    scores = [score for score, _ in found]
-    assert len(found) <= most and scores == sorted(scores, reverse=True)
+    regions = find_regions(grid, 0.5, PATCH, SIZE, source, most)
+    scores = [score for score, _ in regions]
+    assert len(regions) <= most and scores == sorted(scores, reverse=True)
     assert scores[0] == grid.max() and min(scores) > 0.5
-    for score, (top, left, height, width) in found:
+    for score, (top, left, height, width) in regions:
         assert 0 <= top < top + height <= source[0] and 0 <= left < left + width <= source[1]
         row, column = np.argwhere(grid == np.float32(score))[0]
         middle = ((2 * row + 8) / 64 * source[0], (2 * column + 8) / 96 * source[1])
@@ -124,14 +124,14 @@ def test_regions_hold_their_peaks_and_stay_inside(
 def test_a_mirrored_map_has_mirrored_regions_and_units_do_not_matter(seed: int) -> None:
     # Whole numbers, each once: no ties, and nothing is lost by the sums.
     grid = np.random.default_rng(seed).permutation(25 * 41).reshape(GRID).astype(np.float32)
-    found = find_regions(grid, 500.0, PATCH, SIZE, SIZE)
+    regions = find_regions(grid, 500.0, PATCH, SIZE, SIZE)
     mirrored = find_regions(grid[:, ::-1], 500.0, PATCH, SIZE, SIZE)
     assert [
         (score, (top, 96 - left - width, height, width))
-        for score, (top, left, height, width) in found
+        for score, (top, left, height, width) in regions
     ] == mirrored
-    other = find_regions(4 * grid - 2000, 0.0, PATCH, SIZE, SIZE)
-    assert [(4 * score - 2000, box) for score, box in found] == other
+    scaled = find_regions(4 * grid - 2000, 0.0, PATCH, SIZE, SIZE)
+    assert [(4 * score - 2000, box) for score, box in regions] == scaled
 
 
 def test_boxes_of_patches_by_hand() -> None:
@@ -149,17 +149,19 @@ def test_boxes_of_patches_by_hand() -> None:
 
 
 def numbers(tracker: Tracker, frame: int, *boxes: tuple[int, int, int, int]) -> list[int]:
-    return [one.track for one in tracker.update(frame, [(1.0, box) for box in boxes])]
+    return [tracked.track for tracked in tracker.update(frame, [(1.0, box) for box in boxes])]
 
 
 def test_things_keep_their_numbers_whatever_their_order() -> None:
     tracker = Tracker()
     for frame in range(40):
         right, down = (50, 5 * frame, 20, 30), (4 * frame, 300, 40, 20)
-        found = [(2.0, right), (1.0, down)]
-        tracked = tracker.update(frame, found if frame % 2 else found[::-1])
-        assert [(one.score, one.box) for one in tracked] == (found if frame % 2 else found[::-1])
-        assert {one.box: one.track for one in tracked} == {right: 2, down: 1}
+        regions = [(2.0, right), (1.0, down)]
+        tracked = tracker.update(frame, regions if frame % 2 else regions[::-1])
+        assert [(thing.score, thing.box) for thing in tracked] == (
+            regions if frame % 2 else regions[::-1]
+        )
+        assert {thing.box: thing.track for thing in tracked} == {right: 2, down: 1}
 
 
 def test_links_are_the_best_on_the_whole() -> None:
@@ -195,8 +197,8 @@ def test_a_gap_of_half_a_second_in_the_frames_that_are_scored(
 
 def test_a_jump_begins_a_track_and_numbers_are_never_used_again() -> None:
     tracker = Tracker(gap=2)
-    seen = [numbers(tracker, frame, (0, 200 * (frame % 7), 20, 20))[0] for frame in range(50)]
-    assert seen == list(range(1, 51))
+    tracks = [numbers(tracker, frame, (0, 200 * (frame % 7), 20, 20))[0] for frame in range(50)]
+    assert tracks == list(range(1, 51))
     assert len(tracker.tracks) == 4  # the latest, and three that may go on
 
 
@@ -224,10 +226,10 @@ def test_going_on_from_plain_data_makes_no_difference(seed: int, stop: int) -> N
             ]
         )
     whole, again = Tracker(3), Tracker(3)
-    for frame, found in enumerate(frames):
-        expected = whole.update(frame, found)
-        assert again.update(frame, found) == expected
-        assert len({one.track for one in expected}) == len(found)
+    for frame, regions in enumerate(frames):
+        expected = whole.update(frame, regions)
+        assert again.update(frame, regions) == expected
+        assert len({tracked.track for tracked in expected}) == len(regions)
         if frame == stop:
             again = Tracker.from_dict(json.loads(json.dumps(again.to_dict())))
     assert again.to_dict() == whole.to_dict()

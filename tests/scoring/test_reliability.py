@@ -47,13 +47,13 @@ def memoryless(seed: int, hours: float, fps: int = 1) -> np.ndarray:
 
 def test_episodes_and_rate_by_hand(made: Calibration) -> None:
     # Above 20 are 10 episodes of the hour, so 10 an hour is what 20 promises.
-    other = {
+    videos = {
         # at 1 frame/s the second peak begins where the first ends
         "a": flat(1200, 100, 101, 500, height=25.0),
         "b": flat(600, 3, height=19.0),
         "c": flat(1800, 7, 900, 1700, height=20.5),
     }
-    (promise,) = reliability(made, other, [10])
+    (promise,) = reliability(made, videos, [10])
     assert promise.threshold == 20.0
     assert (promise.episodes, promise.hours) == (5, 1.0)
     assert promise.observed == 5.0
@@ -108,9 +108,12 @@ def test_a_known_tail_keeps_its_promise_as_often_as_the_intervals_say() -> None:
 
 def test_a_noisier_scene_is_seen_as_more_alarms_and_a_quieter_one_as_fewer() -> None:
     fitted = calibrate({"v": memoryless(0, 5)}, 1)
-    other = memoryless(1, 5)
-    assert [p.verdict for p in reliability(fitted, {"v": 1.5 * other}, [6, 60])] == ["more", "more"]
-    assert [p.verdict for p in reliability(fitted, {"v": 0.7 * other}, [60, 90])] == [
+    scores = memoryless(1, 5)
+    assert [p.verdict for p in reliability(fitted, {"v": 1.5 * scores}, [6, 60])] == [
+        "more",
+        "more",
+    ]
+    assert [p.verdict for p in reliability(fitted, {"v": 0.7 * scores}, [60, 90])] == [
         "fewer",
         "fewer",
     ]

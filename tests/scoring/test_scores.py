@@ -44,13 +44,13 @@ def largest_patch(values, side, step):
 def test_a_stream_scores_as_each_window_alone(tiny, batch_size):
     frames = footage(11)
     scored = list(score_frames(tiny, iter(frames), batch_size=batch_size, patch=8))
-    assert [one.frame for one in scored] == list(range(4, 11))
-    for one in scored:
-        window = frames[one.frame - 4 : one.frame, :, :, 0].astype(np.float64) / 127.5 - 1
+    assert [result.frame for result in scored] == list(range(4, 11))
+    for result in scored:
+        window = frames[result.frame - 4 : result.frame, :, :, 0].astype(np.float64) / 127.5 - 1
         with torch.no_grad():
             output = tiny(torch.from_numpy(window[None]).float())
         predicted = (output.prediction[0, 0].double().numpy() + 1) / 2
-        error = np.abs(predicted - frames[one.frame, :, :, 0] / 255)
+        error = np.abs(predicted - frames[result.frame, :, :, 0] / 255)
         probability = 1 / (1 + np.exp(-output.pseudo_logits[0].double().numpy()))
         expected = {
             "error": largest_patch(error, 8, 2),
@@ -58,12 +58,12 @@ def test_a_stream_scores_as_each_window_alone(tiny, batch_size):
             "psnr_db": 10 * np.log10(1 / (error**2).mean()),
             "compactness": output.compactness.mean().item(),
         }
-        assert {name: one.parts[name] for name in expected} == pytest.approx(expected, rel=2e-4)
-        assert list(one.maps) == ["error", "pseudo"]
-        assert one.maps["error"].shape == one.maps["pseudo"].shape == (13, 21)
-        for name, grid in one.maps.items():
+        assert {name: result.parts[name] for name in expected} == pytest.approx(expected, rel=2e-4)
+        assert list(result.maps) == ["error", "pseudo"]
+        assert result.maps["error"].shape == result.maps["pseudo"].shape == (13, 21)
+        for name, grid in result.maps.items():
             assert grid.dtype == np.float32
-            assert grid.max() == pytest.approx(one.parts[name])
+            assert grid.max() == pytest.approx(result.parts[name])
 
 
 def test_colour_frames_and_a_network_without_the_head():
@@ -72,7 +72,7 @@ def test_colour_frames_and_a_network_without_the_head():
     frames = footage(6, (16, 24), 3)
     scored = list(score_frames(network, frames, patch=4))
     assert ERROR in parts_of(network) and PSEUDO not in parts_of(network)
-    assert [one.frame for one in scored] == [4, 5]
+    assert [result.frame for result in scored] == [4, 5]
     assert list(scored[0].parts) == column_names(parts_of(network))
     assert list(scored[0].maps) == [part.name for part in parts_of(network)]
     window = (
@@ -109,18 +109,18 @@ def test_frames_are_taken_as_they_are_needed_and_let_go(tiny):
 
     scores = score_frames(tiny, stream(), batch_size=3)
     assert pulled == []
-    for one in scores:
-        assert len(pulled) <= one.frame + 3  # not further ahead than a batch
+    for result in scores:
+        assert len(pulled) <= result.frame + 3  # not further ahead than a batch
         assert len(alive) <= 4 + 3 + 1
-    assert len(pulled) == 60 and one.frame == 59
+    assert len(pulled) == 60 and result.frame == 59
 
 
 def test_an_exact_prediction_has_the_highest_psnr(tiny):
     for parameter in tiny.head[-1].parameters():
         parameter.data.zero_()  # the last frame is predicted
     still = np.repeat(footage(1), 6, axis=0)
-    one = list(score_frames(tiny, still))[0]
-    assert one.parts["psnr_db"] == pytest.approx(100) and one.parts["error"] == 0
+    result = list(score_frames(tiny, still))[0]
+    assert result.parts["psnr_db"] == pytest.approx(100) and result.parts["error"] == 0
 
 
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (10, 26), (24, 40), (5, 17)])
@@ -129,9 +129,9 @@ def test_a_planted_square_raises_the_score_and_the_region_covers_it(tiny, top, l
         parameter.data.zero_()
     frames = np.repeat(footage(1) // 4, 12, axis=0)
     frames[8, top : top + 8, left : left + 8] = 255
-    scored = {one.frame: one for one in score_frames(tiny, frames, patch=8)}
-    error = {frame: one.parts["error"] for frame, one in scored.items()}
-    psnr = {frame: one.parts["psnr_db"] for frame, one in scored.items()}
+    scored = {result.frame: result for result in score_frames(tiny, frames, patch=8)}
+    error = {frame: result.parts["error"] for frame, result in scored.items()}
+    psnr = {frame: result.parts["psnr_db"] for frame, result in scored.items()}
     assert set(sorted(error, key=error.get)[-2:]) == {8, 9}  # it comes, and it goes
     assert error[8] > error[7] + 0.5 and psnr[8] < psnr[7] - 10
     # In the source's pixels, three times as many: what is inside is the square, but for the grid's
@@ -145,9 +145,9 @@ def test_bfloat16_scores_are_near(tiny):
     frames = footage(8)
     engines = (TorchEngine(tiny, bfloat16=flag) for flag in (False, True))
     wide, narrow = (list(score_frames(tiny, frames, engine=engine)) for engine in engines)
-    for one, other in zip(wide, narrow, strict=True):
-        assert other.parts == pytest.approx(one.parts, rel=0.03, abs=3e-4)
-        assert other.parts != one.parts
+    for full, reduced in zip(wide, narrow, strict=True):
+        assert reduced.parts == pytest.approx(full.parts, rel=0.03, abs=3e-4)
+        assert reduced.parts != full.parts
 
 
 # --- Patches and regions
@@ -242,12 +242,14 @@ def test_shares_are_what_each_part_adds_to_the_score() -> None:
     st.integers(0, 2),
     st.floats(0, 10),
 )
-def test_a_score_never_falls_where_a_part_rises(values, which, more):
+def test_a_score_never_falls_where_a_part_rises(values, which, rise):
     names = ("error", "speed", "direction")
     weights, normal = dict.fromkeys(names, 0.5), dict.fromkeys(names, (0.0, 1.0))
     risen = values.copy()
-    risen[:, which] += more
-    before, after = (combine(dict(zip(names, one.T)), weights, normal) for one in (values, risen))
+    risen[:, which] += rise
+    before, after = (
+        combine(dict(zip(names, parts.T)), weights, normal) for parts in (values, risen)
+    )
     assert (after >= before).all()
 
 
@@ -336,11 +338,11 @@ def seen_in(share: float, *names: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("share", "left"), [(0.0, 1), (0.05, 1), (0.1, 1), (0.15, 0.5), (0.2, 0), (1.0, 0)]
+    ("share", "remaining"), [(0.0, 1), (0.05, 1), (0.1, 1), (0.15, 0.5), (0.2, 0), (1.0, 0)]
 )
-def test_a_part_of_the_network_that_sees_it_everywhere_counts_less(share, left) -> None:
+def test_a_part_of_the_network_that_sees_it_everywhere_counts_less(share, remaining) -> None:
     weights = trusted_weights(seen_in(share, "error"), COUNTED, UNITS)
-    assert weights["error"] == pytest.approx(0.5 * left)
+    assert weights["error"] == pytest.approx(0.5 * remaining)
     assert {name: weights[name] for name in COUNTED if name != "error"} == {
         name: value for name, value in COUNTED.items() if name != "error"
     }

@@ -98,8 +98,8 @@ def test_going_on_gives_the_same(place: PlaceModel, folder: Path, first: int) ->
     whole = list(detector.score(folder, fps=FPS))
     smoothed = whole[first - 1].score
     again = list(detector.score(folder, fps=FPS, first=first, smoothed=smoothed))
-    assert [one.parts for one in again] == [one.parts for one in whole[first:]]
-    assert [one.score for one in again] == [one.score for one in whole[first:]]
+    assert [result.parts for result in again] == [result.parts for result in whole[first:]]
+    assert [result.score for result in again] == [result.score for result in whole[first:]]
 
 
 @pytest.mark.parametrize("stops", [[29], [14, 41, 62]])
@@ -122,8 +122,8 @@ def test_clips_score_as_the_stream(place: PlaceModel, folder: Path) -> None:
     (columns,) = score_clips(detector, [clip_of(folder)], "scoring")
     expected = [result.parts["stays"] for result in list(detector.score(folder, fps=FPS))[4:]]
     np.testing.assert_allclose(columns["stays"][4:], expected, atol=1e-5)
-    own = motion_columns(clip_of(folder), place, static=True)
-    np.testing.assert_allclose(own["stays"][4:], expected, atol=1e-5)
+    motion = motion_columns(clip_of(folder), place, static=True)
+    np.testing.assert_allclose(motion["stays"][4:], expected, atol=1e-5)
 
 
 def test_a_stretch_is_judged_as_if_the_clip_began_there(place: PlaceModel, folder: Path) -> None:
@@ -138,9 +138,9 @@ def test_a_camera_that_does_not_know_what_stays_says_nothing(place, normal, fold
     detector = detector_of(short)
     assert STAYS not in detector.parts and "stays" not in detector.columns
     # beside another camera that knows it
-    grid, other = place.grid, learn_place([normal], [Stretch(0, 0, NORMAL)])
-    other.picture_sum = np.random.default_rng(1).uniform(0, 2e4, other.picture_sum.shape)
-    both = replace(detector.checkpoint, places={"s": short, "other": other})
+    grid, longer = place.grid, learn_place([normal], [Stretch(0, 0, NORMAL)])
+    longer.picture_sum = np.random.default_rng(1).uniform(0, 2e4, longer.picture_sum.shape)
+    both = replace(detector.checkpoint, places={"s": short, "other": longer})
     results = list(mpn.Detector(both, precision="float32").score(folder, fps=FPS))
     assert {result.parts["stays"] for result in results[4:]} == {math.log(0.2)}
     stream = PlaceStream({"s": short}, (64, 96), FPS, lambda frame: frame)
@@ -194,12 +194,12 @@ def test_footage_is_judged_by_its_other_pieces(normal: Clip) -> None:
     frames[150:168, 16:24, 28:36] = 250
     clip = replace(normal, frames=frames)
     columns = [{"error": np.arange(NORMAL, dtype=np.float32)}]
-    (found,) = judged(columns, clip, NORMAL)
-    assert list(found) == ["error", "speed", "direction", "stays"]
-    assert found["stays"].shape == (NORMAL - 4,) and np.isfinite(found["stays"]).all()
+    (parts,) = judged(columns, clip, NORMAL)
+    assert list(parts) == ["error", "speed", "direction", "stays"]
+    assert parts["stays"].shape == (NORMAL - 4,) and np.isfinite(parts["stays"]).all()
     # three seconds, of one that may pass anywhere
-    assert found["stays"][150 - 4 : 168 - 4].max() == pytest.approx(math.log(3))
-    assert found["stays"][:140].max() < math.log(0.3)
+    assert parts["stays"][150 - 4 : 168 - 4].max() == pytest.approx(math.log(3))
+    assert parts["stays"][:140].max() < math.log(0.3)
     # too little footage to be judged by other pieces of it
     (short,) = judged(columns, clip, 200)
     assert list(short) == ["error", "speed", "direction"]

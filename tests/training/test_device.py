@@ -45,13 +45,13 @@ def test_windows_that_are_cut_on_the_device_are_those_of_the_dataset():
     clips = walkers(3, 9)
     clips[1].bad.append(BadFrame(2, "002.png", "cut short"))
     dataset = WindowDataset(clips, 4)
-    kept = DeviceWindows(dataset, CPU)
-    assert kept.frames.dtype == torch.uint8 and len(kept.frames) == 27
+    on_device = DeviceWindows(dataset, CPU)
+    assert on_device.frames.dtype == torch.uint8 and len(on_device.frames) == 27
     order = np.random.default_rng(1).permutation(len(dataset)).tolist()
     expected = batch_of(stack_samples([dataset[number] for number in order]))
-    found = kept.batch(order)
-    assert torch.equal(found.frames, expected.frames)
-    assert torch.equal(found.tampered, expected.tampered)
+    batch = on_device.batch(order)
+    assert torch.equal(batch.frames, expected.frames)
+    assert torch.equal(batch.tampered, expected.tampered)
 
 
 def test_frames_are_kept_on_the_gpu_where_they_fit_and_are_not_changed(monkeypatch, caplog):
@@ -69,9 +69,9 @@ def test_frames_are_kept_on_the_gpu_where_they_fit_and_are_not_changed(monkeypat
 def test_batches_are_sent_as_they_are():
     dataset = WindowDataset(walkers(2, 9), 4)
     arrays = [stack_samples([dataset[i], dataset[i + 1]]) for i in (0, 3)]
-    for given, (frames, tampered) in zip(sent(arrays, CPU), arrays, strict=True):
-        np.testing.assert_array_equal(given.frames.numpy(), frames)
-        np.testing.assert_array_equal(given.tampered.numpy(), tampered)
+    for batch, (frames, tampered) in zip(sent(arrays, CPU), arrays, strict=True):
+        np.testing.assert_array_equal(batch.frames.numpy(), frames)
+        np.testing.assert_array_equal(batch.tampered.numpy(), tampered)
 
 
 def test_processes_that_make_samples_are_for_a_gpu_that_would_wait(monkeypatch):
@@ -90,7 +90,7 @@ def test_a_step_reads_nothing_from_the_gpu_but_its_losses_at_once(tmp_path, monk
     clips = walkers()
     if not preset.grey:
         clips = [replace(clip, frames=np.repeat(clip.frames, 3, axis=3)) for clip in clips]
-    monkeypatch.setattr(Training, "_checked", lambda self, *given: read.append(given) or {})
+    monkeypatch.setattr(Training, "_checked", lambda self, *arguments: read.append(arguments) or {})
     training = Training(clips, preset, OPTIONS, tmp_path, device=FAKE_GPU)
     with fake_gpu():
         for sample in [training.dataset[0], training.dataset[1]]:
@@ -121,16 +121,20 @@ def test_the_ways_of_a_gpu_train_the_same(tmp_path, monkeypatch, preset):
     monkeypatch.setattr(Training, "on_gpu", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**30))
-    kept = []
+    on_device = []
     watched = pretraining.windows_on
     monkeypatch.setattr(
-        pretraining, "windows_on", lambda *given: kept.append(watched(*given)) or kept[-1]
+        pretraining,
+        "windows_on",
+        lambda *arguments: on_device.append(watched(*arguments)) or on_device[-1],
     )
     train(walkers(), preset, OPTIONS, tmp_path / "gpu")
-    assert [one is not None for one in kept] == [preset is PLAIN]
+    assert [windows is not None for windows in on_device] == [preset is PLAIN]
     # The fused optimiser rounds otherwise.
-    for one, other in zip(*(lines(tmp_path / name) for name in ("plain", "gpu")), strict=True):
-        assert one["losses"] == pytest.approx(other["losses"], rel=1e-3, abs=1e-5)
+    for plain_line, gpu_line in zip(
+        *(lines(tmp_path / name) for name in ("plain", "gpu")), strict=True
+    ):
+        assert plain_line["losses"] == pytest.approx(gpu_line["losses"], rel=1e-3, abs=1e-5)
     plain, gpu = (tensors(tmp_path / name) for name in ("plain", "gpu"))
     for name, tensor in plain.items():
         torch.testing.assert_close(gpu[name], tensor, atol=2e-3, rtol=0.01)

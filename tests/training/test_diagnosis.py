@@ -43,8 +43,8 @@ def uncollapsed(monkeypatch):
 @pytest.mark.parametrize(("share", "gain"), [(0.0, 0.0), (0.5, 6.0206), (-1.0, -6.0206)])
 def test_the_gain_over_copying_is_of_the_errors_squares(share, gain):
     (clip,) = walkers(1)
-    found = diagnose(Stand(clip, share), [clip])
-    assert found[GAIN] == pytest.approx(gain, abs=1e-3)  # half the error: a quarter of its square
+    figures = diagnose(Stand(clip, share), [clip])
+    assert figures[GAIN] == pytest.approx(gain, abs=1e-3)  # half the error: a quarter of its square
 
 
 def test_windows_are_spread_evenly_and_in_float32():

@@ -58,14 +58,21 @@ def test_frame_and_maps_of_one_size_are_mean_squared_differences(tmp_path):
         batch(),
     )
     with torch.no_grad():
-        own, other = student(window), teacher.network(window)
-        found = teacher.terms(window, target, own)
-    mine, theirs, true = (part.numpy() for part in (own.prediction, other.prediction, target))
-    assert float(found["teacher_frame"]) == pytest.approx(np.mean((mine - theirs) ** 2), rel=1e-5)
-    errors = np.mean((abs(mine - true) / 2 - abs(theirs - true) / 2) ** 2)
-    heads = [1 / (1 + np.exp(-one.pseudo_logits.numpy())) for one in (own, other)]
+        student_output, teacher_output = student(window), teacher.network(window)
+        terms = teacher.terms(window, target, student_output)
+    learned, taught, true = (
+        part.numpy() for part in (student_output.prediction, teacher_output.prediction, target)
+    )
+    assert float(terms["teacher_frame"]) == pytest.approx(
+        np.mean((learned - taught) ** 2), rel=1e-5
+    )
+    errors = np.mean((abs(learned - true) / 2 - abs(taught - true) / 2) ** 2)
+    heads = [
+        1 / (1 + np.exp(-result.pseudo_logits.numpy()))
+        for result in (student_output, teacher_output)
+    ]
     pseudo = np.mean((heads[0] - heads[1]) ** 2)
-    assert float(found["teacher_maps"]) == pytest.approx((errors + pseudo) / 2, rel=1e-5)
+    assert float(terms["teacher_maps"]) == pytest.approx((errors + pseudo) / 2, rel=1e-5)
 
 
 def test_features_are_compared_by_how_alike_places_are(teacher_file):
@@ -75,11 +82,11 @@ def test_features_are_compared_by_how_alike_places_are(teacher_file):
         batch(),
     )
     with torch.no_grad():
-        own = student(window)
-        found = teacher.terms(window, target, own)
-        other = teacher.network(F.interpolate(window, size=(64, 96), mode="bilinear"))
-    assert set(found) == {"teacher_features"} and own.features.shape[1] == 8
-    assert other.features.shape[1:] == (12, 32, 48)
+        student_output = student(window)
+        terms = teacher.terms(window, target, student_output)
+        teacher_output = teacher.network(F.interpolate(window, size=(64, 96), mode="bilinear"))
+    assert set(terms) == {"teacher_features"} and student_output.features.shape[1] == 8
+    assert teacher_output.features.shape[1:] == (12, 32, 48)
 
     def cosines(output):
         query = output.query.numpy()
@@ -88,8 +95,8 @@ def test_features_are_compared_by_how_alike_places_are(teacher_file):
         places /= np.linalg.norm(places, axis=1, keepdims=True)
         return np.einsum("bdi,bdj->bij", places, places)
 
-    expected = np.mean((cosines(own) - cosines(other)) ** 2)
-    assert float(found["teacher_features"]) == pytest.approx(expected, rel=1e-4)
+    expected = np.mean((cosines(student_output) - cosines(teacher_output)) ** 2)
+    assert float(terms["teacher_features"]) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", list(ALL))
@@ -111,12 +118,12 @@ def test_the_gradient_is_that_of_the_student_alone(teacher_file):
     assert all(term.requires_grad for term in terms.values())
     terms["teacher_frame"].backward()
     # The last bias is added to every pixel of its place in the square that is shuffled out.
-    found = student.head[-1].bias.grad.sum()
+    gradient = student.head[-1].bias.grad.sum()
     with torch.no_grad():
         shown = F.interpolate(window, size=(64, 96), mode="bilinear")
-        theirs = F.adaptive_avg_pool2d(teacher.network(shown).prediction, (32, 48))
-        expected = 2 * (output.prediction - theirs).mean()
-    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+        teacher_frame = F.adaptive_avg_pool2d(teacher.network(shown).prediction, (32, 48))
+        expected = 2 * (output.prediction - teacher_frame).mean()
+    assert float(gradient) == pytest.approx(float(expected), rel=1e-4)
     assert all(p.grad is None for p in teacher.network.parameters())
     assert same_tensors(before, teacher.network.state_dict())
 
@@ -161,8 +168,8 @@ def test_an_interrupted_run_ends_as_one_left_alone(teacher_file, tmp_path, monke
             train(walkers(), PRESET, ONE_EPOCH, killed, teacher=teacher, resume=True)
     train(walkers(), PRESET, ONE_EPOCH, killed, teacher=teacher_of(teacher_file), resume=True)
     assert same_tensors(tensors(killed), tensors(alone))
-    said = load_checkpoint(model).training["options"]["teacher"]
-    assert said["sha256"] == load_checkpoint(teacher_file).sha256
+    description = load_checkpoint(model).training["options"]["teacher"]
+    assert description["sha256"] == load_checkpoint(teacher_file).sha256
 
 
 def test_a_state_from_before_there_were_teachers_can_be_resumed(tmp_path):

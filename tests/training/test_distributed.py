@@ -28,8 +28,8 @@ CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
 def make(folder):
     command = [sys.executable, "-m", "tests.helpers.several_processes", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +45,23 @@ def outcomes(runs):
 
 def numbers(line):
     """The numbers of a line of a log, but for the times, by their place in it."""
-    found = {}
+    flat = {}
     for name, value in line.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": number for inner, number in numbers(value).items()}
+            flat |= {f"{name}.{inner}": number for inner, number in numbers(value).items()}
         elif name not in ("seconds", "samples_per_second"):
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat
 
 
-def assert_same_log(one, other):
-    assert len(one) == len(other) > 0
-    for a, b in zip(map(numbers, one), map(numbers, other), strict=True):
+def assert_same_log(first, second):
+    assert len(first) == len(second) > 0
+    for a, b in zip(map(numbers, first), map(numbers, second), strict=True):
         assert a == pytest.approx(b, rel=1e-6, abs=1e-9)
 
 
-def assert_same_state(one, other):
-    states = [load_state(folder / "state.pt") for folder in (one, other)]
+def assert_same_state(alone, joint):
+    states = [load_state(folder / "state.pt") for folder in (alone, joint)]
     assert states[0]["step"] == states[1]["step"]
     for part in ("network", "log_sizes"):
         first, second = (state.get(part, {}) for state in states)
@@ -167,9 +167,11 @@ def test_a_mistake_is_told_once_with_the_usual_exit_code(runs, outcomes):
 
 def test_what_one_process_alone_finds_is_told_by_it(runs, outcomes):
     assert list(outcomes["cli_one_fails"]["codes"].values()) == [1]
-    told = [line for line in (runs / "cli_one_fails.err").read_text().splitlines() if "mpn" in line]
-    said = [line for line in told if line.startswith("mpn train")]
-    assert said == ["mpn train: process 1 of 2: the GPU has not enough memory"]
+    messages = [
+        line for line in (runs / "cli_one_fails.err").read_text().splitlines() if "mpn" in line
+    ]
+    train_messages = [line for line in messages if line.startswith("mpn train")]
+    assert train_messages == ["mpn train: process 1 of 2: the GPU has not enough memory"]
     assert load_state(runs / "cli_one_fails" / "state.pt")["step"] == 2
 
 
@@ -194,7 +196,7 @@ def test_shares_are_all_of_a_batch_in_its_order_and_differ_by_one_at_most(count)
     assert [item for share in shares for item in share] == list(range(7))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     whole, *parts = (EpochBatches(14, 7, 1, share) for share in [(0, 1), (0, 2), (1, 2)])
-    assert list(whole) == [one + other for one, other in zip(*parts, strict=True)]
+    assert list(whole) == [first + second for first, second in zip(*parts, strict=True)]
 
 
 def test_a_term_is_a_mean_over_windows_or_says_what_it_looks_at():

@@ -62,24 +62,30 @@ def log_of(folder):
 
 def test_a_run_gives_a_model_with_step_sizes_of_the_targets(tmp_path):
     training, path = run(tmp_path / "run", validation=("camera1",))
-    found = load_checkpoint(path)
-    assert found.meta.targets == EARLY and found.meta.steps == 2 and found.meta.batch == 2
-    own = dict(training.network.named_parameters())
-    assert set(found.meta.step_sizes) == {name for name in own if name.startswith(EARLY)}
-    for name, size in found.meta.step_sizes.items():
-        assert size.shape == own[name].shape and (size > 0).all()
+    checkpoint = load_checkpoint(path)
+    assert (
+        checkpoint.meta.targets == EARLY
+        and checkpoint.meta.steps == 2
+        and checkpoint.meta.batch == 2
+    )
+    parameters = dict(training.network.named_parameters())
+    assert set(checkpoint.meta.step_sizes) == {
+        name for name in parameters if name.startswith(EARLY)
+    }
+    for name, size in checkpoint.meta.step_sizes.items():
+        assert size.shape == parameters[name].shape and (size > 0).all()
     # 160 frames are enough to be seen at half the rate too, and at a third.
-    wanted = [
+    expected = [
         f"camera{n}{temporal_subsample}"
         for n in (0, 2)
         for temporal_subsample in ("", "-every2", "-every3")
     ]
-    assert found.training["meta"]["scenes"] == wanted
-    assert 0 < found.meta.clip_norm < float("inf")
-    assert set(found.normal) == {"error", "pseudo"} and len(found.normal["error"]) == 3
+    assert checkpoint.training["meta"]["scenes"] == expected
+    assert 0 < checkpoint.meta.clip_norm < float("inf")
+    assert set(checkpoint.normal) == {"error", "pseudo"} and len(checkpoint.normal["error"]) == 3
     validations = [line["validation"] for line in log_of(tmp_path / "run") if "validation" in line]
     assert len(validations) == 2  # at the start and at the end
-    assert all({"before", "after"} <= set(one) for one in validations)
+    assert all({"before", "after"} <= set(validation) for validation in validations)
 
 
 def test_the_first_step_sizes_change_every_number_by_about_what_was_asked():
@@ -109,10 +115,10 @@ def test_a_task_sees_its_scene_through_one_camera_of_its_own(tmp_path):
     plain = MetaTraining(
         base(), scenes(), MetaOptions(EARLY, **QUICK, random_cameras=False), tmp_path / "plain"
     )
-    made = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "made")
-    seen = [made.tasks.task(number)[1].target for number in (0, 0, 1)]
-    assert torch.equal(seen[0], seen[1])
-    assert not torch.equal(plain.tasks.task(0)[1].target, seen[0])
+    varied = MetaTraining(base(), scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "made")
+    targets = [varied.tasks.task(number)[1].target for number in (0, 0, 1)]
+    assert torch.equal(targets[0], targets[1])
+    assert not torch.equal(plain.tasks.task(0)[1].target, targets[0])
 
 
 @pytest.mark.parametrize("second_order", [False, True])
@@ -175,15 +181,15 @@ def test_meta_training_lowers_the_query_loss_after_adaptation(tmp_path, monkeypa
 
     def after(training):
         sizes = {name: size.exp() for name, size in training.log_sizes.items()}
-        found = []
+        losses = []
         for number in range(1000, 1010):  # tasks that were not trained on
             support, query = training.tasks.task(number)
             params = dict(training.params)
             for batch in support:
                 gradients = torch.autograd.grad(training.loss(params, batch), list(params.values()))
                 params = {n: p - sizes[n] * g for (n, p), g in zip(params.items(), gradients)}
-            found.append(float(training.loss(params, query).detach()))
-        return np.mean(found)
+            losses.append(float(training.loss(params, query).detach()))
+        return np.mean(losses)
 
     start = MetaTraining(base(), scenes(), MetaOptions(targets, **options), tmp_path / "start")
     longer = MetaOptions(targets, **(options | {"steps": 60, "learning_rate": 5e-3}))
@@ -212,8 +218,8 @@ def test_an_interrupted_run_ends_as_one_left_alone(tmp_path, monkeypatch):
     monkeypatch.undo()
     _, resumed = run(tmp_path / "cut", steps=6, validation=("camera1",), resume=True)
     first, second = load_checkpoint(whole), load_checkpoint(resumed)
-    own = dict(second.network.named_parameters())
-    assert all(torch.equal(p, own[name]) for name, p in first.network.named_parameters())
+    parameters = dict(second.network.named_parameters())
+    assert all(torch.equal(p, parameters[name]) for name, p in first.network.named_parameters())
     assert all(
         torch.equal(s, second.meta.step_sizes[name]) for name, s in first.meta.step_sizes.items()
     )
@@ -284,10 +290,10 @@ def test_a_run_is_not_resumed_with_other_options_or_another_base(tmp_path):
         run(tmp_path / "run", resume=True, inner_steps=3)
     with pytest.raises(TrainingError, match="resume"):
         run(tmp_path / "run")
-    other = base()
-    other.sha256 = "another"
+    another = base()
+    another.sha256 = "another"
     with pytest.raises(CheckpointError, match="another model"):
-        MetaTraining(other, scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "run", resume=True)
+        MetaTraining(another, scenes(), MetaOptions(EARLY, **QUICK), tmp_path / "run", resume=True)
 
 
 def test_what_cannot_be_is_named(tmp_path):

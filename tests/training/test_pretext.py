@@ -25,8 +25,8 @@ def hidden(windows, colours=1, seed=1):
 
 
 def test_patches_are_hidden_in_all_frames_and_now_and_then_a_whole_frame():
-    found = hidden(torch.zeros(200, 8, 40, 48), colours=2)
-    frames = found.reshape(200, 4, 2, 40, 48)
+    masked = hidden(torch.zeros(200, 8, 40, 48), colours=2)
+    frames = masked.reshape(200, 4, 2, 40, 48)
     assert torch.equal(frames[:, :, 0], frames[:, :, 1])  # both colours
     whole = frames[:, :, 0].flatten(2).all(dim=2)
     assert set(whole.sum(dim=1).tolist()) <= {0, 1, 4}  # 4: every patch, by chance
@@ -50,10 +50,12 @@ def test_the_contrastive_loss_is_that_of_its_formula():
     )
     both = torch.cat([first, second]).double().numpy()
     losses = []
-    for own in range(6):
-        others = [i for i in range(6) if i != own]
-        logits = {i: both[own] @ both[i] / tasks.TEMPERATURE for i in others}
-        losses.append(np.log(sum(np.exp(one) for one in logits.values())) - logits[(own + 3) % 6])
+    for anchor in range(6):
+        candidates = [i for i in range(6) if i != anchor]
+        logits = {i: both[anchor] @ both[i] / tasks.TEMPERATURE for i in candidates}
+        losses.append(
+            np.log(sum(np.exp(logit) for logit in logits.values())) - logits[(anchor + 3) % 6]
+        )
     assert float(contrast_loss(first, second)) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
@@ -67,10 +69,10 @@ def done(tmp_path_factory):
 
 
 def test_what_is_hidden_is_learned(done):
-    found = [line["losses"] for line in lines(done)]
-    assert len(found) == STEPS and set(found[0]) == {"reconstruction", "contrast"}
+    losses = [line["losses"] for line in lines(done)]
+    assert len(losses) == STEPS and set(losses[0]) == {"reconstruction", "contrast"}
     first, last = (
-        np.mean([one["reconstruction"] for one in part]) for part in (found[:3], found[-3:])
+        np.mean([step["reconstruction"] for step in part]) for part in (losses[:3], losses[-3:])
     )
     assert last < 0.85 * first
 

@@ -67,12 +67,12 @@ def test_its_bar_shows_one_loss_and_leaves_room_for_itself(tmp_path, monkeypatch
     monkeypatch.setattr("sys.stderr", Terminal())
     train(walkers(), PRESET, OPTIONS, tmp_path)
     shown = [text for text in re.split("[\r\n]", sys.stderr.getvalue()) if " 21/21 " in text][-1]
-    found = re.fullmatch(r"training: 100%\|#{10}\| 21/21 \[.+, loss=(\d\.\d{4})\]", shown)
-    assert found and len(shown) <= 80, shown
+    match = re.fullmatch(r"training: 100%\|#{10}\| 21/21 \[.+, loss=(\d\.\d{4})\]", shown)
+    assert match and len(shown) <= 80, shown
     last = lines(tmp_path)[-1]["losses"]
     weights = PRESET.training.weights_at(1.0)
     total = sum(weights[name] * value for name, value in last.items())
-    assert float(found[1]) == pytest.approx(total, abs=1e-3)
+    assert float(match[1]) == pytest.approx(total, abs=1e-3)
 
 
 def test_the_run_folder_tells_everything(finished):
@@ -153,7 +153,7 @@ def test_bfloat16_trains_too(tmp_path):
 
 
 def test_the_learning_rate_rises_and_falls_as_described(finished):
-    found = [line["learning_rate"] for line in lines(finished)]
+    rates = [line["learning_rate"] for line in lines(finished)]
     expected = []
     for step in range(STEPS):
         if step < 5:
@@ -161,8 +161,8 @@ def test_the_learning_rate_rises_and_falls_as_described(finished):
         else:
             share = (step - 5) / (STEPS - 5)
             expected.append(2e-3 * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2))
-    assert found == pytest.approx(expected, rel=1e-9)
-    assert found[5] == pytest.approx(2e-3)
+    assert rates == pytest.approx(expected, rel=1e-9)
+    assert rates[5] == pytest.approx(2e-3)
 
 
 def test_the_gradient_is_clipped(tmp_path, monkeypatch):
@@ -182,6 +182,6 @@ def test_the_gradient_is_clipped(tmp_path, monkeypatch):
 
 
 def test_observers_see_every_line(tmp_path):
-    seen = []
-    train(walkers(), PRESET, replace(OPTIONS, epochs=1), tmp_path, on_log=seen.append)
-    assert seen == lines(tmp_path)
+    observed = []
+    train(walkers(), PRESET, replace(OPTIONS, epochs=1), tmp_path, on_log=observed.append)
+    assert observed == lines(tmp_path)

@@ -110,14 +110,14 @@ live("killed", True)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_run_killed_three_times_ends_as_one_left_alone(tmp_path):
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", LIVES, str(tmp_path)],
         cwd=root,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["0", "9", "9", "9", "0"], done.stderr[-2000:]
+    assert process.stdout.split() == ["0", "9", "9", "9", "0"], process.stderr[-2000:]
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     assert same_tensors(tensors(killed), tensors(alone))
     assert untimed(killed) == untimed(alone) and len(untimed(alone)) == STEPS
@@ -217,9 +217,9 @@ def test_other_footage_to_cut_movers_from_is_another_run(tmp_path):
     options = replace(OPTIONS, pseudo_kind="movers")
     Training(walkers(), PRESET, options, tmp_path, movers_from=walkers(2)).save()
     Training(walkers(), PRESET, options, tmp_path, movers_from=walkers(2), resume=True)
-    for others in ([], walkers(3)):
+    for movers in ([], walkers(3)):
         with pytest.raises(CheckpointError, match="other options: movers_from"):
-            Training(walkers(), PRESET, options, tmp_path, movers_from=others, resume=True)
+            Training(walkers(), PRESET, options, tmp_path, movers_from=movers, resume=True)
 
 
 def test_other_footage_of_the_same_name_and_length_cannot_be_resumed(stopped):

@@ -38,14 +38,14 @@ def test_what_is_ignored_stays_so():
 
 
 def test_outside_of_the_main_thread_nothing_is_changed():
-    found = []
+    handlers = []
 
     def work():
         with on_signals((signal.SIGTERM,), interrupt):
-            found.append(signal.getsignal(signal.SIGTERM))
+            handlers.append(signal.getsignal(signal.SIGTERM))
 
     before = signal.getsignal(signal.SIGTERM)
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [before]
+    assert handlers == [before]

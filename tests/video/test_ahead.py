@@ -11,10 +11,10 @@ import pytest
 from mpn.video.ahead import compute_ahead, read_ahead
 
 
-def numbers(count: int, seen: list[int] | None = None) -> Generator[int, None, None]:
+def numbers(count: int, read: list[int] | None = None) -> Generator[int, None, None]:
     for number in range(count):
-        if seen is not None:
-            seen.append(number)
+        if read is not None:
+            read.append(number)
         yield number
 
 
@@ -29,22 +29,22 @@ def test_an_error_comes_behind_the_items_before_it():
         yield from (0, 1, 2)
         raise OSError("torn")
 
-    ahead, found = read_ahead(broken(), 10), []
+    ahead, items = read_ahead(broken(), 10), []
     with pytest.raises(OSError, match="torn"):
         for number in ahead:
-            found.append(number)  # noqa: PERF402  (what came before the error is asked)
-    assert found == [0, 1, 2]
+            items.append(number)  # noqa: PERF402  (what came before the error is asked)
+    assert items == [0, 1, 2]
 
 
 def test_no_more_than_so_many_wait():
-    seen: list[int] = []
-    ahead = read_ahead(numbers(100, seen), 3)
+    read: list[int] = []
+    ahead = read_ahead(numbers(100, read), 3)
     assert next(ahead) == 0
     until = time.monotonic() + 5
-    while len(seen) < 5 and time.monotonic() < until:
+    while len(read) < 5 and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(seen) == 5  # one given, three waiting, one in the thread's hand
+    assert len(read) == 5  # one given, three waiting, one in the thread's hand
     ahead.close()
 
 
@@ -67,10 +67,10 @@ def test_closing_ends_the_thread_and_closes_the_items():
 
 
 def test_nothing_is_read_before_the_first_item_is_asked_for():
-    seen: list[int] = []
-    ahead = read_ahead(numbers(3, seen), 3)
+    read: list[int] = []
+    ahead = read_ahead(numbers(3, read), 3)
     time.sleep(0.02)
-    assert seen == []
+    assert read == []
     assert next(ahead) == 0
     ahead.close()
 
@@ -100,9 +100,9 @@ def test_a_task_that_fails_fails_in_its_place_and_the_rest_is_closed():
         finally:
             closed.set()
 
-    found = []
+    pairs = []
     with pytest.raises(ZeroDivisionError):
         for pair in compute_ahead(tasks(), 3):
-            found.append(pair)  # noqa: PERF402  (what came before the error is asked)
-    assert found == [(0, 0.5), (1, 1.0)]
+            pairs.append(pair)  # noqa: PERF402  (what came before the error is asked)
+    assert pairs == [(0, 0.5), (1, 1.0)]
     assert closed.is_set()

@@ -51,8 +51,8 @@ def test_a_range_is_stretched_to_8_bits():
 def test_the_range_is_what_all_pictures_use_without_dead_pixels():
     first, second = ramp(7000, 9000), ramp(7500, 9500)
     first[0, 0], second[5, 5] = 0, FULL
-    found = range_of([first, second])
-    assert found.low == pytest.approx(7000, abs=4) and found.high == pytest.approx(9500, abs=4)
+    levels = range_of([first, second])
+    assert levels.low == pytest.approx(7000, abs=4) and levels.high == pytest.approx(9500, abs=4)
 
 
 def test_what_uses_most_of_its_bits_is_shown_as_it_is():

@@ -128,7 +128,7 @@ class Full:
 @pytest.mark.parametrize("room", [0, 100, 40_000])
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, room):
     usual = Path.open
-    monkeypatch.setattr(Path, "open", lambda *given: Full(usual(*given), room))
+    monkeypatch.setattr(Path, "open", lambda *arguments: Full(usual(*arguments), room))
     noise = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), np.uint8)
     with (
         pytest.raises(DataError, match=r"film\.avi: .*frames? .*written.*room on the disk"),
@@ -199,5 +199,5 @@ def test_unfinished_films_are_found_and_empty_ones_removed(tmp_path):
         (tmp_path / ".a-2.part.avi", "a-2"),
         (tmp_path / ".b.part.avi", "b"),
     ]
-    left = {item.name for item in tmp_path.iterdir()}
-    assert left == {".b.part.avi", ".a-2.part.avi", "whole.avi", ".a.part.mp4"}
+    names = {item.name for item in tmp_path.iterdir()}
+    assert names == {".b.part.avi", ".a-2.part.avi", "whole.avi", ".a.part.mp4"}

@@ -148,10 +148,10 @@ def test_other_kinds_of_colour(tmp_path, mode, suffix, tolerance):
     pillow = pytest.importorskip("PIL.Image")
     squares = np.kron([[0, 90, 250], [255, 120, 30]], np.ones((16, 16))).astype(np.uint8)
     colours = np.dstack([squares, squares[::-1], squares[:, ::-1]])
-    made = pillow.fromarray(colours)
-    made = made.quantize(16) if mode == "P" else made.convert(mode)
-    made.save(tmp_path / f"x{suffix}", **({"quality": 95} if suffix == ".jpg" else {}))
-    expected = np.asarray(made.convert("RGB"))[..., ::-1].astype(int)
+    picture = pillow.fromarray(colours)
+    picture = picture.quantize(16) if mode == "P" else picture.convert(mode)
+    picture.save(tmp_path / f"x{suffix}", **({"quality": 95} if suffix == ".jpg" else {}))
+    expected = np.asarray(picture.convert("RGB"))[..., ::-1].astype(int)
     assert np.abs(read_image(tmp_path / f"x{suffix}") - expected).max() <= tolerance
 
 

@@ -71,8 +71,8 @@ def series(tmp_path, names):
     return picture_series(folder, images_in(folder))
 
 
-def gaps(found):
-    return [name for name, file in found.entries if file is None]
+def gaps(pictures):
+    return [name for name, file in pictures.entries if file is None]
 
 
 @pytest.mark.parametrize(
@@ -80,37 +80,39 @@ def gaps(found):
 )
 def test_one_stray_picture_does_not_hide_what_is_missing(tmp_path, stray):
     numbers = [k for k in range(120) if not 40 <= k < 50]
-    found = series(tmp_path, [f"{k:03d}.jpg" for k in numbers] + [stray])
-    assert [file.name for file in found.strays] == [stray]
-    assert len(found.entries) == 120 and gaps(found) == [f"{k:03d}.jpg" for k in range(40, 50)]
-    [note] = found.notes
+    pictures = series(tmp_path, [f"{k:03d}.jpg" for k in numbers] + [stray])
+    assert [file.name for file in pictures.strays] == [stray]
+    assert len(pictures.entries) == 120 and gaps(pictures) == [
+        f"{k:03d}.jpg" for k in range(40, 50)
+    ]
+    [note] = pictures.notes
     assert stray in note and "000.jpg to 119.jpg" in note
 
 
 def test_copies_of_every_picture_are_strays(tmp_path):
-    found = series(
+    pictures = series(
         tmp_path, [name for k in range(30) for name in (f"{k:03d}.jpg", f"{k:03d} (1).jpg")]
     )
-    assert len(found.entries) == 30 == len(found.strays) and gaps(found) == []
-    assert "000 (1).jpg, 001 (1).jpg, 002 (1).jpg and 27 more" in found.notes[0]
+    assert len(pictures.entries) == 30 == len(pictures.strays) and gaps(pictures) == []
+    assert "000 (1).jpg, 001 (1).jpg, 002 (1).jpg and 27 more" in pictures.notes[0]
 
 
 def test_a_number_between_the_steps_is_a_stray(tmp_path):
     numbers = [k for k in range(0, 200, 5) if k != 100]
-    found = series(tmp_path, [f"f{k}.png" for k in [*numbers, 42]])
-    assert [file.name for file in found.strays] == ["f42.png"] and gaps(found) == ["f100.png"]
+    pictures = series(tmp_path, [f"f{k}.png" for k in [*numbers, 42]])
+    assert [file.name for file in pictures.strays] == ["f42.png"] and gaps(pictures) == ["f100.png"]
 
 
 def test_two_recordings_in_one_folder_are_said(tmp_path):
-    found = series(tmp_path, [f"{camera}_{k}.jpg" for camera in "ab" for k in range(9)])
-    assert len(found.entries) == 18 and found.strays == []
-    assert "named in 2 ways (a_0.jpg, b_8.jpg)" in found.notes[0]
+    pictures = series(tmp_path, [f"{camera}_{k}.jpg" for camera in "ab" for k in range(9)])
+    assert len(pictures.entries) == 18 and pictures.strays == []
+    assert "named in 2 ways (a_0.jpg, b_8.jpg)" in pictures.notes[0]
 
 
 def test_names_without_an_order_are_taken_as_they_come(tmp_path):
-    found = series(tmp_path, ["b.jpg", "a.jpg", "c1.jpg"])
-    assert [name for name, _ in found.entries] == ["a.jpg", "b.jpg", "c1.jpg"]
-    assert found.notes == [] and found.strays == []
+    pictures = series(tmp_path, ["b.jpg", "a.jpg", "c1.jpg"])
+    assert [name for name, _ in pictures.entries] == ["a.jpg", "b.jpg", "c1.jpg"]
+    assert pictures.notes == [] and pictures.strays == []
 
 
 def test_strays_are_not_shown_and_are_noted(tmp_path):
@@ -139,38 +141,38 @@ def test_strays_are_not_shown_and_are_noted(tmp_path):
 def test_clock_names_are_times_and_nothing_is_missing(tmp_path, form, step):
     start = datetime(2023, 1, 1, 12, 0, 30)
     moments = [start + timedelta(seconds=step * k) for k in range(120)]
-    found = series(tmp_path, [f"{moment.strftime(form)}.jpg" for moment in moments])
-    assert len(found.entries) == 120 and gaps(found) == [] and found.strays == []
-    assert found.rate == 1 / Fraction(step)
+    pictures = series(tmp_path, [f"{moment.strftime(form)}.jpg" for moment in moments])
+    assert len(pictures.entries) == 120 and gaps(pictures) == [] and pictures.strays == []
+    assert pictures.rate == 1 / Fraction(step)
 
 
 def test_a_clock_that_pauses_has_nothing_missing_and_no_rate(tmp_path):
     seconds = [k for k in range(100) if not 40 <= k < 55]
     start = datetime(2023, 12, 31, 23, 59, 0)
     names = [f"{start + timedelta(seconds=k):%Y%m%d%H%M%S}.jpg" for k in seconds]
-    found = series(tmp_path, names)
-    assert [name for name, _ in found.entries] == names and found.rate is None
-    assert "1 s apart as a rule and up to 16 s" in found.notes[0]
+    pictures = series(tmp_path, names)
+    assert [name for name, _ in pictures.entries] == names and pictures.rate is None
+    assert "1 s apart as a rule and up to 16 s" in pictures.notes[0]
 
 
 def test_a_clock_without_a_date_goes_on_after_midnight(tmp_path):
     start = datetime(2023, 1, 1, 23, 59, 30)
     names = [f"{start + timedelta(seconds=k):%H%M%S}.jpg" for k in range(60)]
-    found = series(tmp_path, names)
-    assert [name for name, _ in found.entries] == names and found.rate == 1
+    pictures = series(tmp_path, names)
+    assert [name for name, _ in pictures.entries] == names and pictures.rate == 1
 
 
 def test_a_stray_among_clock_names_is_named(tmp_path):
     names = [f"20230101{12 + k // 60:02d}{k % 60:02d}00.jpg" for k in range(90)]
-    found = series(tmp_path, [*names, "background.jpg"])
-    assert [name for name, _ in found.entries] == names
-    assert [file.name for file in found.strays] == ["background.jpg"]
+    pictures = series(tmp_path, [*names, "background.jpg"])
+    assert [name for name, _ in pictures.entries] == names
+    assert [file.name for file in pictures.strays] == ["background.jpg"]
 
 
 def test_several_pictures_a_second_have_a_clock_and_a_number(tmp_path):
     names = [f"20230101120{k // 4:03d}-{k % 4:02d}.jpg" for k in range(40) if k // 4 < 10]
-    found = series(tmp_path, names)
-    assert len(found.entries) == 40 and gaps(found) == [] and found.rate is None
+    pictures = series(tmp_path, names)
+    assert len(pictures.entries) == 40 and gaps(pictures) == [] and pictures.rate is None
 
 
 @pytest.mark.parametrize(
@@ -184,8 +186,8 @@ def test_several_pictures_a_second_have_a_clock_and_a_number(tmp_path):
     ],
 )
 def test_a_count_that_looks_like_a_clock_is_a_count(tmp_path, names):
-    found = series(tmp_path, [*names[:20], *names[21:]])
-    assert gaps(found) == [names[20]] and found.rate is None
+    pictures = series(tmp_path, [*names[:20], *names[21:]])
+    assert gaps(pictures) == [names[20]] and pictures.rate is None
 
 
 @pytest.mark.parametrize("form", ["{:04x}", "f_{:02X}", "{:03x}_left"])

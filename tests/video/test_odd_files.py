@@ -36,11 +36,11 @@ from tests.helpers.streams import B_FRAMES, shown, stream, whole
     ],
 )
 def test_a_name_is_only_a_name(tmp_path, monkeypatch, name):
-    made = stream(tmp_path / "a.mp4")
+    video = stream(tmp_path / "a.mp4")
     path = os.fsdecode(name + b".mp4")
     monkeypatch.chdir(tmp_path)
     try:
-        shutil.move(made, path)
+        shutil.move(video, path)
     except OSError:
         pytest.skip("this file system has no such names")
     assert whole(path) and whole(Path(path).absolute())
@@ -57,9 +57,9 @@ def test_what_a_file_is_says_its_content_not_its_name(tmp_path, form, suffix):
 
 
 def test_playlists_open_nothing_else(tmp_path):
-    other = stream(tmp_path / "other.ts", form="mpegts")
+    segment = stream(tmp_path / "other.ts", form="mpegts")
     for name, text in {
-        "a.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{other}\n#EXT-X-ENDLIST\n",
+        "a.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{segment}\n#EXT-X-ENDLIST\n",
         "b.mp4": "ffconcat version 1.0\nfile other.ts\n",
     }.items():
         (tmp_path / name).write_text(text)
@@ -80,22 +80,22 @@ def test_sound_alone_is_named(tmp_path, cover):
     odd_files.write_sound(tmp_path / "a.mp4")
     if cover:  # the picture of an album is a video track to FFmpeg
         with (
-            av.open(str(tmp_path / "a.mp4")) as given,
-            av.open(str(tmp_path / "b.mp4"), "w") as made,
+            av.open(str(tmp_path / "a.mp4")) as source,
+            av.open(str(tmp_path / "b.mp4"), "w") as target,
         ):
-            track = made.add_stream_from_template(given.streams.audio[0])
-            picture = made.add_stream("mjpeg", 1)
+            track = target.add_stream_from_template(source.streams.audio[0])
+            picture = target.add_stream("mjpeg", 1)
             picture.height, picture.width, picture.pix_fmt = 48, 64, "yuvj420p"
             try:
                 picture.disposition = av.stream.Disposition.attached_pic
             except TypeError:
                 pytest.skip("this PyAV cannot write a cover")
-            made.mux(picture.encode(av.VideoFrame.from_ndarray(trees.frame(0), "bgr24")))
-            made.mux(picture.encode(None))
-            for packet in given.demux(audio=0):
+            target.mux(picture.encode(av.VideoFrame.from_ndarray(trees.frame(0), "bgr24")))
+            target.mux(picture.encode(None))
+            for packet in source.demux(audio=0):
                 if packet.size:
                     packet.stream = track
-                    made.mux(packet)
+                    target.mux(packet)
         (tmp_path / "b.mp4").replace(tmp_path / "a.mp4")
     with pytest.raises(FrameError, match="holds no video track, only audio"):
         open_source(tmp_path / "a.mp4")
@@ -130,9 +130,9 @@ def test_a_recording_that_grows_is_taken_as_it_was_when_it_was_opened(tmp_path, 
     length = source.length
     path.write_bytes(data)  # the recorder goes on
     assert 30 < length < 90 and source.length == length
-    found = [(index, number) for index, _, number in shown(source)]
-    assert len(found) == length
-    assert found[:-3] == [(index, index) for index in range(length - 3)]  # what was whole then
+    frames = [(index, number) for index, _, number in shown(source)]
+    assert len(frames) == length
+    assert frames[:-3] == [(index, index) for index in range(length - 3)]  # what was whole then
     last = np.arange(length) >= length - 8
     picked = [trees.index_of(frame) for _, frame in source.pick(last)]
     assert picked[:5] == list(range(length - 8, length - 3)) and len(picked) == 8
@@ -160,18 +160,18 @@ def test_of_several_tracks_it_is_said_which_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "shape, size, said",
+    "shape, size, note",
     [
         (Fraction(1, 2), (96, 64), "(1:2): 64x48 are shown as 64x96"),
         (Fraction(4, 3), (48, 85), "(4:3): 64x48 are shown as 85x48"),
         (Fraction(16, 11), (48, 93), "(16:11): 64x48 are shown as 93x48"),
     ],
 )
-def test_pixels_that_are_not_square_are_shown_as_a_player_shows_them(tmp_path, shape, size, said):
+def test_pixels_that_are_not_square_are_shown_as_a_player_shows_them(tmp_path, shape, size, note):
     source = open_source(stream(tmp_path / "a.mp4", shape=shape))
     frames = list(source.frames())
     assert source.size == size and frames[0].shape == (*size, 3)
-    assert source.notes == [f"its pixels are not square {said}"]
+    assert source.notes == [f"its pixels are not square {note}"]
     expected = cv2.resize(trees.frame(9), size[::-1], interpolation=cv2.INTER_CUBIC)
     assert np.abs(frames[9].astype(int) - expected).mean() < 6
 

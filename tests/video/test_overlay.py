@@ -48,8 +48,8 @@ def test_boxes_are_drawn_only_above_the_threshold(tmp_path):
 
 def test_words_stand_below_time_and_score(tmp_path):
     (plain,) = overlay(tmp_path / "plain.avi", [{}])
-    (told,) = overlay(tmp_path / "told.avi", [{"words": "fast: 9.1 px a frame, usual 3.2"}])
-    rows, columns = np.nonzero(np.abs(told - plain)[:230].max(axis=2) > 60)
+    (with_words,) = overlay(tmp_path / "told.avi", [{"words": "fast: 9.1 px a frame, usual 3.2"}])
+    rows, columns = np.nonzero(np.abs(with_words - plain)[:230].max(axis=2) > 60)
     assert 22 <= rows.min() < rows.max() <= 42
     assert columns.min() <= 12 and columns.max() > 150
 

@@ -41,9 +41,9 @@ def test_frames_come_in_order_and_at_their_times(tmp_path, suffix, form, options
 def test_a_stream_without_times_has_no_rate(tmp_path, suffix, codec, pixels):
     path = stream(tmp_path / f"a{suffix}", form=suffix[1:], codec=codec, pixels=pixels)
     source = open_source(path)
-    found = shown(source)
-    assert [number for *_, number in found] == list(range(COUNT)) and source.length == COUNT
-    assert source.fps is None and math.isnan(found[-1][1])
+    frames = shown(source)
+    assert [number for *_, number in frames] == list(range(COUNT)) and source.length == COUNT
+    assert source.fps is None and math.isnan(frames[-1][1])
     assert [time for _, time, _ in shown(open_source(path, fps=5))][-1] == (COUNT - 1) / 5
 
 
@@ -67,9 +67,9 @@ def test_a_late_frame_is_counted_once_whoever_asks(tmp_path, suffix, skip_bad):
     form = {".mkv": "matroska", ".mp4": "mp4"}[suffix]
     path = odd_files.write_stream(tmp_path / f"a{suffix}", pictures(), seconds, form=form)
     source = open_source(path, skip_bad=skip_bad)
-    found = shown(source)
-    assert [number for *_, number in found] == list(range(COUNT)) and source.length == COUNT
-    assert [time for _, time, _ in found] == pytest.approx(seconds, abs=1e-6)
+    frames = shown(source)
+    assert [number for *_, number in frames] == list(range(COUNT)) and source.length == COUNT
+    assert [time for _, time, _ in frames] == pytest.approx(seconds, abs=1e-6)
     assert source.fps == 25 and source.bad == []
 
 
@@ -92,11 +92,11 @@ def test_a_pause_leaves_the_rate_and_the_times_as_they_are(tmp_path):
 
 
 def test_recordings_that_are_joined_follow_each_other(tmp_path):
-    one = stream(tmp_path / "a.ts", form="mpegts").read_bytes()
-    (tmp_path / "both.ts").write_bytes(one + one)
-    found = shown(open_source(tmp_path / "both.ts"))
-    assert [number for *_, number in found] == [*range(COUNT), *range(COUNT)]
-    assert [time for _, time, _ in found] == pytest.approx([k / 10 for k in range(2 * COUNT)])
+    recording = stream(tmp_path / "a.ts", form="mpegts").read_bytes()
+    (tmp_path / "both.ts").write_bytes(recording + recording)
+    frames = shown(open_source(tmp_path / "both.ts"))
+    assert [number for *_, number in frames] == [*range(COUNT), *range(COUNT)]
+    assert [time for _, time, _ in frames] == pytest.approx([k / 10 for k in range(2 * COUNT)])
 
 
 class Faulty:
@@ -155,9 +155,9 @@ def test_an_edit_list_of_several_stretches(tmp_path, edits, expected):
     path = stream(tmp_path / "a.mp4")
     odd_files.set_mp4_edits(path, edits)
     source = open_source(path)
-    found = shown(source)
-    assert [number for *_, number in found] == expected
-    assert [time for _, time, _ in found] == pytest.approx(np.arange(len(expected)) / 10)
+    frames = shown(source)
+    assert [number for *_, number in frames] == expected
+    assert [time for _, time, _ in frames] == pytest.approx(np.arange(len(expected)) / 10)
     assert source.length == len(expected) and source.bad == [] and source.fps == 10
 
 
@@ -167,10 +167,10 @@ def test_a_stream_that_begins_inside_a_group_of_pictures(tmp_path, options):
     packets = [data[at : at + 188] for at in range(0, len(data), 188)]
     (tmp_path / "b.ts").write_bytes(b"".join(packets[:2] + packets[len(packets) // 6 :]))
     source = open_source(tmp_path / "b.ts")
-    found = shown(source)
-    numbers = [number for *_, number in found]
+    frames = shown(source)
+    numbers = [number for *_, number in frames]
     assert numbers == list(range(numbers[0], COUNT)) and numbers[0] % 12 in (0, 11, 10)
-    assert found[0][:2] == (0, 0) and source.length == len(numbers) and source.bad == []
+    assert frames[0][:2] == (0, 0) and source.length == len(numbers) and source.bad == []
     assert "it begins inside a group of pictures" in source.notes[0]
     assert "truncated" not in str(source.notes)
 
@@ -188,10 +188,10 @@ def test_a_packet_a_field_is_not_a_packet_a_frame(tmp_path):
     # As FFmpeg gives the interlaced H.264 of camcorders: every second packet has no frame.
     path = stream(tmp_path / "a.mkv", form="matroska", codec="mpeg2video", options={"r": "25"})
     user_data = b"\x00\x00\x01\xb2" + b"no picture" * 3
-    made = odd_files.remux(
+    remuxed = odd_files.remux(
         path, tmp_path / "b.mkv", lambda data, at, key: [(data, at), (user_data, at + 20)]
     )
-    source = open_source(made)
+    source = open_source(remuxed)
     assert [number for *_, number in shown(source)] == list(range(COUNT))
     assert source.length == COUNT and source.bad == [] and source.fps == open_source(path).fps
 
@@ -223,8 +223,8 @@ def packed(path, whole_file, stubs):
 @pytest.mark.parametrize("stubs", [(1,), (1, 2), (3, 4, 20), (COUNT - 1,)])
 @pytest.mark.parametrize("options", [{}, B_FRAMES])
 def test_placeholders_of_packed_streams_are_no_lost_frames(tmp_path, stubs, options):
-    made = stream(tmp_path / "whole.avi", codec="mpeg4", options=options)
-    path = packed(tmp_path / "packed.avi", made, stubs)
+    original = stream(tmp_path / "whole.avi", codec="mpeg4", options=options)
+    path = packed(tmp_path / "packed.avi", original, stubs)
     with av.open(str(path)) as film:
         assert sum(p.size == 1 for p in film.demux(film.streams.video[0])) == len(stubs)
     source = open_source(path)

@@ -48,10 +48,10 @@ def film(folder: Path, kind: str) -> Path:
 
 
 def mask(length: int, *runs: tuple[int, int]) -> np.ndarray:
-    wanted = np.zeros(length, bool)
+    chosen = np.zeros(length, bool)
     for first, end in runs:
-        wanted[first:end] = True
-    return wanted
+        chosen[first:end] = True
+    return chosen
 
 
 def agree(open_it, *runs: tuple[int, int]) -> list[int]:
@@ -59,13 +59,13 @@ def agree(open_it, *runs: tuple[int, int]) -> list[int]:
     source: FrameSource = open_it()
     whole = [(frame, source.position) for frame in source.frames()]
     again = open_it()
-    wanted = mask(again.length, *runs)
+    chosen = mask(again.length, *runs)
     numbers = []
-    for number, frame in again.pick(wanted):
+    for number, frame in again.pick(chosen):
         np.testing.assert_array_equal(frame, whole[number][0])
         np.testing.assert_array_equal(again.position, whole[number][1])
         numbers.append(number)
-    assert numbers == np.flatnonzero(wanted).tolist()
+    assert numbers == np.flatnonzero(chosen).tolist()
     return numbers
 
 
@@ -76,9 +76,9 @@ def decoded_frames(monkeypatch):
     real = video_stream.decoded
 
     def counted(*arguments):
-        for one in real(*arguments):
+        for frame in real(*arguments):
             count[0] += 1
-            yield one
+            yield frame
 
     monkeypatch.setattr(video_stream, "decoded", counted)
     return count
@@ -110,7 +110,7 @@ def test_a_key_frame_that_is_none_is_found_out(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         video_stream,
         "packets_needed",
-        lambda keys, index_of, wanted: real(np.ones_like(keys), index_of, wanted),
+        lambda keys, index_of, chosen: real(np.ones_like(keys), index_of, chosen),
     )
     for run in RUNS:
         agree(lambda: open_source(path), run)
@@ -134,13 +134,13 @@ def test_what_stands_in_for_a_bad_frame_is_the_same(damage, every, tmp_path) -> 
     for run in [(0, 3), (30, 33), (31, 32), (36, 38), (40, 41), (44, 45), (15, 17)]:
         agree(opened, (min(run[0], opened().length - 1), min(run[1], opened().length)))
     source = opened()
-    wanted = mask(source.length, (5, 6), (14, 37))
-    list(source.pick(wanted))
-    asked = {every * number for number in np.flatnonzero(wanted)}
-    assert {bad.index for bad in source.bad} == asked & set(range(*damage))
-    if asked & set(range(*damage)):
-        with pytest.raises(FrameError, match=f"frame {min(asked & set(range(*damage)))} "):
-            list(open_source(path, every=every).pick(wanted))
+    chosen = mask(source.length, (5, 6), (14, 37))
+    list(source.pick(chosen))
+    numbers = {every * number for number in np.flatnonzero(chosen)}
+    assert {bad.index for bad in source.bad} == numbers & set(range(*damage))
+    if numbers & set(range(*damage)):
+        with pytest.raises(FrameError, match=f"frame {min(numbers & set(range(*damage)))} "):
+            list(open_source(path, every=every).pick(chosen))
 
 
 def test_frames_that_are_lost_between_are_nobodys_matter(tmp_path) -> None:
@@ -175,18 +175,22 @@ def test_groups_of_pictures_by_hand() -> None:
     keys = np.array([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0], bool)
     index_of = np.array([0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 12, 10, 11])
 
-    def needed(*wanted: int):
-        return packets_needed(keys, index_of, mask(13, *((one, one + 1) for one in wanted)))
+    def needed(*numbers: int):
+        return packets_needed(
+            keys, index_of, mask(13, *((number, number + 1) for number in numbers))
+        )
 
-    one = needed(7)  # its own group alone; 4 and 5 refer to the one before
-    assert np.flatnonzero(one.packets).tolist() == [4, 5, 6, 7, 8, 9]
-    assert np.flatnonzero(one.leading).tolist() == [5, 6]
-    assert np.flatnonzero(one.frames).tolist() == [6, 7, 8, 9]
-    assert np.flatnonzero(one.begins).tolist() == [6]
-    two = needed(5)  # both groups
-    assert np.flatnonzero(two.packets).tolist() == list(range(10)) and not two.leading.any()
-    assert np.flatnonzero(two.begins).tolist() == [0]
-    both = needed(1, 12)
-    assert np.flatnonzero(both.packets).tolist() == [0, 1, 2, 3, 10, 11, 12]
-    assert np.flatnonzero(both.frames).tolist() == [0, 1, 2, 3, 12]
+    single = needed(7)  # its own group alone; 4 and 5 refer to the one before
+    assert np.flatnonzero(single.packets).tolist() == [4, 5, 6, 7, 8, 9]
+    assert np.flatnonzero(single.leading).tolist() == [5, 6]
+    assert np.flatnonzero(single.frames).tolist() == [6, 7, 8, 9]
+    assert np.flatnonzero(single.begins).tolist() == [6]
+    spanning = needed(5)  # both groups
+    assert (
+        np.flatnonzero(spanning.packets).tolist() == list(range(10)) and not spanning.leading.any()
+    )
+    assert np.flatnonzero(spanning.begins).tolist() == [0]
+    several = needed(1, 12)
+    assert np.flatnonzero(several.packets).tolist() == [0, 1, 2, 3, 10, 11, 12]
+    assert np.flatnonzero(several.frames).tolist() == [0, 1, 2, 3, 12]
     assert not needed().packets.any()

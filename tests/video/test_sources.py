@@ -73,11 +73,11 @@ def test_random_access_is_the_sequence(tmp_path, skip_bad):
 )
 def test_part_of_a_folder(tmp_path, options, expected):
     source = open_source(trees.write_frames(tmp_path / "clip", 9), **options)
-    found = [(source.position, trees.index_of(frame)) for frame in source.frames()]
-    assert [number for _, number in found] == expected == [index for (index, _), _ in found]
+    frames = [(source.position, trees.index_of(frame)) for frame in source.frames()]
+    assert [number for _, number in frames] == expected == [index for (index, _), _ in frames]
     assert [trees.index_of(source.read(k)) for k in range(source.length)] == expected
     if "fps" in options:
-        assert [time for (_, time), _ in found] == [index / 10 for index in expected]
+        assert [time for (_, time), _ in frames] == [index / 10 for index in expected]
         assert source.fps == Fraction(10, options.get("every", 1))
 
 

@@ -32,10 +32,10 @@ def numbers(source):
 
 def repeated(bad, count=COUNT):
     """The numbers that are seen where the bad frames show the one before."""
-    found = []
+    sequence = []
     for index in range(count):
-        found.append(found[-1] if index in bad else index)
-    return found
+        sequence.append(sequence[-1] if index in bad else index)
+    return sequence
 
 
 # --- What is shown
@@ -55,10 +55,12 @@ def repeated(bad, count=COUNT):
 )
 def test_part_of_a_video(tmp_path, suffix, options, expected):
     source = open_source(film(tmp_path / f"a{suffix}"), **options)
-    found = shown(source)
-    assert [(index, number) for index, _, number in found] == [(index, index) for index in expected]
-    assert [time for _, time, _ in found] == pytest.approx([index / 10 for index in expected])
-    assert source.length == len(found) and source.fps == Fraction(10, options.get("every", 1))
+    frames = shown(source)
+    assert [(index, number) for index, _, number in frames] == [
+        (index, index) for index in expected
+    ]
+    assert [time for _, time, _ in frames] == pytest.approx([index / 10 for index in expected])
+    assert source.length == len(frames) and source.fps == Fraction(10, options.get("every", 1))
 
 
 def test_a_rate_given_sets_the_times_and_what_start_means(tmp_path):
@@ -116,11 +118,11 @@ def test_times_come_from_the_stream_where_its_rate_varies(tmp_path):
     path = film(tmp_path / "a.mp4")
     odd_files.set_mp4_intervals(path, PAUSES)
     source = open_source(path)  # nor is it taken for a broken one
-    found = shown(source)
-    assert [(index, number) for index, _, number in found] == [
+    frames = shown(source)
+    assert [(index, number) for index, _, number in frames] == [
         (index, index) for index in range(40)
     ]
-    assert [time for _, time, _ in found] == pytest.approx(np.cumsum([0, *PAUSES[:-1]]) / 10)
+    assert [time for _, time, _ in frames] == pytest.approx(np.cumsum([0, *PAUSES[:-1]]) / 10)
     assert source.fps == 5 and source.bad == []  # 40 frames in 8 s
     assert source.notes == ["its frame rate varies; times are those of the stream"]
 
@@ -144,9 +146,9 @@ def test_pauses_of_a_recorder_are_not_lost_frames(tmp_path):
     intervals[40] = intervals[50] = 20  # after more than the frames that are looked at first
     odd_files.set_mp4_intervals(path, intervals)
     source = open_source(path, repeat_broken=True)
-    found = shown(source)
-    assert [number for *_, number in found] == list(range(60)) and source.bad == []
-    assert [found[k][1] for k in (40, 41, 51, 59)] == pytest.approx([4, 6, 8.9, 9.7])
+    frames = shown(source)
+    assert [number for *_, number in frames] == list(range(60)) and source.bad == []
+    assert [frames[k][1] for k in (40, 41, 51, 59)] == pytest.approx([4, 6, 8.9, 9.7])
 
 
 @pytest.mark.parametrize("rate", [50, 900, 30_000, 4])
@@ -160,8 +162,8 @@ def test_a_wrong_rate_in_the_header_gives_way_to_the_times(tmp_path, rate):
         (index, index) for index in range(40)
     ]
     assert source.position == (39, pytest.approx(3.9))
-    given = open_source(path, fps=20)
-    assert given.fps == 20 and given.notes == []
+    overridden = open_source(path, fps=20)
+    assert overridden.fps == 20 and overridden.notes == []
 
 
 def test_an_absurd_rate_that_nothing_corrects_is_unknown_and_so_are_times(tmp_path):
@@ -192,7 +194,7 @@ def test_a_wrong_count_in_the_header_is_noted(tmp_path, count, bad):
         source.header_length == count and source.length == 40 and numbers(source) == list(range(40))
     )
     assert source.notes == [f"its header says {count} frames, 40 came"]
-    assert [one.index for one in source.bad] == bad
+    assert [frame.index for frame in source.bad] == bad
     list(source.frames())
     assert len(source.notes) == 1 and len(source.bad) == len(bad)  # said once
 
@@ -210,11 +212,11 @@ def test_lost_frames_are_repeated_counted_and_reported(tmp_path, suffix, damage,
     path = film(tmp_path / f"a{suffix}")
     damage(path, LOST)
     source = open_source(path, **{option: True})
-    found = shown(source)
-    assert [index for index, *_ in found] == list(range(40))
-    assert [time for _, time, _ in found] == pytest.approx([index / 10 for index in range(40)])
-    assert [number for *_, number in found] == repeated(LOST)
-    assert [one.index for one in source.bad] == list(LOST) and source.bad[0].name == f"a{suffix}"
+    frames = shown(source)
+    assert [index for index, *_ in frames] == list(range(40))
+    assert [time for _, time, _ in frames] == pytest.approx([index / 10 for index in range(40)])
+    assert [number for *_, number in frames] == repeated(LOST)
+    assert [bad.index for bad in source.bad] == list(LOST) and source.bad[0].name == f"a{suffix}"
     assert "is lost: it cannot be decoded" in source.bad[0].reason
     assert len(list(source.frames())) == 40 and len(source.bad) == len(LOST)  # not listed twice
 
@@ -224,7 +226,7 @@ def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
     odd_files.break_mp4(path, LOST)
     source = open_source(path, repeat_broken=True)
     assert [index for index, *_ in shown(source)] == list(range(40))
-    assert [one.index for one in source.bad] == list(LOST)
+    assert [bad.index for bad in source.bad] == list(LOST)
 
 
 @pytest.mark.parametrize(
@@ -237,25 +239,25 @@ def test_lost_frames_of_a_codec_whose_frames_need_each_other(tmp_path):
 def test_without_leave_a_loss_is_an_error(tmp_path, suffix, damage, index):
     path = film(tmp_path / f"a{suffix}")
     damage(path, LOST)
-    seen = []
+    decoded = []
     with pytest.raises(
         FrameError,
         match=rf"frame {index} \(a\{suffix}\) is (lost|not "
         r"there).*--skip-bad",
     ):
         for frame in open_source(path).frames():
-            seen.append(trees.index_of(frame))
-    assert seen == [number for number in range(40) if number not in LOST][: len(seen)]
+            decoded.append(trees.index_of(frame))
+    assert decoded == [number for number in range(40) if number not in LOST][: len(decoded)]
 
 
 def test_the_first_frames_are_replaced_by_the_one_after(tmp_path):
     path = film(tmp_path / "a.avi")
     odd_files.break_avi(path, (0, 1))
     source = open_source(path, repeat_broken=True)
-    found = shown(source)
-    assert [number for *_, number in found] == [2, 2, *range(2, 40)]
-    assert [time for _, time, _ in found] == pytest.approx([index / 10 for index in range(40)])
-    assert [one.index for one in source.bad] == [0, 1]
+    frames = shown(source)
+    assert [number for *_, number in frames] == [2, 2, *range(2, 40)]
+    assert [time for _, time, _ in frames] == pytest.approx([index / 10 for index in range(40)])
+    assert [bad.index for bad in source.bad] == [0, 1]
     with pytest.raises(FrameError, match="frame 0 .* is lost"):
         list(open_source(path).frames())
 
@@ -265,7 +267,7 @@ def test_only_what_is_shown_is_reported(tmp_path):
     odd_files.break_avi(path, LOST)
     source = open_source(path, repeat_broken=True, start=0.6, end=3)
     assert numbers(source) == [8, 8, *range(8, 20), 19, *range(21, 30)]
-    assert [one.index for one in source.bad] == [6, 7, 20]
+    assert [bad.index for bad in source.bad] == [6, 7, 20]
     every = open_source(path, repeat_broken=True, every=5)
     assert [(index, number) for index, _, number in shown(every)] == [
         (0, 0),
@@ -277,7 +279,7 @@ def test_only_what_is_shown_is_reported(tmp_path):
         (30, 30),
         (35, 35),
     ]
-    assert [one.index for one in every.bad] == [5, 20]
+    assert [bad.index for bad in every.bad] == [5, 20]
 
 
 def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
@@ -285,11 +287,11 @@ def test_broken_frames_in_a_stream_of_varying_rate_keep_their_places(tmp_path):
     odd_files.break_mp4(path, (10, 30))
     odd_files.set_mp4_intervals(path, PAUSES)
     source = open_source(path, repeat_broken=True)
-    found = shown(source)
-    assert [index for index, *_ in found] == list(range(40)) and [
-        one.index for one in source.bad
+    frames = shown(source)
+    assert [index for index, *_ in frames] == list(range(40)) and [
+        bad.index for bad in source.bad
     ] == [10, 30]
-    assert [time for _, time, _ in found] == pytest.approx(np.cumsum([0, *PAUSES[:-1]]) / 10)
+    assert [time for _, time, _ in frames] == pytest.approx(np.cumsum([0, *PAUSES[:-1]]) / 10)
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
@@ -297,12 +299,12 @@ def test_a_stream_that_ends_early(tmp_path, suffix):
     path = film(tmp_path / f"a{suffix}")
     odd_files.cut(path, 0.6)
     source = open_source(path, repeat_broken=True)
-    found = numbers(source)
-    assert found == list(range(len(found))) and 15 < len(found) < 30
-    assert [one.index for one in source.bad] == [len(found)]
-    assert f"its header says 40 frames and {len(found)} can be decoded" in source.bad[0].reason
-    assert source.notes == [f"its header says 40 frames, {len(found)} came"]
-    assert numbers(open_source(path, skip_bad=True)) == found
+    decoded = numbers(source)
+    assert decoded == list(range(len(decoded))) and 15 < len(decoded) < 30
+    assert [bad.index for bad in source.bad] == [len(decoded)]
+    assert f"its header says 40 frames and {len(decoded)} can be decoded" in source.bad[0].reason
+    assert source.notes == [f"its header says 40 frames, {len(decoded)} came"]
+    assert numbers(open_source(path, skip_bad=True)) == decoded
     with pytest.raises(FrameError, match="truncated or damaged"):
         list(open_source(path).frames())
     assert numbers(open_source(path, end=1)) == list(range(10))  # what is cut off was not asked for
