@@ -38,13 +38,15 @@ def variants(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
     groups = {name: [name] for name in used}
     groups["motion"] = [name for name in used if name in MOTION_PARTS]
     groups["network"] = [name for name in used if name not in PLACE_PARTS]
-    groups = {name: own for name, own in groups.items() if 0 < len(own) < len(used)}
-    found = {WHOLE: {name: weights[name] for name in used}}
-    for name, own in groups.items():
-        found[f"without {name}"] = {part: weights[part] for part in used if part not in own}
-    for name, own in groups.items():
-        found[f"{name} alone"] = {part: weights[part] for part in own}
-    return found
+    groups = {name: members for name, members in groups.items() if 0 < len(members) < len(used)}
+    combinations = {WHOLE: {name: weights[name] for name in used}}
+    for name, members in groups.items():
+        combinations[f"without {name}"] = {
+            part: weights[part] for part in used if part not in members
+        }
+    for name, members in groups.items():
+        combinations[f"{name} alone"] = {part: weights[part] for part in members}
+    return combinations
 
 
 def compare(
@@ -59,21 +61,21 @@ def compare(
     """
     window = detector.config.window
     truth = {name: values[window:] for name, values in labels.items()}
-    found: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     whole: dict[str, np.ndarray] = {}
     for name, weights in variants(detector.weights).items():
         scores = {
-            video: protocols.exponential(combine(own, weights, detector.normal))[window:]
-            for video, own in columns.items()
+            video: protocols.exponential(combine(parts, weights, detector.normal))[window:]
+            for video, parts in columns.items()
         }
         whole = whole or scores
-        found[name] = {
+        figures[name] = {
             "auc": frame_auc(truth, scores),
             "interval": bootstrap_interval(truth, scores, frame_auc)._asdict(),
         }
         if scores is not whole:
-            found[name]["minus_whole"] = paired_bootstrap(truth, scores, whole)._asdict()
-    return found
+            figures[name]["minus_whole"] = paired_bootstrap(truth, scores, whole)._asdict()
+    return figures
 
 
 def show(found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -113,15 +115,15 @@ def main() -> None:
         rows = [result.parts for result in detector.score(source)]
         columns[name] = columns_of(rows, detector.columns)
         labels[name] = test.labels.frames[name]
-    found = compare(detector, columns, labels)
-    show(found)
+    combinations = compare(detector, columns, labels)
+    show(combinations)
     facts = {
         "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
         "data": str(args.data),
-        "frames": sum(len(one) for one in labels.values()),
-        "anomalous": int(sum(one.sum() for one in labels.values())),
+        "frames": sum(len(values) for values in labels.values()),
+        "anomalous": int(sum(values.sum() for values in labels.values())),
         "weights": dict(detector.weights),
-        "combinations": found,
+        "combinations": combinations,
     }
     write_result(f"ablation-{args.label or args.data.name}", args, facts)
 

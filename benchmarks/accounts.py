@@ -170,11 +170,11 @@ def accounts_of(footage: Path, model: Path, work: Path) -> dict[str, Account]:
     name = footage.name if footage.is_file() else "camera"
     (folder / name).symlink_to(footage)
     (folder / "labels.csv").write_text("video,start,end\n")  # which makes test videos of all
-    found = {}
+    accounts = {}
     for verb, ask in VERBS.items():
         (work / verb).mkdir(parents=True)
-        found[verb] = ask(folder, model, work / verb)
-    return found
+        accounts[verb] = ask(folder, model, work / verb)
+    return accounts
 
 
 def differences(accounts: dict[str, Account]) -> Iterator[str]:
@@ -188,17 +188,17 @@ def differences(accounts: dict[str, Account]) -> Iterator[str]:
         if set(account.recordings) != set(scored.recordings):
             yield f"{verb} has {len(account.recordings)} recordings of {len(scored.recordings)}"
         for path in set(account.recordings) & set(scored.recordings):
-            one, other = account.recordings[path], scored.recordings[path]
-            if not _alike(one, other):
-                yield f"{path.name}: {verb} says {one}, score {other}"
+            recording, other = account.recordings[path], scored.recordings[path]
+            if not _alike(recording, other):
+                yield f"{path.name}: {verb} says {recording}, score {other}"
 
 
-def _alike(one: Recording, other: Recording) -> bool:
+def _alike(first: Recording, other: Recording) -> bool:
     """Say whether two verbs say the same, but for a time that the first does not keep."""
-    same_rate = math.isclose(one.rate, other.rate, rel_tol=RATE_CLOSE)
-    unknown = math.isnan(one.rate) and math.isnan(other.rate)
-    same_time = math.isnan(one.last) or abs(one.last - other.last) <= CLOSE
-    return (one.frames, one.lost) == (other.frames, other.lost) and (
+    same_rate = math.isclose(first.rate, other.rate, rel_tol=RATE_CLOSE)
+    unknown = math.isnan(first.rate) and math.isnan(other.rate)
+    same_time = math.isnan(first.last) or abs(first.last - other.last) <= CLOSE
+    return (first.frames, first.lost) == (other.frames, other.lost) and (
         unknown or (same_rate and same_time)
     )
 

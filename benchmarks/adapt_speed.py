@@ -55,9 +55,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clip = write_clip(Path(folder) / "clip.mp4")
         for _ in range(1 if args.quick else args.repeats):
-            for name, given in methods.items():
+            for name, options in methods.items():
                 began = time.perf_counter()
-                command = [sys.executable, "-m", "mpn", "adapt", str(clip), *given, "--force"]
+                command = [sys.executable, "-m", "mpn", "adapt", str(clip), *options, "--force"]
                 subprocess.run(
                     [*command, "--out", f"{folder}/a.camera.safetensors"], cwd=ROOT, check=True
                 )

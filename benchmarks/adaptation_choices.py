@@ -55,8 +55,8 @@ COLUMNS = ("score", *PART_NAMES, "psnr_normal")
 
 def case(text: str) -> dict:
     """METHOD,name=value,... for argparse."""
-    method, *given = text.split(",")
-    options = dict(word.split("=", 1) for word in given)
+    method, *pairs = text.split(",")
+    options = dict(word.split("=", 1) for word in pairs)
     return {
         "text": text,
         "method": method,
@@ -71,8 +71,8 @@ def with_first_sizes(
     targets = default_targets(checkpoint.network)
     names = target_names(checkpoint.network, targets)
     loss = SceneLoss(checkpoint.network, names, bfloat16=bfloat16)
-    own = dict(checkpoint.network.named_parameters())
-    params = {name: own[name].detach().requires_grad_() for name in names}
+    parameters = dict(checkpoint.network.named_parameters())
+    params = {name: parameters[name].detach().requires_grad_() for name in names}
     squares = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
     options = Adaptation("adam", steps=16, batch=4).filled(checkpoint)
     for batch in support_batches(loss, shots, options, np.random.default_rng(0)):
@@ -94,10 +94,10 @@ def main() -> None:
     arguments.add_argument("--draws", type=int, default=1)
     args = arguments.parse_args()
     rows = []
-    for one in args.case:
+    for setting in args.case:
         began = time.monotonic()
-        found = run_case(args, dict(one))
-        rows.append([one["text"], *found, f"{time.monotonic() - began:.0f}"])
+        figures = run_case(args, dict(setting))
+        rows.append([setting["text"], *figures, f"{time.monotonic() - began:.0f}"])
         print(rows[-1], flush=True)
     print_table(["case", *COLUMNS, "seconds"], rows)
 
@@ -123,11 +123,11 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
         one["without"] = tuple(one["without"].split("+"))
     figures = []
     for choice in choice_set(clips, 0):
-        own = checkpoint
+        base = checkpoint
         if method == "sgd":
             window = checkpoint.config.window
             chosen = spread(choice.training, args.shots, window)
-            own = with_first_sizes(
+            base = with_first_sizes(
                 checkpoint, shots_of(choice.training, chosen, window), change, bfloat16=True
             )
         methods = (
@@ -136,15 +136,15 @@ def run_case(args: argparse.Namespace, one: dict) -> list[str]:
             else {"case": Adaptation("adam" if method == "adam" else "meta", **one)}
         )
         rows = few_shot(
-            Detector(own),
+            Detector(base),
             choice.training,
             [choice.normal, *choice.made],
             draws=args.draws,
             shots=(0,) if method == "none" else (args.shots,),
             methods=methods or {"case": Adaptation("adam")},
         )
-        found = [figures_of(row, choice, checkpoint.config.window) for row in rows]
-        figures.append([np.mean([row[name] for row in found]) for name in COLUMNS])
+        by_row = [figures_of(row, choice, checkpoint.config.window) for row in rows]
+        figures.append([np.mean([row[name] for row in by_row]) for name in COLUMNS])
     means = np.mean(figures, axis=0)
     return [f"{100 * value:.1f}" for value in means[:3]] + [f"{means[3]:.2f}"]
 

@@ -73,31 +73,35 @@ def judged(
     began = time.perf_counter()
     adapted, _ = adapt_clips(detector, training[0].scene, training, options)
     seconds = time.perf_counter() - began
-    own = detector.sibling(adapted, adapted.score_config)
-    window = own.config.window
-    columns = score_clips(own, testing, "judging")
+    camera_detector = detector.sibling(adapted, adapted.score_config)
+    window = camera_detector.config.window
+    columns = score_clips(camera_detector, testing, "judging")
     truth = {clip.name: labels[clip.name][window:] for clip in testing}
-    found = {"seconds": seconds}
+    figures = {"seconds": seconds}
     for name, weights in PARTS.items():
         scores = {
-            clip.name: protocols.exponential(combine(part, weights or own.weights, own.normal))
+            clip.name: protocols.exponential(
+                combine(part, weights or camera_detector.weights, camera_detector.normal)
+            )
             for clip, part in zip(testing, columns)
         }
-        found[name] = frame_auc(truth, {clip: values[window:] for clip, values in scores.items()})
-    return found
+        figures[name] = frame_auc(truth, {clip: values[window:] for clip, values in scores.items()})
+    return figures
 
 
 def summary(cameras: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
     """Average over cameras, and compare what was trained with what was not, paired by camera."""
-    found: dict[str, Any] = {}
+    summaries: dict[str, Any] = {}
     for name in PARTS:
-        both = np.array([[one[how][name] for how in (PLACE, ADAM)] for one in cameras.values()])
+        both = np.array(
+            [[camera[how][name] for how in (PLACE, ADAM)] for camera in cameras.values()]
+        )
         difference = both[:, 1] - both[:, 0]
         entry = {PLACE: both[:, 0].mean(), ADAM: both[:, 1].mean(), "gain": difference.mean()}
         if len(both) > 1:
             entry["low"], entry["high"] = interval(difference)
-        found[name] = {key: float(value) for key, value in entry.items()}
-    return found
+        summaries[name] = {key: float(value) for key, value in entry.items()}
+    return summaries
 
 
 def show(found: Mapping[str, Mapping[str, float]]) -> None:
@@ -145,22 +149,24 @@ def main() -> None:
     label = args.label or args.data.name
     training, testing, labels = footage(detector, args)
     scenes = list(dict.fromkeys(clip.scene for clip in testing))
-    kept = args.work / f"{label}-{detector.checkpoint.sha256[:16]}.json"
-    cameras = json.loads(kept.read_text()) if kept.exists() else {}
+    path = args.work / f"{label}-{detector.checkpoint.sha256[:16]}.json"
+    cameras = json.loads(path.read_text()) if path.exists() else {}
     args.work.mkdir(parents=True, exist_ok=True)
     for scene in scenes[: 1 if args.quick else None]:
-        own, seen = ([c for c in clips if c.scene == scene] for clips in (training, testing))
+        camera_training, camera_testing = (
+            [c for c in clips if c.scene == scene] for clips in (training, testing)
+        )
         for how in (PLACE, ADAM):
             if how not in cameras.setdefault(scene, {}):
-                cameras[scene][how] = judged(detector, own, seen, labels, how)
-                write_atomically(kept, json.dumps(cameras))
+                cameras[scene][how] = judged(detector, camera_training, camera_testing, labels, how)
+                write_atomically(path, json.dumps(cameras))
                 print(scene, how, {k: round(v, 3) for k, v in cameras[scene][how].items()})
-    found = summary(cameras)
-    show(found)
+    means = summary(cameras)
+    show(means)
     facts = {
         "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
         "data": str(args.data),
-        "mean": found,
+        "mean": means,
         "cameras": cameras,
     }
     write_result(f"adapted_cameras-{label}", args, facts)

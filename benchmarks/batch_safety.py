@@ -160,7 +160,7 @@ def kill_in_the_middle(words: list[str], out: Path, count: int) -> int:
 
 def unlike(out: Path, other: Path) -> list[str]:
     """Results of which a table is not the same in two folders, to the byte, or is missing."""
-    found = []
+    differing = []
     for folder in sorted(path.parent for path in out.glob("*/events.json")):
         tables = [path for pattern in TABLES for path in folder.glob(pattern)]
         twins = [other / folder.name / path.name for path in tables]
@@ -168,8 +168,8 @@ def unlike(out: Path, other: Path) -> list[str]:
             not twin.exists() or twin.read_bytes() != path.read_bytes()
             for path, twin in zip(tables, twins)
         ):
-            found.append(folder.name)
-    return found
+            differing.append(folder.name)
+    return differing
 
 
 def named(out: Path, printed: str) -> Counter[str]:

@@ -93,9 +93,11 @@ def judge(
     command = ["score", *map(str, sources), "--out", str(out), "--no-report", "--json", *options]
     if status := mpn_main([*command, "--fps", str(RATE), "--moments", str(MOMENTS)]):
         raise SystemExit(status)
-    labels = np.concatenate([own for _, own in clips.values()])
+    labels = np.concatenate([clip_labels for _, clip_labels in clips.values()])
     # The first T frames of a clip have no score, or look back to another clip.
-    used = np.concatenate([np.arange(len(own)) >= WINDOW for _, own in clips.values()])
+    used = np.concatenate(
+        [np.arange(len(clip_labels)) >= WINDOW for _, clip_labels in clips.values()]
+    )
     rows: list[dict[str, str]] = []
     frames: list[int] = []  # of all clips, of each row
     events, first = [], 0
@@ -137,18 +139,18 @@ def figures(cameras: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     micro, macro = {}, {}
     for column in next(iter(cameras.values()))["columns"]:
         smooth = (lambda values: values) if column == "score" else causal
-        scores = [smooth(one["columns"][column]) for one in cameras.values()]
-        labels = [one["labels"] for one in cameras.values()]
+        scores = [smooth(camera["columns"][column]) for camera in cameras.values()]
+        labels = [camera["labels"] for camera in cameras.values()]
         micro[column] = float(roc_auc_score(np.concatenate(labels), np.concatenate(scores)))
         macro[column] = float(np.mean([roc_auc_score(*pair) for pair in zip(labels, scores)]))
-    labels = np.concatenate([one["labels"] for one in cameras.values()])
+    labels = np.concatenate([camera["labels"] for camera in cameras.values()])
     return {
         "frames": len(labels),
         "anomalous": float(labels.mean()),
         "auc_micro": micro,
         "auc_macro": macro,
-        "moments": sum(one["moments"] for one in cameras.values()),
-        "right": sum(one["right"] for one in cameras.values()),
+        "moments": sum(camera["moments"] for camera in cameras.values()),
+        "right": sum(camera["right"] for camera in cameras.values()),
     }
 
 

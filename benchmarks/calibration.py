@@ -89,8 +89,8 @@ def write_recalibrated(
     save_checkpoint(path, checkpoint, half=True)
     written = mpn.load(path)
     result = {"frames_behind": sum(map(len, normal[ERROR.name])), "bytes": path.stat().st_size}
-    for title, one in (("before", detector), ("after", written)):
-        promises = tried_out(one, others)
+    for title, tested in (("before", detector), ("after", written)):
+        promises = tried_out(tested, others)
         print(
             f"\n{title}, on {60 * promises[0].hours:.0f} minutes that neither "
             f"has\n{format_reliability(promises)}"
@@ -101,8 +101,8 @@ def write_recalibrated(
 
 def not_its_own(detector: Detector, clips: Mapping[str, Parts]) -> dict[str, Parts]:
     """Leave out the clips in the checkpoint's own normal footage, see `write_recalibrated`."""
-    own = detector.checkpoint.training.get(FURTHER, {}).get("clips", ())
-    return {name: parts for name, parts in clips.items() if name not in own}
+    added = detector.checkpoint.training.get(FURTHER, {}).get("clips", ())
+    return {name: parts for name, parts in clips.items() if name not in added}
 
 
 def goals_of(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,12 +111,12 @@ def goals_of(result: Mapping[str, Any]) -> dict[str, Any]:
     largest = result["refitted"][-1]
     for rate in FACTOR_RATES:
         ratio = next(p["ratio"] for p in result["own"]["promises"] if p["rate"] == rate)
-        own = {
+        entry = {
             "figure": ratio,
             "needed": "observed / promised of 0.5 to 2",
             "reached": within(ratio),
         }
-        goals[f"(a) {rate:g} an hour, the checkpoint's own threshold"] = own
+        goals[f"(a) {rate:g} an hour, the checkpoint's own threshold"] = entry
         row = largest["rates"][f"{rate:g}"]
         name = (
             f"(b) {rate:g} an hour, from {largest['minutes_behind']:.0f} minutes, % of splits "
@@ -208,8 +208,8 @@ def main(args: argparse.Namespace) -> None:
         )
     print(f"\nthe same on {long_frames:,} frames in clips of {long_length}")
     print(format_reliability(tried_out(detector, long)))
-    for one in result["refitted"]:
-        print_refitted(one)
+    for fit in result["refitted"]:
+        print_refitted(fit)
     alone = result["each_camera"]
     print_splits(
         f"each camera from {alone['minutes_behind']:.0f} minutes of its own, together",

@@ -115,7 +115,7 @@ def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[s
     They are kept in `folder`, and what lies there is not scored again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = {}
+    parts = {}
     for clip in tqdm(clips, desc="scoring", unit="clip", disable=None):
         path = folder / f"{clip.name}-{clip.length}.npz"
         if not path.exists():
@@ -124,12 +124,12 @@ def score_all(detector: Detector, clips: Sequence[Clip], folder: Path) -> dict[s
             write_atomically(path, buffer.getvalue())
         try:
             with np.load(path, allow_pickle=False) as stored:
-                found[clip.name] = {name: stored[name] for name in detector.weights}
+                parts[clip.name] = {name: stored[name] for name in detector.weights}
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise DataError(
                 f"{path} is not a clip's raw scores ({error}); remove it, it is then made again"
             ) from error
-    return found
+    return parts
 
 
 def fitted_on(detector: Detector, clips: Mapping[str, Parts]) -> Detector:

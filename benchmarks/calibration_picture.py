@@ -23,16 +23,17 @@ RANGE = (0.3, 1500.0)  # of both axes, an hour
 
 def draw(path: Path, result: Mapping[str, Any]) -> None:
     """Draw a panel for the checkpoint's own thresholds and one for each amount of footage."""
-    own, fits = result["own"], result["refitted"][1:]  # the first is as little footage as (a) has
+    # the first is as little footage as (a) has
+    thresholds, fits = result["own"], result["refitted"][1:]
     figure = Figure((4.0 * (1 + len(fits)), 5.0), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 1 + len(fits), sharex=True, sharey=True)
     _frame(
         panels[0],
         "(a) the checkpoint's own: "
-        f"{own['frames_behind'] / result['footage']['fps'] / 60:.1f} minutes",
+        f"{thresholds['frames_behind'] / result['footage']['fps'] / 60:.1f} minutes",
     )
-    _promises(panels[0], own["promises"])
+    _promises(panels[0], thresholds["promises"])
     for panel, fit in zip(panels[1:], fits):
         _frame(panel, f"(b) thresholds from {fit['minutes_behind']:.0f} minutes")
         _splits(panel, fit)

@@ -37,16 +37,16 @@ def merge_promises(cameras: Sequence[Sequence[Promise]]) -> list[Promise]:
 
 
 def _merged(promises: Sequence[Promise]) -> Promise:
-    one = len({(promise.threshold, promise.interval) for promise in promises}) == 1
+    same = len({(promise.threshold, promise.interval) for promise in promises}) == 1
     episodes, hours = sum(p.episodes for p in promises), sum(p.hours for p in promises)
     upper, lower = (
         sum(p.observed_at_interval[end] * p.hours for p in promises) / hours for end in (0, 1)
     )
     return Promise(
         promises[0].rate,
-        promises[0].threshold if one else math.nan,
+        promises[0].threshold if same else math.nan,
         any(promise.extrapolated for promise in promises),
-        promises[0].interval if one else (math.nan, math.nan),
+        promises[0].interval if same else (math.nan, math.nan),
         min(promise.hours_behind for promise in promises),
         *observed_rate(episodes, hours),
         episodes,

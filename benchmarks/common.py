@@ -184,8 +184,8 @@ def resident_mib(pid: int) -> float | None:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
-    found = re.search(r"VmRSS:\s+(\d+)", status)
-    return int(found[1]) / 1024 if found else None
+    match = re.search(r"VmRSS:\s+(\d+)", status)
+    return int(match[1]) / 1024 if match else None
 
 
 @contextmanager
@@ -196,10 +196,10 @@ def peak_memory() -> Iterator[dict[str, int]]:
     ru_maxrss is inherited from the process that started this one.
     """
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-    found = {"before": _status("VmRSS")}
-    yield found
-    found["peak"] = _status("VmHWM")
-    found["extra"] = found["peak"] - found["before"]
+    memory = {"before": _status("VmRSS")}
+    yield memory
+    memory["peak"] = _status("VmHWM")
+    memory["extra"] = memory["peak"] - memory["before"]
 
 
 def log_reading(score_config: str, seed: int | str, figure: str, path: Path = READINGS) -> None:

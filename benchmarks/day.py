@@ -76,7 +76,7 @@ def make_day(work: Path, hours: int, each: int) -> tuple[Path, list[Anomaly]]:
     """Render the clips and join them; the same arguments give the same day."""
     clips, path, truth = work / "clips", work / f"day-{hours}h.mp4", work / f"day-{hours}h.json"
     if truth.exists():
-        return path, [Anomaly(*one) for one in json.loads(truth.read_text())]
+        return path, [Anomaly(*values) for values in json.loads(truth.read_text())]
     clips.mkdir(parents=True, exist_ok=True)
     minutes = list(range(hours * MINUTE))
     odd = [(10_000 + number, kind) for number, kind in enumerate(each * LOOKED_FOR)]
@@ -121,7 +121,7 @@ def join(paths: Sequence[Path], out: Path) -> None:
 def score(video: Path, out: Path, kills: Sequence[float]) -> dict[str, Any]:
     """Run `mpn score`, killed after so many seconds each time; return seconds, memory, output."""
     command = [sys.executable, "-m", "mpn", "score", str(video), "--out", str(out)]
-    begun, memory, said = time.monotonic(), [], ""
+    begun, memory, output = time.monotonic(), [], ""
     for until in [*kills, None]:
         with (out.parent / f"{out.name}.log").open("a+") as log:
             child = subprocess.Popen(
@@ -137,10 +137,10 @@ def score(video: Path, out: Path, kills: Sequence[float]) -> dict[str, Any]:
                     memory.append((time.monotonic() - begun, mebibytes))
                 time.sleep(min(LOOKS, until or LOOKS))
             log.seek(0)
-            said = log.read()
+            output = log.read()
         if until is None and child.returncode:
-            raise SystemExit(said[-2000:])
-    return {"seconds": time.monotonic() - begun, "memory": memory, "said": said}
+            raise SystemExit(output[-2000:])
+    return {"seconds": time.monotonic() - begun, "memory": memory, "said": output}
 
 
 def found_among(events: Path, anomalies: Sequence[Anomaly]) -> dict[str, Any]:
@@ -157,7 +157,9 @@ def found_among(events: Path, anomalies: Sequence[Anomaly]) -> dict[str, Any]:
 
     kinds = {
         kind: [
-            any(meets(event, one) for event in strangest) for one in anomalies if one.kind == kind
+            any(meets(event, anomaly) for event in strangest)
+            for anomaly in anomalies
+            if anomaly.kind == kind
         ]
         for kind in LOOKED_FOR
     }
@@ -166,7 +168,9 @@ def found_among(events: Path, anomalies: Sequence[Anomaly]) -> dict[str, Any]:
         "anomalies": len(anomalies),
         "found": sum(sum(hits) for hits in kinds.values()),
         "found_by_kind": {kind: f"{sum(hits)} of {len(hits)}" for kind, hits in kinds.items()},
-        "right_moments": [any(meets(event, one) for one in anomalies) for event in strangest],
+        "right_moments": [
+            any(meets(event, anomaly) for anomaly in anomalies) for event in strangest
+        ],
         "notes": summary["notes"],
     }
 
@@ -188,14 +192,14 @@ def main() -> None:
     memory = np.array(run["memory"])
     np.savetxt(args.work / f"memory-{hours}h.csv", memory, delimiter=",", header="seconds,MiB")
     quarters = [float(part[:, 1].max()) for part in np.array_split(memory, 4) if len(part)]
-    said = re.findall(r".* of footage, .*", run["said"])
+    lines = re.findall(r".* of footage, .*", run["said"])
     result: dict[str, Any] = {
         "hours": hours,
         "rate": RATE,
         "bytes": video.stat().st_size,
         **found_among(out / video.stem / EVENTS, anomalies),
         "seconds": run["seconds"],
-        "said_before": said[0] if said else None,
+        "said_before": lines[0] if lines else None,
         "peak_mib_by_quarter_of_the_run": quarters,
         "machine": machine(),
     }

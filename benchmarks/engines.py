@@ -111,7 +111,7 @@ def network_rows(preset: str, batches: tuple[int, ...], quick: bool) -> list[dic
     usual = {rate.batch: rate.rates for rate in measured.rates if rate.setting == usual_setting()}
     rows = []
     for rate in measured.rates:
-        known = rate.setting.precision in measured.peak
+        has_peak = rate.setting.precision in measured.peak
         rows.append(
             {
                 "preset": preset,
@@ -120,9 +120,9 @@ def network_rows(preset: str, batches: tuple[int, ...], quick: bool) -> list[dic
                 "batch": rate.batch,
                 "per_second": spread(rate.rates),
                 "to_usual": spread(
-                    [one / other for one, other in zip(rate.rates, usual[rate.batch])]
+                    [speed / other for speed, other in zip(rate.rates, usual[rate.batch])]
                 ),
-                "share_of_peak": measured.share(rate) if known else None,
+                "share_of_peak": measured.share(rate) if has_peak else None,
             }
         )
     for precision, rates in measured.peak.items():
@@ -209,9 +209,9 @@ def measure_auc(args: argparse.Namespace) -> None:
 def main() -> None:
     """Do what is asked for."""
     arguments = parser(__doc__)
-    what = arguments.add_subparsers(dest="what", required=True)
-    what.add_parser("speed")
-    auc = what.add_parser("auc")
+    commands = arguments.add_subparsers(dest="what", required=True)
+    commands.add_parser("speed")
+    auc = commands.add_parser("auc")
     auc.add_argument("model")
     auc.add_argument("normal", type=Path, help="a data set whose training footage calibrates int8")
     auc.add_argument("choice", type=Path, help="a labelled choice set")

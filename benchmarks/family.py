@@ -160,7 +160,7 @@ class Footage:
         if not root.exists():
             write_demo(root, **(QUICK_SET | {"seed": 2} if self.args.quick else GENERATED))
         tree = recognise(root)
-        training, testing = (self._clips(one, 10.0) for one in (tree.training, tree.testing))
+        training, testing = (self._clips(videos, 10.0) for videos in (tree.training, tree.testing))
         labels = load_labels(tree, {clip.name: len(clip.frames) for clip in testing})
         return training, testing, labels.frames
 
@@ -218,18 +218,20 @@ def judged(detector: Detector, shown: Footage) -> dict[str, float]:
     clips, labels = shown.validation()
     window = detector.config.window
     columns = {
-        clip.name: own for clip, own in zip(clips, score_clips(detector, clips, "validation"))
+        clip.name: parts for clip, parts in zip(clips, score_clips(detector, clips, "validation"))
     }
     series: dict[str, dict[str, np.ndarray]] = {name: {} for name in COLUMNS}
-    for video, own in columns.items():
-        score = combine(own, detector.weights, detector.normal)
+    for video, parts in columns.items():
+        score = combine(parts, detector.weights, detector.normal)
         for name in COLUMNS:
-            found = score if name == "score" else own[name]
-            series[name][video] = protocols.exponential(found[window:].astype(float))
+            values = score if name == "score" else parts[name]
+            series[name][video] = protocols.exponential(values[window:].astype(float))
     truth = {video: labels[video][window:] for video in columns}
     normal = {video: untouched(labels[video], window) for video in columns}
-    found = {f"demo {name}": 100 * frame_auc(truth, one) for name, one in series.items()}
-    return found | {"psnr": mean_psnr(columns, normal)}
+    figures = {
+        f"demo {name}": 100 * frame_auc(truth, smoothed) for name, smoothed in series.items()
+    }
+    return figures | {"psnr": mean_psnr(columns, normal)}
 
 
 def judged_unseen(detector: Detector, shown: Footage, name: str) -> dict[str, float]:
@@ -244,12 +246,12 @@ def judged_unseen(detector: Detector, shown: Footage, name: str) -> dict[str, fl
         methods={"place": METHODS["place"]},
     )
     records = [record_of(row, labels) for row in rows]
-    found = {}
+    figures = {}
     for column in COLUMNS:
-        wanted = "place" if column == "score" else UNADAPTED
-        own = [one.figures[column] for one in records if one.method == wanted]
-        found[f"{name} {column}"] = 100 * float(np.mean(own))
-    return found
+        method = "place" if column == "score" else UNADAPTED
+        values = [record.figures[column] for record in records if record.method == method]
+        figures[f"{name} {column}"] = 100 * float(np.mean(values))
+    return figures
 
 
 def speeds(models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
@@ -272,33 +274,37 @@ def speeds(models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
                 engine(window)
             if number:
                 taken[key].append(time.process_time() - began)
-    found: dict[str, dict[str, float]] = {name: {} for name in models}
+    rates: dict[str, dict[str, float]] = {name: {} for name in models}
     for (name, precision), times in taken.items():
-        found[name][precision] = BATCH / statistics.median(times)
-    return found
+        rates[name][precision] = BATCH / statistics.median(times)
+    return rates
 
 
 def row_of(name: str, seed: int, args: argparse.Namespace, shown: Footage) -> dict[str, Any]:
     """Train and judge a row, or read what was found before."""
     model = trained(name, seed, args, shown)
     path = model.with_name("family.json")
-    wanted = [one for one in ("ped1", "generated") if getattr(args, one)]
-    known = json.loads(path.read_text()) if path.exists() else {}
+    unseen = [data_set for data_set in ("ped1", "generated") if getattr(args, data_set)]
+    row = json.loads(path.read_text()) if path.exists() else {}
     checkpoint = load_checkpoint(model)
-    if known.get("sha256") != checkpoint.sha256:
-        known = {"sha256": checkpoint.sha256, "sets": [], "figures": {}}
-        known["parameters"] = sum(one.numel() for one in checkpoint.network.parameters())
+    if row.get("sha256") != checkpoint.sha256:
+        row = {"sha256": checkpoint.sha256, "sets": [], "figures": {}}
+        row["parameters"] = sum(parameter.numel() for parameter in checkpoint.network.parameters())
         facts = ("steps", "seconds", "windows", "collapse", "threads")
-        known["training"] = {fact: checkpoint.training[fact] for fact in facts}
+        row["training"] = {fact: checkpoint.training[fact] for fact in facts}
     detector = Detector(checkpoint, precision=args.precision)
-    for one in ["demo", *wanted]:
-        if one in known["sets"]:
+    for data_set in ["demo", *unseen]:
+        if data_set in row["sets"]:
             continue
-        found = judged(detector, shown) if one == "demo" else judged_unseen(detector, shown, one)
-        known["figures"] |= found
-        known["sets"].append(one)
-        write_atomically(path, json.dumps(plain(known), indent=1))
-    return known
+        figures = (
+            judged(detector, shown)
+            if data_set == "demo"
+            else judged_unseen(detector, shown, data_set)
+        )
+        row["figures"] |= figures
+        row["sets"].append(data_set)
+        write_atomically(path, json.dumps(plain(row), indent=1))
+    return row
 
 
 def options() -> argparse.Namespace:
@@ -337,26 +343,26 @@ def main() -> None:
     cv2.setNumThreads(args.threads)
     torch.set_flush_denormal(True)
     shown = Footage(args, config_of(ROWS["prototype"], args.quick))
-    found: Found = {}
+    rows: Found = {}
     for name in args.rows:
-        found[name] = {args.seeds[0]: row_of(name, args.seeds[0], args, shown)}
-        print(name, found[name][args.seeds[0]]["figures"], flush=True)
-    for name in closest(found, args.close):
+        rows[name] = {args.seeds[0]: row_of(name, args.seeds[0], args, shown)}
+        print(name, rows[name][args.seeds[0]]["figures"], flush=True)
+    for name in closest(rows, args.close):
         for seed in args.seeds[1:]:
-            found[name][seed] = row_of(name, seed, args, shown)
-            print(name, "seed", seed, found[name][seed]["figures"], flush=True)
+            rows[name][seed] = row_of(name, seed, args, shown)
+            print(name, "seed", seed, rows[name][seed]["figures"], flush=True)
     torch.set_num_threads(1)
     fast = speeds({name: trained(name, args.seeds[0], args, shown) for name in args.rows})
-    table(found, fast)
-    draw_costs(found, fast, args.work / "family.png")
+    table(rows, fast)
+    draw_costs(rows, fast, args.work / "family.png")
     recipe = {name: getattr(args, name) for name in ("minutes", "epochs", "seeds", "precision")}
     result = {
         "data": str(args.data),
         "recipe": recipe,
         "rows": {
-            name: {"seeds": own, "frames_per_second": fast[name]} for name, own in found.items()
+            name: {"seeds": seeds, "frames_per_second": fast[name]} for name, seeds in rows.items()
         },
-        "differences": differences(found),
+        "differences": differences(rows),
     }
     write_result("family", args, plain(result), threads=args.threads)
 

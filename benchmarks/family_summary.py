@@ -29,8 +29,8 @@ def closest(found: Found, within: float) -> list[str]:
         within: in points of frame AUC, in the mean of the sets.
     """
     means = {}
-    for name, own in found.items():
-        figures = next(iter(own.values()))["figures"]
+    for name, runs in found.items():
+        figures = next(iter(runs.values()))["figures"]
         means[name] = statistics.fmean(figures[key] for key in figures if key.endswith(" score"))
     best = max(means.values())
     return [name for name in found if name == next(iter(found)) or means[name] >= best - within]
@@ -44,14 +44,14 @@ def differences(found: Found) -> dict[str, dict[str, dict[str, float]]]:
     """
     first = next(iter(found.values()))
     differing: dict[str, dict[str, dict[str, float]]] = {}
-    for name, own in list(found.items())[1:]:
-        seeds = sorted(set(own) & set(first))
+    for name, runs in list(found.items())[1:]:
+        seeds = sorted(set(runs) & set(first))
         if len(seeds) < 2:
             continue
         width = float(student.ppf(0.975, len(seeds) - 1)) / len(seeds) ** 0.5
         differing[name] = {}
-        for key in own[seeds[0]]["figures"]:
-            by_seed = [own[one]["figures"][key] - first[one]["figures"][key] for one in seeds]
+        for key in runs[seeds[0]]["figures"]:
+            by_seed = [runs[seed]["figures"][key] - first[seed]["figures"][key] for seed in seeds]
             half = width * statistics.stdev(by_seed)
             differing[name][key] = {"mean": statistics.fmean(by_seed), "half_width_95": half}
     return differing
@@ -62,26 +62,32 @@ def table(found: Found, fast: Mapping[str, Mapping[str, float]]) -> None:
     figures = list(next(iter(next(iter(found.values())).values()))["figures"])
     header = ["network", "seeds", *figures, "bf16 frames/s", "fp32", "parameters", "steps"]
     rows = []
-    for name, own in found.items():
-        one = next(iter(own.values()))
-        means = [statistics.fmean(run["figures"][key] for run in own.values()) for key in figures]
+    for name, runs in found.items():
+        first = next(iter(runs.values()))
+        means = [statistics.fmean(run["figures"][key] for run in runs.values()) for key in figures]
         rows.append(
             [
                 name,
-                str(len(own)),
+                str(len(runs)),
                 *(f"{mean:.1f}" for mean in means),
                 f"{fast[name]['bfloat16']:.0f}",
                 f"{fast[name]['float32']:.0f}",
-                f"{one['parameters']:,}",
-                str(one["training"]["steps"]),
+                f"{first['parameters']:,}",
+                str(first["training"]["steps"]),
             ]
         )
     print_table(header, rows)
     differing = differences(found)
     if differing:
         shown = [
-            [name, *(f"{own[key]['mean']:+.1f} +- {own[key]['half_width_95']:.1f}" for key in own)]
-            for name, own in differing.items()
+            [
+                name,
+                *(
+                    f"{intervals[key]['mean']:+.1f} +- {intervals[key]['half_width_95']:.1f}"
+                    for key in intervals
+                ),
+            ]
+            for name, intervals in differing.items()
         ]
         print_table(["less the first, paired by seed", *figures], shown)
 
@@ -108,15 +114,21 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
     FigureCanvasAgg(figure)
     for column, axes in zip(("demo pseudo", "demo score"), figure.subplots(1, 2), strict=True):
         points: list[Point] = []
-        for name, own in found.items():
-            y = statistics.fmean(run["figures"][column] for run in own.values())
+        for name, runs in found.items():
+            y = statistics.fmean(run["figures"][column] for run in runs.values())
             points.append((fast[name]["bfloat16"], y, name))
             axes.plot(points[-1][0], y, "o", color="#1f77b4")
         for (x, y, name), height in _label_heights(points):
             line = {"arrowstyle": "-", "alpha": 0.3, "linewidth": 0.6}
             axes.annotate(name, (x, y), (x * 1.2, height), va="center", fontsize=8, arrowprops=line)
-        best = [one for one in points if not any(o[0] > one[0] and o[1] > one[1] for o in points)]
-        axes.plot(*zip(*(one[:2] for one in sorted(best)), strict=True), color="#1f77b4", alpha=0.4)
+        best = [
+            point
+            for point in points
+            if not any(o[0] > point[0] and o[1] > point[1] for o in points)
+        ]
+        axes.plot(
+            *zip(*(point[:2] for point in sorted(best)), strict=True), color="#1f77b4", alpha=0.4
+        )
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:.0f}")

@@ -132,21 +132,21 @@ class RowFile:
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path, self.rows = path, []
-        wanted = json.loads(json.dumps(identity))
+        header = json.loads(json.dumps(identity))
         lines = path.read_text().splitlines() if path.exists() else []
         # a killed writer leaves half a line
-        whole = [found for found in map(_json, lines) if found is not None]
-        if whole and whole[0] != wanted:
+        whole = [entry for entry in map(_json, lines) if entry is not None]
+        if whole and whole[0] != header:
             odd = next(
-                name for name in {*wanted, *whole[0]} if wanted.get(name) != whole[0].get(name)
+                name for name in {*header, *whole[0]} if header.get(name) != whole[0].get(name)
             )
             raise SystemExit(
                 f"{path} holds rows of another run ({odd} differs): give another --work or --label"
             )
-        self.rows = [_row(found) for found in whole[1:]]
+        self.rows = [_row(entry) for entry in whole[1:]]
         if len(whole) < max(1, len(lines)):
             write_atomically(
-                path, "".join(json.dumps(found) + "\n" for found in (whole or [wanted]))
+                path, "".join(json.dumps(entry) + "\n" for entry in (whole or [header]))
             )
 
     @property
@@ -157,8 +157,8 @@ class RowFile:
     def add(self, row: FewShotRow) -> None:
         """Keeps a row."""
         columns = {
-            video: {name: plain(values) for name, values in own.items()}
-            for video, own in row.columns.items()
+            video: {name: plain(values) for name, values in parts.items()}
+            for video, parts in row.columns.items()
         }
         with self.path.open("a") as file:
             file.write(
@@ -177,12 +177,12 @@ def _json(line: str) -> dict[str, Any] | None:
         return None
 
 
-def _row(found: dict[str, Any]) -> FewShotRow:
+def _row(entry: dict[str, Any]) -> FewShotRow:
     columns = {
-        video: {name: np.array(values, np.float64) for name, values in own.items()}
-        for video, own in found["columns"].items()
+        video: {name: np.array(values, np.float64) for name, values in parts.items()}
+        for video, parts in entry["columns"].items()
     }
-    return FewShotRow(*key_of(found), columns, found["seconds"])
+    return FewShotRow(*key_of(entry), columns, entry["seconds"])
 
 
 def footage(clips: Sequence[Clip]) -> str:
@@ -344,9 +344,9 @@ def false_alarms(
         NaN without events or without normal footage.
     """
     peaks, quiet = [], []
-    for _, own, values in scored_parts(labels, scores):
-        around = np.zeros(len(own), bool)
-        for start, end in intervals(own):
+    for _, truth, values in scored_parts(labels, scores):
+        around = np.zeros(len(truth), bool)
+        for start, end in intervals(truth):
             peaks.append(float(values[start:end].max()))
             around[max(0, start - math.ceil(fps)) : end + math.ceil(fps)] = True
         quiet.append(np.where(around, np.nan, values))
@@ -377,7 +377,7 @@ def finish(
 
     `found` holds records by the title of their table.
     """
-    summaries = {title: summarise_records(own) for title, own in found.items()}
+    summaries = {title: summarise_records(rows) for title, rows in found.items()}
     for title, summary in summaries.items():
         print(f"\n{title}\n{format_few_shot_table(summary, figures)}", end="")
     result = {
@@ -385,7 +385,7 @@ def finish(
         "methods": {method: asdict(options) for method, options in methods_of(args).items()},
         "draws": args.draws,
         "summary": summaries,
-        "rows": {title: [record._asdict() for record in own] for title, own in found.items()},
+        "rows": {title: [record._asdict() for record in rows] for title, rows in found.items()},
     }
     write_result(labelled(name, args), args, plain(result))
     return summaries

@@ -72,10 +72,12 @@ def together(rows: list[FewShotRow], scenes: int) -> list[FewShotRow]:
         joined.setdefault(row.key._replace(scene=EVERY), []).append(row)
     return [
         FewShotRow(
-            *key, {video: columns for row in own for video, columns in row.columns.items()}, 0.0
+            *key,
+            {video: columns for row in camera_rows for video, columns in row.columns.items()},
+            0.0,
         )
-        for key, own in joined.items()
-        if len(own) == scenes
+        for key, camera_rows in joined.items()
+        if len(camera_rows) == scenes
     ]
 
 
@@ -100,17 +102,17 @@ def main() -> None:
     rows = collect("few_shot_generated", detector, training, testing, args)
 
     def alarms(row: FewShotRow) -> float:
-        own = {video: labels[video] for video in row.columns}
+        truth = {video: labels[video] for video in row.columns}
         return false_alarms(
-            own, {video: causal(columns) for video, columns in row.columns.items()}, fps
+            truth, {video: causal(columns) for video, columns in row.columns.items()}, fps
         )
 
     def figures(row: FewShotRow) -> dict[str, float]:
         normal = {video: untouched(labels[video], window) for video in row.columns}
-        own = record_of(row, labels).figures
-        return own | {"psnr_normal": mean_psnr(row.columns, normal), "false_alarms": alarms(row)}
+        values = record_of(row, labels).figures
+        return values | {"psnr_normal": mean_psnr(row.columns, normal), "false_alarms": alarms(row)}
 
-    found: dict[str, list[Record]] = {
+    tables: dict[str, list[Record]] = {
         "every camera by itself": records(rows, figures),
         "all cameras with one threshold": records(
             together(rows, len({clip.scene for clip in testing})),
@@ -120,7 +122,7 @@ def main() -> None:
     finish(
         "few_shot_generated",
         args,
-        found,
+        tables,
         SHOWN,
         {
             "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},

@@ -96,14 +96,14 @@ def measure(
 
 def resident(tasks: Tasks, steps: int) -> dict[str, float]:
     """Resident MiB along outer steps of second-order MAML, one task each."""
-    learner, found = Learner("maml", WAYS), {}
+    learner, sizes = Learner("maml", WAYS), {}
     for part in range(10):
         for step in range(part * steps // 10, (part + 1) * steps // 10):
             learner.train([tasks[step]])
         with peak_memory() as memory:
             pass
-        found[str((part + 1) * steps // 10)] = memory["before"] / 2**20
-    return found
+        sizes[str((part + 1) * steps // 10)] = memory["before"] / 2**20
+    return sizes
 
 
 def weights_of(learner: Learner) -> dict[str, Tensor]:
@@ -164,28 +164,28 @@ def compare(
     ours: dict[str, Any], losses: dict[str, list[float]], drawn: tuple[Tasks, Tasks], args: Any
 ) -> dict[str, Any]:
     """Accuracy and first losses of both, by method."""
-    theirs, result = of_learn2learn(drawn, args), {}
+    reference, result = of_learn2learn(drawn, args), {}
     weights = weights_of(Learner(COMPARED[0], WAYS))
     for method in COMPARED:
         both = {  # ours and theirs
-            "float32": (losses[method][:FIRST], theirs[method]["losses"][:FIRST]),
+            "float32": (losses[method][:FIRST], reference[method]["losses"][:FIRST]),
             "float64": (
                 first_losses(method, drawn[0], weights, args.tasks),
-                theirs[method]["first_losses_float64"],
+                reference[method]["first_losses_float64"],
             ),
         }
         apart = {precision: furthest(*pair) for precision, pair in both.items()}
         result[method] = {
-            "learn2learn": mean_and_interval(np.array(theirs[method]["accuracies"])),
+            "learn2learn": mean_and_interval(np.array(reference[method]["accuracies"])),
             "mpn": ours[method]["accuracy"],
-            "learn2learn_outer_step_cpu_ms": spread(theirs[method]["milliseconds"]),
+            "learn2learn_outer_step_cpu_ms": spread(reference[method]["milliseconds"]),
             "first_losses_mpn_and_learn2learn": both,
             "largest_relative_difference": apart,
-            "the_same_over_all_steps": furthest(losses[method], theirs[method]["losses"]),
+            "the_same_over_all_steps": furthest(losses[method], reference[method]["losses"]),
             # What it looks like where the algorithms do differ.
             "the_same_of_first_order_maml": furthest(losses["fomaml"][:FIRST], both["float32"][1]),
         }
-    return {"version": theirs["version"], "torch": theirs["torch"], **result}
+    return {"version": reference["version"], "torch": reference["torch"], **result}
 
 
 def goals(found: dict[str, Any], memory: dict[str, float]) -> dict[str, Any]:
@@ -196,14 +196,14 @@ def goals(found: dict[str, Any], memory: dict[str, float]) -> dict[str, Any]:
     }
     for shots, both in found.items():
         for method in COMPARED:
-            one = both[method]
+            entry = both[method]
             label = f"{method}, {shots}, beside learn2learn"
-            for precision, apart in one["largest_relative_difference"].items():
+            for precision, apart in entry["largest_relative_difference"].items():
                 needed[f"{label}: first losses apart, {precision}"] = goal(
                     apart, ALLOWED[precision], at_most=True
                 )
-            apart = abs(one["mpn"]["mean"] - one["learn2learn"]["mean"])
-            half = min(one[side]["half_width_95"] for side in ("mpn", "learn2learn"))
+            apart = abs(entry["mpn"]["mean"] - entry["learn2learn"]["mean"])
+            half = min(entry[side]["half_width_95"] for side in ("mpn", "learn2learn"))
             needed[f"{label}: accuracies apart, in half intervals"] = goal(
                 apart / half, 1.0, at_most=True
             )
@@ -243,8 +243,8 @@ def main() -> None:
         )
         methods[name] = {}
         for method in METHODS:
-            methods[name][method] = found = measure(method, drawn, args, losses)
-            print(f"{name}, {method}: {shown_mean(found['accuracy'])} %", flush=True)
+            methods[name][method] = figures = measure(method, drawn, args, losses)
+            print(f"{name}, {method}: {shown_mean(figures['accuracy'])} %", flush=True)
         if args.learn2learn:
             compared[name] = compare(methods[name], losses, drawn, args)
     print_table(
@@ -252,7 +252,7 @@ def main() -> None:
         [
             [
                 method,
-                *(shown_mean(one[method]["accuracy"]) for one in methods.values()),
+                *(shown_mean(by_method[method]["accuracy"]) for by_method in methods.values()),
                 shown(next(iter(methods.values()))[method]["outer_step_cpu_ms"], 0),
             ]
             for method in METHODS
@@ -260,7 +260,7 @@ def main() -> None:
         + [
             [
                 f"{method}, learn2learn",
-                *(shown_mean(one[method]["learn2learn"]) for one in compared.values()),
+                *(shown_mean(by_method[method]["learn2learn"]) for by_method in compared.values()),
                 shown(next(iter(compared.values()))[method]["learn2learn_outer_step_cpu_ms"], 0),
             ]
             for method in COMPARED * bool(compared)

@@ -81,7 +81,7 @@ def main() -> None:
         arrays = dict(file)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    found: dict[str, Any] = {"version": learn2learn.__version__, "torch": torch.__version__}
+    results: dict[str, Any] = {"version": learn2learn.__version__, "torch": torch.__version__}
     steps = len(arrays["training_classes"]) // settings["tasks"]
     for method in settings["methods"]:
         torch.set_default_dtype(torch.float64)
@@ -90,13 +90,13 @@ def main() -> None:
         torch.set_default_dtype(torch.float32)
         trained = Trained(method, arrays, settings)
         losses, milliseconds = zip(*(trained.step(number) for number in range(steps)))
-        found[method] = {
+        results[method] = {
             "losses": losses,
             "first_losses_float64": precise,
             "milliseconds": milliseconds,
             "accuracies": [trained.accuracy(k) for k in range(len(arrays["test_classes"]))],
         }
-    found_file.write_text(json.dumps(found))
+    found_file.write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

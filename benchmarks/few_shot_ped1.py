@@ -87,14 +87,16 @@ def main() -> None:
     detector = open_model(args.checkpoint, args)
     training, testing, labels = two_folds(args.data, detector.config, 8 if args.quick else None)
     rows = collect("few_shot_ped1", detector, training, testing, args)
-    found = records(rows, lambda row: record_of(row, labels).figures)
+    all_records = records(rows, lambda row: record_of(row, labels).figures)
     facts = {
         "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},
         "protocol": "two folds of the test clips, not the standard protocol",
-        "frames": sum(len(own) for own in labels.values()),
-        "anomalous": int(sum(own.sum() for own in labels.values())),
+        "frames": sum(len(values) for values in labels.values()),
+        "anomalous": int(sum(values.sum() for values in labels.values())),
     }
-    finish("few_shot_ped1", args, {"Ped1, never trained on, two folds": found}, FIGURES, facts)
+    finish(
+        "few_shot_ped1", args, {"Ped1, never trained on, two folds": all_records}, FIGURES, facts
+    )
 
 
 if __name__ == "__main__":

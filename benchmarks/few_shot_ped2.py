@@ -43,7 +43,7 @@ def main() -> None:
     size, grey = detector.config.size, detector.config.grey
     videos = tree.testing[:2] if args.quick else tree.testing
     training, testing = (
-        load_clips(own, size, grey, motion=True, fps=RATE) for own in (tree.training, videos)
+        load_clips(split, size, grey, motion=True, fps=RATE) for split in (tree.training, videos)
     )
     # Labels are of the whole split, with --quick too.
     lengths = {video.name: open_source(video.path).length for video in tree.testing}
@@ -63,11 +63,11 @@ def main() -> None:
         )
 
     rows = collect("few_shot_ped2", detector, training, testing, args, note)
-    found = records(rows, lambda row: record_of(row, labels.frames).figures)
+    all_records = records(rows, lambda row: record_of(row, labels.frames).figures)
     finish(
         "few_shot_ped2",
         args,
-        {"Ped2, never trained on": found},
+        {"Ped2, never trained on": all_records},
         FIGURES,
         {
             "checkpoint": {"path": str(args.checkpoint), "sha256": detector.checkpoint.sha256},

@@ -75,23 +75,23 @@ def figures_of(row: FewShotRow, choice: Choice, window: int) -> dict[str, float]
     labels = {video: made.labels for video, made in choice.truth.items()}
     made = FewShotRow(*row.key, columns, 0.0)
     normal = choice.normal.name
-    found = record_of(made, labels).figures
-    found["psnr_normal"] = mean_psnr(
+    figures = record_of(made, labels).figures
+    figures["psnr_normal"] = mean_psnr(
         row.columns, {normal: np.isfinite(row.columns[normal][PSNR.name])}
     )
-    smooth = {video: causal(own)[window:] for video, own in columns.items()}
+    smooth = {video: causal(parts)[window:] for video, parts in columns.items()}
     for kind in KINDS:
-        truth, kept = {}, {}
-        for video, one in choice.truth.items():
-            own = np.zeros(len(one.labels), bool)
-            for event in one.events:
-                own[event.start : event.end] |= event.kind == kind
-            own &= one.labels
-            judged = (own | ~one.labels)[window:]
+        truth, scores = {}, {}
+        for video, made_clip in choice.truth.items():
+            of_kind = np.zeros(len(made_clip.labels), bool)
+            for event in made_clip.events:
+                of_kind[event.start : event.end] |= event.kind == kind
+            of_kind &= made_clip.labels
+            judged = (of_kind | ~made_clip.labels)[window:]
             if judged.any():
-                truth[video], kept[video] = own[window:][judged], smooth[video][judged]
-        found[f"kind_{kind}"] = frame_auc(truth, kept)
-    return found
+                truth[video], scores[video] = of_kind[window:][judged], smooth[video][judged]
+        figures[f"kind_{kind}"] = frame_auc(truth, scores)
+    return figures
 
 
 def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record], dict[str, Any]]:
@@ -107,7 +107,9 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
     training = [clip for choice in choices.values() for clip in choice.training]
     testing = [clip for choice in choices.values() for clip in (choice.normal, *choice.made)]
     rows = collect(f"few_shot_scenes-{one.name}", detector, training, testing, args)
-    found = records(rows, lambda row: figures_of(row, choices[row.scene], detector.config.window))
+    fold_records = records(
+        rows, lambda row: figures_of(row, choices[row.scene], detector.config.window)
+    )
     facts = {
         "checkpoint": {"path": str(one.checkpoint), "sha256": detector.checkpoint.sha256},
         "scenes": {
@@ -123,7 +125,7 @@ def judge(args: argparse.Namespace, one: Fold, seed: int) -> tuple[list[Record],
             for scene, choice in choices.items()
         },
     }
-    return found, facts
+    return fold_records, facts
 
 
 def by_scene(found: list[Record]) -> None:
@@ -136,13 +138,14 @@ def by_scene(found: list[Record]) -> None:
     for scene in dict.fromkeys(record.scene for record in found):
         cells = []
         for case in cases:
-            own = [
+            case_figures = [
                 record.figures
                 for record in found
                 if (record.scene, record.method, record.shots) == (scene, *case)
             ]
             auc, psnr = (
-                np.mean([figures[name] for figures in own]) for name in ("score", "psnr_normal")
+                np.mean([figures[name] for figures in case_figures])
+                for name in ("score", "psnr_normal")
             )
             cells.append(f"{100 * auc:.1f} / {psnr:.2f}")
         rows.append([scene, *cells])
@@ -162,19 +165,21 @@ def main() -> None:
     args = checked(arguments.parse_args())
     twice = [
         scene
-        for scene, count in Counter(scene for one in args.fold for scene in one.scenes).items()
+        for scene, count in Counter(
+            scene for held_out in args.fold for scene in held_out.scenes
+        ).items()
         if count > 1
     ]
     if twice:
         raise SystemExit(f"scene {twice[0]} is held out by two folds: it would count twice")
-    found: list[Record] = []
+    all_records: list[Record] = []
     facts: dict[str, Any] = {"data": str(args.data), "seed": args.seed, "folds": {}}
-    for one in args.fold:
-        own, facts["folds"][one.name] = judge(args, one, args.seed)
-        found += own
+    for held_out in args.fold:
+        fold_records, facts["folds"][held_out.name] = judge(args, held_out, args.seed)
+        all_records += fold_records
     print()
-    by_scene(found)
-    finish("few_shot_scenes", args, {"held-out scenes": found}, SHOWN, facts)
+    by_scene(all_records)
+    finish("few_shot_scenes", args, {"held-out scenes": all_records}, SHOWN, facts)
 
 
 if __name__ == "__main__":

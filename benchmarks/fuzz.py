@@ -50,30 +50,30 @@ LENGTHS = {"01": FRAMES, "02": FRAMES}
 
 def edits() -> st.SearchStrategy[list[tuple]]:
     """Changes to a file: (what, where as a share of its length, bytes)."""
-    one = st.tuples(
+    edit = st.tuples(
         st.sampled_from(("set", "cut", "insert", "double", "end")),
         st.floats(0, 1),
         st.binary(min_size=1, max_size=8),
     )
-    return st.lists(one, min_size=0, max_size=6)
+    return st.lists(edit, min_size=0, max_size=6)
 
 
 def edited(data: bytes, changes: list[tuple]) -> bytes:
     """`data` after the changes."""
-    found = bytearray(data)
-    for what, share, new in changes:
-        at = int(share * len(found))
-        if what == "set":
-            found[at : at + len(new)] = new
-        elif what == "cut":
-            del found[at : at + 16 * len(new)]
-        elif what == "insert":
-            found[at:at] = new
-        elif what == "double":
-            found[at:at] = found[at : at + 64]
+    result = bytearray(data)
+    for kind, share, new in changes:
+        at = int(share * len(result))
+        if kind == "set":
+            result[at : at + len(new)] = new
+        elif kind == "cut":
+            del result[at : at + 16 * len(new)]
+        elif kind == "insert":
+            result[at:at] = new
+        elif kind == "double":
+            result[at:at] = result[at : at + 64]
         else:
-            del found[at:]
-    return bytes(found)
+            del result[at:]
+    return bytes(result)
 
 
 def contents(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
@@ -112,15 +112,15 @@ def label_tree(folder: Path) -> Path:
 
 def labels_at(tree: Path) -> Callable[[Path], object]:
     """Reads a file as the labels of the tree."""
-    found = recognise(tree)
-    return lambda path: load_labels(found, LENGTHS, path)
+    recognised = recognise(tree)
+    return lambda path: load_labels(recognised, LENGTHS, path)
 
 
 def models(folder: Path) -> tuple[bytes, bytes, bytes, bytes]:
     """Make a tiny model, a camera file of it, a training state and a file of the authors."""
     torch.manual_seed(0)
     network = build_model("small", height=16, width=16, channels=1)
-    own = {
+    parameters = {
         name: p.detach() for name, p in network.named_parameters() if name.startswith("pseudo_head")
     }
     save_checkpoint(folder / "model.safetensors", Checkpoint(network))
@@ -128,12 +128,21 @@ def models(folder: Path) -> tuple[bytes, bytes, bytes, bytes]:
     normal = {name: [np.linspace(1, 2, 9)] for name in PART_NAMES}
     camera = folder / "a.camera.safetensors"
     save_camera(
-        camera, folder / "model.safetensors", base.sha256, own, normal, 10.0, {}, {"frames": 9}
+        camera,
+        folder / "model.safetensors",
+        base.sha256,
+        parameters,
+        normal,
+        10.0,
+        {},
+        {"frames": 9},
     )
     state, authors = io.BytesIO(), io.BytesIO()
-    torch.save({"network": own, "step": 3, "fingerprint": "{}"}, state)
+    torch.save({"network": parameters, "step": 3, "fingerprint": "{}"}, state)
     torch.save(
-        {"state_dict": own, "model": dict(own)}, authors, _use_new_zipfile_serialization=False
+        {"state_dict": parameters, "model": dict(parameters)},
+        authors,
+        _use_new_zipfile_serialization=False,
     )
     files = [(folder / name).read_bytes() for name in ("model.safetensors", camera.name)]
     return *files, state.getvalue(), authors.getvalue()
@@ -303,16 +312,16 @@ def main() -> None:
     """Every reader in turn."""
     args = parser(__doc__).parse_args()
     inputs = 50 if args.quick else INPUTS
-    found = {}
+    counts = {}
     with _work() as folder:
-        for what, name, read, seeds in readers(folder):
-            found[what] = check(read, folder / name, seeds, inputs)
-            print(f"{what:18} {found[what]}", flush=True)
-        found["layouts"] = check_layouts(folder, inputs)
-        print(f"{'layouts':18} {found['layouts']}")
-    total = sum(sum(count.values()) for count in found.values())
+        for reader, name, read, seeds in readers(folder):
+            counts[reader] = check(read, folder / name, seeds, inputs)
+            print(f"{reader:18} {counts[reader]}", flush=True)
+        counts["layouts"] = check_layouts(folder, inputs)
+        print(f"{'layouts':18} {counts['layouts']}")
+    total = sum(sum(count.values()) for count in counts.values())
     print(f"{total} inputs, no exception but ours")
-    write_result("fuzz", args, {"inputs": total, "readers": found})
+    write_result("fuzz", args, {"inputs": total, "readers": counts})
 
 
 if __name__ == "__main__":

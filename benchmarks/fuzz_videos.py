@@ -50,12 +50,12 @@ def make(folder: Path) -> dict[str, bytes]:
         "mjpeg.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
         "vp8.webm": {"codec": "libvpx", "options": {"auto-alt-ref": "0", "qmax": "20"}},
     }
-    found = {}
+    files = {}
     for name, options in made.items():
         seconds = [index / 25 for index in range(COUNT)] if name == "mpeg2.ts" else None
         path = write_stream(folder / name, scene, seconds, **options)
-        found[name] = path.read_bytes()
-    return found
+        files[name] = path.read_bytes()
+    return files
 
 
 def damaged(data: bytes, kind: str, chance: random.Random) -> bytes:
@@ -126,10 +126,10 @@ def read_in_process(path: Path) -> str:
 
 def main() -> None:
     """Damage, read and count."""
-    own = parser(__doc__)
-    own.add_argument("--seed", type=int, default=0, help="of the damage")
-    own.add_argument("--keep", type=Path, help="folder for files that crash, hang or fail")
-    args = own.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--seed", type=int, default=0, help="of the damage")
+    arguments.add_argument("--keep", type=Path, help="folder for files that crash, hang or fail")
+    args = arguments.parse_args()
     total = QUICK_FILES if args.quick else FILES
     counts: dict[str, Counter[str]] = {}
     failures = []

@@ -50,11 +50,13 @@ def facts(piece: Piece, args: argparse.Namespace) -> None:
             def product(
                 side: int = side, dtype: torch.dtype = dtype, precision: str = precision
             ) -> dict[str, Any]:
-                one, other = (torch.rand(side, side, device=piece.device).to(dtype) for _ in "ab")
-                out = torch.empty_like(one)
+                matrix, other = (
+                    torch.rand(side, side, device=piece.device).to(dtype) for _ in "ab"
+                )
+                out = torch.empty_like(matrix)
                 with tf32(precision == "tf32"):
                     return rate_of(
-                        lambda: torch.mm(one, other, out=out),
+                        lambda: torch.mm(matrix, other, out=out),
                         piece.device,
                         seconds=seconds,
                         each=2.0 * side**3,
@@ -65,11 +67,11 @@ def facts(piece: Piece, args: argparse.Namespace) -> None:
     here = torch.empty(count, dtype=torch.uint8)
     if piece.device.type == "cuda":
         here = here.pin_memory()
-    there, other = (torch.empty(count, dtype=torch.uint8, device=piece.device) for _ in "ab")
+    on_device, other = (torch.empty(count, dtype=torch.uint8, device=piece.device) for _ in "ab")
     copies: dict[str, tuple[Callable[[], object], float]] = {
-        "copy on the device, bytes read and written": (lambda: there.copy_(other), 2.0 * count),
-        "copy to the device, bytes": (lambda: there.copy_(here, non_blocking=True), count),
-        "copy from the device, bytes": (lambda: here.copy_(there, non_blocking=True), count),
+        "copy on the device, bytes read and written": (lambda: on_device.copy_(other), 2.0 * count),
+        "copy to the device, bytes": (lambda: on_device.copy_(here, non_blocking=True), count),
+        "copy from the device, bytes": (lambda: here.copy_(on_device, non_blocking=True), count),
     }
     for name, (call, each) in copies.items():
         piece.cell(
@@ -79,10 +81,10 @@ def facts(piece: Piece, args: argparse.Namespace) -> None:
 
 
 def _facts(device: torch.device) -> dict[str, Any]:
-    found: dict[str, Any] = {"torch": torch.__version__, "cuda": torch.version.cuda}
+    values: dict[str, Any] = {"torch": torch.__version__, "cuda": torch.version.cuda}
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        found |= {
+        values |= {
             "name": properties.name,
             "capability": f"{properties.major}.{properties.minor}",
             "memory_gib": round(properties.total_memory / 2**30, 1),
@@ -90,7 +92,7 @@ def _facts(device: torch.device) -> dict[str, Any]:
             "cudnn": torch.backends.cudnn.version(),
             "bfloat16": torch.cuda.is_bf16_supported(including_emulation=False),
         }
-    return found
+    return values
 
 
 def parity(piece: Piece, args: argparse.Namespace) -> None:
@@ -106,32 +108,32 @@ def parity(piece: Piece, args: argparse.Namespace) -> None:
         network = build_model(preset, **size).eval()
         expected: dict[str, Any] = {}
         for precision in PRECISIONS:
-            for what, measure in (("scores", _scores), ("gradients", _gradients)):
+            for quantity, measure in (("scores", _scores), ("gradients", _gradients)):
 
                 def difference(
-                    what: str = what,
+                    quantity: str = quantity,
                     measure: Callable[..., np.ndarray] = measure,
                     precision: str = precision,
                     expected: dict[str, Any] = expected,
                     network: Network = network,
                 ) -> dict[str, float]:
-                    if what not in expected:
-                        expected[what] = measure(network, "float32")
+                    if quantity not in expected:
+                        expected[quantity] = measure(network, "float32")
                     away = copy.deepcopy(network).to(piece.device)
-                    return _apart(expected[what], measure(away, precision))
+                    return _apart(expected[quantity], measure(away, precision))
 
-                name = f"{preset}, {what}, {precision}"
-                found = piece.cell(name, difference)
-                if not found["relative"] <= TOLERANCE[precision]:
-                    apart.append(f"{name}: {found['relative']:.3g}")
+                name = f"{preset}, {quantity}, {precision}"
+                figures = piece.cell(name, difference)
+                if not figures["relative"] <= TOLERANCE[precision]:
+                    apart.append(f"{name}: {figures['relative']:.3g}")
     if apart:
         raise MpnError("further from the processor than they may be: " + "; ".join(apart))
 
 
-def _apart(expected: np.ndarray, found: np.ndarray) -> dict[str, float]:
+def _apart(expected: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     length = float(np.linalg.norm(expected))
-    cosine = float(expected @ found / max(length * np.linalg.norm(found), 1e-30))
-    difference = found - expected
+    cosine = float(expected @ measured / max(length * np.linalg.norm(measured), 1e-30))
+    difference = measured - expected
     return {
         "relative": float(np.linalg.norm(difference)) / max(length, 1e-30),
         "largest": float(np.abs(difference).max()),
@@ -147,9 +149,9 @@ def _scores(network: Network, precision: str) -> np.ndarray:
     engine = TorchEngine(network, precision == "bfloat16")
     with tf32(precision == "tf32"):
         scored = list(score_frames(network, frames, engine=engine, batch_size=3))
-    return np.concatenate([np.ravel(grid) for one in scored for grid in one.maps.values()]).astype(
-        np.float64
-    )
+    return np.concatenate(
+        [np.ravel(grid) for result in scored for grid in result.maps.values()]
+    ).astype(np.float64)
 
 
 def _gradients(network: Network, precision: str) -> np.ndarray:

@@ -55,14 +55,14 @@ class Piece:
             "cells": {},
         }
         if self.path.is_file():
-            kept = json.loads(self.path.read_text())
-            for what in ("device", "quick"):
-                if kept[what] != self.content[what]:
+            stored = json.loads(self.path.read_text())
+            for key in ("device", "quick"):
+                if stored[key] != self.content[key]:
                     raise SystemExit(
-                        f"{self.path} is of {what} {kept[what]!r}, here {self.content[what]!r}: "
+                        f"{self.path} is of {key} {stored[key]!r}, here {self.content[key]!r}: "
                         "give another --out"
                     )
-            self.content = kept
+            self.content = stored
         if commit() not in self.content["commits"]:
             self.content["commits"].append(commit())
 
@@ -88,16 +88,16 @@ class Piece:
             raise TimeIsOverError
         began = time.monotonic()
         try:
-            found = measure()
+            result = measure()
         except torch.OutOfMemoryError as error:
-            found = {"out_of_memory": str(error).splitlines()[0]}
+            result = {"out_of_memory": str(error).splitlines()[0]}
         if self.device.type == "cuda":  # what the next one may have
             gc.collect()
             torch.cuda.empty_cache()
-        self.cells[name] = found
+        self.cells[name] = result
         self.save()
-        print(f"{name}: {_short(found)}   ({time.monotonic() - began:.1f} s)", flush=True)
-        return found
+        print(f"{name}: {_short(result)}   ({time.monotonic() - began:.1f} s)", flush=True)
+        return result
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
@@ -109,11 +109,11 @@ class Piece:
         self.save()
 
 
-def _short(found: Any) -> str:
-    if isinstance(found, dict):
-        pairs = ((key, _short(value)) for key, value in found.items() if key != "blocks")
+def _short(result: Any) -> str:
+    if isinstance(result, dict):
+        pairs = ((key, _short(value)) for key, value in result.items() if key != "blocks")
         return " ".join(f"{key}={value}" for key, value in pairs)
-    return f"{found:.4g}" if isinstance(found, float) else str(found)
+    return f"{result:.4g}" if isinstance(result, float) else str(result)
 
 
 def device_name(device: torch.device) -> str:
@@ -189,11 +189,11 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         returns = func._schema.returns
-        if not any(one.alias_info and not one.alias_info.is_write for one in returns):
-            self.bytes += sum(map(_bytes, _tensors([args, kwargs, given])))
-        return given
+        if not any(value.alias_info and not value.alias_info.is_write for value in returns):
+            self.bytes += sum(map(_bytes, _tensors([args, kwargs, output])))
+        return output
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -202,8 +202,8 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, dict):
         yield from _tensors(list(value.values()))
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(one)
+        for element in value:
+            yield from _tensors(element)
 
 
 def _bytes(tensor: torch.Tensor) -> int:
@@ -219,12 +219,12 @@ def work_of(network: Network, precision: str) -> dict[str, float]:
     """
     dtype = DTYPES.get(precision, torch.float32)
     config = network.config
-    there = type(network)(config).to("meta", dtype)
+    meta_network = type(network)(config).to("meta", dtype)
     window = torch.empty(1, config.window * config.colours, *config.size, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        there(window.to(dtype))
+        meta_network(window.to(dtype))
     with torch.no_grad(), Traffic() as traffic:
-        there(window.to(dtype))
+        meta_network(window.to(dtype))
     return {"flops": float(counter.get_total_flops()), "bytes": float(traffic.bytes)}
 
 

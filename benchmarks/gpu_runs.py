@@ -137,20 +137,20 @@ def score(piece: Piece, args: argparse.Namespace) -> None:
             for batch in (4,) if device == "cpu" else (4, 32, 128):
                 for way in (None,) if device == "cpu" and not piece.quick else (None, "graph"):
                     # A processor takes minutes for all of it with `base`.
-                    wanted = 100 if device == "cpu" and preset == "base" else frames
+                    limit = 100 if device == "cpu" and preset == "base" else frames
 
                     def measure(
                         preset: str = preset,
                         device: str = device,
                         batch: int = batch,
                         way: str | None = way,
-                        wanted: int = wanted,
+                        limit: int = limit,
                     ) -> dict[str, Any]:
                         network = build_model(preset, **size).eval()
                         detector = Detector(
                             Checkpoint(network), device=device, batch_size=batch, compiled=way
                         )
-                        return _scored(detector, film, min(wanted, frames))
+                        return _scored(detector, film, min(limit, frames))
 
                     name = f"{preset}, {device}, batch {batch}, {way or 'eager'}, no motion"
                     piece.cell(name, measure)

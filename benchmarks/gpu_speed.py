@@ -67,19 +67,19 @@ def speed(piece: Piece, args: argparse.Namespace) -> None:
             if piece.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(piece.device)
             with tf32(precision == "tf32"), torch.inference_mode():
-                found = rate_of(
+                figures = rate_of(
                     lambda: engine(windows), piece.device, seconds=seconds, each=float(batch)
                 )
             if piece.device.type == "cuda":
-                found["memory_gib"] = torch.cuda.max_memory_allocated(piece.device) / 2**30
+                figures["memory_gib"] = torch.cuda.max_memory_allocated(piece.device) / 2**30
             return (
-                found
+                figures
                 | {
                     "fell_back": getattr(getattr(engine._forward, "forward", None), "works", None)
                     is False
                 }
                 | work
-                | share_of_roof(work, found["per_second"], peaks[precision], bandwidth)
+                | share_of_roof(work, figures["per_second"], peaks[precision], bandwidth)
             )
 
         piece.cell(f"{preset}, {precision}, {way or 'eager'}, batch {batch}", measure)
@@ -93,10 +93,10 @@ def _roofline(piece: Piece, seconds: float) -> tuple[dict[str, float], float]:
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
         def product(precision: str = precision, dtype: torch.dtype = dtype) -> dict[str, Any]:
-            one = torch.rand(side, side, device=piece.device).to(dtype)
+            matrix = torch.rand(side, side, device=piece.device).to(dtype)
             with tf32(precision == "tf32"):
                 return rate_of(
-                    lambda: torch.mm(one, one),
+                    lambda: torch.mm(matrix, matrix),
                     piece.device,
                     seconds=seconds,
                     each=2.0 * side**3,
@@ -105,8 +105,8 @@ def _roofline(piece: Piece, seconds: float) -> tuple[dict[str, float], float]:
         peaks[precision] = piece.cell(f"product of matrices, {precision}", product)["per_second"]
 
     def copied() -> dict[str, Any]:
-        one, other = (torch.empty(count, dtype=torch.uint8, device=piece.device) for _ in "ab")
-        return rate_of(lambda: one.copy_(other), piece.device, seconds=seconds, each=2.0 * count)
+        target, other = (torch.empty(count, dtype=torch.uint8, device=piece.device) for _ in "ab")
+        return rate_of(lambda: target.copy_(other), piece.device, seconds=seconds, each=2.0 * count)
 
     return peaks, piece.cell("copy on the device", copied)["per_second"]
 
@@ -148,7 +148,7 @@ def _steps(
         steps = training._steps()
         whole = rate_of(lambda: next(steps), piece.device, seconds=seconds)
         steps.close()
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "steps_per_second": whole["per_second"],
         "low": whole["low"],
         "high": whole["high"],
@@ -156,6 +156,6 @@ def _steps(
         "fell_back": getattr(training._forward, "works", None) is False,
     }
     if piece.device.type == "cuda":
-        found["memory_gib"] = torch.cuda.max_memory_allocated(piece.device) / 2**30
+        figures["memory_gib"] = torch.cuda.max_memory_allocated(piece.device) / 2**30
         torch.cuda.reset_peak_memory_stats(piece.device)
-    return found
+    return figures

@@ -122,15 +122,15 @@ def main() -> None:
             for name in names:
                 taken[name].append(measure(name, args.checkpoint.resolve(), clips))
                 print(name, taken[name][-1], file=sys.stderr, flush=True)
-    found = {
+    spreads = {
         name: {key: spread([run[key] for run in runs]) for key in runs[0]}
         for name, runs in taken.items()
     }
-    columns = list(next(iter(found.values())))
-    rows = [[name, *(shown(one[key], 1) for key in columns)] for name, one in found.items()]
+    columns = list(next(iter(spreads.values())))
+    rows = [[name, *(shown(case[key], 1) for key in columns)] for name, case in spreads.items()]
     print_table(["mpn score", *columns], rows)
     usual = {key: list(value) if key == "size" else value for key, value in USUAL.items()}
-    result = {"usual": usual, "frames": FRAMES, "load_average_before": load, "cases": found}
+    result = {"usual": usual, "frames": FRAMES, "load_average_before": load, "cases": spreads}
     write_result("growth", args, result)
 
 

@@ -75,20 +75,20 @@ def start(task: dict[str, Any]) -> subprocess.Popen:
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.kill_resume", "--child", json.dumps(task)]
     with (
-        (folder.parent / "said.txt").open("w") as said,
+        (folder.parent / "said.txt").open("w") as output,
         (folder.parent / "errors.txt").open("w") as errors,
     ):
-        return subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=errors)
+        return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=errors)
 
 
 def run_to_end(task: dict[str, Any]) -> tuple[float, float]:
     """Seconds until the training began and until the process had ended, uninterrupted."""
     began = time.monotonic()
     process = start(task)
-    said = Path(task["run"]).parent / "said.txt"
+    output = Path(task["run"]).parent / "said.txt"
     ready = None
     while process.poll() is None:
-        if ready is None and READY in said.read_text():
+        if ready is None and READY in output.read_text():
             ready = time.monotonic() - began
         time.sleep(0.02)
     check_ended(process, task)
@@ -117,15 +117,17 @@ def inspect(task: dict[str, Any]) -> dict[str, Any]:
         step = load_state(state)["step"] if state.exists() else None
     except CheckpointError as error:
         broken = str(error)
-    said = READY in (folder.parent / "said.txt").read_text()
+    training_began = READY in (folder.parent / "said.txt").read_text()
     if model.exists():
         moment = "after the model was written"
     elif not state.exists():
         moment = (
-            "in training, before the first save" if said else "at start-up, before the first save"
+            "in training, before the first save"
+            if training_began
+            else "at start-up, before the first save"
         )
     else:
-        moment = "in training" if said else "at start-up of a resumed run"
+        moment = "in training" if training_began else "at start-up of a resumed run"
     return {
         "moment": moment,
         "step_saved": step,
@@ -149,11 +151,11 @@ def contents(run: Path) -> tuple[dict[str, torch.Tensor], list[Any]]:
 
 def compare(run: Path, reference: Path) -> dict[str, bool]:
     """Whether two finished runs hold the same, bit for bit."""
-    (ours, our_log), (theirs, their_log) = contents(run), contents(reference)
-    weights = ours.keys() == theirs.keys() and all(
-        torch.equal(ours[name], theirs[name]) for name in ours
+    (ours, our_log), (expected, expected_log) = contents(run), contents(reference)
+    weights = ours.keys() == expected.keys() and all(
+        torch.equal(ours[name], expected[name]) for name in ours
     )
-    return {"same_weights": weights, "same_log": our_log == their_log}
+    return {"same_weights": weights, "same_log": our_log == expected_log}
 
 
 def kill_runs(
@@ -168,29 +170,30 @@ def kill_runs(
     ready, whole = times
     # So that a run lives through several kills: on average one in a sixth of its training.
     longest = ready + (whole - ready) / 3
-    found, compared = [], []
+    outcomes, compared = [], []
     while True:
         task = base | {"run": str(folder / f"killed{len(compared)}" / "run")}
         process = start(task)
-        if len(found) < kills:
+        if len(outcomes) < kills:
             delay = generator.uniform(0, longest)
             try:
                 process.wait(delay)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                found.append({"after_seconds": round(delay, 3)} | inspect(task))
+                outcomes.append({"after_seconds": round(delay, 3)} | inspect(task))
                 print(
-                    f"kill {len(found):2d} after {delay:5.2f} s, {found[-1]['moment']}", flush=True
+                    f"kill {len(outcomes):2d} after {delay:5.2f} s, {outcomes[-1]['moment']}",
+                    flush=True,
                 )
-                if found[-1]["broken"]:
-                    return found, compared
+                if outcomes[-1]["broken"]:
+                    return outcomes, compared
                 continue
         process.wait()
         check_ended(process, task)
         compared.append(compare(Path(task["run"]), folder / "whole" / "run"))
-        if len(found) == kills:
-            return found, compared
+        if len(outcomes) == kills:
+            return outcomes, compared
 
 
 def _options() -> argparse.Namespace:
@@ -228,12 +231,14 @@ def main() -> None:
             f"uninterrupted: {steps} steps, {times[0]:.1f} s of start-up, "
             f"{times[1] - times[0]:.1f} s of training"
         )
-        found, compared = kill_runs(base, folder, kills, times, args.seed)
-    broken = [kill["broken"] for kill in found if kill["broken"]]
-    same = bool(compared) and not broken and all(all(one.values()) for one in compared)
-    moments = dict(Counter(kill["moment"] for kill in found))
-    torn = sum(kill["unfinished_files"] for kill in found)
-    print(f"\n{len(found)} kills in {len(compared)} runs:")
+        outcomes, compared = kill_runs(base, folder, kills, times, args.seed)
+    broken = [kill["broken"] for kill in outcomes if kill["broken"]]
+    same = (
+        bool(compared) and not broken and all(all(comparison.values()) for comparison in compared)
+    )
+    moments = dict(Counter(kill["moment"] for kill in outcomes))
+    torn = sum(kill["unfinished_files"] for kill in outcomes)
+    print(f"\n{len(outcomes)} kills in {len(compared)} runs:")
     for moment, count in sorted(moments.items()):
         print(f"  {count:2d}  {moment}")
     print(f"  {torn} of them in the middle of writing a file")
@@ -245,7 +250,7 @@ def main() -> None:
     else:
         print(f"FAILED: broken {broken or 'none'}; compared {compared}")
     result = {
-        "kills": len(found),
+        "kills": len(outcomes),
         "runs": len(compared),
         "moments": moments,
         "while_writing": torn,
@@ -255,7 +260,7 @@ def main() -> None:
         "training_seconds": times[1] - times[0],
         "same": same,
         "comparisons": compared,
-        "each": found,
+        "each": outcomes,
         "load_average_before": machine()["load_average_before"],
     }
     write_result("kill_resume", args, result, threads=torch.get_num_threads())

@@ -211,7 +211,7 @@ def main() -> None:
     )
     args = arguments.parse_args()
     source = Source(args.data, 20 if args.quick else None, 2 if args.quick else None)
-    found: dict[str, dict[str, Any]] = {
+    layouts: dict[str, dict[str, Any]] = {
         ORIGINAL: {"layout": ORIGINAL, "labels": source.labels.kind}
     }
     with tempfile.TemporaryDirectory(prefix="mpn-layouts-") as temporary:
@@ -219,31 +219,31 @@ def main() -> None:
         for name, write in WRITERS.items():
             (folder / name).mkdir()
             write(source, folder / name)
-            found[name] = check(source, folder / name)
+            layouts[name] = check(source, folder / name)
         # With --quick the data set itself has more frames than the copies: nothing to compare with.
         for name in (
             [] if args.checkpoint is None else [*WRITERS] if args.quick else [ORIGINAL, *WRITERS]
         ):
             place = args.data.resolve() if name == ORIGINAL else folder / name
             metrics = evaluate(place, args.checkpoint.resolve(), folder / f"out-{name}")
-            found[name]["scores"] = {
+            layouts[name]["scores"] = {
                 column: {protocol: percent(figures) for protocol, figures in entry.items()}
                 for column, entry in metrics["scores"].items()
             }
             if not args.quick:
-                found[name]["largest_score_difference"] = score_difference(
+                layouts[name]["largest_score_difference"] = score_difference(
                     folder / f"out-{name}", folder / f"out-{ORIGINAL}"
                 )
                 log_reading(
                     f"layouts_agree {args.data.name} {name} {args.checkpoint}",
                     "-",
-                    main_figures(found[name]),
+                    main_figures(layouts[name]),
                 )
-    report(found)
+    report(layouts)
     write_result(
         "layouts_agree",
         args,
-        {"data": str(args.data), "checkpoint": str(args.checkpoint), "layouts": found},
+        {"data": str(args.data), "checkpoint": str(args.checkpoint), "layouts": layouts},
     )
 
 

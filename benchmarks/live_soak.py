@@ -95,8 +95,8 @@ def render(folder: Path, task: tuple[int, int]) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
             shows.append(bool(frame.tracks))
         container.mux(stream.encode())
-    found = [(kind, first, end - 1) for first, end in intervals(np.array(shows))[:1]]
-    path.with_suffix(".json").write_text(json.dumps(found))
+    anomalies = [(kind, first, end - 1) for first, end in intervals(np.array(shows))[:1]]
+    path.with_suffix(".json").write_text(json.dumps(anomalies))
 
 
 def film_of(camera: int, minutes: int, folder: Path) -> tuple[Path, list[Anomaly]]:
@@ -200,9 +200,9 @@ def watch(
                     raise SystemExit(f"mpn watch ended by itself: {out / 'watch.log'}")
                 seen.looks += filter(None, [look(child.pid, out / "status.json")])
             child.send_signal(signal.SIGTERM)
-            asked = time.monotonic()
+            signalled = time.monotonic()
             child.wait(120)
-            ending = time.monotonic() - asked
+            ending = time.monotonic() - signalled
         finally:
             for process in (child, server):
                 process.kill()
@@ -220,7 +220,7 @@ def found_of(seen: Seen, anomalies: Sequence[Sequence[Anomaly]], until: float) -
     """
     latencies, missed, false, hours = [], [], 0, 0.0
     last = seen.looks[-1]["cameras"]
-    for camera, own in enumerate(anomalies):
+    for camera, camera_anomalies in enumerate(anomalies):
         name = f"cam{camera}"
         zero, begun = statistics.median(seen.sent[camera]), last[name]["alarms_from"]
         if begun is None:
@@ -232,14 +232,14 @@ def found_of(seen: Seen, anomalies: Sequence[Sequence[Anomaly]], until: float) -
         ]
         hours += (until - begun) / 3600
         true: set[float] = set()
-        for one in own:
-            first, end = zero + one.first / RATE, zero + one.last / RATE + NEAR
+        for anomaly in camera_anomalies:
+            first, end = zero + anomaly.first / RATE, zero + anomaly.last / RATE + NEAR
             if first < begun or end > until:
                 continue
             hits = [at for at in came if first <= at <= end]
             true.update(hits)
             latencies += [hits[0] - first] if hits else []
-            missed += [] if hits else [one.kind]
+            missed += [] if hits else [anomaly.kind]
         false += len(came) - len(true)
     return {
         "anomalies": len(latencies) + len(missed),
@@ -248,7 +248,7 @@ def found_of(seen: Seen, anomalies: Sequence[Sequence[Anomaly]], until: float) -
         "latency_seconds": {
             "median": statistics.median(latencies) if latencies else None,
             "p95": float(np.quantile(latencies, 0.95)) if latencies else None,
-            "all": sorted(round(one, 2) for one in latencies),
+            "all": sorted(round(seconds, 2) for seconds in latencies),
         },
         "false_alarms": false,
         "false_alarms_per_camera_and_hour": false / hours if hours else None,
@@ -258,36 +258,43 @@ def found_of(seen: Seen, anomalies: Sequence[Sequence[Anomaly]], until: float) -
 def run_of(seen: Seen) -> dict[str, Any]:
     """Say how the run was: frames, lag, memory, processor; from the sixth minute on apart."""
     begun = seen.looks[0]["at"]
-    settled = [one for one in seen.looks if one["at"] - begun > 300] or seen.looks
+    settled = [entry for entry in seen.looks if entry["at"] - begun > 300] or seen.looks
     first, last = settled[0], seen.looks[-1]
     seconds = max(last["at"] - first["at"], 1e-9)
 
     def grown(name: str) -> int:
         return sum(
-            own[name] - first["cameras"][camera][name] for camera, own in last["cameras"].items()
+            status[name] - first["cameras"][camera][name]
+            for camera, status in last["cameras"].items()
         )
 
-    lags = [own["lag"] for one in settled for own in one["cameras"].values()]
-    tenth = [one["mib"] for one in seen.looks]
+    lags = [status["lag"] for entry in settled for status in entry["cameras"].values()]
+    tenth = [entry["mib"] for entry in seen.looks]
     return {
         "received": grown("received"),
         "scored": grown("frames"),
         "dropped": grown("dropped"),
         "scored_frames_per_second": grown("frames") / seconds,
-        "reconnects": sum(own["reconnects"] for own in last["cameras"].values()),
+        "reconnects": sum(status["reconnects"] for status in last["cameras"].values()),
         "lag_seconds": {"median": statistics.median(lags), "p95": float(np.quantile(lags, 0.95))},
         "processor_cores": (last["cpu_seconds"] - first["cpu_seconds"]) / seconds,
         "peak_mib_by_tenth_of_the_run": [float(max(part)) for part in np.array_split(tenth, 10)],
-        "states": sorted({own["state"] for own in last["cameras"].values()}),
+        "states": sorted({status["state"] for status in last["cameras"].values()}),
     }
 
 
 def nothing_lost(out: Path, seen: Seen) -> dict[str, int]:
     """Compare what the journal says with what the webhook was told, by event and phase."""
     lines = (out / "events.jsonl").read_text().splitlines() if seen.hooks else []
-    written = {(one["id"], one["phase"]) for one in map(json.loads, lines)}
-    told = {(one["id"], one["phase"]) for _, one in seen.hooks if "phase" in one}
-    return {"in_journal": len(written), "told": len(told), "not_told": len(written - told)}
+    written = {(event["id"], event["phase"]) for event in map(json.loads, lines)}
+    delivered = {
+        (message["id"], message["phase"]) for _, message in seen.hooks if "phase" in message
+    }
+    return {
+        "in_journal": len(written),
+        "told": len(delivered),
+        "not_told": len(written - delivered),
+    }
 
 
 def main() -> None:
@@ -316,7 +323,7 @@ def main() -> None:
         "cameras": args.cameras,
         "minutes": args.minutes,
         **run_of(seen),
-        **found_of(seen, [own for _, own in shown], seen.looks[-1]["at"]),
+        **found_of(seen, [anomalies for _, anomalies in shown], seen.looks[-1]["at"]),
         "events": nothing_lost(out, seen),
         "ending_seconds": ending,
         "machine": before,

@@ -109,18 +109,18 @@ def _add(made: Made, changed: np.ndarray, start: int, kind: str) -> bool:
     difference = (
         np.abs(changed.astype(np.int16) - made.frames[start:end]).max(axis=3) > VISIBLE_CHANGE
     )
-    seen = np.flatnonzero(difference.sum(axis=(1, 2)) >= VISIBLE_PIXELS)
-    if len(seen) < VISIBLE_SHARE * len(changed):
+    visible = np.flatnonzero(difference.sum(axis=(1, 2)) >= VISIBLE_PIXELS)
+    if len(visible) < VISIBLE_SHARE * len(changed):
         return False
     labels = np.zeros(len(changed), bool)
-    labels[seen] = True
-    for before, after in zip(seen, seen[1:]):
+    labels[visible] = True
+    for before, after in zip(visible, visible[1:]):
         if after - before <= MAX_GAP:
             labels[before:after] = True
     made.frames[start:end] = changed
     made.labels[start:end] = labels
     made.masks[start:end] = difference & labels[:, None, None]
-    made.events.append(Event(kind, start + int(seen[0]), start + int(seen[-1]) + 1))
+    made.events.append(Event(kind, start + int(visible[0]), start + int(visible[-1]) + 1))
     return True
 
 

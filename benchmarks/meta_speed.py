@@ -93,11 +93,11 @@ def agreement(size: int) -> dict[str, float]:
             for name, leaf in leaves.items()
         }
 
-    found = {}
+    largest = {}
     for precision in ("float64", "float32", "bfloat16"):
-        wanted = gradients(PUBLISHED, "float64" if precision == "float64" else "float32")
+        expected = gradients(PUBLISHED, "float64" if precision == "float64" else "float32")
         differences = {
-            name: float((value - wanted[name]).abs().max() / wanted[name].abs().max())
+            name: float((value - expected[name]).abs().max() / expected[name].abs().max())
             for name, value in gradients(OURS, precision).items()
         }
         worst = max(differences, key=lambda name: differences[name])
@@ -107,8 +107,8 @@ def agreement(size: int) -> dict[str, float]:
                 f"published way's by {differences[worst]:.1e}, "
                 f"{ALLOWED[precision]:.0e} allowed"
             )
-        found[f"{OURS}, {precision}"] = differences[worst]
-    return found
+        largest[f"{OURS}, {precision}"] = differences[worst]
+    return largest
 
 
 def resident(case: dict[str, Any]) -> dict[str, Any]:
@@ -128,23 +128,24 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     network = build_model("small", **case["options"])
-    config, own = network.config, dict(network.named_parameters())
+    config, parameters = network.config, dict(network.named_parameters())
     weights = config.training.loss_weights
     params = {
-        name: own[name] for name in target_names(network, ("encoder.block1.", "pseudo_head."))
+        name: parameters[name]
+        for name in target_names(network, ("encoder.block1.", "pseudo_head."))
     }
-    frozen = {name: p for name, p in own.items() if name not in params}
+    frozen = {name: p for name, p in parameters.items() if name not in params}
     sizes = {name: torch.full_like(p, 1e-3).requires_grad_() for name, p in params.items()}
     loss_fn = maml.functional_loss(
-        network, lambda *given: total_loss(loss_terms(*given, weights), weights), frozen
+        network, lambda *values: total_loss(loss_terms(*values, weights), weights), frozen
     )
-    optimizer = torch.optim.Adam([*own.values(), *sizes.values()], lr=1e-5)
+    optimizer = torch.optim.Adam([*parameters.values(), *sizes.values()], lr=1e-5)
 
     def batch() -> tuple[torch.Tensor, ...]:
         window = torch.rand(2, config.window * config.colours, *config.size) * 2 - 1
         return window, window[:, -config.colours :].clone(), torch.rand(2, *config.size) > 0.9
 
-    found = {}
+    mebibytes = {}
     for number in range(1, max(case["at"]) + 1):
         optimizer.zero_grad()
         tasks = (([batch(), batch()], batch()) for _ in range(2))
@@ -153,8 +154,8 @@ def resident(case: dict[str, Any]) -> dict[str, Any]:
         if number in case["at"]:
             with peak_memory() as memory:
                 pass
-            found[str(number)] = memory["before"] / 2**20
-    return found
+            mebibytes[str(number)] = memory["before"] / 2**20
+    return mebibytes
 
 
 def report(rows: list[dict[str, Any]], grown: dict[str, dict[str, float]]) -> None:
@@ -228,7 +229,7 @@ def main() -> None:
     if args.case:
         case = json.loads(args.case)
         run = {
-            "agreement": lambda one: agreement(one["size"]),
+            "agreement": lambda settings: agreement(settings["size"]),
             "resident": resident,
             "step": measure,
         }[case["kind"]]

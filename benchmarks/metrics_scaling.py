@@ -74,16 +74,16 @@ def made(
 def cases(quick: bool, most: int) -> list[dict[str, Any]]:
     """Everything that is measured."""
     draws = 20 if quick else DRAWS
-    found = []
+    entries = []
     for frames in (2_000,) if quick else tuple(count for count in FRAMES if count <= most):
         for videos in VIDEOS:
             names = [*METRICS, *CURVES, "operator_metrics", "protocol matrix"]
             size = {"frames": frames, "videos": videos, "draws": draws}
-            found += [{"what": name} | size for name in names]
-            found += [{"what": f"{name}, tied"} | size for name in METRICS if "macro" not in name]
-        found.append({"what": "region metrics", "frames": frames, "videos": 20, "draws": draws})
+            entries += [{"what": name} | size for name in names]
+            entries += [{"what": f"{name}, tied"} | size for name in METRICS if "macro" not in name]
+        entries.append({"what": "region metrics", "frames": frames, "videos": 20, "draws": draws})
     masked = 60 if quick else MASKED
-    return [*found, {"what": "pixel metrics", "frames": masked, "videos": 20, "draws": draws}]
+    return [*entries, {"what": "pixel metrics", "frames": masked, "videos": 20, "draws": draws}]
 
 
 def missing(what: str) -> str | None:
@@ -154,17 +154,17 @@ def region_steps(case: dict[str, Any]) -> Steps:
 
     labels, scores = made(case["frames"], case["videos"])
     generator = np.random.default_rng(1)
-    truth, found = [], []
+    truth, regions = [], []
     for video, y in labels.items():
         left = generator.integers(0, 100, len(y)).tolist()
         truth += [TrueRegion(video, int(k), 1, (50, left[k], 40, 20)) for k in np.flatnonzero(y)]
-        found += [
+        regions += [
             Region(video, k, (55, at + 5, 40, 20), float(scores[video][k]))
             for k, at in enumerate(left)
         ]
     frames = {video: len(y) for video, y in labels.items()}
-    yield "figure", lambda: region_and_track_criteria(truth, found, frames)
-    yield "with interval", lambda: criteria_intervals(truth, found, frames, draws=case["draws"])
+    yield "figure", lambda: region_and_track_criteria(truth, regions, frames)
+    yield "with interval", lambda: criteria_intervals(truth, regions, frames, draws=case["draws"])
 
 
 def pixel_steps(case: dict[str, Any]) -> Steps:
@@ -207,9 +207,9 @@ def goals(rows: list[dict[str, Any]]) -> dict[str, Any]:
     An interval within half a minute, pixels within ten minutes.
     """
     frame = [row for row in rows if row["what"] not in MODULES and row["frames"] == FRAMES[-1]]
-    found = {}
+    reached = {}
     if frame:
-        found["frame metrics, 1,000,000 frames, s"] = goal(
+        reached["frame metrics, 1,000,000 frames, s"] = goal(
             max(row["seconds"]["figure"]["median"] for row in frame), 10, at_most=True
         )
         drawn = [
@@ -218,18 +218,18 @@ def goals(rows: list[dict[str, Any]]) -> dict[str, Any]:
             if "with interval" in row["seconds"]
         ]
         if drawn:
-            found["with their intervals, s"] = goal(max(drawn), 30, at_most=True)
-        found["their memory, MiB"] = goal(
+            reached["with their intervals, s"] = goal(max(drawn), 30, at_most=True)
+        reached["their memory, MiB"] = goal(
             max(row["extra_mib"]["median"] for row in frame), 2048, at_most=True
         )
     for row in rows:
         if row["what"] == "pixel metrics" and row["frames"] == MASKED:
             minutes = sum(figure["median"] for figure in row["seconds"].values()) / 60
-            found[f"pixel metrics, {MASKED:,} masked frames, minutes"] = goal(
+            reached[f"pixel metrics, {MASKED:,} masked frames, minutes"] = goal(
                 minutes, 10, at_most=True
             )
-            found["their memory, MiB "] = goal(row["extra_mib"]["median"], 2048, at_most=True)
-    return found
+            reached["their memory, MiB "] = goal(row["extra_mib"]["median"], 2048, at_most=True)
+    return reached
 
 
 def main() -> None:
@@ -263,22 +263,22 @@ def main() -> None:
             continue
         measured = [in_fresh_process("metrics_scaling", case) for _ in range(args.rounds)]
         seconds = {
-            step: spread([one["seconds"][step] for one in measured])
+            step: spread([run["seconds"][step] for run in measured])
             for step in measured[0]["seconds"]
         }
         rows.append(
             case
             | {
                 "seconds": seconds,
-                "extra_mib": spread([one["extra_bytes"] / 2**20 for one in measured]),
+                "extra_mib": spread([run["extra_bytes"] / 2**20 for run in measured]),
             }
         )
     print_table(
         ["metric", "frames", "videos", "figure, s", "with interval, s", "memory, MiB"],
         [table_row(row) for row in rows],
     )
-    for what, why in left_out.items():
-        print(f"{what}: {why}")
+    for metric, why in left_out.items():
+        print(f"{metric}: {why}")
     reached = goals(rows)
     print_goals(reached)
     write_result("metrics_scaling", args, {"rows": rows, "left_out": left_out, "goals": reached})

@@ -72,31 +72,31 @@ def measure(
     end, starts = ["--end", f"{frames / FPS:g}"], []
     for _ in range(repeats):
         starts.append(score(video, checkpoint, ["--no-motion", "--end", "1"], threads))
-        for way, given in WAYS.items():
-            spent[way].append(score(video, checkpoint, [*given, *end], threads))
+        for way, options in WAYS.items():
+            spent[way].append(score(video, checkpoint, [*options, *end], threads))
     running = {
         way: [Spent(a.wall - b.wall, a.cpu - b.cpu) for a, b in zip(spent[way], starts)]
         for way in WAYS
     }
-    found: dict[str, Any] = {"start_seconds": spread([one.wall for one in starts])}
+    figures: dict[str, Any] = {"start_seconds": spread([run.wall for run in starts])}
     for way in WAYS:
-        found[way] = {
-            "seconds": spread([one.wall for one in spent[way]]),
-            "cpu_seconds": spread([one.cpu for one in spent[way]]),
-            "frames_per_second": spread([frames / one.wall for one in spent[way]]),
+        figures[way] = {
+            "seconds": spread([run.wall for run in spent[way]]),
+            "cpu_seconds": spread([run.cpu for run in spent[way]]),
+            "frames_per_second": spread([frames / run.wall for run in spent[way]]),
             "frames_per_second_running": spread(
-                [(frames - START_FRAMES) / one.wall for one in running[way]]
+                [(frames - START_FRAMES) / run.wall for run in running[way]]
             ),
             "cpu_milliseconds_per_frame": spread(
-                [1000 * one.cpu / (frames - START_FRAMES) for one in running[way]]
+                [1000 * run.cpu / (frames - START_FRAMES) for run in running[way]]
             ),
         }
     both = list(zip(running["with motion"], running["--no-motion"]))
     for name in Spent._fields:
-        found[f"motion_share_{name}"] = spread(
+        figures[f"motion_share_{name}"] = spread(
             [1 - getattr(without, name) / getattr(moving, name) for moving, without in both]
         )
-    return found
+    return figures
 
 
 def main() -> None:
@@ -112,24 +112,24 @@ def main() -> None:
     model = load_checkpoint(args.checkpoint)
     if not model.places:
         raise SystemExit(f"{args.checkpoint} has no place model, so nothing to compare")
-    load, found = os.getloadavg()[0], {}
+    load, figures = os.getloadavg()[0], {}
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES[:1] if args.quick else SIZES:
             name = f"{size[0]}x{size[1]}"
             video = write_clip(Path(folder) / f"{name}.mp4", size)
             repeats = 1 if args.quick else args.repeats
-            found[name] = measure(
+            figures[name] = measure(
                 video, args.checkpoint.resolve(), args.frames, repeats, args.threads
             )
     rows = [
         [
             f"{name}, {way}",
-            shown(one[way]["frames_per_second"], 1),
-            shown(one[way]["frames_per_second_running"], 1),
-            shown(one[way]["cpu_milliseconds_per_frame"], 1),
-            shown(one["motion_share_cpu"]) if way == "with motion" else "",
+            shown(entry[way]["frames_per_second"], 1),
+            shown(entry[way]["frames_per_second_running"], 1),
+            shown(entry[way]["cpu_milliseconds_per_frame"], 1),
+            shown(entry["motion_share_cpu"]) if way == "with motion" else "",
         ]
-        for name, one in found.items()
+        for name, entry in figures.items()
         for way in WAYS
     ]
     header = [
@@ -146,7 +146,7 @@ def main() -> None:
         "checkpoint": checkpoint,
         "frames": args.frames,
         "load_average": loads,
-        "videos": found,
+        "videos": figures,
     }
     write_result("motion_cost", args, result, args.threads)
 

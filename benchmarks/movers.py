@@ -68,17 +68,17 @@ def made(clips: list[Clip], seed: int = 0) -> Judged:
     judged = Judged()
     for number, clip in enumerate(clips):
         for version in range(VERSIONS):
-            one = make(
+            changed = make(
                 clip.frames,
                 clip.fps,
                 seed + 100 * number + version,
                 first_kind=2 * number + 3 * version,
             )
-            kinds = np.full(len(one.labels), "", dtype="<U16")
-            for event in one.events:
+            kinds = np.full(len(changed.labels), "", dtype="<U16")
+            for event in changed.events:
                 kinds[event.start : event.end] = event.kind
             name = f"{clip.name}-made{version + 1}"
-            judged.add(replace(clip, name=name, frames=one.frames), one.labels, kinds)
+            judged.add(replace(clip, name=name, frames=changed.frames), changed.labels, kinds)
     return judged
 
 
@@ -107,33 +107,33 @@ def judge(model: Path, judged: Judged) -> dict[str, dict[str, np.ndarray]]:
     detector = Detector(load_checkpoint(model))
     columns = score_clips(detector, judged.clips, "scoring")
     series = {name: {} for name in (*PART_NAMES, "score")}
-    for clip, own in zip(judged.clips, columns):
-        own = own | {"score": combine(own, detector.weights, detector.normal)}
+    for clip, parts in zip(judged.clips, columns):
+        parts = parts | {"score": combine(parts, detector.weights, detector.normal)}
         for name in series:
-            series[name][clip.name] = own[name]
+            series[name][clip.name] = parts[name]
     return {name: causal(values, detector.config.window) for name, values in series.items()}
 
 
 def causal(values: dict[str, np.ndarray], window: int) -> dict[str, np.ndarray]:
     """Smooth scores under the causal protocol, without the first frames, which have none."""
     return protocols.apply(
-        "causal", {name: own[window:].astype(float) for name, own in values.items()}
+        "causal", {name: series[window:].astype(float) for name, series in values.items()}
     )
 
 
 def figures(smooth: dict[str, np.ndarray], judged: Judged, window: int) -> dict[str, float]:
     """Compute frame AUC in %, over all anomalies and by made kind."""
     truth = {name: labels[window:] for name, labels in judged.labels.items()}
-    found = {"all": 100 * frame_auc(truth, smooth)}
+    auc = {"all": 100 * frame_auc(truth, smooth)}
     for kind in MADE_KINDS:
         own_truth, own_scores = {}, {}
         for name, labels in truth.items():
-            own = labels & (judged.kinds[name][window:] == kind)
-            own_truth[name] = own[own | ~labels]
-            own_scores[name] = smooth[name][own | ~labels]
+            of_kind = labels & (judged.kinds[name][window:] == kind)
+            own_truth[name] = of_kind[of_kind | ~labels]
+            own_scores[name] = smooth[name][of_kind | ~labels]
         if any(labels.any() for labels in own_truth.values()):
-            found[kind] = 100 * frame_auc(own_truth, own_scores)
-    return found
+            auc[kind] = 100 * frame_auc(own_truth, own_scores)
+    return auc
 
 
 def difference(
@@ -149,8 +149,8 @@ def difference(
             lambda pairs: drawn_auc(pairs, weights),
         )
     )
-    found = interval_of(float(values[1] - values[0]), drawn[1] - drawn[0], len(truth))
-    return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    interval = interval_of(float(values[1] - values[0]), drawn[1] - drawn[0], len(truth))
+    return f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
 
 
 def main() -> None:
@@ -175,36 +175,36 @@ def main() -> None:
     movers_from = load_clips(others, small.size, small.grey, skip_bad=True) if others else []
     training, judged = split(args)
     name = f"{args.data.name}{f'-fold{args.fold}' if args.labelled else ''}"
-    found, series = {}, {}
+    runs, series = {}, {}
     for kind in args.kinds:
         folder = args.work / f"{name}-{kind}-{args.seed}"
         model = folder / "model.safetensors"
         if not model.exists():
             options = TrainingOptions(epochs=args.epochs, seed=args.seed, pseudo_kind=kind)
-            own = () if kind == "ellipses" else movers_from
-            model = train(training, small, options, folder, movers_from=own)
+            movers = () if kind == "ellipses" else movers_from
+            model = train(training, small, options, folder, movers_from=movers)
         facts = load_checkpoint(model).training
         series[kind] = judge(model, judged)
-        found[kind] = {
+        runs[kind] = {
             name: figures(values, judged, small.window) for name, values in series[kind].items()
         } | {"training": {fact: facts[fact] for fact in ("steps", "seconds", "windows")}}
-        found[kind][f"against {args.kinds[0]}"] = {
+        runs[kind][f"against {args.kinds[0]}"] = {
             column: difference(series[args.kinds[0]][column], values, judged, small.window)
             for column, values in series[kind].items()
         }
-        print(kind, found[kind], flush=True)
+        print(kind, runs[kind], flush=True)
     speed = {clip.name: flow_speed(clip.frames) for clip in judged.clips}
-    found["speed alone"] = {"score": figures(causal(speed, small.window), judged, small.window)}
+    runs["speed alone"] = {"score": figures(causal(speed, small.window), judged, small.window)}
     rows = [
         [kind, column, *(f"{value:.1f}" for value in entry[column].values())]
-        for kind, entry in found.items()
+        for kind, entry in runs.items()
         for column in (*PART_NAMES, "score")
         if column in entry
     ]
-    header = ["trained with", "column", *found["speed alone"]["score"]]
+    header = ["trained with", "column", *runs["speed alone"]["score"]]
     print_table(header, rows)
     if args.results:
-        write_result(f"movers-{name}", args, {"table": [header, *rows], "runs": found})
+        write_result(f"movers-{name}", args, {"table": [header, *rows], "runs": runs})
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ def minute_of(detector: Detector, scene: int, key: int, kind: str, folder: Path)
     path = folder / f"{scene}-{key:02d}.npz"
     if not path.exists():
         write_atomically(path, _numbers(detector, scene, key, kind))
-    with np.load(path, allow_pickle=False) as kept:
-        arrays = {name: kept[name] for name in kept.files}
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
     motion, pictures, shows = (arrays.pop(name) for name in ("motion", "pictures", "shows"))
     name = f"{scene}-{key:02d}"
     return Minute(Clip(name, str(scene), pictures, RATE, [], motion), arrays, shows, kind)
@@ -132,12 +132,12 @@ def _numbers(detector: Detector, scene: int, key: int, kind: str) -> bytes:
 
 def first_of(minutes: Sequence[Minute], frames: int) -> list[Minute]:
     """Cut minutes to the first so many frames."""
-    found = []
+    selected = []
     for minute in minutes:
         if frames > 0:
-            found.append(minute.cut(0, min(frames, len(minute.shows))))
+            selected.append(minute.cut(0, min(frames, len(minute.shows))))
         frames -= len(minute.shows)
-    return found
+    return selected
 
 
 def judged(judge: Detector, place: PlaceModel, minute: Minute) -> np.ndarray:
@@ -166,13 +166,13 @@ def camera(detector: Detector, minutes: Sequence[Minute], length: float) -> dict
     auc = frame_auc(truth, {name: values[window:] for name, values in scores.items()})
     calibration = judge.calibration(RATE)
     assert calibration is not None
-    found: dict[str, Any] = {"auc": auc, "hours": sum(map(len, calm)) / RATE / 3600, "rates": {}}
+    figures: dict[str, Any] = {"auc": auc, "hours": sum(map(len, calm)) / RATE / 3600, "rates": {}}
     for rate in RATES:
         level = calibration.threshold(rate).value
         kinds = [m.kind for m in odd if (scores[m.clip.name][m.shows] > level).any()]
         false = sum(len(episode_peaks(values, level, Fraction(RATE))) for values in calm)
-        found["rates"][f"{rate:g}"] = {"threshold": level, "found": kinds, "false_alarms": false}
-    return found
+        figures["rates"][f"{rate:g}"] = {"threshold": level, "found": kinds, "false_alarms": false}
+    return figures
 
 
 def show(found: dict[str, list[dict[str, Any]]], anomalies: int) -> None:
@@ -182,13 +182,15 @@ def show(found: dict[str, list[dict[str, Any]]], anomalies: int) -> None:
     for length, cameras in found.items():
         cells = []
         for rate in RATES:
-            own = [one["rates"][f"{rate:g}"] for one in cameras]
-            number = sum(len(one["found"]) for one in own)
-            cells.append(f"{number} of {anomalies}, {sum(one['false_alarms'] for one in own)}")
-        auc = 100 * float(np.mean([one["auc"] for one in cameras]))
+            counts = [result["rates"][f"{rate:g}"] for result in cameras]
+            number = sum(len(count["found"]) for count in counts)
+            cells.append(
+                f"{number} of {anomalies}, {sum(count['false_alarms'] for count in counts)}"
+            )
+        auc = 100 * float(np.mean([result["auc"] for result in cameras]))
         rows.append([length, f"{auc:.1f}", *cells])
     print_table(header, rows)
-    hours = sum(one["hours"] for one in next(iter(found.values())))
+    hours = sum(result["hours"] for result in next(iter(found.values())))
     expected = ", ".join(f"{rate * hours:.1f} at {rate:g}/h" for rate in RATES)
     print(f"normal footage that was judged: {hours:.2f} hours; promised in it: {expected}")
 
@@ -216,7 +218,7 @@ def main() -> None:
     normal = math.ceil(max(lengths)) + later
     folder = args.work / detector.checkpoint.sha256[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[dict[str, Any]]] = {f"{length:g}": [] for length in lengths}
+    results: dict[str, list[dict[str, Any]]] = {f"{length:g}": [] for length in lengths}
     for scene in tqdm(range(scenes), desc="cameras", disable=None):
         kinds = [LOOKED_FOR[(scene + key) % len(LOOKED_FOR)] for key in range(normal, normal + odd)]
         minutes = [
@@ -224,12 +226,12 @@ def main() -> None:
             for key, kind in enumerate([*[""] * normal, *kinds])
         ]
         for length in lengths:
-            found[f"{length:g}"].append(camera(detector, minutes, length))
-    show(found, scenes * odd)
+            results[f"{length:g}"].append(camera(detector, minutes, length))
+    show(results, scenes * odd)
     facts = {
         "checkpoint": {"path": str(args.checkpoint), "sha256": opened.checkpoint.sha256},
         "anomalies": scenes * odd,
-        "minutes": found,
+        "minutes": results,
     }
     write_result("normal_minutes", args, facts, threads=1)
 

@@ -199,9 +199,9 @@ def remux(
         change: from a packet's bytes, its time in milliseconds and whether it is a key frame to
             packets in its place with their times.
     """
-    with av.open(str(path)) as given, av.open(str(target), "w") as container:
-        stream = container.add_stream_from_template(given.streams.video[0])
-        for packet in given.demux(video=0):
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
             if packet.size:
                 for data, at in change(bytes(packet), packet.pts, packet.is_keyframe):
                     new = av.Packet(data)

@@ -200,7 +200,7 @@ def _make_folders(folder: Path, frames: list[np.ndarray]) -> None:
     grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     write_pictures(folder / "grey_pictures", grey, ".jpg")
     write_pictures(
-        folder / "alpha_pictures", [np.dstack([frame, one]) for frame, one in zip(frames, grey)]
+        folder / "alpha_pictures", [np.dstack([frame, alpha]) for frame, alpha in zip(frames, grey)]
     )
     write_pictures(folder / "16_bit_pictures", [frame.astype(np.uint16) * 257 for frame in frames])
     write_pictures(
@@ -267,8 +267,8 @@ def score(folder: Path, one: Input, out: Path, checkpoint: Path) -> list[str]:
     rates = sorted({f"{summary['fps']:.4g}" for summary in summaries})
     tiny = write_tiny_model(out / "tiny.safetensors")
     agreed = agreement(folder / one.path, tiny, out / "accounts")
-    said = _said(done, folder, out)
-    return [str(done.returncode), frames or "-", ", ".join(rates) or "-", agreed, said]
+    message = _said(done, folder, out)
+    return [str(done.returncode), frames or "-", ", ".join(rates) or "-", agreed, message]
 
 
 def agreement(footage: Path, model: Path, work: Path) -> str:
@@ -315,41 +315,43 @@ def report(rows: Sequence[Sequence[str]]) -> str:
 
 def main() -> None:
     """Make the inputs, score each, write the table."""
-    own = argparse.ArgumentParser(
+    arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    own.add_argument(
+    arguments.add_argument(
         "folder", type=Path, help="where the inputs are made; must be empty or missing"
     )
-    own.add_argument(
+    arguments.add_argument(
         "--checkpoint", type=Path, default=ROOT / "mpn" / "models" / "demo.safetensors"
     )
-    own.add_argument(
+    arguments.add_argument(
         "--only", default="", metavar="TEXT", help="score only inputs whose name has this in it"
     )
-    own.add_argument("--make-only", action="store_true", help="make the inputs and score none")
-    own.add_argument("--results", type=Path, default=RESULTS, help="folder of odd_inputs.md")
-    options = own.parse_args()
+    arguments.add_argument(
+        "--make-only", action="store_true", help="make the inputs and score none"
+    )
+    arguments.add_argument("--results", type=Path, default=RESULTS, help="folder of odd_inputs.md")
+    options = arguments.parse_args()
     folder = options.folder.resolve()
     if folder.exists() and any(folder.iterdir()):
-        own.error(f"{folder} is not empty")
+        arguments.error(f"{folder} is not empty")
     inputs = folder / "inputs"
     inputs.mkdir(parents=True)
     make_with_opencv(inputs)
     make_videos(inputs)
-    reasons = {one.path: make_with_ffmpeg(inputs, one) for one in INPUTS if one.ffmpeg}
+    reasons = {case.path: make_with_ffmpeg(inputs, case) for case in INPUTS if case.ffmpeg}
     if options.make_only:
         return
     rows = []
-    for number, one in enumerate(one for one in ALL if options.only in one.path):
-        what = one.what + (f" (`{' '.join(one.options)}`)" if one.options else "")
-        reason = reasons.get(one.path)
-        found = (
+    for number, case in enumerate(case for case in ALL if options.only in case.path):
+        description = case.what + (f" (`{' '.join(case.options)}`)" if case.options else "")
+        reason = reasons.get(case.path)
+        cells = (
             ["-", "-", "-", "-", reason]
             if reason
-            else score(inputs, one, folder / "out" / str(number), options.checkpoint.resolve())
+            else score(inputs, case, folder / "out" / str(number), options.checkpoint.resolve())
         )
-        rows.append([printable(cell) for cell in (f"`{one.path}`", what, *found)])
+        rows.append([printable(cell) for cell in (f"`{case.path}`", description, *cells)])
         print(" | ".join(rows[-1]), flush=True)
     if options.only:
         return

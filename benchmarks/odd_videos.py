@@ -80,8 +80,8 @@ def _headless(path: Path) -> None:
 
 
 def _joined(path: Path) -> None:
-    one = _scene(path, form="mpegts").read_bytes()
-    path.write_bytes(one + one)
+    recording = _scene(path, form="mpegts").read_bytes()
+    path.write_bytes(recording + recording)
 
 
 def _playlist(path: Path) -> None:

@@ -39,9 +39,10 @@ class OuterStep:
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         network = build_model("base", height=size, width=size).to(self.dtype).requires_grad_(False)
         network.prototype.heads.weight.mul_(SHARPENED)
-        own = dict(network.named_parameters())
+        parameters = dict(network.named_parameters())
         self.params = {
-            name: own[name].clone().requires_grad_() for name in target_names(network, TARGETS)
+            name: parameters[name].clone().requires_grad_()
+            for name in target_names(network, TARGETS)
         }
         self.sizes = {
             name: torch.full_like(p, 0.01).requires_grad_() for name, p in self.params.items()
@@ -81,9 +82,9 @@ class OuterStep:
         window, target, *decoded = batch
         frozen = {name: p for name, p in self.network.named_parameters() if name not in params}
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            given = {"decoded": tuple(decoded)} if decoded else {}
+            keywords = {"decoded": tuple(decoded)} if decoded else {}
             output = functional_call(
-                self.network, {**frozen, **params}, (window,), given, strict=True
+                self.network, {**frozen, **params}, (window,), keywords, strict=True
             )
         frame, compactness = (
             losses.frame_loss(output.prediction, target),
@@ -121,4 +122,4 @@ class OuterStep:
             every.append(torch.autograd.grad(self.loss(adapted, query), leaves))
             del loss, gradients, adapted
         for k, leaf in enumerate(leaves):
-            leaf.grad = sum(one[k] for one in every) / len(tasks)
+            leaf.grad = sum(task_gradients[k] for task_gradients in every) / len(tasks)

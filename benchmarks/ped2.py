@@ -142,14 +142,14 @@ def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """
     from mpn.model.checkpoint import load_checkpoint
 
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for recipe, seed, folder in runs(args):
         if not (folder / METRICS).exists():
             print(f"{folder}: not evaluated yet, left out")
             continue
         metrics = json.loads((folder / METRICS).read_text())
         training = load_checkpoint(folder / MODEL).training
-        found[folder.name] = {
+        results[folder.name] = {
             "recipe": recipe,
             "seed": seed,
             "scores": _auc(metrics["scores"]),
@@ -160,9 +160,9 @@ def collect(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
             },
             "prototypes": training["collapse"],
         }
-    if not found:
+    if not results:
         raise SystemExit("no run is evaluated yet: python -m benchmarks.ped2 train, then evaluate")
-    return found
+    return results
 
 
 def _auc(entries: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -188,14 +188,20 @@ def table_rows(found: dict[str, dict[str, Any]]) -> list[list[str]]:
         for name, entry in every[0]["baselines"].items()
     ]
     for recipe in RECIPES:
-        own = [one["scores"] for one in every if one["recipe"] == recipe]
+        scores = [run["scores"] for run in every if run["recipe"] == recipe]
         for column, title in ROWS.items():
-            if own and column in own[0] and column not in LEFT_OUT[recipe]:
+            if scores and column in scores[0] and column not in LEFT_OUT[recipe]:
                 rows.append(
                     [
                         f"{recipe.replace('-', ' the ')}: {title}",
                         *(
-                            cell([one[column][p] for one in own if p in one[column]])
+                            cell(
+                                [
+                                    run_scores[column][p]
+                                    for run_scores in scores
+                                    if p in run_scores[column]
+                                ]
+                            )
                             for p in PROTOCOLS
                         ),
                     ]
@@ -205,9 +211,9 @@ def table_rows(found: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 def table(args: argparse.Namespace) -> None:
     """Prints the table (as Markdown with --markdown), goals and prototypes; writes ped2.json."""
-    found = collect(args)
-    rows = table_rows(found)
-    seeds = sorted({one["seed"] for one in found.values()})
+    results = collect(args)
+    rows = table_rows(results)
+    seeds = sorted({run["seed"] for run in results.values()})
     header = [
         f"frame AUC (micro), %, mean (range) over seeds {', '.join(map(str, seeds))}",
         *PROTOCOLS.values(),
@@ -220,20 +226,20 @@ def table(args: argparse.Namespace) -> None:
     goals = {}
     for (recipe, column, protocol), needed in GOALS.items():
         values = [
-            one["scores"][column][protocol] for one in found.values() if one["recipe"] == recipe
+            run["scores"][column][protocol] for run in results.values() if run["recipe"] == recipe
         ]
         if values:
             name = f"{recipe.replace('-', ' the ')}, {column} ({protocol})"
             goals[name] = goal(statistics.mean(values), needed)
     for name, (limit, at_most) in PROTOTYPES.items():
         # Of every run, not of their mean: the worst counts.
-        values = [one["prototypes"][name] for one in found.values()]
+        values = [run["prototypes"][name] for run in results.values()]
         goals[f"prototypes, {name}, worst run"] = goal(
             (max if at_most else min)(values), limit, at_most=at_most
         )
     print()
     print_goals(goals)
-    write_result("ped2", args, {"goals": goals, "table": [header, *rows], "runs": found})
+    write_result("ped2", args, {"goals": goals, "table": [header, *rows], "runs": results})
 
 
 def main() -> None:

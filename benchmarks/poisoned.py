@@ -84,7 +84,7 @@ def poisoned_clip(
         count = max(1, round(count * SHARE / max(float(labels.mean()), 1 / length)))
         if count in tried:
             break
-    return min(tried.values(), key=lambda one: one[0])[1:]
+    return min(tried.values(), key=lambda attempt: attempt[0])[1:]
 
 
 def save_frames(folder: Path, frames: Sequence[np.ndarray]) -> Path:
@@ -115,21 +115,19 @@ def detection(
     """
     window = detector.config.window
     level = detector.calibration(FPS).threshold(rate).value
-    found, truth, scores = [], [], []
-    for own, label in zip(score_clips(detector, clips, "scoring"), labels):
+    hits, truth, scores = [], [], []
+    for parts, label in zip(score_clips(detector, clips, "scoring"), labels):
         raw = combine(
-            {name: values.astype(np.float64) for name, values in own.items()},
+            {name: values.astype(np.float64) for name, values in parts.items()},
             detector.weights,
             detector.normal,
         )
         scores.append(protocols.exponential(raw)[window:])
         truth.append(label[window:])
-        found += [
-            bool((scores[-1][start:end] > level).any()) for start, end in intervals(truth[-1])
-        ]
+        hits += [bool((scores[-1][start:end] > level).any()) for start, end in intervals(truth[-1])]
     return {
         "auc": frame_auc(truth, scores),
-        "events_found": float(np.mean(found)) if found else float("nan"),
+        "events_found": float(np.mean(hits)) if hits else float("nan"),
     }
 
 
@@ -153,7 +151,7 @@ def one_case(
         shown = fitted.reshape(*fitted.shape[:3], -1)
         clips.append(Clip(f"test{number}", "scene", shown, FPS, motion=motion))
         labels.append(label)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "scene": scene.index,
         "kind": kind,
         "anomalous_share": float(truth.mean()),
@@ -165,19 +163,19 @@ def one_case(
     with tempfile.TemporaryDirectory(prefix="mpn-poisoned-") as folder:
         # Its loss on held-out frames is no concern here, what it detects is.
         options = CameraOptions(args.shots, settings, args.rate, network=True, force=True)
-        for name, own in zip(CASES, (clean, frames)):
-            source = save_frames(Path(folder) / name, own)
+        for name, case_frames in zip(CASES, (clean, frames)):
+            source = save_frames(Path(folder) / name, case_frames)
             adapted, report = adapt_camera(detector, source, options, fps=FPS)
             label = np.zeros(length, bool) if name == "clean" else truth
             own_score = detector.sibling(adapted, adapted.score_config)
-            found[name] = detection(own_score, clips, labels, args.rate)
-            found[name] |= {"support": support(report, label, config.window)}
+            figures[name] = detection(own_score, clips, labels, args.rate)
+            figures[name] |= {"support": support(report, label, config.window)}
             if name == "poisoned" and report.moments:
-                found[LOOKED] = looked_at(detector, source, options, report, truth)
-                adapted = found[LOOKED].pop("adapted")
+                figures[LOOKED] = looked_at(detector, source, options, report, truth)
+                adapted = figures[LOOKED].pop("adapted")
                 own_score = detector.sibling(adapted, adapted.score_config)
-                found[LOOKED] |= detection(own_score, clips, labels, args.rate)
-    return found
+                figures[LOOKED] |= detection(own_score, clips, labels, args.rate)
+    return figures
 
 
 def looked_at(
@@ -188,11 +186,15 @@ def looked_at(
     Returns:
         The adapted model; moments that were shown, and of these anomalous ones, in the first look.
     """
-    shown, right = len(report.moments), sum(bool(truth[one.frame]) for one in report.moments)
+    shown, right = len(report.moments), sum(bool(truth[moment.frame]) for moment in report.moments)
     without: list[Without] = []
     adapted = None
     for _ in range(LOOKS):
-        without += [Without(one.start, one.stop - 1) for one in report.moments if truth[one.frame]]
+        without += [
+            Without(moment.start, moment.stop - 1)
+            for moment in report.moments
+            if truth[moment.frame]
+        ]
         again = replace(options, without=without)
         adapted, report = adapt_camera(detector, source, again, fps=FPS)
     return {"adapted": adapted, "moments": shown, "anomalous_moments": right}
@@ -319,8 +321,8 @@ def main() -> None:
     cases = []
     for index in range(args.scenes):
         path, kind = args.work / f"case-{index}.json", KINDS[index % len(KINDS)]
-        if path.exists() and (kept := json.loads(path.read_text()))["options"] == options:
-            cases.append(kept["case"])
+        if path.exists() and (stored := json.loads(path.read_text()))["options"] == options:
+            cases.append(stored["case"])
             continue
         scene = scene_clips(
             args.seed,

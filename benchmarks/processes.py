@@ -92,9 +92,9 @@ def main() -> None:
     steps: dict[str, list[list[float]]] = {name: [] for name in CASES}
     for _ in range(1 if args.quick else args.rounds):
         for name, (count, threads) in CASES.items():
-            found = measure(count, threads, args.quick)
-            steps[name].append([round(seconds, 3) for seconds in found])
-            medians[name].append(float(np.median(found)))
+            durations = measure(count, threads, args.quick)
+            steps[name].append([round(seconds, 3) for seconds in durations])
+            medians[name].append(float(np.median(durations)))
             print(f"{name}: {medians[name][-1]:.3f} s", flush=True)
     rows = [[name, shown(spread(values), 3)] for name, values in medians.items()]
     print_table(["median of ten steps, s (lowest-highest of the runs)", ""], rows)

@@ -110,8 +110,8 @@ def mover_tile(clip: Clip, mover: Mover) -> np.ndarray:
     detail = cv2.resize(frame[area], sides, interpolation=cv2.INTER_CUBIC)
     mask = cv2.resize(mask[area], sides, interpolation=cv2.INTER_NEAREST)
     cut = np.where(mask[..., None] > 0, detail, GROUND).astype(np.uint8)
-    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(detail, found, -1, (0, 140, 255), 1)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(detail, contours, -1, (0, 140, 255), 1)
     pair = np.hstack([detail, cut])
     return cv2.copyMakeBorder(pair, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
@@ -120,10 +120,10 @@ def outlined(grey: np.ndarray, area: np.ndarray | None) -> np.ndarray:
     """A grey picture (H, W) as BGR with a border, and the outline of an area on it."""
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     if area is not None:
-        found, _ = cv2.findContours(
+        contours, _ = cv2.findContours(
             area.numpy().astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
-        cv2.drawContours(picture, found, -1, (0, 140, 255), 1)
+        cv2.drawContours(picture, contours, -1, (0, 140, 255), 1)
     return cv2.copyMakeBorder(picture, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 

@@ -68,21 +68,21 @@ class Tree:
         """Command lines of those that are there now."""
         parents, titles, used = {}, {}, {}
         for folder in Path("/proc").glob("[0-9]*"):
-            one = int(folder.name)
+            pid = int(folder.name)
             try:
                 columns = (folder / "stat").read_text().rpartition(") ")[2].split()
-                titles[one] = (folder / "cmdline").read_bytes()
+                titles[pid] = (folder / "cmdline").read_bytes()
             except OSError:  # it has ended
                 continue
-            parents[one] = int(columns[1])
-            used[one] = (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
+            parents[pid] = int(columns[1])
+            used[pid] = (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
 
-        def is_ours(one: int) -> bool:
-            return one == self._root or (one in parents and is_ours(parents[one]))
+        def is_ours(pid: int) -> bool:
+            return pid == self._root or (pid in parents and is_ours(parents[pid]))
 
-        ours = [one for one in titles if is_ours(one)]
-        self._used |= {one: used[one] for one in ours}
-        return {one: titles[one] for one in ours}
+        ours = [pid for pid in titles if is_ours(pid)]
+        self._used |= {pid: used[pid] for pid in ours}
+        return {pid: titles[pid] for pid in ours}
 
     @property
     def processor_seconds(self) -> float:
@@ -106,7 +106,7 @@ class Killer:
         """Look at the command lines of a run's processes, so long after it began."""
         if self.killed:
             return
-        at_work = [one for one, title in titles.items() if title.startswith(b"ray::attempt")]
+        at_work = [pid for pid, title in titles.items() if title.startswith(b"ray::attempt")]
         done = finished(self._out)
         if at_work and done >= self._count:
             os.kill(at_work[0], signal.SIGKILL)
@@ -121,9 +121,9 @@ def run(words: list[str], watch: Callable[[dict[int, bytes], float], object] | N
     """Run a command; gives its seconds, and the processor seconds of all its processes."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     load, began = os.getloadavg()[0], time.monotonic()
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            words, env=environment, stdout=said, stderr=subprocess.STDOUT, cwd=ROOT
+            words, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
         )
         tree = Tree(process.pid)
         while process.poll() is None:
@@ -132,9 +132,9 @@ def run(words: list[str], watch: Callable[[dict[int, bytes], float], object] | N
                 watch(titles, time.monotonic() - began)
             time.sleep(LOOK_SECONDS)
         seconds = time.monotonic() - began
-        said.seek(0)
+        output.seek(0)
         if process.returncode:
-            raise SystemExit(f"exit code {process.returncode}: {said.read()[-2000:]}")
+            raise SystemExit(f"exit code {process.returncode}: {output.read()[-2000:]}")
     return {
         "seconds": round(seconds, 2),
         "processor_seconds": tree.processor_seconds,
@@ -191,7 +191,7 @@ def parts(archive: Path, work: Path, model: Path) -> dict[str, Any]:
         seconds["start_ray"] = time.monotonic() - began
         for name in ("first", "later"):  # the first tasks start the workers, and import torch
             began = time.monotonic()
-            assert all(not one.failure for _, one in cluster.each(_nothing, common, items))
+            assert all(not answer.failure for _, answer in cluster.each(_nothing, common, items))
             seconds[f"{name}_tasks_each"] = (time.monotonic() - began) / len(items)
     return {name: round(value, 5) for name, value in seconds.items()}
 
@@ -206,11 +206,11 @@ def main() -> None:
     tiny = write_tiny_model(work / "tiny.safetensors")
     model = tiny if args.quick else ROOT / "mpn" / "models" / "demo.safetensors"
     runs, killer = {}, Killer(killed, count // 2)
-    for name, out, more in (
+    for name, out, options in (
         ("one_process", alone, ("--threads", "1")),
         ("ray", killed, ("--ray",)),
     ):
-        runs[name] = run(command(archive, out, model, *more), killer if name == "ray" else None)
+        runs[name] = run(command(archive, out, model, *options), killer if name == "ray" else None)
         runs[name]["seconds_of_each"] = round(seconds_of_each(out), 4)
         print(f"{name}: {runs[name]}", flush=True)
     before = modified(killed)

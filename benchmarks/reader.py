@@ -67,7 +67,7 @@ print(json.dumps(answer))
 
 def files(folder: Path) -> list[tuple[str, str]]:
     """List the inputs that are files, by name and in words, without doubles."""
-    named = {one.path: one.what for one in odd_inputs.INPUTS if (folder / one.path).is_file()}
+    named = {case.path: case.what for case in odd_inputs.INPUTS if (folder / case.path).is_file()}
     return [*named.items(), *((video.name, video.what) for video in VIDEOS)]
 
 
@@ -75,9 +75,9 @@ def make(folder: Path) -> None:
     """Make the inputs, and 1,000 frames of 1280x720 to measure the speed with."""
     folder.mkdir(parents=True)
     odd_inputs.make_with_opencv(folder)
-    for one in odd_inputs.INPUTS:
-        if one.ffmpeg:
-            odd_inputs.make_with_ffmpeg(folder, one)
+    for case in odd_inputs.INPUTS:
+        if case.ffmpeg:
+            odd_inputs.make_with_ffmpeg(folder, case)
     make_videos(folder)
     scene = [picture(index, (720, 1280)) for index in range(1000)]
     write_stream(folder / SPEED, scene, codec="libx264", options={"bf": "2"})
@@ -156,10 +156,10 @@ def table(folder: Path, names: list[str]) -> str:
     """Compose the table of several readers."""
     read_by = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
     rows = []
-    for file, what in files(folder):
+    for file, description in files(folder):
         words = [_words(file, read_by[name][file]).replace("|", "/") for name in names]
         shown = file.encode("utf-8", "backslashreplace").decode()
-        rows.append(f"| `{shown}` | {what} | {' | '.join(words)} |")
+        rows.append(f"| `{shown}` | {description} | {' | '.join(words)} |")
     total = len(rows)
     right = [
         sum(is_right(file, read_by[name][file]) for file, _ in files(folder)) for name in names
@@ -198,14 +198,14 @@ takes more processor time. The pixels are the same to a level or two
 
 def main() -> None:
     """Make, read or compare."""
-    own = argparse.ArgumentParser(
+    arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    own.add_argument("what", choices=("make", "read", "table"))
-    own.add_argument("folder", type=Path)
-    own.add_argument("names", nargs="*", help="of the readers in the table")
-    own.add_argument("--name", default="reader", help="of this checkout's reader")
-    options = own.parse_args()
+    arguments.add_argument("what", choices=("make", "read", "table"))
+    arguments.add_argument("folder", type=Path)
+    arguments.add_argument("names", nargs="*", help="of the readers in the table")
+    arguments.add_argument("--name", default="reader", help="of this checkout's reader")
+    options = arguments.parse_args()
     if options.what == "make":
         make(options.folder)
     elif options.what == "read":

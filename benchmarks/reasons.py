@@ -105,15 +105,17 @@ def confusion(rows: Iterable[Named]) -> list[str]:
         "|---" * (len(columns) + 3) + "|",
     ]
     for kind in [*NAMED_BY, ""]:
-        own = [row.reason for row in rows if row.kind == kind]
-        if not own:
+        reasons = [row.reason for row in rows if row.kind == kind]
+        if not reasons:
             continue
-        counts = Counter(reason.kind for reason in own)
+        counts = Counter(reason.kind for reason in reasons)
         cells = [str(counts[column] or ".") for column in columns]
         if kind:
-            first = sum(reason.kind in NAMED_BY[kind] for reason in own)
-            any_of = sum(bool({f.kind for f in reason.facts} & NAMED_BY[kind]) for reason in own)
-            cells += [f"{first} of {len(own)}", f"{any_of} of {len(own)}"]
+            first = sum(reason.kind in NAMED_BY[kind] for reason in reasons)
+            any_of = sum(
+                bool({f.kind for f in reason.facts} & NAMED_BY[kind]) for reason in reasons
+            )
+            cells += [f"{first} of {len(reasons)}", f"{any_of} of {len(reasons)}"]
         else:
             cells += ["-", "-"]
         lines.append(f"| {kind or 'nothing anomalous'} | {' | '.join(cells)} |")

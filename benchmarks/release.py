@@ -70,24 +70,24 @@ def with_static(checkpoint: Checkpoint, data: Path, fps: float | None) -> Checkp
     clips = load_clips(recognise(data).training, config.size, config.grey, fps=rate)
     share = checkpoint.training.get("options", {}).get("calibration_share", 0.125)
     train, held_out = split_calibration(clips, share)
-    known, rest = (
+    learned, rest = (
         {scene: _still(place, clips, scene) for scene, place in checkpoint.places.items()}
         for clips in (train, held_out)
     )
     numbers = []
     for clip in tqdm([*held_out, *_further(checkpoint)], unit="clip", disable=None):
-        quotients = static_quotients(clip, known[clip.scene])
+        quotients = static_quotients(clip, learned[clip.scene])
         # the place models' other two channels are not asked for
         values = [
             motion_numbers(np.stack([quotients(frame)] * 3))[STAYS.name]
             for frame in range(config.window, len(clip.frames))
         ]
         numbers.append(np.array(values, np.float32))
-    expected = [len(one) for one in checkpoint.normal["error"]]
-    if [len(one) for one in numbers] != expected:
+    expected = [len(clip_scores) for clip_scores in checkpoint.normal["error"]]
+    if [len(clip_scores) for clip_scores in numbers] != expected:
         raise DataError(f"{data} is not what the model's normal scores are of")
     for scene, place in checkpoint.places.items():
-        place.background = known[scene].background
+        place.background = learned[scene].background
         place.background.merge(rest[scene].background)
     score_config = score_config_of(checkpoint).without_place()
     return replace(
@@ -99,10 +99,10 @@ def with_static(checkpoint: Checkpoint, data: Path, fps: float | None) -> Checkp
 
 def _still(place: PlaceModel, clips: Sequence[Clip], scene: str) -> PlaceModel:
     """Make a place model of one scene's clips that knows what stays and no motion."""
-    still, own = PlaceModel(place.grid), [clip for clip in clips if clip.scene == scene]
-    for number, start, stop in whole_runs(own):
-        still.add((), own[number].frames[start:stop])
-    learn_background(still, own, whole_runs(own))
+    still, scene_clips = PlaceModel(place.grid), [clip for clip in clips if clip.scene == scene]
+    for number, start, stop in whole_runs(scene_clips):
+        still.add((), scene_clips[number].frames[start:stop])
+    learn_background(still, scene_clips, whole_runs(scene_clips))
     return still
 
 

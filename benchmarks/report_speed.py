@@ -110,13 +110,13 @@ def measured(page: Page, path: Path, moves: int) -> dict[str, float]:
     page.wait_for_load_state("load")
     page.wait_for_timeout(500)
     paints = page.evaluate(PAINTS)
-    found = page.evaluate(MOVES, moves)
+    durations = page.evaluate(MOVES, moves)
     result = {
         "first_paint": paints["first-paint"],
         "first_contentful_paint": paints["first-contentful-paint"],
     }
     result |= {"ready": ready}
-    for name, values in found.items():
+    for name, values in durations.items():
         result |= {
             f"move_{name}": statistics.median(values),
             f"move_{name}_95": float(np.quantile(values, 0.95)),

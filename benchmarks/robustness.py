@@ -205,7 +205,7 @@ def figures(
         }
         for column in next(iter(series.values()))
     }
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "frames": sum(map(len, truth.values())),
         "anomalous": int(sum(label.sum() for label in truth.values())),
         "auc": {column: frame_auc(truth, values) for column, values in causal.items()},
@@ -213,8 +213,8 @@ def figures(
     }
     if WITHOUT in causal:
         pair = paired_bootstrap(truth, causal["score"], causal[WITHOUT])
-        found["motion"] = pair._asdict()
-    return found
+        result["motion"] = pair._asdict()
+    return result
 
 
 def measure(
@@ -275,36 +275,38 @@ def main() -> None:
     detector = open_model(args.checkpoint, args)
     test = open_set(recognise(args.data), fps=args.fps)
     every = len(test.sources) // 2 if args.quick else args.videos
-    kept = dict(list(test.sources.items())[:: max(every, 1)])
-    test = LabelledSet(test.tree, kept, test.lengths, test.rates, test.labels, test.truth)
-    found: dict[str, dict[str, Any]] = {}
-    wanted = {
+    sources = dict(list(test.sources.items())[:: max(every, 1)])
+    test = LabelledSet(test.tree, sources, test.lengths, test.rates, test.labels, test.truth)
+    results: dict[str, dict[str, Any]] = {}
+    versions = {
         name: version
         for name, version in VERSIONS.items()
         if any(text in name for text in args.only)
     }
-    if not wanted:
+    if not versions:
         raise SystemExit(f"--only: no version has {' or '.join(args.only)} in it")
-    for name, version in wanted.items():
-        found[name] = measure(detector, test, version, 120 if args.quick else None)
-        print(f"{name}: {100 * found[name]['auc']['score']:.2f}", flush=True)
+    for name, version in versions.items():
+        results[name] = measure(detector, test, version, 120 if args.quick else None)
+        print(f"{name}: {100 * results[name]['auc']['score']:.2f}", flush=True)
     if not args.quick:
         sha256, label = detector.checkpoint.sha256[:12], args.label or args.data.name
-        shown = "; ".join(f"{name} {100 * one['auc']['score']:.2f}" for name, one in found.items())
+        shown = "; ".join(
+            f"{name} {100 * result['auc']['score']:.2f}" for name, result in results.items()
+        )
         log_reading(
             f"robustness {label}, {args.checkpoint.name} sha256 {sha256}",
             SEED,
             f"frame AUC % score {shown}",
         )
     print()
-    show(found, len(kept))
+    show(results, len(sources))
     result = {
         "checkpoint": {"path": args.checkpoint.name, "sha256": detector.checkpoint.sha256},
-        "data": {"name": args.data.name, "videos": len(kept), "of": len(test.labels.frames)},
+        "data": {"name": args.data.name, "videos": len(sources), "of": len(test.labels.frames)},
         "labels": {"kind": test.labels.kind, "sha256": test.labels.sha256},
         "weights": detector.weights,
         "seed": SEED,
-        "versions": found,
+        "versions": results,
     }
     write_result(f"robustness-{args.label or args.data.name}", args, plain(result))
 

@@ -50,7 +50,7 @@ def main():
             "! rtph264pay name=pay0 pt=96 config-interval=1 )"
         )
         factory.set_shared(True)
-        factory.connect("media-configure", lambda _, media, own=number: watch(media, own))
+        factory.connect("media-configure", lambda _, media, camera=number: watch(media, camera))
         server.get_mount_points().add_factory(f"/{number}", factory)
     server.attach(None)
     print("serving", flush=True)

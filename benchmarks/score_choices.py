@@ -37,14 +37,14 @@ def columns(network: torch.nn.Module, frames: np.ndarray) -> dict[str, float]:
         maps["head, probability"] = (logits.sigmoid(), factor)
         maps["head, log of the odds"] = (logits, factor)
         maps["head, log(1 + odds)"] = (torch.nn.functional.softplus(logits), factor)
-    found = {
+    scores = {
         "PSNR": -float(-10 * difference.square().mean().log10()),
         "compactness": float(output.compactness.mean()),
     }
     for name, (values, factor) in maps.items():
         for patch in PATCHES:
-            found[f"{name}, {patch}"] = float(patch_means(values, patch // factor, 1).max())
-    return found
+            scores[f"{name}, {patch}"] = float(patch_means(values, patch // factor, 1).max())
+    return scores
 
 
 def main() -> None:

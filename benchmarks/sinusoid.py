@@ -92,7 +92,9 @@ def of_each_task(params: maml.Params, tasks: int) -> maml.Params:
 
 def each_error(module: nn.Module, values: maml.Params, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Mean squared error of every task, (tasks,), by parameters of its own."""
-    predict = torch.func.vmap(lambda own, x: functional_call(module, own, (x,), strict=True))
+    predict = torch.func.vmap(
+        lambda weights, x: functional_call(module, weights, (x,), strict=True)
+    )
     return (predict(values, batch[0]) - batch[1]).square().mean(dim=(1, 2))
 
 
@@ -131,15 +133,15 @@ def errors(params: maml.Params, waves: Waves, step_size: float) -> Tensor:
     module, _ = network(0)
     each = partial(each_error, module)
     values = of_each_task(params, len(waves.support[0]))
-    found = []
+    by_step = []
     with torch.no_grad():
         for step in range(SHOWN_STEPS[-1] + 1):
             if step:
                 values = maml.adapt(
                     lambda v, b: each(v, b).sum(), values, waves.support, step_sizes=step_size
                 )
-            found.append(each(values, waves.judged))
-    return torch.stack(found)
+            by_step.append(each(values, waves.judged))
+    return torch.stack(by_step)
 
 
 def best_sizes(params: maml.Params, waves: Waves) -> dict[int, float]:
@@ -154,12 +156,12 @@ def judge(
     params: maml.Params, waves: Waves, sizes: dict[int, float]
 ) -> dict[str, dict[str, float]]:
     """Evaluate each number of steps: step size, mean error over waves, half its 95 % interval."""
-    found = {}
+    results = {}
     for step, size in sizes.items():
         each = errors(params, waves, size)[step]
         half = 1.96 * float(each.std()) / len(each) ** 0.5
-        found[str(step)] = {"step_size": size, "mean": float(each.mean()), "half_width_95": half}
-    return found
+        results[str(step)] = {"step_size": size, "mean": float(each.mean()), "half_width_95": half}
+    return results
 
 
 def cpu_milliseconds(
@@ -170,18 +172,19 @@ def cpu_milliseconds(
     What else runs does not change it much.
     """
     module, params = network(0)
-    waves, found = draw(TASKS, torch.Generator().manual_seed(0)), []
+    waves, milliseconds = draw(TASKS, torch.Generator().manual_seed(0)), []
     for _ in range(steps):
         began = time.process_time()
         gradients(module, params, waves)
-        found.append(1000 * (time.process_time() - began))
-    return spread(found)
+        milliseconds.append(1000 * (time.process_time() - began))
+    return spread(milliseconds)
 
 
 def goals(means: dict[str, dict[str, dict[str, float]]]) -> dict[str, Any]:
     """What the paper found, as numbers."""
     first, other = (
-        {step: one["mean"] for step, one in means[name].items()} for name in ("maml", "pretrained")
+        {step: result["mean"] for step, result in means[name].items()}
+        for name in ("maml", "pretrained")
     )
     further = [str(step) for step in SHOWN_STEPS[1:]]
     falls = [first[a] / first[b] for a, b in zip(further, further[1:])]
@@ -216,12 +219,12 @@ def main() -> None:
         "pretrained": train(args.seed, steps, pretrain),
     }
     seconds = time.process_time() - began
-    own, unseen = (
+    tuning, unseen = (
         draw(args.tasks, torch.Generator().manual_seed(10**6 + args.seed + k)) for k in range(2)
     )
     sizes = {
         "maml": dict.fromkeys(SHOWN_STEPS, STEP_SIZE),
-        "pretrained": best_sizes(trained["pretrained"], own),
+        "pretrained": best_sizes(trained["pretrained"], tuning),
     }
     judged = {name: judge(params, unseen, sizes[name]) for name, params in trained.items()}
     print_table(
@@ -230,8 +233,8 @@ def main() -> None:
             [
                 name,
                 *(
-                    f"{one['mean']:.3f} +- {one['half_width_95']:.3f}"
-                    for one in judged[name].values()
+                    f"{result['mean']:.3f} +- {result['half_width_95']:.3f}"
+                    for result in judged[name].values()
                 ),
             ]
             for name in judged
@@ -242,8 +245,8 @@ def main() -> None:
         f"thread; one of MAML: {speed['together']['median']:.1f} ms all tasks together, "
         f"{speed['one by one']['median']:.1f} ms one by one"
     )
-    found = goals(judged)
-    print_goals(found)
+    reached = goals(judged)
+    print_goals(reached)
     result = {
         "outer_steps": steps,
         "seed": args.seed,
@@ -251,7 +254,7 @@ def main() -> None:
         "cpu_seconds": round(seconds, 1),
         "mean_squared_error": judged,
         "outer_step_cpu_ms": speed,
-        "goals": found,
+        "goals": reached,
     }
     write_result("sinusoid", args, result, threads=1)
 

@@ -66,14 +66,14 @@ def things_of(folder: Path) -> Iterator[tuple[int, tuple[int, int], list[Thing]]
         reader = reader or MotionReader(size)
         moving = reader.read(frame)[..., MOVING].astype(np.float32)
         count, parts = cv2.connectedComponents((moving >= 0.5).astype(np.uint8), connectivity=8)
-        found = []
+        things = []
         for part in range(1, count):
             share = np.where(parts == part, moving, 0)
             rows, columns = (np.flatnonzero(share.any(axis)) for axis in (1, 0))
             (top, bottom), (left, right) = ((int(at[0]), int(at[-1])) for at in (rows, columns))
             sizes = share.max(1).sum(), share.max(0).sum(), share.sum()
-            found.append(Thing(sizes, (top, left, bottom - top + 1, right - left + 1)))
-        yield number, size, found
+            things.append(Thing(sizes, (top, left, bottom - top + 1, right - left + 1)))
+        yield number, size, things
 
 
 def kind_of(
@@ -107,7 +107,7 @@ def ratios(data: Path, quick: bool) -> dict[tuple[str, str, int], list[np.ndarra
             for thing in things:
                 normal[clip.name.split("_")[0]][thing.foot].append(thing.sizes)
     tracks = read_tracks(data / "validation" / "tracks.csv")
-    found: dict[tuple[str, str, int], list[np.ndarray]] = defaultdict(list)
+    by_track: dict[tuple[str, str, int], list[np.ndarray]] = defaultdict(list)
     for clip in sorted((data / "validation" / "frames").iterdir())[: 1 if quick else None]:
         places = normal[clip.name.split("_")[0]]
         for number, size, things in things_of(clip):
@@ -116,17 +116,17 @@ def ratios(data: Path, quick: bool) -> dict[tuple[str, str, int], list[np.ndarra
             for thing in things:
                 row, column = thing.foot
                 around = [
-                    one
+                    measured
                     for (r, c), sizes in places.items()
                     if max(abs(r - row), abs(c - column)) <= AROUND
-                    for one in sizes
+                    for measured in sizes
                 ]
                 if len(around) < MIN_THINGS:
                     continue
                 usual = np.maximum(np.quantile(np.array(around), HIGH, axis=0), 1.0)
                 kind, track = kind_of(thing, number, tracks.get(clip.name, {}), scale)
-                found[kind, clip.name, track].append(np.array(thing.sizes) / usual)
-    return found
+                by_track[kind, clip.name, track].append(np.array(thing.sizes) / usual)
+    return by_track
 
 
 def table(found: dict[tuple[str, str, int], list[np.ndarray]]) -> list[str]:
@@ -151,8 +151,8 @@ def table(found: dict[tuple[str, str, int], list[np.ndarray]]) -> list[str]:
         cells = [f"{np.mean(values[kind] > limit):.0%}" for kind in kinds]
         lines.append(f"| {measure} | {auc:.2f} | {limit:.2f} | {' | '.join(cells)} |")
         shares = [
-            f"{clip} {np.mean([value[index] > limit for value in own]):.0%} of {len(own)}"
-            for (kind, clip, _), own in found.items()
+            f"{clip} {np.mean([value[index] > limit for value in things]):.0%} of {len(things)}"
+            for (kind, clip, _), things in found.items()
             if kind == "vehicle"
         ]
         by_track.append(f"Vehicles by {measure}, a track each: {', '.join(shares)}.")

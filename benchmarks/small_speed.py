@@ -100,8 +100,8 @@ def measure_scoring(frames: int, repeats: int) -> list[dict[str, Any]]:
             for precision, batch in settings:
                 rates[precision, batch].append(scoring_rate(engines[precision], path, batch))
     return [
-        {"what": "scoring", "precision": precision, "batch": batch, "per_second": spread(found)}
-        for (precision, batch), found in rates.items()
+        {"what": "scoring", "precision": precision, "batch": batch, "per_second": spread(measured)}
+        for (precision, batch), measured in rates.items()
     ]
 
 
@@ -158,15 +158,15 @@ def main() -> None:
     # sizes.
     precision = "bfloat16" if use_bfloat16("auto") else "float32"
     usual = {"training": TrainingOptions(epochs=1).batch_size, "scoring": 4}
-    own = {
+    usual_rates = {
         row["what"]: row["per_second"]["median"]
         for row in rows
         if row["batch"] == usual[row["what"]] and row["precision"] == precision
     }
     goals = {
-        f"training, samples/s ({precision})": goal(own["training"], SAMPLES_PER_SECOND),
+        f"training, samples/s ({precision})": goal(usual_rates["training"], SAMPLES_PER_SECOND),
         f"scoring, frames/s ({precision}, batch {usual['scoring']})": goal(
-            own["scoring"], FRAMES_PER_SECOND
+            usual_rates["scoring"], FRAMES_PER_SECOND
         ),
     }
     print_goals(goals)

@@ -46,10 +46,10 @@ class Watching(Recogniser):
 
     def quieted(self, scores: FrameScores, image: np.ndarray, motion: SeenMotion) -> FrameScores:
         """Keep a frame."""
-        kept, sights = replace(scores, maps={}, quotients=None), []  # never looked at again
+        stored, sights = replace(scores, maps={}, quotients=None), []  # never looked at again
         if self.raw(scores) > QUIET:
-            kept, sights = scores, self.sights(self.grid(scores), image, motion)
-        self.frames.append(SeenFrame(kept, sights))
+            stored, sights = scores, self.sights(self.grid(scores), image, motion)
+        self.frames.append(SeenFrame(stored, sights))
         return scores
 
     def likeness(self, image: np.ndarray, motion: SeenMotion, grid: np.ndarray) -> None:
@@ -93,8 +93,10 @@ class Scene:
 
     def scores(self, clip: SeenClip, taught: Sequence[Taught] = ()) -> np.ndarray:
         """Score a clip by what the camera was taught, float64 (T,), NaN for the first frames."""
-        own = self.detector.recogniser
-        recogniser = Recogniser(Memory(taught), own.weights, own.normal, own.patch, own.size)
+        original = self.detector.recogniser
+        recogniser = Recogniser(
+            Memory(taught), original.weights, original.normal, original.patch, original.size
+        )
         raw = np.full(clip.first + len(clip.frames), np.nan)
         for number, frame in enumerate(clip.frames, clip.first):
             scores = frame.scores
@@ -130,17 +132,17 @@ def kind_at(clip: SeenClip, frame: int) -> str:
 
 def track_sights(clip: SeenClip, track: dict[int, Box]) -> list[tuple[int, list[Sight]]]:
     """List the regions that fit a track's box, (frame, [region]), where there is one."""
-    seen = []
+    regions = []
     for frame, box in sorted(track.items()):
         if not clip.first <= frame < clip.first + len(clip.frames):
             continue
         sights = clip.frames[frame - clip.first].sights
-        boxes = np.array([one.box for one in sights], np.int64).reshape(-1, 4)
+        boxes = np.array([sight.box for sight in sights], np.int64).reshape(-1, 4)
         if len(boxes):
             costs = fit_costs(np.array([box]), boxes)[0]
             if np.isfinite(costs).any():
-                seen.append((frame, [sights[int(costs.argmin())]]))
-    return seen
+                regions.append((frame, [sights[int(costs.argmin())]]))
+    return regions
 
 
 def see_scene(data: Path, scene: str, base: str) -> Scene:
@@ -155,18 +157,20 @@ def see_scene(data: Path, scene: str, base: str) -> Scene:
     calibration = detector.calibration(FPS)
     assert calibration is not None
     tracks = read_tracks(data / "testing" / "tracks.csv")
-    found = Scene(scene, detector, calibration.threshold(1.0).value, {})
+    result = Scene(scene, detector, calibration.threshold(1.0).value, {})
     detector.checkpoint.taught = (Taught("", "", 0, np.zeros((1, 1), np.float32)),)  # so it looks
-    own = detector.recogniser
+    original = detector.recogniser
     for clip in sorted((data / "testing" / "frames").glob(f"{scene}_*")):
-        watching = Watching(Memory(()), own.weights, own.normal, own.patch, own.size)
+        watching = Watching(
+            Memory(()), original.weights, original.normal, original.patch, original.size
+        )
         detector.recogniser = watching
         results = list(detector.score(clip, fps=FPS))
         size = open_source(clip).size
         first = detector.config.window
         assert len(watching.frames) == len(results) - first
-        found.clips[clip.name] = SeenClip(
+        result.clips[clip.name] = SeenClip(
             clip.name, watching.frames, first, size, tracks.get(clip.name, {})
         )
-    detector.recogniser, detector.checkpoint.taught = own, ()
-    return found
+    detector.recogniser, detector.checkpoint.taught = original, ()
+    return result

@@ -55,17 +55,17 @@ class Item(NamedTuple):
 def others_auc(scene: Scene, scores: Mapping[str, np.ndarray], kind: str) -> float:
     """Frame AUC of all kinds but one, on frames without that one."""
     labels, values = [], []
-    for name, own in scores.items():
+    for name, series in scores.items():
         clip = scene.clips[name]
-        label, kept = np.zeros(len(own), bool), np.arange(len(own)) >= clip.first
+        label, judged = np.zeros(len(series), bool), np.arange(len(series)) >= clip.first
         for other, boxes in clip.tracks.values():
             frames = np.array(list(boxes))
             if other == kind:
-                kept[frames] = False
+                judged[frames] = False
             else:
                 label[frames] = True
-        labels.append(label[kept])
-        values.append(own[kept])
+        labels.append(label[judged])
+        values.append(series[judged])
     return float(roc_auc_score(np.concatenate(labels), np.concatenate(values)))
 
 
@@ -74,30 +74,30 @@ def quiet_cases(scene: Scene) -> Iterator[dict[str, Any]]:
     before = {name: scene.scores(clip) for name, clip in scene.clips.items()}
     events = {name: scene.found(clip, before[name]) for name, clip in scene.clips.items()}
     by_kind: dict[str, list[Found]] = defaultdict(list)
-    for own in events.values():
-        for found in own:
-            by_kind[found.kind].append(found)
-    for kind, own in by_kind.items():
+    for clip_events in events.values():
+        for event in clip_events:
+            by_kind[event.kind].append(event)
+    for kind, of_kind in by_kind.items():
         for shots in SHOTS if kind else ():
-            if len(own) <= shots:
+            if len(of_kind) <= shots:
                 continue
-            sampler = EpisodeSampler({kind: len(own)}, shots=shots, queries=1)
+            sampler = EpisodeSampler({kind: len(of_kind)}, shots=shots, queries=1)
             for draw in range(DRAWS):
-                chosen = [own[i] for i in sampler.episode(draw).support[0]]
-                taught = [scene.teach(found) for found in chosen]
-                away = set(scene.clips) - {found.clip for found in chosen}
+                chosen = [of_kind[i] for i in sampler.episode(draw).support[0]]
+                taught = [scene.teach(event) for event in chosen]
+                away = set(scene.clips) - {event.clip for event in chosen}
                 after = {name: scene.scores(scene.clips[name], taught) for name in away}
                 was = {name: before[name] for name in away}
                 yield {
                     "scene": scene.name,
                     "kind": kind,
                     "shots": shots,
-                    "before": _count([one for name in away for one in events[name]], kind),
+                    "before": _count([event for name in away for event in events[name]], kind),
                     "after": _count(
                         [
-                            one
+                            event
                             for name in away
-                            for one in scene.found(scene.clips[name], after[name])
+                            for event in scene.found(scene.clips[name], after[name])
                         ],
                         kind,
                     ),
@@ -108,8 +108,8 @@ def quiet_cases(scene: Scene) -> Iterator[dict[str, Any]]:
 
 def _count(events: Sequence[Found], kind: str) -> list[int]:
     """Count the events of a kind, and of the others."""
-    own = sum(found.kind == kind for found in events)
-    return [own, sum(bool(found.kind) for found in events) - own]
+    of_kind = sum(event.kind == kind for event in events)
+    return [of_kind, sum(bool(event.kind) for event in events) - of_kind]
 
 
 def items_of(scene: Scene) -> list[Item]:
@@ -117,13 +117,13 @@ def items_of(scene: Scene) -> list[Item]:
     items = []
     for clip in scene.clips.values():
         for kind, boxes in clip.tracks.values():
-            seen = track_sights(clip, boxes)
-            if not seen:
+            sights = track_sights(clip, boxes)
+            if not sights:
                 continue
-            peak = max(range(len(seen)), key=lambda i: seen[i][1][0].score)
-            sight = seen[peak][1][0]
+            peak = max(range(len(sights)), key=lambda i: sights[i][1][0].score)
+            sight = sights[peak][1][0]
             if sight.score >= STANDS_OUT:
-                examples = examples_in([one for _, one in seen], peak)
+                examples = examples_in([regions for _, regions in sights], peak)
                 items.append(Item(kind, examples, sight.embedding[None]))
     return items
 
@@ -188,22 +188,25 @@ def naming(
     for number in range(EPISODES):
         episode = sampler.episode(number)
         rng = np.random.default_rng(number)
-        known, asked = [], []
-        for kind, own, query in zip(episode.ways, episode.support, episode.query):
+        support_items, query_items = [], []
+        for kind, indices, query in zip(episode.ways, episode.support, episode.query):
             pool = support[kind]
-            known.append([pool[i % len(pool)] for i in own])
-            asked.append(
+            support_items.append([pool[i % len(pool)] for i in indices])
+            query_items.append(
                 pool[query[0]] if same else queries[kind][rng.integers(len(queries[kind]))]
             )
         for way, (distance, of) in WAYS.items():
-            guesses = [int(np.argmin([distance(of(one), own) for own in known])) for one in asked]
+            guesses = [
+                int(np.argmin([distance(of(item), items) for items in support_items]))
+                for item in query_items
+            ]
             right[way].append(float(np.mean([i == guess for i, guess in enumerate(guesses)])))
     return right
 
 
 def open_set(items: Mapping[str, Sequence[Item]], shots: int) -> dict[str, list[tuple[float, int]]]:
     """(distance, 1 if the name is right) of known and (distance, 0) of unknown queries."""
-    found: dict[str, list[tuple[float, int]]] = {"known": [], "unknown": []}
+    pairs: dict[str, list[tuple[float, int]]] = {"known": [], "unknown": []}
     kinds = sorted(kind for kind in items if len(items[kind]) > shots)
     sampler = EpisodeSampler(
         {kind: len(items[kind]) for kind in kinds}, shots=shots, queries=1, ways=len(kinds)
@@ -211,17 +214,17 @@ def open_set(items: Mapping[str, Sequence[Item]], shots: int) -> dict[str, list[
     for number in range(EPISODES):
         episode = sampler.episode(number)
         out = number % len(kinds)  # this kind has no name
-        known = {
-            kind: [items[kind][i] for i in own]
-            for j, (kind, own) in enumerate(zip(episode.ways, episode.support))
+        named = {
+            kind: [items[kind][i] for i in indices]
+            for j, (kind, indices) in enumerate(zip(episode.ways, episode.support))
             if j != out
         }
         for j, (kind, query) in enumerate(zip(episode.ways, episode.query)):
-            asked = items[kind][query[0]].examples
-            distances = {name: nearest(asked, own) for name, own in known.items()}
-            name = min(distances, key=lambda one: distances[one])
-            found["unknown" if j == out else "known"].append((distances[name], int(name == kind)))
-    return found
+            examples = items[kind][query[0]].examples
+            distances = {name: nearest(examples, support) for name, support in named.items()}
+            name = min(distances, key=lambda candidate: distances[candidate])
+            pairs["unknown" if j == out else "known"].append((distances[name], int(name == kind)))
+    return pairs
 
 
 def by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
@@ -246,20 +249,24 @@ def quiet_table(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     kinds = [*dict.fromkeys(record["kind"] for record in records), "all"]
     for kind in kinds:
         for shots in SHOTS:
-            own = [one for one in records if one["shots"] == shots and kind in (one["kind"], "all")]
-            if own:
+            chosen = [
+                record
+                for record in records
+                if record["shots"] == shots and kind in (record["kind"], "all")
+            ]
+            if chosen:
                 before, after = (
-                    np.sum([one[name] for one in own], 0) for name in ("before", "after")
+                    np.sum([record[name] for record in chosen], 0) for name in ("before", "after")
                 )
                 auc = [
-                    100 * np.mean([one[f"auc_{name}"] for one in own])
+                    100 * np.mean([record[f"auc_{name}"] for record in chosen])
                     for name in ("before", "after")
                 ]
                 rows.append(
                     [
                         kind,
                         str(shots),
-                        str(len(own)),
+                        str(len(chosen)),
                         f"{before[0]} -> {after[0]}",
                         f"{100 * (1 - after[0] / max(before[0], 1)):.0f} %",
                         f"{before[1]} -> {after[1]}",
@@ -281,28 +288,30 @@ def analyse(scenes: Sequence[Scene]) -> dict[str, Any]:
     for where in ("same camera", "other camera"):
         for shots in SHOTS:
             pooled: dict[str, list[float]] = {way: [] for way in WAYS}
-            for asked, queries in items.items():
-                for told, support in items.items():
-                    if (asked == told) == (where == "same camera"):
+            for query_scene, queries in items.items():
+                for support_scene, support in items.items():
+                    if (query_scene == support_scene) == (where == "same camera"):
                         for way, values in naming(queries, support, shots).items():
                             pooled[way] += values
-            found = {way: mean_interval(own) for way, own in pooled.items() if own}
-            names[f"{where}, {shots} shots"] = found
+            intervals = {way: mean_interval(values) for way, values in pooled.items() if values}
+            names[f"{where}, {shots} shots"] = intervals
             rows += [
                 [
                     where,
                     str(shots),
                     way,
-                    f"{100 * own[0]:.1f} ({100 * own[1]:.1f}-{100 * own[2]:.1f})",
+                    f"{100 * interval[0]:.1f} ({100 * interval[1]:.1f}-{100 * interval[2]:.1f})",
                 ]
-                for way, own in found.items()
+                for way, interval in intervals.items()
             ]
     print_table(["names from", "K", "compared by", "right, %"], rows)
-    curve = open_curve([open_set(own, 3) for own in items.values()])
+    curve = open_curve([open_set(scene_items, 3) for scene_items in items.values()])
     print_table(list(curve[0]), [[f"{value:.2f}" for value in row.values()] for row in curve])
     return {
         "thresholds": {scene.name: scene.threshold for scene in scenes},
-        "items": {name: {k: len(v) for k, v in own.items()} for name, own in items.items()},
+        "items": {
+            name: {k: len(v) for k, v in scene_items.items()} for name, scene_items in items.items()
+        },
         "quiet": records,
         "names": names,
         "open_set": curve,
@@ -311,8 +320,8 @@ def analyse(scenes: Sequence[Scene]) -> dict[str, Any]:
 
 def open_curve(found: Sequence[Mapping[str, list[tuple[float, int]]]]) -> list[dict[str, float]]:
     """Share of known and unknown that get a name, by radius; and how many names are right."""
-    known = np.array([pair for one in found for pair in one["known"]])
-    unknown = np.array([pair for one in found for pair in one["unknown"]])
+    known = np.array([pair for scene in found for pair in scene["known"]])
+    unknown = np.array([pair for scene in found for pair in scene["unknown"]])
     rows = []
     for radius in RADII:
         named = known[:, 0] <= radius

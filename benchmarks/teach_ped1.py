@@ -62,14 +62,18 @@ def main() -> None:
         right = naming(items, items, shots)
         names[shots] = {way: mean_interval(right[way]) for way in list(WAYS)[:3]}
     rows = [
-        [str(shots), way, f"{100 * own[0]:.1f} ({100 * own[1]:.1f}-{100 * own[2]:.1f})"]
+        [
+            str(shots),
+            way,
+            f"{100 * interval[0]:.1f} ({100 * interval[1]:.1f}-{100 * interval[2]:.1f})",
+        ]
         for shots, ways in names.items()
-        for way, own in ways.items()
+        for way, interval in ways.items()
     ]
     print_table(["K", "compared by", "right, %"], rows)
     curve = open_curve([open_set(items, 3)])
     print_table(list(curve[0]), [[f"{value:.2f}" for value in row.values()] for row in curve])
-    counts = {kind: len(own) for kind, own in items.items()}
+    counts = {kind: len(examples) for kind, examples in items.items()}
     write_result("teach_ped1", args, {"items": counts, "names": names, "open_set": curve})
 
 

@@ -39,13 +39,13 @@ FASTER, LESS_MEMORY = 2.0, 4.0
 
 def cases(size: int, threads: int | None) -> list[dict[str, Any]]:
     """Everything that is measured, as arguments of `measure`."""
-    found = []
+    entries = []
     for precision in ("float32", "bfloat16"):
         for batch in (1, 8):
             forms = [OURS, ATTENTION, WRITTEN_OUT] + ([FRAME_BY_FRAME] if batch > 1 else [])
             for form in forms:
                 for layout in (PLAIN, CHANNELS_LAST):
-                    found.append(
+                    entries.append(
                         {
                             "form": form,
                             "layout": layout,
@@ -55,7 +55,7 @@ def cases(size: int, threads: int | None) -> list[dict[str, Any]]:
                             "threads": threads,
                         }
                     )
-    return found
+    return entries
 
 
 def measure(case: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -116,10 +116,10 @@ def summarise(
     for case, rounds in zip(chosen, measured):
         row = dict(case) | {"threads": rounds[0]["threads"]}
         row["frames_per_second"] = spread(
-            [rate for one in rounds for rate in one["frames_per_second"]]
+            [rate for run in rounds for rate in run["frames_per_second"]]
         )
         for name in ("unit_extra", "forward_extra", "peak"):
-            row[f"{name}_mib"] = spread([one[f"{name}_bytes"] / 2**20 for one in rounds])
+            row[f"{name}_mib"] = spread([run[f"{name}_bytes"] / 2**20 for run in rounds])
         rows.append(row)
     return rows
 
@@ -128,11 +128,9 @@ def find(
     rows: list[dict[str, Any]], name: str, form: str, layout: str, precision: str, batch: int
 ) -> float:
     """The median of one figure of one case."""
-    wanted = {"form": form, "layout": layout, "precision": precision, "batch": batch}
+    case = {"form": form, "layout": layout, "precision": precision, "batch": batch}
     return next(
-        row[name]["median"]
-        for row in rows
-        if all(row[key] == value for key, value in wanted.items())
+        row[name]["median"] for row in rows if all(row[key] == value for key, value in case.items())
     )
 
 

@@ -51,7 +51,7 @@ class WrittenOutUnit(nn.Module):
         if not self.frame_by_frame:
             return self._forward(features)
         return tuple(
-            torch.cat(parts) for parts in zip(*(self._forward(one[None]) for one in features))
+            torch.cat(parts) for parts in zip(*(self._forward(sample[None]) for sample in features))
         )
 
     def _forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -97,9 +97,9 @@ def differences(
     network.prototype.heads.weight.mul_(SHARPENED)
     window = torch.rand(2, 12, size, size, dtype=dtype) * 2 - 1
     ours = network(window)
-    theirs = write_out(network, frame_by_frame=frame_by_frame)(window)
+    written = write_out(network, frame_by_frame=frame_by_frame)(window)
     names = ("prediction", "query", "prototypes", "assignment", "aggregation", "distance")
-    pairs = {name: (getattr(ours, name), getattr(theirs, name)) for name in names}
+    pairs = {name: (getattr(ours, name), getattr(written, name)) for name in names}
     return {name: float((a - b).abs().max() / a.abs().max()) for name, (a, b) in pairs.items()}
 
 
@@ -109,7 +109,7 @@ def check_agreement(size: int = 64) -> dict[str, float]:
     Raises:
         SystemExit: the two forms disagree.
     """
-    found = {}
+    largest = {}
     for dtype, allowed in TOLERANCE.items():
         both = [differences(dtype, size), differences(dtype, size, frame_by_frame=True)]
         name, worst = max(
@@ -119,8 +119,8 @@ def check_agreement(size: int = 64) -> dict[str, float]:
             raise SystemExit(
                 f"the two forms disagree in {dtype}: {name} by {worst:.1e}, {allowed:.0e} allowed"
             )
-        found[str(dtype).removeprefix("torch.")] = worst
-    return found
+        largest[str(dtype).removeprefix("torch.")] = worst
+    return largest
 
 
 def main() -> None:

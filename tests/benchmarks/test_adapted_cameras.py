@@ -12,12 +12,12 @@ def camera(place: float, adam: float) -> dict[str, dict[str, float]]:
 
 
 def test_gains_are_paired_by_camera() -> None:
-    found = summary({"a": camera(0.5, 0.6), "b": camera(0.9, 1.0), "c": camera(0.1, 0.2)})["error"]
-    assert found[PLACE] == pytest.approx(0.5) and found[ADAM] == pytest.approx(0.6)
+    entry = summary({"a": camera(0.5, 0.6), "b": camera(0.9, 1.0), "c": camera(0.1, 0.2)})["error"]
+    assert entry[PLACE] == pytest.approx(0.5) and entry[ADAM] == pytest.approx(0.6)
     # All three gain as much, so nothing is uncertain, however far apart they lie.
-    assert [found[key] for key in ("gain", "low", "high")] == pytest.approx([0.1] * 3)
+    assert [entry[key] for key in ("gain", "low", "high")] == pytest.approx([0.1] * 3)
 
 
 def test_one_camera_has_no_interval() -> None:
-    found = summary({"a": camera(0.7, 0.6)})["network"]
-    assert found["gain"] == pytest.approx(-0.1) and "low" not in found
+    entry = summary({"a": camera(0.7, 0.6)})["network"]
+    assert entry["gain"] == pytest.approx(-0.1) and "low" not in entry

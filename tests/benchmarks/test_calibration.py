@@ -54,12 +54,12 @@ def drawn() -> list[Clip]:
 
 
 def test_no_clip_of_the_demo_set_is_among_the_footage(drawn: list[Clip]) -> None:
-    own = scene_clips(0, 0).training
+    demo_clips = scene_clips(0, 0).training
     assert [held_out.camera_of(clip.name) for clip in drawn] == ["01", "02"] * 3
     assert len({clip.name for clip in drawn}) == 6
-    assert not {clip.name for clip in own} & {clip.name for clip in drawn}
+    assert not {clip.name for clip in demo_clips} & {clip.name for clip in drawn}
     # what a clip's random numbers hang on
-    assert not {clip.key for clip in own} & {clip.key for clip in drawn}
+    assert not {clip.key for clip in demo_clips} & {clip.key for clip in drawn}
     assert not any(clip.anomalies for clip in drawn)
 
 
@@ -73,22 +73,22 @@ def test_frames_go_through_jpeg_and_stay_close_to_what_was_drawn(drawn: list[Cli
 def test_scores_are_kept_and_those_of_the_product(tmp_path: Path, drawn: list[Clip]) -> None:
     detector = mpn.load(write_model(tmp_path / "model.safetensors"), precision="float32")
     clips = drawn[:2]
-    found = held_out.score_all(detector, clips, tmp_path / "parts")
-    assert list(found) == [clip.name for clip in clips]
+    parts = held_out.score_all(detector, clips, tmp_path / "parts")
+    assert list(parts) == [clip.name for clip in clips]
     folder = tmp_path / "frames"
     folder.mkdir()
     for number, frame in enumerate(held_out.decoded(clips[0])):
         assert cv2.imwrite(str(folder / f"{number:03d}.png"), frame)
     expected = [result.score for result in detector.score(folder, fps=10)]
     # float32
-    assert held_out.smoothed(detector, found)[clips[0].name] == pytest.approx(
+    assert held_out.smoothed(detector, parts)[clips[0].name] == pytest.approx(
         expected[4:], rel=1e-4
     )
     first = tmp_path / "parts" / f"{clips[0].name}-9.npz"
-    np.savez(first, **{name: values + 1 for name, values in found[clips[0].name].items()})
+    np.savez(first, **{name: values + 1 for name, values in parts[clips[0].name].items()})
     again = held_out.score_all(detector, clips, tmp_path / "parts")
     # read, not made
-    assert again[clips[0].name]["error"] == pytest.approx(found[clips[0].name]["error"] + 1)
+    assert again[clips[0].name]["error"] == pytest.approx(parts[clips[0].name]["error"] + 1)
     first.write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(DataError, match="remove it"):
         held_out.score_all(detector, clips, tmp_path / "parts")
@@ -154,10 +154,10 @@ def test_coverage_is_found_where_the_intervals_are_right_and_where_they_are_not(
     for values in scores.values():
         values[::20] = rng.exponential(size=30)
     monkeypatch.setattr(questions, "smoothed", lambda detector, clips: scores)
-    found = questions.coverage(detector, clips, 10, 20)["rates"]
-    assert list(found) == ["60", "360"]  # 40 minutes show 6 an hour four times: no truth
-    assert all(row["not_too_low"] >= 0.85 and row["not_too_high"] >= 0.85 for row in found.values())
-    assert found["360"]["within_factor_two"] == 1.0
+    rates = questions.coverage(detector, clips, 10, 20)["rates"]
+    assert list(rates) == ["60", "360"]  # 40 minutes show 6 an hour four times: no truth
+    assert all(row["not_too_low"] >= 0.85 and row["not_too_high"] >= 0.85 for row in rates.values())
+    assert rates["360"]["within_factor_two"] == 1.0
     # Intervals without width hold the truth from neither side at once.
     narrow = lambda made, value, expected, extrapolated: (value, value)  # noqa: E731
     monkeypatch.setattr(Calibration, "_interval", narrow)
@@ -182,9 +182,13 @@ def test_goals_look_at_nearly_all_splits_and_at_the_amount_of_footage() -> None:
     fit = {"minutes_behind": 16.0, "frames_observed": 40_000, "rates": {}}
     for rate, good in (("60", 18), ("360", 19)):
         fit["rates"][rate] = {"within_factor_two": good, "splits": 20}
-    own = {"promises": [{"rate": 60.0, "ratio": 3.0}, {"rate": 360.0, "ratio": 1.1}]}
-    found = benchmark.goals_of({"own": own, "refitted": [fit], "footage": {"frames": 60_000}})
-    reached = {name.split(",")[0]: (one["figure"], one["reached"]) for name, one in found.items()}
+    thresholds = {"promises": [{"rate": 60.0, "ratio": 3.0}, {"rate": 360.0, "ratio": 1.1}]}
+    goals = benchmark.goals_of(
+        {"own": thresholds, "refitted": [fit], "footage": {"frames": 60_000}}
+    )
+    reached = {
+        name.split(",")[0]: (entry["figure"], entry["reached"]) for name, entry in goals.items()
+    }
     assert reached == {
         "(a) 60 an hour": (3.0, False),
         "(b) 60 an hour": (90.0, False),
@@ -197,9 +201,9 @@ def test_goals_look_at_nearly_all_splits_and_at_the_amount_of_footage() -> None:
 def test_more_normal_footage_is_written_beside_the_same_weights(tmp_path: Path) -> None:
     detector = mpn.load(write_model(tmp_path / "model.safetensors"))
     clips = many(6, cameras=4, length=40)
-    found = benchmark.write_recalibrated(tmp_path / "more.safetensors", detector, clips, 2)
+    result = benchmark.write_recalibrated(tmp_path / "more.safetensors", detector, clips, 2)
     written = mpn.load(tmp_path / "more.safetensors")
-    assert written.calibration(10).frames == 116 + 2 * 4 * 40 == found["frames_behind"]
+    assert written.calibration(10).frames == 116 + 2 * 4 * 40 == result["frames_behind"]
     for name, tensor in detector.network.state_dict().items():
         assert written.network.state_dict()[name].numpy() == pytest.approx(
             tensor.numpy(), rel=1e-3, abs=1e-6
@@ -207,7 +211,7 @@ def test_more_normal_footage_is_written_beside_the_same_weights(tmp_path: Path) 
     assert list(benchmark.not_its_own(detector, clips)) == list(clips)
     # two of six clips of four cameras are its own now
     assert len(benchmark.not_its_own(written, clips)) == 4 * 4
-    assert [p["hours"] for p in found["after"]] == [pytest.approx(4 * 4 * 40 / 36000)] * 4
+    assert [p["hours"] for p in result["after"]] == [pytest.approx(4 * 4 * 40 / 36000)] * 4
 
 
 def test_the_picture_is_one(tmp_path: Path) -> None:
@@ -215,10 +219,10 @@ def test_the_picture_is_one(tmp_path: Path) -> None:
     fitted = calibrate({"v": x[:3000]}, 10)
     promises = reliability(fitted, {"v": x[3000:]})
     fit = {"minutes_behind": 5.0, "rates": questions.over_splits([promises] * 3)}
-    own = {"frames_behind": 3000, "promises": [questions.described(p) for p in promises]}
+    thresholds = {"frames_behind": 3000, "promises": [questions.described(p) for p in promises]}
     draw(
         tmp_path / "picture.png",
-        {"own": own, "refitted": [fit, fit, fit], "footage": {"fps": 10, "hours": 2.0}},
+        {"own": thresholds, "refitted": [fit, fit, fit], "footage": {"fps": 10, "hours": 2.0}},
     )
     picture = cv2.imread(str(tmp_path / "picture.png"))
     assert picture.shape[1] > picture.shape[0] > 300

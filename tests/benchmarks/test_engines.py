@@ -26,8 +26,10 @@ def test_the_network_in_int8_is_near_and_its_first_and_last_layers_are_not_touch
     assert len(weights) > 3 * len(wide)
     with torch.inference_mode():
         expected = tiny(windows)
-        given = GRAPH_ENGINES[name](tiny, graph=graph)(windows)
+        result = GRAPH_ENGINES[name](tiny, graph=graph)(windows)
     for output in ("prediction", "pseudo_logits"):
-        values, wanted = (getattr(one, output).numpy() for one in (given, expected))
-        assert np.abs(values - wanted).max() < 0.1 * np.ptp(wanted)
-        assert not np.array_equal(values, wanted)
+        values, expected_values = (
+            getattr(outputs, output).numpy() for outputs in (result, expected)
+        )
+        assert np.abs(values - expected_values).max() < 0.1 * np.ptp(expected_values)
+        assert not np.array_equal(values, expected_values)

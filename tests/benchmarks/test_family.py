@@ -29,22 +29,22 @@ def test_one_row_is_small_as_it_was_when_it_was_asked_everywhere():
 
 
 def test_rows_are_close_by_the_mean_of_their_scores_and_the_first_always_is():
-    found = {
+    rows = {
         "first": {0: run(50.0, 50.0)},
         "best": {0: run(80.0, 70.0)},
         "near": {0: run(70.0, 76.0)},
         "far": {0: run(75.9, 70.0)},
     }
-    assert closest(found, 2.0) == ["first", "best", "near"]
+    assert closest(rows, 2.0) == ["first", "best", "near"]
 
 
 def test_differences_are_paired_by_seed_with_students_interval():
-    found = {
+    rows = {
         "first": {0: run(60.0, 70.0), 1: run(70.0, 70.0), 2: run(80.0, 70.0)},
         "other": {0: run(61.0, 69.0), 1: run(73.0, 69.0), 2: run(85.0, 69.0)},
         "once": {0: run(90.0, 90.0)},
     }
-    (name,) = differing = differences(found)
+    (name,) = differing = differences(rows)
     assert name == "other"
     # 1, 3, 5: mean 3, deviation 2; t of two degrees of freedom from a printed table: 4.303.
     assert differing["other"]["demo score"]["mean"] == 3.0

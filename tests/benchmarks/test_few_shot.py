@@ -127,10 +127,10 @@ def test_rows_come_back_as_they_were(tmp_path):
     path.write_text(path.read_text()[:-40])  # killed while it wrote
     again = RowFile(path, identity)
     assert again.done == {row(draw=0).key, row(draw=1).key}
-    for found, draw in zip(again.rows, range(2)):
-        assert found.seconds_to_adapt == 0.25
+    for restored, draw in zip(again.rows, range(2)):
+        assert restored.seconds_to_adapt == 0.25
         for name, values in row(draw=draw).columns["a1"].items():
-            np.testing.assert_array_equal(found.columns["a1"][name], values)
+            np.testing.assert_array_equal(restored.columns["a1"][name], values)
     again.add(row(draw=2))
     assert len(RowFile(path, identity).rows) == 3
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 4
@@ -144,8 +144,8 @@ def test_rows_of_another_run_are_refused(tmp_path):
 
 def test_cameras_are_put_together_where_none_is_missing():
     rows = [row("a", 0), row("b", 0), row("a", 1)]
-    (one,) = together(rows, 2)
-    assert (one.scene, one.draw, list(one.columns)) == (EVERY, 0, ["a1", "b1"])
+    (joined,) = together(rows, 2)
+    assert (joined.scene, joined.draw, list(joined.columns)) == (EVERY, 0, ["a1", "b1"])
 
 
 def crossing(count: int = 120, speed: float = 1.0, size=(64, 96)) -> np.ndarray:
@@ -169,26 +169,26 @@ def made():
 class TestMadeAnomalies:
     def test_frames_between_events_are_the_true_ones(self, made):
         frames = crossing()
-        for one in made:
+        for clip in made:
             inside = np.zeros(len(frames), bool)
-            for event in one.events:
+            for event in clip.events:
                 inside[event.start : event.end] = True
-                assert one.labels[event.start] and one.labels[event.end - 1]
-            assert not (one.labels & ~inside).any()
-            visible = (np.abs(one.frames.astype(int) - frames).max(axis=3) > 12).sum(
+                assert clip.labels[event.start] and clip.labels[event.end - 1]
+            assert not (clip.labels & ~inside).any()
+            visible = (np.abs(clip.frames.astype(int) - frames).max(axis=3) > 12).sum(
                 axis=(1, 2)
             ) >= 24
-            assert not (visible & ~one.labels).any()
-            assert np.array_equal(one.masks.any(axis=(1, 2)), visible)
+            assert not (visible & ~clip.labels).any()
+            assert np.array_equal(clip.masks.any(axis=(1, 2)), visible)
 
     def test_about_half_of_the_frames_are_normal_and_events_last(self, made):
-        share = np.mean([one.labels.mean() for one in made])
+        share = np.mean([clip.labels.mean() for clip in made])
         assert 0.3 < share < 0.6
-        lengths = [event.end - event.start for one in made for event in one.events]
+        lengths = [event.end - event.start for clip in made for event in clip.events]
         assert min(lengths) >= 6 and max(lengths) <= 30 and np.mean(lengths) > 10
 
     def test_all_kinds_come(self, made):
-        assert {event.kind for one in made for event in one.events} == set(KINDS)
+        assert {event.kind for clip in made for event in clip.events} == set(KINDS)
 
     def test_the_same_seed_gives_the_same(self, made):
         again, other = (
@@ -213,17 +213,17 @@ class TestMadeAnomalies:
     @pytest.mark.parametrize("kind", ["reversed", "frozen"])
     def test_areas_show_another_time_of_the_same_place(self, kind):
         stretch_ = crossing(30)
-        found = KINDS[kind](stretch_, 0, [], np.random.default_rng(4))
-        half = found[len(found) // 2 + 1]
+        changed = KINDS[kind](stretch_, 0, [], np.random.default_rng(4))
+        half = changed[len(changed) // 2 + 1]
         shown = [np.abs(half.astype(int) - frame) for frame in stretch_]
         # But for the soft edge, every pixel is that of some time.
         assert np.mean(np.minimum.reduce(shown) < 2) > 0.98
-        assert (shown[len(found) // 2 + 1] > 12).any()
+        assert (shown[len(changed) // 2 + 1] > 12).any()
 
     def test_drawn_things_go_on_a_curve(self):
         still = np.full((40, 64, 96, 1), 90, np.uint8)
-        found = KINDS["drawn"](still, 0, [], np.random.default_rng(1))
-        masks = np.abs(found[..., 0].astype(int) - 90) > 12
+        changed = KINDS["drawn"](still, 0, [], np.random.default_rng(1))
+        masks = np.abs(changed[..., 0].astype(int) - 90) > 12
         path = np.array([np.argwhere(mask).mean(axis=0) for mask in masks if mask.sum() > 40])
         steps = np.diff(path, axis=0)
         turned = np.unwrap(np.arctan2(*steps[5:-5].T))
@@ -255,25 +255,26 @@ class TestMadeAnomalies:
             clip.name: dict.fromkeys(("score", "error", "psnr_db"), np.full(len(clip.frames), 30.0))
             for clip in clips
         }
-        for name, one in choice.truth.items():
-            score = np.zeros(len(one.labels))
-            for event in one.events:  # found, but for the first kind, which is lower than anything
-                score[event.start : event.end] = -1.0 if event.kind == one.events[0].kind else 1.0
+        for name, truth in choice.truth.items():
+            score = np.zeros(len(truth.labels))
+            # found, but for the first kind, which is lower than anything
+            for event in truth.events:
+                score[event.start : event.end] = -1.0 if event.kind == truth.events[0].kind else 1.0
             columns[name] = columns[name] | {"score": score}
-        for own in columns.values():
-            for column in own:
-                own[column] = np.where(np.arange(len(own[column])) < 4, NAN, own[column])
-        found = figures_of(FewShotRow("yard", "clean", "meta", 1, 0, columns, 0.0), choice, 4)
-        assert found["psnr_normal"] == 30.0 and found["error"] == 0.5
+        for parts in columns.values():
+            for column in parts:
+                parts[column] = np.where(np.arange(len(parts[column])) < 4, NAN, parts[column])
+        figures = figures_of(FewShotRow("yard", "clean", "meta", 1, 0, columns, 0.0), choice, 4)
+        assert figures["psnr_normal"] == 30.0 and figures["error"] == 0.5
         kinds = [event.kind for event in choice.truth[choice.made[0].name].events]
-        assert found[f"kind_{kinds[0]}"] < 0.2
-        assert all(found[f"kind_{kind}"] > 0.8 for kind in set(kinds) - {kinds[0]})
-        assert all(np.isnan(found[f"kind_{kind}"]) for kind in set(KINDS) - set(kinds))
+        assert figures[f"kind_{kinds[0]}"] < 0.2
+        assert all(figures[f"kind_{kind}"] > 0.8 for kind in set(kinds) - {kinds[0]})
+        assert all(np.isnan(figures[f"kind_{kind}"]) for kind in set(KINDS) - set(kinds))
 
 
 def test_fold_is_read():
-    found = fold("a=C:/runs/m.safetensors:plaza,road")
-    assert (found.name, str(found.checkpoint), found.scenes) == (
+    parsed = fold("a=C:/runs/m.safetensors:plaza,road")
+    assert (parsed.name, str(parsed.checkpoint), parsed.scenes) == (
         "a",
         "C:/runs/m.safetensors",
         ("plaza", "road"),

@@ -116,17 +116,17 @@ def test_operations_are_counted_without_computing_them():
 
 
 def test_traffic_is_what_operations_read_and_write():
-    one, other = torch.empty(2, 3, device="meta"), torch.empty(2, 3, device="meta")
+    first, other = torch.empty(2, 3, device="meta"), torch.empty(2, 3, device="meta")
     with Traffic() as traffic:
-        (one + other).view(6)  # 6 numbers of 4 bytes, three times
-        one.relu_()  # read and written
+        (first + other).view(6)  # 6 numbers of 4 bytes, three times
+        first.relu_()  # read and written
     assert traffic.bytes == 3 * 24 + 2 * 24
 
 
 def test_the_roof_is_the_lower_of_peak_and_bandwidth():
     work = {"flops": 2e9, "bytes": 1e8}
-    found = share_of_roof(work, 100.0, peak=1e12, bandwidth=2e10)
-    assert found == pytest.approx(
+    shares = share_of_roof(work, 100.0, peak=1e12, bandwidth=2e10)
+    assert shares == pytest.approx(
         {
             "share_of_peak": 0.2,
             "share_of_bandwidth": 0.5,

@@ -43,17 +43,17 @@ def test_frames_are_the_same_each_time_and_of_the_sources_size(
     assert len(first) == disturbed.length
     assert np.array_equal(first, again)
     assert first[0].shape == (40, 60, 3)
-    wanted = np.arange(disturbed.length) % 3 == 2
-    picked = list(disturbed.pick(wanted))
-    assert [number for number, _ in picked] == np.flatnonzero(wanted).tolist()
+    chosen = np.arange(disturbed.length) % 3 == 2
+    picked = list(disturbed.pick(chosen))
+    assert [number for number, _ in picked] == np.flatnonzero(chosen).tolist()
     assert all(np.array_equal(frame, first[number]) for number, frame in picked)
 
 
 def test_every_second_frame_has_half_the_rate_and_its_own_times(source: FrameSource) -> None:
     disturbed = DisturbedSource(source, Version(as_it_is, 2), (0,))
-    seen = [(int(frame[0, 0, 0]), disturbed.position) for frame in disturbed.frames()]
+    frames = [(int(frame[0, 0, 0]), disturbed.position) for frame in disturbed.frames()]
     assert disturbed.fps == 5
-    assert seen == [(0, (0, 0.0)), (60, (2, 0.2)), (120, (4, 0.4)), (180, (6, 0.6))]
+    assert frames == [(0, (0, 0.0)), (60, (2, 0.2)), (120, (4, 0.4)), (180, (6, 0.6))]
 
 
 def test_noise_has_the_deviation_that_it_says() -> None:
