@@ -148,7 +148,7 @@ def test_missing_odd_and_broken_frames(tmp_path: Path) -> None:
     kinds = by_kind(diagnosis)
     # and no stand-in is called frozen
     assert set(kinds) == {"missing-frames", "bad-frames", "sizes-in-clip"}
-    assert all(finding.severity == "error" for own in kinds.values() for finding in own)
+    assert all(finding.severity == "error" for findings in kinds.values() for finding in findings)
     assert (
         "2 frames" in kinds["missing-frames"][0].what
         and "frame 7 (0.7 s)" in kinds["missing-frames"][0].what
@@ -208,7 +208,7 @@ def test_rates_sizes_and_shapes_that_differ(tmp_path: Path) -> None:
     [size], [shape] = kinds["mixed-sizes"], kinds["mixed-shapes"]
     assert size.where == "scene yard" and "96x64" in size.what and "64x64" in size.what
     assert "48x64 (lobby)" in shape.what and "96x64 (yard_a)" in shape.what
-    assert {(one.severity, one.where) for one in kinds["mixed-rates"]} == {
+    assert {(finding.severity, finding.where) for finding in kinds["mixed-rates"]} == {
         ("warning", "scene yard"),
         ("note", str(tmp_path)),
     }
@@ -243,8 +243,8 @@ def test_footage_is_called_normal_where_somebody_said_so(tmp_path: Path, split: 
     for camera in "ab":
         write_footage(root / camera, footage(20))
     diagnosis = diagnose(tmp_path / "set", fps=10)
-    said = {finding.kind: finding.what for finding in diagnosis.findings}["little-footage"]
-    assert said == ("0.1 minutes of normal footage" if split else "0.1 minutes of footage")
+    messages = {finding.kind: finding.what for finding in diagnosis.findings}["little-footage"]
+    assert messages == ("0.1 minutes of normal footage" if split else "0.1 minutes of footage")
     described = diagnosis.tree.describe()
     assert ("2 training and 0 test videos" if split else "plain layout, 2 videos, ") in described
 
@@ -255,9 +255,9 @@ def test_remedies_name_options_where_there_are_any(tmp_path: Path) -> None:
     (tmp_path / "a" / "012.png").write_bytes(b"")
     (tmp_path / "b.avi").write_bytes(b"no video")
     kinds = by_kind(diagnose(tmp_path))
-    for kind, what in (("unreadable", "it"), ("bad-frames", "them")):
+    for kind, pronoun in (("unreadable", "it"), ("bad-frames", "them")):
         assert (
-            f"mpn score goes on without {what}; train, adapt and evaluate do with --skip-bad"
+            f"mpn score goes on without {pronoun}; train, adapt and evaluate do with --skip-bad"
             in kinds[kind][0].remedy
         )
 
@@ -373,10 +373,10 @@ def test_interrupted_it_says_what_it_saw(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_long_clips_take_few_bytes_a_frame(tmp_path: Path) -> None:
     clip = diagnose(write_video(tmp_path / "a.avi", 60)).clips[0]
-    kept = sum(
+    stored_bytes = sum(
         getattr(clip, name).nbytes for name in ("prints", "level", "flat", "likeness", "good")
     )
-    assert kept <= 20 * clip.frames
+    assert stored_bytes <= 20 * clip.frames
 
 
 def test_nothing_there(tmp_path: Path) -> None:

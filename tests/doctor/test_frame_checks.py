@@ -158,9 +158,9 @@ def test_a_loop(tmp_path: Path) -> None:
 
 def test_fingerprints_tell_pixels_and_shapes_apart() -> None:
     frame = footage(1)[0, :, :, :1]
-    other = frame.copy()
-    other[3, 5] += 1
-    assert fingerprint(frame) == fingerprint(frame.copy()) != fingerprint(other)
+    changed = frame.copy()
+    changed[3, 5] += 1
+    assert fingerprint(frame) == fingerprint(frame.copy()) != fingerprint(changed)
     assert fingerprint(np.zeros((4, 6, 1), np.uint8)) != fingerprint(np.zeros((6, 4, 1), np.uint8))
 
 

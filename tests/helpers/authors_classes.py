@@ -126,10 +126,10 @@ class convAE(nn.Module):  # noqa: N801 (their name)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Written]:
         """The predicted frame, and what the unit made."""
-        made = (self.prototype if hasattr(self, "prototype") else self.memory)(
+        read = (self.prototype if hasattr(self, "prototype") else self.memory)(
             self.decoder(*self.encoder(window))
         )
-        return self.ohead(made.aggregation), made
+        return self.ohead(read.aggregation), read
 
 
 class THNNFunctionBackend:
@@ -159,17 +159,21 @@ for _place, _classes in PLACES.items():
 def authors_packages() -> Iterator[None]:
     """Their packages can be imported from inside, as where their code runs; from outside they are
     not there."""
-    made = {name: types.ModuleType(name) for name in ("model", "torch.nn.backends")}
+    modules = {name: types.ModuleType(name) for name in ("model", "torch.nn.backends")}
     for place, classes in PLACES.items():
-        made[place] = types.ModuleType(place)
-        made[place].__file__ = __file__  # where torch finds the source that its older format keeps
-        vars(made[place]).update({one.__name__: one for one in classes})
-    assert not set(made) & set(sys.modules)
-    sys.modules.update(made)
+        modules[place] = types.ModuleType(place)
+        modules[
+            place
+        ].__file__ = __file__  # where torch finds the source that its older format keeps
+        vars(modules[place]).update(
+            {loaded_class.__name__: loaded_class for loaded_class in classes}
+        )
+    assert not set(modules) & set(sys.modules)
+    sys.modules.update(modules)
     try:
         yield
     finally:
-        for place in made:
+        for place in modules:
             del sys.modules[place]
 
 

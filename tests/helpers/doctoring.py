@@ -49,11 +49,11 @@ def views(corners: list[tuple[int, int]], picture: np.ndarray | None = None) -> 
     """Look at 120x160 pixels of a picture from these corners (top, left), with sensor noise."""
     picture = texture() if picture is None else picture
     rng = np.random.default_rng(1)
-    seen = [
+    pictures = [
         picture[top : top + 120, left : left + 160] + rng.normal(0, 2, (120, 160))
         for top, left in corners
     ]
-    return np.repeat(np.clip(seen, 0, 255).astype(np.uint8)[..., None], 3, 3)
+    return np.repeat(np.clip(pictures, 0, 255).astype(np.uint8)[..., None], 3, 3)
 
 
 def walk(count: int, seed: int) -> np.ndarray:

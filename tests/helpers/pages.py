@@ -147,7 +147,7 @@ BASELINES = {"frame_number": 0.75, "flow_speed": 0.967}
 
 def matrix(baselines: Mapping[str, float] = BASELINES) -> ProtocolMatrix:
     """A protocol matrix: three scores and some baselines under every protocol."""
-    made = ProtocolMatrix([])
+    protocols = ProtocolMatrix([])
     nan = float("nan")
     for normalisation in ("absolute", "min-max"):
         for smoothing in ("off", "causal", "gaussian15"):
@@ -163,13 +163,13 @@ def matrix(baselines: Mapping[str, float] = BASELINES) -> ProtocolMatrix:
             for score, value in (("region", 0.943), ("pair", 0.871), ("psnr", 0.862)):
                 metrics = ScoreMetrics(value, 0.9, nan, 0.12, nan)
                 interval = Interval(value, value - 0.05, value + 0.03, 1000, 0)
-                made.cells.append(MatrixCell(score, False, cell, metrics, interval))
+                protocols.cells.append(MatrixCell(score, False, cell, metrics, interval))
             for name, value in baselines.items():
                 metrics = ScoreMetrics(value, 0.9, nan, 0.12, nan)
                 interval = Interval(value, nan, nan, 0, 1000)
-                made.baselines.append(MatrixCell(name, True, cell, metrics, interval))
-    made.gaps.append(ProtocolGap("region", False, Interval(0.017, -0.004, 0.04, 1000, 0)))
-    return made
+                protocols.baselines.append(MatrixCell(name, True, cell, metrics, interval))
+    protocols.gaps.append(ProtocolGap("region", False, Interval(0.017, -0.004, 0.04, 1000, 0)))
+    return protocols
 
 
 def evaluation(folder: Path | None = None, videos: int = 2) -> Report:

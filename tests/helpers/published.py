@@ -54,6 +54,6 @@ def prototype_unit(
     aggregation = (q + normalcy).reshape(b, h, w, d).permute(0, 3, 1, 2)
 
     most = assignment.argmax(dim=2)
-    own = torch.stack([unit[i, most[i]] for i in range(b)])
-    distance = (q - own).square().sum(dim=2).reshape(b, h, w)
+    nearest = torch.stack([unit[i, most[i]] for i in range(b)])
+    distance = (q - nearest).square().sum(dim=2).reshape(b, h, w)
     return Written(query, prototypes, assignment, aggregation, distance)

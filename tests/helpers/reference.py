@@ -114,10 +114,10 @@ def load_reduced(folder: Path = FOLDER) -> Reference:
     Raises:
         ValueError: a file is not the one whose SHA-256 stands here.
     """
-    for name, wanted in SHA256.items():
+    for name, expected in SHA256.items():
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        if digest != wanted:
-            raise ValueError(f"{folder / name}: its SHA-256 is {digest}; expected {wanted}")
+        if digest != expected:
+            raise ValueError(f"{folder / name}: its SHA-256 is {digest}; expected {expected}")
     files: dict[str, dict[str, Expected]] = {file: {} for file in FILES}
     with np.load(folder / REDUCED) as stored:
         for key in stored.files:

@@ -24,9 +24,9 @@ def stopping(
                 raise error
             yield result
 
-    other = load_again(detector)
-    other.score = stopped
-    return other
+    stopping_detector = load_again(detector)
+    stopping_detector.score = stopped
+    return stopping_detector
 
 
 def score_source(*arguments) -> Outcome:

@@ -24,7 +24,7 @@ def write_results(folder: Path, camera: str | None = CAMERA, **summary: Any) -> 
     """Write events.json with two events, and report.html of them."""
     trace = pages.trace("hall.mp4", labels=False)
     trace.first = FIRST
-    found = [
+    events = [
         Event(
             FIRST + row.start,
             FIRST + row.end,
@@ -38,11 +38,11 @@ def write_results(folder: Path, camera: str | None = CAMERA, **summary: Any) -> 
     ]
     trace.events = [
         row._replace(number=number, frame=event.peak_frame, why="moves right at 8.0 px a frame")
-        for number, (row, event) in enumerate(zip(trace.events, found), 1)
+        for number, (row, event) in enumerate(zip(trace.events, events), 1)
     ]
     folder.mkdir(parents=True, exist_ok=True)
     content = {"source": "hall.mp4", "complete": True, "camera": camera, **summary}
-    content["events"] = [event.to_dict() for event in found]
+    content["events"] = [event.to_dict() for event in events]
     (folder / "events.json").write_text(json.dumps(content))
     report = Report("score", "hall.mp4", traces=[trace])
     report.by_itself = summary.get("judged_by") == "itself"

@@ -134,8 +134,8 @@ def what_two_agree_on(folder: str) -> dict[str, object]:
     """Train what only several processes can disagree on."""
     where = Path(folder)
     with joined():
-        minute, other = for_a_minute(where / "minute"), on_other_footage(where / "other")
-        return {"minute": minute, "other": other}
+        minute, other_footage = for_a_minute(where / "minute"), on_other_footage(where / "other")
+        return {"minute": minute, "other": other_footage}
 
 
 def in_step(rank: int, number: int, act: Callable[[], object]) -> None:
@@ -253,8 +253,8 @@ class Runs:
         )
         with stderr_in(self.folder / f"{name}.err"):
             try:
-                found = elastic_launch(config, work)(str(self.folder / (folder or name)))
-                outcome = {"returned": [found[rank] for rank in range(count)], "codes": {}}
+                returned = elastic_launch(config, work)(str(self.folder / (folder or name)))
+                outcome = {"returned": [returned[rank] for rank in range(count)], "codes": {}}
             except ChildFailedError as error:
                 failures = error.failures.items()
                 outcome = {"returned": None, "codes": {r: f.exitcode for r, f in failures}}

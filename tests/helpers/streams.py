@@ -28,10 +28,10 @@ def shown(source):
 def whole(path, count=COUNT):
     """Say whether a file gives its frames, each at its time, and nothing is said against it."""
     source = open_source(path)
-    found = shown(source)
-    times = [time for _, time, _ in found]
+    frames = shown(source)
+    times = [time for _, time, _ in frames]
     return (
-        [(index, number) for index, _, number in found] == [(k, k) for k in range(count)]
+        [(index, number) for index, _, number in frames] == [(k, k) for k in range(count)]
         and times == pytest.approx([k / 10 for k in range(count)])
         and (source.length, source.fps, source.bad, source.notes) == (count, 10, [], [])
     )

@@ -95,8 +95,8 @@ def test_what_a_killed_job_left_gets_its_name_and_never_another_ones(tmp_path):
     write(tmp_path / "left.webm", 7).rename(tmp_path / ".event-003.part.webm")
     (tmp_path / ".event-004.part.webm").write_bytes(b"\x1aE\xdf\xa3 cut off")
     keep_parts(tmp_path)
-    found = {path.name: frames_of(path) for path in tmp_path.iterdir()}
-    assert found == {"overlay.webm": 5, "overlay-2.webm": 8, "event-003.webm": 7}
+    lengths = {path.name: frames_of(path) for path in tmp_path.iterdir()}
+    assert lengths == {"overlay.webm": 5, "overlay-2.webm": 8, "event-003.webm": 7}
 
 
 def test_an_overlay_plays_at_the_times_of_the_footage(tmp_path):

@@ -34,11 +34,11 @@ def base(model: Path) -> Detector:
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
     """Recordings of a camera; nothing is kept of them."""
-    folder, found = tmp_path_factory.mktemp("days"), []
+    folder, recordings = tmp_path_factory.mktemp("days"), []
     for number in range(COUNT):
         path = write_footage(folder / str(number), recording(24, (10, 16 + number)))
-        found.append(Recording(path, folder / "out" / path.name, partial(OPTIONS.open, path)))
-    return found
+        recordings.append(Recording(path, folder / "out" / path.name, partial(OPTIONS.open, path)))
+    return recordings
 
 
 def kept_in(recordings: list[Recording], folder: Path) -> list[Recording]:
@@ -49,47 +49,47 @@ def test_what_workers_see_adds_up_to_what_one_process_sees(
     base: Detector, days: list[Recording], tmp_path: Path
 ) -> None:
     alone, apart = kept_in(days, tmp_path / "alone"), kept_in(days, tmp_path / "apart")
-    known = learn_camera(base, alone, "hall")
+    learned = learn_camera(base, alone, "hall")
     stamps = [glance(one).stamp for one in apart]
     for number in (2, 0, 1):  # each by whoever is free
         pass_over(apart[number], stamps[number], COUNT)
-    seen = add_up(apart, stamps)
+    summed = add_up(apart, stamps)
     for number in (1, 2, 0):
-        judge_runs(apart[number], stamps[number], seen)
-    other = camera_of(base, apart, stamps, seen, "hall")
+        judge_runs(apart[number], stamps[number], summed)
+    summed_camera = camera_of(base, apart, stamps, summed, "hall")
     for name in ("counts", "whole", "picture_sum"):
-        assert np.array_equal(getattr(seen.place, name), getattr(known.seen.place, name)), name
-    assert seen.place.frames == known.seen.place.frames > COUNT * 20
-    assert (seen.seconds, seen.apart) == (known.seen.seconds, known.seen.apart)
-    assert (round(seen.seconds, 9), seen.apart) == (7.2, 1.0)
-    assert other.checkpoint.sha256 == known.checkpoint.sha256
-    ours, theirs = other.checkpoint.normal, known.checkpoint.normal
-    assert ours.keys() == theirs.keys() and "speed" in ours
+        assert np.array_equal(getattr(summed.place, name), getattr(learned.seen.place, name)), name
+    assert summed.place.frames == learned.seen.place.frames > COUNT * 20
+    assert (summed.seconds, summed.apart) == (learned.seen.seconds, learned.seen.apart)
+    assert (round(summed.seconds, 9), summed.apart) == (7.2, 1.0)
+    assert summed_camera.checkpoint.sha256 == learned.checkpoint.sha256
+    ours, expected = summed_camera.checkpoint.normal, learned.checkpoint.normal
+    assert ours.keys() == expected.keys() and "speed" in ours
     for part in ours:
-        assert all(map(np.array_equal, ours[part], theirs[part])), part
+        assert all(map(np.array_equal, ours[part], expected[part])), part
     for one, twin in zip(alone, apart):
         assert (one.folder / SURVEY).read_bytes() == (twin.folder / SURVEY).read_bytes()
 
 
 def test_the_sum_is_that_of_the_recordings(days: list[Recording], tmp_path: Path) -> None:
-    kept = kept_in(days, tmp_path)
-    stamps = [glance(one).stamp for one in kept]
+    recordings = kept_in(days, tmp_path)
+    stamps = [glance(one).stamp for one in recordings]
     parts = []
-    for one, stamp in zip(kept, stamps):
+    for one, stamp in zip(recordings, stamps):
         pass_over(one, stamp, COUNT)
         parts.append(add_up([one], [stamp]).place)
-    whole = add_up(kept, stamps).place
+    whole = add_up(recordings, stamps).place
     assert np.array_equal(whole.counts, sum(part.counts for part in parts))
     rest = whole.without(parts[0])
     assert isinstance(rest, PlaceModel) and rest.frames == parts[1].frames + parts[2].frames
 
 
 def test_what_was_not_passed_over_is_named(days: list[Recording], tmp_path: Path) -> None:
-    kept = kept_in(days, tmp_path)
-    stamps = [glance(one).stamp for one in kept]
-    pass_over(kept[0], stamps[0], COUNT)
+    recordings = kept_in(days, tmp_path)
+    stamps = [glance(one).stamp for one in recordings]
+    pass_over(recordings[0], stamps[0], COUNT)
     with pytest.raises(DataError, match=r"1/survey.safetensors was taken away"):
-        add_up(kept, stamps)
+        add_up(recordings, stamps)
 
 
 def test_with_more_recordings_than_before_all_are_judged_as_in_a_fresh_folder(
@@ -101,16 +101,16 @@ def test_with_more_recordings_than_before_all_are_judged_as_in_a_fresh_folder(
         stamps = [glance(one).stamp for one in recordings]
         for one, stamp in zip(recordings, stamps):
             pass_over(one, stamp, len(recordings))
-        seen = add_up(recordings, stamps, apart)
+        summed = add_up(recordings, stamps, apart)
         return [
             row["speed"]
             for one, stamp in zip(recordings, stamps)
-            for row in judge_runs(one, stamp, seen)
+            for row in judge_runs(one, stamp, summed)
         ]
 
     first = judged(grown[:1])
-    again, wanted = judged(grown), judged(fresh)
-    assert len(again) == len(wanted) and all(map(np.array_equal, again, wanted))
+    again, expected = judged(grown), judged(fresh)
+    assert len(again) == len(expected) and all(map(np.array_equal, again, expected))
     assert not np.array_equal(first[0], again[0])
     closer = judged(grown, apart=0.3)
     assert all(map(np.array_equal, closer, judged(kept_in(days, tmp_path / "third"), apart=0.3)))
@@ -122,8 +122,8 @@ def test_another_stretch_of_the_same_length_is_passed_over_anew(
 ) -> None:
     path = days[0].path
 
-    def place(folder: Path, **wanted: float) -> PlaceModel:
-        opened = partial(replace(OPTIONS, **wanted).open, path)
+    def place(folder: Path, **options: float) -> PlaceModel:
+        opened = partial(replace(OPTIONS, **options).open, path)
         stretch = Recording(path, folder, opened)
         stamp = glance(stretch).stamp
         pass_over(stretch, stamp, 1)

@@ -20,20 +20,20 @@ from tests.helpers.small_model import footage, write_footage, write_model
 
 
 def test_events_are_where_the_intruder_is(sharp, clip, tmp_path):
-    found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
-    assert [(event["start"], event["end"]) for event in found] == [(20, 33), (50, 63)]
-    assert [(event["start_seconds"], event["end_seconds"]) for event in found] == [
+    events = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
+    assert [(event["start"], event["end"]) for event in events] == [(20, 33), (50, 63)]
+    assert [(event["start_seconds"], event["end_seconds"]) for event in events] == [
         (2.0, 3.3),
         (5.0, 6.3),
     ]
 
 
 def test_events_say_why(sharp, clip, tmp_path):
-    found = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
-    peaks = {event["peak_frame"] for event in found}
-    reasons = [one.reason for one in sharp.score(clip, fps=10) if one.frame in peaks]
-    assert [event["reason"] for event in found] == [reason.to_dict() for reason in reasons]
-    for event in found:
+    events = score_source(sharp, clip, tmp_path / "out", OPTIONS).summary["events"]
+    peaks = {event["peak_frame"] for event in events}
+    reasons = [result.reason for result in sharp.score(clip, fps=10) if result.frame in peaks]
+    assert [event["reason"] for event in events] == [reason.to_dict() for reason in reasons]
+    for event in events:
         assert event["reason"]["kind"] == "appearance" and event["reason"]["shares"] == {"error": 1}
         (fact,) = event["reason"]["facts"]
         assert (fact["part"], fact["motion_known"]) == ("error", False) and fact["deviations"] > 100
@@ -53,12 +53,14 @@ def test_regions_are_where_the_intruder_is_and_its_events_name_their_tracks(shar
         )
         assert left < 80 and left + width > 56  # where it was or where it is now
     for event in found["events"]:
-        own = [row for row in rows if event["start"] <= row.frame < event["end"]]
-        assert [track["track"] for track in event["tracks"]] == sorted({row.track for row in own})
+        event_rows = [row for row in rows if event["start"] <= row.frame < event["end"]]
+        assert [track["track"] for track in event["tracks"]] == sorted(
+            {row.track for row in event_rows}
+        )
         for track in event["tracks"]:
-            seen = [row for row in own if row.track == track["track"]]
-            highest = max(seen, key=lambda row: row.score)
-            assert (track["first"], track["last"]) == (seen[0].frame, seen[-1].frame)
+            track_rows = [row for row in event_rows if row.track == track["track"]]
+            highest = max(track_rows, key=lambda row: row.score)
+            assert (track["first"], track["last"]) == (track_rows[0].frame, track_rows[-1].frame)
             assert (
                 track["peak_score"] == pytest.approx(highest.score, rel=1e-5)
                 and tuple(track["box"]) == highest.box
@@ -76,9 +78,9 @@ def test_the_place_of_an_alarm_is_named_even_where_no_place_alone_is_above(
     scores = np.genfromtxt(tmp_path / "out" / "scores.csv", delimiter=",", names=True)["score"]
     alarms = {int(frame) for frame in np.flatnonzero(scores > 100)}
     assert alarms <= {row.frame for row in rows}
-    held = [row for row in rows if row.score <= 100]
-    assert held and all(row.frame in alarms for row in held)
-    assert len(held) == len({row.frame for row in held}) and found["events"]
+    low_rows = [row for row in rows if row.score <= 100]
+    assert low_rows and all(row.frame in alarms for row in low_rows)
+    assert len(low_rows) == len({row.frame for row in low_rows}) and found["events"]
 
 
 def test_without_a_threshold_the_highest_places_of_each_frame(tmp_path, clip):
@@ -144,24 +146,26 @@ def test_a_camera_that_the_model_does_not_know_is_suspected(detector, tmp_path):
     frames = footage(100)
     frames[1::2] = 255 - frames[1::2]  # flickers all the time
     strange = write_footage(tmp_path / "strange", frames)
-    asked = JobOptions(fps=10.0)
+    options = JobOptions(fps=10.0)
     with pytest.raises(KeyboardInterrupt):  # it counts on across a stop
-        score_source(stopping(detector, 60), strange, tmp_path / "out", asked)
-    outcome = score_source(detector, strange, tmp_path / "out", asked)
+        score_source(stopping(detector, 60), strange, tmp_path / "out", options)
+    outcome = score_source(detector, strange, tmp_path / "out", options)
     assert any(
         "96% of the frames are above the threshold" in note and "mpn adapt" in note
         for note in outcome.notes
     )
     # Whoever has adapted a model to the camera is not told to adapt one.
     checkpoint = replace(detector.checkpoint, camera={"adapted_on": {}})
-    adapted = score_source(detector.sibling(checkpoint), strange, tmp_path / "adapted", asked)
+    adapted = score_source(detector.sibling(checkpoint), strange, tmp_path / "adapted", options)
     assert any("with more of it" in note for note in adapted.notes)
     usual = score_source(
-        detector, write_footage(tmp_path / "usual", footage(100)), tmp_path / "other", asked
+        detector, write_footage(tmp_path / "usual", footage(100)), tmp_path / "other", options
     )
     assert usual.notes == []
-    own = score_source(detector, strange, tmp_path / "own", replace(asked, threshold=0.5))
-    assert not any("above the threshold" in note for note in own.notes)
+    without_note = score_source(
+        detector, strange, tmp_path / "own", replace(options, threshold=0.5)
+    )
+    assert not any("above the threshold" in note for note in without_note.notes)
 
 
 def test_overlay_clips_of_events(sharp, clip, tmp_path):

@@ -31,8 +31,8 @@ def clip(tmp_path: Path) -> Path:
     ],
 )
 def test_no_more_than_so_many_frames_a_second(clip, fps, every, limit, expected) -> None:
-    asked = JobOptions(fps=fps, every=every, fps_limit=limit)
-    settled = asked.settled(clip)
+    options = JobOptions(fps=fps, every=every, fps_limit=limit)
+    settled = options.settled(clip)
     assert settled.every == expected and settled.fps_limit is None
     source = settled.open(clip)
     assert source.length == -(-30 // expected)

@@ -95,12 +95,12 @@ def test_tracks_go_on_where_only_some_frames_are_scored(sharp, clip, tmp_path):
 
 def test_what_is_finished_is_not_scored_again(detector, clip, tmp_path):
     first = score_source(detector, clip, tmp_path / "out", OPTIONS)
-    told: list[dict] = []
+    events: list[dict] = []
     second = score_source(
-        stopping(detector, 0, AssertionError), clip, tmp_path / "out", OPTIONS, told.append
+        stopping(detector, 0, AssertionError), clip, tmp_path / "out", OPTIONS, events.append
     )
     assert second.done_before == 90 and second.summary == first.summary == summary(tmp_path / "out")
-    assert told == first.summary["events"] and second.highest == first.highest
+    assert events == first.summary["events"] and second.highest == first.highest
 
 
 CHANGES = {
@@ -156,11 +156,11 @@ def test_it_goes_on_from_a_whole_batch_and_decodes_no_score_twice(detector, clip
     with pytest.raises(KeyboardInterrupt):
         score_source(stopping(detector, 31), clip, tmp_path / "out", OPTIONS)
     scored = []
-    other = load_again(detector)
-    other.score = lambda *args, **options: (
+    reloaded = load_again(detector)
+    reloaded.score = lambda *args, **options: (
         scored.append(options["first"]) or detector.score(*args, **options)
     )
-    outcome = score_source(other, clip, tmp_path / "out", OPTIONS)
+    outcome = score_source(reloaded, clip, tmp_path / "out", OPTIONS)
     assert scored == [28] and outcome.done_before == 28  # 4 without a score, then batches of 4
 
 
@@ -179,10 +179,12 @@ def test_it_goes_on_from_a_whole_batch_and_decodes_no_score_twice(detector, clip
 def test_with_other_options_it_begins_anew(detector, clip, tmp_path, change):
     with pytest.raises(KeyboardInterrupt):
         score_source(stopping(detector, 40), clip, tmp_path / "out", OPTIONS)
-    other = replace(OPTIONS, **change)
-    outcome = score_source(detector, clip, tmp_path / "out", other)
+    changed_options = replace(OPTIONS, **change)
+    outcome = score_source(detector, clip, tmp_path / "out", changed_options)
     assert outcome.done_before == 0
-    assert outcome.summary == score_source(detector, clip, tmp_path / "alone", other).summary
+    assert (
+        outcome.summary == score_source(detector, clip, tmp_path / "alone", changed_options).summary
+    )
 
 
 def test_with_another_model_or_another_file_it_begins_anew(detector, tmp_path):
@@ -212,10 +214,10 @@ def replace_keeping_time(file: Path) -> None:
 
 
 def swap_names(file: Path) -> None:
-    other, between = file.with_name("061.png"), file.with_name("between.png")
+    later_file, between = file.with_name("061.png"), file.with_name("between.png")
     file.rename(between)
-    other.rename(file)
-    between.rename(other)
+    later_file.rename(file)
+    between.rename(later_file)
 
 
 @pytest.mark.parametrize("change", [repaint, replace_keeping_time, swap_names, Path.touch])
@@ -293,9 +295,9 @@ def arguments(film: Path, model: Path, out: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_by_a_signal_and_started_again(day, day_alone, model, tmp_path, number):
-    given = arguments(day, model, tmp_path)
+    options = arguments(day, model, tmp_path)
     process = subprocess.Popen(
-        [sys.executable, "-m", "mpn", "score", *given],
+        [sys.executable, "-m", "mpn", "score", *options],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -308,7 +310,7 @@ def test_stopped_by_a_signal_and_started_again(day, day_alone, model, tmp_path, 
     _, err = process.communicate()
     assert process.returncode == (130 if number == signal.SIGTERM else -9), err
     assert 100 <= table.read_bytes().count(b"\n") < 401
-    resumed = outcome_in(tmp_path, "score", *given)
+    resumed = outcome_in(tmp_path, "score", *options)
     assert resumed.code == 0, resumed.err
     if number == signal.SIGTERM:
         assert "of them scored before" in " ".join(resumed.out.split())

@@ -39,18 +39,18 @@ def test_through_json_and_back(state: JobState) -> None:
 
 
 def test_the_tracks_of_an_event_by_hand() -> None:
-    here, there = (0, 0, 9, 9), (0, 5, 9, 9)
-    seen = with_seen((), 20, [Tracked(4, 2.0, here)])
-    seen = with_seen(seen, 21, [Tracked(7, 1.0, there), Tracked(4, 3.0, there)])
-    seen = with_seen(seen, 22, [])
-    seen = with_seen(seen, 25, [Tracked(4, 2.5, here)])
-    assert seen == (SeenTrack(4, 20, 25, 3.0, there), SeenTrack(7, 21, 21, 1.0, there))
+    here, moved_box = (0, 0, 9, 9), (0, 5, 9, 9)
+    tracks = with_seen((), 20, [Tracked(4, 2.0, here)])
+    tracks = with_seen(tracks, 21, [Tracked(7, 1.0, moved_box), Tracked(4, 3.0, moved_box)])
+    tracks = with_seen(tracks, 22, [])
+    tracks = with_seen(tracks, 25, [Tracked(4, 2.5, here)])
+    assert tracks == (SeenTrack(4, 20, 25, 3.0, moved_box), SeenTrack(7, 21, 21, 1.0, moved_box))
 
 
 def test_the_highest_of_very_many_tracks_are_kept() -> None:
-    seen: tuple[SeenTrack, ...] = ()
+    tracks: tuple[SeenTrack, ...] = ()
     for number in range(300):
         # each score once
-        seen = with_seen(seen, number, [Tracked(number, float(number * 7 % 300), (0, 0, 1, 1))])
-    assert len(seen) == MAX_TRACKS
-    assert {one.peak_score for one in seen} == set(range(300 - MAX_TRACKS, 300))
+        tracks = with_seen(tracks, number, [Tracked(number, float(number * 7 % 300), (0, 0, 1, 1))])
+    assert len(tracks) == MAX_TRACKS
+    assert {track.peak_score for track in tracks} == set(range(300 - MAX_TRACKS, 300))

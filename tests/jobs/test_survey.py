@@ -112,11 +112,11 @@ def test_runs_hold_motion(folder, found) -> None:
 
 
 def test_thinned_stretches_alone_are_counted(folder) -> None:
-    found = passed(folder, THIN)
+    thinned = passed(folder, THIN)
     # Of 90 frames 0-9, 20-29, 40-49, 60-69, 80-89; not the first, whose motion leads nowhere, nor
     # one that was not read in a row.
-    assert found.timeline.total().frames == 49
-    assert [run.first for run in found.runs] == [1, 40, 80]
+    assert thinned.timeline.total().frames == 49
+    assert [run.first for run in thinned.runs] == [1, 40, 80]
 
 
 def test_what_is_left_out_between_changes_no_motion(folder) -> None:
@@ -135,15 +135,15 @@ def test_what_is_left_out_between_changes_no_motion(folder) -> None:
 @pytest.mark.parametrize("before", [0, 40])
 def test_the_motion_that_is_kept_is_that_of_the_whole_recording(folder, plan, before) -> None:
     """Wherever the pass begins, and whatever it leaves out."""
-    reader, kept = MotionReader(source_of(folder).size), KeptMotion()
+    reader, kept_motion = MotionReader(source_of(folder).size), KeptMotion()
     moves = [reader.read(frame) for frame in source_of(folder).frames()]
     source = source_of(folder)
-    found = begin_survey(source, plan)
-    found.frames = before
-    survey(source, found, kept=kept)
-    known = {number: motion() for number in range(90) if (motion := kept.get(number))}
-    assert set(known) == {number for number in range(before, 90) if plan.measures(number)}
-    for number, motion in known.items():
+    begun = begin_survey(source, plan)
+    begun.frames = before
+    survey(source, begun, kept=kept_motion)
+    motions = {number: motion() for number in range(90) if (motion := kept_motion.get(number))}
+    assert set(motions) == {number for number in range(before, 90) if plan.measures(number)}
+    for number, motion in motions.items():
         assert (motion == moves[number]).all()
 
 
@@ -151,17 +151,17 @@ def test_the_motion_that_is_kept_is_that_of_the_whole_recording(folder, plan, be
 def test_a_pass_that_was_stopped_goes_on_to_the_same(folder, plan, tmp_path) -> None:
     identity = {"source": "hall"}
 
-    def keep(found: Survey) -> None:
-        write_survey(tmp_path / "kept", found, identity)
-        if found.frames >= 2 * plan.block:
+    def keep(survey_so_far: Survey) -> None:
+        write_survey(tmp_path / "kept", survey_so_far, identity)
+        if survey_so_far.frames >= 2 * plan.block:
             raise KeyboardInterrupt
 
     source = source_of(folder)
     with pytest.raises(KeyboardInterrupt):
         survey(source, begin_survey(source, plan), keep)
-    kept = read_survey(tmp_path / "kept", identity)
-    assert kept is not None and kept.frames == 2 * plan.block and not kept.complete
-    assert equal(survey(source_of(folder), kept), passed(folder, plan))
+    earlier = read_survey(tmp_path / "kept", identity)
+    assert earlier is not None and earlier.frames == 2 * plan.block and not earlier.complete
+    assert equal(survey(source_of(folder), earlier), passed(folder, plan))
 
 
 def test_a_survey_comes_back_from_its_file_or_not_at_all(found, tmp_path) -> None:
@@ -184,9 +184,9 @@ def test_runs_are_judged_by_the_rest(found) -> None:
     judged = judged_runs(found, camera, 0)
     assert [len(run["speed"]) for run in judged] == [9, 10, 10, 10, 10]
     run, rest = found.runs[2], camera.without(found.timeline.blocks[2])
-    own = motion_numbers(rest.quotients(run.motion[3], run.motion[4]))
-    assert judged[2]["speed"][3] == np.float32(own["speed"])
-    assert judged[2]["direction"][3] == np.float32(own["direction"])
+    numbers = motion_numbers(rest.quotients(run.motion[3], run.motion[4]))
+    assert judged[2]["speed"][3] == np.float32(numbers["speed"])
+    assert judged[2]["direction"][3] == np.float32(numbers["direction"])
 
 
 def test_runs_in_a_row_are_one(folder) -> None:

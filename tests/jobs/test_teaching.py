@@ -84,9 +84,9 @@ def test_what_is_normal_goes_quiet_and_nothing_else_until_it_is_forgotten(
 
 def test_names_come_back_with_a_distance(before: Day, camera: Path, tmp_path: Path):
     mpn.teach(camera, before.results, [BALL_1], name="ball")
-    found = score_day(camera, before.day, tmp_path / "out")
+    events = score_day(camera, before.day, tmp_path / "out")
     assert (tmp_path / "out" / "scores.csv").read_bytes() == before.table  # scores stay
-    likes = [event["like"] for event in found]
+    likes = [event["like"] for event in events]
     assert likes[0]["name"] == "ball" and likes[0]["distance"] < 0.01  # but for float16
     assert likes[1] is not None and likes[1]["name"] == "ball"
     assert likes[2] is None  # a bar is no ball
@@ -98,7 +98,7 @@ def test_names_come_back_with_a_distance(before: Day, camera: Path, tmp_path: Pa
 def test_an_event_that_is_taught_again_is_taught_anew(before: Day, camera: Path):
     mpn.teach(camera, before.results, BALL_1)
     mpn.teach(camera, before.results, BALL_1, name="ball")
-    assert [one.name for one in load_checkpoint(camera).taught] == ["ball"]
+    assert [example.name for example in load_checkpoint(camera).taught] == ["ball"]
 
 
 def test_what_was_quieted_can_be_taught(before: Day, camera: Path):
@@ -108,14 +108,14 @@ def test_what_was_quieted_can_be_taught(before: Day, camera: Path):
 
 
 def test_names_travel_and_normals_if_asked(before: Day, camera: Path, tmp_path: Path):
-    other = Path(shutil.copy(camera, tmp_path / "yard.camera.safetensors"))
+    copy = Path(shutil.copy(camera, tmp_path / "yard.camera.safetensors"))
     mpn.teach(camera, before.results, BALL_1)
     mpn.teach(camera, before.results, BAR_1, name="bar")
     with pytest.raises(MpnError, match="yard.camera.safetensors was not taught any name"):
-        mpn.teach_from(camera, other)
-    assert [one.name for one in mpn.teach_from(other, camera)] == ["bar"]
-    assert [one.name for one in mpn.teach_from(other, camera, normal=True)] == [None]
-    assert {one.name for one in load_checkpoint(other).taught} == {None, "bar"}
+        mpn.teach_from(camera, copy)
+    assert [example.name for example in mpn.teach_from(copy, camera)] == ["bar"]
+    assert [example.name for example in mpn.teach_from(copy, camera, normal=True)] == [None]
+    assert {example.name for example in load_checkpoint(copy).taught} == {None, "bar"}
 
 
 def test_stopped_and_gone_on_with_it_ends_as_one_left_alone(

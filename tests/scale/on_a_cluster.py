@@ -31,23 +31,23 @@ def listeners(word: str) -> set[str]:
             columns = line.split()
             if columns[3] == "0A":  # listens
                 sockets[f"socket:[{columns[9]}]"] = columns[1].partition(":")[0]
-    found = set()
+    ports = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if word.encode() in (folder / "cmdline").read_bytes():
                 links = [os.readlink(link) for link in (folder / "fd").iterdir()]
-                found |= {sockets[link] for link in links if link in sockets}
+                ports |= {sockets[link] for link in links if link in sockets}
         except OSError:
             continue
-    return found
+    return ports
 
 
 @contextmanager
 def started() -> Iterator[Cluster]:
     """A cluster of this machine; where Ray does not start at all the test is skipped."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            cluster = held.enter_context(connected(LOCAL))
+            cluster = stack.enter_context(connected(LOCAL))
         except MpnError as error:
             if "cannot be used" in str(error):
                 pytest.skip(f"Ray does not start here: {error}")
@@ -65,13 +65,15 @@ def test_an_archive_on_a_cluster_of_this_machine(
     common, alone, out = common_of(still), tmp_path / "alone", tmp_path / "out"
     for item in items_of(paths, alone):
         assert not work.attempt(work.score, common, item).reason
-    before, made = dict(os.environ), []
+    before, folders = dict(os.environ), []
     make = tempfile.mkdtemp
-    monkeypatch.setattr(tempfile, "mkdtemp", lambda **how: made.append(make(**how)) or made[-1])
+    monkeypatch.setattr(
+        tempfile, "mkdtemp", lambda **how: folders.append(make(**how)) or folders[-1]
+    )
     with started() as cluster:
         assert cluster.places >= 1
         # Nobody elsewhere can reach it, and it tells nobody elsewhere.
-        (place,) = made
+        (place,) = folders
         assert listeners(place) and listeners(place) <= LOOPBACK
         assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
@@ -95,7 +97,7 @@ def test_an_archive_on_a_cluster_of_this_machine(
         assert (tmp_path / "stopped" / "1" / "kept").exists()
     assert dict(os.environ) == before
     assert capfd.readouterr().out == ""  # which belongs to the results
-    assert made and not Path(made[0]).exists()
+    assert folders and not Path(folders[0]).exists()
     assert its_last_answer(items[0], monkeypatch) == (
         f"{items[0].path}: its worker died 4 times (killed, out of memory, or by this file); the "
         "same command tries again"

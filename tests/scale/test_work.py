@@ -53,8 +53,8 @@ def test_a_source_that_cannot_be_read_is_of_itself_alone(common, tmp_path) -> No
 
 
 def test_another_model_on_a_machine_fails_for_all(common, recording, tmp_path) -> None:
-    other = replace(common, model=replace(common.model, sha256="0" * 64))
-    answer = work.attempt(work.score, other, Item(recording, tmp_path / "out"))
+    other_model = replace(common, model=replace(common.model, sha256="0" * 64))
+    answer = work.attempt(work.score, other_model, Item(recording, tmp_path / "out"))
     assert "another file of that name" in answer.failure and not answer.reason
     assert not (tmp_path / "out").exists()
 
@@ -77,14 +77,14 @@ def test_a_full_disk_fails_for_all(common, recording, tmp_path) -> None:
 
 def test_a_folder_is_waited_for(common, recording, tmp_path, monkeypatch) -> None:
     (item,) = items_of([recording], tmp_path)
-    held = folder_lock(item.folder)
-    held.__enter__()
+    lock = folder_lock(item.folder)
+    lock.__enter__()
     slept = []
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 2:  # whoever had it lets go
-            held.__exit__(None, None, None)
+            lock.__exit__(None, None, None)
 
     monkeypatch.setattr("mpn.scale.work.time.sleep", sleep)
     assert work.attempt(work.score, common, item).value.summary["complete"]
@@ -130,6 +130,6 @@ def test_a_detector_is_made_once_a_worker(common, recording, tmp_path, monkeypat
         work.attempt(work.score, common, Item(recording, tmp_path / name))
     assert len(opened) == 1
     copy = Path(shutil.copy(common.model.path, tmp_path / "copy.safetensors"))
-    other = replace(common, model=replace(common.model, path=copy))
-    work.attempt(work.score, other, Item(recording, tmp_path / "c"))
+    other_model = replace(common, model=replace(common.model, path=copy))
+    work.attempt(work.score, other_model, Item(recording, tmp_path / "c"))
     assert len(opened) == 2 and len(work._detectors) == 1
