@@ -94,7 +94,7 @@ def table(found: Found, fast: Mapping[str, Mapping[str, float]]) -> None:
 
 def _label_heights(points: list[Point]) -> list[tuple[Point, float]]:
     """Choose where names stand beside their points, none on another one that is near."""
-    gap = 0.05 * (max(y for _, y, _ in points) - min(y for _, y, _ in points))
+    gap = 0.04 * (max(y for _, y, _ in points) - min(y for _, y, _ in points))
     placed: list[tuple[Point, float]] = []
     for point in sorted(points, key=lambda one: one[1]):
         near = [height for (x, _, _), height in placed if 1 / 3 < x / point[0] < 3]
@@ -110,7 +110,7 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
         fast: frames a second of one core, by row and precision.
         path: of the PNG; written whole.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     for column, axes in zip(("demo pseudo", "demo score"), figure.subplots(1, 2), strict=True):
         points: list[Point] = []
@@ -118,7 +118,8 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
             y = statistics.fmean(run["figures"][column] for run in runs.values())
             points.append((fast[name]["bfloat16"], y, name))
             axes.plot(points[-1][0], y, "o", color="#1f77b4")
-        for (x, y, name), height in _label_heights(points):
+        labels = _label_heights(points)
+        for (x, y, name), height in labels:
             line = {"arrowstyle": "-", "alpha": 0.3, "linewidth": 0.6}
             axes.annotate(name, (x, y), (x * 1.2, height), va="center", fontsize=8, arrowprops=line)
         best = [
@@ -137,6 +138,7 @@ def draw_costs(found: Found, fast: Mapping[str, Mapping[str, float]], path: Path
         axes.set_ylabel("frame AUC, %")
         axes.set_title("its pseudo-anomaly head" if column == "demo pseudo" else "the whole score")
         axes.margins(0.45, 0.15)
+        axes.set_ylim(top=max(axes.get_ylim()[1], *(height + 0.2 for _, height in labels)))
     with io.BytesIO() as drawn:
         figure.savefig(drawn, dpi=110)
         write_atomically(path, drawn.getvalue())
