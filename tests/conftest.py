@@ -171,7 +171,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hall(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of `tests.helpers.taught_cameras`, with the product's flow; not to be changed."""
+    """The folder of `tests.helpers.taught_cameras`; not to be changed.
+
+    Only where the flow is the product's (`known_flow`): one process makes it for all tests.
+    """
     return shared_files.made_once(tmp_path_factory, "hall", taught_cameras.write_hall)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mpn.model.checkpoint import load_checkpoint, save_checkpoint
 from mpn.model.engines import GRAPH_ENGINES
 from tests.cli.conftest import PLAIN
+from tests.helpers.moving import cells, place_of
 from tests.helpers.small_model import footage, write_footage
 
 
@@ -22,9 +25,12 @@ def test_a_model_is_exported(cli, still, tmp_path):
     onnx.checker.check_model(onnx.load(tmp_path / "still.onnx"))
 
 
-def test_what_a_camera_knows_beside_its_network_is_said_not_to_be_in_it(cli, still, hall, tmp_path):
+def test_what_a_camera_knows_beside_its_network_is_said_not_to_be_in_it(cli, still, tmp_path):
     pytest.importorskip("onnx")
-    outcome = cli("export", hall / "hall.camera.safetensors", "hall.onnx")
+    place = place_of([cells(2.0, 4)] * 30, [np.zeros((120, 160, 3), np.uint8)] * 3)
+    knowing = replace(load_checkpoint(still), places={"hall": place})
+    save_checkpoint(tmp_path / "hall.safetensors", knowing)
+    outcome = cli("export", "hall.safetensors", "hall.onnx")
     assert outcome.code == 0 and "not in it: what is normal at each place" in outcome.out
     assert "not in it" not in cli("export", still, "still.onnx").out
 
