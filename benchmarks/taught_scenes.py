@@ -21,6 +21,7 @@ from mpn.model.taught import Taught
 from mpn.scoring.detector import Detector
 from mpn.scoring.events import Event, events
 from mpn.scoring.frame_batches import FrameScores
+from mpn.scoring.judge import Judge
 from mpn.scoring.memory import Memory
 from mpn.scoring.protocols import exponential
 from mpn.scoring.reasons import SeenMotion
@@ -158,13 +159,18 @@ def see_scene(data: Path, scene: str, base: str) -> Scene:
     assert calibration is not None
     tracks = read_tracks(data / "testing" / "tracks.csv")
     result = Scene(scene, detector, calibration.threshold(1.0).value, {})
-    detector.checkpoint.taught = (Taught("", "", 0, np.zeros((1, 1), np.float32)),)  # so it looks
-    original = detector.recogniser
+    # Taught something, so that it looks.
+    detector.checkpoint.taught = (Taught(None, "", 0, np.zeros((1, 1), np.float32)),)
+    original, judge = detector.recogniser, detector.judge
     for clip in sorted((data / "testing" / "frames").glob(f"{scene}_*")):
         watching = Watching(
-            Memory(()), original.weights, original.normal, original.patch, original.size
+            Memory(detector.checkpoint.taught),
+            original.weights,
+            original.normal,
+            original.patch,
+            original.size,
         )
-        detector.recogniser = watching
+        detector.judge = Judge(watching, calibrated=True)
         results = list(detector.score(clip, fps=FPS))
         size = open_source(clip).size
         first = detector.config.window
@@ -172,5 +178,5 @@ def see_scene(data: Path, scene: str, base: str) -> Scene:
         result.clips[clip.name] = SeenClip(
             clip.name, watching.frames, first, size, tracks.get(clip.name, {})
         )
-    detector.recogniser, detector.checkpoint.taught = original, ()
+    detector.judge, detector.checkpoint.taught = judge, ()
     return result
