@@ -29,6 +29,10 @@ from mpn.scoring.recognition import QUIET, Recogniser, Sight
 from mpn.scoring.regions import Box, fit_costs
 from mpn.video.sources import open_source
 
+# False alarms an hour. A scene has a minute of normal footage, whose threshold for one an hour lies
+# above everything (docs/results-adaptation.md, how many minutes a camera needs).
+RATE = 60.0
+
 Tracks = dict[int, tuple[str, dict[int, Box]]]
 
 
@@ -83,7 +87,7 @@ class Scene:
     Attributes:
         name: of the scene.
         detector: of the camera, taught nothing.
-        threshold: for one false alarm an hour.
+        threshold: for `RATE` false alarms an hour.
         clips: by name.
     """
 
@@ -158,7 +162,7 @@ def see_scene(data: Path, scene: str, base: str) -> Scene:
     calibration = detector.calibration(FPS)
     assert calibration is not None
     tracks = read_tracks(data / "testing" / "tracks.csv")
-    result = Scene(scene, detector, calibration.threshold(1.0).value, {})
+    result = Scene(scene, detector, calibration.threshold(RATE).value, {})
     # Taught something, so that it looks.
     detector.checkpoint.taught = (Taught(None, "", 0, np.zeros((1, 1), np.float32)),)
     original, judge = detector.recogniser, detector.judge

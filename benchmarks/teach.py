@@ -8,8 +8,8 @@ is adapted by its normal clips from a base that has not seen it, and scored once
 
 - Quiet: one kind of anomaly is normal by decree. K of its events are taught, drawn by
   `EpisodeSampler`; on the clips that none of them is from: how many events of the kind and of the
-  others there are before and after, at the same threshold (one false alarm an hour), and the frame
-  AUC of the others.
+  others there are before and after, at the same threshold (`taught_scenes.RATE` false alarms an
+  hour), and the frame AUC of the others.
 - Names: N ways, K shots; items are tracks that stand out, an item's examples are those that
   `mpn teach` keeps, and as a query, whichever of them comes nearest (an event keeps the nearest
   name of its frames), beside the peak alone. Nearest example (Matching Networks, Vinyals et al.
