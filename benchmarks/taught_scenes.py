@@ -31,7 +31,7 @@ from mpn.video.sources import open_source
 
 # False alarms an hour. A scene has a minute of normal footage, whose threshold for one an hour lies
 # above everything (docs/results-adaptation.md, how many minutes a camera needs).
-RATE = 60.0
+RATE = 6.0
 
 Tracks = dict[int, tuple[str, dict[int, Box]]]
 
