@@ -29,10 +29,6 @@ from mpn.scoring.recognition import QUIET, Recogniser, Sight
 from mpn.scoring.regions import Box, fit_costs
 from mpn.video.sources import open_source
 
-# False alarms an hour. A scene has a minute of normal footage, whose threshold for one an hour lies
-# above everything (docs/results-adaptation.md, how many minutes a camera needs).
-RATE = 6.0
-
 Tracks = dict[int, tuple[str, dict[int, Box]]]
 
 
@@ -87,7 +83,7 @@ class Scene:
     Attributes:
         name: of the scene.
         detector: of the camera, taught nothing.
-        threshold: for `RATE` false alarms an hour.
+        threshold: for the wanted false alarms an hour.
         clips: by name.
     """
 
@@ -150,7 +146,7 @@ def track_sights(clip: SeenClip, track: dict[int, Box]) -> list[tuple[int, list[
     return regions
 
 
-def see_scene(data: Path, scene: str, base: str) -> Scene:
+def see_scene(data: Path, scene: str, base: str, rate: float) -> Scene:
     """Adapt to a scene by its normal clips, and score its test clips once."""
     model = mpn.load(base, precision="float32")
     with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +158,7 @@ def see_scene(data: Path, scene: str, base: str) -> Scene:
     calibration = detector.calibration(FPS)
     assert calibration is not None
     tracks = read_tracks(data / "testing" / "tracks.csv")
-    result = Scene(scene, detector, calibration.threshold(RATE).value, {})
+    result = Scene(scene, detector, calibration.threshold(rate).value, {})
     # Taught something, so that it looks.
     detector.checkpoint.taught = (Taught(None, "", 0, np.zeros((1, 1), np.float32)),)
     original, judge = detector.recogniser, detector.judge

@@ -8,8 +8,9 @@ is adapted by its normal clips from a base that has not seen it, and scored once
 
 - Quiet: one kind of anomaly is normal by decree. K of its events are taught, drawn by
   `EpisodeSampler`; on the clips that none of them is from: how many events of the kind and of the
-  others there are before and after, at the same threshold (`taught_scenes.RATE` false alarms an
-  hour), and the frame AUC of the others.
+  others there are before and after, at the same threshold (--rate false alarms an hour: by a
+  minute of normal footage, which a scene has, that for one lies above everything), and the frame
+  AUC of the others.
 - Names: N ways, K shots; items are tracks that stand out, an item's examples are those that
   `mpn teach` keeps, and as a query, whichever of them comes nearest (an event keeps the nearest
   name of its frames), beside the peak alone. Nearest example (Matching Networks, Vinyals et al.
@@ -34,6 +35,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import parser, print_table, write_result
 from benchmarks.taught_scenes import Found, Scene, see_scene, track_sights
+from mpn.cli import above_zero
 from mpn.jobs.examples import examples_in
 from mpn.meta.episodes import EpisodeSampler
 
@@ -342,11 +344,12 @@ def main() -> None:
     arguments.add_argument("data", type=Path, metavar="DATA", help="a demo set")
     arguments.add_argument("--scenes", nargs="+", required=True, help="as they are numbered in it")
     arguments.add_argument("--base", default="meta", help="the model that is adapted")
+    arguments.add_argument("--rate", type=above_zero, default=6.0, help="false alarms an hour")
     arguments.add_argument("--label", default="", help="of the result file")
     args = arguments.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    scenes = [see_scene(args.data, scene, args.base) for scene in args.scenes]
+    scenes = [see_scene(args.data, scene, args.base, args.rate) for scene in args.scenes]
     result = analyse(scenes)
     write_result(f"teach{args.label and '-' + args.label}", args, result)
 

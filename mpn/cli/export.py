@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> None:
 def _left_behind(checkpoint: Checkpoint) -> str:
     """Say that what is normal by place is no part of the network."""
     weights = ScoreConfig.from_dict(checkpoint.score_config).weights
-    by_network = any(weights.get(part.name, 0.0) > 0 for part in PARTS if not part.needs_place)
+    by_network = any(weights[part.name] for part in PARTS if not part.needs_place)
     share = "part" if by_network else "all"
     return (
         f"not in it: what is normal at each place, which is {share} of what is judged by here; "

@@ -31,7 +31,7 @@ from mpn.jobs.first_pass import (
 )
 from mpn.jobs.survey import Survey
 from mpn.model.checkpoint import Checkpoint
-from mpn.motion.cameras import MOVED, SAME_CAMERA, OwnPlaces
+from mpn.motion.cameras import MOVED, SAME_CAMERA, OwnPlaces, shows_nothing
 from mpn.motion.kept import MAX_BYTES, KeptMotion
 from mpn.scoring.calibration import Threshold
 from mpn.scoring.clips import NORMAL_FRAMES
@@ -46,7 +46,6 @@ MOMENT_SECONDS, ROOM, MAX_SHARE = 5.0, 2.0, 0.1
 # Frames with a score that can be judged; fewer say nothing of what is usual.
 MIN_JUDGED = 50
 SHORT_SECONDS = 60.0  # less than this to judge by is said
-FLAT = 1.0  # grey levels; a mean picture that deviates by less shows nothing
 
 
 @dataclass(frozen=True)
@@ -269,7 +268,7 @@ def _notes(survey: Survey, whole: Seen, rate: float) -> tuple[str, ...]:
     blocks = [(i, place) for i, place in enumerate(survey.timeline.blocks) if place.pictures]
     moved = [i for i, place in blocks if max(map(abs, camera.shift(place.picture))) > MOVED]
     unlike = [i for i, place in blocks if camera.likeness(place.picture) < SAME_CAMERA]
-    if camera.picture.std() < FLAT:
+    if shows_nothing(camera.picture):
         notes.append("its picture shows nothing: it has one brightness from edge to edge")
     elif len(unlike) > len(blocks) / 2:
         notes.append(

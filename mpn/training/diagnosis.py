@@ -64,11 +64,15 @@ def in_words(found: Mapping[str, Any]) -> str:
     if GAIN not in found:
         return ""
     gain = found[GAIN]
-    if gain < HARDLY:
-        does = "is worse than to" if gain < -HARDLY else "hardly does more than"
+    if gain < -HARDLY:
         return (
-            f"held-out footage: the prediction {does} repeat the last frame of its window "
-            f"({gain:+.1f} dB): train longer (--minutes, --epochs)"
+            f"held-out footage: the prediction is {-gain:.1f} dB further from the true frame than "
+            "the last frame of its window is: train longer (--minutes, --epochs)"
+        )
+    if gain < HARDLY:
+        return (
+            "held-out footage: the prediction hardly does more than repeat the last frame of its "
+            f"window ({gain:+.1f} dB): train longer (--minutes, --epochs)"
         )
     return (
         f"held-out footage: the prediction is {gain:.1f} dB nearer to the true frame than the last "

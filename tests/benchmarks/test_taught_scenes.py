@@ -22,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_scene_is_scored_as_the_product_does(coarse_flow: None, data: Path, still: Path) -> None:
-    scene = see_scene(data, "01", str(still))
+    scene = see_scene(data, "01", str(still), rate=6.0)
     (clip,) = scene.clips.values()
     assert len(clip.frames) == LENGTH - clip.first
     path = data / "testing" / "frames" / clip.name

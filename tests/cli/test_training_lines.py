@@ -12,8 +12,9 @@ LINE = {"step": 1200, "seconds": 90.0, "epoch": 2.46, "losses": {"frame": 0.0012
 
 
 @pytest.fixture
-def clock() -> list[float]:
-    """What time it is; to be set."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is; to be set. There is no terminal, wherever pytest writes to."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     return [100.0]
 
 

@@ -243,8 +243,8 @@ def test_footage_is_called_normal_where_somebody_said_so(tmp_path: Path, split: 
     for camera in "ab":
         write_footage(root / camera, footage(20))
     diagnosis = diagnose(tmp_path / "set", fps=10)
-    messages = {finding.kind: finding.what for finding in diagnosis.findings}["little-footage"]
-    assert messages == ("0.1 minutes of normal footage" if split else "0.1 minutes of footage")
+    message = {finding.kind: finding.what for finding in diagnosis.findings}["little-footage"]
+    assert message == ("0.1 minutes of normal footage" if split else "0.1 minutes of footage")
     described = diagnosis.tree.describe()
     assert ("2 training and 0 test videos" if split else "plain layout, 2 videos, ") in described
 

@@ -162,9 +162,8 @@ def authors_packages() -> Iterator[None]:
     modules = {name: types.ModuleType(name) for name in ("model", "torch.nn.backends")}
     for place, classes in PLACES.items():
         modules[place] = types.ModuleType(place)
-        modules[
-            place
-        ].__file__ = __file__  # where torch finds the source that its older format keeps
+        # Where torch finds the source that its older format keeps.
+        modules[place].__file__ = __file__
         vars(modules[place]).update(
             {loaded_class.__name__: loaded_class for loaded_class in classes}
         )

@@ -18,7 +18,7 @@ THRESHOLD = 2.0
 
 
 def status(name: str = "lobby", state: State = State.WATCHING, **values: Any) -> CameraStatus:
-    values_of_all = {
+    defaults = {
         "since": NOW - 300,
         "fps": 9.94,
         "frames": 2982,
@@ -30,7 +30,7 @@ def status(name: str = "lobby", state: State = State.WATCHING, **values: Any) ->
         "threshold": THRESHOLD,
         "events": 3,
     }
-    return CameraStatus(name, f"rtsp://10.0.0.7/{name}", state, **(values_of_all | values))
+    return CameraStatus(name, f"rtsp://10.0.0.7/{name}", state, **(defaults | values))
 
 
 def scores(until: float, seconds: float = 180, seed: int = 0, peak_at: float | None = None) -> Any:

@@ -71,6 +71,6 @@ def test_where_nothing_moves_there_is_no_gain():
 def test_words_name_the_gain_and_a_repetition():
     assert "2.3 dB nearer" in in_words({GAIN: 2.345}) and "repeat" not in in_words({GAIN: 2.345})
     assert "hardly does more than repeat" in in_words({GAIN: -0.1})
-    assert "is worse than to repeat" in in_words({GAIN: -2.8})
+    assert "is 2.8 dB further from the true frame than" in in_words({GAIN: -2.8})
     assert in_words({GAIN: -0.1}).endswith("(-0.1 dB): train longer (--minutes, --epochs)")
     assert in_words({"collapse": {}}) == ""
