@@ -203,6 +203,11 @@ def _summary(demo: _Demo, video: str, seconds: float) -> str:
     """Make the table, and say where to look."""
     metrics = {name: _metrics(demo.out / name) for name in EVALUATED}
     speed = metrics["evaluate"]["baselines"]["flow_speed"]
+    pages = {
+        demo.out / "evaluate" / REPORT: "every figure, every video",
+        demo.out / "score" / video / REPORT: "one video; overlay.webm is beside it",
+        page_of(demo.camera): "what the fifth camera has learned",
+    }
     return "\n".join(
         [
             f"\ndone in {seconds / 60:.1f} minutes\n",
@@ -214,9 +219,7 @@ def _summary(demo: _Demo, video: str, seconds: float) -> str:
             f"false alarms: at the threshold for {RATE:g} an hour. Two videos say little.",
             "",
             "Look at, in a browser:",
-            f"  {demo.out}/evaluate/{REPORT}       every figure, every video",
-            f"  {demo.out}/score/{video}/{REPORT}    one video; overlay.webm is beside it",
-            f"  {page_of(demo.camera)}       what the fifth camera has learned",
+            *(f"  {page!s:<35} {words}" for page, words in pages.items()),
             f"{demo.model} knows these four cameras alone. For yours:",
             "  mpn score YOUR_VIDEO                judges it by itself",
             f"  mpn adapt YOUR_NORMAL_FOOTAGE --out CAMERA{CAMERA_SUFFIX}",
